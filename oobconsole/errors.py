@@ -1,0 +1,61 @@
+"""Every error that oobconsole raises on purpose.
+
+    OobError
+    ├── ConfigError         the configuration file: file, key and reason; exit status 2
+    ├── GuestFault          a guest did what no sane guest does; costs that guest only
+    ├── PeerFault           a peer (native half, SSH client) broke its protocol; costs that peer only
+    │   └── WireError       a malformed, oversized or out-of-order frame
+    ├── EnvironmentFault    this host lacks something: a socket path, a port, a file, a right
+    └── StateError          our bug: a call in the wrong state
+
+Messages are written for whoever gets them: what happened, to which guest, file or key, what to do.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class OobError(Exception):
+    """Base of everything below."""
+
+
+class ConfigError(OobError):
+    """A configuration that cannot be used.
+
+    Args:
+        file: the configuration file.
+        key: dotted path of the key, empty for the file as a whole.
+        reason: what is wrong and what would be right.
+    """
+
+    def __init__(self, file: str, key: str, reason: str) -> None:
+        self.file = file
+        self.key = key
+        self.reason = reason
+        super().__init__(f"{file}: {key}: {reason}" if key else f"{file}: {reason}")
+
+
+class GuestFault(OobError):
+    """A guest did what no sane guest does."""
+
+
+class PeerFault(OobError):
+    """A peer broke its protocol."""
+
+
+class WireError(PeerFault):
+    """A frame that is malformed, oversized or out of order (docs/wire-protocol.md)."""
+
+
+class EnvironmentFault(OobError):
+    """This host lacks something that we need."""
+
+
+class StateError(OobError):
+    """A call in the wrong state."""
+
+    def __init__(self, state: Enum, required: Enum) -> None:
+        self.state = state
+        self.required = required
+        super().__init__(f"called in state {state.name}, which needs {required.name}")
