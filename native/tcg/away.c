@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "away.h"
+
+#include <stdlib.h>
+
+enum {
+    IIR_NONE = 0x01,
+    IIR_THRE = 0x02,
+    IIR_FIFO = 0xc0,
+    FCR_ENABLE = 0x01,
+    FCR_KEPT = 0xc9,      /* the reset bits clear themselves */
+    LSR_IDLE = 0x60,      /* THRE and TEMT */
+    MSR_CONNECTED = 0xb0, /* CTS, DSR and DCD of a terminal that is there */
+};
+
+bool oob_uart_observe(struct oob_uart *uart, unsigned reg, uint8_t value) {
+    bool dlab = uart->lcr & UART_LCR_DLAB;
+
+    switch (reg) {
+    case UART_THR:
+        if (dlab) {
+            uart->dll = value;
+            return false;
+        }
+        uart->thre_pending = true;
+        return !(uart->mcr & UART_MCR_LOOP);
+    case UART_IER:
+        if (dlab) {
+            uart->dlm = value;
+        } else {
+            if (value & ~uart->ier & UART_IER_THRI)
+                uart->thre_pending = true;
+            uart->ier = value & 0x0f;
+        }
+        return false;
+    case UART_FCR: uart->fcr = value & FCR_KEPT; return false;
+    case UART_LCR: uart->lcr = value; return false;
+    case UART_MCR: uart->mcr = value & 0x1f; return false;
+    case UART_SCR: uart->scr = value; return false;
+    default: return false;
+    }
+}
+
+static uint8_t idle_msr(uint8_t mcr) {
+    if (!(mcr & UART_MCR_LOOP))
+        return MSR_CONNECTED;
+    return (uint8_t)((mcr & 0x0c) << 4 | (mcr & 0x01) << 5 | (mcr & 0x02) << 3);
+}
+
+uint8_t oob_uart_idle_read(struct oob_uart *uart, unsigned reg) {
+    bool dlab = uart->lcr & UART_LCR_DLAB;
+    uint8_t fifo = uart->fcr & FCR_ENABLE ? IIR_FIFO : 0;
+
+    switch (reg) {
+    case UART_THR: return dlab ? uart->dll : 0;
+    case UART_IER: return dlab ? uart->dlm : uart->ier;
+    case UART_FCR: /* IIR when read */
+        if (!(uart->ier & UART_IER_THRI) || !uart->thre_pending)
+            return fifo | IIR_NONE;
+        uart->thre_pending = false;
+        return fifo | IIR_THRE;
+    case UART_LCR: return uart->lcr;
+    case UART_MCR: return uart->mcr;
+    case UART_LSR: return LSR_IDLE;
+    case UART_MSR: return idle_msr(uart->mcr);
+    default: return uart->scr;
+    }
+}
+
+void oob_uart_keep(struct oob_uart *uart, uint8_t value) {
+    if (!uart->kept)
+        uart->kept = malloc(OOB_KEEP_MAX);
+    if (!uart->kept) {
+        uart->lost++;
+        return;
+    }
+    uart->kept[(uart->kept_at + uart->kept_len) % OOB_KEEP_MAX] = value;
+    if (uart->kept_len < OOB_KEEP_MAX) {
+        uart->kept_len++;
+    } else { /* the newest bytes tell what went wrong: the oldest go */
+        uart->kept_at = (uart->kept_at + 1) % OOB_KEEP_MAX;
+        uart->lost++;
+    }
+}
+
+bool oob_uart_idle_irq(const struct oob_uart *uart) {
+    return (uart->mcr & UART_MCR_OUT2) && (uart->ier & UART_IER_THRI) && uart->thre_pending;
+}
+
+size_t oob_uart_replay(const struct oob_uart *uart, struct oob_uart_write writes[OOB_REPLAY_MAX]) {
+    size_t n = 0;
+
+    writes[n++] = (struct oob_uart_write){UART_LCR, uart->lcr | UART_LCR_DLAB};
+    writes[n++] = (struct oob_uart_write){UART_THR, uart->dll};
+    writes[n++] = (struct oob_uart_write){UART_IER, uart->dlm};
+    writes[n++] = (struct oob_uart_write){UART_LCR, uart->lcr & (uint8_t)~UART_LCR_DLAB};
+    writes[n++] = (struct oob_uart_write){UART_FCR, uart->fcr};
+    writes[n++] = (struct oob_uart_write){UART_MCR, uart->mcr};
+    writes[n++] = (struct oob_uart_write){UART_SCR, uart->scr};
+    writes[n++] = (struct oob_uart_write){UART_IER, uart->ier};
+    writes[n++] = (struct oob_uart_write){UART_LCR, uart->lcr};
+    return n;
+}
+
+size_t oob_uart_take_kept(struct oob_uart *uart, uint8_t *data, size_t max) {
+    size_t n = 0;
+
+    while (n < max && uart->kept_len) {
+        data[n++] = uart->kept[uart->kept_at];
+        uart->kept_at = (uart->kept_at + 1) % OOB_KEEP_MAX;
+        uart->kept_len--;
+    }
+    return n;
+}
+
+void oob_uart_reset(struct oob_uart *uart) {
+    free(uart->kept);
+    *uart = (struct oob_uart){.dll = 0x0c};
+}

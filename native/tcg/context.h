@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Which L2 is running. A context is one L2; its vCPUs are known by their VMCBs. What that identity
+ * rests on, and what it cannot: docs/threat-model.md.
+ *
+ * Everything here and in the headers that include it is guarded by oob_lock.
+ */
+#ifndef OOB_CONTEXT_H
+#define OOB_CONTEXT_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "away.h"
+#include "irqchip.h"
+#include "oob_wire.h"
+#include "options.h"
+
+enum { OOB_L2_VCPUS_MAX = 1024 };
+
+struct oob_context;
+
+/* One vCPU of an L2. */
+struct oob_l2_vcpu {
+    uint64_t vmcb; /* physical address of L1; 0: a free slot */
+    uint64_t tag;  /* what we wrote into the VMCB to know it again */
+    struct oob_context *context;
+    unsigned index;    /* in the order in which L1 first ran them */
+    bool armed;        /* our V_IRQ is in the VMCB */
+    uint8_t armed_line;
+    bool forced;       /* an exit was forced: RAX and RDX are to be put back */
+    uint64_t forced_rip, forced_rax, forced_rdx;
+    uint64_t tsc, tsc_ns;           /* the last time stamp that this vCPU read, and when */
+    uint64_t base_tsc, base_tsc_ns; /* an earlier one: both together give the rate */
+};
+
+/* An interrupt line into an L2. */
+struct oob_line {
+    bool level;        /* as the server, or the idle UART, drives it */
+    bool in_service;   /* delivered, and the guest has not looked yet */
+    uint64_t taken_ns; /* when it was delivered */
+};
+
+/* What the server publishes of eight registers of one port range (OOB_PUBLISH). */
+struct oob_publication {
+    uint8_t valid, after_thr;
+    uint8_t value[8];
+    uint32_t accesses; /* stale once the context has sent more than this */
+};
+
+struct oob_context {
+    uint32_t number; /* from 1; 0: a free slot */
+    uint64_t ncr3;
+    uint64_t first_vmcb;
+    uint64_t last_run_ns;
+    unsigned vcpus;
+    bool touched;  /* it has accessed a port of ours: the server knows, or will know, of it */
+    bool attended; /* somebody is attached */
+    uint32_t accesses; /* sent on this connection, each posted byte counting as one */
+    struct oob_irqchip chip;
+    struct oob_line line[OOB_RANGES_MAX];
+    struct oob_uart uart[OOB_RANGES_MAX];
+    struct oob_publication published[OOB_RANGES_MAX];
+};
+
+extern pthread_mutex_t oob_lock;
+extern struct oob_options oob_options;
+extern uint64_t oob_stat[OOB_STATS_MAX];
+
+uint64_t oob_now_ns(void);
+
+/* At VMRUN: which vCPU of which L2 this VMCB is. NULL when there are more than we track. */
+struct oob_l2_vcpu *oob_context_enter(uint64_t vmcb);
+
+struct oob_context *oob_context_find(uint32_t number);
+/* Calls `visit` for every live context. */
+void oob_context_each(void (*visit)(struct oob_context *context));
+
+#endif

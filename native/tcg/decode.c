@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "decode.h"
+
+#include <string.h>
+
+struct prefixes {
+    size_t count;
+    uint8_t rex;
+    uint8_t segment;
+    bool operand;
+    bool address;
+    bool rep;
+};
+
+enum { ES, CS, SS, DS, FS, GS };
+
+/* A REX prefix counts only directly before the opcode: any legacy prefix after it voids it
+ * (AMD APM vol. 3, 1.2.7). */
+static bool take_prefix(struct prefixes *p, uint8_t byte, enum oob_mode mode) {
+    if (mode == OOB_MODE_64 && (byte & 0xf0) == 0x40) {
+        p->rex = byte;
+        return true;
+    }
+    switch (byte) {
+    case 0x26: p->segment = ES; break;
+    case 0x2e: p->segment = CS; break;
+    case 0x36: p->segment = SS; break;
+    case 0x3e: p->segment = DS; break;
+    case 0x64: p->segment = FS; break;
+    case 0x65: p->segment = GS; break;
+    case 0x66: p->operand = true; break;
+    case 0x67: p->address = true; break;
+    case 0xf0: break;
+    case 0xf2:
+    case 0xf3: p->rep = true; break;
+    default: return false;
+    }
+    p->rex = 0;
+    return true;
+}
+
+static struct prefixes prefixes_of(const uint8_t *bytes, size_t len, enum oob_mode mode) {
+    struct prefixes p = {.segment = DS};
+
+    while (p.count < len && p.count < OOB_INSN_MAX && take_prefix(&p, bytes[p.count], mode))
+        p.count++;
+    return p;
+}
+
+static uint8_t operand_size(uint8_t opcode, const struct prefixes *p, enum oob_mode mode) {
+    if (!(opcode & 1))
+        return 1;
+    return (mode == OOB_MODE_16) != p->operand ? 2 : 4;
+}
+
+static uint8_t address_size(const struct prefixes *p, enum oob_mode mode) {
+    switch (mode) {
+    case OOB_MODE_64: return p->address ? 4 : 8;
+    case OOB_MODE_32: return p->address ? 2 : 4;
+    default: return p->address ? 4 : 2;
+    }
+}
+
+bool oob_decode_io(const uint8_t *bytes, size_t len, enum oob_mode mode, struct oob_io_insn *io) {
+    struct prefixes p = prefixes_of(bytes, len, mode);
+    uint8_t opcode;
+
+    if (p.count >= len)
+        return false;
+    opcode = bytes[p.count];
+    *io = (struct oob_io_insn){
+        .length = (uint8_t)(p.count + 1),
+        .size = operand_size(opcode, &p, mode),
+        .segment = p.segment,
+        .addr_size = address_size(&p, mode),
+    };
+    switch (opcode) {
+    case 0xe4: /* IN AL, imm8 */
+    case 0xe5:
+    case 0xe6: /* OUT imm8, AL */
+    case 0xe7:
+        if (p.count + 1 >= len)
+            return false;
+        io->immediate = true;
+        io->imm = bytes[p.count + 1];
+        io->length++;
+        io->out = opcode >= 0xe6;
+        return true;
+    case 0xec: /* IN AL, DX */
+    case 0xed:
+    case 0xee: /* OUT DX, AL */
+    case 0xef: io->out = opcode >= 0xee; return true;
+    case 0x6c: /* INSB */
+    case 0x6d:
+    case 0x6e: /* OUTSB */
+    case 0x6f:
+        io->string = true;
+        io->rep = p.rep;
+        io->out = opcode >= 0x6e;
+        return true;
+    default: return false;
+    }
+}
+
+/* How many bytes ModRM, SIB and displacement take, 0 when they do not fit in `len` or name a register. */
+static size_t memory_operand_length(const uint8_t *bytes, size_t len, uint8_t addr_size) {
+    uint8_t mod, rm;
+    size_t n = 1;
+
+    if (len < 1)
+        return 0;
+    mod = bytes[0] >> 6;
+    rm = bytes[0] & 7;
+    if (mod == 3)
+        return 0;
+    if (addr_size == 2) {
+        n += mod == 1 ? 1 : (mod == 2 || rm == 6) ? 2 : 0;
+    } else {
+        bool sib = rm == 4;
+
+        if (sib && len < 2)
+            return 0;
+        n += sib;
+        if (mod == 1)
+            n += 1;
+        else if (mod == 2 || (!sib && rm == 5) || (sib && (bytes[1] & 7) == 5))
+            n += 4;
+    }
+    return n <= len ? n : 0;
+}
+
+bool oob_decode_mov(const uint8_t *bytes, size_t len, enum oob_mode mode, struct oob_mov_insn *mov) {
+    struct prefixes p = prefixes_of(bytes, len, mode);
+    uint8_t opcode, addr = address_size(&p, mode);
+    const uint8_t *rest;
+    size_t n;
+
+    if (p.count + 1 >= len || operand_size(1, &p, mode) != 4 || (p.rex & 8))
+        return false;
+    opcode = bytes[p.count];
+    rest = bytes + p.count + 1;
+    len -= p.count + 1;
+    *mov = (struct oob_mov_insn){.store = opcode != 0x8b && opcode != 0xa1};
+    switch (opcode) {
+    case 0x89: /* MOV r/m32, r32 */
+    case 0x8b: /* MOV r32, r/m32 */
+        mov->reg = (uint8_t)(((rest[0] >> 3) & 7) | ((p.rex & 4) << 1));
+        return memory_operand_length(rest, len, addr) != 0;
+    case 0xa1: /* MOV EAX, moffs */
+    case 0xa3: return len >= addr;
+    case 0xc7: /* MOV r/m32, imm32 */
+        n = memory_operand_length(rest, len, addr);
+        if (!n || ((rest[0] >> 3) & 7) || len < n + 4)
+            return false;
+        mov->immediate = true;
+        memcpy(&mov->value, rest + n, sizeof mov->value);
+        return true;
+    default: return false;
+    }
+}
+
+static bool ends_with(const uint8_t *bytes, size_t len, const char *opcode, size_t n) {
+    return len >= n && memcmp(bytes + len - n, opcode, n) == 0;
+}
+
+bool oob_is_vmrun(const uint8_t *bytes, size_t len) {
+    return ends_with(bytes, len, "\x0f\x01\xd8", 3);
+}
+
+bool oob_is_wrmsr(const uint8_t *bytes, size_t len) {
+    return ends_with(bytes, len, "\x0f\x30", 2);
+}
+
+bool oob_is_rdtsc(const uint8_t *bytes, size_t len) {
+    return ends_with(bytes, len, "\x0f\x31", 2) || ends_with(bytes, len, "\x0f\x01\xf9", 3);
+}

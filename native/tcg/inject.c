@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "inject.h"
+
+#include "cpu.h"
+#include "vmcb.h"
+
+static bool is_destination(const struct oob_l2_vcpu *l2, const struct oob_route *route) {
+    (void)route;
+    return l2->index == 0;
+}
+
+/* The range whose interrupt is due on this vCPU, or -1. */
+static int due(const struct oob_l2_vcpu *l2, struct oob_route *route) {
+    const struct oob_context *context = l2->context;
+
+    for (unsigned i = 0; i < oob_options.ranges; i++) {
+        const struct oob_line *line = &context->line[i];
+
+        if (!line->level || !oob_irqchip_route(&context->chip, oob_options.range[i].line, route))
+            continue;
+        if (line->in_service && oob_now_ns() - line->taken_ns < OOB_REPEAT_NS)
+            continue;
+        if (is_destination(l2, route))
+            return (int)i;
+    }
+    return -1;
+}
+
+bool oob_inject_wanted(const struct oob_l2_vcpu *l2) {
+    struct oob_route route;
+
+    return !l2->armed && due(l2, &route) >= 0;
+}
+
+void oob_inject_at_vmrun(struct oob_l2_vcpu *l2) {
+    uint32_t int_ctl = oob_phys_read_u32(l2->vmcb + VMCB_INT_CTL);
+    struct oob_route route;
+    int range = due(l2, &route);
+
+    /* L1 opens an interrupt window with a V_IRQ of its own: it comes first, and soon. */
+    if (range < 0 || (int_ctl & VMCB_V_IRQ) ||
+        (oob_phys_read_u32(l2->vmcb + VMCB_INTERCEPTS_3) & VMCB_INTERCEPT_VINTR))
+        return;
+    oob_phys_write_u32(l2->vmcb + VMCB_INT_VECTOR, route.vector);
+    oob_phys_write_u32(l2->vmcb + VMCB_INT_CTL, int_ctl | VMCB_V_INTR_BITS);
+    l2->armed = true;
+    l2->armed_line = (uint8_t)range;
+}
+
+void oob_inject_at_exit(struct oob_l2_vcpu *l2) {
+    uint32_t int_ctl;
+    uint64_t event;
+    struct oob_line *line;
+
+    if (!l2->armed)
+        return;
+    l2->armed = false;
+    line = &l2->context->line[l2->armed_line];
+    int_ctl = oob_phys_read_u32(l2->vmcb + VMCB_INT_CTL);
+    event = oob_phys_read_u64(l2->vmcb + VMCB_EXITINTINFO);
+    if (!(int_ctl & VMCB_V_IRQ)) {
+        line->in_service = true;
+        line->taken_ns = oob_now_ns();
+        oob_stat[OOB_STAT_INJECTED]++;
+    } else if ((event & VMCB_EXITINTINFO_VALID) &&
+               (event & 0xff) == oob_phys_read_u32(l2->vmcb + VMCB_INT_VECTOR)) {
+        /* The exit came while our interrupt was being delivered: it is ours to deliver again. */
+        oob_phys_write_u64(l2->vmcb + VMCB_EXITINTINFO, event & ~VMCB_EXITINTINFO_VALID);
+    }
+    oob_phys_write_u32(l2->vmcb + VMCB_INT_CTL, int_ctl & ~VMCB_V_INTR_BITS);
+    oob_phys_write_u32(l2->vmcb + VMCB_INT_VECTOR, 0);
+}

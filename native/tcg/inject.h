@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Interrupts into L2, by V_IRQ of its VMCB (AMD APM vol. 2, 15.21.4). Call with oob_lock held. */
+#ifndef OOB_INJECT_H
+#define OOB_INJECT_H
+
+#include <stdbool.h>
+
+#include "context.h"
+
+/* A guest that does not look after an interrupt gets the next one after this long, in ns. */
+#define OOB_REPEAT_NS 10000000ull
+
+void oob_inject_at_vmrun(struct oob_l2_vcpu *l2);
+void oob_inject_at_exit(struct oob_l2_vcpu *l2);
+/* Is an interrupt due on this vCPU that only the next VMRUN can deliver? */
+bool oob_inject_wanted(const struct oob_l2_vcpu *l2);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What happens at the four places where a vCPU of L1 is stopped for us. */
+#ifndef OOB_INTERCEPT_H
+#define OOB_INTERCEPT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A port I/O instruction, and where L2 goes on after it, in the 64 bits of a callback's argument. */
+union oob_io_site {
+    struct {
+        uint64_t next : 48; /* RIP (offset into CS) of the next instruction, canonical */
+        uint64_t size : 3;
+        uint64_t out : 1;
+        uint64_t string : 1;
+        uint64_t rep : 1;
+        uint64_t immediate : 1;
+        uint64_t pic_port : 2; /* an immediate port: 0x20, 0x21, 0xa0 or 0xa1 */
+    };
+    void *packed;
+};
+
+/* Before VMRUN executes. `pc` is its address. */
+void oob_on_vmrun(unsigned vcpu, uint64_t pc);
+/* An exception was raised at `pc`: a VMRUN that faults enters no guest. */
+void oob_on_exception(unsigned vcpu, uint64_t pc);
+/* Before the first instruction that L1 executes after a VMRUN. */
+void oob_on_exit(unsigned vcpu);
+/* Did the vCPU enter a guest at its last VMRUN and not leave it since? Asked when a block is translated. */
+bool oob_in_guest(unsigned vcpu);
+
+/* Before a port I/O instruction of L2. May not return: the instruction is stepped over. */
+void oob_on_io(unsigned vcpu, union oob_io_site site);
+/* After RDTSC and before WRMSR of L2. */
+void oob_on_rdtsc(unsigned vcpu);
+void oob_on_wrmsr(unsigned vcpu);
+
+/* Says how a vCPU's mark is kept: true between VMRUN and the next instruction of L1 (oob_tcg.c). */
+void oob_mark_guest(unsigned vcpu, bool guest);
+bool oob_guest_mark(unsigned vcpu);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What an L2 has programmed into its interrupt controllers, learnt by watching: where an ISA
+ * interrupt line goes. Pure. Sources: Intel 8259A datasheet; Intel 82093AA (IOAPIC) datasheet.
+ */
+#ifndef OOB_IRQCHIP_H
+#define OOB_IRQCHIP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { OOB_ISA_LINES = 16 };
+
+#define OOB_IOAPIC_BASE 0xfec00000ull
+
+struct oob_pic {
+    uint8_t base; /* ICW2: vector of the chip's line 0 */
+    uint8_t imr;
+    uint8_t next_icw; /* 0, or which initialization word comes next */
+    bool needs_icw4;
+    bool ready;
+};
+
+struct oob_irqchip {
+    struct oob_pic pic[2];
+    uint32_t ioregsel;
+    uint64_t redirection[24];
+    uint32_t redirection_known; /* bit n: both halves or the low half of entry n were written */
+};
+
+struct oob_route {
+    uint8_t vector;
+    bool ioapic;
+    uint8_t destination; /* APIC ID, physical mode; valid when `ioapic` */
+    bool logical;
+};
+
+void oob_irqchip_reset(struct oob_irqchip *chip);
+bool oob_irqchip_is_pic_port(uint16_t port);
+void oob_irqchip_out(struct oob_irqchip *chip, uint16_t port, uint8_t value);
+void oob_irqchip_mmio_write(struct oob_irqchip *chip, uint64_t gpa, uint32_t value);
+
+/* Where line `line` goes now; false when it is masked, or the guest has programmed neither controller. */
+bool oob_irqchip_route(const struct oob_irqchip *chip, unsigned line, struct oob_route *route);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The connection to the server (docs/wire-protocol.md). Call with oob_lock held, except oob_link_start(). */
+#ifndef OOB_LINK_H
+#define OOB_LINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "context.h"
+
+/* How long a vCPU waits for the server before it goes on without one, in ms. */
+enum { OOB_PATIENCE_MS = 100 };
+
+/* Starts the thread that connects, connects again, and flushes what vCPUs left. False: no thread. */
+bool oob_link_start(void);
+bool oob_link_up(void);
+
+/* A write of one byte that needs no answer. False when the server is away. */
+bool oob_link_post(struct oob_context *context, unsigned vcpu, uint16_t port, uint8_t value);
+/* An access that waits for its answer. False when the server is away, or went away meanwhile. */
+bool oob_link_access(struct oob_context *context, unsigned vcpu, uint16_t port, unsigned size, bool write,
+                     uint32_t *value);
+void oob_link_gone(struct oob_context *context, enum oob_gone_reason reason);
+/* Sends what is buffered and takes in what has arrived; never waits for the server to answer. */
+void oob_link_poll(void);
+
+/* What arrives for a context (intercept.c). */
+void oob_context_irq(struct oob_context *context, unsigned isa_line, enum oob_irq_mode mode);
+void oob_context_publish(struct oob_context *context, const struct oob_publish *publish);
+/* The server went away: the idle UART drives the lines now. */
+void oob_context_orphan(struct oob_context *context);
+
+#endif

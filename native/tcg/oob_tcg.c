@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The interceptor's native half for stock QEMU with TCG: a plugin that takes chosen port I/O of the
+ * guests (L2) of the guest (L1) that QEMU runs, before L1 is told.
+ *
+ * QEMU translates a block of code for one CPU mode: a block translated in an SVM guest is never run
+ * outside of one, because HF_GUEST is part of a block's identity. So a block's mode is decided once,
+ * when it is translated: blocks of L2 get the I/O callbacks; blocks of L1 get none, but their first
+ * instruction ends the guest mark that VMRUN set.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "context.h"
+#include "cpu.h"
+#include "decode.h"
+#include "intercept.h"
+#include "link.h"
+#include "qemu_plugin_api.h"
+
+OOB_EXPORT int qemu_plugin_version = OOB_PLUGIN_API;
+OOB_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv);
+
+static qemu_plugin_u64 guest_marks;
+static _Thread_local int this_vcpu = -1;
+
+_Static_assert(sizeof(union oob_io_site) == sizeof(void *), "an I/O site fits into a callback's argument");
+
+void oob_mark_guest(unsigned vcpu, bool guest) {
+    qemu_plugin_u64_set(guest_marks, vcpu, guest);
+}
+
+bool oob_guest_mark(unsigned vcpu) {
+    return qemu_plugin_u64_get(guest_marks, vcpu) != 0;
+}
+
+static void die(const char *why, const char *detail) {
+    fprintf(stderr, "oob_tcg: %s%s%s\n", why, detail ? ": " : "", detail ? detail : "");
+    exit(EXIT_FAILURE);
+}
+
+static void vmrun_cb(unsigned vcpu, void *pc) {
+    oob_on_vmrun(vcpu, (uint64_t)(uintptr_t)pc);
+}
+
+static void exit_cb(unsigned vcpu, void *unused) {
+    (void)unused;
+    oob_on_exit(vcpu);
+}
+
+static void io_cb(unsigned vcpu, void *packed) {
+    oob_on_io(vcpu, (union oob_io_site){.packed = packed});
+}
+
+static void rdtsc_cb(unsigned vcpu, void *unused) {
+    (void)unused;
+    oob_on_rdtsc(vcpu);
+}
+
+static void wrmsr_cb(unsigned vcpu, void *unused) {
+    (void)unused;
+    oob_on_wrmsr(vcpu);
+}
+
+static void discon_cb(unsigned vcpu, enum qemu_plugin_discon_type type, uint64_t from_pc, uint64_t to_pc,
+                      void *unused) {
+    (void)type, (void)to_pc, (void)unused;
+    oob_on_exception(vcpu, from_pc);
+}
+
+static void hook_l1(struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t len) {
+    if (oob_is_vmrun(bytes, len))
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, vmrun_cb, CB_RW_REGS,
+                                               (void *)(uintptr_t)qemu_plugin_insn_vaddr(insn));
+}
+
+static void hook_io(struct qemu_plugin_insn *insn, const struct oob_io_insn *io, uint64_t cs_base) {
+    union oob_io_site site = {.packed = NULL};
+
+    /* No port of ours is below 0x100, where an immediate could name it: only the 8259s matter. */
+    if (io->immediate && !(io->out && oob_irqchip_is_pic_port(io->imm)))
+        return;
+    site.next = (qemu_plugin_insn_vaddr(insn) + io->length - cs_base) & ((1ull << 48) - 1);
+    site.size = io->size;
+    site.out = io->out;
+    site.string = io->string;
+    site.rep = io->rep;
+    site.immediate = io->immediate;
+    site.pic_port = (io->imm >> 6 & 2) | (io->imm & 1);
+    qemu_plugin_register_vcpu_insn_exec_cb(insn, io_cb, CB_RW_REGS_PC, site.packed);
+}
+
+static void hook_l2(struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t len, uint64_t cs_base) {
+    struct oob_io_insn io;
+
+    if (oob_is_wrmsr(bytes, len))
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, wrmsr_cb, CB_RW_REGS, NULL);
+    else if (oob_decode_io(bytes, len, OOB_MODE_64, &io) && io.length == len)
+        hook_io(insn, &io, cs_base);
+}
+
+static void translate_cb(struct qemu_plugin_tb *tb, void *unused) {
+    struct qemu_plugin_insn *first = qemu_plugin_tb_get_insn(tb, 0);
+    unsigned vcpu = (unsigned)this_vcpu;
+    bool guest = this_vcpu >= 0 && oob_in_guest(vcpu);
+    /* A block is translated when the CPU is about to run it: RIP is its first instruction's. */
+    uint64_t cs_base = guest ? qemu_plugin_insn_vaddr(first) - oob_reg_read(vcpu, OOB_REG_RIP) : 0;
+    bool after_rdtsc = false;
+
+    (void)unused;
+    if (!guest)
+        qemu_plugin_register_vcpu_insn_exec_cond_cb(first, exit_cb, CB_R_REGS, COND_NE, guest_marks, 0, NULL);
+    for (size_t i = 0; i < qemu_plugin_tb_n_insns(tb); i++) {
+        struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
+        uint8_t bytes[OOB_INSN_MAX];
+        size_t len = qemu_plugin_insn_data(insn, bytes, sizeof bytes);
+
+        if (!guest) {
+            hook_l1(insn, bytes, len);
+            continue;
+        }
+        if (after_rdtsc)
+            qemu_plugin_register_vcpu_insn_exec_cb(insn, rdtsc_cb, CB_R_REGS, NULL);
+        hook_l2(insn, bytes, len, cs_base);
+        after_rdtsc = oob_is_rdtsc(bytes, len);
+    }
+}
+
+static void vcpu_init_cb(unsigned vcpu, void *unused) {
+    const char *missing;
+
+    (void)unused;
+    if (vcpu >= OOB_VCPUS_MAX)
+        die("more vCPUs than the plugin tracks (64)", NULL);
+    if (this_vcpu >= 0)
+        die("several vCPUs share a thread: run QEMU with -accel tcg,thread=multi", NULL);
+    this_vcpu = (int)vcpu;
+    if (!oob_cpu_init(vcpu, &missing))
+        die("this QEMU does not show a register that is needed", missing);
+}
+
+int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv) {
+    char error[256];
+
+    if (info->version.cur < OOB_PLUGIN_API || strcmp(info->target_name, "x86_64") != 0 || !info->system_emulation) {
+        fprintf(stderr, "oob_tcg: QEMU's qemu-system-x86_64 11.1 or newer is needed (plugin interface %d)\n",
+                OOB_PLUGIN_API);
+        return 1;
+    }
+    if (!oob_options_parse(&oob_options, argc, argv, error)) {
+        fprintf(stderr, "oob_tcg: %s\n", error);
+        return 1;
+    }
+    if (!oob_link_start()) {
+        fprintf(stderr, "oob_tcg: cannot start the thread that connects to %s\n", oob_options.socket);
+        return 1;
+    }
+    guest_marks = (qemu_plugin_u64){qemu_plugin_scoreboard_new(sizeof(uint64_t)), 0};
+    qemu_plugin_register_vcpu_init_cb(id, vcpu_init_cb, NULL);
+    qemu_plugin_register_vcpu_tb_trans_cb(id, translate_cb, NULL);
+    qemu_plugin_register_vcpu_discon_cb(id, DISCON_EXCEPTION, discon_cb, NULL);
+    return 0;
+}

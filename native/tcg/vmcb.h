@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Fields of the virtual machine control block: AMD APM vol. 2, appendix B. */
+#ifndef OOB_VMCB_H
+#define OOB_VMCB_H
+
+enum vmcb_offset {
+    VMCB_INTERCEPTS_3 = 0x00c, /* u32: vector 3 of the intercepts; bit 4 is VINTR */
+    VMCB_INT_CTL = 0x060,      /* u32 of V_TPR, V_IRQ, V_INTR_PRIO, V_IGN_TPR */
+    VMCB_INT_VECTOR = 0x064,   /* u32 */
+    VMCB_EXITCODE = 0x070,     /* u64 */
+    VMCB_EXITINFO1 = 0x078,
+    VMCB_EXITINFO2 = 0x080,
+    VMCB_EXITINTINFO = 0x088, /* u64: the event whose delivery the exit interrupted */
+    VMCB_N_CR3 = 0x0b0,
+    VMCB_SOFTWARE = 0x3f8, /* u64, of 32 bytes for host software; KVM writes the others for Hyper-V */
+    VMCB_CS_BASE = 0x418,
+    VMCB_EFER = 0x4d0,
+    VMCB_CR4 = 0x548,
+    VMCB_CR3 = 0x550,
+    VMCB_CR0 = 0x558,
+    VMCB_RIP = 0x578,
+    VMCB_RAX = 0x5f8,
+};
+
+#define VMCB_INTERCEPT_VINTR (1u << 4)
+#define VMCB_V_IRQ (1u << 8)
+#define VMCB_V_INTR_PRIO_MAX (0xfu << 16)
+#define VMCB_V_IGN_TPR (1u << 20)
+#define VMCB_V_INTR_BITS (VMCB_V_IRQ | VMCB_V_INTR_PRIO_MAX | VMCB_V_IGN_TPR)
+#define VMCB_EXITINTINFO_VALID (1ull << 31)
+
+enum { VMEXIT_CPUID = 0x72, VMEXIT_IOIO = 0x7b, VMEXIT_NPF = 0x400 };
+
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Page table walks on behalf of an L2, from the state that its last #VMEXIT saved. */
+#ifndef OOB_WALK_H
+#define OOB_WALK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What an address translation depends on: control registers of L2, and its nested page table. */
+struct oob_paging {
+    uint64_t cr0, cr3, cr4, efer, ncr3;
+};
+
+/* Copies from L2's linear address space. False when any byte of it is not mapped. */
+bool oob_l2_read(const struct oob_paging *paging, uint64_t linear, void *data, size_t len);
+
+#endif
