@@ -22,8 +22,17 @@
 OOB_EXPORT int qemu_plugin_version = OOB_PLUGIN_API;
 OOB_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv);
 
-static qemu_plugin_u64 guest_marks;
+/* What QEMU keeps for each vCPU and its generated code tests without calling us. */
+struct marks {
+    uint64_t guest; /* VMRUN was executed, and no instruction of L1 since */
+    uint64_t tsc;   /* RDTSC was executed: its result stands in EDX:EAX at the next instruction */
+};
+
+static qemu_plugin_u64 guest_marks, tsc_marks;
 static _Thread_local int this_vcpu = -1;
+
+/* RDTSC ends a block. Where blocks after one begin: a table that forgets, at worst a sample is missed. */
+static uint64_t after_rdtsc[1024];
 
 _Static_assert(sizeof(union oob_io_site) == sizeof(void *), "an I/O site fits into a callback's argument");
 
@@ -55,6 +64,7 @@ static void io_cb(unsigned vcpu, void *packed) {
 
 static void rdtsc_cb(unsigned vcpu, void *unused) {
     (void)unused;
+    qemu_plugin_u64_set(tsc_marks, vcpu, 0);
     oob_on_rdtsc(vcpu);
 }
 
@@ -91,13 +101,35 @@ static void hook_io(struct qemu_plugin_insn *insn, const struct oob_io_insn *io,
     qemu_plugin_register_vcpu_insn_exec_cb(insn, io_cb, CB_RW_REGS_PC, site.packed);
 }
 
+static uint64_t *after_rdtsc_slot(uint64_t vaddr) {
+    return &after_rdtsc[(vaddr ^ vaddr >> 10) % (sizeof after_rdtsc / sizeof *after_rdtsc)];
+}
+
+static void hook_rdtsc(struct qemu_plugin_insn *insn, size_t len) {
+    uint64_t next = qemu_plugin_insn_vaddr(insn) + len;
+
+    __atomic_store_n(after_rdtsc_slot(next), next, __ATOMIC_RELAXED);
+    qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(insn, OP_STORE_U64, tsc_marks, 1);
+}
+
 static void hook_l2(struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t len, uint64_t cs_base) {
     struct oob_io_insn io;
 
     if (oob_is_wrmsr(bytes, len))
         qemu_plugin_register_vcpu_insn_exec_cb(insn, wrmsr_cb, CB_RW_REGS, NULL);
+    else if (oob_is_rdtsc(bytes, len))
+        hook_rdtsc(insn, len);
     else if (oob_decode_io(bytes, len, OOB_MODE_64, &io) && io.length == len)
         hook_io(insn, &io, cs_base);
+}
+
+static void hook_first(struct qemu_plugin_insn *first, bool guest) {
+    uint64_t vaddr = qemu_plugin_insn_vaddr(first);
+
+    if (!guest)
+        qemu_plugin_register_vcpu_insn_exec_cond_cb(first, exit_cb, CB_R_REGS, COND_NE, guest_marks, 0, NULL);
+    else if (__atomic_load_n(after_rdtsc_slot(vaddr), __ATOMIC_RELAXED) == vaddr)
+        qemu_plugin_register_vcpu_insn_exec_cond_cb(first, rdtsc_cb, CB_R_REGS, COND_NE, tsc_marks, 0, NULL);
 }
 
 static void translate_cb(struct qemu_plugin_tb *tb, void *unused) {
@@ -106,24 +138,18 @@ static void translate_cb(struct qemu_plugin_tb *tb, void *unused) {
     bool guest = this_vcpu >= 0 && oob_in_guest(vcpu);
     /* A block is translated when the CPU is about to run it: RIP is its first instruction's. */
     uint64_t cs_base = guest ? qemu_plugin_insn_vaddr(first) - oob_reg_read(vcpu, OOB_REG_RIP) : 0;
-    bool after_rdtsc = false;
 
     (void)unused;
-    if (!guest)
-        qemu_plugin_register_vcpu_insn_exec_cond_cb(first, exit_cb, CB_R_REGS, COND_NE, guest_marks, 0, NULL);
+    hook_first(first, guest);
     for (size_t i = 0; i < qemu_plugin_tb_n_insns(tb); i++) {
         struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
         uint8_t bytes[OOB_INSN_MAX];
         size_t len = qemu_plugin_insn_data(insn, bytes, sizeof bytes);
 
-        if (!guest) {
+        if (guest)
+            hook_l2(insn, bytes, len, cs_base);
+        else
             hook_l1(insn, bytes, len);
-            continue;
-        }
-        if (after_rdtsc)
-            qemu_plugin_register_vcpu_insn_exec_cb(insn, rdtsc_cb, CB_R_REGS, NULL);
-        hook_l2(insn, bytes, len, cs_base);
-        after_rdtsc = oob_is_rdtsc(bytes, len);
     }
 }
 
@@ -156,7 +182,8 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, 
         fprintf(stderr, "oob_tcg: cannot start the thread that connects to %s\n", oob_options.socket);
         return 1;
     }
-    guest_marks = (qemu_plugin_u64){qemu_plugin_scoreboard_new(sizeof(uint64_t)), 0};
+    guest_marks.score = tsc_marks.score = qemu_plugin_scoreboard_new(sizeof(struct marks));
+    tsc_marks.offset = offsetof(struct marks, tsc);
     qemu_plugin_register_vcpu_init_cb(id, vcpu_init_cb, NULL);
     qemu_plugin_register_vcpu_tb_trans_cb(id, translate_cb, NULL);
     qemu_plugin_register_vcpu_discon_cb(id, DISCON_EXCEPTION, discon_cb, NULL);

@@ -48,6 +48,7 @@ typedef struct {
 
 enum qemu_plugin_cb_flags { CB_NO_REGS, CB_R_REGS, CB_RW_REGS, CB_RW_REGS_PC };
 enum qemu_plugin_cond { COND_NEVER, COND_ALWAYS, COND_EQ, COND_NE };
+enum qemu_plugin_op { OP_ADD_U64, OP_STORE_U64 };
 enum qemu_plugin_discon_type { DISCON_INTERRUPT = 1, DISCON_EXCEPTION = 2 };
 
 typedef void (*qemu_plugin_vcpu_udata_cb_t)(unsigned int vcpu, void *userdata);
@@ -72,6 +73,9 @@ void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn, qemu_
 void qemu_plugin_register_vcpu_insn_exec_cond_cb(struct qemu_plugin_insn *insn, qemu_plugin_vcpu_udata_cb_t cb,
                                                  enum qemu_plugin_cb_flags flags, enum qemu_plugin_cond cond,
                                                  qemu_plugin_u64 entry, uint64_t imm, void *userdata);
+
+void qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(struct qemu_plugin_insn *insn, enum qemu_plugin_op op,
+                                                         qemu_plugin_u64 entry, uint64_t imm);
 
 struct qemu_plugin_scoreboard *qemu_plugin_scoreboard_new(size_t element_size);
 uint64_t qemu_plugin_u64_get(qemu_plugin_u64 entry, unsigned int vcpu);
