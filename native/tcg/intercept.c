@@ -10,6 +10,7 @@
 #include "inject.h"
 #include "link.h"
 #include "qemu_plugin_api.h"
+#include "segment.h"
 #include "timer.h"
 #include "vmcb.h"
 #include "walk.h"
@@ -84,13 +85,7 @@ bool oob_in_guest(unsigned vcpu) {
 /* The value that L2 was about to store into its IOAPIC when the nested page fault stopped it. */
 static void learn_ioapic_write(unsigned vcpu, const struct oob_l2_vcpu *l2, uint64_t gpa) {
     uint64_t vmcb = l2->vmcb;
-    struct oob_paging paging = {
-        .cr0 = oob_phys_read_u64(vmcb + VMCB_CR0),
-        .cr3 = oob_phys_read_u64(vmcb + VMCB_CR3),
-        .cr4 = oob_phys_read_u64(vmcb + VMCB_CR4),
-        .efer = oob_phys_read_u64(vmcb + VMCB_EFER),
-        .ncr3 = oob_phys_read_u64(vmcb + VMCB_N_CR3),
-    };
+    struct oob_paging paging = oob_paging_saved(vmcb);
     uint64_t rip = oob_phys_read_u64(vmcb + VMCB_RIP);
     uint64_t base = paging.efer & (1u << 10) ? 0 : oob_phys_read_u64(vmcb + VMCB_CS_BASE);
     enum oob_mode mode = paging.efer & (1u << 10) ? OOB_MODE_64 : OOB_MODE_32;
@@ -247,17 +242,22 @@ static void on_uart(unsigned vcpu, union oob_io_site site, unsigned range, uint1
     uint64_t rax = oob_reg_read(vcpu, OOB_REG_RAX);
     uint64_t next = next_rip(site);
     uint32_t value = (uint32_t)rax;
+    unsigned size = site.size;
     bool forced = false;
 
     if (!oob_guest_mark(vcpu) || !l2) {
         oob_stat[OOB_STAT_REFUSED]++; /* no believable guest: neither it nor L1 gets anything */
         value = 0xffffffff;
     } else {
+        if (!oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, port, size))
+            return; /* it will fault, as it does on any machine */
+        if (size > 1 && oob_l2_mode(vcpu, l2->vmcb, l2->context->ncr3) == OOB_MODE_16)
+            size = 6 - size; /* decoded as if for 32-bit code: 2 and 4 change places */
         pthread_mutex_lock(&oob_lock);
         if (site.out)
-            serve_write(l2->context, l2->index, range, port, site.size, value);
+            serve_write(l2->context, l2->index, range, port, size, value);
         else
-            value = serve_read(l2->context, l2->index, range, port, site.size);
+            value = serve_read(l2->context, l2->index, range, port, size);
         forced = force_exit(vcpu, l2, site, next);
         pthread_mutex_unlock(&oob_lock);
     }
@@ -265,7 +265,7 @@ static void on_uart(unsigned vcpu, union oob_io_site site, unsigned range, uint1
         return;
     if (!site.out) /* a 32-bit result clears the upper half of RAX (AMD APM vol. 1, 3.1.2) */
         oob_reg_write(vcpu, OOB_REG_RAX,
-                      site.size == 4 ? value : (rax & ~0xffffffffull) | merge(rax, value, site.size));
+                      size == 4 ? value : (rax & ~0xffffffffull) | merge(rax, value, size));
     qemu_plugin_set_pc(next);
 }
 

@@ -2,30 +2,56 @@
 #include "walk.h"
 
 #include "cpu.h"
+#include "vmcb.h"
 
 #define PRESENT 1u
+#define WRITABLE (1u << 1)
+#define ACCESSED (1u << 5)
+#define DIRTY (1u << 6)
 #define LARGE (1u << 7)
 #define FRAME 0x000ffffffffff000ull
 #define CR0_PG (1u << 31)
+#define CR4_PSE (1u << 4)
 #define CR4_PAE (1u << 5)
 #define CR4_LA57 (1u << 12)
 #define EFER_LMA (1u << 10)
 
 #define UNMAPPED UINT64_MAX
 
-/* Where a table of one walk lies: N_CR3 holds physical addresses of L1, L2's CR3 guest-physical ones. */
-static uint64_t table_address(const struct oob_paging *nested, uint64_t addr);
+/* One walk: through L2's own tables, whose addresses are guest-physical and themselves walked through
+ * the nested table; or, with `nested` NULL, through the nested table. */
+struct walk {
+    const struct oob_paging *nested;
+    bool write;
+};
 
-/* Walks tables of 512 eight-byte entries (AMD APM vol. 2, 5.3) from `root` down `levels` levels. */
-static uint64_t walk_long(const struct oob_paging *nested, uint64_t root, int levels, uint64_t addr) {
+static uint64_t table_address(const struct walk *walk, uint64_t addr);
+
+/* Reads a table entry of `size` bytes, and marks it as the CPU would. */
+static uint64_t use_entry(const struct walk *walk, uint64_t gpa, size_t size, bool leaf) {
+    uint64_t at = table_address(walk, gpa), entry = 0, marked;
+
+    if (at == UNMAPPED || !oob_phys_read(at, &entry, size) || !(entry & PRESENT))
+        return 0;
+    if (!walk->write)
+        return entry;
+    if (!(entry & WRITABLE))
+        return 0;
+    marked = entry | ACCESSED | (leaf || (entry & LARGE) ? DIRTY : 0);
+    if (marked != entry)
+        oob_phys_write(at, &marked, size);
+    return marked;
+}
+
+/* Tables of 512 eight-byte entries (AMD APM vol. 2, 5.3) from `root` down `levels` levels. */
+static uint64_t walk_long(const struct walk *walk, uint64_t root, int levels, uint64_t addr) {
     uint64_t table = root & FRAME;
 
     for (int level = levels - 1; level >= 0; level--) {
         int shift = 12 + 9 * level;
-        uint64_t at = table_address(nested, table + ((addr >> shift) & 511) * 8);
-        uint64_t entry = at == UNMAPPED ? 0 : oob_phys_read_u64(at);
+        uint64_t entry = use_entry(walk, table + ((addr >> shift) & 511) * 8, 8, level == 0);
 
-        if (!(entry & PRESENT))
+        if (!entry)
             return UNMAPPED;
         if (level && (entry & LARGE)) {
             uint64_t offset = (1ull << shift) - 1;
@@ -37,62 +63,103 @@ static uint64_t walk_long(const struct oob_paging *nested, uint64_t root, int le
     return table | (addr & 0xfff);
 }
 
-/* PAE paging of legacy mode: four directory pointers, then two levels (5.2.3). */
-static uint64_t walk_pae(const struct oob_paging *paging, uint64_t addr) {
-    uint64_t at = table_address(paging, (paging->cr3 & ~0x1full & 0xffffffff) + ((addr >> 30) & 3) * 8);
-    uint64_t entry = at == UNMAPPED ? 0 : oob_phys_read_u64(at);
+/* PAE paging of legacy mode: four directory pointers, which have no W bit, then two levels (5.2.3). */
+static uint64_t walk_pae(const struct walk *walk, uint64_t cr3, uint64_t addr) {
+    struct walk pointers = {.nested = walk->nested};
+    uint64_t entry = use_entry(&pointers, (cr3 & 0xffffffe0) + ((addr >> 30) & 3) * 8, 8, false);
 
-    return entry & PRESENT ? walk_long(paging, entry, 2, addr & 0x3fffffff) : UNMAPPED;
+    return entry ? walk_long(walk, entry, 2, addr & 0x3fffffff) : UNMAPPED;
 }
 
 /* Two levels of 1024 four-byte entries (5.2.1). */
-static uint64_t walk_legacy(const struct oob_paging *paging, uint64_t addr) {
-    uint64_t table = paging->cr3 & 0xfffff000;
+static uint64_t walk_legacy(const struct walk *walk, uint64_t cr3, bool pse, uint64_t addr) {
+    uint64_t table = cr3 & 0xfffff000;
 
     for (int level = 1; level >= 0; level--) {
         int shift = 12 + 10 * level;
-        uint64_t at = table_address(paging, table + ((addr >> shift) & 1023) * 4);
-        uint32_t entry = at == UNMAPPED ? 0 : oob_phys_read_u32(at);
+        uint64_t entry = use_entry(walk, table + ((addr >> shift) & 1023) * 4, 4, level == 0);
 
-        if (!(entry & PRESENT))
+        if (!entry)
             return UNMAPPED;
-        if (level && (entry & LARGE))
-            return ((uint64_t)(entry & 0x1fe000) << 19) | (entry & 0xffc00000) | (addr & 0x3fffff);
+        if (level && (entry & LARGE) && pse)
+            return (entry & 0x1fe000) << 19 | (entry & 0xffc00000) | (addr & 0x3fffff);
         table = entry & 0xfffff000;
     }
     return table | (addr & 0xfff);
 }
 
-/* Nested paging uses long-mode tables of the depth that L1 runs with; four levels is what every L1
- * uses that has not turned LA57 on for itself (AMD APM vol. 2, 15.25.5). */
-static uint64_t table_address(const struct oob_paging *nested, uint64_t addr) {
-    return nested ? walk_long(NULL, nested->ncr3, 4, addr) : addr;
+/* Nested paging uses long-mode tables of the depth that L1 itself runs with (AMD APM vol. 2, 15.25.5):
+ * four levels, unless L1 has turned LA57 on. */
+static uint64_t table_address(const struct walk *walk, uint64_t addr) {
+    struct walk nested = {.write = walk->write};
+
+    return walk->nested ? walk_long(&nested, walk->nested->ncr3, 4, addr) : addr;
 }
 
-static uint64_t guest_physical(const struct oob_paging *paging, uint64_t linear) {
-    if (!(paging->cr0 & CR0_PG))
-        return linear;
-    if (paging->efer & EFER_LMA)
-        return walk_long(paging, paging->cr3, paging->cr4 & CR4_LA57 ? 5 : 4, linear);
-    if (paging->cr4 & CR4_PAE)
-        return walk_pae(paging, linear & 0xffffffff);
-    return walk_legacy(paging, linear & 0xffffffff);
+static uint64_t physical(const struct oob_paging *p, uint64_t linear, bool write) {
+    struct walk walk = {.nested = p, .write = write};
+    uint64_t gpa = linear;
+
+    if (p->cr0 & CR0_PG) {
+        if (p->efer & EFER_LMA)
+            gpa = walk_long(&walk, p->cr3, p->cr4 & CR4_LA57 ? 5 : 4, linear);
+        else if (p->cr4 & CR4_PAE)
+            gpa = walk_pae(&walk, p->cr3, linear & 0xffffffff);
+        else
+            gpa = walk_legacy(&walk, p->cr3, p->cr4 & CR4_PSE, linear & 0xffffffff);
+    }
+    return gpa == UNMAPPED ? UNMAPPED : table_address(&walk, gpa);
+}
+
+struct oob_paging oob_paging_live(unsigned vcpu, uint64_t ncr3) {
+    return (struct oob_paging){
+        .cr0 = oob_reg_read(vcpu, OOB_REG_CR0),
+        .cr3 = oob_reg_read(vcpu, OOB_REG_CR3),
+        .cr4 = oob_reg_read(vcpu, OOB_REG_CR4),
+        .efer = oob_reg_read(vcpu, OOB_REG_EFER),
+        .ncr3 = ncr3,
+    };
+}
+
+struct oob_paging oob_paging_saved(uint64_t vmcb) {
+    return (struct oob_paging){
+        .cr0 = oob_phys_read_u64(vmcb + VMCB_CR0),
+        .cr3 = oob_phys_read_u64(vmcb + VMCB_CR3),
+        .cr4 = oob_phys_read_u64(vmcb + VMCB_CR4),
+        .efer = oob_phys_read_u64(vmcb + VMCB_EFER),
+        .ncr3 = oob_phys_read_u64(vmcb + VMCB_N_CR3),
+    };
+}
+
+static size_t in_page(uint64_t linear, size_t len) {
+    size_t left = 0x1000 - (linear & 0xfff);
+
+    return len < left ? len : left;
 }
 
 bool oob_l2_read(const struct oob_paging *paging, uint64_t linear, void *data, size_t len) {
-    uint8_t *out = data;
+    for (uint8_t *out = data; len;) {
+        size_t chunk = in_page(linear, len);
+        uint64_t pa = physical(paging, linear, false);
 
-    while (len) {
-        size_t chunk = 0x1000 - (linear & 0xfff);
-        uint64_t gpa = guest_physical(paging, linear);
-        uint64_t pa = gpa == UNMAPPED ? UNMAPPED : table_address(paging, gpa);
-
-        if (chunk > len)
-            chunk = len;
         if (pa == UNMAPPED || !oob_phys_read(pa, out, chunk))
             return false;
         linear += chunk;
         out += chunk;
+        len -= chunk;
+    }
+    return true;
+}
+
+bool oob_l2_write(const struct oob_paging *paging, uint64_t linear, const void *data, size_t len) {
+    for (const uint8_t *in = data; len;) {
+        size_t chunk = in_page(linear, len);
+        uint64_t pa = physical(paging, linear, true);
+
+        if (pa == UNMAPPED || !oob_phys_write(pa, in, chunk))
+            return false;
+        linear += chunk;
+        in += chunk;
         len -= chunk;
     }
     return true;
