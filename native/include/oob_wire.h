@@ -78,7 +78,7 @@ struct oob_hello {
     uint16_t reserved;
     uint32_t capabilities;
     char machine[OOB_NAME_MAX];
-    uint32_t reserved2;
+    uint32_t instance; /* random, not 0, the same as long as this native half lives */
 };
 
 struct oob_welcome {
@@ -119,8 +119,7 @@ struct oob_context_appeared {
     struct oob_header h;
     uint64_t vmcb; /* where L0 first saw it: for the log, not an identity */
     uint64_t ncr3;
-    uint32_t known; /* 1: announced before on an earlier connection of this native half */
-    uint32_t reserved;
+    uint64_t reserved;
 };
 
 struct oob_context_gone {

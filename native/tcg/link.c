@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -27,6 +28,7 @@ enum {
 static struct {
     int fd; /* -1: the server is away */
     int wake; /* eventfd: there is something to flush */
+    uint32_t instance;
     uint32_t seq;
     bool flush_asked;
     uint8_t tx[TX_MAX];
@@ -172,12 +174,11 @@ static struct oob_header header(uint8_t type, size_t length, uint32_t context) {
     return (struct oob_header){.length = (uint16_t)length, .type = type, .context = context};
 }
 
-static void announce(struct oob_context *context, bool known) {
+static void announce(struct oob_context *context) {
     struct oob_context_appeared f = {
         .h = header(OOB_CONTEXT_APPEARED, sizeof f, context->number),
         .vmcb = context->first_vmcb,
         .ncr3 = context->ncr3,
-        .known = known,
     };
 
     context->accesses = 0;
@@ -195,7 +196,7 @@ static void ensure_announced(struct oob_context *context) {
     if (context->touched)
         return;
     context->touched = true;
-    announce(context, false);
+    announce(context);
 }
 
 static void ask_for_flush(void) {
@@ -325,7 +326,7 @@ static void resync_uart(struct oob_context *context, unsigned range) {
 static void resync(struct oob_context *context) {
     if (!context->touched)
         return;
-    announce(context, true);
+    announce(context);
     for (unsigned i = 0; i < oob_options.ranges; i++)
         resync_uart(context, i);
 }
@@ -373,6 +374,7 @@ static int try_connect(const char **why) {
         .magic = OOB_MAGIC,
         .version = OOB_VERSION,
         .capabilities = OOB_CAP_IRQ_LEVEL | OOB_CAP_IRQ_PULSE | OOB_CAP_ATTENTION | OOB_CAP_PUBLISH,
+        .instance = link_state.instance,
     };
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -452,6 +454,9 @@ bool oob_link_start(void) {
     pthread_t thread;
 
     link_state.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (getrandom(&link_state.instance, sizeof link_state.instance, 0) != sizeof link_state.instance)
+        return false;
+    link_state.instance |= 1;
     if (link_state.wake < 0 || pthread_create(&thread, NULL, connector, NULL) != 0)
         return false;
     pthread_detach(thread);

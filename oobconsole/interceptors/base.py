@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,25 @@ class Context:
     origin: str = ""
 
 
+class Publication(NamedTuple):
+    """Registers of one port range whose reading has, right now, no side effect.
+
+    The native half may answer a guest's read from here, without asking, until the guest's next
+    access changes anything.
+
+    Attributes:
+        port: of the register of bit 0.
+        valid: bit n: `values[n]` may be read.
+        after_thr: bit n: stays true even when a byte is written to THR (port + 0).
+        values: eight registers.
+    """
+
+    port: int
+    valid: int
+    after_thr: int
+    values: bytes
+
+
 class PortHandler(Protocol):
     """Serves the intercepted ports of one guest. An access never raises for what the guest did."""
 
@@ -40,6 +59,10 @@ class PortHandler(Protocol):
 
     def gap(self, port: int, lost: int) -> None:
         """Learn that `lost` bytes written to `port` did not reach the server, at this place."""
+
+
+    def publications(self) -> tuple[Publication, ...]:
+        """What may be read without asking after the accesses served so far; cheap, called often."""
 
 
 class InterceptorEvents(Protocol):
@@ -72,8 +95,12 @@ class Interceptor(ABC):
 
     @abstractmethod
     def set_irq(self, context: Context, line: int, level: bool) -> None:
-        """Drive an ISA interrupt line (0–15) of a guest. Ignored for a context that is away:
+        """Drive an ISA interrupt line (0-15) of a guest. Ignored for a context that is away:
         the machine drives the level again when it reappears."""
+
+    @abstractmethod
+    def publish(self, context: Context) -> None:
+        """Send the handler's publications again: something else than an access changed them."""
 
     @abstractmethod
     def set_attention(self, context: Context, attended: bool) -> None:

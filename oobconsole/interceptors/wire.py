@@ -1,0 +1,337 @@
+"""The wire between a native half and the server: a sans-I/O codec for `native/include/oob_wire.h`.
+
+Bytes go in, events come out; what a peer may send, and when, is checked here and nowhere else.
+docs/wire-protocol.md says what the frames mean.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import IntEnum, IntFlag
+from struct import Struct
+from typing import Final, NamedTuple
+
+from oobconsole.errors import WireError
+
+MAGIC: Final = 0x31424F4F
+VERSION: Final = 1
+FRAME_MAX: Final = 4096
+POSTED_MAX: Final = 2048
+CONTEXTS_MAX: Final = 256
+STATS_MAX: Final = 16
+
+
+class FrameType(IntEnum):
+    """`enum oob_type`."""
+
+    HELLO = 0x01
+    ACCESS = 0x02
+    POSTED = 0x03
+    CONTEXT_APPEARED = 0x04
+    CONTEXT_GONE = 0x05
+    GAP = 0x06
+    STATS = 0x07
+    WELCOME = 0x81
+    ANSWER = 0x82
+    IRQ = 0x83
+    ATTENTION = 0x84
+    PUBLISH = 0x85
+
+
+class Capability(IntFlag):
+    """`enum oob_capability`."""
+
+    IRQ_LEVEL = 1
+    IRQ_PULSE = 2
+    ATTENTION = 4
+    PUBLISH = 8
+
+
+class IrqMode(IntEnum):
+    """`enum oob_irq_mode`."""
+
+    LOW = 0
+    HIGH = 1
+    PULSE = 2
+
+
+class GoneReason(IntEnum):
+    """`enum oob_gone_reason`."""
+
+    REPLACED = 1
+    RESET = 2
+    EVICTED = 3
+    SHUTDOWN = 4
+
+
+#: `enum oob_stat`, in its order.
+STATS: Final = (
+    "reads",
+    "writes",
+    "published",
+    "injected",
+    "forced",
+    "clamped",
+    "refused",
+    "away",
+    "dropped",
+    "reconnects",
+    "read_ns",
+)
+
+
+class Hello(NamedTuple):
+    """First frame of a connection: who the native half is."""
+
+    capabilities: int
+    machine: str
+    instance: int
+
+
+class Access(NamedTuple):
+    """One port access whose vCPU waits for the answer."""
+
+    context: int
+    seq: int
+    port: int
+    size: int
+    write: bool
+    value: int
+    vcpu: int
+
+
+class Posted(NamedTuple):
+    """Byte-wide writes to one port, in order, that nobody waits for."""
+
+    context: int
+    port: int
+    data: bytes
+    vcpu: int
+
+
+class ContextAppeared(NamedTuple):
+    """An L2 that has begun to use our ports, or is announced again on a new connection."""
+
+    context: int
+    vmcb: int
+    ncr3: int
+
+
+class ContextGone(NamedTuple):
+    """An L2 that is no more."""
+
+    context: int
+    reason: GoneReason
+
+
+class Gap(NamedTuple):
+    """Output that was lost while the server was away."""
+
+    context: int
+    port: int
+    lost: int
+
+
+class Stats(NamedTuple):
+    """Counters of the native half since it started, by the names in `STATS`."""
+
+    counters: dict[str, int]
+
+
+Event = Hello | Access | Posted | ContextAppeared | ContextGone | Gap | Stats
+
+HEADER: Final = Struct("<HBBI")
+HELLO: Final = Struct("<HBBIIHHI48sI")
+WELCOME: Final = Struct("<HBBIIHHII")
+ACCESS: Final = Struct("<HBBIIHBBIHH")
+ANSWER: Final = Struct("<HBBIII")
+POSTED: Final = Struct("<HBBIHHHH")
+CONTEXT_APPEARED: Final = Struct("<HBBIQQQ")
+CONTEXT_GONE: Final = Struct("<HBBIII")
+GAP: Final = Struct("<HBBIHHIQ")
+STATS_FRAME: Final = Struct(f"<HBBIII{STATS_MAX}Q")
+IRQ: Final = Struct("<HBBIBBHI")
+ATTENTION: Final = Struct("<HBBIII")
+PUBLISH: Final = Struct("<HBBIIHBB8s")
+
+_MACHINE_NAME: Final = re.compile(rb"[a-z0-9][a-z0-9_.-]{0,46}")
+_FIXED: Final = {
+    FrameType.HELLO: HELLO.size,
+    FrameType.ACCESS: ACCESS.size,
+    FrameType.CONTEXT_APPEARED: CONTEXT_APPEARED.size,
+    FrameType.CONTEXT_GONE: CONTEXT_GONE.size,
+    FrameType.GAP: GAP.size,
+    FrameType.STATS: STATS_FRAME.size,
+}
+
+
+def _require(condition: bool, reason: str) -> None:
+    if not condition:
+        raise WireError(reason)
+
+
+class Decoder:
+    """The server's end of one connection: takes a native half's byte stream apart.
+
+    After it has raised, the stream has no meaning any more: every further call raises again.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._greeted = False
+        self._seq = 0
+        self._contexts: set[int] = set()
+        self._broken: str | None = None
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Return the events that `data` completes.
+
+        Raises:
+            WireError: the peer sent what the protocol does not allow; with the reason.
+        """
+        if self._broken is not None:
+            raise WireError(self._broken)
+        events: list[Event] = []
+        buffer = self._buffer + data if self._buffer else data
+        at, end = 0, len(buffer)
+        try:
+            while end - at >= 8:
+                length, kind, flags, context = HEADER.unpack_from(buffer, at)
+                self._check_header(length, kind, flags)
+                if end - at < length:
+                    break
+                events.append(self._decode(buffer, at, length, kind, context))
+                at += length
+        except WireError as error:
+            self._broken = str(error)
+            self._buffer = b""
+            raise
+        self._buffer = buffer[at:]
+        return events
+
+    def _check_header(self, length: int, kind: int, flags: int) -> None:
+        if kind == FrameType.POSTED:
+            ok = POSTED.size < length <= POSTED.size + POSTED_MAX
+        else:
+            ok = _FIXED.get(kind, -1) == length  # type: ignore[call-overload]  # an int equals its IntEnum
+        if ok and not flags and self._greeted != (kind == FrameType.HELLO):
+            return
+        _require(kind in _FIXED or kind == FrameType.POSTED, f"frame type {kind:#04x} is not one a native half sends")
+        _require(self._greeted or kind == FrameType.HELLO, "the first frame is not HELLO")
+        _require(not (self._greeted and kind == FrameType.HELLO), "HELLO came twice")
+        _require(not flags, "reserved flags are set")
+        raise WireError(f"{FrameType(kind).name} of {length} bytes")
+
+    def _decode(self, buffer: bytes, at: int, length: int, kind: int, context: int) -> Event:
+        if kind == 0x02:
+            return self._access(buffer, at)
+        if kind == 0x03:
+            return self._posted(buffer, at, length)
+        if kind == FrameType.HELLO:
+            return self._hello(buffer, at)
+        if kind == FrameType.STATS:
+            return self._stats(buffer, at)
+        if kind == FrameType.CONTEXT_APPEARED:
+            return self._appeared(buffer, at)
+        _require(context in self._contexts, f"context {context} has not appeared")
+        if kind == FrameType.CONTEXT_GONE:
+            return self._gone(buffer, at)
+        return self._gap(buffer, at)
+
+    def _access(self, buffer: bytes, at: int) -> Access:
+        _, _, _, context, seq, port, size, direction, value, vcpu, reserved = ACCESS.unpack_from(buffer, at)
+        if (
+            context not in self._contexts
+            or seq != self._seq + 1
+            or size not in (1, 2, 4)
+            or direction > 1
+            or port + size > 0x10000
+            or reserved
+            or value >> (8 * size)
+            or (value and not direction)
+        ):
+            self._refuse_access(context, seq, port, size, direction, value)
+        self._seq = seq if seq != 0xFFFFFFFF else -1
+        return Access(context, seq, port, size, direction == 1, value, vcpu)
+
+    def _refuse_access(self, context: int, seq: int, port: int, size: int, direction: int, value: int) -> None:
+        _require(context in self._contexts, f"context {context} has not appeared")
+        _require(seq == self._seq + 1, f"access {seq} after access {self._seq}")
+        _require(size in (1, 2, 4), f"an access of {size} bytes")
+        _require(port + size <= 0x10000, f"an access of {size} bytes at port {port:#x}")
+        raise WireError(f"an access with direction {direction}, value {value:#x} or reserved bits that cannot be")
+
+    def _posted(self, buffer: bytes, at: int, length: int) -> Posted:
+        _, _, _, context, port, count, vcpu, reserved = POSTED.unpack_from(buffer, at)
+        if context not in self._contexts or count != length - 16 or reserved:
+            _require(context in self._contexts, f"context {context} has not appeared")
+            raise WireError(f"POSTED of {length} bytes that says it has {count}, or with reserved bits")
+        return Posted(context, port, buffer[at + 16 : at + length], vcpu)
+
+    def _hello(self, buffer: bytes, at: int) -> Hello:
+        _, _, _, context, magic, version, reserved, capabilities, name, instance = HELLO.unpack_from(buffer, at)
+        _require(magic == MAGIC, "HELLO without the magic number: this is no native half")
+        _require(version == VERSION, f"the native half speaks version {version}, this server {VERSION}")
+        machine, _, padding = name.partition(b"\0")
+        _require(not padding.strip(b"\0") and name[-1] == 0, "the machine name is not padded with zeros")
+        _require(_MACHINE_NAME.fullmatch(machine) is not None, f"{machine!r} is no machine name")
+        _require(instance != 0 and not reserved and not context, "HELLO without instance, or with reserved bits")
+        self._greeted = True
+        return Hello(capabilities, machine.decode("ascii"), instance)
+
+    def _appeared(self, buffer: bytes, at: int) -> ContextAppeared:
+        _, _, _, context, vmcb, ncr3, reserved = CONTEXT_APPEARED.unpack_from(buffer, at)
+        _require(context != 0 and not reserved, "CONTEXT_APPEARED of context 0, or with reserved bits")
+        _require(context not in self._contexts, f"context {context} appeared twice")
+        _require(len(self._contexts) < CONTEXTS_MAX, f"more than {CONTEXTS_MAX} contexts at once")
+        self._contexts.add(context)
+        return ContextAppeared(context, vmcb, ncr3)
+
+    def _gone(self, buffer: bytes, at: int) -> ContextGone:
+        _, _, _, context, reason, reserved = CONTEXT_GONE.unpack_from(buffer, at)
+        _require(1 <= reason <= 4 and not reserved, f"CONTEXT_GONE with reason {reason}, or with reserved bits")
+        self._contexts.discard(context)
+        return ContextGone(context, GoneReason(reason))
+
+    def _gap(self, buffer: bytes, at: int) -> Gap:
+        _, _, _, context, port, reserved, reserved2, lost = GAP.unpack_from(buffer, at)
+        _require(lost > 0 and not reserved and not reserved2, "GAP of nothing, or with reserved bits")
+        return Gap(context, port, lost)
+
+    def _stats(self, buffer: bytes, at: int) -> Stats:
+        _, _, _, context, count, reserved, *counters = STATS_FRAME.unpack_from(buffer, at)
+        _require(count <= STATS_MAX and not reserved and not context, "STATS with too many counters or reserved bits")
+        return Stats(dict(zip(STATS, counters[:count], strict=False)))
+
+
+def encode_hello(machine: str, instance: int, capabilities: int = 0, version: int = VERSION) -> bytes:
+    """HELLO, as a native half sends it."""
+    name = machine.encode("ascii")
+    return HELLO.pack(HELLO.size, FrameType.HELLO, 0, 0, MAGIC, version, 0, capabilities, name, instance)
+
+
+def encode_welcome(capabilities: int) -> bytes:
+    """WELCOME: the server accepts the native half."""
+    return WELCOME.pack(WELCOME.size, FrameType.WELCOME, 0, 0, MAGIC, VERSION, 0, capabilities, 0)
+
+
+def encode_answer(context: int, seq: int, value: int) -> bytes:
+    """ANSWER to the ACCESS `seq`."""
+    return ANSWER.pack(16, 0x82, 0, context, seq, value)
+
+
+def encode_irq(context: int, line: int, mode: IrqMode) -> bytes:
+    """IRQ: drive an ISA interrupt line (0-15)."""
+    return IRQ.pack(IRQ.size, FrameType.IRQ, 0, context, line, mode, 0, 0)
+
+
+def encode_attention(context: int, attended: bool) -> bytes:
+    """ATTENTION: is anybody attached."""
+    return ATTENTION.pack(ATTENTION.size, FrameType.ATTENTION, 0, context, attended, 0)
+
+
+def encode_publish(context: int, accesses: int, port: int, valid: int, after_thr: int, values: bytes) -> bytes:
+    """PUBLISH: registers that may be read without asking, true after `accesses` accesses (modulo 2**32)."""
+    return PUBLISH.pack(
+        PUBLISH.size, FrameType.PUBLISH, 0, context, accesses & 0xFFFFFFFF, port, valid, after_thr, values
+    )
