@@ -155,13 +155,13 @@ static uint32_t serve_read(struct oob_context *context, unsigned vcpu, unsigned 
     unsigned reg = port - oob_options.range[range].first;
     uint32_t value = 0;
 
+    if (reg == UART_FCR) /* IIR: the guest is in its handler and will see what else there is */
+        context->line[range].in_service = false;
     if (size == 1 && read_published(context, range, reg, &value))
         return value;
     oob_stat[OOB_STAT_READS]++;
     if (!oob_link_access(context, vcpu, port, size, false, &value))
         value = serve_away(context, range, port, size);
-    if (reg == UART_FCR) /* IIR: the guest is in its handler and will see what else there is */
-        context->line[range].in_service = false;
     return value;
 }
 

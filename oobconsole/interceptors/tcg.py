@@ -124,6 +124,10 @@ class _Connection:
         except WireError as error:
             self.close(f"protocol error: {error}")
             return waited_for
+        except Exception:
+            log.exception("a device failed: a bug in oobconsole", machine=self.owner.machine)
+            self.close("internal error")
+            return waited_for
         finally:
             self._serving = False
         self._flush()
@@ -254,6 +258,7 @@ class TcgInterceptor(Interceptor):
 
     def set_irq(self, context: Context, line: int, level: bool) -> None:
         mode = wire.IrqMode.HIGH if level else wire.IrqMode.LOW
+        self.publish(context)  # first: an interrupted guest must not read what was true before
         self._send_to(context, lambda: wire.encode_irq(context.number, line, mode))
 
     def set_attention(self, context: Context, attended: bool) -> None:

@@ -1,0 +1,457 @@
+"""A 16550A UART as its guest sees it: pure and synchronous.
+
+Sources: National Semiconductor PC16550D datasheet (June 1995), table and section names as there;
+where it leaves a choice, what QEMU's `isa-serial` does. docs/devices/uart16550.md lists the registers
+and every deviation. The transmitter is infinitely fast: a byte leaves as it is written to THR.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from enum import Enum, IntEnum, IntFlag
+from typing import Final
+
+
+class Reg(IntEnum):
+    """Offsets; the second name of a pair is what a write (or DLAB) reaches."""
+
+    RBR = THR = DLL = 0
+    IER = DLM = 1
+    IIR = FCR = 2
+    LCR = 3
+    MCR = 4
+    LSR = 5
+    MSR = 6
+    SCR = 7
+
+
+class Ier(IntFlag):
+    """Interrupt enable."""
+
+    RDI = 0x01  # received data, and the character timeout
+    THRI = 0x02  # transmitter holding register empty
+    RLSI = 0x04  # receiver line status
+    MSI = 0x08  # modem status
+
+
+class Iir(IntEnum):
+    """Interrupt identification, highest priority first; bits 7 and 6 say that FIFOs are on."""
+
+    RLSI = 0x06
+    RDI = 0x04
+    TIMEOUT = 0x0C
+    THRI = 0x02
+    MSI = 0x00
+    NONE = 0x01
+
+
+class Fcr(IntFlag):
+    """FIFO control."""
+
+    ENABLE = 0x01
+    RESET_RX = 0x02
+    RESET_TX = 0x04
+    DMA = 0x08
+    TRIGGER = 0xC0
+
+
+class Lcr(IntFlag):
+    """Line control."""
+
+    WORD_LENGTH = 0x03
+    STOP = 0x04
+    PARITY = 0x08
+    BREAK = 0x40
+    DLAB = 0x80
+
+
+class Mcr(IntFlag):
+    """Modem control."""
+
+    DTR = 0x01
+    RTS = 0x02
+    OUT1 = 0x04
+    OUT2 = 0x08  # gates the interrupt line on every PC
+    LOOP = 0x10
+
+
+class Lsr(IntFlag):
+    """Line status."""
+
+    DR = 0x01
+    OE = 0x02
+    PE = 0x04
+    FE = 0x08
+    BI = 0x10
+    THRE = 0x20
+    TEMT = 0x40
+
+
+class Msr(IntFlag):
+    """Modem status: four changes, four levels."""
+
+    DCTS = 0x01
+    DDSR = 0x02
+    TERI = 0x04
+    DDCD = 0x08
+    CTS = 0x10
+    DSR = 0x20
+    RI = 0x40
+    DCD = 0x80
+
+
+class LineEvent(Enum):
+    """What the guest does to the line besides sending bytes."""
+
+    BREAK_ON = "break on"
+    BREAK_OFF = "break off"
+    MODEM = "modem control"
+    FORMAT = "line format"
+
+
+FIFO_SIZE: Final = 16
+TRIGGER_LEVELS: Final = (1, 4, 8, 14)
+#: Reset: 9600 baud of the 1.8432 MHz crystal, as QEMU has it; the datasheet leaves the divisor open.
+RESET_DIVISOR: Final = 12
+#: A terminal that is there: CTS, DSR and DCD.
+CONNECTED: Final = int(Msr.CTS | Msr.DSR | Msr.DCD)
+
+# IntFlag arithmetic costs more than a register access may: plain integers where it counts.
+_RDI, _THRI, _RLSI, _MSI = int(Ier.RDI), int(Ier.THRI), int(Ier.RLSI), int(Ier.MSI)
+_DLAB, _LOOP, _OUT2, _DR, _OE, _BI = (int(b) for b in (Lcr.DLAB, Mcr.LOOP, Mcr.OUT2, Lsr.DR, Lsr.OE, Lsr.BI))
+_IDLE: Final = int(Lsr.THRE | Lsr.TEMT)
+_ERRORS: Final = int(Lsr.OE | Lsr.PE | Lsr.FE | Lsr.BI)
+_DELTAS: Final = int(Msr.DCTS | Msr.DDSR | Msr.TERI | Msr.DDCD)
+_FIFOS_ON: Final = 0xC0
+
+
+def _nothing(*_: object) -> None:
+    """An event that nobody wants to hear of."""
+
+
+class Uart16550:
+    """One 16550A.
+
+    Args:
+        transmit: gets the bytes that the guest puts on the line.
+        irq: gets the level of the interrupt line whenever it changes.
+        clock: a monotonic time in ns, for the character timeout.
+        drained: called when `room` has grown.
+        line_event: called for a break, and for changed modem control or line format.
+    """
+
+    def __init__(
+        self,
+        *,
+        transmit: Callable[[bytes], object],
+        irq: Callable[[bool], object],
+        clock: Callable[[], int],
+        drained: Callable[[], object] = _nothing,
+        line_event: Callable[[LineEvent], object] = _nothing,
+    ) -> None:
+        self._transmit = transmit
+        self._irq = irq
+        self._clock = clock
+        self._drained = drained
+        self._line_event = line_event
+        self._lines = CONNECTED
+        self._level = False
+        self._power_on()
+
+    def _power_on(self) -> None:
+        self._ier = 0
+        self._fcr = 0
+        self._lcr = 0
+        self._mcr = 0
+        self._scr = 0
+        self._divisor = RESET_DIVISOR
+        self._errors = 0
+        self._deltas = 0
+        self._received: deque[int] = deque()
+        self._thre_pending = False
+        self._timeout_pending = False
+        self._timeout_at: int | None = None
+
+    def reset(self) -> None:
+        """Master reset (MR pin): registers and FIFOs; the far side's modem lines stay."""
+        self._power_on()
+        self._update()
+        self._drained()
+
+    # -- what the guest does ------------------------------------------------------------------------
+
+    def read(self, offset: int) -> int:
+        """Return what the guest reads from register `offset` (0-7)."""
+        return _READERS[offset](self)
+
+    def write(self, offset: int, value: int) -> None:
+        """Serve the guest's write of `value` (0-255) to register `offset` (0-7)."""
+        _WRITERS[offset](self, value)
+
+    def write_block(self, offset: int, data: bytes) -> None:
+        """Serve one `write` for every byte of `data`, in order."""
+        if offset == 0 and not self._lcr & _DLAB and not self._mcr & _LOOP:
+            self._thre_pending = True
+            self._update()
+            self._transmit(data)
+            return
+        for value in data:
+            self.write(offset, value)
+
+    def peek(self, offset: int) -> int | None:
+        """Return what `read` would, when reading has no side effect now; else None."""
+        if offset == 0 and not self._lcr & _DLAB:
+            return None
+        if offset == 2 and self._pending() == Iir.THRI:
+            return None
+        if (offset == 5 and self._errors) or (offset == 6 and self._deltas and not self._mcr & _LOOP):
+            return None
+        return self.read(offset)
+
+    def survives_thr(self, offset: int) -> bool:
+        """Does `peek(offset)` stay true when a byte is written to THR?"""
+        if self._mcr & _LOOP or (offset == 0 and self._lcr & _DLAB):
+            return False
+        return offset != 2 or not self._ier & _THRI or self._pending() not in (Iir.NONE, Iir.MSI)
+
+    def _read_rbr(self) -> int:
+        if self._lcr & _DLAB:
+            return self._divisor & 0xFF
+        if not self._received:
+            return 0
+        value = self._received.popleft()
+        self._timeout_pending = False
+        self._timeout_at = self._clock() + self._timeout_ns() if self._received and self._fcr & 1 else None
+        if not self._received:
+            self._errors &= ~_BI
+        self._update()
+        if not self._mcr & _LOOP:
+            self._drained()
+        return value
+
+    def _write_thr(self, value: int) -> None:
+        if self._lcr & _DLAB:
+            self._divisor = (self._divisor & 0xFF00) | value
+            self._line_event(LineEvent.FORMAT)
+            return
+        self._thre_pending = True
+        if self._mcr & _LOOP:
+            self._receive(value)
+            self._update()
+        else:
+            self._update()
+            self._transmit(bytes((value,)))
+
+    def _read_ier(self) -> int:
+        return self._divisor >> 8 if self._lcr & _DLAB else self._ier
+
+    def _write_ier(self, value: int) -> None:
+        if self._lcr & _DLAB:
+            self._divisor = (self._divisor & 0xFF) | value << 8
+            self._line_event(LineEvent.FORMAT)
+            return
+        if (value ^ self._ier) & _THRI:
+            # THRE is always true here: enabling its interrupt asks for it at once.
+            self._thre_pending = bool(value & _THRI)
+        self._ier = value & 0x0F
+        self._update()
+
+    def _read_iir(self) -> int:
+        pending = self._pending()
+        if pending == 0x02:
+            self._thre_pending = False
+            self._update()
+        return pending | (_FIFOS_ON if self._fcr & 1 else 0)
+
+    def _write_fcr(self, value: int) -> None:
+        if (value ^ self._fcr) & Fcr.ENABLE:
+            value |= Fcr.RESET_RX | Fcr.RESET_TX
+        self._fcr = value & (Fcr.ENABLE | Fcr.DMA | Fcr.TRIGGER)
+        if value & Fcr.RESET_TX:
+            self._thre_pending = True
+        if value & Fcr.RESET_RX:
+            self._received.clear()
+            self._errors &= ~_BI
+            self._timeout_pending = False
+            self._timeout_at = None
+        self._update()
+        if value & Fcr.RESET_RX:
+            self._drained()
+
+    def _read_lcr(self) -> int:
+        return self._lcr
+
+    def _write_lcr(self, value: int) -> None:
+        changed = value ^ self._lcr
+        self._lcr = value
+        if changed & Lcr.BREAK:
+            self._line_event(LineEvent.BREAK_ON if value & Lcr.BREAK else LineEvent.BREAK_OFF)
+        if changed & 0x3F:
+            self._line_event(LineEvent.FORMAT)
+
+    def _read_mcr(self) -> int:
+        return self._mcr
+
+    def _write_mcr(self, value: int) -> None:
+        changed = (value ^ self._mcr) & 0x1F
+        self._mcr = value & 0x1F
+        self._update()
+        if changed & (Mcr.DTR | Mcr.RTS):
+            self._line_event(LineEvent.MODEM)
+        if changed & _LOOP and not value & _LOOP:
+            self._drained()
+
+    def _read_lsr(self) -> int:
+        value = _IDLE | self._errors | (_DR if self._received else 0)
+        if self._errors:
+            self._errors = 0
+            self._update()
+        return value
+
+    def _read_msr(self) -> int:
+        if self._mcr & _LOOP:  # section 8.6: the four outputs stand in for the four inputs
+            mcr = self._mcr
+            return (mcr & 0x0C) << 4 | (mcr & 0x01) << 5 | (mcr & 0x02) << 3
+        value = self._lines | self._deltas
+        if self._deltas:
+            self._deltas = 0
+            self._update()
+        return value
+
+    def _read_scr(self) -> int:
+        return self._scr
+
+    def _write_scr(self, value: int) -> None:
+        self._scr = value
+
+    def _ignore(self, value: int) -> None:
+        """LSR and MSR are read-only (the datasheet: writing LSR is for factory testing)."""
+
+    # -- what the far side does ---------------------------------------------------------------------
+
+    @property
+    def room(self) -> int:
+        """How many bytes `feed` would accept now. In loopback the line is cut off (section 8.6)."""
+        if self._mcr & _LOOP:
+            return 0
+        return FIFO_SIZE - len(self._received) if self._fcr & 1 else int(not self._received)
+
+    def feed(self, data: bytes) -> int:
+        """Receive from the line; returns how many bytes were accepted, the rest must wait."""
+        accepted = data[: self.room]
+        if accepted:
+            for value in accepted:
+                self._receive(value)
+            self._update()
+        return len(accepted)
+
+    def receive_break(self) -> None:
+        """Receive a break: a zero byte with BI set (section 8.3, bit 4)."""
+        if not self._mcr & _LOOP:
+            self._receive(0)
+            self._errors |= _BI
+            self._update()
+
+    def set_modem_lines(self, *, cts: bool, dsr: bool, ri: bool, dcd: bool) -> None:
+        """Drive the four inputs from the far side."""
+        lines = (Msr.CTS if cts else 0) | (Msr.DSR if dsr else 0) | (Msr.RI if ri else 0) | (Msr.DCD if dcd else 0)
+        changed = (lines ^ self._lines) >> 4
+        if lines & Msr.RI:
+            changed &= ~Msr.TERI  # the trailing edge of RI alone counts
+        self._lines = int(lines)
+        self._deltas |= int(changed)
+        self._update()
+
+    def next_deadline(self) -> int | None:
+        """When, in ns of the clock, `poll` has something to do; None for never."""
+        return None if self._timeout_pending else self._timeout_at
+
+    def poll(self) -> None:
+        """Let time pass: raise the character timeout when it is due (section 8.4.3)."""
+        if self._timeout_at is not None and self._clock() >= self._timeout_at:
+            self._timeout_at = None
+            self._timeout_pending = bool(self._received)
+            self._update()
+
+    def _receive(self, value: int) -> None:
+        if self._fcr & 1:
+            if len(self._received) < FIFO_SIZE:
+                self._received.append(value)
+            else:
+                self._errors |= _OE  # the byte is lost, the FIFO is not (section 8.3, bit 1)
+            self._timeout_at = self._clock() + self._timeout_ns()
+        else:
+            if self._received:
+                self._errors |= _OE
+                self._received.clear()
+            self._received.append(value)
+
+    def _timeout_ns(self) -> int:
+        """Four character times at the programmed rate and format (section 8.4.3)."""
+        bits = 1 + 5 + (self._lcr & 3) + bool(self._lcr & Lcr.PARITY) + (2 if self._lcr & Lcr.STOP else 1)
+        return 4 * bits * 1_000_000_000 * (self._divisor or 1) // 115_200
+
+    # -- derived, never stored ----------------------------------------------------------------------
+
+    def _pending(self) -> int:
+        """IIR bits 3-0: the highest pending and enabled interrupt (table 4)."""
+        ier = self._ier
+        if ier & _RLSI and self._errors:
+            return 0x06
+        if ier & _RDI:
+            if self._timeout_pending:
+                return 0x0C
+            threshold = TRIGGER_LEVELS[self._fcr >> 6] if self._fcr & 1 else 1
+            if len(self._received) >= threshold:
+                return 0x04
+        if ier & _THRI and self._thre_pending:
+            return 0x02
+        if ier & _MSI and self._deltas:
+            return 0x00
+        return 0x01
+
+    @property
+    def irq_level(self) -> bool:
+        """Level of the interrupt line, as OUT2 lets it pass."""
+        return bool(self._mcr & _OUT2) and self._pending() != 0x01
+
+    def _update(self) -> None:
+        level = self.irq_level
+        if level != self._level:
+            self._level = level
+            self._irq(level)
+
+    # -- for whoever shows the line -----------------------------------------------------------------
+
+    @property
+    def baud(self) -> int:
+        """Programmed rate in bit/s, of a 1.8432 MHz clock (table 3)."""
+        return 115_200 // (self._divisor or 1)
+
+    @property
+    def modem_control(self) -> Mcr:
+        """What the guest drives: DTR, RTS, OUT1, OUT2."""
+        return Mcr(self._mcr)
+
+
+_READERS: Final = (
+    Uart16550._read_rbr,
+    Uart16550._read_ier,
+    Uart16550._read_iir,
+    Uart16550._read_lcr,
+    Uart16550._read_mcr,
+    Uart16550._read_lsr,
+    Uart16550._read_msr,
+    Uart16550._read_scr,
+)
+_WRITERS: Final = (
+    Uart16550._write_thr,
+    Uart16550._write_ier,
+    Uart16550._write_fcr,
+    Uart16550._write_lcr,
+    Uart16550._write_mcr,
+    Uart16550._ignore,
+    Uart16550._ignore,
+    Uart16550._write_scr,
+)
