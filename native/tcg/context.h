@@ -38,8 +38,9 @@ struct oob_l2_vcpu {
 /* An interrupt line into an L2. */
 struct oob_line {
     bool level;        /* as the server, or the idle UART, drives it */
-    bool in_service;   /* delivered, and the guest has not looked yet */
-    uint64_t taken_ns; /* when it was delivered */
+    bool in_service;   /* delivered, and the guest has not looked yet; or it looks, and has not seen the end */
+    bool looked;       /* the guest has looked since the interrupt was put into its VMCB */
+    uint64_t since_ns; /* when it was delivered, or the guest looked last */
 };
 
 /* What the server publishes of eight registers of one port range (OOB_PUBLISH). */

@@ -18,7 +18,7 @@ static int due(const struct oob_l2_vcpu *l2, struct oob_route *route) {
 
         if (!line->level || !oob_irqchip_route(&context->chip, oob_options.range[i].line, route))
             continue;
-        if (line->in_service && oob_now_ns() - line->taken_ns < OOB_REPEAT_NS)
+        if (line->in_service && oob_now_ns() - line->since_ns < OOB_REPEAT_NS)
             continue;
         if (is_destination(l2, route))
             return (int)i;
@@ -43,6 +43,7 @@ void oob_inject_at_vmrun(struct oob_l2_vcpu *l2) {
         return;
     oob_phys_write_u32(l2->vmcb + VMCB_INT_VECTOR, route.vector);
     oob_phys_write_u32(l2->vmcb + VMCB_INT_CTL, int_ctl | VMCB_V_INTR_BITS);
+    l2->context->line[range].looked = false;
     l2->armed = true;
     l2->armed_line = (uint8_t)range;
 }
@@ -59,8 +60,10 @@ void oob_inject_at_exit(struct oob_l2_vcpu *l2) {
     int_ctl = oob_phys_read_u32(l2->vmcb + VMCB_INT_CTL);
     event = oob_phys_read_u64(l2->vmcb + VMCB_EXITINTINFO);
     if (!(int_ctl & VMCB_V_IRQ)) {
-        line->in_service = true;
-        line->taken_ns = oob_now_ns();
+        if (!line->looked) {
+            line->in_service = true;
+            line->since_ns = oob_now_ns();
+        }
         oob_stat[OOB_STAT_INJECTED]++;
     } else if ((event & VMCB_EXITINTINFO_VALID) &&
                (event & 0xff) == oob_phys_read_u32(l2->vmcb + VMCB_INT_VECTOR)) {

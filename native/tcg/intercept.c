@@ -151,17 +151,26 @@ static bool read_published(struct oob_context *context, unsigned range, unsigned
     return true;
 }
 
+/* A driver looks at IIR until it says that nothing is pending: an interrupt before that would find nothing. */
+static void saw_iir(struct oob_line *line, uint32_t iir) {
+    enum { IIR_NONE_PENDING = 0x01 };
+
+    line->looked = true;
+    line->in_service = !(iir & IIR_NONE_PENDING);
+    line->since_ns = oob_now_ns();
+}
+
 static uint32_t serve_read(struct oob_context *context, unsigned vcpu, unsigned range, uint16_t port, unsigned size) {
     unsigned reg = port - oob_options.range[range].first;
     uint32_t value = 0;
 
-    if (reg == UART_FCR) /* IIR: the guest is in its handler and will see what else there is */
-        context->line[range].in_service = false;
-    if (size == 1 && read_published(context, range, reg, &value))
-        return value;
-    oob_stat[OOB_STAT_READS]++;
-    if (!oob_link_access(context, vcpu, port, size, false, &value))
-        value = serve_away(context, range, port, size);
+    if (size != 1 || !read_published(context, range, reg, &value)) {
+        oob_stat[OOB_STAT_READS]++;
+        if (!oob_link_access(context, vcpu, port, size, false, &value))
+            value = serve_away(context, range, port, size);
+    }
+    if (reg == UART_FCR) /* IIR, when read */
+        saw_iir(&context->line[range], value);
     return value;
 }
 
@@ -313,8 +322,6 @@ void oob_context_irq(struct oob_context *context, unsigned isa_line, enum oob_ir
         if (oob_options.range[i].line != isa_line)
             continue;
         context->line[i].level = mode != OOB_IRQ_LOW;
-        if (mode == OOB_IRQ_LOW)
-            context->line[i].in_service = false;
     }
 }
 
