@@ -60,7 +60,6 @@ class PortHandler(Protocol):
     def gap(self, port: int, lost: int) -> None:
         """Learn that `lost` bytes written to `port` did not reach the server, at this place."""
 
-
     def publications(self) -> tuple[Publication, ...]:
         """What may be read without asking after the accesses served so far; cheap, called often."""
 

@@ -1,0 +1,231 @@
+"""One port's byte stream: output to any number of readers, input from any number of writers.
+
+The guest's side (`output`, `gap`, `bind`) is called from the interceptor and returns at once. A reader
+that is slow loses bytes, and is told how many; a writer waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+from typing import Final, NamedTuple
+
+from oobconsole.console.ringbuffer import Chunk, RingBuffer
+from oobconsole.errors import StateError
+
+#: Input that may wait for the guest, in bytes; beyond it, writers wait.
+INPUT_MAX: Final = 65536
+_GAPS_MAX: Final = 256
+
+
+class ConsoleState(Enum):
+    """Where the console's guest is."""
+
+    WAITING = "no guest has used this port yet"
+    LIVE = "a guest uses this port"
+    AWAY = "the native half is away; the guest, if it runs, goes on without us"
+    GONE = "the guest is gone"
+
+
+_ALLOWED: Final = {
+    ConsoleState.WAITING: {ConsoleState.LIVE},
+    ConsoleState.LIVE: {ConsoleState.AWAY, ConsoleState.GONE},
+    ConsoleState.AWAY: {ConsoleState.LIVE, ConsoleState.GONE},
+    ConsoleState.GONE: {ConsoleState.LIVE},
+}
+
+
+class Notice(NamedTuple):
+    """Something a reader should know at this place of the stream, in words."""
+
+    text: str
+
+
+class Reader:
+    """A cursor into a console's output. Get one from `Console.attach`, and `close` it."""
+
+    def __init__(self, console: Console, position: int) -> None:
+        self._console = console
+        self._position = position
+        self._notices: deque[Notice] = deque(maxlen=16)
+        self._wake = asyncio.Event()
+        if console.end > position:
+            self._wake.set()
+
+    async def next(self, limit: int = 65536) -> bytes | Notice:
+        """Wait for output and return it, or something about it that the reader should know.
+
+        Raises:
+            EOFError: the console was closed, and everything was read.
+        """
+        while True:
+            if self._notices:
+                return self._notices.popleft()
+            chunk = self._console.read_from(self._position, limit)
+            if chunk.skipped:
+                self._position += chunk.skipped
+                return Notice(f"{chunk.skipped} bytes of output skipped: this client was too slow")
+            if chunk.data:
+                self._position += len(chunk.data)
+                return chunk.data
+            if self._console.closed:
+                raise EOFError
+            self._wake.clear()
+            await self._wake.wait()
+
+    def wake(self, notice: Notice | None = None) -> None:
+        """Let `next` look again."""
+        if notice is not None:
+            self._notices.append(notice)
+        self._wake.set()
+
+    @property
+    def behind(self) -> bool:
+        """Is there something that `next` would return at once?"""
+        return bool(self._notices) or self._console.end > self._position
+
+    def close(self) -> None:
+        """Stop reading. Idempotent."""
+        self._console.detach(self)
+
+
+class Console:
+    """One console.
+
+    Args:
+        name: as users say it.
+        scrollback: bytes of output that are kept.
+    """
+
+    def __init__(self, name: str, *, scrollback: int) -> None:
+        self.name = name
+        self.reason = ConsoleState.WAITING.value
+        self.closed = False
+        self.attended_changed: Callable[[bool], object] | None = None
+        self._state = ConsoleState.WAITING
+        self._ring = RingBuffer(scrollback)
+        self._readers: set[Reader] = set()
+        self._gaps: deque[tuple[int, int]] = deque(maxlen=_GAPS_MAX)
+        self._input: deque[bytes] = deque()
+        self._input_size = 0
+        self._input_room = asyncio.Event()
+        self._input_room.set()
+        self._input_empty = asyncio.Event()
+        self._input_empty.set()
+        self._device: Callable[[bytes], int] | None = None
+
+    # -- state --------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> ConsoleState:
+        """Where the guest is."""
+        return self._state
+
+    def set_state(self, state: ConsoleState, reason: str = "") -> None:
+        """Move to another state, and tell whoever is attached."""
+        if state is self._state:
+            return
+        if state not in _ALLOWED[self._state]:
+            raise StateError(self._state, state)
+        known = self._state is not ConsoleState.WAITING
+        self._state = state
+        self.reason = reason or state.value
+        if known:
+            self._tell(Notice(f"{self.name}: {self.reason}"))
+
+    @property
+    def attached(self) -> int:
+        """How many readers there are."""
+        return len(self._readers)
+
+    @property
+    def end(self) -> int:
+        """Offset that the guest's next byte will have."""
+        return self._ring.end
+
+    @property
+    def gaps(self) -> tuple[tuple[int, int], ...]:
+        """Where output was lost before it reached us: (offset, bytes lost)."""
+        return tuple(self._gaps)
+
+    # -- the guest's side ---------------------------------------------------------------------------
+
+    def bind(self, device: Callable[[bytes], int] | None) -> None:
+        """Say where input goes: a function that accepts bytes and returns how many it took."""
+        self._device = device
+        self.pump()
+
+    def output(self, data: bytes) -> None:
+        """The guest printed `data`."""
+        self._ring.append(data)
+        for reader in self._readers:
+            reader.wake()
+
+    def gap(self, lost: int) -> None:
+        """`lost` bytes that the guest printed never reached us, at this place."""
+        self._gaps.append((self._ring.end, lost))
+        self._tell(Notice(f"{self.name}: {lost} bytes of output were lost while the server was away"))
+
+    def pump(self) -> None:
+        """Give the device what it accepts; it calls this when it has room again."""
+        while self._device is not None and self._input:
+            data = self._input[0]
+            taken = self._device(data)
+            self._input_size -= taken
+            if taken < len(data):
+                self._input[0] = data[taken:]
+                break
+            self._input.popleft()
+        if self._input_size < INPUT_MAX:
+            self._input_room.set()
+        if not self._input:
+            self._input_empty.set()
+
+    # -- the users' side ----------------------------------------------------------------------------
+
+    def attach(self, tail: int = 0) -> Reader:
+        """Begin to read, `tail` bytes before the end."""
+        reader = Reader(self, max(self._ring.start, self._ring.end - tail))
+        self._readers.add(reader)
+        if len(self._readers) == 1 and self.attended_changed:
+            self.attended_changed(True)
+        return reader
+
+    def detach(self, reader: Reader) -> None:
+        """End a reader. Idempotent."""
+        if reader in self._readers:
+            self._readers.remove(reader)
+            if not self._readers and self.attended_changed:
+                self.attended_changed(False)
+
+    def read_from(self, offset: int, limit: int) -> Chunk:
+        """Read the kept output from an absolute offset."""
+        return self._ring.read(offset, limit)
+
+    async def write(self, data: bytes) -> None:
+        """Type `data` into the guest; returns when all of it is on its way, in order. Nothing is dropped:
+        a guest that does not read keeps the writer waiting."""
+        for at in range(0, len(data), 4096):
+            while self._input_size >= INPUT_MAX:
+                self._input_room.clear()
+                await self._input_room.wait()
+            piece = data[at : at + 4096]
+            self._input.append(piece)
+            self._input_size += len(piece)
+            self._input_empty.clear()
+            self.pump()
+
+    async def input_taken(self) -> None:
+        """Wait until the guest's UART has accepted everything that was typed."""
+        await self._input_empty.wait()
+
+    def close(self, reason: str) -> None:
+        """The server stops: readers get what is left, the reason, then the end."""
+        self.closed = True
+        self._tell(Notice(reason))
+
+    def _tell(self, notice: Notice) -> None:
+        for reader in self._readers:
+            reader.wake(notice)

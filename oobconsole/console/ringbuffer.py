@@ -1,0 +1,62 @@
+"""The bytes a guest printed last: one bounded ring, absolute offsets, a cursor for each reader."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Chunk(NamedTuple):
+    """What a cursor read.
+
+    Attributes:
+        offset: absolute, of the first byte of `data`.
+        skipped: bytes between the cursor and `offset` that the ring no longer had.
+        data: possibly empty.
+    """
+
+    offset: int
+    skipped: int
+    data: bytes
+
+
+class RingBuffer:
+    """The last `capacity` bytes of a stream; the offset of a byte never changes.
+
+    Args:
+        capacity: in bytes, at least 1.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        if capacity < 1:
+            raise ValueError(f"a ring of {capacity} bytes")
+        self._data = bytearray(capacity)
+        self._end = 0
+
+    @property
+    def start(self) -> int:
+        """Offset of the oldest byte that is still here."""
+        return max(0, self._end - len(self._data))
+
+    @property
+    def end(self) -> int:
+        """Offset that the next byte will have."""
+        return self._end
+
+    def append(self, data: bytes) -> None:
+        """Add to the end; the oldest bytes give way."""
+        capacity = len(self._data)
+        self._end += len(data)
+        data = data[-capacity:]
+        at = (self._end - len(data)) % capacity
+        first = min(len(data), capacity - at)
+        self._data[at : at + first] = data[:first]
+        self._data[: len(data) - first] = data[first:]
+
+    def read(self, offset: int, limit: int) -> Chunk:
+        """Read up to `limit` bytes from `offset`, or from the oldest byte when that is later."""
+        offset = min(offset, self._end)
+        begin = max(offset, self.start)
+        length = min(limit, self._end - begin)
+        at = begin % len(self._data)
+        data = bytes(self._data[at : at + length])
+        return Chunk(begin, begin - offset, data + bytes(self._data[: length - len(data)]))

@@ -1,0 +1,136 @@
+"""An interceptor without a machine: guests in this process, for tests, demonstrations and development.
+
+A `MemoryGuest` drives its UART as a kernel's 8250 driver does, through port accesses alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from oobconsole.errors import StateError
+from oobconsole.interceptors.base import Context, Interceptor, InterceptorEvents, PortHandler
+from oobconsole.interceptors.wire import FrameType
+
+
+class MemoryInterceptor(Interceptor):
+    """Contexts are made by calling `appear`; with `echo`, one guest appears by itself and echoes."""
+
+    def __init__(self, machine: str, *, echo: int = 0) -> None:
+        self.machine = machine
+        self.attended: dict[int, bool] = {}
+        self.levels: dict[tuple[int, int], bool] = {}
+        self.guests: list[MemoryGuest] = []
+        self._echo = echo
+        self._events: InterceptorEvents | None = None
+        self._contexts: dict[int, Context] = {}
+        self._irq_watchers: dict[int, Callable[[int, bool], object]] = {}
+
+    @property
+    def events(self) -> InterceptorEvents:
+        """Whom to tell. Raises `StateError` before `start`."""
+        if self._events is None:
+            raise StateError(FrameType.HELLO, FrameType.WELCOME)
+        return self._events
+
+    async def start(self, events: InterceptorEvents) -> None:
+        self._events = events
+        events.link_up("memory")
+        for number in range(1, self._echo + 1):
+            handler = self.appear(number)
+            if handler is not None:
+                guest = MemoryGuest(self, number, handler)
+                guest.boot(f"memory guest {number} ready\r\n".encode())
+                self.guests.append(guest)
+
+    async def stop(self) -> None:
+        self.guests.clear()
+        self._irq_watchers.clear()
+
+    def set_irq(self, context: Context, line: int, level: bool) -> None:
+        self.levels[context.number, line] = level
+        watcher = self._irq_watchers.get(context.number)
+        if watcher is not None:
+            watcher(line, level)
+
+    def publish(self, context: Context) -> None:
+        """Nothing to do: this guest always asks."""
+
+    def set_attention(self, context: Context, attended: bool) -> None:
+        self.attended[context.number] = attended
+
+    def watch_irq(self, number: int, watcher: Callable[[int, bool], object]) -> None:
+        """Call `watcher(line, level)` when an interrupt line of that context changes."""
+        self._irq_watchers[number] = watcher
+
+    def appear(self, number: int) -> PortHandler | None:
+        """An L2 begins to use our ports, or comes back after `lose_link`."""
+        context = self._contexts.setdefault(number, Context(self.machine, number, "memory"))
+        return self.events.context_appeared(context)
+
+    def vanish(self, number: int, reason: str = "destroyed") -> None:
+        """An L2 is no more."""
+        self.events.context_gone(self._contexts.pop(number), reason)
+
+    def lose_link(self, reason: str) -> None:
+        """What the loss of a native half looks like."""
+        self.events.link_down(reason)
+
+
+class MemoryGuest:
+    """A guest with an interrupt-driven serial driver that echoes what it receives."""
+
+    BASE: Final = 0x3F8
+    LINE: Final = 4
+
+    def __init__(self, interceptor: MemoryInterceptor, number: int, handler: PortHandler) -> None:
+        self.received = bytearray()
+        self.echo = True
+        self._handler = handler
+        self._to_send = bytearray()
+        self._in_handler = False
+        self._scheduled = False
+        self._level = False
+        interceptor.watch_irq(number, self._irq)
+
+    def boot(self, banner: bytes) -> None:
+        """Program the UART as Linux does, and print."""
+        for offset, value in ((3, 0x80), (0, 1), (1, 0), (3, 0x03), (2, 0xC7), (4, 0x0B), (1, 0x01)):
+            self._out(offset, value)
+        self.print(banner)
+
+    def print(self, data: bytes) -> None:
+        """Queue output; the interrupt handler sends it 16 bytes at a time."""
+        self._to_send += data
+        self._out(1, 0x03)
+
+    def _in(self, offset: int) -> int:
+        return self._handler.read(self.BASE + offset, 1)
+
+    def _out(self, offset: int, value: int) -> None:
+        self._handler.write(self.BASE + offset, 1, value)
+
+    def _irq(self, line: int, level: bool) -> None:
+        """An interrupt is taken between instructions, never inside of an access."""
+        self._level = level if line == self.LINE else self._level
+        if self._level and not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._handle)
+
+    def _handle(self) -> None:
+        self._scheduled = False
+        for _ in range(64):  # as a driver, so as not to keep the CPU for ever
+            iir = self._in(2) & 0x0F
+            if iir == 0x01:
+                return
+            while self._in(5) & 0x01:
+                byte = self._in(0)
+                self.received.append(byte)
+                if self.echo:
+                    self._to_send.append(byte)
+            if self._to_send:
+                self._handler.write_block(self.BASE, bytes(self._to_send[:16]))
+                del self._to_send[:16]
+            self._out(1, 0x03 if self._to_send else 0x01)
+        self._irq(self.LINE, self._level)

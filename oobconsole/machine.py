@@ -1,0 +1,228 @@
+"""One machine (an L1) and its guests: each guest wired from interceptor to device to console."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+import structlog
+
+from devices.uart16550 import Uart16550
+from oobconsole.config import GuestConfig, MachineConfig, UartConfig
+from oobconsole.console.console import Console, ConsoleState
+from oobconsole.interceptors.base import Context, Interceptor, PortHandler, Publication
+
+log = structlog.get_logger(__name__)
+
+_ABSENT: Final = 0xFF
+_PUBLISHED: Final = (2, 5, 6)  # IIR, LSR, MSR: what a driver reads again and again
+
+
+class _Port:
+    """A UART of a guest, and its console."""
+
+    def __init__(self, guest: Guest, config: UartConfig, console: Console) -> None:
+        self.guest = guest
+        self.base = config.port
+        self.line = config.irq
+        self.console = console
+        self._timer: asyncio.TimerHandle | None = None
+        self.uart = Uart16550(
+            transmit=console.output,
+            irq=self._irq,
+            clock=time.monotonic_ns,
+            drained=console.pump,
+        )
+
+    def feed(self, data: bytes) -> int:
+        """Input from the console."""
+        taken = self.uart.feed(data)
+        if taken:
+            self._watch_timeout()
+            self.guest.changed()
+        return taken
+
+    def publication(self) -> Publication:
+        """IIR, LSR and MSR, as far as reading them has no side effect."""
+        uart = self.uart
+        valid = after_thr = 0
+        values = bytearray(8)
+        for offset in _PUBLISHED:
+            value = uart.peek(offset)
+            if value is not None:
+                valid |= 1 << offset
+                values[offset] = value
+                if uart.survives_thr(offset):
+                    after_thr |= 1 << offset
+        return Publication(self.base, valid, after_thr, bytes(values))
+
+    def _irq(self, level: bool) -> None:
+        self.guest.set_irq(self.line, level)
+
+    def _watch_timeout(self) -> None:
+        """Reading RBR only puts the character timeout off: one timer, looked at again when it fires."""
+        deadline = self.uart.next_deadline()
+        if deadline is None or self._timer is not None:
+            return
+        delay = max(0, deadline - time.monotonic_ns()) / 1e9
+        self._timer = asyncio.get_running_loop().call_later(delay, self._timeout)
+
+    def _timeout(self) -> None:
+        self._timer = None
+        self.uart.poll()
+        self._watch_timeout()
+
+
+class Guest(PortHandler):
+    """One L2: serves the ports that its configuration names."""
+
+    def __init__(self, config: GuestConfig, interceptor: Interceptor, *, scrollback: int) -> None:
+        self.name = config.name
+        self.context: Context | None = None
+        self._interceptor = interceptor
+        self._ports = [
+            _Port(self, uart, Console(name, scrollback=scrollback))
+            for name, uart in zip(config.console_names, config.uarts, strict=True)
+        ]
+        self._by_port = {p.base + offset: (p.uart, offset) for p in self._ports for offset in range(8)}
+        for port in self._ports:
+            port.console.attended_changed = self._attended
+
+    @property
+    def consoles(self) -> list[Console]:
+        """One for each UART, in the order of the configuration."""
+        return [port.console for port in self._ports]
+
+    # -- PortHandler --------------------------------------------------------------------------------
+
+    def read(self, port: int, size: int) -> int:
+        if size == 1:
+            uart, offset = self._by_port.get(port, (None, 0))
+            return uart.read(offset) if uart is not None else _ABSENT
+        # The registers are bytes on an 8-bit bus: a wider access is several, lowest port first.
+        return sum(self.read(port + i, 1) << 8 * i for i in range(size))
+
+    def write(self, port: int, size: int, value: int) -> None:
+        for i in range(size):
+            uart, offset = self._by_port.get(port + i, (None, 0))
+            if uart is not None:
+                uart.write(offset, value >> 8 * i & 0xFF)
+
+    def write_block(self, port: int, data: bytes) -> None:
+        uart, offset = self._by_port.get(port, (None, 0))
+        if uart is not None:
+            uart.write_block(offset, data)
+
+    def gap(self, port: int, lost: int) -> None:
+        for p in self._ports:
+            if p.base == port:
+                p.console.gap(lost)
+        log.warning("output lost while the server was away", guest=self.name, port=hex(port), bytes=lost)
+
+    def publications(self) -> tuple[Publication, ...]:
+        return tuple(port.publication() for port in self._ports)
+
+    # -- life ---------------------------------------------------------------------------------------
+
+    def bind(self, context: Context) -> None:
+        """A context appeared, or came back, and is this guest."""
+        new = self.context is None
+        self.context = context
+        for port in self._ports:
+            if new:
+                port.uart.reset()
+            port.console.set_state(ConsoleState.LIVE)
+            port.console.bind(port.feed)
+            self.set_irq(port.line, port.uart.irq_level)
+        self._attended(any(port.console.attached for port in self._ports))
+
+    def away(self, reason: str) -> None:
+        """The native half went away; the context may come back."""
+        for port in self._ports:
+            if port.console.state is ConsoleState.LIVE:
+                port.console.set_state(ConsoleState.AWAY, reason)
+            port.console.bind(None)
+
+    def release(self, reason: str) -> None:
+        """The context is gone."""
+        self.context = None
+        for port in self._ports:
+            port.console.bind(None)
+            port.console.set_state(ConsoleState.GONE, reason)
+
+    def set_irq(self, line: int, level: bool) -> None:
+        """Drive an interrupt line into the guest."""
+        if self.context is not None:
+            self._interceptor.set_irq(self.context, line, level)
+
+    def changed(self) -> None:
+        """A register changed without an access of the guest."""
+        if self.context is not None:
+            self._interceptor.publish(self.context)
+
+    def _attended(self, _: bool) -> None:
+        if self.context is not None:
+            attended = any(port.console.attached for port in self._ports)
+            self._interceptor.set_attention(self.context, attended)
+
+
+class Machine:
+    """One L1: binds its contexts to the configured guests, in the order in which they appear."""
+
+    def __init__(self, config: MachineConfig, interceptor: Interceptor, *, scrollback: int) -> None:
+        self.name = config.name
+        self.interceptor = interceptor
+        self.guests = [Guest(guest, interceptor, scrollback=scrollback) for guest in config.guests]
+        self.linked = False
+
+    async def start(self) -> None:
+        """Begin to listen for the native half. Raises `EnvironmentFault`."""
+        await self.interceptor.start(self)
+
+    async def stop(self, reason: str) -> None:
+        """Tell whoever is attached, and let the guests go on without us."""
+        for guest in self.guests:
+            for console in guest.consoles:
+                console.close(reason)
+        await self.interceptor.stop()
+
+    @property
+    def consoles(self) -> list[Console]:
+        """Of all guests."""
+        return [console for guest in self.guests for console in guest.consoles]
+
+    # -- InterceptorEvents --------------------------------------------------------------------------
+
+    def link_up(self, peer: str) -> None:
+        self.linked = True
+        log.info("machine connected", machine=self.name, peer=peer)
+
+    def link_down(self, reason: str) -> None:
+        self.linked = False
+        for guest in self.guests:
+            if guest.context is not None:
+                guest.away(f"machine {self.name} is not connected: {reason}")
+
+    def context_appeared(self, context: Context) -> PortHandler | None:
+        guest = self._guest_of(context) or next((g for g in self.guests if g.context is None), None)
+        if guest is None:
+            log.warning(
+                "no guest is configured for another L2: it gets no console",
+                machine=self.name,
+                context=context.number,
+                configured=len(self.guests),
+            )
+            return None
+        guest.bind(context)
+        log.info("guest bound", machine=self.name, guest=guest.name, context=context.number, origin=context.origin)
+        return guest
+
+    def context_gone(self, context: Context, reason: str) -> None:
+        guest = self._guest_of(context)
+        if guest is not None:
+            guest.release(f"the guest is gone: {reason}")
+            log.info("guest gone", machine=self.name, guest=guest.name, context=context.number, reason=reason)
+
+    def _guest_of(self, context: Context) -> Guest | None:
+        return next((g for g in self.guests if g.context == context), None)
