@@ -1,0 +1,97 @@
+"""The command line: `oobconsole serve`, `check`, `qemu-options`."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from oobconsole.config import Config, load, ports_of
+from oobconsole.errors import ConfigError, EnvironmentFault
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Out-of-band consoles for virtual machines: the guest's UART is emulated outside its hypervisor.",
+)
+
+ConfigFile = Annotated[Path, typer.Option("--config", help="the configuration file (TOML)")]
+
+
+def _load(file: Path) -> Config:
+    try:
+        return load(file)
+    except ConfigError as error:
+        typer.echo(f"oobconsole: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+@app.command()
+def serve(config: ConfigFile) -> None:
+    """Run the console server until SIGTERM or Ctrl-C."""
+    settings = _load(config)
+    import uvloop  # the other commands start faster without
+
+    from oobconsole import log
+    from oobconsole.app import serve as run
+
+    log.setup(settings.server.log)
+    try:
+        uvloop.run(run(settings))
+    except EnvironmentFault as error:
+        typer.echo(f"oobconsole: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+@app.command()
+def check(config: ConfigFile) -> None:
+    """Validate a configuration file and say what it configures."""
+    settings = _load(config)
+    for machine in settings.machines:
+        names = ", ".join(name for guest in machine.guests for name in guest.console_names)
+        typer.echo(f"machine {machine.name} ({machine.interceptor}): {names}")
+
+
+@app.command("qemu-options")
+def qemu_options(
+    machine: Annotated[str, typer.Argument(help="the machine's name in the configuration")],
+    config: ConfigFile,
+    plugin: Annotated[Path, typer.Option(help="the plugin, as `make -C native/tcg` builds it")] = Path("oob_tcg.so"),
+) -> None:
+    """Print what to add to a machine's QEMU command line."""
+    settings = _load(config)
+    wanted = settings.machine(machine)
+    if wanted is None:
+        known = ", ".join(m.name for m in settings.machines)
+        typer.echo(f"oobconsole: {config}: there is no machine '{machine}'; there are: {known}", err=True)
+        raise typer.Exit(2)
+    if wanted.interceptor != "tcg":
+        typer.echo(f"oobconsole: machine '{machine}' is not run by QEMU: its interceptor is not tcg", err=True)
+        raise typer.Exit(2)
+    from oobconsole.interceptors.tcg import qemu_options as options
+
+    uarts = ports_of(wanted)
+    try:
+        words = options(
+            wanted.name,
+            settings.socket_of(wanted),
+            plugin.resolve(),
+            [(u.port, u.port + 7) for u in uarts],
+            [u.irq for u in uarts],
+        )
+    except EnvironmentFault as error:
+        typer.echo(f"oobconsole: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(shlex.join(words))
+
+
+def main() -> None:
+    """Entry point of the `oobconsole` command."""
+    app(prog_name="oobconsole")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""The consoles that sessions can reach, and the settings that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from oobconsole.console.console import Console
+from oobconsole.machine import Machine
+
+
+@dataclass(frozen=True)
+class Consoles:
+    """Every console of the server.
+
+    Attributes:
+        machines: all of them.
+        tail: bytes of scrollback within which `tail_lines` are looked for.
+        tail_lines: lines shown on attach.
+        drain_s: how long a pipe's output must be quiet after its input has ended, in seconds.
+        drain_max_s: how long a pipe stays at most after its input has ended, in seconds.
+    """
+
+    machines: Sequence[Machine]
+    tail: int
+    tail_lines: int
+    drain_s: float
+    drain_max_s: float
+
+    def find(self, name: str) -> Console | None:
+        """The console of that name."""
+        return next((c for machine in self.machines for c in machine.consoles if c.name == name), None)
+
+    def rows(self) -> list[tuple[str, str, int, str]]:
+        """Name, state, attached, machine: of every console, by name."""
+        return sorted((c.name, c.state.name.lower(), c.attached, m.name) for m in self.machines for c in m.consoles)
