@@ -1,0 +1,141 @@
+"""A real console server in a process of its own, and ways to log in to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.support.expect import Expect, ExpectError
+
+MEMORY_MACHINE = """
+[[machine]]
+name = "mem"
+interceptor = "memory"
+[[machine.guest]]
+name = "web1"
+[[machine.guest]]
+name = "web2"
+"""
+
+
+class Server:
+    """`oobconsole serve` with generated keys, port 0 and a folder of its own; user `alice` may log in.
+
+    Args:
+        machines: the `[[machine]]` part of the configuration.
+        settings: more lines for `[server]`.
+        folder: where everything lies; made and removed when not given. Kept short: sockets lie in it.
+    """
+
+    def __init__(self, machines: str = MEMORY_MACHINE, *, settings: str = "", folder: Path | None = None) -> None:
+        self._own_folder = folder is None
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="oob-"))
+        self.config = self.folder / "oobconsole.toml"
+        self.log = self.folder / "server.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        (self.folder / "keys").mkdir(exist_ok=True)
+        self.key = self.make_key("alice")
+        self.config.write_text(
+            f'[server]\nlisten = "127.0.0.1:0"\nstate_dir = "state"\nauthorized_keys = "keys"\n{settings}\n{machines}'
+        )
+
+    def make_key(self, user: str, *, authorize: bool = True) -> Path:
+        """Generate a key pair, and let `user` log in with it."""
+        key = self.folder / f"id_{user}"
+        if not key.exists():
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+        if authorize:
+            shutil.copy(key.with_suffix(".pub"), self.folder / "keys" / user)
+        return key
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.stop()
+        if self._own_folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start, and wait until it listens."""
+        ready = self.folder / "state" / "ssh_port"
+        ready.unlink(missing_ok=True)
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "oobconsole", "serve", "--config", str(self.config)], stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + 20
+        while not (ready.exists() and ready.read_text().endswith("\n")):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise ExpectError(f"the server did not start:\n{self.log.read_text()[-2000:]}")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(0.02)
+
+    def stop(self, timeout: float = 10) -> int | None:
+        """Ask it to end; returns its exit status."""
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        process.terminate()
+        try:
+            return process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+
+    def kill(self) -> None:
+        """End it without warning (SIGKILL)."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def port(self) -> int:
+        """The TCP port that it listens on."""
+        return int((self.folder / "state" / "ssh_port").read_text())
+
+    def ssh(
+        self, *words: str, user: str = "alice", key: Path | None = None, options: tuple[str, ...] = ()
+    ) -> list[str]:
+        """The command line of the real OpenSSH client."""
+        fixed = {
+            "IdentitiesOnly": "yes",
+            "StrictHostKeyChecking": "no",
+            "UserKnownHostsFile": os.devnull,
+            "LogLevel": "ERROR",
+            "BatchMode": "yes",
+            "ControlPath": "none",
+        }
+        settings = [part for name, value in fixed.items() for part in ("-o", f"{name}={value}")]
+        identity = ["-F", "none", "-i", str(key or self.key)]
+        return ["ssh", *identity, *settings, *options, "-p", str(self.port), f"{user}@127.0.0.1", *words]
+
+    def run(self, *words: str, data: bytes = b"", timeout: float = 20) -> subprocess.CompletedProcess[bytes]:
+        """Run a command through ssh to its end."""
+        return subprocess.run(self.ssh(*words), input=data, capture_output=True, timeout=timeout, check=False)
+
+    def attach(self, *words: str, merge_stderr: bool = True) -> Expect:
+        """An ssh client that stays."""
+        return Expect(self.ssh(*words), merge_stderr=merge_stderr)
