@@ -218,10 +218,8 @@ static void serve_write(struct oob_context *context, unsigned vcpu, unsigned ran
         serve_away(context, range, port, 0);
 }
 
-static uint32_t merge(uint64_t rax, uint32_t value, unsigned size) {
-    uint32_t mask = size == 4 ? 0xffffffffu : (1u << (8 * size)) - 1;
-
-    return ((uint32_t)rax & ~mask) | (value & mask);
+static uint32_t size_mask(unsigned size) {
+    return size == 4 ? 0xffffffffu : (1u << (8 * size)) - 1;
 }
 
 /* L2 goes on at the next instruction, unless its interrupt needs a VMRUN to be injected at: then this
@@ -264,7 +262,7 @@ static void on_uart(unsigned vcpu, union oob_io_site site, unsigned range, uint1
             size = 6 - size; /* decoded as if for 32-bit code: 2 and 4 change places */
         pthread_mutex_lock(&oob_lock);
         if (site.out)
-            serve_write(l2->context, l2->index, range, port, size, value);
+            serve_write(l2->context, l2->index, range, port, size, value & size_mask(size));
         else
             value = serve_read(l2->context, l2->index, range, port, size);
         forced = force_exit(vcpu, l2, site, next);
@@ -274,7 +272,7 @@ static void on_uart(unsigned vcpu, union oob_io_site site, unsigned range, uint1
         return;
     if (!site.out) /* a 32-bit result clears the upper half of RAX (AMD APM vol. 1, 3.1.2) */
         oob_reg_write(vcpu, OOB_REG_RAX,
-                      size == 4 ? value : (rax & ~0xffffffffull) | merge(rax, value, size));
+                      size == 4 ? value : (rax & ~(uint64_t)size_mask(size)) | (value & size_mask(size)));
     qemu_plugin_set_pc(next);
 }
 
