@@ -50,24 +50,24 @@ enum oob_gone_reason { OOB_GONE_REPLACED = 1, OOB_GONE_RESET = 2, OOB_GONE_EVICT
 
 /* Indices into oob_stats.counter. */
 enum oob_stat {
-    OOB_STAT_READS = 0,      /* synchronous reads */
-    OOB_STAT_WRITES = 1,     /* writes, posted or not */
-    OOB_STAT_PUBLISHED = 2,  /* reads answered from a publication */
-    OOB_STAT_INJECTED = 3,   /* interrupts put into a VMCB */
-    OOB_STAT_FORCED = 4,     /* exits forced to have a VMRUN to inject at */
-    OOB_STAT_CLAMPED = 5,    /* timer deadlines brought forward */
-    OOB_STAT_REFUSED = 6,    /* accesses that belonged to no believable context */
-    OOB_STAT_AWAY = 7,       /* accesses served as an idle UART, the server being away */
-    OOB_STAT_DROPPED = 8,    /* output bytes lost while the server was away */
+    OOB_STAT_READS = 0,     /* synchronous reads */
+    OOB_STAT_WRITES = 1,    /* writes, posted or not */
+    OOB_STAT_PUBLISHED = 2, /* reads answered from a publication */
+    OOB_STAT_INJECTED = 3,  /* interrupts put into a VMCB */
+    OOB_STAT_FORCED = 4,    /* exits forced to have a VMRUN to inject at */
+    OOB_STAT_CLAMPED = 5,   /* timer deadlines brought forward */
+    OOB_STAT_REFUSED = 6,   /* accesses that belonged to no believable context */
+    OOB_STAT_AWAY = 7,      /* accesses served as an idle UART, the server being away */
+    OOB_STAT_DROPPED = 8,   /* output bytes lost while the server was away */
     OOB_STAT_RECONNECTS = 9,
-    OOB_STAT_READ_NS = 10,   /* time spent waiting for answers, ns */
+    OOB_STAT_READ_NS = 10, /* time spent waiting for answers, ns */
     OOB_STAT_COUNT = 11,
 };
 
 struct oob_header {
-    uint16_t length; /* of the whole frame, this header included */
-    uint8_t type;    /* enum oob_type */
-    uint8_t flags;   /* reserved */
+    uint16_t length;  /* of the whole frame, this header included */
+    uint8_t type;     /* enum oob_type */
+    uint8_t flags;    /* reserved */
     uint32_t context; /* which L2, from 1; 0 for HELLO, WELCOME and STATS */
 };
 

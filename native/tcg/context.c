@@ -76,8 +76,7 @@ static struct oob_context *context_new(uint64_t vmcb, uint64_t ncr3) {
 }
 
 static bool at_reset_vector(uint64_t vmcb) {
-    return oob_phys_read_u64(vmcb + VMCB_RIP) == RESET_RIP &&
-           oob_phys_read_u64(vmcb + VMCB_CS_BASE) == RESET_CS_BASE;
+    return oob_phys_read_u64(vmcb + VMCB_RIP) == RESET_RIP && oob_phys_read_u64(vmcb + VMCB_CS_BASE) == RESET_CS_BASE;
 }
 
 static struct oob_context *context_of_ncr3(uint64_t ncr3) {

@@ -26,10 +26,10 @@ struct oob_l2_vcpu {
     uint64_t vmcb; /* physical address of L1; 0: a free slot */
     uint64_t tag;  /* what we wrote into the VMCB to know it again */
     struct oob_context *context;
-    unsigned index;    /* in the order in which L1 first ran them */
-    bool armed;        /* our V_IRQ is in the VMCB */
+    unsigned index; /* in the order in which L1 first ran them */
+    bool armed;     /* our V_IRQ is in the VMCB */
     uint8_t armed_line;
-    bool forced;       /* an exit was forced: RAX and RDX are to be put back */
+    bool forced; /* an exit was forced: RAX and RDX are to be put back */
     uint64_t forced_rip, forced_rax, forced_rdx;
     uint64_t tsc, tsc_ns;           /* the last time stamp that this vCPU read, and when */
     uint64_t base_tsc, base_tsc_ns; /* an earlier one: both together give the rate */
@@ -56,8 +56,8 @@ struct oob_context {
     uint64_t first_vmcb;
     uint64_t last_run_ns;
     unsigned vcpus;
-    bool touched;  /* it has accessed a port of ours: the server knows, or will know, of it */
-    bool attended; /* somebody is attached */
+    bool touched;      /* it has accessed a port of ours: the server knows, or will know, of it */
+    bool attended;     /* somebody is attached */
     uint32_t accesses; /* sent on this connection, each posted byte counting as one */
     struct oob_irqchip chip;
     struct oob_line line[OOB_RANGES_MAX];

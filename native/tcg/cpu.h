@@ -11,12 +11,38 @@ enum { OOB_VCPUS_MAX = 64 };
 
 /* The general registers first, in the order in which instructions number them. */
 enum oob_reg {
-    OOB_REG_RAX, OOB_REG_RCX, OOB_REG_RDX, OOB_REG_RBX, OOB_REG_RSP, OOB_REG_RBP, OOB_REG_RSI, OOB_REG_RDI,
-    OOB_REG_R8, OOB_REG_R9, OOB_REG_R10, OOB_REG_R11, OOB_REG_R12, OOB_REG_R13, OOB_REG_R14, OOB_REG_R15,
-    OOB_REG_RIP, OOB_REG_EFLAGS, OOB_REG_CR0, OOB_REG_CR3, OOB_REG_CR4, OOB_REG_EFER,
+    OOB_REG_RAX,
+    OOB_REG_RCX,
+    OOB_REG_RDX,
+    OOB_REG_RBX,
+    OOB_REG_RSP,
+    OOB_REG_RBP,
+    OOB_REG_RSI,
+    OOB_REG_RDI,
+    OOB_REG_R8,
+    OOB_REG_R9,
+    OOB_REG_R10,
+    OOB_REG_R11,
+    OOB_REG_R12,
+    OOB_REG_R13,
+    OOB_REG_R14,
+    OOB_REG_R15,
+    OOB_REG_RIP,
+    OOB_REG_EFLAGS,
+    OOB_REG_CR0,
+    OOB_REG_CR3,
+    OOB_REG_CR4,
+    OOB_REG_EFER,
     /* the selectors, in the order in which instructions number the segments */
-    OOB_REG_ES, OOB_REG_CS, OOB_REG_SS, OOB_REG_DS, OOB_REG_FS, OOB_REG_GS,
-    OOB_REG_FS_BASE, OOB_REG_GS_BASE, OOB_REG_COUNT,
+    OOB_REG_ES,
+    OOB_REG_CS,
+    OOB_REG_SS,
+    OOB_REG_DS,
+    OOB_REG_FS,
+    OOB_REG_GS,
+    OOB_REG_FS_BASE,
+    OOB_REG_GS_BASE,
+    OOB_REG_COUNT,
 };
 
 /* Looks the registers up, once per vCPU. False, with the name in `missing`, when QEMU lacks one. */

@@ -18,7 +18,7 @@ struct oob_io_insn {
     bool immediate;
     bool string;
     bool rep;
-    uint8_t segment;  /* OUTS: 0 ES, 1 CS, 2 SS, 3 DS, 4 FS, 5 GS */
+    uint8_t segment;   /* OUTS: 0 ES, 1 CS, 2 SS, 3 DS, 4 FS, 5 GS */
     uint8_t addr_size; /* INS, OUTS: 2, 4 or 8 */
 };
 

@@ -65,8 +65,7 @@ void oob_inject_at_exit(struct oob_l2_vcpu *l2) {
             line->since_ns = oob_now_ns();
         }
         oob_stat[OOB_STAT_INJECTED]++;
-    } else if ((event & VMCB_EXITINTINFO_VALID) &&
-               (event & 0xff) == oob_phys_read_u32(l2->vmcb + VMCB_INT_VECTOR)) {
+    } else if ((event & VMCB_EXITINTINFO_VALID) && (event & 0xff) == oob_phys_read_u32(l2->vmcb + VMCB_INT_VECTOR)) {
         /* The exit came while our interrupt was being delivered: it is ours to deliver again. */
         oob_phys_write_u64(l2->vmcb + VMCB_EXITINTINFO, event & ~VMCB_EXITINTINFO_VALID);
     }

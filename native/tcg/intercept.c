@@ -298,15 +298,14 @@ void oob_on_io(unsigned vcpu, union oob_io_site site) {
 void oob_on_rdtsc(unsigned vcpu) {
     if (!oob_guest_mark(vcpu) || !vcpus[vcpu].l2)
         return;
-    oob_timer_saw_tsc(vcpus[vcpu].l2, oob_reg_read(vcpu, OOB_REG_RDX) << 32 |
-                                          (uint32_t)oob_reg_read(vcpu, OOB_REG_RAX));
+    oob_timer_saw_tsc(vcpus[vcpu].l2,
+                      oob_reg_read(vcpu, OOB_REG_RDX) << 32 | (uint32_t)oob_reg_read(vcpu, OOB_REG_RAX));
 }
 
 void oob_on_wrmsr(unsigned vcpu) {
     uint64_t deadline;
 
-    if (!oob_guest_mark(vcpu) || !vcpus[vcpu].l2 ||
-        (uint32_t)oob_reg_read(vcpu, OOB_REG_RCX) != OOB_MSR_TSC_DEADLINE)
+    if (!oob_guest_mark(vcpu) || !vcpus[vcpu].l2 || (uint32_t)oob_reg_read(vcpu, OOB_REG_RCX) != OOB_MSR_TSC_DEADLINE)
         return;
     deadline = oob_reg_read(vcpu, OOB_REG_RDX) << 32 | (uint32_t)oob_reg_read(vcpu, OOB_REG_RAX);
     if (!oob_timer_clamp(vcpus[vcpu].l2, &deadline))

@@ -14,10 +14,10 @@
 #include "frame.h"
 
 enum {
-    SPIN_NS = 50000,       /* two runnable threads answer each other in well under this */
-    FLUSH_NS = 1000000,    /* how long a posted byte may wait for company */
-    FLUSH_BYTES = 512,     /* ... and how much company it may have */
-    RETRY_MIN_MS = 50,     /* between attempts to connect */
+    SPIN_NS = 50000,    /* two runnable threads answer each other in well under this */
+    FLUSH_NS = 1000000, /* how long a posted byte may wait for company */
+    FLUSH_BYTES = 512,  /* ... and how much company it may have */
+    RETRY_MIN_MS = 50,  /* between attempts to connect */
     RETRY_MAX_MS = 1000,
     WELCOME_MS = 5000,
     STATS_NS = 1000000000,
@@ -26,7 +26,7 @@ enum {
 };
 
 static struct {
-    int fd; /* -1: the server is away */
+    int fd;   /* -1: the server is away */
     int wake; /* eventfd: there is something to flush */
     uint32_t instance;
     uint32_t seq;

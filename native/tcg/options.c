@@ -78,7 +78,8 @@ bool oob_options_parse(struct oob_options *options, int argc, char **argv, char 
                 return fail(error, "machine= wants the configured machine name, at most 47 bytes", value);
         } else if (strncmp(argv[i], "ports=", 6) == 0) {
             if (!parse_ranges(options, value))
-                return fail(error, "ports= wants up to 8 ranges of 8 ports from 0x100 up, as 0x3f8-0x3ff:0x2f8-0x2ff", value);
+                return fail(error, "ports= wants up to 8 ranges of 8 ports from 0x100 up, as 0x3f8-0x3ff:0x2f8-0x2ff",
+                            value);
         } else if (strncmp(argv[i], "irq=", 4) == 0) {
             lines = value;
         } else {

@@ -312,7 +312,7 @@ class TcgInterceptor(Interceptor):
         self._pending.discard(connection)
         if self._current is connection:
             self._current = None
-            log.info("native half away", machine=self.machine, reason=reason)
+            log.info("native half away", machine=self.machine, reason=reason, **self.stats)
             self.events.link_down(reason)
         else:
             log.warning("native half refused", machine=self.machine, socket=str(self.path), reason=reason)

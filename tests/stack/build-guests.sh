@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds what the nested stack boots, into .cache/guests: Debian's own cloud kernel (vmlinuz), L2's initramfs, and
 # L1's initramfs with Debian's KVM modules and Debian's QEMU. Nothing in either is patched.
+# shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 here=$(cd "$(dirname "$0")" && pwd)

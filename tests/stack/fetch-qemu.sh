@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Provides QEMU 11.1 or newer with TCG plugins at .cache/qemu/qemu-system-x86_64: the system's when it is new
 # enough, else Debian trixie-backports' unpacked there with its libraries. The system is not touched.
+# shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 target=$cache/qemu

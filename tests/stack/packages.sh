@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building and testing need and that are missing. Says which before it does.
+# shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 packages=(
   gcc make pkg-config libc6-dev libglib2.0-dev                # the plugin
   python3 python3-venv python3-dev libvirt-dev                # the virtual environment
   busybox-static cpio gzip xz-utils qemu-system-x86 seabios   # the guests
-  openssh-client clang-format shellcheck debian-archive-keyring ca-certificates
+  openssh-client shellcheck debian-archive-keyring ca-certificates
 )
 
-command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
+command -v apt-get >/dev/null ||
   fail "this is no Debian system (no apt-get): install by hand what tests/stack/packages.sh lists, or use Debian 12 or 13."
 
 missing=()

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Makes the virtual environment .venv with oobconsole and all it needs. Does nothing when it is up to date.
+# shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 cd "$root"
 

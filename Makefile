@@ -1,0 +1,48 @@
+# make demo   boots the nested stack and gives you the guest's console
+# make test   sets everything up and runs every test
+# make check  static checks: style, types, layers, C warnings
+# make bench  measures (ONLY=group for one group)
+
+PY := .venv/bin/python
+SCRIPTS := $(wildcard tests/stack/*.sh)
+
+.PHONY: all setup venv plugin images demo test check bench clean
+
+all: setup
+
+setup: packages venv plugin images
+
+.PHONY: packages
+packages:
+	@tests/stack/packages.sh
+
+venv: packages
+	@tests/stack/venv.sh
+
+plugin: packages
+	@$(MAKE) --no-print-directory -s -C native/tcg
+
+images: packages
+	@tests/stack/fetch-qemu.sh
+	@tests/stack/build-guests.sh
+
+demo: setup
+	@$(PY) -m tests.stack.demo
+
+test: setup
+	@$(PY) -m pytest
+
+check: venv plugin
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+	.venv/bin/clang-format --dry-run -Werror native/include/*.h native/tcg/*.[ch]
+	shellcheck -x $(SCRIPTS) .ci/run
+
+bench: setup
+	@$(PY) -m tests.bench $(ONLY)
+
+clean:
+	rm -rf .venv .cache build *.egg-info
+	$(MAKE) -C native/tcg clean
