@@ -15,6 +15,8 @@ from tests.stack.nested import NestedStack
 SCRIPT = ("uname -a", "cat /proc/interrupts", "echo hello from L2, through L0")
 #: Shorter lines could be in anybody's output by chance.
 TELLING = 12
+#: What every BusyBox shell prints when it starts, L1's too.
+BANNER = (b"BusyBox v", b"Enter 'help'")
 
 
 def _progress() -> Callable[[str], None]:
@@ -28,7 +30,8 @@ def _progress() -> Callable[[str], None]:
 
 def telling_lines(output: bytes) -> set[bytes]:
     """The lines of a console's output that are long enough to be recognized elsewhere."""
-    return {line.strip() for line in output.replace(b"\r", b"\n").split(b"\n") if len(line.strip()) >= TELLING}
+    lines = {line.strip() for line in output.replace(b"\r", b"\n").split(b"\n")}
+    return {line for line in lines if len(line) >= TELLING and not line.startswith(BANNER)}
 
 
 def leaked(lines: set[bytes], carrier: bytes) -> int:
