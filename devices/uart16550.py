@@ -166,6 +166,7 @@ class Uart16550:
         self._mcr = 0
         self._scr = 0
         self._divisor = RESET_DIVISOR
+        self._time_format()
         self._errors = 0
         self._deltas = 0
         self._received: deque[int] = deque()
@@ -191,7 +192,7 @@ class Uart16550:
 
     def write_block(self, offset: int, data: bytes) -> None:
         """Serve one `write` for every byte of `data`, in order."""
-        if offset == 0 and not self._lcr & _DLAB and not self._mcr & _LOOP:
+        if data and offset == 0 and not self._lcr & _DLAB and not self._mcr & _LOOP:
             self._thre_pending = True
             self._update()
             self._transmit(data)
@@ -222,7 +223,7 @@ class Uart16550:
             return 0
         value = self._received.popleft()
         self._timeout_pending = False
-        self._timeout_at = self._clock() + self._timeout_ns() if self._received and self._fcr & 1 else None
+        self._timeout_at = self._clock() + self._timeout_ns if self._received and self._fcr & 1 else None
         if not self._received:
             self._errors &= ~_BI
         self._update()
@@ -233,7 +234,7 @@ class Uart16550:
     def _write_thr(self, value: int) -> None:
         if self._lcr & _DLAB:
             self._divisor = (self._divisor & 0xFF00) | value
-            self._line_event(LineEvent.FORMAT)
+            self._format_changed()
             return
         self._thre_pending = True
         if self._mcr & _LOOP:
@@ -249,7 +250,7 @@ class Uart16550:
     def _write_ier(self, value: int) -> None:
         if self._lcr & _DLAB:
             self._divisor = (self._divisor & 0xFF) | value << 8
-            self._line_event(LineEvent.FORMAT)
+            self._format_changed()
             return
         if (value ^ self._ier) & _THRI:
             # THRE is always true here: enabling its interrupt asks for it at once.
@@ -288,7 +289,11 @@ class Uart16550:
         if changed & Lcr.BREAK:
             self._line_event(LineEvent.BREAK_ON if value & Lcr.BREAK else LineEvent.BREAK_OFF)
         if changed & 0x3F:
-            self._line_event(LineEvent.FORMAT)
+            self._format_changed()
+
+    def _format_changed(self) -> None:
+        self._time_format()
+        self._line_event(LineEvent.FORMAT)
 
     def _read_mcr(self) -> int:
         return self._mcr
@@ -380,17 +385,19 @@ class Uart16550:
                 self._received.append(value)
             else:
                 self._errors |= _OE  # the byte is lost, the FIFO is not (section 8.3, bit 1)
-            self._timeout_at = self._clock() + self._timeout_ns()
+            self._timeout_at = self._clock() + self._timeout_ns
         else:
             if self._received:
                 self._errors |= _OE
                 self._received.clear()
             self._received.append(value)
 
-    def _timeout_ns(self) -> int:
-        """Four character times at the programmed rate and format (section 8.4.3)."""
-        bits = 1 + 5 + (self._lcr & 3) + bool(self._lcr & Lcr.PARITY) + (2 if self._lcr & Lcr.STOP else 1)
-        return 4 * bits * 1_000_000_000 * (self._divisor or 1) // 115_200
+    def _time_format(self) -> None:
+        """Four character times at the programmed rate and format (section 8.4.3); a divisor of 0, which
+        stops the baud generator, leaves them as they were."""
+        if self._divisor:
+            bits = 1 + 5 + (self._lcr & 3) + bool(self._lcr & Lcr.PARITY) + (2 if self._lcr & Lcr.STOP else 1)
+            self._timeout_ns = 4 * bits * 1_000_000_000 * self._divisor // 115_200
 
     # -- derived, never stored ----------------------------------------------------------------------
 

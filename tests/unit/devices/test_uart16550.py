@@ -1,0 +1,302 @@
+"""The 16550A by its datasheet: what QEMU's model lacks, or does not show."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devices.uart16550 import FIFO_SIZE, TRIGGER_LEVELS, Fcr, Ier, Iir, Lcr, LineEvent, Lsr, Mcr, Msr, Reg, Uart16550
+
+
+class Bench:
+    """A UART with its surroundings."""
+
+    def __init__(self) -> None:
+        self.now = 0
+        self.sent = bytearray()
+        self.levels: list[bool] = []
+        self.events: list[LineEvent] = []
+        self.drains = 0
+        self.uart = Uart16550(
+            transmit=self.sent.extend,
+            irq=self.levels.append,
+            clock=lambda: self.now,
+            drained=self._drained,
+            line_event=self.events.append,
+        )
+
+    def _drained(self) -> None:
+        self.drains += 1
+
+    def program(self, *writes: tuple[int, int]) -> None:
+        for offset, value in writes:
+            self.uart.write(offset, value)
+
+    def iir(self) -> int:
+        return self.uart.read(Reg.IIR) & 0x0F
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+@pytest.fixture
+def live() -> Bench:
+    """As a driver leaves it: FIFOs on, all interrupts enabled, OUT2 set, THRE seen."""
+    bench = Bench()
+    bench.program((Reg.FCR, Fcr.ENABLE), (Reg.MCR, Mcr.OUT2), (Reg.IER, 0x0F))
+    assert bench.iir() == Iir.THRI
+    return bench
+
+
+def test_reset_values(bench: Bench) -> None:
+    assert [bench.uart.read(r) for r in range(8)] == [0, 0, Iir.NONE, 0, 0, Lsr.THRE | Lsr.TEMT, 0xB0, 0]
+
+
+def test_dlab_lays_the_divisor_over_the_first_two_registers(bench: Bench) -> None:
+    bench.program((Reg.IER, 0x05), (Reg.LCR, Lcr.DLAB | 3), (Reg.DLL, 0x34), (Reg.DLM, 0x12))
+    assert (bench.uart.read(Reg.DLL), bench.uart.read(Reg.DLM)) == (0x34, 0x12)
+    bench.program((Reg.LCR, 3))
+    assert bench.uart.read(Reg.IER) == 0x05
+    assert bench.uart.baud == 115200 // 0x1234
+    assert not bench.sent
+
+
+@pytest.mark.parametrize("value", [0, 0x5A, 0xFF])
+def test_scratch_keeps_a_byte(bench: Bench, value: int) -> None:
+    bench.program((Reg.SCR, value))
+    assert bench.uart.read(Reg.SCR) == value
+
+
+def test_bytes_leave_at_once_and_thre_stays(live: Bench) -> None:
+    live.program((Reg.THR, 0x41))
+    assert live.sent == b"A"
+    assert live.uart.read(Reg.LSR) & (Lsr.THRE | Lsr.TEMT) == Lsr.THRE | Lsr.TEMT
+    assert live.levels[-1] is True
+    assert live.iir() == Iir.THRI
+    assert live.levels[-1] is False
+
+
+def test_enabling_thri_asks_at_once_and_disabling_forgets(bench: Bench) -> None:
+    bench.program((Reg.MCR, Mcr.OUT2), (Reg.IER, Ier.THRI))
+    assert bench.levels == [True]
+    bench.program((Reg.IER, 0))
+    assert bench.levels == [True, False]
+    bench.program((Reg.IER, Ier.THRI))
+    assert bench.iir() == Iir.THRI
+    assert bench.iir() == Iir.NONE
+
+
+def test_masking_around_a_printk_loses_no_input_interrupt(live: Bench) -> None:
+    """Linux saves IER, writes 0, prints, restores: input that came meanwhile must still interrupt."""
+    live.program((Reg.IER, 0))
+    live.uart.feed(b"x")
+    live.now += 10**9
+    live.uart.poll()
+    assert live.levels[-1] is False
+    live.program((Reg.IER, Ier.RDI))
+    assert live.levels[-1] is True
+
+
+def test_out2_gates_the_line_but_not_iir(bench: Bench) -> None:
+    bench.program((Reg.IER, Ier.RDI))
+    bench.uart.feed(b"x")
+    assert bench.levels == []
+    assert bench.iir() == Iir.RDI
+    bench.program((Reg.MCR, Mcr.OUT2))
+    assert bench.levels == [True]
+
+
+@pytest.mark.parametrize("code", range(4))
+def test_trigger_levels(bench: Bench, code: int) -> None:
+    bench.program((Reg.FCR, Fcr.ENABLE | code << 6), (Reg.IER, Ier.RDI))
+    bench.uart.feed(b"x" * (TRIGGER_LEVELS[code] - 1))
+    assert bench.iir() == Iir.NONE
+    bench.uart.feed(b"x")
+    assert bench.iir() == Iir.RDI
+    bench.uart.read(Reg.RBR)
+    assert bench.iir() == Iir.NONE
+
+
+def test_character_timeout_after_four_characters(bench: Bench) -> None:
+    bench.program((Reg.LCR, Lcr.DLAB | 3), (Reg.DLL, 12), (Reg.DLM, 0), (Reg.LCR, 3))
+    bench.program((Reg.FCR, Fcr.ENABLE | 0xC0), (Reg.IER, Ier.RDI))
+    bench.uart.feed(b"ab")
+    four_characters = 4 * 10 * 10**9 // 9600
+    assert bench.uart.next_deadline() == four_characters
+    bench.now = four_characters - 1
+    bench.uart.poll()
+    assert bench.iir() == Iir.NONE
+    bench.now += 1
+    bench.uart.poll()
+    assert bench.iir() == Iir.TIMEOUT
+    bench.uart.read(Reg.RBR)
+    assert bench.iir() == Iir.NONE, "reading a character restarts the timer"
+    assert bench.uart.next_deadline() == bench.now + four_characters
+    bench.uart.read(Reg.RBR)
+    assert bench.uart.next_deadline() is None
+
+
+def test_priorities(live: Bench) -> None:
+    live.program((Reg.THR, 0))
+    live.uart.set_modem_lines(cts=False, dsr=True, ri=False, dcd=True)
+    live.uart.feed(b"x")
+    live.uart.receive_break()
+    assert live.iir() == Iir.RLSI
+    live.uart.read(Reg.LSR)
+    assert live.iir() == Iir.RDI
+    live.uart.read(Reg.RBR)
+    live.uart.read(Reg.RBR)
+    assert live.iir() == Iir.THRI
+    assert live.iir() == Iir.MSI
+    live.uart.read(Reg.MSR)
+    assert live.iir() == Iir.NONE
+
+
+def test_input_never_overruns(live: Bench) -> None:
+    assert live.uart.feed(bytes(100)) == FIFO_SIZE
+    assert live.uart.room == 0
+    assert live.uart.feed(b"more") == 0
+    drains = live.drains
+    live.uart.read(Reg.RBR)
+    assert live.drains == drains + 1
+    assert live.uart.room == 1
+    assert not live.uart.read(Reg.LSR) & Lsr.OE
+
+
+def test_without_fifos_there_is_room_for_one(bench: Bench) -> None:
+    assert bench.uart.feed(b"ab") == 1
+    assert bench.uart.read(Reg.RBR) == ord("a")
+    assert bench.uart.feed(b"b") == 1
+
+
+def test_fifo_resets(live: Bench) -> None:
+    live.uart.feed(b"abc")
+    live.program((Reg.FCR, Fcr.ENABLE | Fcr.RESET_RX))
+    assert not live.uart.read(Reg.LSR) & Lsr.DR
+    assert live.uart.room == FIFO_SIZE
+    live.uart.feed(b"abc")
+    live.program((Reg.FCR, 0))
+    assert not live.uart.read(Reg.LSR) & Lsr.DR, "switching FIFOs off empties them"
+    assert live.uart.read(Reg.IIR) & 0xC0 == 0
+
+
+def test_loopback_of_data_and_overrun(live: Bench) -> None:
+    live.program((Reg.MCR, Mcr.OUT2 | Mcr.LOOP))
+    for value in range(FIFO_SIZE + 1):
+        live.program((Reg.THR, value))
+    assert not live.sent
+    assert live.uart.feed(b"x") == 0, "the line is cut off"
+    assert live.uart.read(Reg.LSR) & Lsr.OE
+    assert [live.uart.read(Reg.RBR) for _ in range(FIFO_SIZE)] == list(range(FIFO_SIZE))
+
+
+@pytest.mark.parametrize(
+    ("mcr", "msr"), [(Mcr.RTS, Msr.CTS), (Mcr.DTR, Msr.DSR), (Mcr.OUT1, Msr.RI), (Mcr.OUT2, Msr.DCD)]
+)
+def test_loopback_of_modem_lines(bench: Bench, mcr: Mcr, msr: Msr) -> None:
+    bench.program((Reg.MCR, Mcr.LOOP | mcr))
+    assert bench.uart.read(Reg.MSR) == msr
+
+
+def test_modem_deltas(live: Bench) -> None:
+    live.uart.set_modem_lines(cts=False, dsr=False, ri=True, dcd=False)
+    assert live.uart.read(Reg.MSR) == Msr.RI | Msr.DCTS | Msr.DDSR | Msr.DDCD, "RI counts when it ends"
+    live.uart.set_modem_lines(cts=False, dsr=False, ri=False, dcd=False)
+    assert live.iir() == Iir.MSI
+    assert live.uart.read(Reg.MSR) == Msr.TERI
+    assert live.uart.read(Reg.MSR) == 0
+
+
+def test_break_both_ways(live: Bench) -> None:
+    live.uart.receive_break()
+    assert live.uart.read(Reg.LSR) & (Lsr.BI | Lsr.DR) == Lsr.BI | Lsr.DR
+    assert live.uart.read(Reg.RBR) == 0
+    live.program((Reg.LCR, Lcr.BREAK), (Reg.LCR, 0))
+    assert live.events == [LineEvent.BREAK_ON, LineEvent.BREAK_OFF]
+
+
+def test_reset_empties_everything(live: Bench) -> None:
+    live.uart.feed(b"x")
+    live.uart.reset()
+    assert live.levels[-1] is False
+    assert [live.uart.read(r) for r in range(8)] == [0, 0, Iir.NONE, 0, 0, Lsr.THRE | Lsr.TEMT, 0xB0, 0]
+
+
+OPERATIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("write"), st.integers(0, 7), st.integers(0, 255)),
+        st.tuples(st.just("read"), st.integers(0, 7), st.just(0)),
+        st.tuples(st.just("feed"), st.integers(0, 20), st.just(0)),
+        st.tuples(st.just("wait"), st.integers(0, 10**9), st.just(0)),
+        st.tuples(st.just("break"), st.just(0), st.just(0)),
+        st.tuples(st.just("lines"), st.integers(0, 15), st.just(0)),
+    ),
+    max_size=60,
+)
+
+
+def drive(bench: Bench, operations: list[tuple[str, int, int]]) -> None:
+    for kind, a, b in operations:
+        if kind == "write":
+            bench.uart.write(a, b)
+        elif kind == "read":
+            bench.uart.read(a)
+        elif kind == "feed":
+            bench.uart.feed(bytes(range(a)))
+        elif kind == "wait":
+            bench.now += a
+            bench.uart.poll()
+        elif kind == "break":
+            bench.uart.receive_break()
+        else:
+            bench.uart.set_modem_lines(cts=bool(a & 1), dsr=bool(a & 2), ri=bool(a & 4), dcd=bool(a & 8))
+
+
+def snapshot(uart: Uart16550) -> dict[str, object]:
+    return {name: repr(value) for name, value in vars(uart).items() if not callable(value)}
+
+
+@given(OPERATIONS)
+def test_the_line_is_always_what_the_registers_say(operations: list[tuple[str, int, int]]) -> None:
+    bench = Bench()
+    drive(bench, operations)
+    assert (bench.levels[-1] if bench.levels else False) == bench.uart.irq_level
+    assert all(a != b for a, b in zip(bench.levels, bench.levels[1:], strict=False)), "only changes are told"
+
+
+@given(OPERATIONS, st.integers(0, 7))
+def test_a_peek_is_a_read_without_effect(operations: list[tuple[str, int, int]], offset: int) -> None:
+    bench = Bench()
+    drive(bench, operations)
+    before = snapshot(bench.uart)
+    value = bench.uart.peek(offset)
+    if value is None:
+        assert snapshot(bench.uart) == before
+        return
+    assert bench.uart.read(offset) == value
+    assert snapshot(bench.uart) == before
+
+
+@given(OPERATIONS, st.integers(0, 7), st.integers(0, 255))
+def test_what_survives_thr_does(operations: list[tuple[str, int, int]], offset: int, byte: int) -> None:
+    bench = Bench()
+    drive(bench, operations)
+    value = bench.uart.peek(offset)
+    if value is not None and bench.uart.survives_thr(offset):
+        bench.uart.write(Reg.THR, byte)
+        assert bench.uart.read(offset) == value
+
+
+@given(OPERATIONS, st.integers(0, 7), st.binary(max_size=40))
+def test_a_block_is_its_bytes(operations: list[tuple[str, int, int]], offset: int, data: bytes) -> None:
+    one, many = Bench(), Bench()
+    drive(one, operations)
+    drive(many, operations)
+    one.uart.write_block(offset, data)
+    for value in data:
+        many.uart.write(offset, value)
+    assert snapshot(one.uart) == snapshot(many.uart)
+    assert one.sent == many.sent
