@@ -120,6 +120,7 @@ CONNECTED: Final = int(Msr.CTS | Msr.DSR | Msr.DCD)
 # IntFlag arithmetic costs more than a register access may: plain integers where it counts.
 _RDI, _THRI, _RLSI, _MSI = int(Ier.RDI), int(Ier.THRI), int(Ier.RLSI), int(Ier.MSI)
 _DLAB, _LOOP, _OUT2, _DR, _OE, _BI = (int(b) for b in (Lcr.DLAB, Mcr.LOOP, Mcr.OUT2, Lsr.DR, Lsr.OE, Lsr.BI))
+_PARITY, _STOP = int(Lcr.PARITY), int(Lcr.STOP)
 _IDLE: Final = int(Lsr.THRE | Lsr.TEMT)
 _ERRORS: Final = int(Lsr.OE | Lsr.PE | Lsr.FE | Lsr.BI)
 _DELTAS: Final = int(Msr.DCTS | Msr.DDSR | Msr.TERI | Msr.DDCD)
@@ -268,7 +269,7 @@ class Uart16550:
     def _write_fcr(self, value: int) -> None:
         if (value ^ self._fcr) & Fcr.ENABLE:
             value |= Fcr.RESET_RX | Fcr.RESET_TX
-        self._fcr = value & (Fcr.ENABLE | Fcr.DMA | Fcr.TRIGGER)
+        self._fcr = int(value & (Fcr.ENABLE | Fcr.DMA | Fcr.TRIGGER))
         if value & Fcr.RESET_TX:
             self._thre_pending = True
         if value & Fcr.RESET_RX:
@@ -396,7 +397,7 @@ class Uart16550:
         """Four character times at the programmed rate and format (section 8.4.3); a divisor of 0, which
         stops the baud generator, leaves them as they were."""
         if self._divisor:
-            bits = 1 + 5 + (self._lcr & 3) + bool(self._lcr & Lcr.PARITY) + (2 if self._lcr & Lcr.STOP else 1)
+            bits = 1 + 5 + (self._lcr & 3) + bool(self._lcr & _PARITY) + (2 if self._lcr & _STOP else 1)
             self._timeout_ns = 4 * bits * 1_000_000_000 * self._divisor // 115_200
 
     # -- derived, never stored ----------------------------------------------------------------------

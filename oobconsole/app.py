@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from pathlib import Path
 
 import structlog
 
@@ -26,34 +27,49 @@ async def serve(config: Config) -> None:
     Raises:
         EnvironmentFault: something that the configuration names cannot be had.
     """
-    server = config.server
-    scrollback = server.scrollback_kib * 1024
-    machines = [Machine(m, registry.make(config, m), scrollback=scrollback) for m in config.machines]
+    settings = config.server
+    machines = [
+        Machine(machine, registry.make(config, machine), scrollback=settings.scrollback_kib * 1024)
+        for machine in config.machines
+    ]
     consoles = Consoles(
         machines,
-        tail=scrollback,
-        tail_lines=server.tail_lines,
-        drain_s=server.drain_ms / 1000,
-        drain_max_s=server.drain_max_s,
+        tail_lines=settings.tail_lines,
+        drain_s=settings.drain_ms / 1000,
+        drain_max_s=settings.drain_max_s,
     )
-    try:
-        server.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise EnvironmentFault(f"{server.state_dir}: cannot be used as state_dir: {error.strerror}") from error
-    ssh = SshServer(server, hostkeys.load_or_make(server.host_key or server.state_dir / "host_key"), consoles)
+    _make_state_dir(settings.state_dir)
+    ssh = SshServer(settings, hostkeys.load_or_make(settings.host_key_file), consoles)
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         for machine in machines:
             await machine.start()
-        port = await ssh.start()
-        (server.state_dir / "ssh_port").write_text(f"{port}\n")
-        log.info("listening", address=server.listen.rpartition(":")[0], port=port)
+        addresses = await ssh.start()
+        _write_ports(settings.state_dir, addresses)
+        log.info(f"listening on {' '.join(addresses)}")
         await stop.wait()
         log.info("stopping")
     finally:
         for machine in machines:
             await machine.stop(STOPPING)
         await ssh.stop()
+
+
+def _make_state_dir(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentFault(f"{folder}: cannot be used as state_dir: {error.strerror}") from error
+
+
+def _write_ports(folder: Path, addresses: list[str]) -> None:
+    """Say which ports `listen` with port 0 got, one a line: whoever starts us may wait for the file."""
+    file = folder / "ssh_port"
+    fresh = folder / "ssh_port.new"
+    try:
+        fresh.write_text("".join(f"{address.rpartition(':')[2]}\n" for address in addresses))
+        fresh.replace(file)
+    except OSError as error:
+        raise EnvironmentFault(f"{file}: cannot be written: {error.strerror}") from error

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from oobconsole.errors import ConfigError
 
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,46}")
-#: Words that mean something else where a console's name could stand.
-RESERVED: Final = frozenset({"ls", "help"})
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,46}")
+#: Words that mean, or are to mean, something else where a console's name can stand.
+RESERVED: Final = frozenset(
+    {"attach", "events", "help", "log", "ls", "power", "replay", "send", "wait", "watch", "who"}
+)
+_PATHS: Final = ("state_dir", "authorized_keys", "host_key")
+_PORTS_MAX: Final = 8  # native/tcg/options.h
 #: The four COM ports of a PC: I/O base and ISA interrupt.
 COM: Final = {"com1": (0x3F8, 4), "com2": (0x2F8, 3), "com3": (0x3E8, 4), "com4": (0x2E8, 3)}
 
@@ -22,7 +27,7 @@ COM: Final = {"com1": (0x3F8, 4), "com2": (0x2F8, 3), "com3": (0x3E8, 4), "com4"
 def _name(value: str) -> str:
     if not _NAME.fullmatch(value) or value in RESERVED:
         raise ValueError(
-            f"'{value}' cannot be a name: 1 to 47 of a-z, 0-9, '_', '.', '-', beginning with a letter or digit, "
+            f"{value!r} cannot be a name: 1 to 47 of A-Z, a-z, 0-9, '_', '.', '-', beginning with a letter or digit, "
             f"and not one of {', '.join(sorted(RESERVED))}"
         )
     return value
@@ -36,20 +41,26 @@ def _address(value: str) -> str:
     except ValueError:
         valid = False
     if not valid:
-        raise ValueError(f"'{value}' is no address: write it as 127.0.0.1:2222 or [::1]:2222")
+        raise ValueError(f"{value!r} is no address: write it as 127.0.0.1:2222 or [::1]:2222")
     return value
 
 
+def _one_or_more(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
 def _path(value: Any) -> Any:
-    if isinstance(value, str) and value and "\0" not in value:
-        return Path(value)
-    raise ValueError("a path, as a string, is wanted")
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError("a path, as a string, is wanted")
+    if value.startswith("~"):
+        raise ValueError(f"'~' is not expanded here: write {value!r} as a path from '/' or from this file's folder")
+    return Path(value)
 
 
 def _uart(value: Any) -> Any:
     if isinstance(value, str):
         if value not in COM:
-            raise ValueError(f"'{value}' is no UART: com1 to com4, or a table with port and irq")
+            raise ValueError(f"{value!r} is no UART: com1 to com4, or a table with port and irq")
         port, irq = COM[value]
         return {"port": port, "irq": irq}
     return value
@@ -72,7 +83,7 @@ class UartConfig(_Table):
 
 
 class GuestConfig(_Table):
-    """An L2. Its first UART's console has its name, the others `NAME.2`, `NAME.3` and so on."""
+    """An L2. Its first UART's console has its name, another one `NAME.com2`, or `NAME.2e0` by its port."""
 
     name: Name
     uarts: Annotated[list[Annotated[UartConfig, BeforeValidator(_uart)]], Field(min_length=1, max_length=8)] = Field(
@@ -82,7 +93,8 @@ class GuestConfig(_Table):
     @property
     def console_names(self) -> list[str]:
         """One for each UART."""
-        return [self.name if i == 0 else f"{self.name}.{i + 1}" for i in range(len(self.uarts))]
+        known = {port: com for com, (port, _) in COM.items()}
+        return [self.name, *(f"{self.name}.{known.get(uart.port, f'{uart.port:x}')}" for uart in self.uarts[1:])]
 
 
 class MachineConfig(_Table):
@@ -98,7 +110,9 @@ class MachineConfig(_Table):
 class ServerConfig(_Table):
     """The server itself."""
 
-    listen: Address = "127.0.0.1:2222"
+    listen: Annotated[list[Address], BeforeValidator(_one_or_more), Field(min_length=1, max_length=16)] = Field(
+        default_factory=lambda: ["127.0.0.1:2222"]
+    )
     state_dir: FilePath
     authorized_keys: FilePath
     host_key: FilePath | None = None
@@ -110,30 +124,17 @@ class ServerConfig(_Table):
     login_grace_s: Annotated[int, Field(ge=1, le=600)] = 60
     log: Literal["console", "json"] = "console"
 
+    @property
+    def host_key_file(self) -> Path:
+        """Where the SSH host key is, or is to be made."""
+        return self.host_key or self.state_dir / "ssh_host_ed25519_key"
+
 
 class Config(_Table):
     """The whole file."""
 
     server: ServerConfig
     machines: Annotated[list[MachineConfig], Field(alias="machine", min_length=1, max_length=1024)]
-
-    @model_validator(mode="after")
-    def _unique(self) -> Config:
-        seen: set[str] = set()
-        for machine in self.machines:
-            ports: set[int]
-            if f"machine {machine.name}" in seen:
-                raise ValueError(f"two machines have the name '{machine.name}'")
-            seen.add(f"machine {machine.name}")
-            for guest in machine.guests:
-                ports = {uart.port for uart in guest.uarts}
-                if len(ports) != len(guest.uarts):
-                    raise ValueError(f"two UARTs of guest '{guest.name}' have the same port")
-                for name in guest.console_names:
-                    if name in seen:
-                        raise ValueError(f"two consoles have the name '{name}'")
-                    seen.add(name)
-        return self
 
     def machine(self, name: str) -> MachineConfig | None:
         """The machine with that name."""
@@ -168,7 +169,48 @@ def load(file: Path) -> Config:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
         raise ConfigError(str(file), key, _reason(first["type"], first["msg"])) from error
-    return _resolve(config, file)
+    config = _resolve(config, file.resolve().parent)
+    fault = _conflict(config) or _keys_missing(config)
+    if fault is not None:
+        raise ConfigError(str(file), *fault)
+    return config
+
+
+def _conflict(config: Config) -> tuple[str, str] | None:
+    """Key and reason of the first thing that stands twice and must not."""
+    names: dict[str, set[str]] = {"machine": set(), "console": set(), "socket": set()}
+
+    def repeated(kind: str, name: str) -> str | None:
+        if name in names[kind]:
+            return f"another {kind} is '{name}' already"
+        names[kind].add(name)
+        return None
+
+    for m, machine in enumerate(config.machines):
+        key = f"machine.{m}"
+        if reason := repeated("machine", machine.name):
+            return f"{key}.name", reason
+        if reason := repeated("socket", str(config.socket_of(machine))):
+            return f"{key}.socket", reason
+        if reason := _ports_conflict(machine):
+            return f"{key}.guest", reason
+        for g, guest in enumerate(machine.guests):
+            for name in guest.console_names:
+                if reason := repeated("console", name):
+                    return f"{key}.guest.{g}.name", reason
+    return None
+
+
+def _ports_conflict(machine: MachineConfig) -> str | None:
+    """What the native half, which knows one interrupt for each port of a machine, could not do."""
+    irqs: dict[int, int] = {}
+    for guest in machine.guests:
+        if len({uart.port for uart in guest.uarts}) < len(guest.uarts):
+            return f"two UARTs of '{guest.name}' have the same port"
+        for uart in guest.uarts:
+            if irqs.setdefault(uart.port, uart.irq) != uart.irq:
+                return f"port {uart.port:#x} has two interrupts, {irqs[uart.port]} and {uart.irq}: a machine has one"
+    return f"more than {_PORTS_MAX} different ports in one machine" if len(irqs) > _PORTS_MAX else None
 
 
 def _reason(kind: str, message: str) -> str:
@@ -179,22 +221,17 @@ def _reason(kind: str, message: str) -> str:
     return message.removeprefix("Value error, ")
 
 
-def _resolve(config: Config, file: Path) -> Config:
-    base = file.resolve().parent
+def _keys_missing(config: Config) -> tuple[str, str] | None:
+    folder = config.server.authorized_keys
+    if os.access(folder, os.R_OK | os.X_OK) and folder.is_dir():
+        return None
+    reason = f"{folder} is no folder that can be read: make it, with one file of public keys for each user"
+    return "server.authorized_keys", reason
+
+
+def _resolve(config: Config, base: Path) -> Config:
+    """Make every path absolute."""
     server = config.server
-    update: dict[str, Any] = {
-        "state_dir": base / server.state_dir,
-        "authorized_keys": base / server.authorized_keys,
-        "host_key": base / (server.host_key or server.state_dir / "ssh_host_ed25519_key"),
-    }
-    if not update["authorized_keys"].is_dir():
-        raise ConfigError(
-            str(file),
-            "server.authorized_keys",
-            f"{update['authorized_keys']} is no folder: make it, with one file of public keys for each user",
-        )
-    machines = [
-        machine.model_copy(update={"socket": base / machine.socket}) if machine.socket else machine
-        for machine in config.machines
-    ]
-    return config.model_copy(update={"server": server.model_copy(update=update), "machines": machines})
+    paths = {key: base / path for key in _PATHS if (path := getattr(server, key)) is not None}
+    machines = [m.model_copy(update={"socket": base / m.socket}) if m.socket else m for m in config.machines]
+    return config.model_copy(update={"server": server.model_copy(update=paths), "machines": machines})

@@ -15,7 +15,12 @@ def setup(style: Literal["console", "json"]) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer = structlog.processors.JSONRenderer() if style == "json" else structlog.dev.ConsoleRenderer(colors=False)
+    renderer = (
+        structlog.processors.JSONRenderer()
+        if style == "json"
+        # repr: what a client sends must not act on the terminal that shows the log
+        else structlog.dev.ConsoleRenderer(colors=False, repr_native_str=True, sort_keys=False)
+    )
     tail: list[Any] = [structlog.processors.format_exc_info] if style == "json" else []
     structlog.configure(
         processors=[*shared, *tail, renderer],

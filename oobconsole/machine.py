@@ -16,6 +16,7 @@ from oobconsole.interceptors.base import Context, Interceptor, PortHandler, Publ
 log = structlog.get_logger(__name__)
 
 _ABSENT: Final = 0xFF
+_DATA: Final = 0  # RBR and THR: only their accesses move the character timeout
 #: The line between a console and its UART is as fast as memory, whatever baud rate the guest programs: the UART's
 #: time runs faster than ours, so that its character timeout (4.2 ms at 9600 baud) does not delay a key.
 LINE_SPEED: Final = 64
@@ -42,11 +43,24 @@ class _Port:
             drained=console.pump,
         )
 
+    def read(self, offset: int) -> int:
+        """What the guest reads from a register."""
+        value = self.uart.read(offset)
+        if offset == _DATA:
+            self.watch_timeout()
+        return value
+
+    def write(self, offset: int, data: bytes) -> None:
+        """One write to a register for every byte."""
+        self.uart.write_block(offset, data)
+        if offset == _DATA:
+            self.watch_timeout()
+
     def feed(self, data: bytes) -> int:
         """Input from the console."""
         taken = self.uart.feed(data)
         if taken:
-            self._watch_timeout()
+            self.watch_timeout()
             self.guest.changed()
         return taken
 
@@ -65,10 +79,10 @@ class _Port:
         return Publication(self.base, valid, after_thr, bytes(values))
 
     def _irq(self, level: bool) -> None:
-        self.guest.set_irq(self.line, level)
+        self.guest.drive(self.line, level)
 
-    def _watch_timeout(self) -> None:
-        """Reading RBR only puts the character timeout off: one timer, looked at again when it fires."""
+    def watch_timeout(self) -> None:
+        """Let the character timeout come. What puts it off sets no new timer: the one there looks again."""
         deadline = self.uart.next_deadline()
         if deadline is None or self._timer is not None:
             return
@@ -78,7 +92,7 @@ class _Port:
     def _timeout(self) -> None:
         self._timer = None
         self.uart.poll()
-        self._watch_timeout()
+        self.watch_timeout()
 
 
 class Guest(PortHandler):
@@ -92,7 +106,7 @@ class Guest(PortHandler):
             _Port(self, uart, Console(name, scrollback=scrollback))
             for name, uart in zip(config.console_names, config.uarts, strict=True)
         ]
-        self._by_port = {p.base + offset: (p.uart, offset) for p in self._ports for offset in range(8)}
+        self._by_port = {p.base + offset: (p, offset) for p in self._ports for offset in range(8)}
         for port in self._ports:
             port.console.attended_changed = self._attended
 
@@ -104,22 +118,19 @@ class Guest(PortHandler):
     # -- PortHandler --------------------------------------------------------------------------------
 
     def read(self, port: int, size: int) -> int:
-        if size == 1:
-            uart, offset = self._by_port.get(port, (None, 0))
-            return uart.read(offset) if uart is not None else _ABSENT
-        # The registers are bytes on an 8-bit bus: a wider access is several, lowest port first.
-        return sum(self.read(port + i, 1) << 8 * i for i in range(size))
+        if size > 1:  # the registers are bytes on an 8-bit bus: a wider access is several, lowest port first
+            return sum(self.read(port + i, 1) << 8 * i for i in range(size))
+        found = self._by_port.get(port)
+        return found[0].read(found[1]) if found else _ABSENT
 
     def write(self, port: int, size: int, value: int) -> None:
         for i in range(size):
-            uart, offset = self._by_port.get(port + i, (None, 0))
-            if uart is not None:
-                uart.write(offset, value >> 8 * i & 0xFF)
+            self.write_block(port + i, bytes((value >> 8 * i & 0xFF,)))
 
     def write_block(self, port: int, data: bytes) -> None:
-        uart, offset = self._by_port.get(port, (None, 0))
-        if uart is not None:
-            uart.write_block(offset, data)
+        found = self._by_port.get(port)
+        if found:
+            found[0].write(found[1], data)
 
     def gap(self, port: int, lost: int) -> None:
         for p in self._ports:
@@ -141,7 +152,7 @@ class Guest(PortHandler):
                 port.uart.reset()
             port.console.set_state(ConsoleState.LIVE)
             port.console.bind(port.feed)
-            self.set_irq(port.line, port.uart.irq_level)
+            self.drive(port.line, port.uart.irq_level)
         self._attended(any(port.console.attached for port in self._ports))
 
     def away(self, reason: str) -> None:
@@ -158,9 +169,10 @@ class Guest(PortHandler):
             port.console.bind(None)
             port.console.set_state(ConsoleState.GONE, reason)
 
-    def set_irq(self, line: int, level: bool) -> None:
-        """Drive an interrupt line into the guest."""
+    def drive(self, line: int, level: bool) -> None:
+        """A UART drives its interrupt line; COM1 and COM3, and COM2 and COM4, share one."""
         if self.context is not None:
+            level = level or any(port.uart.irq_level for port in self._ports if port.line == line)
             self._interceptor.set_irq(self.context, line, level)
 
     def changed(self) -> None:
@@ -182,6 +194,7 @@ class Machine:
         self.interceptor = interceptor
         self.guests = [Guest(guest, interceptor, scrollback=scrollback) for guest in config.guests]
         self.linked = False
+        self._refused = False
 
     async def start(self) -> None:
         """Begin to listen for the native half. Raises `EnvironmentFault`."""
@@ -214,22 +227,23 @@ class Machine:
     def context_appeared(self, context: Context) -> PortHandler | None:
         guest = self._guest_of(context) or next((g for g in self.guests if g.context is None), None)
         if guest is None:
-            log.warning(
-                "no guest is configured for another L2: it gets no console",
-                machine=self.name,
-                context=context.number,
-                configured=len(self.guests),
-            )
+            if not self._refused:
+                log.warning("another L2 gets no console: no guest is configured for it", **self._known(context))
+            self._refused = True
             return None
         guest.bind(context)
-        log.info("guest bound", machine=self.name, guest=guest.name, context=context.number, origin=context.origin)
+        log.info("guest bound", guest=guest.name, **self._known(context))
         return guest
 
     def context_gone(self, context: Context, reason: str) -> None:
         guest = self._guest_of(context)
         if guest is not None:
             guest.release(f"the guest is gone: {reason}")
-            log.info("guest gone", machine=self.name, guest=guest.name, context=context.number, reason=reason)
+            self._refused = False
+            log.info("guest gone", guest=guest.name, reason=reason, **self._known(context))
+
+    def _known(self, context: Context) -> dict[str, object]:
+        return {"machine": self.name, "context": context.number, "origin": context.origin}
 
     def _guest_of(self, context: Context) -> Guest | None:
         return next((g for g in self.guests if g.context == context), None)

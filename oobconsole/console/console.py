@@ -1,7 +1,7 @@
 """One port's byte stream: output to any number of readers, input from any number of writers.
 
-The guest's side (`output`, `gap`, `bind`) is called from the interceptor and returns at once. A reader
-that is slow loses bytes, and is told how many; a writer waits.
+The guest's side (`output`, `gap`, `bind`, `set_state`) is called from the interceptor and returns at once.
+A reader that is slow loses bytes, and is told how many; a writer waits.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ from oobconsole.errors import StateError
 
 #: Input that may wait for the guest, in bytes; beyond it, writers wait.
 INPUT_MAX: Final = 65536
+#: What a device is offered, and what writers take turns with, in bytes.
+_OFFER: Final = 64
+_TURN: Final = 4096
 _GAPS_MAX: Final = 256
+_NOTICES_MAX: Final = 64
 
 
 class ConsoleState(Enum):
@@ -49,10 +53,8 @@ class Reader:
     def __init__(self, console: Console, position: int) -> None:
         self._console = console
         self._position = position
-        self._notices: deque[Notice] = deque(maxlen=16)
+        self._notices: deque[tuple[int, Notice]] = deque(maxlen=_NOTICES_MAX)
         self._wake = asyncio.Event()
-        if console.end > position:
-            self._wake.set()
 
     async def next(self, limit: int = 65536) -> bytes | Notice:
         """Wait for output and return it, or something about it that the reader should know.
@@ -61,24 +63,32 @@ class Reader:
             EOFError: the console was closed, and everything was read.
         """
         while True:
-            if self._notices:
-                return self._notices.popleft()
-            chunk = self._console.read_from(self._position, limit)
-            if chunk.skipped:
-                self._position += chunk.skipped
-                return Notice(f"{chunk.skipped} bytes of output skipped: this client was too slow")
-            if chunk.data:
-                self._position += len(chunk.data)
-                return chunk.data
+            item = self._take(limit)
+            if item:
+                return item
             if self._console.closed:
                 raise EOFError
             self._wake.clear()
             await self._wake.wait()
 
+    def _take(self, limit: int) -> bytes | Notice:
+        if self._notices:
+            place, notice = self._notices[0]
+            if place <= self._position:
+                self._notices.popleft()
+                return notice
+            limit = min(limit, place - self._position)
+        chunk = self._console.read_from(self._position, limit)
+        if chunk.skipped:
+            self._position = chunk.offset
+            return Notice(f"{chunk.skipped} bytes of output skipped: this client was too slow")
+        self._position += len(chunk.data)
+        return chunk.data
+
     def wake(self, notice: Notice | None = None) -> None:
-        """Let `next` look again."""
+        """Let `next` look again, and tell `notice` after what was printed before it."""
         if notice is not None:
-            self._notices.append(notice)
+            self._notices.append((self._console.end, notice))
         self._wake.set()
 
     @property
@@ -97,24 +107,29 @@ class Console:
     Args:
         name: as users say it.
         scrollback: bytes of output that are kept.
+
+    Attributes:
+        reason: of its state, in words.
+        closed: the server stops.
+        input_lost: bytes that were typed and that no guest took before it was gone.
+        attended_changed: called when the first reader comes (True) and the last leaves (False).
     """
 
     def __init__(self, name: str, *, scrollback: int) -> None:
         self.name = name
         self.reason = ConsoleState.WAITING.value
         self.closed = False
+        self.input_lost = 0
         self.attended_changed: Callable[[bool], object] | None = None
         self._state = ConsoleState.WAITING
         self._ring = RingBuffer(scrollback)
         self._readers: set[Reader] = set()
         self._gaps: deque[tuple[int, int]] = deque(maxlen=_GAPS_MAX)
-        self._input: deque[bytes] = deque()
-        self._input_size = 0
-        self._input_room = asyncio.Event()
-        self._input_room.set()
-        self._input_empty = asyncio.Event()
-        self._input_empty.set()
         self._device: Callable[[bytes], int] | None = None
+        self._input = bytearray()
+        self._input_room = asyncio.Event()
+        self._input_empty = asyncio.Event()
+        self._input_changed()
 
     # -- state --------------------------------------------------------------------------------------
 
@@ -124,16 +139,18 @@ class Console:
         return self._state
 
     def set_state(self, state: ConsoleState, reason: str = "") -> None:
-        """Move to another state, and tell whoever is attached."""
+        """Move to another state, and tell whoever is attached. Input does not outlive its guest."""
         if state is self._state:
             return
         if state not in _ALLOWED[self._state]:
             raise StateError(self._state, state)
-        known = self._state is not ConsoleState.WAITING
+        first = self._state is ConsoleState.WAITING
         self._state = state
         self.reason = reason or state.value
-        if known:
+        if not first:
             self._tell(Notice(f"{self.name}: {self.reason}"))
+        if state is ConsoleState.GONE:
+            self._lose_input()
 
     @property
     def attached(self) -> int:
@@ -147,7 +164,7 @@ class Console:
 
     @property
     def gaps(self) -> tuple[tuple[int, int], ...]:
-        """Where output was lost before it reached us: (offset, bytes lost)."""
+        """Where output was lost before it reached us: (offset, bytes lost), the latest ones."""
         return tuple(self._gaps)
 
     # -- the guest's side ---------------------------------------------------------------------------
@@ -170,18 +187,13 @@ class Console:
 
     def pump(self) -> None:
         """Give the device what it accepts; it calls this when it has room again."""
-        while self._device is not None and self._input:
-            data = self._input[0]
-            taken = self._device(data)
-            self._input_size -= taken
-            if taken < len(data):
-                self._input[0] = data[taken:]
-                break
-            self._input.popleft()
-        if self._input_size < INPUT_MAX:
-            self._input_room.set()
-        if not self._input:
-            self._input_empty.set()
+        while self._input and self._device is not None:
+            offer = bytes(self._input[:_OFFER])
+            taken = self._device(offer)
+            del self._input[:taken]
+            self._input_changed()
+            if taken < len(offer):
+                return
 
     # -- the users' side ----------------------------------------------------------------------------
 
@@ -204,18 +216,33 @@ class Console:
         """Read the kept output from an absolute offset."""
         return self._ring.read(offset, limit)
 
+    def tail_of(self, lines: int) -> int:
+        """How many bytes the last `lines` lines are, the unfinished one not counted."""
+        if not lines:
+            return 0
+        kept = self._ring.read(self._ring.start, self._ring.end).data
+        at = len(kept)
+        for _ in range(lines + 1):
+            at = kept.rfind(b"\n", 0, at)
+            if at < 0:
+                break
+        return len(kept) - at - 1
+
     async def write(self, data: bytes) -> None:
-        """Type `data` into the guest; returns when all of it is on its way, in order. Nothing is dropped:
-        a guest that does not read keeps the writer waiting."""
-        for at in range(0, len(data), 4096):
-            while self._input_size >= INPUT_MAX:
+        """Type `data` into the guest; returns when all of it is on its way, in order. A guest that does
+        not read keeps the writer waiting; several writers take turns."""
+        for at in range(0, len(data), _TURN):
+            while len(self._input) >= INPUT_MAX:
                 self._input_room.clear()
                 await self._input_room.wait()
-            piece = data[at : at + 4096]
-            self._input.append(piece)
-            self._input_size += len(piece)
+            self._input += data[at : at + _TURN]
             self._input_empty.clear()
             self.pump()
+
+    @property
+    def input_waiting(self) -> int:
+        """Bytes typed that no guest has taken yet."""
+        return len(self._input)
 
     async def input_taken(self) -> None:
         """Wait until the guest's UART has accepted everything that was typed."""
@@ -225,6 +252,20 @@ class Console:
         """The server stops: readers get what is left, the reason, then the end."""
         self.closed = True
         self._tell(Notice(reason))
+
+    def _input_changed(self) -> None:
+        if len(self._input) < INPUT_MAX:
+            self._input_room.set()
+        if not self._input:
+            self._input_empty.set()
+
+    def _lose_input(self) -> None:
+        lost = len(self._input)
+        if lost:
+            self.input_lost += lost
+            self._input.clear()
+            self._tell(Notice(f"{self.name}: {lost} bytes of input were not taken by the guest and are lost"))
+        self._input_changed()
 
     def _tell(self, notice: Notice) -> None:
         for reader in self._readers:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from typing import Final
 
 from oobconsole.console.console import Console
 from oobconsole.session import session
 from oobconsole.session.session import ExitStatus, Peer
 from oobconsole.session.state import Consoles
-from oobconsole.session.tui.menu import Terminal, choose
+from oobconsole.session.tui.menu import choose
+from oobconsole.session.tui.terminal import Terminal
 
-USAGE = "usage: ssh -t HOST CONSOLE (attach), ssh HOST CONSOLE (pipe), ssh HOST ls (list), ssh HOST (menu)"
+USAGE: Final = (
+    "usage: ssh -t HOST CONSOLE (attach), ssh HOST CONSOLE (byte pipe), ssh HOST ls (list), ssh -t HOST (menu)"
+)
+_ECHO_MAX: Final = 64  # characters of a wrong command that an answer repeats
 
 
 class UsageError(Exception):
@@ -31,11 +36,20 @@ class List:
 
 
 @dataclass(frozen=True)
+class Help:
+    """Say what there is."""
+
+
+@dataclass(frozen=True)
 class Menu:
     """Let the user choose."""
 
 
-def parse(command: str | None, consoles: Consoles) -> Attach | List | Menu:
+Action = Attach | List | Help | Menu
+_VERBS: Final[dict[str, Action]] = {"ls": List(), "help": Help()}
+
+
+def parse(command: str | None, consoles: Consoles) -> Action:
     """Understand a command line.
 
     Raises:
@@ -44,19 +58,22 @@ def parse(command: str | None, consoles: Consoles) -> Attach | List | Menu:
     try:
         words = shlex.split(command or "")
     except ValueError as error:
-        raise UsageError(f"{command!r}: {error}") from error
+        raise UsageError(f"{_echo(command or '')} cannot be understood: {error}") from error
     if not words:
         return Menu()
+    action = _VERBS.get(words[0])
+    if action is None:
+        console = consoles.find(words[0])
+        if console is None:
+            raise UsageError(f"there is no console {_echo(words[0])}; 'ssh HOST ls' lists them")
+        action = Attach(console)
     if len(words) > 1:
-        raise UsageError(f"'{words[0]}' takes no arguments. {USAGE}")
-    if words[0] == "ls":
-        return List()
-    if words[0] == "help":
-        raise UsageError(USAGE)
-    console = consoles.find(words[0])
-    if console is None:
-        raise UsageError(f"there is no console {words[0]!r}; 'ssh HOST ls' lists them")
-    return Attach(console)
+        raise UsageError(f"{_echo(words[0])} takes no arguments; {USAGE}")
+    return action
+
+
+def _echo(text: str) -> str:
+    return repr(text if len(text) <= _ECHO_MAX else text[:_ECHO_MAX] + "…")
 
 
 async def run(command: str | None, peer: Peer, terminal: Terminal | None, consoles: Consoles) -> ExitStatus:
@@ -66,26 +83,24 @@ async def run(command: str | None, peer: Peer, terminal: Terminal | None, consol
     except UsageError as error:
         await peer.tell(str(error))
         return ExitStatus.USAGE
-    if isinstance(action, List):
-        return await _handle_list(peer, terminal, consoles)
-    if isinstance(action, Attach):
-        return await _handle_attach(action.console, peer, terminal, consoles)
-    return await _handle_menu(peer, terminal, consoles)
+    match action:
+        case Attach(console):
+            attach = session.pipe if terminal is None else session.attend
+            return await attach(console, peer, consoles)
+        case List():
+            return await _handle_list(peer, terminal, consoles)
+        case Help():
+            return await _print([USAGE], peer, terminal)
+        case Menu():
+            return await _handle_menu(peer, terminal, consoles)
 
 
 async def _handle_list(peer: Peer, terminal: Terminal | None, consoles: Consoles) -> ExitStatus:
-    newline = "\r\n" if terminal else "\n"
-    width = max(len("CONSOLE"), *(len(row[0]) for row in consoles.rows()))
+    rows = consoles.rows()
+    width = max(len("CONSOLE"), *(len(row[0]) for row in rows))
     lines = [f"{'CONSOLE':<{width}}  STATE    ATTACHED  MACHINE"]
-    lines += [f"{n:<{width}}  {s:<7}  {a:>8}  {m}" for n, s, a, m in consoles.rows()]
-    await peer.write((newline.join(lines) + newline).encode())
-    return ExitStatus.OK
-
-
-async def _handle_attach(console: Console, peer: Peer, terminal: Terminal | None, consoles: Consoles) -> ExitStatus:
-    if terminal is None:
-        return await session.pipe(console, peer, consoles)
-    return await session.attend(console, peer, consoles)
+    lines += [f"{name:<{width}}  {state:<7}  {attached:>8}  {machine}" for name, state, attached, machine in rows]
+    return await _print(lines, peer, terminal)
 
 
 async def _handle_menu(peer: Peer, terminal: Terminal | None, consoles: Consoles) -> ExitStatus:
@@ -93,8 +108,15 @@ async def _handle_menu(peer: Peer, terminal: Terminal | None, consoles: Consoles
         await _handle_list(peer, None, consoles)
         await peer.tell(USAGE)
         return ExitStatus.USAGE
-    while (name := await choose(terminal, consoles.rows)) is not None:
+    status = ExitStatus.OK
+    while status is ExitStatus.OK and (name := await choose(terminal, consoles.rows)) is not None:
         console = consoles.find(name)
         if console is not None:
-            await session.attend(console, peer, consoles)
+            status = await session.attend(console, peer, consoles)
+    return status
+
+
+async def _print(lines: list[str], peer: Peer, terminal: Terminal | None) -> ExitStatus:
+    newline = "\r\n" if terminal else "\n"  # nothing between us and a terminal adds the return
+    await peer.write("".join(line + newline for line in lines).encode())
     return ExitStatus.OK

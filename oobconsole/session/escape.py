@@ -13,6 +13,7 @@ class Command(Enum):
     HELP = b"?"
 
 
+_COMMANDS: Final = {command.value[0]: command for command in Command}
 _TILDE: Final = 0x7E
 _LINE_ENDS: Final = b"\r\n"
 
@@ -30,35 +31,25 @@ class EscapeFilter:
 
     def feed(self, data: bytes) -> list[bytes | Command]:
         """Return what `data` completes, in order."""
+        if data and not self._tilde and _TILDE not in data:
+            self._line_start = data[-1] in _LINE_ENDS
+            return [data]
         out: list[bytes | Command] = []
         plain = bytearray()
         for byte in data:
-            if self._tilde:
-                self._tilde = False
-                command = self._command(byte)
-                if command is not None:
-                    if plain:
-                        out.append(bytes(plain))
-                        plain.clear()
-                    out.append(command)
-                    self._line_start = True
-                    continue
-                plain.append(_TILDE)
-                if byte == _TILDE:
-                    self._line_start = False
-                    continue
-            elif self._line_start and byte == _TILDE:
+            if not self._tilde and self._line_start and byte == _TILDE:
                 self._tilde = True
                 continue
-            plain.append(byte)
-            self._line_start = byte in _LINE_ENDS
-        if plain:
-            out.append(bytes(plain))
-        return out
-
-    @staticmethod
-    def _command(byte: int) -> Command | None:
-        try:
-            return Command(bytes((byte,)))
-        except ValueError:
-            return None
+            command = _COMMANDS.get(byte) if self._tilde else None
+            if command is None:
+                if self._tilde and byte != _TILDE:
+                    plain.append(_TILDE)
+                plain.append(byte)
+            else:
+                if plain:
+                    out.append(bytes(plain))
+                    plain.clear()
+                out.append(command)
+            self._line_start = command is not None or byte in _LINE_ENDS
+            self._tilde = False
+        return [*out, bytes(plain)] if plain else out

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from enum import IntEnum
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
-from oobconsole.console.console import Console, Notice, Reader
+from oobconsole.console.console import Console, ConsoleState, Notice, Reader
 from oobconsole.session.escape import Command, EscapeFilter
 from oobconsole.session.state import Consoles
 
 HELP: Final = "~.  detach      ~~  send one ~      ~?  this help      (after Enter)"
+#: A pipe that has sent nothing for so long, in seconds, may be a person who forgot `ssh -t`.
+HINT_SECONDS: Final = 2.0
 
 
 class ExitStatus(IntEnum):
@@ -33,68 +36,20 @@ class Peer(Protocol):
     async def tell(self, text: str) -> None:
         """Say something that is not the guest's: on standard error where there is one."""
 
-
-def _tail_start(console: Console, settings: Consoles) -> int:
-    """How far back the last lines begin, in bytes."""
-    chunk = console.read_from(max(0, console.end - settings.tail), settings.tail)
-    lines = chunk.data.split(b"\n")
-    shown = lines[max(0, len(lines) - settings.tail_lines - 1) :] if settings.tail_lines else [b""]
-    return len(b"\n".join(shown))
-
-
-async def _show(reader: Reader, peer: Peer, activity: asyncio.Event) -> None:
-    """Everything the guest prints, until the console closes."""
-    while True:
-        try:
-            item = await reader.next()
-        except EOFError:
-            return
-        activity.set()
-        if isinstance(item, Notice):
-            await peer.tell(item.text)
-        else:
-            await peer.write(item)
-
-
-async def _type_interactively(console: Console, peer: Peer) -> None:
-    escape = EscapeFilter()
-    while data := await peer.read():
-        for item in escape.feed(data):
-            if item is Command.DETACH:
-                await peer.tell(f"detached from {console.name}")
-                return
-            if item is Command.HELP:
-                await peer.tell(HELP)
-            elif isinstance(item, bytes):
-                await console.write(item)
-
-
-async def _first_done(*coroutines: asyncio.Task[None]) -> None:
-    """Wait for the first to end, end the others, and pass on what it raised."""
-    try:
-        done, _ = await asyncio.wait(coroutines, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in coroutines:
-            task.cancel()
-        await asyncio.gather(*coroutines, return_exceptions=True)
+    async def gone(self) -> None:
+        """Wait until the other end has hung up."""
 
 
 async def attend(console: Console, peer: Peer, settings: Consoles) -> ExitStatus:
-    """A person's session: the scrollback's tail, then live; `~.` or the end of input detaches."""
-    reader = console.attach(_tail_start(console, settings))
+    """A person's session: the scrollback's last lines, then live; `~.` or the end of input detaches."""
+    others = console.attached
+    reader = console.attach(console.tail_of(settings.tail_lines))
     try:
-        state = console.state.name.lower()
-        others = console.attached - 1
-        await peer.tell(f"{console.name} is {state}, {others} others attached. Enter ~. detaches, Enter ~? helps")
-        await _first_done(
-            asyncio.ensure_future(_show(reader, peer, asyncio.Event())),
-            asyncio.ensure_future(_type_interactively(console, peer)),
-        )
+        company = f", {others} more attached" if others else ""
+        await peer.tell(f"{console.name} is {console.state.name.lower()}{company}; ~. detaches, ~? helps")
+        return await _first_done(_show(reader, peer), _type_interactively(console, peer), _hung_up(peer))
     finally:
         reader.close()
-    return ExitStatus.OK
 
 
 async def pipe(console: Console, peer: Peer, settings: Consoles) -> ExitStatus:
@@ -103,32 +58,99 @@ async def pipe(console: Console, peer: Peer, settings: Consoles) -> ExitStatus:
     reader = console.attach()
     activity = asyncio.Event()
     try:
-        await _first_done(
-            asyncio.ensure_future(_show(reader, peer, activity)),
-            asyncio.ensure_future(_type_to_end(console, peer, reader, activity, settings)),
+        if console.state is not ConsoleState.LIVE:
+            await peer.tell(f"{console.name} is {console.state.name.lower()}: {console.reason}")
+        return await _first_done(
+            _show(reader, peer, activity),
+            _type_to_end(console, peer, reader, activity, settings),
+            _hung_up(peer),
         )
     finally:
         reader.close()
+
+
+async def _first_done(*coroutines: Coroutine[Any, Any, ExitStatus]) -> ExitStatus:
+    """Wait for the first to end, end the others; returns, or raises, what it did."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return max(task.result() for task in done)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _hung_up(peer: Peer) -> ExitStatus:
+    await peer.gone()
+    return ExitStatus.OK
+
+
+async def _show(reader: Reader, peer: Peer, activity: asyncio.Event | None = None) -> ExitStatus:
+    """Everything the guest prints, until the server stops."""
+    while True:
+        try:
+            item = await reader.next()
+        except EOFError:
+            return ExitStatus.FAILED
+        if activity is not None:
+            activity.set()
+        if isinstance(item, Notice):
+            await peer.tell(item.text)
+        else:
+            await peer.write(item)
+
+
+async def _type_interactively(console: Console, peer: Peer) -> ExitStatus:
+    escape = EscapeFilter()
+    while data := await peer.read():
+        for item in escape.feed(data):
+            if item is Command.DETACH:
+                await peer.tell(f"detached from {console.name}")
+                return ExitStatus.OK
+            if item is Command.HELP:
+                await peer.tell(HELP)
+            elif isinstance(item, bytes):
+                await console.write(item)
     return ExitStatus.OK
 
 
 async def _type_to_end(
     console: Console, peer: Peer, reader: Reader, activity: asyncio.Event, settings: Consoles
-) -> None:
-    while data := await peer.read():
+) -> ExitStatus:
+    lost_before = console.input_lost
+    data = await _first_input(peer)
+    while data:
         await console.write(data)
+        data = await peer.read()
     try:
         async with asyncio.timeout(settings.drain_max_s):
             await console.input_taken()
-            quiet = False
-            while not quiet:
-                activity.clear()
-                try:
-                    async with asyncio.timeout(settings.drain_s):
-                        await activity.wait()
-                except TimeoutError:
-                    quiet = not reader.behind
+            await _quiet(reader, activity, settings.drain_s)
     except TimeoutError:
-        await peer.tell(
-            f"{console.name}: input ended {settings.drain_max_s:g} s ago, the guest is still busy; leaving"
-        )
+        waiting = console.input_waiting
+        what = f"the guest has not taken the last {waiting} bytes" if waiting else "the guest still prints"
+        await peer.tell(f"{console.name}: input ended {settings.drain_max_s:g} s ago, {what}; leaving")
+        return ExitStatus.FAILED if waiting else ExitStatus.OK
+    return ExitStatus.FAILED if console.input_lost > lost_before else ExitStatus.OK
+
+
+async def _first_input(peer: Peer) -> bytes:
+    try:
+        async with asyncio.timeout(HINT_SECONDS):
+            return await peer.read()
+    except TimeoutError:
+        await peer.tell("attached as a plain byte pipe; for a terminal: ssh -t")
+        return await peer.read()
+
+
+async def _quiet(reader: Reader, activity: asyncio.Event, seconds: float) -> None:
+    """Wait until nothing has been printed for so long."""
+    while True:
+        activity.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await activity.wait()
+        except TimeoutError:
+            if not reader.behind:
+                return

@@ -15,14 +15,12 @@ class Consoles:
 
     Attributes:
         machines: all of them.
-        tail: bytes of scrollback within which `tail_lines` are looked for.
         tail_lines: lines shown on attach.
         drain_s: how long a pipe's output must be quiet after its input has ended, in seconds.
         drain_max_s: how long a pipe stays at most after its input has ended, in seconds.
     """
 
     machines: Sequence[Machine]
-    tail: int
     tail_lines: int
     drain_s: float
     drain_max_s: float

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 import asyncssh
@@ -15,176 +13,154 @@ from oobconsole.errors import EnvironmentFault
 from oobconsole.session.commands import run
 from oobconsole.session.session import ExitStatus
 from oobconsole.session.state import Consoles
-from oobconsole.ssh.auth import is_authorized
+from oobconsole.ssh.auth import UserKeys
+from oobconsole.ssh.channel import Channel
 
 log = structlog.get_logger(__name__)
 
-_READ_MAX: Final = 65536
+_WINDOW: Final = 256 * 1024  # input that a client may send before a session has read it, in bytes
+_SESSIONS_MAX: Final = 10  # of one connection; OpenSSH's MaxSessions
 _KEEPALIVE_SECONDS: Final = 30
 _KEEPALIVE_MISSED: Final = 4
 _STOP_SECONDS: Final = 2.0
 
-Process = asyncssh.SSHServerProcess[bytes]
-
-
-class _Limits:
-    """Counts connections, so that nobody can use them all up in memory."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.now = 0
-
 
 class _Login(asyncssh.SSHServer):
-    """One connection before and while it logs in."""
+    """One connection. asyncssh's defaults refuse whatever is not allowed here: passwords, forwarding, SFTP."""
 
-    def __init__(self, keys: Path, limits: _Limits) -> None:
-        self._keys = keys
-        self._limits = limits
-        self._address = ""
+    def __init__(self, server: SshServer) -> None:
+        self._server = server
+        self._sessions = 0
         self._user = ""
+        self._address = ""
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
         self._address = str(conn.get_extra_info("peername", ("",))[0])
-        self._limits.now += 1
-        if self._limits.now > self._limits.most:
-            log.warning("too many connections: one more is refused", address=self._address, limit=self._limits.most)
-            conn.disconnect(asyncssh.DISC_TOO_MANY_CONNECTIONS, "too many connections, try again later")
+        self._server.connected(conn, self._address)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._limits.now -= 1
+        self._server.connections.discard(self._connection)
 
     def begin_auth(self, username: str) -> bool:
         self._user = username
+        self._connection.set_authorized_keys(UserKeys(self._server.config.authorized_keys, username))
         return True
 
     def public_key_auth_supported(self) -> bool:
         return True
 
-    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        return is_authorized(self._keys, username, key, self._address)
-
-    def password_auth_supported(self) -> bool:
-        return False
-
-    def kbdint_auth_supported(self) -> bool:
-        return False
-
     def auth_completed(self) -> None:
         log.info("logged in", user=self._user, address=self._address)
 
+    def session_requested(self) -> Channel | bool:
+        if self._sessions >= _SESSIONS_MAX:
+            log.warning("too many sessions of one connection", user=self._user, limit=_SESSIONS_MAX)
+            return False
+        self._sessions += 1
+        return Channel(self._begin, self._end)
 
-class _Channel:
-    """One SSH session channel, as `Peer` and as `Terminal`."""
+    def _begin(self, channel: Channel) -> None:
+        self._server.begin(channel, self._user)
 
-    def __init__(self, process: Process) -> None:
-        self._process = process
-        self._resized: Callable[[], object] | None = None
-        self.has_terminal = process.term_type is not None
-
-    @property
-    def term(self) -> str:
-        return self._process.term_type or "dumb"
-
-    def size(self) -> tuple[int, int]:
-        columns, rows, _, _ = self._process.term_size
-        return rows, columns
-
-    def on_resize(self, call: Callable[[], object] | None) -> None:
-        self._resized = call
-
-    def write_text(self, text: str) -> None:
-        if not self._process.is_closing():
-            self._process.stdout.write(text.encode("utf-8", "replace"))
-
-    async def read(self) -> bytes:
-        while True:
-            try:
-                return await self._process.stdin.read(_READ_MAX)
-            except asyncssh.TerminalSizeChanged:
-                if self._resized:
-                    self._resized()
-            except (asyncssh.BreakReceived, asyncssh.SignalReceived):
-                continue  # neither has a meaning yet on a console
-
-    async def write(self, data: bytes) -> None:
-        self._process.stdout.write(data)
-        await self._process.stdout.drain()
-
-    async def tell(self, text: str) -> None:
-        if self.has_terminal:
-            await self.write(f"\r\n[oobconsole: {text}]\r\n".encode())
-        else:
-            self._process.stderr.write(f"oobconsole: {text}\n".encode())
-            await self._process.stderr.drain()
+    def _end(self, channel: Channel) -> None:
+        self._sessions -= 1
 
 
 class SshServer:
     """Serves `consoles` to whoever the authorized_keys folder lets in."""
 
     def __init__(self, config: ServerConfig, host_key: asyncssh.SSHKey, consoles: Consoles) -> None:
-        self._config = config
+        self.config = config
+        self.connections: set[asyncssh.SSHServerConnection] = set()
         self._host_key = host_key
         self._consoles = consoles
-        self._acceptor: asyncssh.SSHAcceptor | None = None
-        self._sessions: set[asyncio.Task[object]] = set()
+        self._acceptors: list[asyncssh.SSHAcceptor] = []
+        self._sessions: set[asyncio.Task[None]] = set()
 
-    async def start(self) -> int:
-        """Listen; returns the port.
+    async def start(self) -> list[str]:
+        """Listen; returns the addresses, with the ports that were had.
 
         Raises:
-            EnvironmentFault: the address cannot be had.
+            EnvironmentFault: an address cannot be had.
         """
-        host, _, port = self._config.listen.rpartition(":")
-        limits = _Limits(self._config.max_connections)
-        try:
-            self._acceptor = await asyncssh.listen(
-                host.strip("[]"),
-                int(port),
-                server_factory=lambda: _Login(self._config.authorized_keys, limits),
-                process_factory=self._serve,
-                server_host_keys=[self._host_key],
-                encoding=None,
-                line_editor=False,
-                allow_scp=False,
-                sftp_factory=None,
-                agent_forwarding=False,
-                x11_forwarding=False,
-                compression_algs=None,
-                login_timeout=self._config.login_grace_s,
-                keepalive_interval=_KEEPALIVE_SECONDS,
-                keepalive_count_max=_KEEPALIVE_MISSED,
-            )
-        except OSError as error:
-            raise EnvironmentFault(f"cannot listen on {self._config.listen}: {error.strerror}") from error
-        return self._acceptor.get_port()
+        bound = []
+        for address in self.config.listen:
+            host, _, port = address.rpartition(":")
+            try:
+                acceptor = await self._listen(host.strip("[]"), int(port))
+            except OSError as error:
+                raise EnvironmentFault(f"cannot listen on {address}: {error.strerror}") from error
+            self._acceptors.append(acceptor)
+            bound.append(f"{host}:{acceptor.get_port()}")
+        return bound
+
+    async def _listen(self, host: str, port: int) -> asyncssh.SSHAcceptor:
+        return await asyncssh.listen(
+            host,
+            port,
+            server_factory=lambda: _Login(self),
+            server_host_keys=[self._host_key],
+            encoding=None,
+            line_editor=False,
+            agent_forwarding=False,
+            x11_forwarding=False,
+            password_auth=False,
+            kbdint_auth=False,
+            host_based_auth=False,
+            gss_host=None,
+            compression_algs=None,
+            window=_WINDOW,
+            login_timeout=self.config.login_grace_s,
+            keepalive_interval=_KEEPALIVE_SECONDS,
+            keepalive_count_max=_KEEPALIVE_MISSED,
+        )
 
     async def stop(self) -> None:
-        """Stop accepting, give sessions a moment to say why, then close them."""
-        if self._acceptor is None:
-            return
-        self._acceptor.close()
+        """Stop accepting, give sessions a moment to say why, then close every connection."""
+        for acceptor in self._acceptors:
+            acceptor.close()
+        await self._end_sessions()
+        for connection in self.connections:
+            connection.close()
+        closed = [asyncio.ensure_future(connection.wait_closed()) for connection in self.connections]
+        if closed:
+            await asyncio.wait(closed, timeout=_STOP_SECONDS)
+        for connection in list(self.connections):
+            connection.abort()
+        await asyncio.gather(*closed)
+
+    async def _end_sessions(self) -> None:
         if self._sessions:
             await asyncio.wait(self._sessions, timeout=_STOP_SECONDS)
         for session in self._sessions:
             session.cancel()
+        await asyncio.gather(*self._sessions, return_exceptions=True)
 
-    async def _serve(self, process: Process) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def connected(self, connection: asyncssh.SSHServerConnection, address: str) -> None:
+        """A client connected; one too many is told so and disconnected."""
+        self.connections.add(connection)
+        limit = self.config.max_connections
+        if len(self.connections) > limit:
+            log.warning("too many connections: one more is refused", address=address, limit=limit)
+            connection.disconnect(asyncssh.DISC_TOO_MANY_CONNECTIONS, "too many connections, try again later")
+
+    def begin(self, channel: Channel, user: str) -> None:
+        """Run what a client asks for."""
+        task = asyncio.get_running_loop().create_task(self._serve(channel, user))
         self._sessions.add(task)
-        user = process.get_extra_info("username")
-        command = process.command
-        log.info("session begins", user=user, command=command, terminal=process.term_type)
-        status: int = ExitStatus.FAILED
+        task.add_done_callback(self._sessions.discard)
+
+    async def _serve(self, channel: Channel, user: str) -> None:
+        context = log.bind(user=user, command=channel.command, terminal=channel.has_terminal)
+        context.info("session begins")
+        status = ExitStatus.FAILED
         try:
-            channel = _Channel(process)
-            status = await run(command, channel, channel if channel.has_terminal else None, self._consoles)
-        except (BrokenPipeError, ConnectionError, asyncssh.Error):
+            status = await run(channel.command, channel, channel if channel.has_terminal else None, self._consoles)
+        except BrokenPipeError:
             status = ExitStatus.OK  # the client hung up, which is its right
         except Exception:
-            log.exception("a session failed: a bug in oobconsole", user=user, command=command)
+            context.exception("a session failed: a bug in oobconsole")
         finally:
-            self._sessions.discard(task)
-            process.exit(status)
-            log.info("session ends", user=user, command=command)
+            channel.exit(status)
+            context.info("session ends", status=int(status))

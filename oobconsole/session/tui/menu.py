@@ -1,134 +1,107 @@
-"""The menu of consoles that `ssh HOST` without a command shows: prompt_toolkit on the user's terminal."""
+"""The menu of consoles that `ssh -t HOST` without a command shows: prompt_toolkit on the user's terminal."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Protocol, TextIO, cast
+from collections.abc import Callable
+from typing import Final
 
-from prompt_toolkit.application import Application, create_app_session
-from prompt_toolkit.data_structures import Size
+from prompt_toolkit.application import Application
 from prompt_toolkit.formatted_text import StyleAndTextTuples
-from prompt_toolkit.input import PipeInput, create_pipe_input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.layout import FormattedTextControl, HSplit, Layout, Window
-from prompt_toolkit.output.vt100 import Vt100_Output
 
+from oobconsole.session.tui.terminal import Keys, Terminal, output
+
+#: A console, as the menu shows it: name, state, how many are attached, machine.
 Row = tuple[str, str, int, str]
 
-_REFRESH_SECONDS = 1.0
+_TITLE: Final = "oobconsole: choose a console with the arrow keys, Enter attaches, q quits"
+_REFRESH_SECONDS: Final = 1.0
 
 
-class Terminal(Protocol):
-    """The user's terminal."""
+class Menu:
+    """One showing of the menu; `app.run_async` returns the chosen console's name, or None.
 
-    @property
-    def term(self) -> str:
-        """TERM."""
+    Args:
+        rows: gives the consoles as they are now, always in the same order.
+    """
 
-    def size(self) -> tuple[int, int]:
-        """Rows and columns, now."""
-
-    async def read(self) -> bytes:
-        """Wait for keys; empty at the end."""
-
-    def write_text(self, text: str) -> None:
-        """Draw."""
-
-    def on_resize(self, call: Callable[[], object] | None) -> None:
-        """Say whom to call when the size changes."""
-
-
-class _Screen:
-    """The file that prompt_toolkit draws to."""
-
-    encoding = "utf-8"
-    errors = "replace"
-
-    def __init__(self, terminal: Terminal) -> None:
-        self._terminal = terminal
-
-    def write(self, text: str) -> int:
-        self._terminal.write_text(text)
-        return len(text)
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-class _Menu:
-    def __init__(self, rows: Callable[[], list[Row]]) -> None:
+    def __init__(self, rows: Callable[[], list[Row]], keys: Keys, terminal: Terminal) -> None:
         self._rows = rows
         self._at = 0
-        keys = KeyBindings()
-        for names, handler in (
-            (("up", "k"), self._up),
-            (("down", "j"), self._down),
-            (("enter",), self._enter),
-            (("q", "c-c", "c-d"), self._quit),
-        ):
-            for name in names:
-                keys.add(name)(handler)
-        title = FormattedTextControl("oobconsole: choose a console with the arrow keys, Enter attaches, q quits")
         body = FormattedTextControl(self._text, focusable=True, show_cursor=False)
         self.app: Application[str | None] = Application(
-            layout=Layout(HSplit([Window(title, height=2, wrap_lines=True), Window(body)])),
-            key_bindings=keys,
+            layout=Layout(HSplit([Window(FormattedTextControl(_TITLE), height=2, wrap_lines=True), Window(body)])),
+            key_bindings=self._bindings(),
             full_screen=True,
-            refresh_interval=_REFRESH_SECONDS,
+            input=keys,
+            output=output(terminal),
         )
 
+    def quit(self) -> None:
+        """End without a choice."""
+        if self.app.is_running and self.app.future is not None and not self.app.future.done():
+            self.app.exit(result=None)
+
+    def _bindings(self) -> KeyBindings:
+        bindings = KeyBindings()
+        actions: dict[Callable[[KeyPressEvent], None], tuple[str, ...]] = {
+            lambda _: self._move(-1): ("up", "k"),
+            lambda _: self._move(+1): ("down", "j"),
+            lambda event: event.app.exit(result=self._rows()[self._at][0]): ("enter",),
+            lambda _: self.quit(): ("q", "c-c", "c-d"),
+        }
+        for action, keys in actions.items():
+            for key in keys:
+                bindings.add(key)(action)
+        return bindings
+
+    def _move(self, by: int) -> None:
+        self._at = min(max(0, self._at + by), len(self._rows()) - 1)
+
     def _text(self) -> StyleAndTextTuples:
-        lines: StyleAndTextTuples = []
-        for i, (name, state, attached, machine) in enumerate(self._rows()):
+        rows = self._rows()
+        width = max(len(name) for name, *_ in rows)
+        text: StyleAndTextTuples = []
+        for i, (name, state, attached, machine) in enumerate(rows):
+            if i == self._at:
+                text.append(("[SetCursorPosition]", ""))  # what scrolling keeps in sight
             style = "reverse" if i == self._at else ""
-            lines.append((style, f"  {name:<24} {state:<8} {attached:>3} attached   {machine}  "))
-            lines.append(("", "\n"))
-        return lines
-
-    def _up(self, event: KeyPressEvent) -> None:
-        self._at = max(0, self._at - 1)
-
-    def _down(self, event: KeyPressEvent) -> None:
-        self._at = min(len(self._rows()) - 1, self._at + 1)
-
-    def _enter(self, event: KeyPressEvent) -> None:
-        event.app.exit(result=self._rows()[self._at][0])
-
-    def _quit(self, event: KeyPressEvent) -> None:
-        event.app.exit(result=None)
-
-
-async def _feed(terminal: Terminal, keys: PipeInput, ended: Callable[[], object]) -> None:
-    while data := await terminal.read():
-        keys.send_bytes(data)
-    ended()
+            text.append((style, f"  {name:<{width}}  {state:<7}  {attached:>3} attached  {machine}  "))
+            text.append(("", "\n"))
+        return text
 
 
 async def choose(terminal: Terminal, rows: Callable[[], list[Row]]) -> str | None:
     """Show the menu; returns the chosen console's name, or None when the user quits or hangs up."""
+    keys = Keys()
+    menu = Menu(rows, keys, terminal)
+    terminal.on_resize(menu.app.invalidate)
+    helpers = [asyncio.ensure_future(_type(terminal, keys, menu)), asyncio.ensure_future(_refresh(terminal, menu))]
+    try:
+        # Its own exception handler would take the whole server's place.
+        return await menu.app.run_async(handle_sigint=False, set_exception_handler=False)
+    except EOFError:
+        return None
+    finally:
+        terminal.on_resize(None)
+        for helper in helpers:
+            helper.cancel()
+        await asyncio.gather(*helpers, return_exceptions=True)
 
-    def size() -> Size:
-        lines, columns = terminal.size()
-        return Size(rows=lines or 24, columns=columns or 80)
 
-    with create_pipe_input() as keys:
-        screen = cast(TextIO, _Screen(terminal))
-        output = Vt100_Output(screen, size, term=terminal.term, enable_cpr=False)
-        with create_app_session(input=keys, output=output):
-            app = _Menu(rows).app
+async def _type(terminal: Terminal, keys: Keys, menu: Menu) -> None:
+    data = b"begin"
+    while data:
+        await terminal.drain()  # whoever does not look at the answer does not get to ask for more
+        data = await terminal.read()
+        keys.feed(data)
+    menu.quit()
 
-            def hang_up() -> None:
-                if app.is_running:
-                    app.exit(result=None)
 
-            terminal.on_resize(app.invalidate)
-            feeder: Awaitable[None] = asyncio.ensure_future(_feed(terminal, keys, hang_up))
-            try:
-                return await app.run_async(handle_sigint=False)
-            finally:
-                terminal.on_resize(None)
-                cast("asyncio.Future[None]", feeder).cancel()
+async def _refresh(terminal: Terminal, menu: Menu) -> None:
+    while True:
+        await asyncio.sleep(_REFRESH_SECONDS)
+        await terminal.drain()
+        menu.app.invalidate()

@@ -1,0 +1,130 @@
+"""prompt_toolkit on a user's terminal that is at the other end of a network connection."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Final, Protocol, TextIO, cast
+
+from prompt_toolkit.data_structures import Size
+from prompt_toolkit.input import Input
+from prompt_toolkit.input.vt100_parser import Vt100Parser
+from prompt_toolkit.key_binding import KeyPress
+from prompt_toolkit.output import Output
+from prompt_toolkit.output.vt100 import Vt100_Output
+
+#: Input without a key in it, in bytes, that is no person's: an escape sequence or paste without an end.
+_NO_KEY_MAX: Final = 4096
+_DEFAULT_SIZE: Final = (24, 80)
+
+
+class Terminal(Protocol):
+    """The user's terminal."""
+
+    @property
+    def term(self) -> str:
+        """TERM."""
+
+    def size(self) -> tuple[int, int]:
+        """Rows and columns, now; 0 for unknown."""
+
+    async def read(self) -> bytes:
+        """Wait for keys; empty at the end."""
+
+    def draw(self, text: str) -> None:
+        """Send without waiting. Raises `BrokenPipeError` when the other end is gone."""
+
+    async def drain(self) -> None:
+        """Wait while the other end is slow. Raises `BrokenPipeError` when it is gone."""
+
+    def on_resize(self, call: Callable[[], object] | None) -> None:
+        """Say whom to call when the size changes."""
+
+
+class Keys(Input):
+    """Keys from bytes, without a file descriptor."""
+
+    def __init__(self) -> None:
+        self._pressed: list[KeyPress] = []
+        self._parser = Vt100Parser(self._pressed.append)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._since_key = 0
+        self._ready: Callable[[], None] = self._nobody
+        self._closed = False
+
+    def feed(self, data: bytes) -> None:
+        """Take what the user typed; nothing ends the input."""
+        self._parser.feed(self._decoder.decode(data))
+        self._since_key = 0 if self._pressed else self._since_key + len(data)
+        if not data or self._since_key > _NO_KEY_MAX:
+            self._closed = True
+        self._ready()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def read_keys(self) -> list[KeyPress]:
+        pressed = self._pressed[:]
+        self._pressed.clear()
+        return pressed
+
+    def flush_keys(self) -> list[KeyPress]:
+        self._parser.flush()  # what looked like the start of a sequence was the Escape key
+        return self.read_keys()
+
+    @contextmanager
+    def attach(self, input_ready_callback: Callable[[], None]) -> Iterator[None]:
+        self._ready, before = input_ready_callback, self._ready
+        try:
+            yield
+        finally:
+            self._ready = before
+
+    def detach(self) -> AbstractContextManager[None]:
+        return self.attach(self._nobody)
+
+    def raw_mode(self) -> AbstractContextManager[None]:
+        return nullcontext()  # the user's own ssh client has done that
+
+    def cooked_mode(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def fileno(self) -> int:
+        raise NotImplementedError
+
+    def typeahead_hash(self) -> str:
+        return f"terminal-{id(self)}"
+
+    def _nobody(self) -> None:
+        """Keys wait until somebody attaches."""
+
+
+class _Screen:
+    """The file that prompt_toolkit draws to."""
+
+    encoding = "utf-8"
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+
+    def write(self, text: str) -> int:
+        self._terminal.draw(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def output(terminal: Terminal) -> Output:
+    """What prompt_toolkit draws to."""
+
+    def size() -> Size:
+        rows, columns = terminal.size()
+        return Size(rows=rows or _DEFAULT_SIZE[0], columns=columns or _DEFAULT_SIZE[1])
+
+    return Vt100_Output(cast(TextIO, _Screen(terminal)), size, term=terminal.term, enable_cpr=False)

@@ -1,0 +1,159 @@
+"""One SSH session channel, as the session layer's `Peer` and the menu's `Terminal`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import asyncssh
+
+#: Input that waits here for the session, in bytes; beyond it the SSH window closes.
+_INPUT_MAX: Final = 65536
+#: More rows or columns than any terminal has cost only memory.
+_SIZE_MAX: Final = 1000
+
+
+class Channel(asyncssh.SSHServerSession[bytes]):
+    """What a client opened.
+
+    Args:
+        started: called when the client has said what it wants: `command`, `has_terminal`.
+        lost: called when the channel is closed.
+    """
+
+    def __init__(self, started: Callable[[Channel], object], lost: Callable[[Channel], object]) -> None:
+        self._started = started
+        self._lost = lost
+        self._input = bytearray()
+        self._input_ended = False
+        self._readable = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._gone = asyncio.Event()
+        self._resized: Callable[[], object] | None = None
+
+    # -- what the client asks for -------------------------------------------------------------------
+
+    def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
+        self._channel = chan
+
+    def pty_requested(
+        self, term_type: str, term_size: asyncssh.misc.TermSize, term_modes: asyncssh.misc.TermModes
+    ) -> bool:
+        return True
+
+    def shell_requested(self) -> bool:
+        return True  # the menu: there is no shell
+
+    def exec_requested(self, command: str) -> bool:
+        return True
+
+    def session_started(self) -> None:
+        self._started(self)
+
+    @property
+    def command(self) -> str | None:
+        """What stands after `ssh HOST`."""
+        return self._channel.get_command()
+
+    @property
+    def has_terminal(self) -> bool:
+        """Is there a pseudo-terminal at the other end?"""
+        return self._channel.get_terminal_type() is not None
+
+    # -- what the connection says -------------------------------------------------------------------
+
+    def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
+        self._input += data
+        if len(self._input) >= _INPUT_MAX:
+            self._channel.pause_reading()
+        self._readable.set()
+
+    def eof_received(self) -> bool:
+        self._input_ended = True
+        self._readable.set()
+        return True  # output goes on
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    def terminal_size_changed(self, width: int, height: int, pixwidth: int, pixheight: int) -> None:
+        if self._resized is not None:
+            self._resized()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._input_ended = True
+        for event in (self._gone, self._readable, self._writable):
+            event.set()
+        self._lost(self)
+
+    # -- Peer ---------------------------------------------------------------------------------------
+
+    async def read(self) -> bytes:
+        """Wait for input; empty at its end."""
+        while not self._input and not self._input_ended:
+            self._readable.clear()
+            await self._readable.wait()
+        data = bytes(self._input)
+        self._input.clear()
+        if not self._gone.is_set():
+            self._channel.resume_reading()
+        return data
+
+    async def write(self, data: bytes) -> None:
+        """Send, waiting while the client is slow. Raises `BrokenPipeError` when it is gone."""
+        self._send(data)
+        await self.drain()
+
+    async def tell(self, text: str) -> None:
+        """Say something that is not the guest's: on standard error, or marked on a terminal."""
+        if self.has_terminal:
+            self._send(f"\r\n[oobconsole: {text}]\r\n".encode())
+        else:
+            self._send(f"oobconsole: {text}\n".encode(), asyncssh.EXTENDED_DATA_STDERR)
+        await self.drain()
+
+    async def gone(self) -> None:
+        """Wait until the client has hung up."""
+        await self._gone.wait()
+
+    async def drain(self) -> None:
+        """Wait while the client is slow. Raises `BrokenPipeError` when it is gone."""
+        await self._writable.wait()
+        if self._gone.is_set():
+            raise BrokenPipeError("the client hung up")
+
+    def exit(self, status: int) -> None:
+        """Say how it ended, and close once everything is sent."""
+        if not self._gone.is_set():
+            self._channel.exit(status)
+
+    def _send(self, data: bytes, datatype: asyncssh.DataType = None) -> None:
+        if self._gone.is_set() or self._channel.is_closing():
+            raise BrokenPipeError("the client hung up")
+        self._channel.write(data, datatype)
+
+    # -- Terminal -----------------------------------------------------------------------------------
+
+    @property
+    def term(self) -> str:
+        """TERM."""
+        return self._channel.get_terminal_type() or "dumb"
+
+    def size(self) -> tuple[int, int]:
+        """Rows and columns, now; 0 for unknown."""
+        columns, rows, _, _ = self._channel.get_terminal_size()
+        return min(rows, _SIZE_MAX), min(columns, _SIZE_MAX)
+
+    def draw(self, text: str) -> None:
+        """Send without waiting. Nothing is drawn for a client that is gone."""
+        if not self._gone.is_set() and not self._channel.is_closing():
+            self._channel.write(text.encode("utf-8", "replace"))
+
+    def on_resize(self, call: Callable[[], object] | None) -> None:
+        """Say whom to call when the size changes."""
+        self._resized = call
