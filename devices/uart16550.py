@@ -343,6 +343,11 @@ class Uart16550:
             return 0
         return FIFO_SIZE - len(self._received) if self._fcr & 1 else int(not self._received)
 
+    @property
+    def unread(self) -> int:
+        """How many received bytes the guest has not read yet."""
+        return len(self._received)
+
     def feed(self, data: bytes) -> int:
         """Receive from the line; returns how many bytes were accepted, the rest must wait."""
         accepted = data[: self.room]
