@@ -1,0 +1,91 @@
+"""The C header and the Python codec describe the same bytes: the header is compiled and asked."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from struct import Struct
+
+import pytest
+
+from oobconsole.interceptors import wire
+from tests.stack.nested import ROOT
+
+STRUCTS = {
+    "header": (wire.HEADER, ["length", "type", "flags", "context"]),
+    "hello": (wire.HELLO, ["magic", "version", "reserved", "capabilities", "machine", "instance"]),
+    "welcome": (wire.WELCOME, ["magic", "version", "reserved", "capabilities", "reserved2"]),
+    "access": (wire.ACCESS, ["seq", "port", "size", "direction", "value", "vcpu", "reserved"]),
+    "answer": (wire.ANSWER, ["seq", "value"]),
+    "posted": (wire.POSTED, ["port", "count", "vcpu", "reserved"]),
+    "context_appeared": (wire.CONTEXT_APPEARED, ["vmcb", "ncr3", "reserved"]),
+    "context_gone": (wire.CONTEXT_GONE, ["reason", "reserved"]),
+    "gap": (wire.GAP, ["port", "reserved", "reserved2", "lost"]),
+    "stats": (wire.STATS_FRAME, ["count", "reserved", "counter"]),
+    "irq": (wire.IRQ, ["line", "mode", "reserved", "reserved2"]),
+    "attention": (wire.ATTENTION, ["attended", "reserved"]),
+    "publish": (wire.PUBLISH, ["writes", "port", "valid", "after_thr", "value"]),
+}
+CONSTANTS = {
+    "OOB_MAGIC": wire.MAGIC,
+    "OOB_VERSION": wire.VERSION,
+    "OOB_FRAME_MAX": wire.FRAME_MAX,
+    "OOB_POSTED_MAX": wire.POSTED_MAX,
+    "OOB_CONTEXTS_MAX": wire.CONTEXTS_MAX,
+    "OOB_STATS_MAX": wire.STATS_MAX,
+    "OOB_STAT_COUNT": len(wire.STATS),
+    **{f"OOB_{t.name}": t.value for t in wire.FrameType},
+    **{f"OOB_CAP_{c.name}": c.value for c in wire.Capability},
+    **{f"OOB_IRQ_{m.name}": m.value for m in wire.IrqMode},
+    **{f"OOB_GONE_{r.name}": r.value for r in wire.GoneReason},
+    **{f"OOB_STAT_{name.upper()}": i for i, name in enumerate(wire.STATS)},
+}
+
+
+def offsets(struct: Struct, skip: int) -> list[int]:
+    """Where each field of a struct format begins, past the first `skip`."""
+    out: list[int] = []
+    fields: list[str] = []
+    number = ""
+    for char in struct.format[1:]:
+        if char.isdigit():
+            number += char
+            continue
+        fields += [number + char] if char in "s" or not number else [char] * int(number)
+        number = ""
+    at = 0
+    for field in fields:
+        out.append(at)
+        at += Struct("<" + field).size
+    return out[skip:]
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
+    lines = [f'printf("{name} %lld\\n", (long long){name});' for name in CONSTANTS]
+    for name, (_, fields) in STRUCTS.items():
+        lines.append(f'printf("{name} %zu\\n", sizeof(struct oob_{name}));')
+        lines += [f'printf("{name}.{f} %zu\\n", offsetof(struct oob_{name}, {f}));' for f in fields]
+    folder: Path = tmp_path_factory.mktemp("header")
+    source, program = folder / "ask.c", folder / "ask"
+    body = "\n".join(lines)
+    source.write_text(
+        f'#include <stddef.h>\n#include <stdio.h>\n#include "oob_wire.h"\nint main(void) {{\n{body}\nreturn 0;\n}}\n'
+    )
+    flags = ["-std=c11", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'native' / 'include'}"]
+    subprocess.run(["cc", *flags, "-o", str(program), str(source)], check=True)
+    out = subprocess.run([str(program)], check=True, capture_output=True, text=True).stdout
+    return {name: int(value) for name, value in (line.split() for line in out.splitlines())}
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_constants(asked: dict[str, int], name: str) -> None:
+    assert asked[name] == CONSTANTS[name]
+
+
+@pytest.mark.parametrize("name", STRUCTS)
+def test_layouts(asked: dict[str, int], name: str) -> None:
+    struct, fields = STRUCTS[name]
+    assert asked[name] == struct.size
+    begin = offsets(struct, 0 if name == "header" else 4)
+    assert {f: asked[f"{name}.{f}"] for f in fields} == dict(zip(fields, begin, strict=False))
