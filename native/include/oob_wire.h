@@ -18,7 +18,7 @@
 #define OOB_NAME_MAX 48      /* machine name in HELLO, NUL padded; the last byte is always NUL */
 #define OOB_POSTED_MAX 2048  /* bytes of data in one POSTED frame */
 #define OOB_CONTEXTS_MAX 256 /* live contexts of one connection */
-#define OOB_STATS_MAX 16
+#define OOB_STATS_MAX 80
 
 enum oob_type {
     /* native half -> server */
@@ -61,7 +61,8 @@ enum oob_stat {
     OOB_STAT_DROPPED = 8,   /* output bytes lost while the server was away */
     OOB_STAT_RECONNECTS = 9,
     OOB_STAT_READ_NS = 10, /* time spent waiting for answers, ns */
-    OOB_STAT_COUNT = 11,
+    OOB_STAT_LATENCY = 11, /* 64 counters: accesses answered within 2^(n/4) us .. 2^((n+1)/4) us, n from 0 */
+    OOB_STAT_COUNT = 75,
 };
 
 struct oob_header {

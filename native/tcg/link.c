@@ -2,6 +2,7 @@
 #include "link.h"
 
 #include <errno.h>
+#include <math.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -260,6 +261,14 @@ static bool await_answer(uint64_t start) {
     return link_state.fd >= 0 && link_state.answered;
 }
 
+static void count_latency(uint64_t ns) {
+    enum { BUCKETS = 64 };
+    int bucket = ns > 1000 ? (int)(4 * log2((double)ns / 1000)) : 0;
+
+    oob_stat[OOB_STAT_READ_NS] += ns;
+    oob_stat[OOB_STAT_LATENCY + (bucket < BUCKETS ? bucket : BUCKETS - 1)]++;
+}
+
 bool oob_link_access(struct oob_context *context, unsigned vcpu, uint16_t port, unsigned size, bool write,
                      uint32_t *value) {
     struct oob_access f = {
@@ -285,7 +294,7 @@ bool oob_link_access(struct oob_context *context, unsigned vcpu, uint16_t port, 
     flush();
     if (!await_answer(start))
         return false;
-    oob_stat[OOB_STAT_READ_NS] += oob_now_ns() - start;
+    count_latency(oob_now_ns() - start);
     if (!write)
         *value = link_state.answer;
     return true;

@@ -164,7 +164,7 @@ class _Connection:
             if handler is not None:
                 handler.gap(event.port, event.lost)
         elif isinstance(event, wire.Stats):
-            self.owner.stats = event.counters
+            self.owner.stats = event
 
     def _hello(self, hello: wire.Hello) -> None:
         refusal = self.owner.refuse(self, hello)
@@ -231,7 +231,7 @@ class TcgInterceptor(Interceptor):
         self.machine = machine
         self.path = path
         self.spin_ns = spin_us * 1000
-        self.stats: dict[str, int] = {}
+        self.stats = wire.Stats({}, ())
         self._events: InterceptorEvents | None = None
         self._listener: socket.socket | None = None
         self._inode: int | None = None
@@ -312,10 +312,15 @@ class TcgInterceptor(Interceptor):
         self._pending.discard(connection)
         if self._current is connection:
             self._current = None
-            log.info("native half away", machine=self.machine, reason=reason, **self.stats)
+            self._log_away(reason)
             self.events.link_down(reason)
         else:
             log.warning("native half refused", machine=self.machine, socket=str(self.path), reason=reason)
+
+    def _log_away(self, reason: str) -> None:
+        median, p99 = (round(self.stats.latency_us(q), 1) for q in (0.5, 0.99))
+        counters = self.stats.counters
+        log.info("native half away", machine=self.machine, reason=reason, median_us=median, p99_us=p99, **counters)
 
     def context_appeared(self, context: Context) -> PortHandler | None:
         """Bind a context, the same handler as before when it only comes back."""

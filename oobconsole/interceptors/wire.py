@@ -18,7 +18,7 @@ VERSION: Final = 1
 FRAME_MAX: Final = 4096
 POSTED_MAX: Final = 2048
 CONTEXTS_MAX: Final = 256
-STATS_MAX: Final = 16
+STATS_MAX: Final = 80
 
 
 class FrameType(IntEnum):
@@ -78,6 +78,8 @@ STATS: Final = (
     "reconnects",
     "read_ns",
 )
+#: Counters behind those: accesses by how long their answer took, in quarter octaves from 1 us.
+LATENCY_BUCKETS: Final = 64
 
 
 class Hello(NamedTuple):
@@ -133,9 +135,19 @@ class Gap(NamedTuple):
 
 
 class Stats(NamedTuple):
-    """Counters of the native half since it started, by the names in `STATS`."""
+    """What the native half counted since it started: by the names in `STATS`, and in `LATENCY_BUCKETS`."""
 
     counters: dict[str, int]
+    latency: tuple[int, ...]
+
+    def latency_us(self, quantile: float) -> float:
+        """The time in us within which that part (0 to 1) of the accesses was answered."""
+        left = sum(self.latency) * quantile
+        for bucket, count in enumerate(self.latency):
+            if left <= count:
+                return float(2 ** ((bucket + (left / count if count else 0)) / 4))
+            left -= count
+        return float(2 ** (LATENCY_BUCKETS / 4))
 
 
 Event = Hello | Access | Posted | ContextAppeared | ContextGone | Gap | Stats
@@ -301,7 +313,8 @@ class Decoder:
     def _stats(self, buffer: bytes, at: int) -> Stats:
         _, _, _, context, count, reserved, *counters = STATS_FRAME.unpack_from(buffer, at)
         _require(count <= STATS_MAX and not reserved and not context, "STATS with too many counters or reserved bits")
-        return Stats(dict(zip(STATS, counters[:count], strict=False)))
+        named = dict(zip(STATS, counters[:count], strict=False))
+        return Stats(named, tuple(counters[len(STATS) : len(STATS) + LATENCY_BUCKETS]))
 
 
 def encode_hello(machine: str, instance: int, capabilities: int = 0, version: int = VERSION) -> bytes:

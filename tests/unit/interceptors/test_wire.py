@@ -57,7 +57,7 @@ EVENTS = [
     Access(1, 2, 0x3F8, 1, True, 0x41, 0),
     Posted(1, 0x3F8, b"hello", 0),
     Gap(1, 0x3F8, 9),
-    wire.Stats({"reads": 5, "writes": 6}),
+    wire.Stats({"reads": 5, "writes": 6}, (0,) * wire.LATENCY_BUCKETS),
     ContextGone(1, GoneReason.REPLACED),
     ContextAppeared(1, 0x1000, 0x2000),
 ]
@@ -109,6 +109,13 @@ def test_what_is_not_allowed_is_refused_for_good(frames: bytes, reason: str) -> 
         decoder.feed(frames)
     with pytest.raises(WireError, match=reason):
         decoder.feed(b"")
+
+
+def test_latency_quantiles() -> None:
+    stats = wire.Stats({}, (0,) * 12 + (98,) + (0,) * 19 + (2,) + (0,) * 31)
+    assert 8 <= stats.latency_us(0.5) <= 9.6
+    assert 256 <= stats.latency_us(0.99) <= 305
+    assert wire.Stats({}, ()).latency_us(0.5) > 0
 
 
 def test_the_sequence_number_wraps() -> None:

@@ -1,0 +1,145 @@
+"""`make bench [ONLY=group]`: measures, prints a table, writes `.cache/bench.json`. Ratios come from one run."""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.stack.nested import CACHE, PROMPT, L2Console, NestedStack
+from tests.support.server import Server
+
+KIB = 20
+RUNS = 7
+KEYS = 200
+IDLE_CONSOLES = 200
+
+Results = dict[str, float]
+
+
+def _quantiles(values: list[float]) -> tuple[float, float]:
+    ordered = sorted(values)
+    return statistics.median(ordered), ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+
+
+def _boot_seconds(intercept: bool) -> float:
+    """From L1's being up to L2's first prompt: at the ssh client with interception, in L1's file without."""
+    with NestedStack(intercept=intercept) as stack:
+        start = time.monotonic()
+        if intercept:
+            with stack.server.attach("web1") as client:
+                client.expect(PROMPT, timeout=180)
+            return time.monotonic() - start
+        while not re.search(PROMPT, stack.l2_files(1)):
+            if time.monotonic() - start > 180:
+                raise AssertionError("L2 did not boot without interception")
+        return time.monotonic() - start
+
+
+def _seconds_com1(console: L2Console) -> float:
+    start = time.monotonic()
+    console.send("cat /tmp/data; echo fi''nis\n")
+    console.expect(rb"finis\r?\n", timeout=120)
+    return time.monotonic() - start
+
+
+def _seconds_com2(console: L2Console) -> float:
+    """The shell's `cat` returns when the driver has all; `stty` then waits until the wire has it too."""
+    start = time.monotonic()
+    console.send("cat /tmp/data >/dev/ttyS1; stty -F /dev/ttyS1 raw -echo; echo fi''nis\n")
+    console.expect(rb"finis\r?\n", timeout=120)
+    return time.monotonic() - start
+
+
+def _echo_ms(console: L2Console) -> list[float]:
+    console.run("true")
+    times = []
+    for _ in range(KEYS):
+        start = time.monotonic()
+        console.send(b"x")
+        console.expect(b"x", timeout=10)
+        times.append((time.monotonic() - start) * 1000)
+    console.send(b"\x03")
+    return times
+
+
+def _access_us(log: Path) -> tuple[float, float]:
+    found = re.findall(r"native half away.*?median_us=([\d.]+).*?p99_us=([\d.]+)", log.read_text())
+    if not found:
+        raise AssertionError(f"the server's log has no access times:\n{log.read_text()[-1000:]}")
+    return float(found[-1][0]), float(found[-1][1])
+
+
+def nested() -> Results:
+    """The nested path against L1's own emulated serial port."""
+    out: Results = {}
+    with NestedStack(l1_append="oob.com2=1") as stack:
+        with stack.console() as console:
+            console.run(f"head -c {KIB * 1024 * 3 // 4} /dev/urandom | base64 -w 64 >/tmp/data")
+            console.run("stty -F /dev/ttyS1 raw -echo")
+            ours = [_seconds_com1(console) for _ in range(RUNS)]
+            theirs = [_seconds_com2(console) for _ in range(3)]
+            out["nested.com1_20kib_s"] = statistics.median(ours)
+            out["nested.com2_20kib_s"] = statistics.median(theirs)
+            out["nested.throughput_ratio"] = out["nested.com2_20kib_s"] / out["nested.com1_20kib_s"]
+            out["nested.echo_ms.median"], out["nested.echo_ms.p99"] = _quantiles(_echo_ms(console))
+            for _ in range(RUNS):  # the counters are mostly of a guest that prints
+                _seconds_com1(console)
+        assert stack.l1 is not None
+        stack.l1.close()
+        stack.server.stop()
+        out["nested.access_us.median"], out["nested.access_us.p99"] = _access_us(stack.server.log)
+    with_us, without = ([_boot_seconds(intercept) for _ in range(2)] for intercept in (True, False))
+    out["nested.boot_with_s"], out["nested.boot_without_s"] = min(with_us), min(without)
+    out["nested.boot_ratio"] = out["nested.boot_with_s"] / out["nested.boot_without_s"]
+    return out
+
+
+def _rss_kib(pid: int) -> int:
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None
+    return int(found[1])
+
+
+def server() -> Results:
+    """Memory: a server with one console, and what each further idle console adds."""
+
+    def machines(count: int) -> str:
+        guests = "".join(f'[[machine.guest]]\nname = "g{i}"\n' for i in range(count))
+        return f'[[machine]]\nname = "l1"\n{guests}'
+
+    sizes = {}
+    for count in (1, 1 + IDLE_CONSOLES):
+        with Server(machines(count)) as running:
+            running.run("ls")
+            sizes[count] = _rss_kib(running.pid)
+    few, many = sizes.values()
+    return {"server.rss_mib": few / 1024, "server.rss_kib_per_console": (many - few) / IDLE_CONSOLES}
+
+
+GROUPS: dict[str, Callable[[], Results]] = {"nested": nested, "server": server}
+
+
+def main(only: list[str]) -> int:
+    """Measure the groups named, or all."""
+    unknown = [name for name in only if name not in GROUPS]
+    if unknown:
+        print(f"there is no group {unknown[0]!r}; there are: {', '.join(GROUPS)}", file=sys.stderr)
+        return 2
+    file = CACHE / "bench.json"
+    results: Results = json.loads(file.read_text()) if file.exists() else {}
+    for name in only or GROUPS:
+        print(f"==> measuring {name}", file=sys.stderr, flush=True)
+        for key, value in GROUPS[name]().items():
+            results[key] = round(value, 3)
+            print(f"{key:<32} {value:>10.3f}", flush=True)
+    file.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
