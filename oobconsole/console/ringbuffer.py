@@ -29,13 +29,14 @@ class RingBuffer:
     def __init__(self, capacity: int) -> None:
         if capacity < 1:
             raise ValueError(f"a ring of {capacity} bytes")
-        self._data = bytearray(capacity)
+        self._capacity = capacity
+        self._data = bytearray()  # grows to the capacity: an idle console costs nothing
         self._end = 0
 
     @property
     def start(self) -> int:
         """Offset of the oldest byte that is still here."""
-        return max(0, self._end - len(self._data))
+        return self._end - len(self._data)
 
     @property
     def end(self) -> int:
@@ -44,11 +45,15 @@ class RingBuffer:
 
     def append(self, data: bytes) -> None:
         """Add to the end; the oldest bytes give way."""
-        capacity = len(self._data)
+        room = self._capacity - len(self._data)
+        if room:
+            self._data += data[:room]
+            self._end += min(room, len(data))
+            data = data[room:]
         self._end += len(data)
-        data = data[-capacity:]
-        at = (self._end - len(data)) % capacity
-        first = min(len(data), capacity - at)
+        data = data[-self._capacity :]
+        at = (self._end - len(data)) % self._capacity
+        first = min(len(data), self._capacity - at)
         self._data[at : at + first] = data[:first]
         self._data[: len(data) - first] = data[first:]
 
@@ -57,6 +62,6 @@ class RingBuffer:
         offset = min(offset, self._end)
         begin = max(offset, self.start)
         length = min(limit, self._end - begin)
-        at = begin % len(self._data)
+        at = begin % self._capacity
         data = bytes(self._data[at : at + length])
         return Chunk(begin, begin - offset, data + bytes(self._data[: length - len(data)]))

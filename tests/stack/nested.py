@@ -22,7 +22,7 @@ from tests.support.server import Server
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache"
 PLUGIN = ROOT / "native" / "tcg" / "oob_tcg.so"
-PROMPT = rb"(?:~|/) # (?:\x1b\[6n)?"
+PROMPT = rb"l2# (?:\x1b\[6n)?"
 BOOT_SECONDS = 180.0
 
 

@@ -5,9 +5,9 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 hostname l2
-cat /proc/uptime >/tmp/ready
 stty -F /dev/ttyS0 sane
-echo "L2 is ready"
+export PS1='l2# '
+echo "L2 is ready after $(cut -d ' ' -f 1 /proc/uptime) s"
 while :; do
   setsid cttyhack sh -l
 done
