@@ -111,7 +111,7 @@ class Console:
     Attributes:
         reason: of its state, in words.
         closed: the server stops.
-        input_lost: bytes that were typed and that no guest took before it was gone.
+        input_lost: bytes typed that no guest took, it being gone.
         attended_changed: called when the first reader comes (True) and the last leaves (False).
     """
 
@@ -126,7 +126,9 @@ class Console:
         self._readers: set[Reader] = set()
         self._gaps: deque[tuple[int, int]] = deque(maxlen=_GAPS_MAX)
         self._device: Callable[[bytes], int] | None = None
+        self._loss_told = False
         self._input = bytearray()
+        self._input_turn = asyncio.Lock()
         self._input_room = asyncio.Event()
         self._input_empty = asyncio.Event()
         self._input_changed()
@@ -149,6 +151,7 @@ class Console:
         self.reason = reason or state.value
         if not first:
             self._tell(Notice(f"{self.name}: {self.reason}"))
+        self._loss_told = False
         if state is ConsoleState.GONE:
             self._lose_input()
 
@@ -230,14 +233,18 @@ class Console:
 
     async def write(self, data: bytes) -> None:
         """Type `data` into the guest; returns when all of it is on its way, in order. A guest that does
-        not read keeps the writer waiting; several writers take turns."""
+        not read keeps the writer waiting; several writers take turns. Only what is typed for a guest
+        that is gone is lost: it is not meant for the one that comes next."""
         for at in range(0, len(data), _TURN):
-            while len(self._input) >= INPUT_MAX:
-                self._input_room.clear()
-                await self._input_room.wait()
-            self._input += data[at : at + _TURN]
-            self._input_empty.clear()
-            self.pump()
+            async with self._input_turn:
+                while len(self._input) >= INPUT_MAX:
+                    self._input_room.clear()
+                    await self._input_room.wait()
+                self._input += data[at : at + _TURN]
+                self._input_empty.clear()
+                if self._state is ConsoleState.GONE:
+                    self._lose_input()
+                self.pump()
 
     @property
     def input_waiting(self) -> int:
@@ -260,11 +267,11 @@ class Console:
             self._input_empty.set()
 
     def _lose_input(self) -> None:
-        lost = len(self._input)
-        if lost:
-            self.input_lost += lost
-            self._input.clear()
-            self._tell(Notice(f"{self.name}: {lost} bytes of input were not taken by the guest and are lost"))
+        if self._input and not self._loss_told:
+            self._loss_told = True
+            self._tell(Notice(f"{self.name}: what is typed now is lost, until there is a guest again"))
+        self.input_lost += len(self._input)
+        self._input.clear()
         self._input_changed()
 
     def _tell(self, notice: Notice) -> None:

@@ -129,8 +129,8 @@ async def _type_to_end(
             await _quiet(reader, activity, settings.drain_s)
     except TimeoutError:
         waiting = console.input_waiting
-        what = f"the guest has not taken the last {waiting} bytes" if waiting else "the guest still prints"
-        await peer.tell(f"{console.name}: input ended {settings.drain_max_s:g} s ago, {what}; leaving")
+        what = f"{waiting} bytes of input still wait for the guest" if waiting else "the guest still prints"
+        await peer.tell(f"{console.name}: {what} {settings.drain_max_s:g} s after the end of input; leaving")
         return ExitStatus.FAILED if waiting else ExitStatus.OK
     return ExitStatus.FAILED if console.input_lost > lost_before else ExitStatus.OK
 

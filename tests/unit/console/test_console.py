@@ -1,0 +1,220 @@
+"""Fan-out, input and states of one console."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oobconsole.console.console import INPUT_MAX, Console, ConsoleState, Notice, Reader
+from oobconsole.errors import StateError
+from tests.support.aio import soon, stays
+
+
+class Device:
+    """Takes as many bytes as it is told to."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.taken = bytearray()
+
+    def __call__(self, data: bytes) -> int:
+        count = min(self.room, len(data))
+        self.room -= count
+        self.taken += data[:count]
+        return count
+
+
+def make(device: Device | None = None, scrollback: int = 1024) -> Console:
+    console = Console("web1", scrollback=scrollback)
+    if device is not None:
+        console.set_state(ConsoleState.LIVE)
+        console.bind(device)
+    return console
+
+
+class TestOutput:
+    async def test_every_reader_gets_every_byte(self) -> None:
+        console = make()
+        readers = [console.attach() for _ in range(3)]
+        console.output(b"one ")
+        console.output(b"two")
+        assert [await soon(reader.next()) for reader in readers] == [b"one two"] * 3
+
+    async def test_a_reader_waits_for_output(self) -> None:
+        console = make()
+        task = await stays(console.attach().next())
+        console.output(b"x")
+        assert await soon(task) == b"x"
+
+    async def test_attach_begins_at_the_tail(self) -> None:
+        console = make(scrollback=8)
+        console.output(b"0123456789")
+        assert await soon(console.attach(3).next()) == b"789"
+        assert await soon(console.attach(100).next()) == b"23456789"
+
+    async def test_a_slow_reader_is_told_how_much_it_lost_and_nobody_else_loses_anything(self) -> None:
+        console = make(scrollback=8)
+        slow, fast = console.attach(), console.attach()
+        for piece in (b"01234", b"56789", b"abc"):
+            console.output(piece)
+            assert await soon(fast.next()) == piece
+        notice = await soon(slow.next())
+        assert isinstance(notice, Notice)
+        assert notice.text.startswith("5 bytes of output skipped")
+        assert await soon(slow.next()) == b"56789abc"
+
+    async def test_a_notice_stands_where_it_happened(self) -> None:
+        console = make()
+        reader = console.attach()
+        console.output(b"before")
+        console.gap(7)
+        console.output(b"after")
+        assert await soon(reader.next()) == b"before"
+        notice = await soon(reader.next())
+        assert isinstance(notice, Notice)
+        assert "7 bytes of output were lost" in notice.text
+        assert await soon(reader.next()) == b"after"
+        assert console.gaps == ((6, 7),)
+
+    async def test_notices_for_a_reader_that_does_not_read_are_bounded(self) -> None:
+        console = make()
+        reader = console.attach()
+        for _ in range(1000):
+            console.gap(1)
+        assert len(console.gaps) < 1000
+        count = 0
+        while reader.behind:
+            await soon(reader.next())
+            count += 1
+        assert 0 < count < 1000
+
+    async def test_the_end_comes_after_what_is_left_and_the_reason(self) -> None:
+        console = make()
+        reader = console.attach()
+        console.output(b"last words")
+        console.close("the server stops")
+        assert await soon(reader.next()) == b"last words"
+        assert await soon(reader.next()) == Notice("the server stops")
+        with pytest.raises(EOFError):
+            await soon(reader.next())
+
+    async def test_a_closed_reader_costs_nothing(self) -> None:
+        console = make()
+        seen: list[bool] = []
+        console.attended_changed = seen.append
+        first, second = console.attach(), console.attach()
+        for reader in (first, second, second):
+            reader.close()
+        assert (seen, console.attached) == ([True, False], 0)
+
+    @given(text=st.lists(st.sampled_from([b"a", b"\n", b"bc\r\n"])).map(b"".join), lines=st.integers(0, 6))
+    def test_tail_is_the_last_whole_lines_and_the_unfinished_one(self, text: bytes, lines: int) -> None:
+        console = make(scrollback=4096)
+        console.output(text)
+        parts = text.split(b"\n")
+        tail = b"\n".join(parts[max(0, len(parts) - lines - 1) :]) if lines else b""
+        assert console.tail_of(lines) == len(tail)
+
+
+class TestInput:
+    async def test_waits_for_the_device_and_keeps_its_order(self) -> None:
+        device = Device(room=3)
+        console = make(device)
+        await soon(console.write(b"hello, world"))
+        assert device.taken == b"hel"
+        taken = await stays(console.input_taken())
+        device.room = 100
+        console.pump()
+        await soon(taken)
+        assert device.taken == b"hello, world"
+
+    async def test_a_writer_waits_when_too_much_waits_for_the_guest(self) -> None:
+        device = Device(room=0)
+        console = make(device)
+        data = bytes(range(256)) * 1024
+        writer = await stays(console.write(data))
+        assert INPUT_MAX <= console.input_waiting < 2 * INPUT_MAX
+        while not writer.done():
+            device.room = 1000
+            console.pump()
+            await asyncio.sleep(0)
+        device.room = len(data)
+        console.pump()
+        assert device.taken == data
+
+    async def test_several_writers_take_turns_and_none_loses_a_byte(self) -> None:
+        device = Device(room=0)
+        console = make(device)
+        size = 3 * INPUT_MAX
+        writers = [asyncio.ensure_future(console.write(letter * size)) for letter in (b"a", b"b", b"c")]
+        while not all(writer.done() for writer in writers) or console.input_waiting:
+            device.room = 5000
+            console.pump()
+            await asyncio.sleep(0)
+        assert sorted(device.taken) == sorted(b"a" * size + b"b" * size + b"c" * size)
+        assert device.taken[:size] != b"a" * size
+
+    async def test_what_is_typed_before_the_guest_is_there_waits_for_it(self) -> None:
+        console = make()
+        await soon(console.write(b"early"))
+        device = Device(room=100)
+        console.set_state(ConsoleState.LIVE)
+        console.bind(device)
+        assert device.taken == b"early"
+
+    async def test_input_does_not_outlive_its_guest(self) -> None:
+        console = make(Device(room=10))
+        reader = console.attach()
+        data = b"x" * 3 * INPUT_MAX
+        writer = await stays(console.write(data))
+        console.bind(None)
+        console.set_state(ConsoleState.GONE, "the guest is gone: destroyed")
+        await soon(writer)
+        await soon(console.input_taken())
+        await soon(console.write(b"more"))
+        assert console.input_lost == len(data) - 10 + len(b"more")
+        assert await soon(reader.next()) == Notice("web1: the guest is gone: destroyed")
+        told = await soon(reader.next())
+        assert isinstance(told, Notice)
+        assert "what is typed now is lost" in told.text
+        assert not reader.behind
+        device = Device(room=100)
+        console.set_state(ConsoleState.LIVE)
+        console.bind(device)
+        await soon(console.write(b"hello"))
+        assert device.taken == b"hello"
+
+
+class TestState:
+    @pytest.mark.parametrize(
+        "path",
+        [
+            [ConsoleState.LIVE, ConsoleState.AWAY, ConsoleState.LIVE, ConsoleState.GONE, ConsoleState.LIVE],
+            [ConsoleState.LIVE, ConsoleState.AWAY, ConsoleState.GONE],
+        ],
+    )
+    async def test_what_can_happen(self, path: list[ConsoleState]) -> None:
+        console = make()
+        for state in path:
+            console.set_state(state, f"why {state.name}")
+            assert (console.state, console.reason) == (state, f"why {state.name}")
+
+    @pytest.mark.parametrize("state", [ConsoleState.AWAY, ConsoleState.GONE])
+    async def test_what_cannot(self, state: ConsoleState) -> None:
+        with pytest.raises(StateError, match=f"WAITING, which needs {state.name}"):
+            make().set_state(state)
+
+    async def test_the_same_state_again_is_no_news(self) -> None:
+        console = make(Device(0))
+        reader = console.attach()
+        console.set_state(ConsoleState.LIVE)
+        assert not reader.behind
+
+    async def test_whoever_is_attached_is_told(self) -> None:
+        console = make(Device(0))
+        reader: Reader = console.attach()
+        console.set_state(ConsoleState.AWAY, "machine l1 is not connected: it closed the connection")
+        assert await soon(reader.next()) == Notice("web1: machine l1 is not connected: it closed the connection")

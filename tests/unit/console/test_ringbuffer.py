@@ -1,0 +1,47 @@
+"""The ring against the simplest model there is: all bytes ever appended."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oobconsole.console.ringbuffer import RingBuffer
+
+appends = st.lists(st.binary(max_size=40), max_size=20)
+
+
+@given(capacity=st.integers(1, 32), pieces=appends, offset=st.integers(0, 900), limit=st.integers(0, 64))
+def test_reads_what_a_list_of_all_bytes_would_give(
+    capacity: int, pieces: list[bytes], offset: int, limit: int
+) -> None:
+    ring = RingBuffer(capacity)
+    for piece in pieces:
+        ring.append(piece)
+    everything = b"".join(pieces)
+    start = max(0, len(everything) - capacity)
+
+    chunk = ring.read(offset, limit)
+
+    assert (ring.start, ring.end) == (start, len(everything))
+    wanted = min(offset, len(everything))
+    assert chunk.offset == max(wanted, start)
+    assert chunk.skipped == chunk.offset - wanted
+    assert chunk.data == everything[chunk.offset : chunk.offset + limit]
+
+
+@given(pieces=appends)
+def test_a_cursor_that_keeps_up_gets_every_byte_once(pieces: list[bytes]) -> None:
+    ring = RingBuffer(64)
+    got = b""
+    for piece in pieces:
+        ring.append(piece)
+        chunk = ring.read(len(got), 64)
+        assert chunk.skipped == 0
+        got += chunk.data
+    assert got == b"".join(pieces)
+
+
+def test_a_ring_needs_room() -> None:
+    with pytest.raises(ValueError, match="0 bytes"):
+        RingBuffer(0)

@@ -1,0 +1,55 @@
+"""The other end of a session, in memory."""
+
+from __future__ import annotations
+
+import asyncio
+
+from oobconsole.config import MachineConfig
+from oobconsole.interceptors.memory import MemoryInterceptor
+from oobconsole.machine import Machine
+from oobconsole.session.state import Consoles
+
+
+class FakePeer:
+    """Types what it is given, keeps what it gets; `block` makes it a stalled client."""
+
+    def __init__(self, *typed: bytes, ended: bool = False) -> None:
+        self.got = bytearray()
+        self.told: list[str] = []
+        self.writable = asyncio.Event()
+        self.writable.set()
+        self._typed: asyncio.Queue[bytes] = asyncio.Queue()
+        self._gone = asyncio.Event()
+        for data in typed:
+            self.type(data)
+        if ended:
+            self.end()
+
+    def type(self, data: bytes) -> None:
+        self._typed.put_nowait(data)
+
+    def end(self) -> None:
+        self._typed.put_nowait(b"")
+
+    def hang_up(self) -> None:
+        self._gone.set()
+
+    async def read(self) -> bytes:
+        return await self._typed.get()
+
+    async def write(self, data: bytes) -> None:
+        await self.writable.wait()
+        self.got += data
+
+    async def tell(self, text: str) -> None:
+        self.told.append(text)
+
+    async def gone(self) -> None:
+        await self._gone.wait()
+
+
+def consoles(*names: str, drain_s: float = 0.02, drain_max_s: float = 5) -> Consoles:
+    """Consoles without guests."""
+    config = MachineConfig.model_validate({"name": "rack7", "guest": [{"name": name} for name in names]})
+    machine = Machine(config, MemoryInterceptor("rack7"), scrollback=4096)
+    return Consoles([machine], tail_lines=2, drain_s=drain_s, drain_max_s=drain_max_s)

@@ -1,0 +1,66 @@
+"""Escape keys, however the packets cut them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oobconsole.session.escape import Command, EscapeFilter
+
+typed = st.lists(
+    st.sampled_from([b"~", b"~.", b"~~", b"~?", b"\r", b"\n", b"a", b".", b"?", b"\x03", b"\xc3\xa9"])
+).map(b"".join)
+
+
+def joined(items: list[bytes | Command]) -> list[bytes | Command]:
+    """Bytes that follow each other as one."""
+    out: list[bytes | Command] = []
+    for item in items:
+        if out and isinstance(item, bytes) and isinstance(out[-1], bytes):
+            out[-1] += item
+        else:
+            out.append(item)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("data", "items"),
+    [
+        (b"~.", [Command.DETACH]),
+        (b"ls\r~.", [b"ls\r", Command.DETACH]),
+        (b"ls\n~?x", [b"ls\n", Command.HELP, b"x"]),
+        (b"~?~.", [Command.HELP, Command.DETACH]),
+        (b"ls ~.", [b"ls ~."]),
+        (b"~~.", [b"~."]),
+        (b"\r~~~.", [b"\r~~."]),
+        (b"~a~.", [b"~a~."]),
+        (b"~\r~.", [b"~\r", Command.DETACH]),
+        (b"cd ~\r", [b"cd ~\r"]),
+        (b"\x00\xff\x1b[A", [b"\x00\xff\x1b[A"]),
+        (b"", []),
+    ],
+)
+def test_what_is_a_command(data: bytes, items: list[bytes | Command]) -> None:
+    assert EscapeFilter().feed(data) == items
+
+
+@given(data=typed)
+def test_byte_by_byte_is_the_same(data: bytes) -> None:
+    whole = EscapeFilter().feed(data)
+    one = EscapeFilter()
+    assert joined([item for byte in data for item in one.feed(bytes((byte,)))]) == joined(whole)
+
+
+@given(pieces=st.lists(typed))
+def test_any_packets_are_the_same(pieces: list[bytes]) -> None:
+    cut = EscapeFilter()
+    assert joined([item for piece in pieces for item in cut.feed(piece)]) == joined(
+        EscapeFilter().feed(b"".join(pieces))
+    )
+
+
+@given(data=st.binary())
+def test_without_a_tilde_nothing_changes(data: bytes) -> None:
+    data = data.replace(b"~", b"")
+    assert b"".join(item for item in EscapeFilter().feed(data) if isinstance(item, bytes)) == data
