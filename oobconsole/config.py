@@ -103,7 +103,7 @@ class MachineConfig(_Table):
     name: Name
     interceptor: Literal["tcg", "memory"] = "tcg"
     socket: FilePath | None = None
-    spin_us: Annotated[int, Field(ge=0, le=1000)] = 100
+    spin_us: Annotated[int, Field(ge=0, le=1000)] = 200
     guests: Annotated[list[GuestConfig], Field(alias="guest", min_length=1, max_length=256)]
 
 

@@ -15,7 +15,7 @@
 #include "frame.h"
 
 enum {
-    SPIN_NS = 50000,    /* two runnable threads answer each other in well under this */
+    SPIN_NS = 150000,   /* two runnable threads answer each other in well under this */
     FLUSH_NS = 1000000, /* how long a posted byte may wait for company */
     FLUSH_BYTES = 512,  /* ... and how much company it may have */
     RETRY_MIN_MS = 50,  /* between attempts to connect */

@@ -15,6 +15,10 @@ HELP: Final = "~.  detach      ~~  send one ~      ~?  this help      (after Ent
 #: A pipe that has sent nothing for so long, in seconds, may be a person who forgot `ssh -t`.
 HINT_SECONDS: Final = 2.0
 
+#: After a write, output gathers this long before the next: a packet for each 16 bytes of a busy guest would cost
+#: the server more time than the guest's UART does. The first byte after a pause goes out at once.
+GATHER_SECONDS: Final = 0.004
+
 
 class ExitStatus(IntEnum):
     """What an ssh client's exit status says."""
@@ -99,6 +103,7 @@ async def _show(reader: Reader, peer: Peer, activity: asyncio.Event | None = Non
             await peer.tell(item.text)
         else:
             await peer.write(item)
+            await asyncio.sleep(GATHER_SECONDS)
 
 
 async def _type_interactively(console: Console, peer: Peer) -> ExitStatus:
