@@ -38,6 +38,7 @@ struct oob_l2_vcpu {
 /* An interrupt line into an L2. */
 struct oob_line {
     bool level;        /* as the server, or the idle UART, drives it */
+    bool pulse;        /* the level falls when the interrupt is delivered */
     bool in_service;   /* delivered, and the guest has not looked yet; or it looks, and has not seen the end */
     bool looked;       /* the guest has looked since the interrupt was put into its VMCB */
     uint64_t since_ns; /* when it was delivered, or the guest looked last */

@@ -60,6 +60,8 @@ void oob_inject_at_exit(struct oob_l2_vcpu *l2) {
     int_ctl = oob_phys_read_u32(l2->vmcb + VMCB_INT_CTL);
     event = oob_phys_read_u64(l2->vmcb + VMCB_EXITINTINFO);
     if (!(int_ctl & VMCB_V_IRQ)) {
+        if (line->pulse)
+            line->level = line->pulse = false;
         if (!line->looked) {
             line->in_service = true;
             line->since_ns = oob_now_ns();

@@ -319,6 +319,7 @@ void oob_context_irq(struct oob_context *context, unsigned isa_line, enum oob_ir
         if (oob_options.range[i].line != isa_line)
             continue;
         context->line[i].level = mode != OOB_IRQ_LOW;
+        context->line[i].pulse = mode == OOB_IRQ_PULSE;
     }
 }
 
