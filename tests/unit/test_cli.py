@@ -1,0 +1,97 @@
+"""The command line, in a process of its own."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.server import MEMORY_MACHINE
+
+TCG_MACHINE = """
+[[machine]]
+name = "l1"
+[[machine.guest]]
+name = "web1"
+uarts = ["com1", "com2"]
+"""
+
+
+def oobconsole(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "oobconsole", *words], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    (tmp_path / "keys").mkdir()
+    file = tmp_path / "oobconsole.toml"
+    text = '[server]\nlisten = "127.0.0.1:0"\nstate_dir = "state"\nauthorized_keys = "keys"\n'
+    file.write_text(text + TCG_MACHINE + MEMORY_MACHINE.replace("web", "mem"))
+    return file
+
+
+def test_check_says_what_is_configured(config: Path) -> None:
+    done = oobconsole("check", "--config", str(config))
+    assert done.stdout == "machine l1 (tcg): web1, web1.com2\nmachine mem (memory): mem1, mem2\n"
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("command", [["check"], ["serve"], ["qemu-options", "l1"]])
+def test_a_wrong_configuration_costs_one_line_and_status_2(config: Path, command: list[str]) -> None:
+    config.write_text(config.read_text().replace("state_dir", "statedir"))
+    done = oobconsole(*command, "--config", str(config))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr in (
+        f"oobconsole: {config}: server.statedir: there is no such key\n",
+        f"oobconsole: {config}: server.state_dir: is needed\n",
+    )
+
+
+def test_qemu_options_name_plugin_socket_ports_and_lines(config: Path) -> None:
+    done = oobconsole("qemu-options", "l1", "--config", str(config), "--plugin", "/opt/oob_tcg.so")
+    option, plugin = shlex.split(done.stdout)
+    assert option == "-plugin"
+    path, *settings = plugin.split(",")
+    assert path == "/opt/oob_tcg.so"
+    assert settings == [
+        f"socket={config.parent}/state/l1.sock",
+        "machine=l1",
+        "ports=0x3f8-0x3ff:0x2f8-0x2ff",
+        "irq=4:3",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("machine", "reason"),
+    [("l2", "there is no machine 'l2'; there are: l1, mem"), ("mem", "its interceptor is not tcg")],
+)
+def test_qemu_options_of_what_is_no_qemu(config: Path, machine: str, reason: str) -> None:
+    done = oobconsole("qemu-options", machine, "--config", str(config))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert reason in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("break_it", "reason"),
+    [
+        (lambda folder: (folder / "state").write_text(""), "/state: cannot be used as state_dir: File exists"),
+        (
+            lambda folder: (folder / "oobconsole.toml").write_text(
+                (folder / "oobconsole.toml").read_text().replace("127.0.0.1:0", "192.0.2.1:0")
+            ),
+            "cannot listen on 192.0.2.1:0: ",
+        ),
+    ],
+)
+def test_what_this_host_lacks_costs_one_sentence_and_status_1(config: Path, break_it: object, reason: str) -> None:
+    assert callable(break_it)
+    break_it(config.parent)
+    done = oobconsole("serve", "--config", str(config))
+    assert done.returncode == 1
+    assert reason in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
