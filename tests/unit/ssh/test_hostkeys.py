@@ -1,0 +1,49 @@
+"""The host key: made once, kept private."""
+
+from __future__ import annotations
+
+import re
+import stat
+from pathlib import Path
+
+import pytest
+
+from oobconsole.errors import EnvironmentFault
+from oobconsole.ssh.hostkeys import load_or_make
+
+
+def test_is_made_once(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "key"
+    made = load_or_make(path)
+    assert made.algorithm == b"ssh-ed25519"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert load_or_make(path).public_data == made.public_data
+    assert path.with_suffix(".pub").read_bytes() == made.export_public_key()
+    assert sorted(file.name for file in path.parent.iterdir()) == ["key", "key.pub"]
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660])
+def test_a_key_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "key"
+    load_or_make(path)
+    path.chmod(mode)
+    with pytest.raises(EnvironmentFault, match=re.escape(f"{path}: others may read this private key; chmod 600 it")):
+        load_or_make(path)
+
+
+def test_what_is_no_key_is_refused_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text("not a key")
+    path.chmod(0o600)
+    with pytest.raises(EnvironmentFault, match="is no usable private key"):
+        load_or_make(path)
+    assert path.read_text() == "not a key"
+
+
+def test_a_place_that_cannot_be_had(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentFault, match="the host key cannot be used"):
+        load_or_make(tmp_path / "file" / "key")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(EnvironmentFault, match="No such file"):
+        load_or_make(tmp_path / "dangling")
