@@ -57,6 +57,7 @@ class _Connection:
         self._loop = asyncio.get_running_loop()
         self._out = bytearray()
         self._serving = False
+        self._touched: set[_Bound] = set()
         self._writing = False
         self._spin_until = 0
         self._hello_timer = self._loop.call_later(HELLO_SECONDS, self.close, "it did not say HELLO in time")
@@ -120,6 +121,9 @@ class _Connection:
                     self._control(event)
                 if self.closed:
                     return waited_for
+            for bound in self._touched:
+                self._publish(bound)
+            self._touched.clear()
         except WireError as error:
             self.close(f"protocol error: {error}")
             return waited_for
@@ -141,7 +145,7 @@ class _Connection:
                 bound.handler.write(event.port, event.size, event.value)
             else:
                 value = bound.handler.read(event.port, event.size)
-        self.publish(bound)
+        self._touched.add(bound)
         self._out += wire.encode_answer(event.context, event.seq, 0 if event.write else value)
 
     def _posted(self, event: wire.Posted) -> None:
@@ -149,7 +153,7 @@ class _Connection:
         bound.accesses += len(event.data)
         if bound.handler is not None:
             bound.handler.write_block(event.port, event.data)
-            self.publish(bound)
+            self._touched.add(bound)
 
     def _control(self, event: wire.Event) -> None:
         if isinstance(event, wire.Hello):
@@ -181,7 +185,12 @@ class _Connection:
         bound.handler = self.owner.context_appeared(context)
 
     def publish(self, bound: _Bound) -> None:
-        """Send the handler's publications, unless the native half has them already."""
+        """Send the handler's publications; those of a guest that is being served follow its batch."""
+        if not self._serving:
+            self._publish(bound)
+            self._flush()
+
+    def _publish(self, bound: _Bound) -> None:
         if bound.handler is None:
             return
         current = bound.handler.publications()
@@ -191,8 +200,6 @@ class _Connection:
         number = bound.context.number
         for p in current:
             self._out += wire.encode_publish(number, bound.accesses, p.port, p.valid, p.after_thr, p.values)
-        if not self._serving:
-            self._flush()
 
     def _flush(self) -> None:
         if self._writing or not self._out or self.closed:

@@ -17,7 +17,7 @@ cd "$target".new
 say "Guests: unpacking Debian's cloud kernel"
 package=
 for meta in linux-image-6.12-cloud-amd64 linux-image-cloud-amd64; do
-  package=$(apt-cache depends "$meta" 2>/dev/null | awk '/Depends: linux-image/ {print $2; exit}')
+  package=$({ apt-cache depends "$meta" 2>/dev/null || true; } | awk '/Depends: linux-image/ {print $2; exit}')
   [ -z "$package" ] || break
 done
 [ -n "$package" ] || fail "apt knows no linux-image-cloud-amd64: run apt-get update with a Debian mirror, then run this again."
@@ -42,7 +42,12 @@ skeleton l2 l2-init.sh
 pack l2 >l2.cpio.gz
 skeleton l1 l1-init.sh
 for module in virt/lib/irqbypass arch/x86/kvm/kvm arch/x86/kvm/kvm-amd; do
-  xz -dc "$modules/$module.ko.xz" >"l1/lib/$(basename "$module").ko"
+  file=l1/lib/$(basename "$module").ko
+  if [ -f "$modules/$module.ko" ]; then # Debian 12's own kernel does not compress them
+    cp "$modules/$module.ko" "$file"
+  else
+    xz -dc "$modules/$module.ko.xz" >"$file"
+  fi
 done
 qemu=/usr/bin/qemu-system-x86_64
 mkdir -p l1/usr/bin l1/usr/share/{qemu,seabios} l1/lib64
