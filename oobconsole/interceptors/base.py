@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from enum import Enum
 from typing import NamedTuple, Protocol
+
+from oobconsole.errors import StateError
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +84,24 @@ class InterceptorEvents(Protocol):
         """The guest is destroyed, or another took its place."""
 
 
+class InterceptorState(Enum):
+    """Has `start` been called?"""
+
+    NEW = "new"
+    STARTED = "started"
+
+
 class Interceptor(ABC):
     """How one machine's device accesses reach us."""
+
+    _events: InterceptorEvents | None = None
+
+    @property
+    def events(self) -> InterceptorEvents:
+        """Whom to tell. Raises `StateError` before `start`."""
+        if self._events is None:
+            raise StateError(InterceptorState.NEW, InterceptorState.STARTED)
+        return self._events
 
     @abstractmethod
     async def start(self, events: InterceptorEvents) -> None:

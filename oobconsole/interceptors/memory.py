@@ -9,13 +9,16 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from oobconsole.errors import StateError
 from oobconsole.interceptors.base import Context, Interceptor, InterceptorEvents, PortHandler
-from oobconsole.interceptors.wire import FrameType
 
 
 class MemoryInterceptor(Interceptor):
-    """Contexts are made by calling `appear`; with `echo`, one guest appears by itself and echoes."""
+    """Contexts are made by calling `appear`; `echo` guests appear by themselves, and echo.
+
+    Attributes:
+        levels: of the interrupt lines, by context and line.
+        attended: is anybody attached, by context.
+    """
 
     def __init__(self, machine: str, *, echo: int = 0) -> None:
         self.machine = machine
@@ -23,16 +26,9 @@ class MemoryInterceptor(Interceptor):
         self.levels: dict[tuple[int, int], bool] = {}
         self.guests: list[MemoryGuest] = []
         self._echo = echo
-        self._events: InterceptorEvents | None = None
         self._contexts: dict[int, Context] = {}
         self._irq_watchers: dict[int, Callable[[int, bool], object]] = {}
-
-    @property
-    def events(self) -> InterceptorEvents:
-        """Whom to tell. Raises `StateError` before `start`."""
-        if self._events is None:
-            raise StateError(FrameType.HELLO, FrameType.WELCOME)
-        return self._events
+        self._irq_changed = asyncio.Event()
 
     async def start(self, events: InterceptorEvents) -> None:
         self._events = events
@@ -50,6 +46,7 @@ class MemoryInterceptor(Interceptor):
 
     def set_irq(self, context: Context, line: int, level: bool) -> None:
         self.levels[context.number, line] = level
+        self._irq_changed.set()
         watcher = self._irq_watchers.get(context.number)
         if watcher is not None:
             watcher(line, level)
@@ -64,6 +61,12 @@ class MemoryInterceptor(Interceptor):
         """Call `watcher(line, level)` when an interrupt line of that context changes."""
         self._irq_watchers[number] = watcher
 
+    async def wait_irq(self, number: int, line: int, level: bool = True) -> None:
+        """Wait until an interrupt line of that context has that level."""
+        while self.levels.get((number, line), False) is not level:
+            self._irq_changed.clear()
+            await self._irq_changed.wait()
+
     def appear(self, number: int) -> PortHandler | None:
         """An L2 begins to use our ports, or comes back after `lose_link`."""
         context = self._contexts.setdefault(number, Context(self.machine, number, "memory"))
@@ -72,6 +75,7 @@ class MemoryInterceptor(Interceptor):
     def vanish(self, number: int, reason: str = "destroyed") -> None:
         """An L2 is no more."""
         self.events.context_gone(self._contexts.pop(number), reason)
+        self._irq_watchers.pop(number, None)
 
     def lose_link(self, reason: str) -> None:
         """What the loss of a native half looks like."""
@@ -79,29 +83,37 @@ class MemoryInterceptor(Interceptor):
 
 
 class MemoryGuest:
-    """A guest with an interrupt-driven serial driver that echoes what it receives."""
+    """A guest with an interrupt-driven serial driver that echoes what it receives.
+
+    Attributes:
+        received: the last `RECEIVED_MAX` bytes that it got.
+        echo: does it send back what it gets.
+    """
 
     BASE: Final = 0x3F8
     LINE: Final = 4
+    FIFO: Final = 16
+    RECEIVED_MAX: Final = 1 << 20
+    #: Passes of the interrupt handler before others get their turn; Linux's driver has such a limit too.
+    PASSES: Final = 64
 
     def __init__(self, interceptor: MemoryInterceptor, number: int, handler: PortHandler) -> None:
         self.received = bytearray()
         self.echo = True
         self._handler = handler
         self._to_send = bytearray()
-        self._in_handler = False
         self._scheduled = False
         self._level = False
         interceptor.watch_irq(number, self._irq)
 
     def boot(self, banner: bytes) -> None:
-        """Program the UART as Linux does, and print."""
+        """Program the UART as Linux does (115200 8N1, FIFOs with trigger level 14, OUT2), and print."""
         for offset, value in ((3, 0x80), (0, 1), (1, 0), (3, 0x03), (2, 0xC7), (4, 0x0B), (1, 0x01)):
             self._out(offset, value)
         self.print(banner)
 
     def print(self, data: bytes) -> None:
-        """Queue output; the interrupt handler sends it 16 bytes at a time."""
+        """Queue output; the interrupt handler sends it, a FIFO at a time."""
         self._to_send += data
         self._out(1, 0x03)
 
@@ -116,21 +128,28 @@ class MemoryGuest:
         self._level = level if line == self.LINE else self._level
         if self._level and not self._scheduled:
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._handle)
+            asyncio.get_running_loop().call_soon(self._interrupt)
 
-    def _handle(self) -> None:
+    def _interrupt(self) -> None:
         self._scheduled = False
-        for _ in range(64):  # as a driver, so as not to keep the CPU for ever
-            iir = self._in(2) & 0x0F
-            if iir == 0x01:
+        for _ in range(self.PASSES):
+            if self._in(2) & 0x01:  # IIR: nothing pending
                 return
-            while self._in(5) & 0x01:
-                byte = self._in(0)
-                self.received.append(byte)
-                if self.echo:
-                    self._to_send.append(byte)
-            if self._to_send:
-                self._handler.write_block(self.BASE, bytes(self._to_send[:16]))
-                del self._to_send[:16]
-            self._out(1, 0x03 if self._to_send else 0x01)
+            self._receive()
+            self._transmit()
         self._irq(self.LINE, self._level)
+
+    def _receive(self) -> None:
+        got = bytearray()
+        while self._in(5) & 0x01 and len(got) < 256:  # LSR: data ready
+            got.append(self._in(0))
+        self.received += got
+        del self.received[: -self.RECEIVED_MAX]
+        if self.echo:
+            self._to_send += got
+
+    def _transmit(self) -> None:
+        if self._to_send and self._in(5) & 0x20:  # LSR: THR empty
+            self._handler.write_block(self.BASE, bytes(self._to_send[: self.FIFO]))
+            del self._to_send[: self.FIFO]
+        self._out(1, 0x03 if self._to_send else 0x01)

@@ -7,6 +7,7 @@ docs/wire-protocol.md says what the frames mean.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from enum import IntEnum, IntFlag
 from struct import Struct
 from typing import Final, NamedTuple
@@ -166,15 +167,21 @@ IRQ: Final = Struct("<HBBIBBHI")
 ATTENTION: Final = Struct("<HBBIII")
 PUBLISH: Final = Struct("<HBBIIHBB8s")
 
-_MACHINE_NAME: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9_.-]{0,46}")  # as the configuration allows it
-_FIXED: Final = {
-    FrameType.HELLO: HELLO.size,
-    FrameType.ACCESS: ACCESS.size,
-    FrameType.CONTEXT_APPEARED: CONTEXT_APPEARED.size,
-    FrameType.CONTEXT_GONE: CONTEXT_GONE.size,
-    FrameType.GAP: GAP.size,
-    FrameType.STATS: STATS_FRAME.size,
-}
+
+def _body(frame: Struct) -> Struct:
+    """A frame without its header, which is decoded first."""
+    return Struct("<8x" + frame.format.removeprefix(HEADER.format))
+
+
+_HELLO, _ACCESS, _POSTED = _body(HELLO), _body(ACCESS), _body(POSTED)
+_CONTEXT_APPEARED, _CONTEXT_GONE = _body(CONTEXT_APPEARED), _body(CONTEXT_GONE)
+_GAP, _STATS_FRAME = _body(GAP), _body(STATS_FRAME)
+
+#: As the configuration allows it: 1 to 47 characters.
+_MACHINE_NAME: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9_.-]{0,46}")
+#: The greatest value of an access, by its size in bytes.
+VALUE_MAX: Final = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFFFFFF}
+_event: Final = tuple.__new__  # a NamedTuple's own constructor takes twice as long
 
 
 def _require(condition: bool, reason: str) -> None:
@@ -190,131 +197,129 @@ class Decoder:
 
     def __init__(self) -> None:
         self._buffer = b""
-        self._greeted = False
+        self._frames = _GREETING
         self._seq = 0
         self._contexts: set[int] = set()
         self._broken: str | None = None
 
-    def feed(self, data: bytes) -> list[Event]:
-        """Return the events that `data` completes.
+    def feed(self, data: bytes) -> Iterator[Event]:
+        """Yield the events that `data` completes; to be iterated to its end.
 
         Raises:
-            WireError: the peer sent what the protocol does not allow; with the reason.
+            WireError: the peer sent what the protocol does not allow; with the reason. What came before
+                that has been yielded.
         """
         if self._broken is not None:
             raise WireError(self._broken)
-        events: list[Event] = []
         buffer = self._buffer + data if self._buffer else data
+        self._buffer = b""
         at, end = 0, len(buffer)
         try:
             while end - at >= 8:
                 length, kind, flags, context = HEADER.unpack_from(buffer, at)
-                self._check_header(length, kind, flags)
+                shortest, longest, decode = self._frames.get(kind, _UNKNOWN)
+                if flags or not shortest <= length <= longest:
+                    self._refuse_header(length, kind, flags)
                 if end - at < length:
                     break
-                events.append(self._decode(buffer, at, length, kind, context))
+                yield decode(self, buffer, at, length, context)
                 at += length
         except WireError as error:
             self._broken = str(error)
-            self._buffer = b""
             raise
         self._buffer = buffer[at:]
-        return events
 
-    def _check_header(self, length: int, kind: int, flags: int) -> None:
-        if kind == FrameType.POSTED:
-            ok = POSTED.size < length <= POSTED.size + POSTED_MAX
-        else:
-            ok = _FIXED.get(kind, -1) == length  # type: ignore[call-overload]  # an int equals its IntEnum
-        if ok and not flags and self._greeted != (kind == FrameType.HELLO):
-            return
-        _require(kind in _FIXED or kind == FrameType.POSTED, f"frame type {kind:#04x} is not one a native half sends")
-        _require(self._greeted or kind == FrameType.HELLO, "the first frame is not HELLO")
-        _require(not (self._greeted and kind == FrameType.HELLO), "HELLO came twice")
+    def _refuse_header(self, length: int, kind: int, flags: int) -> None:
+        greeted = self._frames is _GREETED
+        _require(kind in _GREETED or kind in _GREETING, f"frame type {kind:#04x} is not one a native half sends")
+        _require(greeted or kind in _GREETING, "the first frame is not HELLO")
+        _require(not greeted or kind in _GREETED, "HELLO came twice")
         _require(not flags, "reserved flags are set")
         raise WireError(f"{FrameType(kind).name} of {length} bytes")
 
-    def _decode(self, buffer: bytes, at: int, length: int, kind: int, context: int) -> Event:
-        if kind == 0x02:
-            return self._access(buffer, at)
-        if kind == 0x03:
-            return self._posted(buffer, at, length)
-        if kind == FrameType.HELLO:
-            return self._hello(buffer, at)
-        if kind == FrameType.STATS:
-            return self._stats(buffer, at)
-        if kind == FrameType.CONTEXT_APPEARED:
-            return self._appeared(buffer, at)
-        _require(context in self._contexts, f"context {context} has not appeared")
-        if kind == FrameType.CONTEXT_GONE:
-            return self._gone(buffer, at)
-        return self._gap(buffer, at)
-
-    def _access(self, buffer: bytes, at: int) -> Access:
-        _, _, _, context, seq, port, size, direction, value, vcpu, reserved = ACCESS.unpack_from(buffer, at)
+    def _access(self, buffer: bytes, at: int, length: int, context: int) -> Access:
+        seq, port, size, direction, value, vcpu, reserved = _ACCESS.unpack_from(buffer, at)
         if (
             context not in self._contexts
             or seq != self._seq + 1
-            or size not in (1, 2, 4)
+            or value > VALUE_MAX.get(size, -1)
             or direction > 1
             or port + size > 0x10000
             or reserved
-            or value >> (8 * size)
             or (value and not direction)
         ):
             self._refuse_access(context, seq, port, size, direction, value)
         self._seq = seq if seq != 0xFFFFFFFF else -1
-        return Access(context, seq, port, size, direction == 1, value, vcpu)
+        return _event(Access, (context, seq, port, size, direction == 1, value, vcpu))
 
     def _refuse_access(self, context: int, seq: int, port: int, size: int, direction: int, value: int) -> None:
-        _require(context in self._contexts, f"context {context} has not appeared")
-        _require(seq == self._seq + 1, f"access {seq} after access {self._seq}")
-        _require(size in (1, 2, 4), f"an access of {size} bytes")
+        self._require_appeared(context)
+        _require(seq == self._seq + 1, f"access {seq} where access {self._seq + 1} was due")
+        _require(size in VALUE_MAX, f"an access of {size} bytes")
         _require(port + size <= 0x10000, f"an access of {size} bytes at port {port:#x}")
         raise WireError(f"an access with direction {direction}, value {value:#x} or reserved bits that cannot be")
 
-    def _posted(self, buffer: bytes, at: int, length: int) -> Posted:
-        _, _, _, context, port, count, vcpu, reserved = POSTED.unpack_from(buffer, at)
-        if context not in self._contexts or count != length - 16 or reserved:
-            _require(context in self._contexts, f"context {context} has not appeared")
-            raise WireError(f"POSTED of {length} bytes that says it has {count}, or with reserved bits")
-        return Posted(context, port, buffer[at + 16 : at + length], vcpu)
+    def _require_appeared(self, context: int) -> None:
+        _require(context in self._contexts, f"context {context} has not appeared")
 
-    def _hello(self, buffer: bytes, at: int) -> Hello:
-        _, _, _, context, magic, version, reserved, capabilities, name, instance = HELLO.unpack_from(buffer, at)
+    def _posted(self, buffer: bytes, at: int, length: int, context: int) -> Posted:
+        port, count, vcpu, reserved = _POSTED.unpack_from(buffer, at)
+        if context not in self._contexts or count != length - POSTED.size or reserved:
+            self._require_appeared(context)
+            raise WireError(f"POSTED of {length} bytes that says it has {count}, or with reserved bits")
+        return _event(Posted, (context, port, buffer[at + 16 : at + length], vcpu))
+
+    def _hello(self, buffer: bytes, at: int, length: int, context: int) -> Hello:
+        magic, version, reserved, capabilities, name, instance = _HELLO.unpack_from(buffer, at)
         _require(magic == MAGIC, "HELLO without the magic number: this is no native half")
         _require(version == VERSION, f"the native half speaks version {version}, this server {VERSION}")
         machine, _, padding = name.partition(b"\0")
         _require(not padding.strip(b"\0") and name[-1] == 0, "the machine name is not padded with zeros")
         _require(_MACHINE_NAME.fullmatch(machine) is not None, f"{machine!r} is no machine name")
         _require(instance != 0 and not reserved and not context, "HELLO without instance, or with reserved bits")
-        self._greeted = True
+        self._frames = _GREETED
         return Hello(capabilities, machine.decode("ascii"), instance)
 
-    def _appeared(self, buffer: bytes, at: int) -> ContextAppeared:
-        _, _, _, context, vmcb, ncr3, reserved = CONTEXT_APPEARED.unpack_from(buffer, at)
+    def _appeared(self, buffer: bytes, at: int, length: int, context: int) -> ContextAppeared:
+        vmcb, ncr3, reserved = _CONTEXT_APPEARED.unpack_from(buffer, at)
         _require(context != 0 and not reserved, "CONTEXT_APPEARED of context 0, or with reserved bits")
         _require(context not in self._contexts, f"context {context} appeared twice")
         _require(len(self._contexts) < CONTEXTS_MAX, f"more than {CONTEXTS_MAX} contexts at once")
         self._contexts.add(context)
         return ContextAppeared(context, vmcb, ncr3)
 
-    def _gone(self, buffer: bytes, at: int) -> ContextGone:
-        _, _, _, context, reason, reserved = CONTEXT_GONE.unpack_from(buffer, at)
+    def _gone(self, buffer: bytes, at: int, length: int, context: int) -> ContextGone:
+        reason, reserved = _CONTEXT_GONE.unpack_from(buffer, at)
+        self._require_appeared(context)
         _require(1 <= reason <= 4 and not reserved, f"CONTEXT_GONE with reason {reason}, or with reserved bits")
         self._contexts.discard(context)
         return ContextGone(context, GoneReason(reason))
 
-    def _gap(self, buffer: bytes, at: int) -> Gap:
-        _, _, _, context, port, reserved, reserved2, lost = GAP.unpack_from(buffer, at)
+    def _gap(self, buffer: bytes, at: int, length: int, context: int) -> Gap:
+        port, reserved, reserved2, lost = _GAP.unpack_from(buffer, at)
+        self._require_appeared(context)
         _require(lost > 0 and not reserved and not reserved2, "GAP of nothing, or with reserved bits")
         return Gap(context, port, lost)
 
-    def _stats(self, buffer: bytes, at: int) -> Stats:
-        _, _, _, context, count, reserved, *counters = STATS_FRAME.unpack_from(buffer, at)
+    def _stats(self, buffer: bytes, at: int, length: int, context: int) -> Stats:
+        count, reserved, *counters = _STATS_FRAME.unpack_from(buffer, at)
         _require(count <= STATS_MAX and not reserved and not context, "STATS with too many counters or reserved bits")
         named = dict(zip(STATS, counters[:count], strict=False))
         return Stats(named, tuple(counters[len(STATS) : len(STATS) + LATENCY_BUCKETS]))
+
+
+#: Frame type: least and greatest length in bytes, and what decodes it.
+_Frames = dict[int, tuple[int, int, Callable[[Decoder, bytes, int, int, int], Event]]]
+_GREETING: Final[_Frames] = {0x01: (HELLO.size, HELLO.size, Decoder._hello)}
+_GREETED: Final[_Frames] = {
+    0x02: (ACCESS.size, ACCESS.size, Decoder._access),
+    0x03: (POSTED.size + 1, POSTED.size + POSTED_MAX, Decoder._posted),
+    0x04: (CONTEXT_APPEARED.size, CONTEXT_APPEARED.size, Decoder._appeared),
+    0x05: (CONTEXT_GONE.size, CONTEXT_GONE.size, Decoder._gone),
+    0x06: (GAP.size, GAP.size, Decoder._gap),
+    0x07: (STATS_FRAME.size, STATS_FRAME.size, Decoder._stats),
+}
+_UNKNOWN: Final = (1, 0, Decoder._hello)
 
 
 def encode_hello(machine: str, instance: int, capabilities: int = 0, version: int = VERSION) -> bytes:

@@ -5,34 +5,83 @@ from __future__ import annotations
 import asyncio
 import itertools
 from pathlib import Path
-from typing import NamedTuple
+from struct import Struct
+from typing import Final, NamedTuple
 
 from oobconsole.interceptors import wire
+from oobconsole.interceptors.wire import FrameType
 
-_SIZES = {
-    wire.FrameType.WELCOME: wire.WELCOME,
-    wire.FrameType.ANSWER: wire.ANSWER,
-    wire.FrameType.IRQ: wire.IRQ,
-    wire.FrameType.ATTENTION: wire.ATTENTION,
-    wire.FrameType.PUBLISH: wire.PUBLISH,
-}
+ALL_CAPABILITIES: Final = 0xF
+
+
+def appeared(context: int) -> bytes:
+    """CONTEXT_APPEARED."""
+    size = wire.CONTEXT_APPEARED.size
+    return wire.CONTEXT_APPEARED.pack(size, FrameType.CONTEXT_APPEARED, 0, context, 0x1000, 0x2000, 0)
+
+
+def gone(context: int, reason: int = wire.GoneReason.REPLACED) -> bytes:
+    """CONTEXT_GONE."""
+    return wire.CONTEXT_GONE.pack(wire.CONTEXT_GONE.size, FrameType.CONTEXT_GONE, 0, context, reason, 0)
+
+
+def access(
+    seq: int, *, context: int = 1, port: int = 0x3F8, size: int = 1, direction: int = 0, value: int = 0
+) -> bytes:
+    """ACCESS."""
+    head = (wire.ACCESS.size, FrameType.ACCESS, 0, context)
+    return wire.ACCESS.pack(*head, seq, port, size, direction, value, 0, 0)
+
+
+def posted(data: bytes, *, context: int = 1, port: int = 0x3F8, count: int | None = None) -> bytes:
+    """POSTED; `count` may lie."""
+    head = (wire.POSTED.size + len(data), FrameType.POSTED, 0, context)
+    return wire.POSTED.pack(*head, port, len(data) if count is None else count, 0, 0) + data
+
+
+def gap(context: int, lost: int, port: int = 0x3F8) -> bytes:
+    """GAP."""
+    return wire.GAP.pack(wire.GAP.size, FrameType.GAP, 0, context, port, 0, 0, lost)
+
+
+def stats(*counters: int) -> bytes:
+    """STATS."""
+    padding = (0,) * (wire.STATS_MAX - len(counters))
+    head = (wire.STATS_FRAME.size, FrameType.STATS, 0, 0)
+    return wire.STATS_FRAME.pack(*head, len(counters), 0, *counters, *padding)
 
 
 class Frame(NamedTuple):
     """A frame of the server's: its fields behind the header."""
 
-    kind: wire.FrameType
+    kind: FrameType
     context: int
     fields: tuple[object, ...]
 
 
-class NativeHalf:
-    """A connection to an interceptor's socket."""
+#: What the server may send, and which of the fields are reserved.
+_SERVER_FRAMES: Final[dict[int, tuple[Struct, tuple[int, ...]]]] = {
+    FrameType.WELCOME: (wire.WELCOME, (2, 4)),
+    FrameType.ANSWER: (wire.ANSWER, ()),
+    FrameType.IRQ: (wire.IRQ, (2, 3)),
+    FrameType.ATTENTION: (wire.ATTENTION, (1,)),
+    FrameType.PUBLISH: (wire.PUBLISH, ()),
+}
 
-    def __init__(self, path: Path, machine: str, instance: int = 7) -> None:
+
+class NativeHalf:
+    """A connection to an interceptor's socket.
+
+    Args:
+        path: of the socket.
+        machine: the name that it says.
+        instance: a native half that comes back has the same, another QEMU has another.
+        capabilities: that it says it has.
+    """
+
+    def __init__(self, path: Path, machine: str, instance: int = 7, *, capabilities: int = ALL_CAPABILITIES) -> None:
         self._path = path
-        self._machine = machine
-        self._instance = instance
+        self._hello = wire.encode_hello(machine, instance, capabilities)
         self._seq = itertools.count(1)
         self.other: list[Frame] = []
 
@@ -40,21 +89,24 @@ class NativeHalf:
         """Connect, and be welcomed."""
         self._reader, self._writer = await asyncio.open_unix_connection(str(self._path))
         if greet:
-            self.send(wire.encode_hello(self._machine, self._instance, 15))
-            assert (await self.frame()).kind is wire.FrameType.WELCOME
+            self.send(self._hello)
+            assert (await self.frame()).kind is FrameType.WELCOME
 
     def send(self, data: bytes) -> None:
         """Send raw bytes."""
         self._writer.write(data)
 
     async def frame(self) -> Frame:
-        """The server's next frame."""
+        """The server's next frame, which is as the header says."""
         async with asyncio.timeout(10):
-            head = await self._reader.readexactly(8)
-            length, kind, _, context = wire.HEADER.unpack(head)
-            body = await self._reader.readexactly(length - 8)
-        kind = wire.FrameType(kind)
-        return Frame(kind, context, _SIZES[kind].unpack(head + body)[4:])
+            head = await self._reader.readexactly(wire.HEADER.size)
+            length, kind, flags, context = wire.HEADER.unpack(head)
+            body = await self._reader.readexactly(length - wire.HEADER.size)
+        layout, reserved = _SERVER_FRAMES[kind]
+        fields = layout.unpack(head + body)[4:]
+        assert not flags, f"{FrameType(kind).name} with flags {flags}"
+        assert not any(fields[i] for i in reserved), f"{FrameType(kind).name} with reserved bits: {fields}"
+        return Frame(FrameType(kind), context, fields)
 
     async def ended(self) -> bytes:
         """Wait until the server closes the connection; returns what it still sent."""
@@ -69,29 +121,17 @@ class NativeHalf:
         self._writer.close()
         await self._writer.wait_closed()
 
-    def appear(self, number: int) -> None:
-        """CONTEXT_APPEARED."""
-        self.send(wire.CONTEXT_APPEARED.pack(wire.CONTEXT_APPEARED.size, 4, 0, number, 0x1000 * number, 0x2000, 0))
-
-    def vanish(self, number: int) -> None:
-        """CONTEXT_GONE."""
-        self.send(wire.CONTEXT_GONE.pack(wire.CONTEXT_GONE.size, 5, 0, number, wire.GoneReason.REPLACED, 0))
-
-    def gap(self, number: int, port: int, lost: int) -> None:
-        """GAP."""
-        self.send(wire.GAP.pack(wire.GAP.size, 6, 0, number, port, 0, 0, lost))
-
-    def post(self, number: int, port: int, data: bytes) -> None:
-        """POSTED."""
-        self.send(wire.POSTED.pack(16 + len(data), 3, 0, number, port, len(data), 0, 0) + data)
-
     async def access(self, number: int, port: int, size: int = 1, write: int | None = None) -> int:
         """ACCESS; returns the answer. What the server sent before it is in `other`."""
         seq = next(self._seq)
-        value = write or 0
-        self.send(wire.ACCESS.pack(wire.ACCESS.size, 2, 0, number, seq, port, size, write is not None, value, 0, 0))
-        while (frame := await self.frame()).kind is not wire.FrameType.ANSWER:
+        direction = int(write is not None)
+        self.send(access(seq, context=number, port=port, size=size, direction=direction, value=write or 0))
+        while (frame := await self.frame()).kind is not FrameType.ANSWER:
             self.other.append(frame)
-        assert frame.fields[0] == seq
+        assert (frame.context, frame.fields[0]) == (number, seq)
         assert isinstance(frame.fields[1], int)
         return frame.fields[1]
+
+    async def settle(self, number: int) -> None:
+        """Wait until the server has served all that was sent."""
+        await self.access(number, 0x3FF)

@@ -1,0 +1,356 @@
+"""One connected native half: its accesses are served in the reader callback itself.
+
+A vCPU waits for every ACCESS, so the callback looks for the next one a little longer (`spin_ns`) before it lets
+the event loop sleep. docs/wire-protocol.md says what each frame means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from dataclasses import dataclass
+from struct import Struct
+from typing import Final, Protocol
+
+import structlog
+
+from oobconsole.errors import WireError
+from oobconsole.interceptors import wire
+from oobconsole.interceptors.base import Context, PortHandler, Publication
+from oobconsole.interceptors.wire import Capability, IrqMode
+
+log = structlog.get_logger(__name__)
+
+#: Longest that one callback keeps the event loop to itself, in ns, besides one batch.
+BUDGET_NS: Final = 300_000
+#: The largest batch, in bytes: as much as `native/tcg` ever sends at once.
+BATCH_MAX: Final = 16384
+#: Unsent output to the native half at which it counts as stuck, in bytes.
+OUTPUT_MAX: Final = 65536
+HELLO_SECONDS: Final = 5.0
+_UCRED: Final = Struct("3i")  # `struct ucred`: unix(7)
+# Plain integers: flag arithmetic costs more than serving a register may.
+_LEVEL, _PULSE, _ATTENTION, _PUBLISH = (
+    int(c) for c in (Capability.IRQ_LEVEL, Capability.IRQ_PULSE, Capability.ATTENTION, Capability.PUBLISH)
+)
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the Python half did since it started."""
+
+    accesses: int = 0  # synchronous ones
+    batches: int = 0
+    spins: int = 0  # batches that came while we were looking for them
+
+
+class Owner(Protocol):
+    """The interceptor that a connection belongs to."""
+
+    machine: str
+    spin_ns: int
+    stats: wire.Stats
+    counters: Counters
+
+    def welcome(self, connection: Connection, hello: wire.Hello) -> str | None:
+        """Take a native half in; the contexts that it may announce again are then in `missing`. Returns why
+        not, if not."""
+
+    def lost(self, connection: Connection, reason: str) -> None:
+        """A connection ended, for whatever reason."""
+
+    def context_appeared(self, context: Context) -> PortHandler | None:
+        """Bind a context."""
+
+    def context_gone(self, context: Context, reason: str) -> None:
+        """A guest is no more."""
+
+
+class Binding:
+    """One context of a connected native half."""
+
+    __slots__ = ("accesses", "context", "failed", "handler", "published")
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.handler: PortHandler | None = None
+        self.accesses = 0
+        self.published: tuple[int, tuple[Publication, ...]] | None = None
+        self.failed = False
+
+
+class Connection:
+    """One native half, from `accept` to the end of its stream.
+
+    Attributes:
+        bound: the contexts that it has announced, by number.
+        missing: those of its former connection that it has not announced again; until it has, or has sent
+            something else, no new one is bound: it may be the one that follows a missing one.
+    """
+
+    def __init__(self, sock: socket.socket, owner: Owner) -> None:
+        self.bound: dict[int, Binding] = {}
+        self.missing: dict[int, Context] = {}
+        self.closed = False
+        self._socket = sock
+        self._owner = owner
+        self._decoder = wire.Decoder()
+        self._capabilities = 0
+        self._waiting: list[Binding] = []
+        self._loop = asyncio.get_running_loop()
+        self._out = bytearray()
+        self._in_batch = False
+        self._touched: set[Binding] = set()  # by this batch
+        self._writing = False
+        self._spin_until = 0
+        self._turn_due = False
+        self._hello_timer = self._loop.call_later(HELLO_SECONDS, self.close, "it did not say HELLO in time")
+        self._loop.add_reader(sock.fileno(), self._readable)
+
+    @property
+    def peer(self) -> str:
+        """The process at the other end."""
+        pid, _, _ = _UCRED.unpack(self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+        return f"process {pid}"
+
+    def close(self, reason: str) -> None:
+        """Give the connection up. Idempotent."""
+        if self.closed:
+            return
+        self.closed = True
+        self._hello_timer.cancel()
+        self._loop.remove_reader(self._socket.fileno())
+        if self._writing:
+            self._loop.remove_writer(self._socket.fileno())
+        self._socket.close()
+        self._owner.lost(self, reason)
+
+    # -- what the machine says ----------------------------------------------------------------------
+
+    def set_irq(self, bound: Binding, line: int, level: bool) -> None:
+        """Send an interrupt line's level, behind the registers that it is about: an interrupted guest must not
+        read what was true before. In a batch that cannot be: the guest's own access has made them stale."""
+        if self._capabilities & _LEVEL:
+            mode = IrqMode.HIGH if level else IrqMode.LOW
+        elif level and self._capabilities & _PULSE:
+            mode = IrqMode.PULSE
+        else:
+            return
+        if not self._in_batch:
+            self._append_publications(bound)
+        self._send(wire.encode_irq(bound.context.number, line, mode))
+
+    def set_attention(self, bound: Binding, attended: bool) -> None:
+        """Send whether anybody is attached."""
+        if self._capabilities & _ATTENTION:
+            self._send(wire.encode_attention(bound.context.number, attended))
+
+    def publish(self, bound: Binding) -> None:
+        """Send a context's publications, if they changed; in a batch, at its end."""
+        if self._in_batch:
+            self._touched.add(bound)
+        else:
+            self._append_publications(bound)
+            self._flush()
+
+    # -- what arrives -------------------------------------------------------------------------------
+
+    def _readable(self) -> None:
+        if not self._turn_due:
+            self.serve()
+
+    def serve(self) -> None:
+        """Serve what has arrived, then spin for more: a spinning vCPU is answered in microseconds, a sleeping
+        thread in tens of them. While accesses keep coming the loop gets its turn every `BUDGET_NS`, and does
+        not sleep."""
+        self._turn_due = False
+        now = time.monotonic_ns()
+        end = now + BUDGET_NS
+        spinning = now < self._spin_until
+        while not self.closed:
+            data = self._receive()
+            if data:
+                self._owner.counters.spins += spinning
+                if self._serve_batch(data):
+                    self._spin_until = time.monotonic_ns() + self._owner.spin_ns
+            now = time.monotonic_ns()
+            spinning = now < self._spin_until
+            if not data and not spinning:
+                return
+            if now >= end:
+                self._turn_due = True
+                self._loop.call_soon(self.serve)
+                return
+
+    def _receive(self) -> bytes | None:
+        try:
+            data = self._socket.recv(BATCH_MAX)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            self.close(error.strerror or "connection lost")
+            return None
+        if not data:
+            self.close("it closed the connection")
+        return data
+
+    def _serve_batch(self, data: bytes) -> bool:
+        """Serve what arrived at once; true when a vCPU was waiting for part of it."""
+        waited_for = False
+        broken = None
+        self._owner.counters.batches += 1
+        self._in_batch = True
+        try:
+            for event in self._decoder.feed(data):
+                if self.missing and type(event) is not wire.ContextAppeared:
+                    self._all_announced()
+                if type(event) is wire.Access:
+                    waited_for = True
+                    self._access(event)
+                elif type(event) is wire.Posted:
+                    self._posted(event)
+                else:
+                    self._control(event)
+                if self.closed:
+                    break
+            for bound in self._touched:
+                self._append_publications(bound)
+        except WireError as error:
+            broken = f"protocol error: {error}"
+        except Exception:
+            log.exception("a bug in oobconsole ends a connection", machine=self._owner.machine)
+            broken = "internal error"
+        self._in_batch = False
+        self._touched.clear()
+        self._flush()
+        if broken:
+            self.close(broken)
+        return waited_for
+
+    def _access(self, event: wire.Access) -> None:
+        bound = self.bound[event.context]
+        self._owner.counters.accesses += 1
+        bound.accesses += 1
+        value = mask = wire.VALUE_MAX[event.size]
+        handler = bound.handler
+        if handler is not None:
+            self._touched.add(bound)
+            try:
+                if event.write:
+                    handler.write(event.port, event.size, event.value)
+                else:
+                    value = handler.read(event.port, event.size) & mask
+            except Exception:
+                self._failed(bound)
+        self._out += wire.encode_answer(event.context, event.seq, 0 if event.write else value)
+
+    def _posted(self, event: wire.Posted) -> None:
+        bound = self.bound[event.context]
+        bound.accesses += len(event.data)
+        if bound.handler is not None:
+            self._touched.add(bound)
+            try:
+                bound.handler.write_block(event.port, event.data)
+            except Exception:
+                self._failed(bound)
+
+    def _failed(self, bound: Binding) -> None:
+        """A device raised: our bug. Its guest reads all ones, as from an absent device, and goes on."""
+        if not bound.failed:
+            log.exception("a device failed: a bug in oobconsole", machine=self._owner.machine, context=bound.context)
+        bound.failed = True
+
+    def _control(self, event: wire.Event) -> None:
+        if isinstance(event, wire.Hello):
+            self._hello(event)
+        elif isinstance(event, wire.ContextAppeared):
+            self._appeared(event)
+        elif isinstance(event, wire.ContextGone):
+            self._owner.context_gone(self.bound.pop(event.context).context, event.reason.name.lower())
+        elif isinstance(event, wire.Gap):
+            handler = self.bound[event.context].handler
+            if handler is not None:
+                handler.gap(event.port, event.lost)
+        elif isinstance(event, wire.Stats):
+            self._owner.stats = event
+
+    def _hello(self, hello: wire.Hello) -> None:
+        interrupts = _LEVEL if hello.capabilities & _LEVEL else _PULSE
+        self._capabilities = hello.capabilities & (interrupts | _ATTENTION | _PUBLISH)
+        self._out += wire.encode_welcome(self._capabilities)
+        refusal = self._owner.welcome(self, hello)
+        if refusal is not None:
+            self._out.clear()
+            self.close(refusal)
+        self._hello_timer.cancel()
+
+    def _appeared(self, event: wire.ContextAppeared) -> None:
+        origin = f"VMCB {event.vmcb:#x}, nested CR3 {event.ncr3:#x}"
+        bound = self.bound[event.context] = Binding(Context(self._owner.machine, event.context, origin))
+        former = self.missing.pop(event.context, None)
+        self._waiting.append(bound)
+        if former is not None:
+            bound.context = former
+            self._bind(self._waiting.pop())
+        if not self.missing:
+            self._all_announced()
+
+    def _all_announced(self) -> None:
+        """The contexts of the former connection that were not announced again are no more."""
+        for context in self.missing.values():
+            self._owner.context_gone(context, "it ended while the native half was away")
+        self.missing.clear()
+        for bound in self._waiting:
+            self._bind(bound)
+        self._waiting.clear()
+
+    def _bind(self, bound: Binding) -> None:
+        bound.handler = self._owner.context_appeared(bound.context)
+
+    # -- what goes out ------------------------------------------------------------------------------
+
+    def _append_publications(self, bound: Binding) -> None:
+        """Unless the native half has them already."""
+        if bound.handler is None or not self._capabilities & _PUBLISH:
+            return
+        current = bound.handler.publications()
+        published = (bound.accesses, current)
+        if published != bound.published:
+            bound.published = published
+            for p in current:
+                self._out += wire.encode_publish(
+                    bound.context.number, bound.accesses, p.port, p.valid, p.after_thr, p.values
+                )
+
+    def _send(self, frame: bytes) -> None:
+        """Queue a frame; it goes out with the batch that is being served, or at once."""
+        self._out += frame
+        if not self._in_batch:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self.closed or not self._out:
+            return
+        if not self._writing:
+            try:
+                del self._out[: self._socket.send(self._out)]
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                self._give_up(error.strerror or "connection lost")
+        if len(self._out) > OUTPUT_MAX:
+            self._give_up("it does not read its answers")
+        elif self._out and not self._writing:
+            self._writing = True
+            self._loop.add_writer(self._socket.fileno(), self._writable)
+
+    def _give_up(self, reason: str) -> None:
+        """Close soon: whoever sends may be a device, whose machine must not change under it."""
+        self._out.clear()
+        self._loop.call_soon(self.close, reason)
+
+    def _writable(self) -> None:
+        self._loop.remove_writer(self._socket.fileno())
+        self._writing = False
+        self._flush()

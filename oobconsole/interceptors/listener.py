@@ -1,0 +1,117 @@
+"""The UNIX socket of a machine's native half: private from its first moment, and never somebody else's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from oobconsole.errors import EnvironmentFault
+
+#: `sun_path` holds 108 bytes with its NUL (unix(7)).
+PATH_MAX: Final = 107
+#: When the process or the host has no descriptor left, in seconds.
+RETRY_SECONDS: Final = 1.0
+
+
+class Listener:
+    """Accepts connections on `path`, mode 0600.
+
+    Args:
+        path: at most 107 bytes; a dead server's socket is replaced, its folder made (0700) when missing.
+        accepted: gets each connection, non-blocking.
+        failed: is told why a connection could not be accepted.
+
+    Raises:
+        EnvironmentFault: the path cannot be had, with the reason.
+    """
+
+    def __init__(
+        self, path: Path, accepted: Callable[[socket.socket], object], failed: Callable[[str], object]
+    ) -> None:
+        self._path = path
+        self._accepted = accepted
+        self._failed = failed
+        self._loop = asyncio.get_running_loop()
+        self._socket = _bind(path)
+        self._inode = path.stat().st_ino
+        self._retry: asyncio.TimerHandle | None = None
+        self._listen()
+
+    def close(self) -> None:
+        """Stop, and remove the socket unless somebody has put another in its place."""
+        self._loop.remove_reader(self._socket.fileno())
+        if self._retry is not None:
+            self._retry.cancel()
+        self._socket.close()
+        if os.path.lexists(self._path) and self._path.lstat().st_ino == self._inode:
+            self._path.unlink()
+
+    def _listen(self) -> None:
+        self._loop.add_reader(self._socket.fileno(), self._accept)
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._socket.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError as error:  # out of descriptors or memory: the connection stays ready, and would spin
+            self._loop.remove_reader(self._socket.fileno())
+            self._retry = self._loop.call_later(RETRY_SECONDS, self._listen)
+            self._failed(error.strerror or str(error))
+            return
+        connection.setblocking(False)
+        self._accepted(connection)
+
+
+def _bind(path: Path) -> socket.socket:
+    if len(os.fsencode(path)) > PATH_MAX:
+        raise EnvironmentFault(f"{path}: a socket's path has at most {PATH_MAX} bytes; choose a shorter one")
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _require_safe(path.parent)
+        _remove_stale(path)
+        mask = os.umask(0o177)
+        try:
+            listener.bind(os.fsencode(path))
+        finally:
+            os.umask(mask)
+        listener.listen(8)
+    except OSError as error:
+        listener.close()
+        raise EnvironmentFault(f"{path}: cannot listen here: {error.strerror}") from error
+    except EnvironmentFault:
+        listener.close()
+        raise
+    listener.setblocking(False)
+    return listener
+
+
+def _require_safe(folder: Path) -> None:
+    mode = folder.stat().st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        raise EnvironmentFault(
+            f"{folder}: everybody may write here, and put another socket in the place of ours; chmod o-w it"
+        )
+
+
+def _remove_stale(path: Path) -> None:
+    if not os.path.lexists(path):
+        return
+    if not stat.S_ISSOCK(path.lstat().st_mode):
+        raise EnvironmentFault(f"{path}: is in the way and no socket; move it, or configure another socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(os.fsencode(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+        except BlockingIOError:
+            pass  # its backlog is full: somebody listens
+    raise EnvironmentFault(f"{path}: another server listens here; stop it, or configure another socket")
