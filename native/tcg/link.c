@@ -332,11 +332,13 @@ static void resync_uart(struct oob_context *context, unsigned range) {
     }
 }
 
+static void announce_again(struct oob_context *context) {
+    if (context->touched)
+        announce(context);
+}
+
 static void resync(struct oob_context *context) {
-    if (!context->touched)
-        return;
-    announce(context);
-    for (unsigned i = 0; i < oob_options.ranges; i++)
+    for (unsigned i = 0; context->touched && i < oob_options.ranges; i++)
         resync_uart(context, i);
 }
 
@@ -443,6 +445,7 @@ static void *connector(void *unused) {
             link_state.fd = fd;
             link_state.seq = 0;
             oob_stat[OOB_STAT_RECONNECTS]++;
+            oob_context_each(announce_again); /* all of them first: the server takes the others for gone */
             oob_context_each(resync);
             oob_link_poll();
             pthread_mutex_unlock(&oob_lock);
