@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 
 _WINDOW: Final = 256 * 1024  # input that a client may send before a session has read it, in bytes
 _SESSIONS_MAX: Final = 10  # of one connection; OpenSSH's MaxSessions
+_USER_SHOWN: Final = 64  # characters of a user name in the log
 _KEEPALIVE_SECONDS: Final = 30
 _KEEPALIVE_MISSED: Final = 4
 _STOP_SECONDS: Final = 2.0
@@ -33,6 +34,7 @@ class _Login(asyncssh.SSHServer):
         self._sessions = 0
         self._user = ""
         self._address = ""
+        self._logged_in = False
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._connection = conn
@@ -41,9 +43,11 @@ class _Login(asyncssh.SSHServer):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.discard(self._connection)
+        if not self._logged_in:
+            log.info("left without a login", user=self._user, address=self._address)
 
     def begin_auth(self, username: str) -> bool:
-        self._user = username
+        self._user = username[:_USER_SHOWN]
         self._connection.set_authorized_keys(UserKeys(self._server.config.authorized_keys, username))
         return True
 
@@ -51,6 +55,7 @@ class _Login(asyncssh.SSHServer):
         return True
 
     def auth_completed(self) -> None:
+        self._logged_in = True
         log.info("logged in", user=self._user, address=self._address)
 
     def session_requested(self) -> Channel | bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+import socket
 
 import pytest
 
@@ -85,6 +86,30 @@ def test_a_command_line_acts_on_no_terminal(server: Server) -> None:
     assert rb"'\x1b]0;title\x07'" in done.stderr
     assert rb"\x1b]0;title" in server.log.read_bytes()
     assert b"\x1b" not in done.stderr + server.log.read_bytes()
+
+
+def test_several_addresses() -> None:
+    with Server() as server:
+        text = server.config.read_text()
+        server.stop()
+        server.config.write_text(text.replace('"127.0.0.1:0"', '["127.0.0.1:0", "127.0.0.2:0"]'))
+        server.start()
+        ports = (server.folder / "state" / "ssh_port").read_text().split()
+        assert len(set(ports)) == 2
+        log = server.log.read_text()
+        assert f"listening on 127.0.0.1:{ports[0]} 127.0.0.2:{ports[1]}" in log
+        for host, port in zip(("127.0.0.1", "127.0.0.2"), ports, strict=True):
+            with socket.create_connection((host, int(port)), timeout=10) as connection:
+                assert connection.recv(4) == b"SSH-"
+
+
+def test_who_did_not_get_in_is_logged(server: Server) -> None:
+    stranger = server.make_key("eve", authorize=False)
+    with Terminal(server.ssh("ls", user="eve", key=stranger)) as terminal:
+        terminal.expect(rb"Permission denied \(publickey\)", timeout=20)
+        assert terminal.wait(10) == 255
+    server.run("ls")  # whoever comes later is served after whoever left
+    assert re.search(r"left without a login +user='eve' address='127.0.0.1'", server.log.read_text())
 
 
 def test_a_stopped_client_delays_nobody_and_is_told_what_it_missed() -> None:
