@@ -60,6 +60,7 @@ class _Connection:
         self._touched: set[_Bound] = set()
         self._writing = False
         self._spin_until = 0
+        self._again: asyncio.Handle | None = None
         self._hello_timer = self._loop.call_later(HELLO_SECONDS, self.close, "it did not say HELLO in time")
         self._loop.add_reader(sock.fileno(), self._readable)
 
@@ -94,7 +95,7 @@ class _Connection:
                 if now >= self._spin_until:
                     return
                 if now >= end:
-                    self._loop.call_soon(self._readable)
+                    self._spin_again()
                     return
                 continue
             except OSError as error:
@@ -105,6 +106,15 @@ class _Connection:
                 return
             if self._serve(data):
                 self._spin_until = time.monotonic_ns() + self.owner.spin_ns
+
+    def _spin_again(self) -> None:
+        """Go on in the loop's next round, once: the reader callback comes in between and asks for it too."""
+        if self._again is None:
+            self._again = self._loop.call_soon(self._resume)
+
+    def _resume(self) -> None:
+        self._again = None
+        self._readable()
 
     def _serve(self, data: bytes) -> bool:
         """Serve a batch; true when a vCPU was waiting for part of it."""

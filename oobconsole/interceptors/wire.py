@@ -166,7 +166,7 @@ IRQ: Final = Struct("<HBBIBBHI")
 ATTENTION: Final = Struct("<HBBIII")
 PUBLISH: Final = Struct("<HBBIIHBB8s")
 
-_MACHINE_NAME: Final = re.compile(rb"[a-z0-9][a-z0-9_.-]{0,46}")
+_MACHINE_NAME: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9_.-]{0,46}")  # as the configuration allows it
 _FIXED: Final = {
     FrameType.HELLO: HELLO.size,
     FrameType.ACCESS: ACCESS.size,

@@ -79,7 +79,7 @@ def test_a_stream_byte_by_byte() -> None:
         (appeared(1), "first frame is not HELLO"),
         (HELLO + HELLO, "HELLO came twice"),
         (wire.encode_hello("l1", 7, version=9), "version 9, this server 1"),
-        (wire.encode_hello("L1 ", 7), "no machine name"),
+        (wire.encode_hello("l 1", 7), "no machine name"),
         (wire.encode_hello("l1", 0), "without instance"),
         (HELLO[:8] + b"XXXX" + HELLO[12:], "magic"),
         (HELLO + access(1), "has not appeared"),
