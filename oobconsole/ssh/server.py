@@ -23,7 +23,7 @@ _SESSIONS_MAX: Final = 10  # of one connection; OpenSSH's MaxSessions
 _USER_SHOWN: Final = 64  # characters of a user name in the log
 _KEEPALIVE_SECONDS: Final = 30
 _KEEPALIVE_MISSED: Final = 4
-_STOP_SECONDS: Final = 2.0
+_STOP_SECONDS: Final = 0.5  # for each step of a stop
 
 
 class _Login(asyncssh.SSHServer):
@@ -122,17 +122,17 @@ class SshServer:
         )
 
     async def stop(self) -> None:
-        """Stop accepting, give sessions a moment to say why, then close every connection."""
+        """Stop accepting, give sessions a moment to say why and clients one to leave, then close what is left."""
         for acceptor in self._acceptors:
             acceptor.close()
         await self._end_sessions()
-        for connection in self.connections:
-            connection.close()
         closed = [asyncio.ensure_future(connection.wait_closed()) for connection in self.connections]
-        if closed:
-            await asyncio.wait(closed, timeout=_STOP_SECONDS)
-        for connection in list(self.connections):
-            connection.abort()
+        # A client that leaves by itself has shown everything; one that is disconnected drops what it has not shown.
+        for end in (asyncssh.SSHServerConnection.close, asyncssh.SSHServerConnection.abort):
+            if self.connections:
+                await asyncio.wait(closed, timeout=_STOP_SECONDS)
+            for connection in list(self.connections):
+                end(connection)
         await asyncio.gather(*closed)
 
     async def _end_sessions(self) -> None:
