@@ -62,6 +62,7 @@ class Lcr(IntFlag):
     WORD_LENGTH = 0x03
     STOP = 0x04
     PARITY = 0x08
+    FORMAT = 0x3F  # word length, stop bits, parity
     BREAK = 0x40
     DLAB = 0x80
 
@@ -86,6 +87,7 @@ class Lsr(IntFlag):
     BI = 0x10
     THRE = 0x20
     TEMT = 0x40
+    FIFOE = 0x80  # a character with an error is somewhere in the FIFO
 
 
 class Msr(IntFlag):
@@ -114,17 +116,20 @@ FIFO_SIZE: Final = 16
 TRIGGER_LEVELS: Final = (1, 4, 8, 14)
 #: Reset: 9600 baud of the 1.8432 MHz crystal, as QEMU has it; the datasheet leaves the divisor open.
 RESET_DIVISOR: Final = 12
+#: In bit/s, as QEMU has it; the datasheet begins with a divisor of 1.
+BAUD_OF_DIVISOR_0: Final = 3500
 #: A terminal that is there: CTS, DSR and DCD.
 CONNECTED: Final = int(Msr.CTS | Msr.DSR | Msr.DCD)
 
 # IntFlag arithmetic costs more than a register access may: plain integers where it counts.
 _RDI, _THRI, _RLSI, _MSI = int(Ier.RDI), int(Ier.THRI), int(Ier.RLSI), int(Ier.MSI)
-_DLAB, _LOOP, _OUT2, _DR, _OE, _BI = (int(b) for b in (Lcr.DLAB, Mcr.LOOP, Mcr.OUT2, Lsr.DR, Lsr.OE, Lsr.BI))
-_PARITY, _STOP = int(Lcr.PARITY), int(Lcr.STOP)
+_DLAB, _PARITY, _STOP = int(Lcr.DLAB), int(Lcr.PARITY), int(Lcr.STOP)
+_LOOP, _OUT2 = int(Mcr.LOOP), int(Mcr.OUT2)
+_DR, _OE, _FIFOE = int(Lsr.DR), int(Lsr.OE), int(Lsr.FIFOE)
 _IDLE: Final = int(Lsr.THRE | Lsr.TEMT)
-_ERRORS: Final = int(Lsr.OE | Lsr.PE | Lsr.FE | Lsr.BI)
-_DELTAS: Final = int(Msr.DCTS | Msr.DDSR | Msr.TERI | Msr.DDCD)
 _FIFOS_ON: Final = 0xC0
+#: A received character carries its errors, as LSR shows them, above its eight bits.
+_BREAK: Final = int(Lsr.BI) << 8
 
 
 def _nothing(*_: object) -> None:
@@ -139,7 +144,7 @@ class Uart16550:
         irq: gets the level of the interrupt line whenever it changes.
         clock: a monotonic time in ns, for the character timeout.
         drained: called when `room` has grown.
-        line_event: called for a break, and for changed modem control or line format.
+        line_event: called when break, modem outputs or format of the line have changed.
     """
 
     def __init__(
@@ -158,6 +163,7 @@ class Uart16550:
         self._line_event = line_event
         self._lines = CONNECTED
         self._level = False
+        self._outputs = 0
         self._power_on()
 
     def _power_on(self) -> None:
@@ -168,7 +174,7 @@ class Uart16550:
         self._scr = 0
         self._divisor = RESET_DIVISOR
         self._time_format()
-        self._errors = 0
+        self._overrun = 0
         self._deltas = 0
         self._received: deque[int] = deque()
         self._thre_pending = False
@@ -179,6 +185,7 @@ class Uart16550:
         """Master reset (MR pin): registers and FIFOs; the far side's modem lines stay."""
         self._power_on()
         self._update()
+        self._drive()
         self._drained()
 
     # -- what the guest does ------------------------------------------------------------------------
@@ -192,9 +199,9 @@ class Uart16550:
         _WRITERS[offset](self, value)
 
     def write_block(self, offset: int, data: bytes) -> None:
-        """Serve one `write` for every byte of `data`, in order."""
+        """Serve one `write` for every byte of `data`, in order; a block to THR is one `transmit`."""
         if data and offset == 0 and not self._lcr & _DLAB and not self._mcr & _LOOP:
-            self._thre_pending = True
+            self._load_thr()
             self._update()
             self._transmit(data)
             return
@@ -202,12 +209,12 @@ class Uart16550:
             self.write(offset, value)
 
     def peek(self, offset: int) -> int | None:
-        """Return what `read` would, when reading has no side effect now; else None."""
-        if offset == 0 and not self._lcr & _DLAB:
+        """Return what `read` would, if and only if reading has no side effect now; else None."""
+        if offset == 0 and not self._lcr & _DLAB and self._received:
             return None
-        if offset == 2 and self._pending() == Iir.THRI:
+        if offset == 2 and self._pending() == 0x02:
             return None
-        if (offset == 5 and self._errors) or (offset == 6 and self._deltas and not self._mcr & _LOOP):
+        if (offset == 5 and self._line_errors()) or (offset == 6 and self._deltas):
             return None
         return self.read(offset)
 
@@ -222,11 +229,9 @@ class Uart16550:
             return self._divisor & 0xFF
         if not self._received:
             return 0
-        value = self._received.popleft()
+        value = self._received.popleft() & 0xFF
         self._timeout_pending = False
-        self._timeout_at = self._clock() + self._timeout_ns if self._received and self._fcr & 1 else None
-        if not self._received:
-            self._errors &= ~_BI
+        self._timeout_at = self._clock() + self._timeout_ns if self._received else None
         self._update()
         if not self._mcr & _LOOP:
             self._drained()
@@ -234,10 +239,9 @@ class Uart16550:
 
     def _write_thr(self, value: int) -> None:
         if self._lcr & _DLAB:
-            self._divisor = (self._divisor & 0xFF00) | value
-            self._format_changed()
+            self._set_divisor((self._divisor & 0xFF00) | value)
             return
-        self._thre_pending = True
+        self._load_thr()
         if self._mcr & _LOOP:
             self._receive(value)
             self._update()
@@ -245,13 +249,20 @@ class Uart16550:
             self._update()
             self._transmit(bytes((value,)))
 
+    def _load_thr(self) -> None:
+        """Loading THR ends its interrupt, which comes back as the byte leaves: the line falls and rises,
+        and an edge-triggered interrupt controller sees it."""
+        if self._level and self._thre_pending:
+            self._thre_pending = False
+            self._update()
+        self._thre_pending = True
+
     def _read_ier(self) -> int:
         return self._divisor >> 8 if self._lcr & _DLAB else self._ier
 
     def _write_ier(self, value: int) -> None:
         if self._lcr & _DLAB:
-            self._divisor = (self._divisor & 0xFF) | value << 8
-            self._format_changed()
+            self._set_divisor((self._divisor & 0xFF) | value << 8)
             return
         if (value ^ self._ier) & _THRI:
             # THRE is always true here: enabling its interrupt asks for it at once.
@@ -274,7 +285,6 @@ class Uart16550:
             self._thre_pending = True
         if value & Fcr.RESET_RX:
             self._received.clear()
-            self._errors &= ~_BI
             self._timeout_pending = False
             self._timeout_at = None
         self._update()
@@ -287,9 +297,13 @@ class Uart16550:
     def _write_lcr(self, value: int) -> None:
         changed = value ^ self._lcr
         self._lcr = value
-        if changed & Lcr.BREAK:
-            self._line_event(LineEvent.BREAK_ON if value & Lcr.BREAK else LineEvent.BREAK_OFF)
-        if changed & 0x3F:
+        self._drive()
+        if changed & Lcr.FORMAT:
+            self._format_changed()
+
+    def _set_divisor(self, divisor: int) -> None:
+        if divisor != self._divisor:
+            self._divisor = divisor
             self._format_changed()
 
     def _format_changed(self) -> None:
@@ -300,26 +314,29 @@ class Uart16550:
         return self._mcr
 
     def _write_mcr(self, value: int) -> None:
-        changed = (value ^ self._mcr) & 0x1F
+        inputs, was_cut_off = self._modem_inputs(), self._mcr & _LOOP
         self._mcr = value & 0x1F
-        self._update()
-        if changed & (Mcr.DTR | Mcr.RTS):
-            self._line_event(LineEvent.MODEM)
-        if changed & _LOOP and not value & _LOOP:
+        self._note_modem_changes(inputs)
+        self._drive()
+        if was_cut_off and not value & _LOOP:
             self._drained()
 
     def _read_lsr(self) -> int:
-        value = _IDLE | self._errors | (_DR if self._received else 0)
-        if self._errors:
-            self._errors = 0
+        errors = self._line_errors()
+        value = _IDLE | errors
+        if self._received:
+            value |= _DR
+            if self._fcr & 1 and max(self._received) > 0xFF:
+                value |= _FIFOE
+        if errors:
+            self._overrun = 0
+            if self._received:
+                self._received[0] &= 0xFF
             self._update()
         return value
 
     def _read_msr(self) -> int:
-        if self._mcr & _LOOP:  # section 8.6: the four outputs stand in for the four inputs
-            mcr = self._mcr
-            return (mcr & 0x0C) << 4 | (mcr & 0x01) << 5 | (mcr & 0x02) << 3
-        value = self._lines | self._deltas
+        value = self._modem_inputs() | self._deltas
         if self._deltas:
             self._deltas = 0
             self._update()
@@ -357,22 +374,21 @@ class Uart16550:
             self._update()
         return len(accepted)
 
-    def receive_break(self) -> None:
-        """Receive a break: a zero byte with BI set (section 8.3, bit 4)."""
-        if not self._mcr & _LOOP:
-            self._receive(0)
-            self._errors |= _BI
-            self._update()
+    def receive_break(self) -> bool:
+        """Receive a break: a zero character with BI set (section 8.3, bit 4). False when there is no room
+        for one: try again when drained."""
+        if not self.room:
+            return False
+        self._receive(_BREAK)
+        self._update()
+        return True
 
     def set_modem_lines(self, *, cts: bool, dsr: bool, ri: bool, dcd: bool) -> None:
         """Drive the four inputs from the far side."""
+        inputs = self._modem_inputs()
         lines = (Msr.CTS if cts else 0) | (Msr.DSR if dsr else 0) | (Msr.RI if ri else 0) | (Msr.DCD if dcd else 0)
-        changed = (lines ^ self._lines) >> 4
-        if lines & Msr.RI:
-            changed &= ~Msr.TERI  # the trailing edge of RI alone counts
         self._lines = int(lines)
-        self._deltas |= int(changed)
-        self._update()
+        self._note_modem_changes(inputs)
 
     def next_deadline(self) -> int | None:
         """When, in ns of the clock, `poll` has something to do; None for never."""
@@ -385,32 +401,49 @@ class Uart16550:
             self._timeout_pending = bool(self._received)
             self._update()
 
-    def _receive(self, value: int) -> None:
+    def _receive(self, character: int) -> None:
         if self._fcr & 1:
             if len(self._received) < FIFO_SIZE:
-                self._received.append(value)
+                self._received.append(character)
             else:
-                self._errors |= _OE  # the byte is lost, the FIFO is not (section 8.3, bit 1)
+                self._overrun = _OE  # the character is lost, the FIFO is not (section 8.3, bit 1)
             self._timeout_at = self._clock() + self._timeout_ns
         else:
             if self._received:
-                self._errors |= _OE
+                self._overrun = _OE
                 self._received.clear()
-            self._received.append(value)
+            self._received.append(character)
+
+    def _note_modem_changes(self, before: int) -> None:
+        after = self._modem_inputs()
+        changed = (before ^ after) >> 4
+        if after & Msr.RI:
+            changed &= ~Msr.TERI  # the trailing edge of RI alone counts
+        self._deltas |= int(changed)
+        self._update()
 
     def _time_format(self) -> None:
-        """Four character times at the programmed rate and format (section 8.4.3); a divisor of 0, which
-        stops the baud generator, leaves them as they were."""
-        if self._divisor:
-            bits = 1 + 5 + (self._lcr & 3) + bool(self._lcr & _PARITY) + (2 if self._lcr & _STOP else 1)
-            self._timeout_ns = 4 * bits * 1_000_000_000 * self._divisor // 115_200
+        """Four character times at the programmed rate and format (section 8.4.3)."""
+        bits = 1 + 5 + (self._lcr & 3) + bool(self._lcr & _PARITY) + (2 if self._lcr & _STOP else 1)
+        self._timeout_ns = int(4 * bits * 1_000_000_000 / self.baud)
 
     # -- derived, never stored ----------------------------------------------------------------------
+
+    def _line_errors(self) -> int:
+        """LSR bits 4-1: an overrun at once, a character's own when it is the next to be read (section 8.3)."""
+        return self._overrun | (self._received[0] >> 8 if self._received else 0)
+
+    def _modem_inputs(self) -> int:
+        """MSR bits 7-4; in loopback the four outputs stand in for the four inputs (section 8.6)."""
+        mcr = self._mcr
+        if mcr & _LOOP:
+            return (mcr & 0x0C) << 4 | (mcr & 0x01) << 5 | (mcr & 0x02) << 3
+        return self._lines
 
     def _pending(self) -> int:
         """IIR bits 3-0: the highest pending and enabled interrupt (table 4)."""
         ier = self._ier
-        if ier & _RLSI and self._errors:
+        if ier & _RLSI and self._line_errors():
             return 0x06
         if ier & _RDI:
             if self._timeout_pending:
@@ -435,17 +468,27 @@ class Uart16550:
             self._level = level
             self._irq(level)
 
+    def _drive(self) -> None:
+        """Break, DTR and RTS as the line has them: in loopback it is idle (section 8.6)."""
+        outputs = 0 if self._mcr & _LOOP else int(self._lcr & Lcr.BREAK | self._mcr & (Mcr.DTR | Mcr.RTS))
+        changed = outputs ^ self._outputs
+        self._outputs = outputs
+        if changed & Lcr.BREAK:
+            self._line_event(LineEvent.BREAK_ON if outputs & Lcr.BREAK else LineEvent.BREAK_OFF)
+        if changed & (Mcr.DTR | Mcr.RTS):
+            self._line_event(LineEvent.MODEM)
+
     # -- for whoever shows the line -----------------------------------------------------------------
 
     @property
-    def baud(self) -> int:
+    def baud(self) -> float:
         """Programmed rate in bit/s, of a 1.8432 MHz clock (table 3)."""
-        return 115_200 // (self._divisor or 1)
+        return 115_200 / self._divisor if self._divisor else BAUD_OF_DIVISOR_0
 
     @property
     def modem_control(self) -> Mcr:
-        """What the guest drives: DTR, RTS, OUT1, OUT2."""
-        return Mcr(self._mcr)
+        """DTR and RTS as the far side sees them."""
+        return Mcr(self._outputs & (Mcr.DTR | Mcr.RTS))
 
 
 _READERS: Final = (

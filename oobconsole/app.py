@@ -52,8 +52,7 @@ async def serve(config: Config) -> None:
         await stop.wait()
         log.info("stopping")
     finally:
-        for machine in machines:
-            await machine.stop(STOPPING)
+        await consoles.stop(STOPPING)
         await ssh.stop()
 
 

@@ -109,10 +109,13 @@ async def _handle_menu(peer: Peer, terminal: Terminal | None, consoles: Consoles
         await peer.tell(USAGE)
         return ExitStatus.USAGE
     status = ExitStatus.OK
-    while status is ExitStatus.OK and (name := await choose(terminal, consoles.rows)) is not None:
+    while status is ExitStatus.OK and (name := await choose(terminal, consoles.rows, consoles.stopping)) is not None:
         console = consoles.find(name)
         if console is not None:
             status = await session.attend(console, peer, consoles)
+    if status is ExitStatus.OK and consoles.stopping.is_set():
+        await peer.tell("the console server stops")
+        return ExitStatus.FAILED
     return status
 
 

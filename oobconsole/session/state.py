@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from oobconsole.console.console import Console
 from oobconsole.machine import Machine
@@ -18,12 +19,20 @@ class Consoles:
         tail_lines: lines shown on attach.
         drain_s: how long a pipe's output must be quiet after its input has ended, in seconds.
         drain_max_s: how long a pipe stays at most after its input has ended, in seconds.
+        stopping: set when the server stops.
     """
 
     machines: Sequence[Machine]
     tail_lines: int
     drain_s: float
     drain_max_s: float
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def stop(self, reason: str) -> None:
+        """End every session, and let the guests go on without us."""
+        self.stopping.set()
+        for machine in self.machines:
+            await machine.stop(reason)
 
     def find(self, name: str) -> Console | None:
         """The console of that name."""

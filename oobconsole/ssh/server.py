@@ -20,9 +20,10 @@ log = structlog.get_logger(__name__)
 
 _WINDOW: Final = 256 * 1024  # input that a client may send before a session has read it, in bytes
 _SESSIONS_MAX: Final = 10  # of one connection; OpenSSH's MaxSessions
+_USER_SHOWN: Final = 64  # characters of a user name in the log
 _KEEPALIVE_SECONDS: Final = 30
 _KEEPALIVE_MISSED: Final = 4
-_STOP_SECONDS: Final = 2.0
+_STOP_SECONDS: Final = 0.5  # for each step of a stop
 
 
 class _Login(asyncssh.SSHServer):
@@ -33,6 +34,7 @@ class _Login(asyncssh.SSHServer):
         self._sessions = 0
         self._user = ""
         self._address = ""
+        self._logged_in = False
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._connection = conn
@@ -41,9 +43,11 @@ class _Login(asyncssh.SSHServer):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.discard(self._connection)
+        if not self._logged_in:
+            log.info("left without a login", user=self._user, address=self._address)
 
     def begin_auth(self, username: str) -> bool:
-        self._user = username
+        self._user = username[:_USER_SHOWN]
         self._connection.set_authorized_keys(UserKeys(self._server.config.authorized_keys, username))
         return True
 
@@ -51,6 +55,7 @@ class _Login(asyncssh.SSHServer):
         return True
 
     def auth_completed(self) -> None:
+        self._logged_in = True
         log.info("logged in", user=self._user, address=self._address)
 
     def session_requested(self) -> Channel | bool:
@@ -117,17 +122,17 @@ class SshServer:
         )
 
     async def stop(self) -> None:
-        """Stop accepting, give sessions a moment to say why, then close every connection."""
+        """Stop accepting, give sessions a moment to say why and clients one to leave, then close what is left."""
         for acceptor in self._acceptors:
             acceptor.close()
         await self._end_sessions()
-        for connection in self.connections:
-            connection.close()
         closed = [asyncio.ensure_future(connection.wait_closed()) for connection in self.connections]
-        if closed:
-            await asyncio.wait(closed, timeout=_STOP_SECONDS)
-        for connection in list(self.connections):
-            connection.abort()
+        # A client that leaves by itself has shown everything; one that is disconnected drops what it has not shown.
+        for end in (asyncssh.SSHServerConnection.close, asyncssh.SSHServerConnection.abort):
+            if self.connections:
+                await asyncio.wait(closed, timeout=_STOP_SECONDS)
+            for connection in list(self.connections):
+                end(connection)
         await asyncio.gather(*closed)
 
     async def _end_sessions(self) -> None:

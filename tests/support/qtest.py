@@ -9,47 +9,60 @@ import sys
 import tempfile
 import termios
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from tests.stack.nested import qemu
 
-COM1 = 0x3F8
-LINE = 4
+COM1: Final = 0x3F8
+LINE: Final = 4
+PATIENCE: Final = 20.0  # seconds
+HARMLESS_READ: Final = "inb 0x80"
 
 
 class QtestSerial:
-    """One QEMU with nothing but an isa-serial, whose far side, clock and interrupt line are in our hands."""
+    """One QEMU with nothing but an isa-serial, whose far side, clock and interrupt line are in our hands.
+
+    Attributes:
+        irq_level: of the interrupt line, now.
+        rises: how often the line went from low to high.
+    """
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="oob-")
-        qtest_path, line_path = (Path(self._folder.name) / name for name in ("qtest", "line"))
-        listeners = [self._listen(path) for path in (qtest_path, line_path)]
-        self._process = subprocess.Popen(
-            [
-                *(str(qemu()), "-machine", "pc", "-accel", "qtest", "-display", "none", "-nodefaults", "-m", "16"),
-                *("-qtest", f"unix:{qtest_path}", "-qtest-log", "none"),
-                *("-chardev", f"socket,id=line,path={line_path}", "-device", "isa-serial,chardev=line"),
-            ],
-        )
-        (qtest, _), (self._line, _) = (listener.accept() for listener in listeners)
-        for listener in listeners:
-            listener.close()
-        qtest.settimeout(20)
-        self._file = qtest.makefile("rwb", buffering=0)
-        self._qtest = qtest
         self.irq_level = False
-        self._command("irq_intercept_in ioapic")
-        self._command("outb 0x43 0x30")  # PIT counter 0 waits for a count: no timer interrupts
+        self.rises = 0
+        with ExitStack() as resources:
+            folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="oob-")))
+            listeners = [self._listen(resources, folder / name) for name in ("qtest", "line")]
+            process = self._start(folder)
+            resources.callback(process.wait, PATIENCE)
+            resources.callback(process.terminate)
+            self._qtest, self._line = (resources.enter_context(listener.accept()[0]) for listener in listeners)
+            self._qtest.settimeout(PATIENCE)
+            self._answers = resources.enter_context(self._qtest.makefile("rb"))
+            self._command("irq_intercept_in ioapic")
+            self._command("outb 0x43 0x30")  # PIT counter 0 waits for a count: no timer interrupts
+            self._resources = resources.pop_all()
 
     @staticmethod
-    def _listen(path: Path) -> socket.socket:
-        listener = socket.socket(socket.AF_UNIX)
-        listener.settimeout(20)
+    def _listen(resources: ExitStack, path: Path) -> socket.socket:
+        listener = resources.enter_context(socket.socket(socket.AF_UNIX))
+        listener.settimeout(PATIENCE)
         listener.bind(str(path))
         listener.listen(1)
         return listener
+
+    @staticmethod
+    def _start(folder: Path) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [
+                *(str(qemu()), "-machine", "pc", "-accel", "qtest", "-display", "none", "-nodefaults", "-m", "16"),
+                *("-qtest", f"unix:{folder / 'qtest'}", "-qtest-log", "none"),
+                *("-chardev", f"socket,id=line,path={folder / 'line'}", "-device", "isa-serial,chardev=line"),
+            ],
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -57,16 +70,16 @@ class QtestSerial:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        self._process.terminate()
-        self._process.wait(10)
-        self._file.close()
-        self._qtest.close()
-        self._line.close()
-        self._folder.cleanup()
+        self._resources.close()
 
     def read(self, offset: int) -> int:
         """`inb`."""
         return int(self._command(f"inb {COM1 + offset:#x}"), 16)
+
+    def read_all(self, offsets: list[int]) -> list[int]:
+        """`inb` of several registers, in one turn."""
+        self._send(*(f"inb {COM1 + offset:#x}" for offset in offsets))
+        return [int(self._answer(), 16) for _ in offsets]
 
     def write(self, offset: int, value: int) -> None:
         """`outb`."""
@@ -79,34 +92,40 @@ class QtestSerial:
     def receive(self, data: bytes) -> None:
         """Put bytes on the line that the UART has room for, and wait until it has taken them."""
         self._line.sendall(data)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while self._unread():
-            self._command("inb 0x80")
+            self._command(HARMLESS_READ)
             if time.monotonic() > deadline:
                 raise AssertionError(f"QEMU's UART did not take {len(data)} bytes for which ours has room")
-        self._command("inb 0x80")  # what was read from the socket has been received when this is answered
+        self._command(HARMLESS_READ)  # what was read from the socket has been received when this is answered
 
     def _unread(self) -> int:
         """Not 0 while QEMU has not read all that was sent (SIOCOUTQ of unix(7))."""
         return int.from_bytes(fcntl.ioctl(self._line, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
-    def transmitted(self, count: int) -> bytes:
-        """The next `count` bytes that the UART put on the line."""
-        data = b""
-        self._line.settimeout(5)
-        while len(data) < count:
-            data += self._line.recv(count - len(data))
-        return data
+    def transmitted(self) -> bytes:
+        """What the UART has put on the line since the last call: it is there when `outb` is answered."""
+        try:
+            return self._line.recv(65536, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return b""
 
     def _command(self, text: str) -> str:
-        """Send a command; returns what follows OK. Interrupt changes on the way are noted."""
-        self._file.write(text.encode() + b"\n")
+        self._send(text)
+        return self._answer()
+
+    def _send(self, *commands: str) -> None:
+        self._qtest.sendall("".join(f"{command}\n" for command in commands).encode())
+
+    def _answer(self) -> str:
+        """What follows the next OK. Interrupt changes on the way are noted."""
         while True:
-            line = self._file.readline().decode().strip()
+            line = self._answers.readline().decode().strip()
             words = line.split()
             if not words or words[0] == "FAIL":
-                raise AssertionError(f"qtest: {text!r} was answered {line!r}")
+                raise AssertionError(f"qtest answered {line!r}")
             if words[0] != "IRQ":
                 return " ".join(words[1:])
             if int(words[2]) == LINE:
                 self.irq_level = words[1] == "raise"
+                self.rises += self.irq_level

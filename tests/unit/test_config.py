@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from oobconsole.config import Config, UartConfig, load, ports_of
+from oobconsole.config import GuestConfig, MachineConfig, ServerConfig, UartConfig, load, ports_of
 from oobconsole.errors import ConfigError
 
 SERVER = '[server]\nstate_dir = "state"\nauthorized_keys = "keys"\n'
@@ -145,8 +146,15 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         load(tmp_path / "latin.toml")
 
 
-def test_the_example_is_valid(tmp_path: Path) -> None:
-    example = Path(__file__).resolve().parents[2] / "docs" / "oobconsole.example.toml"
-    config: Config = load(write(tmp_path, example.read_text()))
-    names = [name for machine in config.machines for guest in machine.guests for name in guest.console_names]
-    assert "web1" in names
+EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "oobconsole.example.toml"
+
+
+def test_the_example_is_valid_and_shows_every_key_with_its_default(tmp_path: Path) -> None:
+    config = load(write(tmp_path, EXAMPLE.read_text()))
+    assert config == load(
+        write(tmp_path, f'{SERVER}{MACHINE}[[machine.guest]]\nname = "db1"\nuarts = ["com1", "com2"]')
+    )
+    for table in (ServerConfig, MachineConfig, GuestConfig):
+        for name, field in table.model_fields.items():
+            key = field.alias or name
+            assert re.search(rf"^(# |\[\[machine\.)?{key}( =|\]\])", EXAMPLE.read_text(), re.MULTILINE), key

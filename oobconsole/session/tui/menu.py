@@ -73,12 +73,15 @@ class Menu:
         return text
 
 
-async def choose(terminal: Terminal, rows: Callable[[], list[Row]]) -> str | None:
-    """Show the menu; returns the chosen console's name, or None when the user quits or hangs up."""
+async def choose(terminal: Terminal, rows: Callable[[], list[Row]], stopping: asyncio.Event) -> str | None:
+    """Show the menu; returns the chosen console's name, or None when the user quits or hangs up, or we stop."""
     keys = Keys()
     menu = Menu(rows, keys, terminal)
     terminal.on_resize(menu.app.invalidate)
-    helpers = [asyncio.ensure_future(_type(terminal, keys, menu)), asyncio.ensure_future(_refresh(terminal, menu))]
+    helpers = [
+        asyncio.ensure_future(helper)
+        for helper in (_type(terminal, keys, menu), _refresh(terminal, menu), _quit_when(stopping, menu))
+    ]
     try:
         # Its own exception handler would take the whole server's place.
         return await menu.app.run_async(handle_sigint=False, set_exception_handler=False)
@@ -97,6 +100,11 @@ async def _type(terminal: Terminal, keys: Keys, menu: Menu) -> None:
         await terminal.drain()  # whoever does not look at the answer does not get to ask for more
         data = await terminal.read()
         keys.feed(data)
+    menu.quit()
+
+
+async def _quit_when(stopping: asyncio.Event, menu: Menu) -> None:
+    await stopping.wait()
     menu.quit()
 
 

@@ -86,21 +86,21 @@ class TestChoose:
     )
     async def test_keys(self, typed: bytes, chosen: str | None) -> None:
         terminal = FakeTerminal()
-        task = asyncio.ensure_future(choose(terminal, lambda: ROWS))
+        task = asyncio.ensure_future(choose(terminal, lambda: ROWS, asyncio.Event()))
         await shown(terminal, "web00")
         terminal.type(typed)
         assert await soon(task) == chosen
 
     async def test_a_sequence_may_come_in_pieces(self) -> None:
         terminal = FakeTerminal()
-        task = asyncio.ensure_future(choose(terminal, lambda: ROWS))
+        task = asyncio.ensure_future(choose(terminal, lambda: ROWS, asyncio.Event()))
         for byte in b"\x1b[B\r":
             terminal.type(bytes((byte,)))
         assert await soon(task) == "web01"
 
     async def test_shows_state_and_scrolls_to_the_choice(self) -> None:
         terminal = FakeTerminal()
-        task = asyncio.ensure_future(choose(terminal, lambda: ROWS))
+        task = asyncio.ensure_future(choose(terminal, lambda: ROWS, asyncio.Event()))
         await shown(terminal, "web03  live       3 attached  rack7")
         assert terminal.chosen == "web00"
         terminal.type(b"j" * 30)
@@ -110,7 +110,7 @@ class TestChoose:
 
     async def test_redraws_for_another_size(self) -> None:
         terminal = FakeTerminal()
-        task = asyncio.ensure_future(choose(terminal, lambda: ROWS))
+        task = asyncio.ensure_future(choose(terminal, lambda: ROWS, asyncio.Event()))
         await shown(terminal, "web00")
         terminal.resize(30, 100)
         await shown(terminal, "web25")
@@ -120,7 +120,7 @@ class TestChoose:
     async def test_shows_news_by_itself(self) -> None:
         terminal = FakeTerminal()
         rows: list[Row] = [("web1", "waiting", 0, "rack7")]
-        task = asyncio.ensure_future(choose(terminal, lambda: rows))
+        task = asyncio.ensure_future(choose(terminal, lambda: rows, asyncio.Event()))
         await shown(terminal, "waiting")
         rows[0] = ("web1", "live", 2, "rack7")
         await shown(terminal, "live       2 attached")
@@ -129,7 +129,7 @@ class TestChoose:
 
     async def test_a_client_that_does_not_read_is_drawn_no_more(self) -> None:
         terminal = FakeTerminal()
-        task = asyncio.ensure_future(choose(terminal, lambda: ROWS))
+        task = asyncio.ensure_future(choose(terminal, lambda: ROWS, asyncio.Event()))
         await shown(terminal, "web00")
         terminal.writable.clear()
         terminal.type(b"j")
@@ -144,9 +144,15 @@ class TestChoose:
         terminal.type(b"q")
         await soon(task)
 
+    async def test_ends_when_the_server_stops(self) -> None:
+        terminal, stopping = FakeTerminal(), asyncio.Event()
+        task = await stays(choose(terminal, lambda: ROWS, stopping))
+        stopping.set()
+        assert await soon(task) is None
+
     async def test_a_paste_without_an_end_ends_the_menu(self) -> None:
         terminal = FakeTerminal()
-        task = await stays(choose(terminal, lambda: ROWS))
+        task = await stays(choose(terminal, lambda: ROWS, asyncio.Event()))
         terminal.type(b"\x1b[200~" + b"x" * 100000)
         assert await soon(task) is None
 

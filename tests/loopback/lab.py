@@ -1,0 +1,91 @@
+"""The server in this process, so that a test can do what only a guest does; clients are real ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import asyncssh
+
+from oobconsole.config import Config, load
+from oobconsole.console.console import Console
+from oobconsole.interceptors.base import PortHandler
+from oobconsole.interceptors.memory import MemoryGuest, MemoryInterceptor
+from oobconsole.machine import Machine
+from oobconsole.session.state import Consoles
+from oobconsole.ssh import hostkeys
+from oobconsole.ssh.server import SshServer
+
+
+class Lab:
+    """One machine with one guest, `web1`; `alice` may log in with `key`.
+
+    Args:
+        folder: where keys and configuration lie.
+        settings: more lines for `[server]`.
+    """
+
+    def __init__(self, folder: Path, settings: str = "") -> None:
+        self.folder = folder
+        self.key = asyncssh.generate_private_key("ssh-ed25519")
+        (folder / "keys").mkdir()
+        (folder / "keys" / "alice").write_bytes(self.key.export_public_key())
+        self.config = self._configure(settings)
+        server = self.config.server
+        self.interceptor = MemoryInterceptor("rack7")
+        scrollback = server.scrollback_kib * 1024
+        self.machine = Machine(self.config.machines[0], self.interceptor, scrollback=scrollback)
+        self.consoles = Consoles(
+            [self.machine],
+            tail_lines=server.tail_lines,
+            drain_s=server.drain_ms / 1000,
+            drain_max_s=server.drain_max_s,
+        )
+        self.ssh = SshServer(server, hostkeys.load_or_make(server.host_key_file), self.consoles)
+        self.port = 0
+
+    def _configure(self, settings: str) -> Config:
+        file = self.folder / "oobconsole.toml"
+        file.write_text(
+            f'[server]\nlisten = "127.0.0.1:0"\nstate_dir = "state"\nauthorized_keys = "keys"\n{settings}\n'
+            '[[machine]]\nname = "rack7"\ninterceptor = "memory"\n[[machine.guest]]\nname = "web1"\n'
+        )
+        return load(file)
+
+    async def __aenter__(self) -> Self:
+        await self.machine.start()
+        address = (await self.ssh.start())[0]
+        self.port = int(address.rpartition(":")[2])
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.consoles.stop("the server stops")
+        await self.ssh.stop()
+
+    @property
+    def console(self) -> Console:
+        """web1."""
+        return self.machine.consoles[0]
+
+    def appear(self, number: int = 1) -> tuple[PortHandler, MemoryGuest]:
+        """A guest boots: its ports, and its driver, which echoes."""
+        handler = self.interceptor.appear(number)
+        assert handler is not None
+        guest = MemoryGuest(self.interceptor, number, handler)
+        guest.boot(b"login: ")
+        return handler, guest
+
+    async def connect(self, user: str = "alice") -> asyncssh.SSHClientConnection:
+        """Log in."""
+        return await asyncssh.connect(
+            "127.0.0.1",
+            self.port,
+            username=user,
+            client_keys=[self.key],
+            known_hosts=None,
+            config=None,
+            agent_path=None,
+        )

@@ -1,0 +1,139 @@
+"""A person: the real OpenSSH client on a real pseudo-terminal, looked at as a screen."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import socket
+
+import pytest
+
+from tests.support.server import Server
+from tests.support.terminal import Terminal
+
+#: The client's own `~.` would come first.
+NO_ESCAPE = ("-t", "-e", "none")
+
+
+def person(server: Server, *words: str) -> Terminal:
+    return Terminal(server.ssh(*words, options=NO_ESCAPE))
+
+
+def attached(server: Server, console: str = "web1") -> Terminal:
+    terminal = person(server, console)
+    terminal.expect(rb"helps\]", timeout=20)
+    return terminal
+
+
+def test_typing_detaching_and_why(server: Server) -> None:
+    with attached(server) as terminal:
+        word = secrets.token_hex(8)
+        terminal.send(f"{word}\r")
+        terminal.expect(word, timeout=10)
+        terminal.send("~?")
+        terminal.expect_screen(re.escape("~.  detach"), timeout=10)
+        terminal.send("~.")
+        terminal.expect_screen(re.escape("[oobconsole: detached from web1]"), timeout=10)
+        assert terminal.wait(10) == 0
+
+
+def test_every_key_reaches_the_guest(server: Server) -> None:
+    """A raw terminal: Ctrl-C, Ctrl-Z, Ctrl-S and all the others are bytes like any other."""
+    with attached(server) as terminal:
+        data = bytes(range(256))
+        terminal.send(data)
+        terminal.expect(re.escape(data), timeout=10)
+
+
+def test_a_window_that_changes_its_size_disturbs_nothing(server: Server) -> None:
+    with attached(server) as terminal:
+        for rows, columns in ((50, 132), (5, 20), (24, 80)):
+            terminal.resize(rows, columns)
+            word = secrets.token_hex(6)
+            terminal.send(word)
+            terminal.expect(word, timeout=10)
+
+
+def test_a_paste_of_a_mebibyte_arrives_whole(server: Server) -> None:
+    data = secrets.token_bytes(1 << 19).hex().encode()
+    with attached(server, "web2") as terminal:
+        terminal.send(b"<" + data + b">")
+        found = terminal.expect(rb"<([0-9a-f]+)>", timeout=60)
+        assert hashlib.sha256(found[1]).digest() == hashlib.sha256(data).digest()
+
+
+def test_the_menu(server: Server) -> None:
+    with person(server) as terminal:
+        terminal.expect_screen(r"^  web1 +live +\d+ attached +mem", timeout=20)
+        terminal.send("\x1b[B\r")
+        terminal.expect(rb"web2 is live", timeout=10)
+        word = secrets.token_hex(8)
+        terminal.send(f"{word}\r")
+        terminal.expect(word, timeout=10)
+        terminal.send("~.")
+        terminal.expect_screen(r"choose a console", timeout=10)
+        terminal.resize(10, 100)
+        terminal.expect_screen(r"choose a console.*q quits", timeout=10)
+        terminal.send("q")
+        assert terminal.wait(10) == 0
+
+
+def test_a_command_line_acts_on_no_terminal(server: Server) -> None:
+    """Neither on the one that it comes back to nor on one that shows the log."""
+    done = server.run("\x1b]0;title\x07")
+    assert done.returncode == 2
+    assert rb"'\x1b]0;title\x07'" in done.stderr
+    assert rb"\x1b]0;title" in server.log.read_bytes()
+    assert b"\x1b" not in done.stderr + server.log.read_bytes()
+
+
+def test_several_addresses() -> None:
+    with Server() as server:
+        text = server.config.read_text()
+        server.stop()
+        server.config.write_text(text.replace('"127.0.0.1:0"', '["127.0.0.1:0", "127.0.0.2:0"]'))
+        server.start()
+        ports = (server.folder / "state" / "ssh_port").read_text().split()
+        assert len(set(ports)) == 2
+        log = server.log.read_text()
+        assert f"listening on 127.0.0.1:{ports[0]} 127.0.0.2:{ports[1]}" in log
+        for host, port in zip(("127.0.0.1", "127.0.0.2"), ports, strict=True):
+            with socket.create_connection((host, int(port)), timeout=10) as connection:
+                assert connection.recv(4) == b"SSH-"
+
+
+def test_who_did_not_get_in_is_logged(server: Server) -> None:
+    stranger = server.make_key("eve", authorize=False)
+    with Terminal(server.ssh("ls", user="eve", key=stranger)) as terminal:
+        terminal.expect(rb"Permission denied \(publickey\)", timeout=20)
+        assert terminal.wait(10) == 255
+    wanted = re.compile(r"left without a login +user='eve' address='127.0.0.1'")
+    for _ in range(20):  # round trips, each of which gives the server time to notice
+        if wanted.search(server.log.read_text()):
+            return
+        server.run("ls")
+    raise AssertionError(server.log.read_text()[-1000:])
+
+
+def test_a_stopped_client_delays_nobody_and_is_told_what_it_missed() -> None:
+    """The guest prints more than the client's window (1 MiB with a terminal), our buffers and the scrollback."""
+    data = secrets.token_bytes(3 << 19)
+    with Server(settings="scrollback_kib = 16") as server, attached(server) as stopped:
+        stopped.stop()
+        done = server.run("web1", data=data, timeout=60)
+        assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(data).digest()
+        stopped.go_on()
+        stopped.expect(rb"\[oobconsole: \d+ bytes of output skipped: this client was too slow\]", timeout=60)
+        word = secrets.token_hex(8)
+        stopped.send(word)
+        stopped.expect(word, timeout=20)
+
+
+@pytest.mark.parametrize("words", [("web1",), ()])
+def test_a_server_that_stops_gives_the_terminal_back(words: tuple[str, ...]) -> None:
+    with Server() as server, person(server, *words) as terminal:
+        terminal.expect(rb"helps\]|q quits", timeout=20)
+        assert server.stop() == 0
+        terminal.expect_screen(r"\[oobconsole: the console server stops", timeout=10)
+        assert terminal.wait(10) == 1

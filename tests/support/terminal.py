@@ -1,0 +1,120 @@
+"""A child process on a terminal of its own, as a person has it: a real pseudo-terminal, and a screen to look at."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Sequence
+
+import pyte
+
+from tests.support.expect import Expect, ExpectError
+
+
+class Terminal(Expect):
+    """An `Expect` that is typed at and read through a pseudo-terminal.
+
+    Args:
+        command: what to run; the terminal is its controlling one.
+        rows, columns: size of the terminal.
+    """
+
+    def __init__(self, command: Sequence[str], *, rows: int = 24, columns: int = 80) -> None:
+        self.seen = bytearray()
+        self._at = 0
+        self.screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self.screen)
+        self._drawn = 0
+        self._master, slave = pty.openpty()
+        _set_size(slave, rows, columns)
+        self._process = subprocess.Popen(
+            ["setsid", "--ctty", *command],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env={**os.environ, "TERM": "xterm"},
+        )
+        os.close(slave)
+
+    @property
+    def lines(self) -> list[str]:
+        """What the screen shows."""
+        self._draw()
+        return [line.rstrip() for line in self.screen.display]
+
+    def send(self, data: bytes | str) -> None:
+        """Type, while reading what comes back."""
+        rest = data.encode() if isinstance(data, str) else data
+        while rest:
+            readable, writable, _ = select.select([self._master], [self._master], [])
+            if readable:
+                self._read(0)
+            if writable:
+                rest = rest[os.write(self._master, rest[:512]) :]
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Change the terminal's size, as a window manager does."""
+        self._draw()
+        self.screen.resize(rows, columns)
+        _set_size(self._master, rows, columns)
+
+    def stop(self) -> None:
+        """Stop the process (SIGSTOP): it reads and answers nothing."""
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it run again."""
+        os.kill(self._process.pid, signal.SIGCONT)
+
+    def expect_screen(self, pattern: str, *, timeout: float) -> None:
+        """Wait until a line of the screen matches.
+
+        Raises:
+            ExpectError: the time was up, or the child ended; with the screen as it was.
+        """
+        deadline = time.monotonic() + timeout
+        while not any(re.search(pattern, line) for line in self.lines):
+            left = deadline - time.monotonic()
+            if left <= 0 or not self._read(left):
+                screen = "\n".join(self.lines)
+                raise ExpectError(f"{pattern!r} did not come on the screen in {timeout:g} s:\n{screen}")
+
+    def close(self) -> None:
+        """End the child."""
+        if self._process.poll() is None:
+            self.go_on()
+            self._process.kill()
+        self._process.wait()
+        if self._master >= 0:
+            os.close(self._master)
+            self._master = -1
+
+    def _read(self, timeout: float) -> bool:
+        if not select.select([self._master], [], [], timeout)[0]:
+            return True
+        try:
+            data = os.read(self._master, 1 << 16)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return False  # how Linux says that nobody has the other side open
+        self.seen += data
+        return bool(data)
+
+    def _draw(self) -> None:
+        """Only when somebody looks: pyte takes its time."""
+        self._stream.feed(bytes(self.seen[self._drawn :]))
+        self._drawn = len(self.seen)
+
+
+def _set_size(descriptor: int, rows: int, columns: int) -> None:
+    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
