@@ -2,17 +2,18 @@
 # make test   sets everything up and runs every test
 # make check  static checks: style, types, layers, C warnings
 # make bench  measures (ONLY=group for one group)
+# make clean  removes everything that was built or downloaded
 
 PY := .venv/bin/python
-SCRIPTS := $(wildcard tests/stack/*.sh)
+SCRIPTS := $(wildcard tests/stack/*.sh) $(wildcard tests/stack/guests/*.sh)
 
-.PHONY: all setup venv plugin images demo test check bench clean
+.PHONY: all setup packages venv plugin images demo test check bench clean
 
 all: setup
 
 setup: packages venv plugin images
 
-.PHONY: packages
+# Each script does nothing when what it makes is there and was made from what is there now.
 packages:
 	@tests/stack/packages.sh
 
@@ -45,4 +46,4 @@ bench: setup
 
 clean:
 	rm -rf .venv .cache build *.egg-info
-	$(MAKE) -C native/tcg clean
+	@$(MAKE) --no-print-directory -s -C native/tcg clean

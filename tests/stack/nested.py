@@ -4,8 +4,8 @@ unmodified Debian KVM hypervisor (L1), unmodified Linux guests in it (L2)."""
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -16,14 +16,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.expect import Expect
+from tests.support.expect import Expect, ExpectError
 from tests.support.server import Server
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache"
 PLUGIN = ROOT / "native" / "tcg" / "oob_tcg.so"
 PROMPT = rb"l2# (?:\x1b\[6n)?"
+PANIC = rb"Kernel panic - not syncing"
 BOOT_SECONDS = 180.0
+#: How much of each console and log a failure shows, in bytes.
+SHOWN = 2000
 
 
 def qemu() -> Path:
@@ -39,10 +42,10 @@ def qemu() -> Path:
 
 
 class NestedStack:
-    """Boots on entry, ends everything on exit.
+    """Boots on entry, ends everything on exit; an exception that leaves it carries what was seen last.
 
     Args:
-        l2: how many L2s L1 starts.
+        l2: how many L2s L1 starts; their consoles are `web1`, `web2`, …
         l1_append: more for L1's kernel command line (tests/stack/guests/l1-init.sh).
         smp: vCPUs of L1.
         intercept: with the plugin; without it L1's own isa-serial serves L2.
@@ -63,36 +66,58 @@ class NestedStack:
         self.folder = Path(tempfile.mkdtemp(prefix="oob-"))
         guests = "".join(f'[[machine.guest]]\nname = "web{i + 1}"\n' for i in range(l2))
         self.server = Server(f'[[machine]]\nname = "l1"\n{guests}', settings=settings, folder=self.folder)
-        self.l1_console_file = self.folder / "l1-console.log"
+        self._l1_log = self.folder / "l1-console.log"
         self._append = f"console=ttyS0 panic=-1 quiet oob.l2={l2} {l1_append}"
         self._smp = smp
         self._intercept = intercept
         self._progress = progress
+        self._marks = itertools.count(1)
         self._exit = contextlib.ExitStack()
+        self._latest: L2Console | None = None
         self.l1: Expect | None = None
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
             stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            stack.push(self._explain)
             self._progress("starting the console server")
             stack.enter_context(self.server)
-            self._progress("starting L0: QEMU with the plugin, and L1 in it (about 10 s)")
+            self._progress("starting L0: QEMU, with our plugin" if self._intercept else "starting L0: QEMU")
             self.l1 = stack.enter_context(Expect(self._command()))
-            self.l1.expect(rb"L1 is up", timeout=BOOT_SECONDS, fail=rb"Kernel panic|cannot load")
+            self._progress("L0 is up; L1 boots in it (about 10 s)")
+            self.l1.expect(rb"L1 is up", timeout=BOOT_SECONDS, fail=PANIC + rb"|cannot load")
+            self._progress("L1 is up, and has started its guests")
             self._exit = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        if kind is not None:
-            self._show_logs()
-        self._exit.close()
+        self._exit.__exit__(kind, error, tb)
+
+    def _explain(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if isinstance(error, Exception):
+            error.add_note(self.report())
+
+    def report(self) -> str:
+        """What was seen last: on L1's console, on L2's, and in the server's log."""
+        log = self.server.log.read_bytes() if self.server.log.exists() else b""
+        parts = {"L1's console": self.l1_console(), "the server's log": log}
+        if self._latest is not None:
+            parts[f"{self._latest.name}'s console"] = bytes(self._latest.seen)
+        return "\n".join(
+            f"--- the last of {what}:\n{data[-SHOWN:].decode(errors='replace')}" for what, data in parts.items()
+        )
 
     def _command(self) -> list[str]:
-        command = [str(qemu()), "-accel", "tcg,thread=multi", "-cpu", "qemu64,+svm,+npt", "-smp", str(self._smp)]
-        command += ["-m", "1024", "-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio"]
-        command += ["-kernel", str(CACHE / "guests" / "vmlinuz"), "-initrd", str(CACHE / "guests" / "l1.cpio.gz")]
+        # Whatever becomes of us, QEMU ends with us.
+        command = ["setpriv", "--pdeathsig", "TERM", str(qemu())]
+        command += ["-accel", "tcg,thread=multi", "-cpu", "qemu64,+svm,+npt", "-smp", str(self._smp), "-m", "1024"]
+        command += ["-nodefaults", "-no-reboot", "-display", "none"]
+        command += ["-chardev", f"stdio,id=console,logfile={self._l1_log}", "-serial", "chardev:console"]
+        command += ["-kernel", str(CACHE / "guests" / "vmlinuz"), "-initrd", str(CACHE / "guests" / "l1.cpio")]
         return [*command, "-append", self._append, *(self._plugin_options() if self._intercept else [])]
 
     def _plugin_options(self) -> list[str]:
@@ -100,32 +125,27 @@ class NestedStack:
         done = subprocess.run([*words, "--plugin", str(PLUGIN)], check=True, capture_output=True, text=True)
         return shlex.split(done.stdout)
 
-    def _show_logs(self) -> None:
-        l1 = bytes(self.l1.seen[-2000:]).decode(errors="replace") if self.l1 else ""
-        print(
-            f"--- L1's console:\n{l1}\n--- the server's log:\n{self.server.log.read_text()[-3000:]}", file=sys.stderr
-        )
-
     def l1_console(self) -> bytes:
         """Everything that L1's own console has carried."""
-        assert self.l1 is not None
-        return bytes(self.l1.seen)
+        return self._l1_log.read_bytes() if self._l1_log.exists() else b""
 
     def l1_run(self, command: str, timeout: float = 30) -> bytes:
         """Run a command in L1's shell; returns what it printed."""
         assert self.l1 is not None
-        self.l1.send(f"{command}; echo do''ne\n")
-        found = self.l1.expect(rb"\n(.*?)done\r?\n", timeout=timeout)
-        return found[1]
+        return run_in_shell(self.l1, command, next(self._marks), timeout)
 
     def l2_files(self, count: int) -> bytes:
         """What L1's own emulated serial ports of its L2s have carried."""
         return b"".join(self.l1_run(f"cat /com1-{i + 1}") for i in range(count))
 
+    def wait_for_guest(self, name: str = "web1", timeout: float = BOOT_SECONDS) -> None:
+        """Wait until an L2 has used its serial port, and so has become console `name`."""
+        with Expect(["tail", "-n", "+1", "-f", str(self.server.log)]) as log:
+            log.expect(rf"guest bound [^\n]*guest='?{name}\b", timeout=timeout)
+
     def console(self, name: str = "web1", timeout: float = BOOT_SECONDS) -> L2Console:
         """A script at an L2's console, once there is a shell prompt."""
-        self._progress(f"waiting for {name}'s shell (about 15 s)")
-        console = L2Console(self.server, name)
+        self._latest = console = L2Console(self.server, name)
         try:
             console.wake(timeout)
         except BaseException:
@@ -139,20 +159,40 @@ class L2Console(Expect):
 
     def __init__(self, server: Server, name: str) -> None:
         super().__init__(server.ssh(name))
+        self.name = name
+        self._first_prompt = 0
+        self._marks = itertools.count(1)
+
+    @property
+    def conversation(self) -> bytes:
+        """What the console carried since the first prompt: before it, a shell says what L1's says, too."""
+        return bytes(self.seen[self._first_prompt :])
 
     def wake(self, timeout: float) -> None:
         """Press Enter until the shell answers: it may have shown its prompt before we came."""
         for _ in range(int(timeout)):
             self.send(b"\n")
-            with contextlib.suppress(AssertionError):
-                self.expect(PROMPT, timeout=1, fail=rb"Kernel panic")
+            with contextlib.suppress(ExpectError):
+                self._first_prompt = self.expect(PROMPT, timeout=1, fail=PANIC).start()
                 return
         self.expect(PROMPT, timeout=1)
 
     def run(self, command: str, timeout: float = 30) -> bytes:
         """Run a command in the shell; returns what it printed."""
-        self.send(f"{command}; echo do''ne:$?\n")
-        found = self.expect(rb"\n(.*?)done:(\d+)\r?\n", timeout=timeout)
-        if found[2] != b"0":
-            raise AssertionError(f"{command!r} in L2 ended with status {found[2]!r}: {found[1]!r}")
-        return re.sub(rb"\r\n", b"\n", found[1])
+        return run_in_shell(self, command, next(self._marks), timeout)
+
+
+def run_in_shell(shell: Expect, command: str, mark: int, timeout: float) -> bytes:
+    """Run a command in a shell at a serial console; returns what it printed.
+
+    The shell echoes what is typed, wrapped at some width, and prompts: what the command prints lies between two
+    lines that stand nowhere in what was typed.
+
+    Raises:
+        ExpectError: the command ended with a status other than 0, or did not end in time.
+    """
+    shell.send(f"echo be''gin-{mark}; {command}; echo e''nd-{mark}:$?\n")
+    found = shell.expect(rf"begin-{mark}\r?\n(.*?)end-{mark}:(\d+)\r?\n", timeout=timeout, fail=PANIC)
+    if found[2] != b"0":
+        raise ExpectError(f"{command!r} ended with status {found[2].decode()} and printed {found[1]!r}")
+    return found[1].replace(b"\r\n", b"\n")

@@ -4,25 +4,30 @@
 . "$(dirname "$0")/lib.sh"
 
 packages=(
-  gcc make pkg-config libc6-dev libglib2.0-dev                # the plugin
-  python3 python3-venv python3-dev libvirt-dev                # the virtual environment
-  busybox-static cpio gzip xz-utils qemu-system-x86 seabios   # the guests
-  openssh-client shellcheck debian-archive-keyring ca-certificates
+  gcc libc6-dev make pkg-config libglib2.0-dev        # the plugin
+  python3 python3-venv python3-dev libvirt-dev        # the virtual environment
+  cpio xz-utils debian-archive-keyring                # the guests
+  ca-certificates openssh-client shellcheck           # pip, the tests, the checks
 )
 
-command -v apt-get >/dev/null ||
-  fail "this is no Debian system (no apt-get): install by hand what tests/stack/packages.sh lists, or use Debian 12 or 13."
+[ "$(dpkg --print-architecture 2>/dev/null)$(command -v apt-get >/dev/null && echo +apt)" = amd64+apt ] ||
+  fail "this is no Debian system for amd64: use Debian 12 or 13, in a virtual machine or a container if need be."
 
+installed=$(dpkg-query -W -f '${Package}:${db:Status-Status}\n' "${packages[@]}" 2>/dev/null || true)
 missing=()
 for package in "${packages[@]}"; do
-  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+  grep -qx "$package:installed" <<<"$installed" || missing+=("$package")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
 
-need_space 1500
-say "Installing the Debian packages that are missing: ${missing[*]}"
-export DEBIAN_FRONTEND=noninteractive
-as_root apt-get -qq update ||
-  fail "apt-get update failed: give this system a Debian mirror that it reaches (/etc/apt/sources.list), then run this again."
-as_root apt-get -qq -y --no-install-recommends install "${missing[@]}" >/dev/null ||
-  fail "apt-get could not install ${missing[*]}: see its message above."
+apt() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -y -o DPkg::Lock::Timeout=300 --no-install-recommends "$@"; }
+
+one_at_a_time
+need_space 1000
+say "Debian packages that are missing and are installed now: ${missing[*]}"
+if ! apt-get -qq -s install "${missing[@]}" >/dev/null 2>&1 || ! watched "Installing them" apt install "${missing[@]}"; then
+  watched "Refreshing apt's package lists" apt update ||
+    fail "apt-get update failed: give this system a Debian mirror that it reaches (/etc/apt/sources.list), then run this again."
+  watched "Installing them" apt install "${missing[@]}" ||
+    fail "apt-get could not install ${missing[*]}: see its message above, then run this again."
+fi

@@ -4,16 +4,19 @@
 . "$(dirname "$0")/lib.sh"
 cd "$root"
 
-stamp=.venv/.made-from
-want=$(fingerprint pyproject.toml tests/stack/venv.sh)
-[ "$(cat "$stamp" 2>/dev/null)" != "$want" ] || exit 0
-
+unless_made "$root/.venv" pyproject.toml "$0"
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
   fail "Python 3.11 or newer is needed and python3 is $(python3 --version 2>&1): use Debian 12 or newer."
 need_space 800
-say "Making the virtual environment .venv (about a minute)"
+
+install() { # EXTRAS
+  .venv/bin/python -m pip install -q --disable-pip-version-check --progress-bar off -e ".[$1]"
+}
+
 rm -rf .venv
-python3 -m venv .venv || fail "python3 cannot make a virtual environment: install python3-venv."
-.venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev,serial,qemu,libvirt]' ||
-  fail "pip could not install the Python packages: is a package index reachable? See its message above."
-echo "$want" >"$stamp"
+watched "Making the virtual environment .venv" python3 -m venv .venv ||
+  fail "python3 cannot make a virtual environment: install python3-venv, then run this again."
+watched "Installing the Python packages into it (about a minute)" install dev,serial,qemu,libvirt ||
+  watched "Once more, without libvirt's, which is compiled here" install dev,serial,qemu ||
+  fail "pip could not install the Python packages: give it a package index that it reaches (see its message above), then run this again."
+echo "$want" >.venv/.made-from

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
 from tests.stack.nested import L2Console, NestedStack
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure shows both consoles and the server's log."""
+    report = yield
+    running = item.funcargs.get("stack") if isinstance(item, pytest.Function) else None
+    if report.failed and isinstance(running, NestedStack):
+        report.sections.append(("nested stack", running.report()))
+    return report
 
 
 @pytest.fixture(scope="session")

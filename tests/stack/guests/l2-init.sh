@@ -1,4 +1,5 @@
 #!/bin/busybox sh
+# shellcheck shell=dash
 # L2, the user's virtual machine: a shell on its serial console.
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
