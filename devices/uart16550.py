@@ -167,18 +167,12 @@ class Uart16550:
         self._power_on()
 
     def _power_on(self) -> None:
-        self._ier = 0
-        self._fcr = 0
-        self._lcr = 0
-        self._mcr = 0
-        self._scr = 0
+        self._ier = self._fcr = self._lcr = self._mcr = self._scr = 0
         self._divisor = RESET_DIVISOR
         self._time_format()
-        self._overrun = 0
-        self._deltas = 0
+        self._overrun = self._deltas = 0
         self._received: deque[int] = deque()
-        self._thre_pending = False
-        self._timeout_pending = False
+        self._thre_pending = self._timeout_pending = False
         self._timeout_at: int | None = None
 
     def reset(self) -> None:
@@ -199,7 +193,7 @@ class Uart16550:
         _WRITERS[offset](self, value)
 
     def write_block(self, offset: int, data: bytes) -> None:
-        """Serve one `write` for every byte of `data`, in order; a block to THR is one `transmit`."""
+        """Serve one `write` for every byte of `data`, in order; a block to THR is one `transmit`, one edge."""
         if data and offset == 0 and not self._lcr & _DLAB and not self._mcr & _LOOP:
             self._load_thr()
             self._update()
@@ -222,7 +216,7 @@ class Uart16550:
         """Does `peek(offset)` stay true when a byte is written to THR?"""
         if self._mcr & _LOOP or (offset == 0 and self._lcr & _DLAB):
             return False
-        return offset != 2 or not self._ier & _THRI or self._pending() not in (Iir.NONE, Iir.MSI)
+        return offset != 2 or not self._ier & _THRI or self._pending() > 0x01
 
     def _read_rbr(self) -> int:
         if self._lcr & _DLAB:
@@ -360,11 +354,6 @@ class Uart16550:
             return 0
         return FIFO_SIZE - len(self._received) if self._fcr & 1 else int(not self._received)
 
-    @property
-    def unread(self) -> int:
-        """How many received bytes the guest has not read yet."""
-        return len(self._received)
-
     def feed(self, data: bytes) -> int:
         """Receive from the line; returns how many bytes were accepted, the rest must wait."""
         accepted = data[: self.room]
@@ -375,8 +364,7 @@ class Uart16550:
         return len(accepted)
 
     def receive_break(self) -> bool:
-        """Receive a break: a zero character with BI set (section 8.3, bit 4). False when there is no room
-        for one: try again when drained."""
+        """Receive a break: a zero character with BI (section 8.3, bit 4). False: no room, try when drained."""
         if not self.room:
             return False
         self._receive(_BREAK)
@@ -402,17 +390,15 @@ class Uart16550:
             self._update()
 
     def _receive(self, character: int) -> None:
-        if self._fcr & 1:
-            if len(self._received) < FIFO_SIZE:
-                self._received.append(character)
-            else:
-                self._overrun = _OE  # the character is lost, the FIFO is not (section 8.3, bit 1)
-            self._timeout_at = self._clock() + self._timeout_ns
-        else:
-            if self._received:
-                self._overrun = _OE
-                self._received.clear()
+        fifos = self._fcr & 1
+        if len(self._received) < (FIFO_SIZE if fifos else 1):
             self._received.append(character)
+        else:
+            self._overrun = _OE
+            if not fifos:  # the newer is kept, with FIFOs it is lost (section 8.3, bit 1)
+                self._received[0] = character
+        if fifos:
+            self._timeout_at = self._clock() + self._timeout_ns
 
     def _note_modem_changes(self, before: int) -> None:
         after = self._modem_inputs()
