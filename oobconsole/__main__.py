@@ -74,17 +74,8 @@ def qemu_options(
     from oobconsole.interceptors.tcg import qemu_options as options
 
     uarts = ports_of(wanted)
-    try:
-        words = options(
-            wanted.name,
-            settings.socket_of(wanted),
-            plugin.resolve(),
-            [(u.port, u.port + 7) for u in uarts],
-            [u.irq for u in uarts],
-        )
-    except EnvironmentFault as error:
-        typer.echo(f"oobconsole: {error}", err=True)
-        raise typer.Exit(1) from error
+    ports = [(uart.port, uart.port + 7) for uart in uarts]
+    words = options(wanted.name, settings.socket_of(wanted), plugin.resolve(), ports, [uart.irq for uart in uarts])
     typer.echo(shlex.join(words))
 
 

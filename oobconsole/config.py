@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -12,8 +11,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from oobconsole.errors import ConfigError
+from oobconsole.interceptors.wire import NAME
 
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,46}")
 #: Words that mean, or are to mean, something else where a console's name can stand.
 RESERVED: Final = frozenset(
     {"attach", "events", "help", "log", "ls", "power", "replay", "send", "wait", "watch", "who"}
@@ -25,7 +24,7 @@ COM: Final = {"com1": (0x3F8, 4), "com2": (0x2F8, 3), "com3": (0x3E8, 4), "com4"
 
 
 def _name(value: str) -> str:
-    if not _NAME.fullmatch(value) or value in RESERVED:
+    if not NAME.fullmatch(value) or value in RESERVED:
         raise ValueError(
             f"{value!r} cannot be a name: 1 to 47 of A-Z, a-z, 0-9, '_', '.', '-', beginning with a letter or digit, "
             f"and not one of {', '.join(sorted(RESERVED))}"

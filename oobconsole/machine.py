@@ -193,7 +193,6 @@ class Machine:
         self.name = config.name
         self.interceptor = interceptor
         self.guests = [Guest(guest, interceptor, scrollback=scrollback) for guest in config.guests]
-        self.linked = False
         self._refused = False
 
     async def start(self) -> None:
@@ -215,11 +214,9 @@ class Machine:
     # -- InterceptorEvents --------------------------------------------------------------------------
 
     def link_up(self, peer: str) -> None:
-        self.linked = True
         log.info("machine connected", machine=self.name, peer=peer)
 
     def link_down(self, reason: str) -> None:
-        self.linked = False
         for guest in self.guests:
             if guest.context is not None:
                 guest.away(f"machine {self.name} is not connected: {reason}")

@@ -67,20 +67,21 @@ uint8_t oob_uart_idle_read(struct oob_uart *uart, unsigned reg) {
     }
 }
 
-void oob_uart_keep(struct oob_uart *uart, uint8_t value) {
+bool oob_uart_keep(struct oob_uart *uart, uint8_t value) {
     if (!uart->kept)
         uart->kept = malloc(OOB_KEEP_MAX);
     if (!uart->kept) {
         uart->lost++;
-        return;
+        return false;
     }
     uart->kept[(uart->kept_at + uart->kept_len) % OOB_KEEP_MAX] = value;
     if (uart->kept_len < OOB_KEEP_MAX) {
         uart->kept_len++;
-    } else { /* the newest bytes tell what went wrong: the oldest go */
-        uart->kept_at = (uart->kept_at + 1) % OOB_KEEP_MAX;
-        uart->lost++;
+        return true;
     }
+    uart->kept_at = (uart->kept_at + 1) % OOB_KEEP_MAX; /* the newest tell what went wrong: the oldest goes */
+    uart->lost++;
+    return false;
 }
 
 bool oob_uart_idle_irq(const struct oob_uart *uart) {

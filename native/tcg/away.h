@@ -34,7 +34,7 @@ bool oob_uart_observe(struct oob_uart *uart, unsigned reg, uint8_t value);
 
 /* Serves the guest alone. `keep` takes what observe() said goes on the line. */
 uint8_t oob_uart_idle_read(struct oob_uart *uart, unsigned reg);
-void oob_uart_keep(struct oob_uart *uart, uint8_t value);
+bool oob_uart_keep(struct oob_uart *uart, uint8_t value); /* false: a byte was lost for it */
 bool oob_uart_idle_irq(const struct oob_uart *uart);
 
 /* The writes that bring a fresh 16550 to the guest's last known registers. Returns how many. */

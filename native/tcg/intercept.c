@@ -186,8 +186,8 @@ static bool observe_write(struct oob_context *context, uint16_t port, unsigned s
             continue;
         line_byte = oob_uart_observe(&context->uart[r], port + i - oob_options.range[r].first, value >> (8 * i));
         thr_alone = line_byte && size == 1;
-        if (line_byte && !oob_link_up())
-            oob_uart_keep(&context->uart[r], value >> (8 * i));
+        if (line_byte && !oob_link_up() && !oob_uart_keep(&context->uart[r], value >> (8 * i)))
+            oob_stat[OOB_STAT_DROPPED]++;
     }
     return thr_alone;
 }

@@ -37,7 +37,7 @@ class TcgInterceptor(Interceptor):
         counters: what we counted.
     """
 
-    def __init__(self, machine: str, path: Path, *, spin_us: int = 500) -> None:
+    def __init__(self, machine: str, path: Path, *, spin_us: int) -> None:
         self.machine = machine
         self.path = path
         self.spin_ns = spin_us * 1000

@@ -177,8 +177,8 @@ _HELLO, _ACCESS, _POSTED = _body(HELLO), _body(ACCESS), _body(POSTED)
 _CONTEXT_APPEARED, _CONTEXT_GONE = _body(CONTEXT_APPEARED), _body(CONTEXT_GONE)
 _GAP, _STATS_FRAME = _body(GAP), _body(STATS_FRAME)
 
-#: As the configuration allows it: 1 to 47 characters.
-_MACHINE_NAME: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9_.-]{0,46}")
+#: What can be the name of a machine, or of a guest: 1 to 47 characters.
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,46}")
 #: The greatest value of an access, by its size in bytes.
 VALUE_MAX: Final = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFFFFFF}
 _event: Final = tuple.__new__  # a NamedTuple's own constructor takes twice as long
@@ -273,12 +273,13 @@ class Decoder:
         magic, version, reserved, capabilities, name, instance = _HELLO.unpack_from(buffer, at)
         _require(magic == MAGIC, "HELLO without the magic number: this is no native half")
         _require(version == VERSION, f"the native half speaks version {version}, this server {VERSION}")
-        machine, _, padding = name.partition(b"\0")
+        text, _, padding = name.partition(b"\0")
+        machine = text.decode("ascii", "replace")
         _require(not padding.strip(b"\0") and name[-1] == 0, "the machine name is not padded with zeros")
-        _require(_MACHINE_NAME.fullmatch(machine) is not None, f"{machine!r} is no machine name")
+        _require(NAME.fullmatch(machine) is not None, f"{machine!r} is no machine name")
         _require(instance != 0 and not reserved and not context, "HELLO without instance, or with reserved bits")
         self._frames = _GREETED
-        return Hello(capabilities, machine.decode("ascii"), instance)
+        return Hello(capabilities, machine, instance)
 
     def _appeared(self, buffer: bytes, at: int, length: int, context: int) -> ContextAppeared:
         vmcb, ncr3, reserved = _CONTEXT_APPEARED.unpack_from(buffer, at)

@@ -340,10 +340,10 @@ async def test_a_dead_servers_socket_is_replaced_a_live_ones_is_not(tmp_path: Pa
     path = tmp_path / "s"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
-    first = TcgInterceptor("l1", path)
+    first = TcgInterceptor("l1", path, spin_us=0)
     await first.start(Events())
     with pytest.raises(EnvironmentFault, match=f"{path}: another server listens here"):
-        await TcgInterceptor("l1", path).start(Events())
+        await TcgInterceptor("l1", path, spin_us=0).start(Events())
     await first.stop()
 
 
@@ -359,7 +359,7 @@ async def test_paths_that_cannot_be_sockets_are_named(tmp_path: Path) -> None:
         (open_to_all / "s", "everybody may write here"),
     ):
         with pytest.raises(EnvironmentFault, match=reason) as fault:
-            await TcgInterceptor("l1", path).start(Events())
+            await TcgInterceptor("l1", path, spin_us=0).start(Events())
         assert str(tmp_path) in str(fault.value)
     assert (tmp_path / "file").read_text() == "precious"
 

@@ -6,6 +6,7 @@
 
 here=$(cd "$(dirname "$0")" && pwd)
 qemu=$cache/qemu/root
+[ -e "$cache/qemu/.made-from" ] || fail "there is no QEMU in .cache/qemu for L1 to run: run tests/stack/fetch-qemu.sh first."
 unless_made "$cache/guests" "$0" "$here/debian.sh" "$here"/guests/* "$cache/qemu/.made-from"
 need_space 700
 start_new

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from oobconsole.session.escape import Command, EscapeFilter
 
 typed = st.lists(
-    st.sampled_from([b"~", b"~.", b"~~", b"~?", b"\r", b"\n", b"a", b".", b"?", b"\x03", b"\xc3\xa9"])
+    st.sampled_from(
+        [b"~", b"~.", b"~~", b"~?", b"\r", b"\n", b"a", b".", b"?", b"\x03", b"\xc3\xa9", b"\x1b[24;5R", b"\x1b["]
+    )
 ).map(b"".join)
 
 
@@ -38,6 +40,11 @@ def joined(items: list[bytes | Command]) -> list[bytes | Command]:
         (b"~\r~.", [b"~\r", Command.DETACH]),
         (b"cd ~\r", [b"cd ~\r"]),
         (b"\x00\xff\x1b[A", [b"\x00\xff\x1b[A"]),
+        (b"\r\x1b[24;5R~.", [b"\r\x1b[24;5R", Command.DETACH]),
+        (b"\r\x1b[?1;2c\x1b[0n~.", [b"\r\x1b[?1;2c\x1b[0n", Command.DETACH]),
+        (b"x\x1b[24;5R~.", [b"x\x1b[24;5R~."]),
+        (b"\r\x1b[A~.", [b"\r\x1b[A~."]),
+        (b"\r\x1b[24;~.", [b"\r\x1b[24;~."]),
         (b"", []),
     ],
 )
