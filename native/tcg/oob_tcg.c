@@ -25,7 +25,7 @@ OOB_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
 /* What QEMU keeps for each vCPU and its generated code tests without calling us. */
 struct marks {
     uint64_t guest; /* VMRUN was executed, and no instruction of L1 since */
-    uint64_t tsc;   /* RDTSC was executed: its result stands in EDX:EAX at the next instruction */
+    uint64_t tsc;   /* how often RDTSC was executed since we last looked: its result stands in EDX:EAX then */
 };
 
 static qemu_plugin_u64 guest_marks, tsc_marks;
@@ -33,6 +33,7 @@ static _Thread_local int this_vcpu = -1;
 
 /* RDTSC ends a block. Where blocks after one begin: a table that forgets, at worst a sample is missed. */
 static uint64_t after_rdtsc[1024];
+enum { RDTSC_SAMPLED = 32 }; /* one of so many is looked at: guests read it all the time */
 
 _Static_assert(sizeof(union oob_io_site) == sizeof(void *), "an I/O site fits into a callback's argument");
 
@@ -109,7 +110,7 @@ static void hook_rdtsc(struct qemu_plugin_insn *insn, size_t len) {
     uint64_t next = qemu_plugin_insn_vaddr(insn) + len;
 
     __atomic_store_n(after_rdtsc_slot(next), next, __ATOMIC_RELAXED);
-    qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(insn, OP_STORE_U64, tsc_marks, 1);
+    qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(insn, OP_ADD_U64, tsc_marks, 1);
 }
 
 static void hook_l2(struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t len, uint64_t cs_base) {
@@ -129,7 +130,8 @@ static void hook_first(struct qemu_plugin_insn *first, bool guest) {
     if (!guest)
         qemu_plugin_register_vcpu_insn_exec_cond_cb(first, exit_cb, CB_R_REGS, COND_NE, guest_marks, 0, NULL);
     else if (__atomic_load_n(after_rdtsc_slot(vaddr), __ATOMIC_RELAXED) == vaddr)
-        qemu_plugin_register_vcpu_insn_exec_cond_cb(first, rdtsc_cb, CB_R_REGS, COND_NE, tsc_marks, 0, NULL);
+        qemu_plugin_register_vcpu_insn_exec_cond_cb(first, rdtsc_cb, CB_R_REGS, COND_GE, tsc_marks, RDTSC_SAMPLED,
+                                                    NULL);
 }
 
 static void translate_cb(struct qemu_plugin_tb *tb, void *unused) {

@@ -47,7 +47,7 @@ typedef struct {
 } qemu_plugin_u64;
 
 enum qemu_plugin_cb_flags { CB_NO_REGS, CB_R_REGS, CB_RW_REGS, CB_RW_REGS_PC };
-enum qemu_plugin_cond { COND_NEVER, COND_ALWAYS, COND_EQ, COND_NE };
+enum qemu_plugin_cond { COND_NEVER, COND_ALWAYS, COND_EQ, COND_NE, COND_LT, COND_LE, COND_GT, COND_GE };
 enum qemu_plugin_op { OP_ADD_U64, OP_STORE_U64 };
 enum qemu_plugin_discon_type { DISCON_INTERRUPT = 1, DISCON_EXCEPTION = 2 };
 

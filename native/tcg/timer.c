@@ -17,10 +17,12 @@ void oob_timer_saw_tsc(struct oob_l2_vcpu *l2, uint64_t tsc) {
 
 bool oob_timer_clamp(struct oob_l2_vcpu *l2, uint64_t *deadline) {
     uint64_t elapsed = l2->tsc_ns - l2->base_tsc_ns, limit;
+    double rate; /* of the guest's TSC, per ns */
 
     if (!l2->context->attended || !*deadline || elapsed < RATE_MIN_NS)
         return false;
-    limit = l2->tsc + (uint64_t)((double)(l2->tsc - l2->base_tsc) / (double)elapsed * OOB_IDLE_MAX_NS);
+    rate = (double)(l2->tsc - l2->base_tsc) / (double)elapsed;
+    limit = l2->tsc + (uint64_t)(rate * (double)(oob_now_ns() - l2->tsc_ns + OOB_IDLE_MAX_NS));
     if (*deadline <= limit)
         return false;
     *deadline = limit;

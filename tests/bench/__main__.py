@@ -16,6 +16,7 @@ from tests.support.server import Server
 
 KIB = 20
 RUNS = 7
+BOOTS = 3
 KEYS = 200
 IDLE_CONSOLES = 200
 
@@ -27,10 +28,10 @@ def _quantiles(values: list[float]) -> tuple[float, float]:
     return statistics.median(ordered), ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
 
 
-def _boot_seconds(intercept: bool) -> float:
+def _boot_seconds(intercept: bool, kernel_log: bool) -> float:
     """L2's own time from its kernel's start to its shell, as it prints it just before the first prompt."""
     ready = rb"L2 is ready after ([\d.]+) s"
-    with NestedStack(intercept=intercept) as stack:
+    with NestedStack(intercept=intercept, l1_append="oob.l2append=loglevel=7" if kernel_log else "") as stack:
         if intercept:
             with Expect(stack.server.ssh("web1", options=("-tt",))) as client:  # a terminal shows the scrollback too
                 return float(client.expect(ready, timeout=180)[1])
@@ -40,17 +41,15 @@ def _boot_seconds(intercept: bool) -> float:
         return float(found[1])
 
 
-def _seconds_com1(console: L2Console) -> float:
-    start = time.monotonic()
-    console.send("cat /tmp/data; echo fi''nis\n")
-    console.expect(rb"finis\r?\n", timeout=120)
-    return time.monotonic() - start
+#: Prints the data to our port.
+COM1 = "cat /tmp/data"
+#: To L1's: `cat` returns when the driver has all, `stty` then waits until the wire has it too.
+COM2 = "cat /tmp/data >/dev/ttyS1; stty -F /dev/ttyS1 raw -echo"
 
 
-def _seconds_com2(console: L2Console) -> float:
-    """The shell's `cat` returns when the driver has all; `stty` then waits until the wire has it too."""
+def _seconds(console: L2Console, command: str) -> float:
     start = time.monotonic()
-    console.send("cat /tmp/data >/dev/ttyS1; stty -F /dev/ttyS1 raw -echo; echo fi''nis\n")
+    console.send(f"{command}; echo fi''nis\n")
     console.expect(rb"finis\r?\n", timeout=120)
     return time.monotonic() - start
 
@@ -81,22 +80,30 @@ def nested() -> Results:
         with stack.console() as console:
             console.run(f"head -c {KIB * 1024 * 3 // 4} /dev/urandom | base64 -w 64 >/tmp/data")
             console.run("stty -F /dev/ttyS1 raw -echo; stty -F /dev/ttyS0 -opost")  # the same line discipline on both
-            ours = [_seconds_com1(console) for _ in range(RUNS)]
-            theirs = [_seconds_com2(console) for _ in range(3)]
+            ours = [_seconds(console, COM1) for _ in range(RUNS)]
+            theirs = [_seconds(console, COM2) for _ in range(3)]
             out["nested.com1_20kib_s"] = statistics.median(ours)
             out["nested.com2_20kib_s"] = statistics.median(theirs)
             out["nested.throughput_ratio"] = out["nested.com2_20kib_s"] / out["nested.com1_20kib_s"]
             out["nested.echo_ms.median"], out["nested.echo_ms.p99"] = _quantiles(_echo_ms(console))
             for _ in range(RUNS):  # the counters are mostly of a guest that prints
-                _seconds_com1(console)
+                _seconds(console, COM1)
         assert stack.l1 is not None
         stack.l1.close()
         stack.server.stop()
         out["nested.access_us.median"], out["nested.access_us.p99"] = _access_us(stack.server.log)
-    with_us, without = ([_boot_seconds(intercept) for _ in range(2)] for intercept in (True, False))
-    out["nested.boot_with_s"], out["nested.boot_without_s"] = min(with_us), min(without)
-    out["nested.boot_ratio"] = out["nested.boot_with_s"] / out["nested.boot_without_s"]
-    return out
+    return out | _boots("boot", kernel_log=True) | _boots("quiet_boot", kernel_log=False)
+
+
+def _boots(name: str, kernel_log: bool) -> Results:
+    """A guest whose kernel logs to its console, as one with `console=ttyS0` does, or is told to be quiet."""
+    boots = [[_boot_seconds(intercept, kernel_log) for intercept in (True, False)] for _ in range(BOOTS)]
+    with_us, without = map(min, zip(*boots, strict=True))
+    return {
+        f"nested.{name}_with_s": with_us,
+        f"nested.{name}_without_s": without,
+        f"nested.{name}_ratio": with_us / without,
+    }
 
 
 def _rss_kib(pid: int) -> int:
