@@ -53,11 +53,11 @@ static uint8_t operand_size(uint8_t opcode, const struct prefixes *p, enum oob_m
     return (mode == OOB_MODE_16) != p->operand ? 2 : 4;
 }
 
-static uint8_t address_size(const struct prefixes *p, enum oob_mode mode) {
+unsigned oob_address_size(bool overridden, enum oob_mode mode) {
     switch (mode) {
-    case OOB_MODE_64: return p->address ? 4 : 8;
-    case OOB_MODE_32: return p->address ? 2 : 4;
-    default: return p->address ? 4 : 2;
+    case OOB_MODE_64: return overridden ? 4 : 8;
+    case OOB_MODE_32: return overridden ? 2 : 4;
+    default: return overridden ? 4 : 2;
     }
 }
 
@@ -72,7 +72,7 @@ bool oob_decode_io(const uint8_t *bytes, size_t len, enum oob_mode mode, struct 
         .length = (uint8_t)(p.count + 1),
         .size = operand_size(opcode, &p, mode),
         .segment = p.segment,
-        .addr_size = address_size(&p, mode),
+        .address = p.address,
     };
     switch (opcode) {
     case 0xe4: /* IN AL, imm8 */
@@ -131,7 +131,7 @@ static size_t memory_operand_length(const uint8_t *bytes, size_t len, uint8_t ad
 
 bool oob_decode_mov(const uint8_t *bytes, size_t len, enum oob_mode mode, struct oob_mov_insn *mov) {
     struct prefixes p = prefixes_of(bytes, len, mode);
-    uint8_t opcode, addr = address_size(&p, mode);
+    uint8_t opcode, addr = (uint8_t)oob_address_size(p.address, mode);
     const uint8_t *rest;
     size_t n;
 

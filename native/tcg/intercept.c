@@ -11,6 +11,8 @@
 #include "link.h"
 #include "qemu_plugin_api.h"
 #include "segment.h"
+#include "serve.h"
+#include "strio.h"
 #include "timer.h"
 #include "vmcb.h"
 #include "walk.h"
@@ -124,100 +126,6 @@ void oob_on_exit(unsigned vcpu) {
     pthread_mutex_unlock(&oob_lock);
 }
 
-/* An idle UART's answers, and an absent device's where there is none. */
-static uint32_t serve_away(struct oob_context *context, unsigned range, uint16_t port, unsigned size) {
-    uint32_t value = 0;
-
-    for (unsigned i = 0; i < size; i++) {
-        int r = oob_options_range(&oob_options, port + i);
-        uint32_t byte = 0xff;
-
-        if (r >= 0)
-            byte = oob_uart_idle_read(&context->uart[r], (port + i - oob_options.range[r].first) & 7);
-        value |= byte << (8 * i);
-    }
-    oob_stat[OOB_STAT_AWAY]++;
-    context->line[range].level = oob_uart_idle_irq(&context->uart[range]);
-    return value;
-}
-
-static bool read_published(struct oob_context *context, unsigned range, unsigned reg, uint32_t *value) {
-    const struct oob_publication *p = &context->published[range];
-
-    if (!oob_link_up() || !(p->valid & 1u << reg) || p->accesses != context->accesses)
-        return false;
-    *value = p->value[reg];
-    oob_stat[OOB_STAT_PUBLISHED]++;
-    return true;
-}
-
-/* A driver looks at IIR until it says that nothing is pending: an interrupt before that would find nothing. */
-static void saw_iir(struct oob_line *line, uint32_t iir) {
-    enum { IIR_NONE_PENDING = 0x01 };
-
-    line->looked = true;
-    line->in_service = !(iir & IIR_NONE_PENDING);
-    line->since_ns = oob_now_ns();
-}
-
-static uint32_t serve_read(struct oob_context *context, unsigned vcpu, unsigned range, uint16_t port, unsigned size) {
-    unsigned reg = port - oob_options.range[range].first;
-    uint32_t value = 0;
-
-    if (size != 1 || !read_published(context, range, reg, &value)) {
-        oob_stat[OOB_STAT_READS]++;
-        if (!oob_link_access(context, vcpu, port, size, false, &value))
-            value = serve_away(context, range, port, size);
-    }
-    if (reg == UART_FCR) /* IIR, when read */
-        saw_iir(&context->line[range], value);
-    return value;
-}
-
-/* Byte by byte, as the bus would: what the native half must know of the registers. */
-static bool observe_write(struct oob_context *context, uint16_t port, unsigned size, uint32_t value) {
-    bool thr_alone = false;
-
-    for (unsigned i = 0; i < size; i++) {
-        int r = oob_options_range(&oob_options, port + i);
-        bool line_byte;
-
-        if (r < 0)
-            continue;
-        line_byte = oob_uart_observe(&context->uart[r], port + i - oob_options.range[r].first, value >> (8 * i));
-        thr_alone = line_byte && size == 1;
-        if (line_byte && !oob_link_up() && !oob_uart_keep(&context->uart[r], value >> (8 * i)))
-            oob_stat[OOB_STAT_DROPPED]++;
-    }
-    return thr_alone;
-}
-
-static void serve_write(struct oob_context *context, unsigned vcpu, unsigned range, uint16_t port, unsigned size,
-                        uint32_t value) {
-    struct oob_uart *uart = &context->uart[range];
-    bool thr = observe_write(context, port, size, value);
-    bool served;
-
-    oob_stat[OOB_STAT_WRITES]++;
-    if (thr) {
-        struct oob_publication *p = &context->published[range];
-
-        p->valid &= p->after_thr;
-        if (p->accesses == context->accesses)
-            p->accesses++; /* what stays true after a byte to THR stays published */
-        served = oob_link_post(context, vcpu, port, (uint8_t)value);
-        /* The model transmits at once: it will raise THRE, and say so later. */
-        if (served && oob_uart_idle_irq(uart))
-            context->line[range].level = true;
-    } else {
-        served = oob_link_access(context, vcpu, port, size, true, &value);
-        if (served)
-            uart->thre_pending = false; /* the server's to know; the next byte to THR sets it again */
-    }
-    if (!served)
-        serve_away(context, range, port, 0);
-}
-
 static uint32_t size_mask(unsigned size) {
     return size == 4 ? 0xffffffffu : (1u << (8 * size)) - 1;
 }
@@ -227,7 +135,8 @@ static uint32_t size_mask(unsigned size) {
 static bool force_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint64_t next) {
     enum { POST_CODE_PORT = 0x80 };
 
-    if (!site.out || site.immediate || !oob_inject_wanted(l2))
+    if (!site.out || !oob_inject_wanted(l2) ||
+        !oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, POST_CODE_PORT, 1u << site.size_log2))
         return false;
     l2->forced = true;
     l2->forced_rip = next;
@@ -239,41 +148,56 @@ static bool force_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site 
     return true;
 }
 
-/* The 48 bits of a canonical address, extended again (AMD APM vol. 2, 5.3.1). */
-static uint64_t next_rip(union oob_io_site site) {
+uint64_t oob_next_rip(union oob_io_site site) {
     return (uint64_t)((int64_t)(site.next << 16) >> 16);
 }
 
-static void on_uart(unsigned vcpu, union oob_io_site site, unsigned range, uint16_t port) {
-    struct oob_l2_vcpu *l2 = vcpus[vcpu].l2;
-    uint64_t rax = oob_reg_read(vcpu, OOB_REG_RAX);
-    uint64_t next = next_rip(site);
-    uint32_t value = (uint32_t)rax;
-    unsigned size = site.size;
-    bool forced = false;
+/* A 32-bit result clears the upper half of RAX, a smaller one leaves the rest (AMD APM vol. 1, 3.1.2). */
+static void set_rax(unsigned vcpu, uint64_t rax, unsigned size, uint32_t value) {
+    oob_reg_write(vcpu, OOB_REG_RAX,
+                  size == 4 ? value : (rax & ~(uint64_t)size_mask(size)) | (value & size_mask(size)));
+}
 
-    if (!oob_guest_mark(vcpu) || !l2) {
-        oob_stat[OOB_STAT_REFUSED]++; /* no believable guest: neither it nor L1 gets anything */
-        value = 0xffffffff;
-    } else {
-        if (!oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, port, size))
-            return; /* it will fault, as it does on any machine */
-        if (size > 1 && oob_l2_mode(vcpu, l2->vmcb, l2->context->ncr3) == OOB_MODE_16)
-            size = 6 - size; /* decoded as if for 32-bit code: 2 and 4 change places */
-        pthread_mutex_lock(&oob_lock);
-        if (site.out)
-            serve_write(l2->context, l2->index, range, port, size, value & size_mask(size));
-        else
-            value = serve_read(l2->context, l2->index, range, port, size);
-        forced = force_exit(vcpu, l2, site, next);
-        pthread_mutex_unlock(&oob_lock);
-    }
+/* Between AX, or its parts, and the port. Returns only when the instruction is to be executed after all. */
+static void on_register_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port,
+                           unsigned size) {
+    uint64_t rax = oob_reg_read(vcpu, OOB_REG_RAX), next = oob_next_rip(site);
+    uint32_t value = 0;
+    bool forced;
+
+    pthread_mutex_lock(&oob_lock);
+    if (site.out)
+        oob_serve_write(l2->context, l2->index, port, size, (uint32_t)rax & size_mask(size));
+    else
+        value = oob_serve_read(l2->context, l2->index, port, size);
+    forced = force_exit(vcpu, l2, site, next);
+    pthread_mutex_unlock(&oob_lock);
     if (forced)
         return;
-    if (!site.out) /* a 32-bit result clears the upper half of RAX (AMD APM vol. 1, 3.1.2) */
-        oob_reg_write(vcpu, OOB_REG_RAX,
-                      size == 4 ? value : (rax & ~(uint64_t)size_mask(size)) | (value & size_mask(size)));
+    if (!site.out)
+        set_rax(vcpu, rax, size, value);
     qemu_plugin_set_pc(next);
+}
+
+/* No believable guest: neither it nor L1 gets anything. */
+static void refuse(unsigned vcpu, union oob_io_site site, unsigned size) {
+    oob_stat[OOB_STAT_REFUSED]++;
+    if (!site.out && !site.string)
+        set_rax(vcpu, oob_reg_read(vcpu, OOB_REG_RAX), size, 0xffffffff);
+    qemu_plugin_set_pc(oob_next_rip(site));
+}
+
+static void on_uart(unsigned vcpu, union oob_io_site site, uint16_t port, enum oob_mode mode, unsigned size) {
+    struct oob_l2_vcpu *l2 = vcpus[vcpu].l2;
+
+    if (!oob_guest_mark(vcpu) || !l2)
+        refuse(vcpu, site, size);
+    if (!oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, port, size))
+        return; /* it will fault, as it does on any machine */
+    if (!site.string)
+        on_register_io(vcpu, l2, site, port, size);
+    else
+        oob_string_io(vcpu, l2, site, port, mode, size);
 }
 
 static void on_pic(unsigned vcpu, union oob_io_site site, uint16_t port) {
@@ -287,12 +211,19 @@ static void on_pic(unsigned vcpu, union oob_io_site site, uint16_t port) {
 void oob_on_io(unsigned vcpu, union oob_io_site site) {
     static const uint8_t pic_ports[] = {0x20, 0x21, 0xa0, 0xa1};
     uint16_t port = site.immediate ? pic_ports[site.pic_port] : (uint16_t)oob_reg_read(vcpu, OOB_REG_RDX);
-    int range = oob_options_range(&oob_options, port);
+    unsigned size = 1u << site.size_log2;
+    enum oob_mode mode = OOB_MODE_64;
 
-    if (range >= 0 && !site.string)
-        on_uart(vcpu, site, (unsigned)range, port);
-    else if (oob_irqchip_is_pic_port(port))
+    if (oob_options_touched(&oob_options, port, 4)) { /* the mode is dear to find out */
+        if ((size > 1 || site.string) && vcpus[vcpu].l2)
+            mode = oob_l2_mode(vcpu, vcpus[vcpu].l2->vmcb, vcpus[vcpu].l2->context->ncr3);
+        if (size > 1 && mode == OOB_MODE_16)
+            size = 6 - size; /* decoded as if for 32-bit code: 2 and 4 change places */
+        if (oob_options_touched(&oob_options, port, size))
+            on_uart(vcpu, site, port, mode, size);
+    } else if (oob_irqchip_is_pic_port(port)) {
         on_pic(vcpu, site, port);
+    }
 }
 
 void oob_on_rdtsc(unsigned vcpu) {
@@ -312,36 +243,4 @@ void oob_on_wrmsr(unsigned vcpu) {
         return;
     oob_reg_write(vcpu, OOB_REG_RAX, (uint32_t)deadline);
     oob_reg_write(vcpu, OOB_REG_RDX, deadline >> 32);
-}
-
-void oob_context_irq(struct oob_context *context, unsigned isa_line, enum oob_irq_mode mode) {
-    for (unsigned i = 0; i < oob_options.ranges; i++) {
-        if (oob_options.range[i].line != isa_line)
-            continue;
-        context->line[i].level = mode != OOB_IRQ_LOW;
-        context->line[i].pulse = mode == OOB_IRQ_PULSE;
-    }
-}
-
-void oob_context_publish(struct oob_context *context, const struct oob_publish *publish) {
-    int range = oob_options_range(&oob_options, publish->port);
-    struct oob_publication *p;
-
-    if (range < 0 || publish->port != oob_options.range[range].first)
-        return;
-    p = &context->published[range];
-    p->valid = publish->valid;
-    p->after_thr = publish->after_thr;
-    p->accesses = publish->writes;
-    memcpy(p->value, publish->value, sizeof p->value);
-}
-
-void oob_context_orphan(struct oob_context *context) {
-    for (unsigned i = 0; i < oob_options.ranges; i++) {
-        context->published[i].valid = 0;
-        /* A byte that was on its way may have been the one whose THRE the guest waits for. */
-        if (context->uart[i].ier & UART_IER_THRI)
-            context->uart[i].thre_pending = true;
-        context->line[i] = (struct oob_line){.level = oob_uart_idle_irq(&context->uart[i])};
-    }
 }

@@ -10,15 +10,21 @@
 union oob_io_site {
     struct {
         uint64_t next : 48; /* RIP (offset into CS) of the next instruction, canonical */
-        uint64_t size : 3;
+        uint64_t length : 4;
+        uint64_t size_log2 : 2; /* of 1, 2 or 4 bytes, decoded as if for 32-bit or 64-bit code */
         uint64_t out : 1;
         uint64_t string : 1;
         uint64_t rep : 1;
+        uint64_t segment : 3; /* OUTS: 0 ES .. 5 GS */
+        uint64_t address : 1; /* INS, OUTS: the address size is overridden */
         uint64_t immediate : 1;
         uint64_t pic_port : 2; /* an immediate port: 0x20, 0x21, 0xa0 or 0xa1 */
     };
     void *packed;
 };
+
+/* Its 48 bits, extended again to a canonical address (AMD APM vol. 2, 5.3.1). */
+uint64_t oob_next_rip(union oob_io_site site);
 
 /* Before VMRUN executes. `pc` is its address. */
 void oob_on_vmrun(unsigned vcpu, uint64_t pc);

@@ -93,10 +93,13 @@ static void hook_io(struct qemu_plugin_insn *insn, const struct oob_io_insn *io,
     if (io->immediate && !(io->out && oob_irqchip_is_pic_port(io->imm)))
         return;
     site.next = (qemu_plugin_insn_vaddr(insn) + io->length - cs_base) & ((1ull << 48) - 1);
-    site.size = io->size;
+    site.length = io->length;
+    site.size_log2 = io->size >> 1;
     site.out = io->out;
     site.string = io->string;
     site.rep = io->rep;
+    site.segment = io->segment;
+    site.address = io->address;
     site.immediate = io->immediate;
     site.pic_port = (io->imm >> 6 & 2) | (io->imm & 1);
     qemu_plugin_register_vcpu_insn_exec_cb(insn, io_cb, CB_RW_REGS_PC, site.packed);
