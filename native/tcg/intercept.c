@@ -23,7 +23,17 @@ static struct vcpu_state {
     uint64_t vmcb, vmrun_pc, host_cr3;
     uint64_t nonce; /* stands in the VMCB's EXITCODE until a #VMEXIT writes the real one there */
     struct oob_l2_vcpu *l2;
+    uint64_t tag; /* of `l2` at VMRUN */
 } vcpus[OOB_VCPUS_MAX];
+
+/* The guest that runs on this vCPU, or NULL: another vCPU's VMRUN may have ended its context meanwhile. */
+static struct oob_l2_vcpu *running(unsigned vcpu) {
+    const struct vcpu_state *state = &vcpus[vcpu];
+
+    if (!oob_guest_mark(vcpu) || !state->l2 || state->l2->vmcb != state->vmcb || state->l2->tag != state->tag)
+        return NULL;
+    return state->l2;
+}
 
 static uint64_t new_nonce(void) {
     static _Thread_local uint64_t state;
@@ -60,6 +70,7 @@ void oob_on_vmrun(unsigned vcpu, uint64_t pc) {
     oob_link_poll();
     state->l2 = oob_context_enter(state->vmcb);
     if (state->l2) {
+        state->tag = state->l2->tag;
         restore_forced(vcpu, state->l2);
         oob_inject_at_vmrun(state->l2);
     }
@@ -74,19 +85,20 @@ void oob_on_exception(unsigned vcpu, uint64_t pc) {
         oob_mark_guest(vcpu, false);
 }
 
-static bool exited(const struct vcpu_state *state) {
-    return oob_phys_read_u64(state->vmcb + VMCB_EXITCODE) != state->nonce;
+static uint64_t exit_code(const struct vcpu_state *state) {
+    return oob_phys_read_u64(state->vmcb + VMCB_EXITCODE);
 }
 
 bool oob_in_guest(unsigned vcpu) {
     /* A CPU that was reset or sent INIT left its guest without a #VMEXIT; no guest runs without SVME
      * (AMD APM vol. 2, 15.5.1). */
-    return oob_guest_mark(vcpu) && !exited(&vcpus[vcpu]) && (oob_reg_read(vcpu, OOB_REG_EFER) & EFER_SVME);
+    return oob_guest_mark(vcpu) && exit_code(&vcpus[vcpu]) == vcpus[vcpu].nonce &&
+           (oob_reg_read(vcpu, OOB_REG_EFER) & EFER_SVME);
 }
 
 /* The value that L2 was about to store into its IOAPIC when the nested page fault stopped it. */
-static void learn_ioapic_write(unsigned vcpu, const struct oob_l2_vcpu *l2, uint64_t gpa) {
-    uint64_t vmcb = l2->vmcb;
+static void learn_mmio_write(unsigned vcpu, const struct oob_l2_vcpu *l2) {
+    uint64_t vmcb = l2->vmcb, gpa = oob_phys_read_u64(vmcb + VMCB_EXITINFO2);
     struct oob_paging paging = oob_paging_saved(vmcb);
     uint64_t rip = oob_phys_read_u64(vmcb + VMCB_RIP);
     uint64_t base = paging.efer & (1u << 10) ? 0 : oob_phys_read_u64(vmcb + VMCB_CS_BASE);
@@ -96,6 +108,8 @@ static void learn_ioapic_write(unsigned vcpu, const struct oob_l2_vcpu *l2, uint
     struct oob_mov_insn mov;
     uint32_t value;
 
+    if ((gpa & ~0x1full) != OOB_IOAPIC_BASE)
+        return;
     while (len && !oob_l2_read(&paging, base + rip, bytes, len))
         len--; /* the instruction may be the last before an unmapped page */
     if (!oob_decode_mov(bytes, len, mode, &mov) || !mov.store)
@@ -110,20 +124,19 @@ static void learn_ioapic_write(unsigned vcpu, const struct oob_l2_vcpu *l2, uint
 }
 
 void oob_on_exit(unsigned vcpu) {
-    struct vcpu_state *state = &vcpus[vcpu];
+    const struct vcpu_state *state = &vcpus[vcpu];
+    uint64_t code = exit_code(state);
+    struct oob_l2_vcpu *l2;
 
-    oob_mark_guest(vcpu, false);
-    if (!state->l2 || !exited(state))
-        return;
     pthread_mutex_lock(&oob_lock);
-    oob_inject_at_exit(state->l2);
-    if (oob_phys_read_u64(state->vmcb + VMCB_EXITCODE) == VMEXIT_NPF) {
-        uint64_t gpa = oob_phys_read_u64(state->vmcb + VMCB_EXITINFO2);
-
-        if ((gpa & ~0x1full) == OOB_IOAPIC_BASE)
-            learn_ioapic_write(vcpu, state->l2, gpa);
+    l2 = running(vcpu);
+    if (l2 && code != state->nonce) {
+        oob_inject_at_exit(l2);
+        if (code == VMEXIT_NPF)
+            learn_mmio_write(vcpu, l2);
     }
     pthread_mutex_unlock(&oob_lock);
+    oob_mark_guest(vcpu, false);
 }
 
 static uint32_t size_mask(unsigned size) {
@@ -132,14 +145,14 @@ static uint32_t size_mask(unsigned size) {
 
 /* L2 goes on at the next instruction, unless its interrupt needs a VMRUN to be injected at: then this
  * very `out` becomes one to a port that every L1 intercepts. */
-static bool force_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint64_t next) {
+static bool force_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site) {
     enum { POST_CODE_PORT = 0x80 };
 
-    if (!site.out || !oob_inject_wanted(l2) ||
+    if (!oob_inject_wanted(l2) ||
         !oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, POST_CODE_PORT, 1u << site.size_log2))
         return false;
     l2->forced = true;
-    l2->forced_rip = next;
+    l2->forced_rip = oob_next_rip(site);
     l2->forced_rax = oob_reg_read(vcpu, OOB_REG_RAX);
     l2->forced_rdx = oob_reg_read(vcpu, OOB_REG_RDX);
     oob_reg_write(vcpu, OOB_REG_RDX, (l2->forced_rdx & ~0xffffull) | POST_CODE_PORT);
@@ -158,25 +171,16 @@ static void set_rax(unsigned vcpu, uint64_t rax, unsigned size, uint32_t value) 
                   size == 4 ? value : (rax & ~(uint64_t)size_mask(size)) | (value & size_mask(size)));
 }
 
-/* Between AX, or its parts, and the port. Returns only when the instruction is to be executed after all. */
-static void on_register_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port,
-                           unsigned size) {
-    uint64_t rax = oob_reg_read(vcpu, OOB_REG_RAX), next = oob_next_rip(site);
-    uint32_t value = 0;
-    bool forced;
+/* Between AX, or its parts, and the port. False when the instruction is to be executed after all. */
+static bool register_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port, unsigned size) {
+    uint64_t rax = oob_reg_read(vcpu, OOB_REG_RAX);
 
-    pthread_mutex_lock(&oob_lock);
-    if (site.out)
-        oob_serve_write(l2->context, l2->index, port, size, (uint32_t)rax & size_mask(size));
-    else
-        value = oob_serve_read(l2->context, l2->index, port, size);
-    forced = force_exit(vcpu, l2, site, next);
-    pthread_mutex_unlock(&oob_lock);
-    if (forced)
-        return;
-    if (!site.out)
-        set_rax(vcpu, rax, size, value);
-    qemu_plugin_set_pc(next);
+    if (!site.out) {
+        set_rax(vcpu, rax, size, oob_serve_read(l2->context, l2->index, port, size));
+        return true;
+    }
+    oob_serve_write(l2->context, l2->index, port, size, (uint32_t)rax & size_mask(size));
+    return !force_exit(vcpu, l2, site);
 }
 
 /* No believable guest: neither it nor L1 gets anything. */
@@ -184,63 +188,76 @@ static void refuse(unsigned vcpu, union oob_io_site site, unsigned size) {
     oob_stat[OOB_STAT_REFUSED]++;
     if (!site.out && !site.string)
         set_rax(vcpu, oob_reg_read(vcpu, OOB_REG_RAX), size, 0xffffffff);
-    qemu_plugin_set_pc(oob_next_rip(site));
 }
 
-static void on_uart(unsigned vcpu, union oob_io_site site, uint16_t port, enum oob_mode mode, unsigned size) {
-    struct oob_l2_vcpu *l2 = vcpus[vcpu].l2;
+/* False when the instruction is to be executed after all; else L2 goes on at `pc`. */
+static bool on_uart(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port, uint64_t *pc) {
+    unsigned size = 1u << site.size_log2;
+    enum oob_mode mode = OOB_MODE_64;
 
-    if (!oob_guest_mark(vcpu) || !l2)
+    *pc = oob_next_rip(site);
+    if (!l2) {
         refuse(vcpu, site, size);
-    if (!oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, port, size))
-        return; /* it will fault, as it does on any machine */
-    if (!site.string)
-        on_register_io(vcpu, l2, site, port, size);
-    else
-        oob_string_io(vcpu, l2, site, port, mode, size);
-}
-
-static void on_pic(unsigned vcpu, union oob_io_site site, uint16_t port) {
-    if (!site.out || !oob_guest_mark(vcpu) || !vcpus[vcpu].l2)
-        return;
-    pthread_mutex_lock(&oob_lock);
-    oob_irqchip_out(&vcpus[vcpu].l2->context->chip, port, (uint8_t)oob_reg_read(vcpu, OOB_REG_RAX));
-    pthread_mutex_unlock(&oob_lock);
+        return true;
+    }
+    if (size > 1 || site.string) /* the mode is dear to find out */
+        mode = oob_l2_mode(vcpu, l2->vmcb, l2->context->ncr3);
+    if (size > 1 && mode == OOB_MODE_16)
+        size = 6 - size; /* decoded as if for 32-bit code: 2 and 4 change places */
+    if (!oob_options_touched(&oob_options, port, size) ||
+        !oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, port, size))
+        return false; /* not ours after all, or it will fault as it does on any machine */
+    if (site.string)
+        return oob_string_io(vcpu, l2, site, port, mode, size, pc);
+    return register_io(vcpu, l2, site, port, size);
 }
 
 void oob_on_io(unsigned vcpu, union oob_io_site site) {
     static const uint8_t pic_ports[] = {0x20, 0x21, 0xa0, 0xa1};
     uint16_t port = site.immediate ? pic_ports[site.pic_port] : (uint16_t)oob_reg_read(vcpu, OOB_REG_RDX);
-    unsigned size = 1u << site.size_log2;
-    enum oob_mode mode = OOB_MODE_64;
+    bool uart = oob_options_touched(&oob_options, port, sizeof(uint32_t)), step = false;
+    struct oob_l2_vcpu *l2;
+    uint64_t pc = 0;
 
-    if (oob_options_touched(&oob_options, port, 4)) { /* the mode is dear to find out */
-        if ((size > 1 || site.string) && vcpus[vcpu].l2)
-            mode = oob_l2_mode(vcpu, vcpus[vcpu].l2->vmcb, vcpus[vcpu].l2->context->ncr3);
-        if (size > 1 && mode == OOB_MODE_16)
-            size = 6 - size; /* decoded as if for 32-bit code: 2 and 4 change places */
-        if (oob_options_touched(&oob_options, port, size))
-            on_uart(vcpu, site, port, mode, size);
-    } else if (oob_irqchip_is_pic_port(port)) {
-        on_pic(vcpu, site, port);
-    }
+    if (!uart && !(site.out && oob_irqchip_is_pic_port(port)))
+        return;
+    pthread_mutex_lock(&oob_lock);
+    l2 = running(vcpu);
+    if (uart)
+        step = on_uart(vcpu, l2, site, port, &pc);
+    else if (l2)
+        oob_irqchip_out(&l2->context->chip, port, (uint8_t)oob_reg_read(vcpu, OOB_REG_RAX));
+    pthread_mutex_unlock(&oob_lock);
+    if (step)
+        qemu_plugin_set_pc(pc);
+}
+
+static uint64_t edx_eax(unsigned vcpu) {
+    return oob_reg_read(vcpu, OOB_REG_RDX) << 32 | (uint32_t)oob_reg_read(vcpu, OOB_REG_RAX);
 }
 
 void oob_on_rdtsc(unsigned vcpu) {
-    if (!oob_guest_mark(vcpu) || !vcpus[vcpu].l2)
-        return;
-    oob_timer_saw_tsc(vcpus[vcpu].l2,
-                      oob_reg_read(vcpu, OOB_REG_RDX) << 32 | (uint32_t)oob_reg_read(vcpu, OOB_REG_RAX));
+    struct oob_l2_vcpu *l2;
+
+    pthread_mutex_lock(&oob_lock);
+    l2 = running(vcpu);
+    if (l2)
+        oob_timer_saw_tsc(l2, edx_eax(vcpu));
+    pthread_mutex_unlock(&oob_lock);
 }
 
 void oob_on_wrmsr(unsigned vcpu) {
+    struct oob_l2_vcpu *l2;
     uint64_t deadline;
 
-    if (!oob_guest_mark(vcpu) || !vcpus[vcpu].l2 || (uint32_t)oob_reg_read(vcpu, OOB_REG_RCX) != OOB_MSR_TSC_DEADLINE)
+    if ((uint32_t)oob_reg_read(vcpu, OOB_REG_RCX) != OOB_MSR_TSC_DEADLINE)
         return;
-    deadline = oob_reg_read(vcpu, OOB_REG_RDX) << 32 | (uint32_t)oob_reg_read(vcpu, OOB_REG_RAX);
-    if (!oob_timer_clamp(vcpus[vcpu].l2, &deadline))
-        return;
-    oob_reg_write(vcpu, OOB_REG_RAX, (uint32_t)deadline);
-    oob_reg_write(vcpu, OOB_REG_RDX, deadline >> 32);
+    deadline = edx_eax(vcpu);
+    pthread_mutex_lock(&oob_lock);
+    l2 = running(vcpu);
+    if (l2 && oob_timer_clamp(l2, &deadline)) {
+        oob_reg_write(vcpu, OOB_REG_RAX, (uint32_t)deadline);
+        oob_reg_write(vcpu, OOB_REG_RDX, deadline >> 32);
+    }
+    pthread_mutex_unlock(&oob_lock);
 }

@@ -2,7 +2,6 @@
 #include "strio.h"
 
 #include "cpu.h"
-#include "qemu_plugin_api.h"
 #include "segment.h"
 #include "serve.h"
 #include "walk.h"
@@ -43,13 +42,12 @@ static bool move_element(const struct string_io *s, uint64_t offset) {
         return false;
     if (s->out ? !oob_l2_read(&s->paging, linear, &value, s->size) : !oob_l2_writable(&s->paging, linear, s->size))
         return false;
-    pthread_mutex_lock(&oob_lock);
-    if (s->out)
+    if (s->out) {
         oob_serve_write(s->l2->context, s->l2->index, s->port, s->size, value);
-    else
-        value = oob_serve_read(s->l2->context, s->l2->index, s->port, s->size);
-    pthread_mutex_unlock(&oob_lock);
-    return s->out || oob_l2_write(&s->paging, linear, &value, s->size);
+        return true;
+    }
+    value = oob_serve_read(s->l2->context, s->l2->index, s->port, s->size);
+    return oob_l2_write(&s->paging, linear, &value, s->size);
 }
 
 static bool prepare(struct string_io *s, unsigned vcpu, union oob_io_site site, enum oob_mode mode) {
@@ -64,27 +62,26 @@ static bool prepare(struct string_io *s, unsigned vcpu, union oob_io_site site, 
     return oob_l2_segment(vcpu, vmcb, ncr3, site.out ? site.segment : SEGMENT_ES, !site.out, &s->segment);
 }
 
-void oob_string_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port, enum oob_mode mode,
-                   unsigned size) {
+bool oob_string_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port, enum oob_mode mode,
+                   unsigned size, uint64_t *pc) {
     struct string_io s = {.l2 = l2, .port = port, .size = size};
     enum oob_reg pointer = site.out ? OOB_REG_RSI : OOB_REG_RDI;
-    uint64_t at = oob_reg_read(vcpu, pointer), next = oob_next_rip(site), count = 1, done = 0;
+    uint64_t at = oob_reg_read(vcpu, pointer), count = 1, done = 0;
     uint64_t step = oob_reg_read(vcpu, OOB_REG_EFLAGS) & EFLAGS_DF ? -(uint64_t)size : size;
 
     if (!prepare(&s, vcpu, site, mode))
-        return;
+        return false;
     if (site.rep)
         count = oob_reg_read(vcpu, OOB_REG_RCX) & s.mask;
     while (done < count && done < ELEMENTS_MAX && move_element(&s, at & s.mask)) {
         at += step;
         done++;
     }
-    if (!count)
-        qemu_plugin_set_pc(next);
-    if (!done)
-        return;
-    set_part(vcpu, pointer, s.mask, at);
-    if (site.rep)
-        set_part(vcpu, OOB_REG_RCX, s.mask, count - done);
-    qemu_plugin_set_pc(done == count ? next : next - site.length);
+    if (done) {
+        set_part(vcpu, pointer, s.mask, at);
+        if (site.rep)
+            set_part(vcpu, OOB_REG_RCX, s.mask, count - done);
+    }
+    *pc = oob_next_rip(site) - (done == count ? 0 : site.length);
+    return done || !count;
 }

@@ -26,6 +26,6 @@ bool oob_timer_clamp(struct oob_l2_vcpu *l2, uint64_t *deadline) {
     if (*deadline <= limit)
         return false;
     *deadline = limit;
-    __atomic_fetch_add(&oob_stat[OOB_STAT_CLAMPED], 1, __ATOMIC_RELAXED);
+    oob_stat[OOB_STAT_CLAMPED]++;
     return true;
 }
