@@ -55,7 +55,7 @@ struct oob_context {
     uint32_t number; /* from 1; 0: a free slot */
     uint64_t ncr3;
     uint64_t first_vmcb;
-    uint64_t last_run_ns;
+    uint64_t last_run_ns, last_access_ns;
     unsigned vcpus;
     bool touched;      /* it has accessed a port of ours: the server knows, or will know, of it */
     bool attended;     /* somebody is attached */

@@ -207,6 +207,7 @@ static bool on_uart(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site sit
     if (!oob_options_touched(&oob_options, port, size) ||
         !oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, port, size))
         return false; /* not ours after all, or it will fault as it does on any machine */
+    l2->context->last_access_ns = oob_now_ns();
     if (site.string)
         return oob_string_io(vcpu, l2, site, port, mode, size, pc);
     return register_io(vcpu, l2, site, port, size);

@@ -85,7 +85,7 @@ static bool observe_write(struct oob_context *context, uint16_t port, unsigned s
         if (t.range < 0 || !oob_uart_observe(&context->uart[t.range], t.reg, byte))
             continue;
         thr_alone = size == 1;
-        if (!oob_link_up() && !oob_uart_keep(&context->uart[t.range], byte))
+        if (!oob_uart_print(&context->uart[t.range], byte))
             oob_stat[OOB_STAT_DROPPED]++;
     }
     return thr_alone;
@@ -148,6 +148,7 @@ void oob_context_publish(struct oob_context *context, const struct oob_publish *
     p->valid = publish->valid;
     p->after_thr = publish->after_thr;
     p->accesses = publish->writes;
+    oob_uart_acknowledge(&context->uart[range], (uint32_t)(context->accesses - publish->writes));
     memcpy(p->value, publish->value, sizeof p->value);
 }
 
