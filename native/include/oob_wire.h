@@ -49,7 +49,13 @@ enum oob_capability {
 
 enum oob_direction { OOB_READ = 0, OOB_WRITE = 1 };
 enum oob_irq_mode { OOB_IRQ_LOW = 0, OOB_IRQ_HIGH = 1, OOB_IRQ_PULSE = 2 };
-enum oob_gone_reason { OOB_GONE_REPLACED = 1, OOB_GONE_RESET = 2, OOB_GONE_EVICTED = 3, OOB_GONE_SHUTDOWN = 4 };
+enum oob_gone_reason {
+    OOB_GONE_REPLACED = 1,
+    OOB_GONE_RESET = 2,
+    OOB_GONE_EVICTED = 3,
+    OOB_GONE_SHUTDOWN = 4,
+    OOB_GONE_DESTROYED = 5,
+};
 
 /* Indices into oob_stats.counter. */
 enum oob_stat {

@@ -136,3 +136,27 @@ void oob_uart_reset(struct oob_uart *uart) {
     free(uart->kept);
     *uart = (struct oob_uart){.dll = 0x0c, .received = OOB_UNKNOWN};
 }
+
+static void copy_registers(struct oob_uart *to, const struct oob_uart *from) {
+    to->dll = from->dll;
+    to->dlm = from->dlm;
+    to->ier = from->ier;
+    to->fcr = from->fcr;
+    to->lcr = from->lcr;
+    to->mcr = from->mcr;
+    to->scr = from->scr;
+    to->thre_pending = from->thre_pending;
+}
+
+void oob_uart_restart(struct oob_uart *uart) {
+    static const struct oob_uart fresh = {.dll = 0x0c};
+
+    copy_registers(uart, &fresh);
+}
+
+struct oob_uart oob_uart_registers(const struct oob_uart *uart) {
+    struct oob_uart registers = {.received = OOB_UNKNOWN};
+
+    copy_registers(&registers, uart);
+    return registers;
+}

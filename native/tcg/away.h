@@ -51,6 +51,11 @@ uint64_t oob_uart_resume(struct oob_uart *uart, uint64_t *lost);
 /* Up to `max` bytes from `offset` on. */
 size_t oob_uart_output(const struct oob_uart *uart, uint64_t offset, uint8_t *data, size_t max);
 
+/* As after a reset of the guest; what it has printed stays. */
+void oob_uart_restart(struct oob_uart *uart);
+/* Its registers, without the output. */
+struct oob_uart oob_uart_registers(const struct oob_uart *uart);
+
 /* The writes that bring a fresh 16550 to the guest's last known registers. Returns how many. */
 struct oob_uart_write {
     uint8_t reg, value;

@@ -19,6 +19,8 @@
 
 #define EFER_SVME (1u << 12)
 
+enum { CPUID_FEATURES = 1, CPUID_TOPOLOGY = 0xb };
+
 static struct vcpu_state {
     uint64_t vmcb, vmrun_pc, host_cr3;
     uint64_t nonce; /* stands in the VMCB's EXITCODE until a #VMEXIT writes the real one there */
@@ -58,6 +60,15 @@ static void restore_forced(unsigned vcpu, struct oob_l2_vcpu *l2) {
     oob_reg_write(vcpu, OOB_REG_RDX, l2->forced_rdx);
 }
 
+/* L1 answers an L2's CPUID: leaves 1 and 0xb hold the APIC ID (AMD APM vol. 3, E.3.2 and E.4.7). */
+static void learn_cpuid_answer(unsigned vcpu, struct oob_l2_vcpu *l2) {
+    if (l2->cpuid_leaf == CPUID_FEATURES)
+        l2->apic_id = oob_reg_read(vcpu, OOB_REG_RBX) >> 24 & 0xff;
+    else if (l2->cpuid_leaf == CPUID_TOPOLOGY)
+        l2->apic_id = (uint32_t)oob_reg_read(vcpu, OOB_REG_RDX);
+    l2->cpuid_leaf = 0;
+}
+
 void oob_on_vmrun(unsigned vcpu, uint64_t pc) {
     struct vcpu_state *state = &vcpus[vcpu];
 
@@ -69,11 +80,10 @@ void oob_on_vmrun(unsigned vcpu, uint64_t pc) {
     pthread_mutex_lock(&oob_lock);
     oob_link_poll();
     state->l2 = oob_context_enter(state->vmcb);
-    if (state->l2) {
-        state->tag = state->l2->tag;
-        restore_forced(vcpu, state->l2);
-        oob_inject_at_vmrun(state->l2);
-    }
+    state->tag = state->l2->tag;
+    learn_cpuid_answer(vcpu, state->l2);
+    restore_forced(vcpu, state->l2);
+    oob_inject_at_vmrun(state->l2);
     pthread_mutex_unlock(&oob_lock);
     oob_mark_guest(vcpu, true);
 }
@@ -83,6 +93,18 @@ void oob_on_exception(unsigned vcpu, uint64_t pc) {
 
     if (oob_guest_mark(vcpu) && pc == state->vmrun_pc && oob_reg_read(vcpu, OOB_REG_CR3) == state->host_cr3)
         oob_mark_guest(vcpu, false);
+}
+
+void oob_on_l1_wrmsr(void) {
+    pthread_mutex_lock(&oob_lock);
+    oob_context_tick();
+    pthread_mutex_unlock(&oob_lock);
+}
+
+void oob_on_l1_reset(void) {
+    pthread_mutex_lock(&oob_lock);
+    oob_context_reset_all();
+    pthread_mutex_unlock(&oob_lock);
 }
 
 static uint64_t exit_code(const struct vcpu_state *state) {
@@ -96,8 +118,8 @@ bool oob_in_guest(unsigned vcpu) {
            (oob_reg_read(vcpu, OOB_REG_EFER) & EFER_SVME);
 }
 
-/* The value that L2 was about to store into its IOAPIC when the nested page fault stopped it. */
-static void learn_mmio_write(unsigned vcpu, const struct oob_l2_vcpu *l2) {
+/* The value that L2 was about to store into an interrupt controller when the nested page fault stopped it. */
+static void learn_mmio_write(unsigned vcpu, struct oob_l2_vcpu *l2) {
     uint64_t vmcb = l2->vmcb, gpa = oob_phys_read_u64(vmcb + VMCB_EXITINFO2);
     struct oob_paging paging = oob_paging_saved(vmcb);
     uint64_t rip = oob_phys_read_u64(vmcb + VMCB_RIP);
@@ -108,7 +130,7 @@ static void learn_mmio_write(unsigned vcpu, const struct oob_l2_vcpu *l2) {
     struct oob_mov_insn mov;
     uint32_t value;
 
-    if ((gpa & ~0x1full) != OOB_IOAPIC_BASE)
+    if ((gpa & ~0x1full) != OOB_IOAPIC_BASE && gpa != OOB_APIC_LDR)
         return;
     while (len && !oob_l2_read(&paging, base + rip, bytes, len))
         len--; /* the instruction may be the last before an unmapped page */
@@ -120,7 +142,10 @@ static void learn_mmio_write(unsigned vcpu, const struct oob_l2_vcpu *l2) {
         value = (uint32_t)oob_phys_read_u64(vmcb + VMCB_RAX);
     else
         value = (uint32_t)oob_reg_read(vcpu, OOB_REG_RAX + mov.reg);
-    oob_irqchip_mmio_write(&l2->context->chip, gpa, value);
+    if (gpa == OOB_APIC_LDR)
+        l2->logical_id = (uint8_t)(value >> 24);
+    else
+        oob_irqchip_mmio_write(&l2->context->chip, gpa, value);
 }
 
 void oob_on_exit(unsigned vcpu) {
@@ -134,6 +159,8 @@ void oob_on_exit(unsigned vcpu) {
         oob_inject_at_exit(l2);
         if (code == VMEXIT_NPF)
             learn_mmio_write(vcpu, l2);
+        else if (code == VMEXIT_CPUID)
+            l2->cpuid_leaf = (uint32_t)oob_phys_read_u64(l2->vmcb + VMCB_RAX);
     }
     pthread_mutex_unlock(&oob_lock);
     oob_mark_guest(vcpu, false);

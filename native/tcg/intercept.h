@@ -32,6 +32,10 @@ void oob_on_vmrun(unsigned vcpu, uint64_t pc);
 void oob_on_exception(unsigned vcpu, uint64_t pc);
 /* Before the first instruction that L1 executes after a VMRUN. */
 void oob_on_exit(unsigned vcpu);
+/* L1 writes an MSR, as it does all the time: a moment to look around. */
+void oob_on_l1_wrmsr(void);
+/* Before the instruction at L1's reset vector. */
+void oob_on_l1_reset(void);
 /* Did the vCPU enter a guest at its last VMRUN and not leave it since? Asked when a block is translated. */
 bool oob_in_guest(unsigned vcpu);
 

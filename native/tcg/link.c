@@ -194,16 +194,16 @@ static void announce(struct oob_context *context) {
     append(&f, sizeof f);
 }
 
-void oob_link_gone(struct oob_context *context, enum oob_gone_reason reason) {
-    struct oob_context_gone f = {.h = header(OOB_CONTEXT_GONE, sizeof f, context->number), .reason = reason};
-
-    if (link_state.fd >= 0)
-        append(&f, sizeof f);
-}
-
 static void ask_for_flush(void) {
     if (!link_state.flush_asked)
         link_state.flush_asked = oob_connector_wake();
+}
+
+void oob_link_gone(struct oob_context *context, enum oob_gone_reason reason) {
+    struct oob_context_gone f = {.h = header(OOB_CONTEXT_GONE, sizeof f, context->number), .reason = reason};
+
+    append(&f, sizeof f);
+    ask_for_flush();
 }
 
 /* Joins the POSTED frame at the end of what is waiting, if there is one that it fits. */
@@ -336,14 +336,29 @@ static void resync_output(struct oob_context *context, unsigned range) {
     }
 }
 
-static void resync_uart(struct oob_context *context, unsigned range) {
+static void replay_registers(struct oob_context *context, unsigned range) {
     struct oob_uart_write writes[OOB_REPLAY_MAX];
     size_t n = oob_uart_replay(&context->uart[range], writes);
 
     for (size_t i = 0; i < n; i++)
         post_block(context, 0, oob_options.range[range].first + writes[i].reg, &writes[i].value, 1);
     context->accesses += (uint32_t)n;
-    resync_output(context, range);
+}
+
+void oob_link_replay(struct oob_context *context) {
+    bool known = context->touched;
+
+    context->touched = true;
+    if (link_state.fd < 0)
+        return;
+    if (!known)
+        announce(context);
+    for (unsigned i = 0; i < oob_options.ranges; i++) {
+        context->published[i].valid = 0;
+        context->line[i] = (struct oob_line){0};
+        replay_registers(context, i);
+    }
+    ask_for_flush();
 }
 
 static void announce_again(struct oob_context *context) {
@@ -354,8 +369,10 @@ static void announce_again(struct oob_context *context) {
 }
 
 static void resync(struct oob_context *context) {
-    for (unsigned i = 0; context->touched && i < oob_options.ranges; i++)
-        resync_uart(context, i);
+    for (unsigned i = 0; context->touched && i < oob_options.ranges; i++) {
+        replay_registers(context, i);
+        resync_output(context, i);
+    }
 }
 
 void oob_link_adopt(int fd) {
@@ -379,11 +396,10 @@ void oob_link_adopt(int fd) {
 
 static void send_stats(void) {
     struct oob_stats f = {.h = header(OOB_STATS, sizeof f, 0), .count = OOB_STAT_COUNT};
-    uint64_t now = oob_now_ns();
 
-    if (now - link_state.stats_ns < STATS_NS || memcmp(oob_stat, link_state.stats_sent, sizeof oob_stat) == 0)
+    if (memcmp(oob_stat, link_state.stats_sent, sizeof oob_stat) == 0)
         return;
-    link_state.stats_ns = now;
+    link_state.stats_ns = oob_now_ns();
     memcpy(f.counter, oob_stat, sizeof f.counter);
     memcpy(link_state.stats_sent, oob_stat, sizeof oob_stat);
     append(&f, sizeof f);
@@ -393,8 +409,14 @@ void oob_link_service(int fd) {
     link_state.flush_asked = false;
     if (link_state.fd != fd)
         return;
-    send_stats();
+    if (oob_now_ns() - link_state.stats_ns >= STATS_NS)
+        send_stats();
     oob_link_poll();
+}
+
+void oob_link_end(void) {
+    send_stats();
+    flush();
 }
 
 void oob_link_hung_up(int fd) {

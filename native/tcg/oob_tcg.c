@@ -35,6 +35,9 @@ static _Thread_local int this_vcpu = -1;
 static uint64_t after_rdtsc[1024];
 enum { RDTSC_SAMPLED = 32 }; /* one of so many is looked at: guests read it all the time */
 
+/* Of every x86 CPU: linear and physical (AMD APM vol. 2, 14.1.5). */
+#define OOB_RESET_VECTOR 0xfffffff0u
+
 _Static_assert(sizeof(union oob_io_site) == sizeof(void *), "an I/O site fits into a callback's argument");
 
 void oob_mark_guest(unsigned vcpu, bool guest) {
@@ -52,6 +55,16 @@ static void die(const char *why, const char *detail) {
 
 static void vmrun_cb(unsigned vcpu, void *pc) {
     oob_on_vmrun(vcpu, (uint64_t)(uintptr_t)pc);
+}
+
+static void l1_wrmsr_cb(unsigned vcpu, void *unused) {
+    (void)vcpu, (void)unused;
+    oob_on_l1_wrmsr();
+}
+
+static void l1_reset_cb(unsigned vcpu, void *unused) {
+    (void)vcpu, (void)unused;
+    oob_on_l1_reset();
 }
 
 static void exit_cb(unsigned vcpu, void *unused) {
@@ -81,9 +94,14 @@ static void discon_cb(unsigned vcpu, enum qemu_plugin_discon_type type, uint64_t
 }
 
 static void hook_l1(struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t len) {
+    uint64_t vaddr = qemu_plugin_insn_vaddr(insn);
+
     if (oob_is_vmrun(bytes, len))
-        qemu_plugin_register_vcpu_insn_exec_cb(insn, vmrun_cb, CB_RW_REGS,
-                                               (void *)(uintptr_t)qemu_plugin_insn_vaddr(insn));
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, vmrun_cb, CB_RW_REGS, (void *)(uintptr_t)vaddr);
+    else if (oob_is_wrmsr(bytes, len))
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, l1_wrmsr_cb, CB_NO_REGS, NULL);
+    if (vaddr == OOB_RESET_VECTOR)
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, l1_reset_cb, CB_NO_REGS, NULL);
 }
 
 static void hook_io(struct qemu_plugin_insn *insn, const struct oob_io_insn *io, uint64_t cs_base) {
@@ -171,6 +189,14 @@ static void vcpu_init_cb(unsigned vcpu, void *unused) {
         die("this QEMU does not show a register that is needed", missing);
 }
 
+/* QEMU ends: what a guest said last is not to be lost. */
+static void atexit_cb(void *unused) {
+    (void)unused;
+    pthread_mutex_lock(&oob_lock);
+    oob_link_end();
+    pthread_mutex_unlock(&oob_lock);
+}
+
 int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv) {
     char error[256];
 
@@ -192,5 +218,6 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, 
     qemu_plugin_register_vcpu_init_cb(id, vcpu_init_cb, NULL);
     qemu_plugin_register_vcpu_tb_trans_cb(id, translate_cb, NULL);
     qemu_plugin_register_vcpu_discon_cb(id, DISCON_EXCEPTION, discon_cb, NULL);
+    qemu_plugin_register_atexit_cb(id, atexit_cb, NULL);
     return 0;
 }

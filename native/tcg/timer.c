@@ -21,7 +21,8 @@ bool oob_timer_clamp(struct oob_l2_vcpu *l2, uint64_t *deadline) {
     bool silent = now - l2->context->last_access_ns > OOB_SILENT_NS;
     double rate; /* of the guest's TSC, per ns */
 
-    if (!l2->context->attended || !*deadline || elapsed < RATE_MIN_NS)
+    /* Another vCPU of a guest that prints may raise what only this one is to take. */
+    if (!(l2->context->attended || (l2->context->vcpus > 1 && !silent)) || !*deadline || elapsed < RATE_MIN_NS)
         return false;
     rate = (double)(l2->tsc - l2->base_tsc) / (double)elapsed;
     limit = l2->tsc + (uint64_t)(rate * (double)(now - l2->tsc_ns + (silent ? OOB_IDLE_MAX_NS : OOB_BUSY_MAX_NS)));

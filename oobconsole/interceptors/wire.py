@@ -66,6 +66,7 @@ class GoneReason(IntEnum):
     RESET = 2
     EVICTED = 3
     SHUTDOWN = 4
+    DESTROYED = 5
 
 
 #: `enum oob_stat`, in its order.
@@ -300,7 +301,7 @@ class Decoder:
     def _gone(self, buffer: bytes, at: int, length: int, context: int) -> ContextGone:
         reason, reserved = _CONTEXT_GONE.unpack_from(buffer, at)
         self._require_appeared(context)
-        _require(1 <= reason <= 4 and not reserved, f"CONTEXT_GONE with reason {reason}, or with reserved bits")
+        _require(1 <= reason <= len(GoneReason) and not reserved, f"CONTEXT_GONE with reason {reason}, or with reserved bits")
         self._contexts.discard(context)
         return ContextGone(context, GoneReason(reason))
 

@@ -108,7 +108,8 @@ def test_a_server_killed_twenty_times_loses_nothing(stack: NestedStack) -> None:
     numbers: list[int] = []
     with stack.console() as console:
         console.run("touch /tmp/go")
-        console.send("(i=0; while [ -e /tmp/go ]; do echo line $i of a guest that goes on; i=$((i+1)); usleep 2000; done) &\n")
+        loop = "i=0; while [ -e /tmp/go ]; do echo line $i of a guest that goes on; i=$((i+1)); usleep 2000; done"
+        console.send(f"({loop}) &\n")
         console.expect(line, timeout=20)
         stack.server.kill()
         console.read_to_end(timeout=20)
