@@ -173,7 +173,8 @@ static bool is_exactly(const uint8_t *bytes, size_t len, const char *opcode, siz
     return len == p.count + n && memcmp(bytes + p.count, opcode, n) == 0;
 }
 
-bool oob_is_vmrun(const uint8_t *bytes, size_t len) {
+bool oob_is_vmrun(const uint8_t *bytes, size_t len, bool *overridden) {
+    *overridden = prefixes_of(bytes, len, OOB_MODE_64).address;
     return is_exactly(bytes, len, "\x0f\x01\xd8", 3);
 }
 

@@ -18,18 +18,30 @@
 #include "walk.h"
 
 #define EFER_SVME (1u << 12)
+#define EFER_KNOWN 0xffffffffull
 
 enum { CPUID_FEATURES = 1, CPUID_TOPOLOGY = 0xb };
 
+/* Two witnesses tell L1 from L2 after a VMRUN:
+ *
+ * `marker` stands in reserved bits of L1's EFER while VMRUN executes. #VMEXIT brings it back with the rest of L1's
+ * state, and no guest can have it: VMRUN does not enter one with reserved bits set, and WRMSR does not set them
+ * (AMD APM vol. 2, 15.5.1). Where it stands, L1 runs.
+ *
+ * `nonce` stands in the VMCB's EXITCODE until #VMEXIT writes the real one there. Where it does not stand, no access
+ * is served. */
 static struct vcpu_state {
-    uint64_t vmcb, vmrun_pc, host_cr3;
-    uint64_t nonce; /* stands in the VMCB's EXITCODE until a #VMEXIT writes the real one there */
-    struct oob_l2_vcpu *l2;
-    uint64_t tag; /* of `l2` at VMRUN */
+    uint64_t vmcb, marker, nonce;
+    struct oob_l2_vcpu *l2; /* NULL: one that cannot be told for certain */
+    uint64_t tag;           /* of `l2` at VMRUN */
 } vcpus[OOB_VCPUS_MAX];
 
-/* The guest that runs on this vCPU, or NULL: another vCPU's VMRUN may have ended its context meanwhile. */
-static struct oob_l2_vcpu *running(unsigned vcpu) {
+static uint64_t exit_code(const struct vcpu_state *state) {
+    return oob_phys_read_u64(state->vmcb + VMCB_EXITCODE);
+}
+
+/* The guest that this vCPU entered last, or NULL: another vCPU's VMRUN may have ended its context meanwhile. */
+static struct oob_l2_vcpu *entered(unsigned vcpu) {
     const struct vcpu_state *state = &vcpus[vcpu];
 
     if (!oob_guest_mark(vcpu) || !state->l2 || state->l2->vmcb != state->vmcb || state->l2->tag != state->tag)
@@ -37,7 +49,24 @@ static struct oob_l2_vcpu *running(unsigned vcpu) {
     return state->l2;
 }
 
-static uint64_t new_nonce(void) {
+/* The guest that runs on this vCPU, or NULL when there is none to be believed. */
+static struct oob_l2_vcpu *running(unsigned vcpu) {
+    return exit_code(&vcpus[vcpu]) == vcpus[vcpu].nonce ? entered(vcpu) : NULL;
+}
+
+/* Is L1 back, or still there, for certain? A CPU that was reset or sent INIT left its guest without a #VMEXIT: no
+ * guest runs without SVME. */
+static bool in_host(unsigned vcpu) {
+    uint64_t efer = oob_reg_read(vcpu, OOB_REG_EFER);
+
+    return (efer & ~EFER_KNOWN) == vcpus[vcpu].marker || !(efer & EFER_SVME);
+}
+
+bool oob_in_guest(unsigned vcpu) {
+    return oob_guest_mark(vcpu) && !in_host(vcpu);
+}
+
+static uint64_t new_secret(void) {
     static _Thread_local uint64_t state;
 
     if (!state && getrandom(&state, sizeof state, GRND_NONBLOCK) != sizeof state)
@@ -69,29 +98,34 @@ static void learn_cpuid_answer(unsigned vcpu, struct oob_l2_vcpu *l2) {
     l2->cpuid_leaf = 0;
 }
 
-void oob_on_vmrun(unsigned vcpu, uint64_t pc) {
+static void mark_host(unsigned vcpu, uint64_t marker) {
+    oob_reg_write(vcpu, OOB_REG_EFER, (oob_reg_read(vcpu, OOB_REG_EFER) & EFER_KNOWN) | marker);
+}
+
+void oob_on_vmrun(unsigned vcpu, bool certain) {
     struct vcpu_state *state = &vcpus[vcpu];
 
     state->vmcb = oob_reg_read(vcpu, OOB_REG_RAX);
-    state->vmrun_pc = pc;
-    state->host_cr3 = oob_reg_read(vcpu, OOB_REG_CR3);
-    state->nonce = new_nonce();
+    state->nonce = new_secret();
+    state->marker = (new_secret() | 1) << 32;
+    mark_host(vcpu, state->marker);
     oob_phys_write_u64(state->vmcb + VMCB_EXITCODE, state->nonce);
     pthread_mutex_lock(&oob_lock);
     oob_link_poll();
-    state->l2 = oob_context_enter(state->vmcb);
-    state->tag = state->l2->tag;
-    learn_cpuid_answer(vcpu, state->l2);
-    restore_forced(vcpu, state->l2);
-    oob_inject_at_vmrun(state->l2);
+    oob_context_tick();
+    state->l2 = certain ? oob_context_enter(state->vmcb) : NULL;
+    if (state->l2) {
+        state->tag = state->l2->tag;
+        learn_cpuid_answer(vcpu, state->l2);
+        restore_forced(vcpu, state->l2);
+        oob_inject_at_vmrun(state->l2);
+    }
     pthread_mutex_unlock(&oob_lock);
     oob_mark_guest(vcpu, true);
 }
 
-void oob_on_exception(unsigned vcpu, uint64_t pc) {
-    const struct vcpu_state *state = &vcpus[vcpu];
-
-    if (oob_guest_mark(vcpu) && pc == state->vmrun_pc && oob_reg_read(vcpu, OOB_REG_CR3) == state->host_cr3)
+void oob_on_exception(unsigned vcpu) {
+    if (oob_guest_mark(vcpu) && in_host(vcpu))
         oob_mark_guest(vcpu, false);
 }
 
@@ -105,17 +139,6 @@ void oob_on_l1_reset(void) {
     pthread_mutex_lock(&oob_lock);
     oob_context_reset_all();
     pthread_mutex_unlock(&oob_lock);
-}
-
-static uint64_t exit_code(const struct vcpu_state *state) {
-    return oob_phys_read_u64(state->vmcb + VMCB_EXITCODE);
-}
-
-bool oob_in_guest(unsigned vcpu) {
-    /* A CPU that was reset or sent INIT left its guest without a #VMEXIT; no guest runs without SVME
-     * (AMD APM vol. 2, 15.5.1). */
-    return oob_guest_mark(vcpu) && exit_code(&vcpus[vcpu]) == vcpus[vcpu].nonce &&
-           (oob_reg_read(vcpu, OOB_REG_EFER) & EFER_SVME);
 }
 
 /* The value that L2 was about to store into an interrupt controller when the nested page fault stopped it. */
@@ -153,8 +176,9 @@ void oob_on_exit(unsigned vcpu) {
     uint64_t code = exit_code(state);
     struct oob_l2_vcpu *l2;
 
+    mark_host(vcpu, 0);
     pthread_mutex_lock(&oob_lock);
-    l2 = running(vcpu);
+    l2 = entered(vcpu);
     if (l2 && code != state->nonce) {
         oob_inject_at_exit(l2);
         if (code == VMEXIT_NPF)

@@ -26,10 +26,10 @@ union oob_io_site {
 /* Its 48 bits, extended again to a canonical address (AMD APM vol. 2, 5.3.1). */
 uint64_t oob_next_rip(union oob_io_site site);
 
-/* Before VMRUN executes. `pc` is its address. */
-void oob_on_vmrun(unsigned vcpu, uint64_t pc);
-/* An exception was raised at `pc`: a VMRUN that faults enters no guest. */
-void oob_on_exception(unsigned vcpu, uint64_t pc);
+/* Before VMRUN executes. `certain`: it takes the VMCB's address from all of RAX. */
+void oob_on_vmrun(unsigned vcpu, bool certain);
+/* An exception was raised: a VMRUN that faults enters no guest. */
+void oob_on_exception(unsigned vcpu);
 /* Before the first instruction that L1 executes after a VMRUN. */
 void oob_on_exit(unsigned vcpu);
 /* L1 writes an MSR, as it does all the time: a moment to look around. */

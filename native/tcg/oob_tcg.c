@@ -53,8 +53,8 @@ static void die(const char *why, const char *detail) {
     exit(EXIT_FAILURE);
 }
 
-static void vmrun_cb(unsigned vcpu, void *pc) {
-    oob_on_vmrun(vcpu, (uint64_t)(uintptr_t)pc);
+static void vmrun_cb(unsigned vcpu, void *certain) {
+    oob_on_vmrun(vcpu, certain != NULL);
 }
 
 static void l1_wrmsr_cb(unsigned vcpu, void *unused) {
@@ -89,16 +89,20 @@ static void wrmsr_cb(unsigned vcpu, void *unused) {
 
 static void discon_cb(unsigned vcpu, enum qemu_plugin_discon_type type, uint64_t from_pc, uint64_t to_pc,
                       void *unused) {
-    (void)type, (void)to_pc, (void)unused;
-    oob_on_exception(vcpu, from_pc);
+    (void)type, (void)from_pc, (void)to_pc, (void)unused;
+    oob_on_exception(vcpu);
 }
 
 static void hook_l1(struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t len) {
     uint64_t vaddr = qemu_plugin_insn_vaddr(insn);
+    bool overridden;
 
-    if (oob_is_vmrun(bytes, len))
-        qemu_plugin_register_vcpu_insn_exec_cb(insn, vmrun_cb, CB_RW_REGS, (void *)(uintptr_t)vaddr);
-    else if (oob_is_wrmsr(bytes, len))
+    if (oob_is_vmrun(bytes, len, &overridden)) {
+        /* Only 64-bit code lies this high: anywhere else VMRUN may take EAX, or AX, alone. */
+        bool certain = !overridden && vaddr > UINT32_MAX;
+
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, vmrun_cb, CB_RW_REGS, (void *)(uintptr_t)certain);
+    } else if (oob_is_wrmsr(bytes, len))
         qemu_plugin_register_vcpu_insn_exec_cb(insn, l1_wrmsr_cb, CB_NO_REGS, NULL);
     if (vaddr == OOB_RESET_VECTOR)
         qemu_plugin_register_vcpu_insn_exec_cb(insn, l1_reset_cb, CB_NO_REGS, NULL);
@@ -149,7 +153,7 @@ static void hook_first(struct qemu_plugin_insn *first, bool guest) {
     uint64_t vaddr = qemu_plugin_insn_vaddr(first);
 
     if (!guest)
-        qemu_plugin_register_vcpu_insn_exec_cond_cb(first, exit_cb, CB_R_REGS, COND_NE, guest_marks, 0, NULL);
+        qemu_plugin_register_vcpu_insn_exec_cond_cb(first, exit_cb, CB_RW_REGS, COND_NE, guest_marks, 0, NULL);
     else if (__atomic_load_n(after_rdtsc_slot(vaddr), __ATOMIC_RELAXED) == vaddr)
         qemu_plugin_register_vcpu_insn_exec_cond_cb(first, rdtsc_cb, CB_R_REGS, COND_GE, tsc_marks, RDTSC_SAMPLED,
                                                     NULL);

@@ -301,7 +301,8 @@ class Decoder:
     def _gone(self, buffer: bytes, at: int, length: int, context: int) -> ContextGone:
         reason, reserved = _CONTEXT_GONE.unpack_from(buffer, at)
         self._require_appeared(context)
-        _require(1 <= reason <= len(GoneReason) and not reserved, f"CONTEXT_GONE with reason {reason}, or with reserved bits")
+        known = 1 <= reason <= len(GoneReason)
+        _require(known and not reserved, f"CONTEXT_GONE with reason {reason}, or with reserved bits")
         self._contexts.discard(context)
         return ContextGone(context, GoneReason(reason))
 
