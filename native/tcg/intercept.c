@@ -19,8 +19,9 @@
 
 #define EFER_SVME (1u << 12)
 #define EFER_KNOWN 0xffffffffull
+#define EFLAGS_TF (1u << 8)
 
-enum { CPUID_FEATURES = 1, CPUID_TOPOLOGY = 0xb };
+enum { CPUID_FEATURES = 1, CPUID_TOPOLOGY = 0xb, POST_CODE_PORT = 0x80 };
 
 /* Two witnesses tell L1 from L2 after a VMRUN:
  *
@@ -79,14 +80,16 @@ static uint64_t new_secret(void) {
 }
 
 static void restore_forced(unsigned vcpu, struct oob_l2_vcpu *l2) {
+    uint64_t rip = oob_phys_read_u64(l2->vmcb + VMCB_RIP);
+
     if (!l2->forced)
         return;
-    l2->forced = false;
     /* L1 that resumes the guest elsewhere has taken over its registers: they are not ours to mend. */
-    if (oob_phys_read_u64(l2->vmcb + VMCB_RIP) != l2->forced_rip)
-        return;
-    oob_phys_write_u64(l2->vmcb + VMCB_RAX, l2->forced_rax);
-    oob_reg_write(vcpu, OOB_REG_RDX, l2->forced_rdx);
+    if (rip == l2->forced_rip || rip == l2->forced_rip - l2->forced_length) {
+        oob_reg_write(vcpu, OOB_REG_RDX, l2->forced_rdx);
+        oob_phys_write_u64(l2->vmcb + VMCB_RAX, l2->forced_rax);
+    }
+    l2->forced = false;
 }
 
 /* L1 answers an L2's CPUID: leaves 1 and 0xb hold the APIC ID (AMD APM vol. 3, E.3.2 and E.4.7). */
@@ -125,8 +128,22 @@ void oob_on_vmrun(unsigned vcpu, bool certain) {
 }
 
 void oob_on_exception(unsigned vcpu) {
-    if (oob_guest_mark(vcpu) && in_host(vcpu))
+    struct oob_l2_vcpu *l2;
+
+    if (!oob_guest_mark(vcpu))
+        return;
+    if (in_host(vcpu)) {
         oob_mark_guest(vcpu, false);
+        return;
+    }
+    pthread_mutex_lock(&oob_lock);
+    l2 = entered(vcpu);
+    if (l2 && l2->forced) { /* the instruction that was not ours to serve did fault */
+        l2->forced = false;
+        oob_reg_write(vcpu, OOB_REG_RDX, l2->forced_rdx);
+        oob_reg_write(vcpu, OOB_REG_RAX, l2->forced_rax);
+    }
+    pthread_mutex_unlock(&oob_lock);
 }
 
 void oob_on_l1_wrmsr(void) {
@@ -194,51 +211,61 @@ static uint32_t size_mask(unsigned size) {
     return size == 4 ? 0xffffffffu : (1u << (8 * size)) - 1;
 }
 
-/* L2 goes on at the next instruction, unless its interrupt needs a VMRUN to be injected at: then this
- * very `out` becomes one to a port that every L1 intercepts. */
-static bool force_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site) {
-    enum { POST_CODE_PORT = 0x80 };
-
-    if (!oob_inject_wanted(l2) ||
-        !oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, POST_CODE_PORT, 1u << site.size_log2))
-        return false;
-    l2->forced = true;
-    l2->forced_rip = oob_next_rip(site);
-    l2->forced_rax = oob_reg_read(vcpu, OOB_REG_RAX);
-    l2->forced_rdx = oob_reg_read(vcpu, OOB_REG_RDX);
-    oob_reg_write(vcpu, OOB_REG_RDX, (l2->forced_rdx & ~0xffffull) | POST_CODE_PORT);
-    oob_reg_write(vcpu, OOB_REG_RAX, l2->forced_rax & ~0xffffffffull);
-    oob_stat[OOB_STAT_FORCED]++;
-    return true;
-}
-
 uint64_t oob_next_rip(union oob_io_site site) {
     return (uint64_t)((int64_t)(site.next << 16) >> 16);
 }
 
+/* Has the CPU execute the instruction with a port that every L1 intercepts and with nothing in RAX, and gives L2 its
+ * RDX and `rax` at the VMRUN that follows, or when it faults. */
+static void substitute(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint64_t rax) {
+    l2->forced = true;
+    l2->forced_rip = oob_next_rip(site);
+    l2->forced_length = site.length;
+    l2->forced_rax = rax;
+    l2->forced_rdx = oob_reg_read(vcpu, OOB_REG_RDX);
+    oob_reg_write(vcpu, OOB_REG_RDX, (l2->forced_rdx & ~0xffffull) | POST_CODE_PORT);
+    oob_reg_write(vcpu, OOB_REG_RAX, 0);
+}
+
+/* L2 goes on at the next instruction, unless its interrupt needs a VMRUN to be injected at, or it is being
+ * single-stepped: then this very instruction becomes an exit. */
+static bool force_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint64_t rax) {
+    bool stepped = oob_reg_read(vcpu, OOB_REG_EFLAGS) & EFLAGS_TF;
+
+    if (!stepped && !(site.out && oob_inject_wanted(l2)))
+        return false;
+    if (!oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, POST_CODE_PORT, 1u << site.size_log2))
+        return false;
+    substitute(vcpu, l2, site, rax);
+    oob_stat[OOB_STAT_FORCED]++;
+    return true;
+}
+
 /* A 32-bit result clears the upper half of RAX, a smaller one leaves the rest (AMD APM vol. 1, 3.1.2). */
-static void set_rax(unsigned vcpu, uint64_t rax, unsigned size, uint32_t value) {
-    oob_reg_write(vcpu, OOB_REG_RAX,
-                  size == 4 ? value : (rax & ~(uint64_t)size_mask(size)) | (value & size_mask(size)));
+static uint64_t with_result(uint64_t rax, unsigned size, uint32_t value) {
+    return size == 4 ? value : (rax & ~(uint64_t)size_mask(size)) | (value & size_mask(size));
 }
 
 /* Between AX, or its parts, and the port. False when the instruction is to be executed after all. */
 static bool register_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port, unsigned size) {
     uint64_t rax = oob_reg_read(vcpu, OOB_REG_RAX);
 
-    if (!site.out) {
-        set_rax(vcpu, rax, size, oob_serve_read(l2->context, l2->index, port, size));
-        return true;
-    }
-    oob_serve_write(l2->context, l2->index, port, size, (uint32_t)rax & size_mask(size));
-    return !force_exit(vcpu, l2, site);
+    if (site.out)
+        oob_serve_write(l2->context, l2->index, port, size, (uint32_t)rax & size_mask(size));
+    else
+        rax = with_result(rax, size, oob_serve_read(l2->context, l2->index, port, size));
+    if (force_exit(vcpu, l2, site, rax))
+        return false;
+    if (!site.out)
+        oob_reg_write(vcpu, OOB_REG_RAX, rax);
+    return true;
 }
 
 /* No believable guest: neither it nor L1 gets anything. */
 static void refuse(unsigned vcpu, union oob_io_site site, unsigned size) {
     oob_stat[OOB_STAT_REFUSED]++;
     if (!site.out && !site.string)
-        set_rax(vcpu, oob_reg_read(vcpu, OOB_REG_RAX), size, 0xffffffff);
+        oob_reg_write(vcpu, OOB_REG_RAX, with_result(oob_reg_read(vcpu, OOB_REG_RAX), size, 0xffffffff));
 }
 
 /* False when the instruction is to be executed after all; else L2 goes on at `pc`. */
@@ -255,13 +282,18 @@ static bool on_uart(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site sit
         mode = oob_l2_mode(vcpu, l2->vmcb, l2->context->ncr3);
     if (size > 1 && mode == OOB_MODE_16)
         size = 6 - size; /* decoded as if for 32-bit code: 2 and 4 change places */
-    if (!oob_options_touched(&oob_options, port, size) ||
-        !oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, port, size))
-        return false; /* not ours after all, or it will fault as it does on any machine */
+    if (!oob_options_touched(&oob_options, port, size))
+        return false;
     l2->context->last_access_ns = oob_now_ns();
-    if (site.string)
-        return oob_string_io(vcpu, l2, site, port, mode, size, pc);
-    return register_io(vcpu, l2, site, port, size);
+    if (oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, port, size)) {
+        if (!site.string)
+            return register_io(vcpu, l2, site, port, size);
+        if (oob_string_io(vcpu, l2, site, port, mode, size, pc))
+            return true;
+    }
+    /* It will fault, as it does on any machine; if L1 has seen to it that it does not, L1 gets nothing. */
+    substitute(vcpu, l2, site, oob_reg_read(vcpu, OOB_REG_RAX));
+    return false;
 }
 
 void oob_on_io(unsigned vcpu, union oob_io_site site) {

@@ -30,6 +30,7 @@ static struct {
     size_t rx_len;
     bool answered; /* the access, or ANNOUNCED */
     uint32_t answer;
+    uint64_t polled_ns;
     uint64_t stats_ns, stats_sent[OOB_STATS_MAX];
 } link_state = {.fd = -1, .posted_at = SIZE_MAX};
 
@@ -172,7 +173,12 @@ static void append(const void *frame, size_t len) {
         memcpy(at, frame, len);
 }
 
+uint64_t oob_link_polled_ns(void) {
+    return link_state.polled_ns;
+}
+
 void oob_link_poll(void) {
+    link_state.polled_ns = oob_now_ns();
     if (link_state.fd >= 0 && link_state.tx_len)
         flush();
     while (link_state.fd >= 0 && receive())

@@ -25,6 +25,7 @@ void oob_link_replay(struct oob_context *context);
 void oob_link_gone(struct oob_context *context, enum oob_gone_reason reason);
 /* Sends what is buffered and takes in what has arrived; never waits for the server to answer. */
 void oob_link_poll(void);
+uint64_t oob_link_polled_ns(void); /* when something was last taken in */
 
 /* For the connecting thread (connector.c): a welcomed connection, what is due on it, and its end. */
 void oob_link_adopt(int fd);
