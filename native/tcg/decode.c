@@ -178,6 +178,11 @@ bool oob_is_vmrun(const uint8_t *bytes, size_t len, bool *overridden) {
     return is_exactly(bytes, len, "\x0f\x01\xd8", 3);
 }
 
+bool oob_sets_direction(const uint8_t *bytes, size_t len, bool *down) {
+    *down = is_exactly(bytes, len, "\xfd", 1);
+    return *down || is_exactly(bytes, len, "\xfc", 1) || is_exactly(bytes, len, "\x0f\x05", 2);
+}
+
 bool oob_is_wrmsr(const uint8_t *bytes, size_t len) {
     return is_exactly(bytes, len, "\x0f\x30", 2);
 }

@@ -41,6 +41,8 @@ struct oob_mov_insn {
 bool oob_decode_mov(const uint8_t *bytes, size_t len, enum oob_mode mode, struct oob_mov_insn *mov);
 
 bool oob_is_vmrun(const uint8_t *bytes, size_t len, bool *overridden); /* ... its address size */
+/* STD, CLD, and SYSCALL, whose kernel wants it clear. */
+bool oob_sets_direction(const uint8_t *bytes, size_t len, bool *down);
 bool oob_is_wrmsr(const uint8_t *bytes, size_t len);
 bool oob_is_rdtsc(const uint8_t *bytes, size_t len); /* RDTSC or RDTSCP */
 

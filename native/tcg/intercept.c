@@ -19,7 +19,7 @@
 
 #define EFER_SVME (1u << 12)
 #define EFER_KNOWN 0xffffffffull
-#define EFLAGS_TF (1u << 8)
+#define RFLAGS_DF (1u << 10)
 
 enum { CPUID_FEATURES = 1, CPUID_TOPOLOGY = 0xb, POST_CODE_PORT = 0x80 };
 
@@ -124,6 +124,7 @@ void oob_on_vmrun(unsigned vcpu, bool certain) {
         oob_inject_at_vmrun(state->l2);
     }
     pthread_mutex_unlock(&oob_lock);
+    oob_mark_down(vcpu, oob_phys_read_u64(state->vmcb + VMCB_RFLAGS) & RFLAGS_DF);
     oob_mark_guest(vcpu, true);
 }
 
@@ -140,6 +141,7 @@ void oob_on_exception(unsigned vcpu) {
     l2 = entered(vcpu);
     if (l2 && l2->forced) { /* the instruction that was not ours to serve did fault */
         l2->forced = false;
+        restore_iopm(l2);
         oob_reg_write(vcpu, OOB_REG_RDX, l2->forced_rdx);
         oob_reg_write(vcpu, OOB_REG_RAX, l2->forced_rax);
     }
@@ -197,7 +199,10 @@ void oob_on_exit(unsigned vcpu) {
     pthread_mutex_lock(&oob_lock);
     l2 = entered(vcpu);
     if (l2 && code != state->nonce) {
+        restore_iopm(l2);
         oob_inject_at_exit(l2);
+        if (l2->forced && code >= VMEXIT_EXCEPTION && code <= VMEXIT_EXCEPTION_LAST)
+            restore_forced(vcpu, l2); /* the instruction that was not ours to serve did fault, and L1 is told */
         if (code == VMEXIT_NPF)
             learn_mmio_write(vcpu, l2);
         else if (code == VMEXIT_CPUID)
@@ -211,32 +216,50 @@ static uint32_t size_mask(unsigned size) {
     return size == 4 ? 0xffffffffu : (1u << (8 * size)) - 1;
 }
 
-uint64_t oob_next_rip(union oob_io_site site) {
-    return (uint64_t)((int64_t)(site.next << 16) >> 16);
+/* QEMU brings RIP up to date where a block begins, and at some instructions in it; a block lies in one page. */
+uint64_t oob_next_rip(unsigned vcpu, union oob_io_site site) {
+    uint64_t rip = oob_reg_read(vcpu, OOB_REG_RIP);
+
+    return rip + ((site.offset - rip) & 0xfff) + site.length;
 }
 
-/* Has the CPU execute the instruction with a port that every L1 intercepts and with nothing in RAX, and gives L2 its
- * RDX and `rax` at the VMRUN that follows, or when it faults. */
-static void substitute(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint64_t rax) {
+/* Has the CPU execute the instruction with a port that every L1 intercepts and with nothing in RAX. L2 gets its own
+ * registers back at the VMRUN that follows, or when it faults. */
+static void substitute(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site) {
     l2->forced = true;
-    l2->forced_rip = oob_next_rip(site);
+    l2->forced_rip = oob_next_rip(vcpu, site);
     l2->forced_length = site.length;
-    l2->forced_rax = rax;
+    l2->forced_rax = oob_reg_read(vcpu, OOB_REG_RAX);
     l2->forced_rdx = oob_reg_read(vcpu, OOB_REG_RDX);
     oob_reg_write(vcpu, OOB_REG_RDX, (l2->forced_rdx & ~0xffffull) | POST_CODE_PORT);
-    oob_reg_write(vcpu, OOB_REG_RAX, 0);
+    oob_reg_write(vcpu, OOB_REG_RAX, l2->forced_rax & ~0xffffffffull);
 }
 
-/* L2 goes on at the next instruction, unless its interrupt needs a VMRUN to be injected at, or it is being
- * single-stepped: then this very instruction becomes an exit. */
-static bool force_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint64_t rax) {
-    bool stepped = oob_reg_read(vcpu, OOB_REG_EFLAGS) & EFLAGS_TF;
+/* Has the CPU execute a string instruction whose memory it cannot reach, so that it faults. L1's permission map is to
+ * let it come that far: where every port is intercepted, L1 would be told of the port first (AMD APM vol.
+ * 2, 15.10.2). */
+static void let_fault(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site) {
+    uint64_t at = (oob_phys_read_u64(l2->vmcb + VMCB_IOPM_BASE) & ~0xfffull) + POST_CODE_PORT / 8;
 
-    if (!stepped && !(site.out && oob_inject_wanted(l2)))
+    substitute(vcpu, l2, site);
+    l2->iopm_at = at;
+    l2->iopm = oob_phys_read_u64(at);
+    oob_phys_write_u64(at, l2->iopm & ~0xfull);
+}
+
+static void restore_iopm(struct oob_l2_vcpu *l2) {
+    if (l2->iopm_at)
+        oob_phys_write_u64(l2->iopm_at, l2->iopm);
+    l2->iopm_at = 0;
+}
+
+/* L2 goes on at the next instruction, unless its interrupt needs a VMRUN to be injected at: then this very `out`
+ * becomes an exit. */
+static bool force_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site) {
+    if (!oob_inject_wanted(l2) ||
+        !oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, POST_CODE_PORT, 1u << site.size_log2))
         return false;
-    if (!oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, POST_CODE_PORT, 1u << site.size_log2))
-        return false;
-    substitute(vcpu, l2, site, rax);
+    substitute(vcpu, l2, site);
     oob_stat[OOB_STAT_FORCED]++;
     return true;
 }
@@ -250,14 +273,11 @@ static uint64_t with_result(uint64_t rax, unsigned size, uint32_t value) {
 static bool register_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port, unsigned size) {
     uint64_t rax = oob_reg_read(vcpu, OOB_REG_RAX);
 
-    if (site.out)
+    if (site.out) {
         oob_serve_write(l2->context, l2->index, port, size, (uint32_t)rax & size_mask(size));
-    else
-        rax = with_result(rax, size, oob_serve_read(l2->context, l2->index, port, size));
-    if (force_exit(vcpu, l2, site, rax))
-        return false;
-    if (!site.out)
-        oob_reg_write(vcpu, OOB_REG_RAX, rax);
+        return !force_exit(vcpu, l2, site);
+    }
+    oob_reg_write(vcpu, OOB_REG_RAX, with_result(rax, size, oob_serve_read(l2->context, l2->index, port, size)));
     return true;
 }
 
@@ -273,7 +293,7 @@ static bool on_uart(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site sit
     unsigned size = 1u << site.size_log2;
     enum oob_mode mode = OOB_MODE_64;
 
-    *pc = oob_next_rip(site);
+    *pc = oob_next_rip(vcpu, site);
     if (!l2) {
         refuse(vcpu, site, size);
         return true;
@@ -285,14 +305,17 @@ static bool on_uart(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site sit
     if (!oob_options_touched(&oob_options, port, size))
         return false;
     l2->context->last_access_ns = oob_now_ns();
-    if (oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, port, size)) {
-        if (!site.string)
-            return register_io(vcpu, l2, site, port, size);
-        if (oob_string_io(vcpu, l2, site, port, mode, size, pc))
-            return true;
+    restore_iopm(l2);
+    if (!oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, port, size)) {
+        /* It will fault, as it does on any machine; if L1 has seen to it that it does not, L1 gets nothing. */
+        substitute(vcpu, l2, site);
+        return false;
     }
-    /* It will fault, as it does on any machine; if L1 has seen to it that it does not, L1 gets nothing. */
-    substitute(vcpu, l2, site, oob_reg_read(vcpu, OOB_REG_RAX));
+    if (!site.string)
+        return register_io(vcpu, l2, site, port, size);
+    if (oob_string_io(vcpu, l2, site, port, mode, size, pc))
+        return true;
+    let_fault(vcpu, l2, site);
     return false;
 }
 

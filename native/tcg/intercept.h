@@ -6,10 +6,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A port I/O instruction, and where L2 goes on after it, in the 64 bits of a callback's argument. */
+/* A port I/O instruction, in the 64 bits of a callback's argument. Of its address only what all mappings of its page
+ * have in common: QEMU translates a page once for all of them. */
 union oob_io_site {
     struct {
-        uint64_t next : 48; /* RIP (offset into CS) of the next instruction, canonical */
+        uint64_t offset : 12; /* of RIP, in a page */
         uint64_t length : 4;
         uint64_t size_log2 : 2; /* of 1, 2 or 4 bytes, decoded as if for 32-bit or 64-bit code */
         uint64_t out : 1;
@@ -23,8 +24,8 @@ union oob_io_site {
     void *packed;
 };
 
-/* Its 48 bits, extended again to a canonical address (AMD APM vol. 2, 5.3.1). */
-uint64_t oob_next_rip(union oob_io_site site);
+/* Where L2 goes on after it. */
+uint64_t oob_next_rip(unsigned vcpu, union oob_io_site site);
 
 /* Before VMRUN executes. `certain`: it takes the VMCB's address from all of RAX. */
 void oob_on_vmrun(unsigned vcpu, bool certain);
@@ -48,5 +49,8 @@ void oob_on_wrmsr(unsigned vcpu);
 /* Says how a vCPU's mark is kept: true between VMRUN and the next instruction of L1 (oob_tcg.c). */
 void oob_mark_guest(unsigned vcpu, bool guest);
 bool oob_guest_mark(unsigned vcpu);
+/* The same for L2's direction flag: true when string instructions go down. */
+void oob_mark_down(unsigned vcpu, bool down);
+bool oob_down_mark(unsigned vcpu);
 
 #endif

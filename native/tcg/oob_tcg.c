@@ -26,9 +26,10 @@ OOB_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
 struct marks {
     uint64_t guest; /* VMRUN was executed, and no instruction of L1 since */
     uint64_t tsc;   /* how often RDTSC was executed since we last looked: its result stands in EDX:EAX then */
+    uint64_t down;  /* EFLAGS.DF of L2, which QEMU does not show: from VMRUN, STD and CLD */
 };
 
-static qemu_plugin_u64 guest_marks, tsc_marks;
+static qemu_plugin_u64 guest_marks, tsc_marks, down_marks;
 static _Thread_local int this_vcpu = -1;
 
 /* RDTSC ends a block. Where blocks after one begin: a table that forgets, at worst a sample is missed. */
@@ -46,6 +47,14 @@ void oob_mark_guest(unsigned vcpu, bool guest) {
 
 bool oob_guest_mark(unsigned vcpu) {
     return qemu_plugin_u64_get(guest_marks, vcpu) != 0;
+}
+
+void oob_mark_down(unsigned vcpu, bool down) {
+    qemu_plugin_u64_set(down_marks, vcpu, down);
+}
+
+bool oob_down_mark(unsigned vcpu) {
+    return qemu_plugin_u64_get(down_marks, vcpu) != 0;
 }
 
 static void die(const char *why, const char *detail) {
@@ -114,7 +123,7 @@ static void hook_io(struct qemu_plugin_insn *insn, const struct oob_io_insn *io,
     /* No port of ours is below 0x100, where an immediate could name it: only the 8259s matter. */
     if (io->immediate && !(io->out && oob_irqchip_is_pic_port(io->imm)))
         return;
-    site.next = (qemu_plugin_insn_vaddr(insn) + io->length - cs_base) & ((1ull << 48) - 1);
+    site.offset = (qemu_plugin_insn_vaddr(insn) - cs_base) & 0xfff;
     site.length = io->length;
     site.size_log2 = io->size >> 1;
     site.out = io->out;
@@ -140,8 +149,11 @@ static void hook_rdtsc(struct qemu_plugin_insn *insn, size_t len) {
 
 static void hook_l2(struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t len, uint64_t cs_base) {
     struct oob_io_insn io;
+    bool down;
 
-    if (oob_is_wrmsr(bytes, len))
+    if (oob_sets_direction(bytes, len, &down))
+        qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(insn, OP_STORE_U64, down_marks, down);
+    else if (oob_is_wrmsr(bytes, len))
         qemu_plugin_register_vcpu_insn_exec_cb(insn, wrmsr_cb, CB_RW_REGS, NULL);
     else if (oob_is_rdtsc(bytes, len))
         hook_rdtsc(insn, len);
@@ -217,8 +229,9 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, 
         fprintf(stderr, "oob_tcg: cannot start the thread that connects to %s\n", oob_options.socket);
         return 1;
     }
-    guest_marks.score = tsc_marks.score = qemu_plugin_scoreboard_new(sizeof(struct marks));
+    guest_marks.score = tsc_marks.score = down_marks.score = qemu_plugin_scoreboard_new(sizeof(struct marks));
     tsc_marks.offset = offsetof(struct marks, tsc);
+    down_marks.offset = offsetof(struct marks, down);
     qemu_plugin_register_vcpu_init_cb(id, vcpu_init_cb, NULL);
     qemu_plugin_register_vcpu_tb_trans_cb(id, translate_cb, NULL);
     qemu_plugin_register_vcpu_discon_cb(id, DISCON_EXCEPTION, discon_cb, NULL);

@@ -9,8 +9,6 @@
 /* How many elements go before interrupts get their chance again: a REP prefix may ask for billions. */
 enum { ELEMENTS_MAX = 64 };
 
-#define EFLAGS_DF (1u << 10)
-
 struct string_io {
     struct oob_l2_vcpu *l2;
     struct oob_paging paging;
@@ -67,7 +65,7 @@ bool oob_string_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site
     struct string_io s = {.l2 = l2, .port = port, .size = size};
     enum oob_reg pointer = site.out ? OOB_REG_RSI : OOB_REG_RDI;
     uint64_t at = oob_reg_read(vcpu, pointer), count = 1, done = 0;
-    uint64_t step = oob_reg_read(vcpu, OOB_REG_EFLAGS) & EFLAGS_DF ? -(uint64_t)size : size;
+    uint64_t step = oob_down_mark(vcpu) ? -(uint64_t)size : size;
 
     if (!prepare(&s, vcpu, site, mode))
         return false;
@@ -82,6 +80,6 @@ bool oob_string_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site
         if (site.rep)
             set_part(vcpu, OOB_REG_RCX, s.mask, count - done);
     }
-    *pc = oob_next_rip(site) - (done == count ? 0 : site.length);
+    *pc = oob_next_rip(vcpu, site) - (done == count ? 0 : site.length);
     return done || !count;
 }

