@@ -35,9 +35,10 @@ class _Port:
         self.base = config.port
         self.line = config.irq
         self.console = console
+        self.received = 0  # bytes of output, lost ones included, since its context was bound
         self._timer: asyncio.TimerHandle | None = None
         self.uart = Uart16550(
-            transmit=console.output,
+            transmit=self._transmit,
             irq=self._irq,
             clock=_line_clock,
             drained=console.pump,
@@ -63,6 +64,20 @@ class _Port:
             self.watch_timeout()
             self.guest.changed()
         return taken
+
+    def reset(self) -> None:
+        """Another guest's from now on."""
+        self.received = 0
+        self.uart.reset()
+
+    def gap(self, lost: int) -> None:
+        """So many bytes of output will never come."""
+        self.received += lost
+        self.console.gap(lost)
+
+    def _transmit(self, data: bytes) -> None:
+        self.received += len(data)
+        self.console.output(data)
 
     def publication(self) -> Publication:
         """IIR, LSR and MSR, as far as reading them has no side effect."""
@@ -135,8 +150,11 @@ class Guest(PortHandler):
     def gap(self, port: int, lost: int) -> None:
         for p in self._ports:
             if p.base == port:
-                p.console.gap(lost)
+                p.gap(lost)
         log.warning("output lost while the server was away", guest=self.name, port=hex(port), bytes=lost)
+
+    def received(self) -> tuple[tuple[int, int], ...]:
+        return tuple((port.base, port.received) for port in self._ports)
 
     def publications(self) -> tuple[Publication, ...]:
         return tuple(port.publication() for port in self._ports)
@@ -149,7 +167,7 @@ class Guest(PortHandler):
         self.context = context
         for port in self._ports:
             if new:
-                port.uart.reset()
+                port.reset()
             port.console.set_state(ConsoleState.LIVE)
             port.console.bind(port.feed)
             self.drive(port.line, port.uart.irq_level)

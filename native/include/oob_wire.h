@@ -29,12 +29,15 @@ enum oob_type {
     OOB_CONTEXT_GONE = 0x05,
     OOB_GAP = 0x06, /* output lost while the server was away */
     OOB_STATS = 0x07,
+    OOB_ANNOUNCED = 0x08, /* every live context has appeared: answered by RESUMEs, then READY */
     /* server -> native half */
     OOB_WELCOME = 0x81,
     OOB_ANSWER = 0x82,
     OOB_IRQ = 0x83,
     OOB_ATTENTION = 0x84, /* is anybody attached: only then is an idle guest's timer clamped */
     OOB_PUBLISH = 0x85,   /* registers whose reading has no side effect: read without asking */
+    OOB_RESUME = 0x86,    /* how much of a port's output the server has */
+    OOB_READY = 0x87,     /* ... was said of all that it knows */
 };
 
 enum oob_capability {
@@ -46,7 +49,13 @@ enum oob_capability {
 
 enum oob_direction { OOB_READ = 0, OOB_WRITE = 1 };
 enum oob_irq_mode { OOB_IRQ_LOW = 0, OOB_IRQ_HIGH = 1, OOB_IRQ_PULSE = 2 };
-enum oob_gone_reason { OOB_GONE_REPLACED = 1, OOB_GONE_RESET = 2, OOB_GONE_EVICTED = 3, OOB_GONE_SHUTDOWN = 4 };
+enum oob_gone_reason {
+    OOB_GONE_REPLACED = 1,
+    OOB_GONE_RESET = 2,
+    OOB_GONE_EVICTED = 3,
+    OOB_GONE_SHUTDOWN = 4,
+    OOB_GONE_DESTROYED = 5,
+};
 
 /* Indices into oob_stats.counter. */
 enum oob_stat {
@@ -129,6 +138,8 @@ struct oob_context_gone {
     uint32_t reserved;
 };
 
+/* ANNOUNCED and READY are a header alone. */
+
 struct oob_gap {
     struct oob_header h;
     uint16_t port;
@@ -156,6 +167,14 @@ struct oob_attention {
     struct oob_header h;
     uint32_t attended; /* 0 or 1 */
     uint32_t reserved;
+};
+
+struct oob_resume {
+    struct oob_header h;
+    uint16_t port; /* the first of its range */
+    uint16_t reserved;
+    uint32_t reserved2;
+    uint64_t received; /* bytes of output since the context was bound, those told as lost by GAP included */
 };
 
 struct oob_publish {

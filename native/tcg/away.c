@@ -67,21 +67,50 @@ uint8_t oob_uart_idle_read(struct oob_uart *uart, unsigned reg) {
     }
 }
 
-bool oob_uart_keep(struct oob_uart *uart, uint8_t value) {
+bool oob_uart_print(struct oob_uart *uart, uint8_t value) {
     if (!uart->kept)
         uart->kept = malloc(OOB_KEEP_MAX);
-    if (!uart->kept) {
-        uart->lost++;
+    uart->printed++;
+    if (!uart->kept)
         return false;
-    }
-    uart->kept[(uart->kept_at + uart->kept_len) % OOB_KEEP_MAX] = value;
+    uart->kept[(uart->printed - 1) % OOB_KEEP_MAX] = value;
     if (uart->kept_len < OOB_KEEP_MAX) {
         uart->kept_len++;
         return true;
     }
-    uart->kept_at = (uart->kept_at + 1) % OOB_KEEP_MAX; /* the newest tell what went wrong: the oldest goes */
-    uart->lost++;
-    return false;
+    return uart->printed - uart->kept_len <= uart->served; /* the newest tell what went wrong: the oldest went */
+}
+
+void oob_uart_acknowledge(struct oob_uart *uart, uint64_t outstanding) {
+    uint64_t served = outstanding < uart->printed ? uart->printed - outstanding : 0;
+
+    if (served > uart->served)
+        uart->served = served;
+}
+
+uint64_t oob_uart_resume(struct oob_uart *uart, uint64_t *lost) {
+    uint64_t oldest = uart->printed - uart->kept_len, from = uart->served;
+
+    if (uart->received != OOB_UNKNOWN)
+        from = uart->server_base + uart->received;
+    if (from > uart->printed)
+        from = uart->printed;
+    *lost = oldest > from ? oldest - from : 0;
+    if (uart->received == OOB_UNKNOWN) {
+        uart->server_base = oldest - *lost;
+        from = oldest; /* a new server gets all there is */
+    }
+    if (uart->served < oldest)
+        uart->served = oldest;
+    return from > oldest ? from : oldest;
+}
+
+size_t oob_uart_output(const struct oob_uart *uart, uint64_t offset, uint8_t *data, size_t max) {
+    size_t n = 0;
+
+    while (n < max && offset < uart->printed)
+        data[n++] = uart->kept[offset++ % OOB_KEEP_MAX];
+    return n;
 }
 
 bool oob_uart_idle_irq(const struct oob_uart *uart) {
@@ -103,18 +132,31 @@ size_t oob_uart_replay(const struct oob_uart *uart, struct oob_uart_write writes
     return n;
 }
 
-size_t oob_uart_take_kept(struct oob_uart *uart, uint8_t *data, size_t max) {
-    size_t n = 0;
-
-    while (n < max && uart->kept_len) {
-        data[n++] = uart->kept[uart->kept_at];
-        uart->kept_at = (uart->kept_at + 1) % OOB_KEEP_MAX;
-        uart->kept_len--;
-    }
-    return n;
-}
-
 void oob_uart_reset(struct oob_uart *uart) {
     free(uart->kept);
-    *uart = (struct oob_uart){.dll = 0x0c};
+    *uart = (struct oob_uart){.dll = 0x0c, .received = OOB_UNKNOWN};
+}
+
+static void copy_registers(struct oob_uart *to, const struct oob_uart *from) {
+    to->dll = from->dll;
+    to->dlm = from->dlm;
+    to->ier = from->ier;
+    to->fcr = from->fcr;
+    to->lcr = from->lcr;
+    to->mcr = from->mcr;
+    to->scr = from->scr;
+    to->thre_pending = from->thre_pending;
+}
+
+void oob_uart_restart(struct oob_uart *uart) {
+    static const struct oob_uart fresh = {.dll = 0x0c};
+
+    copy_registers(uart, &fresh);
+}
+
+struct oob_uart oob_uart_registers(const struct oob_uart *uart) {
+    struct oob_uart registers = {.received = OOB_UNKNOWN};
+
+    copy_registers(&registers, uart);
+    return registers;
 }

@@ -24,18 +24,37 @@ enum {
 struct oob_uart {
     uint8_t dll, dlm, ier, fcr, lcr, mcr, scr;
     bool thre_pending;
-    uint8_t *kept; /* ring of OOB_KEEP_MAX bytes, allocated when first needed */
-    size_t kept_at, kept_len;
-    uint64_t lost;
+    uint8_t *kept;        /* the last OOB_KEEP_MAX bytes put on the line, by offset; allocated when first needed */
+    size_t kept_len;      /* how many of them there are */
+    uint64_t printed;     /* bytes put on the line since the context began: the offset of the next one */
+    uint64_t served;      /* up to this offset, a server has said that it has them, or they were told as lost */
+    uint64_t server_base; /* the offset at which the present server's own count began */
+    uint64_t received;    /* that count, as it said when we connected; OOB_UNKNOWN: it knows nothing of them */
 };
+
+#define OOB_UNKNOWN UINT64_MAX
 
 /* Follows a write, whoever serves it. True when it puts a byte on the line. */
 bool oob_uart_observe(struct oob_uart *uart, unsigned reg, uint8_t value);
 
-/* Serves the guest alone. `keep` takes what observe() said goes on the line. */
+/* Serves the guest alone. */
 uint8_t oob_uart_idle_read(struct oob_uart *uart, unsigned reg);
-bool oob_uart_keep(struct oob_uart *uart, uint8_t value); /* false: a byte was lost for it */
 bool oob_uart_idle_irq(const struct oob_uart *uart);
+
+/* Remembers a byte that observe() said goes on the line. False when one that no server has was given up for it. */
+bool oob_uart_print(struct oob_uart *uart, uint8_t value);
+/* The server has served all but the last `outstanding` bytes. */
+void oob_uart_acknowledge(struct oob_uart *uart, uint64_t outstanding);
+/* Where a server that has just connected, and has said what it `received`, is to go on; `lost`: how many bytes before
+ * that are gone for good. */
+uint64_t oob_uart_resume(struct oob_uart *uart, uint64_t *lost);
+/* Up to `max` bytes from `offset` on. */
+size_t oob_uart_output(const struct oob_uart *uart, uint64_t offset, uint8_t *data, size_t max);
+
+/* As after a reset of the guest; what it has printed stays. */
+void oob_uart_restart(struct oob_uart *uart);
+/* Its registers, without the output. */
+struct oob_uart oob_uart_registers(const struct oob_uart *uart);
 
 /* The writes that bring a fresh 16550 to the guest's last known registers. Returns how many. */
 struct oob_uart_write {
@@ -43,8 +62,6 @@ struct oob_uart_write {
 };
 size_t oob_uart_replay(const struct oob_uart *uart, struct oob_uart_write writes[OOB_REPLAY_MAX]);
 
-/* Takes up to `max` of the oldest kept bytes. */
-size_t oob_uart_take_kept(struct oob_uart *uart, uint8_t *data, size_t max);
 void oob_uart_reset(struct oob_uart *uart);
 
 #endif

@@ -12,6 +12,14 @@
 #define RESET_RIP 0xfff0u
 #define RESET_CS_BASE 0xffff0000u
 
+enum {
+    REMEMBERED_MAX = 8,    /* guests that are gone */
+    TICK_NS = 200000000,   /* how often we look for the dead */
+    SILENT_NS = 500000000, /* who has run since is alive */
+    KERNEL_ENTRIES = 64,   /* VMRUNs between two looks at where a guest's kernel lies */
+    NESTED_ROOT_BYTES = 4096,
+};
+
 pthread_mutex_t oob_lock = PTHREAD_MUTEX_INITIALIZER;
 struct oob_options oob_options;
 uint64_t oob_stat[OOB_STATS_MAX];
@@ -40,35 +48,79 @@ void oob_context_each(void (*visit)(struct oob_context *context)) {
             visit(&contexts[i]);
 }
 
-static void forget(struct oob_context *context, enum oob_gone_reason reason) {
-    if (context->touched)
-        oob_link_gone(context, reason);
+/* Guests that are gone, as they were: one that L1 restores from a snapshot has its devices already programmed. */
+static struct remembered {
+    uint64_t kernel;
+    struct oob_irqchip chip;
+    struct oob_uart uart[OOB_RANGES_MAX]; /* their registers alone */
+} remembered[REMEMBERED_MAX];
+
+static void remember(const struct oob_context *context) {
+    static unsigned next;
+    struct remembered *slot = &remembered[next];
+
+    if (!context->touched || !context->kernel)
+        return;
+    next = (next + 1) % REMEMBERED_MAX;
+    slot->kernel = context->kernel;
+    slot->chip = context->chip;
+    for (size_t i = 0; i < OOB_RANGES_MAX; i++)
+        slot->uart[i] = oob_uart_registers(&context->uart[i]);
+}
+
+static void recall(struct oob_context *context, uint64_t kernel) {
+    for (size_t i = 0; i < REMEMBERED_MAX; i++) {
+        if (!kernel || remembered[i].kernel != kernel)
+            continue;
+        remembered[i].kernel = 0;
+        context->chip = remembered[i].chip;
+        memcpy(context->uart, remembered[i].uart, sizeof context->uart);
+        oob_link_replay(context);
+        return;
+    }
+}
+
+static void drop_vcpus(const struct oob_context *context) {
     for (size_t i = 0; i < OOB_L2_VCPUS_MAX; i++)
         if (l2_vcpus[i].context == context)
             l2_vcpus[i] = (struct oob_l2_vcpu){0};
+}
+
+static void forget(struct oob_context *context, enum oob_gone_reason reason) {
+    remember(context);
+    if (context->touched)
+        oob_link_gone(context, reason);
+    drop_vcpus(context);
     for (size_t i = 0; i < OOB_RANGES_MAX; i++)
         oob_uart_reset(&context->uart[i]);
     context->number = 0;
 }
 
-/* A free slot, or that of the context that has not run for longest: one that L1 destroyed looks the same. */
-static struct oob_context *take_slot(void) {
-    struct oob_context *oldest = &contexts[0];
-
-    for (size_t i = 0; i < OOB_CONTEXTS_MAX; i++) {
+static struct oob_context *free_slot(void) {
+    for (size_t i = 0; i < OOB_CONTEXTS_MAX; i++)
         if (!contexts[i].number)
             return &contexts[i];
-        if (contexts[i].last_run_ns < oldest->last_run_ns)
+    return NULL;
+}
+
+/* Gives up the context that has not run for longest: one that L1 destroyed looks the same. */
+static void evict(void) {
+    struct oob_context *oldest = NULL;
+
+    for (size_t i = 0; i < OOB_CONTEXTS_MAX; i++)
+        if (contexts[i].number && (!oldest || contexts[i].last_run_ns < oldest->last_run_ns))
             oldest = &contexts[i];
-    }
-    forget(oldest, OOB_GONE_EVICTED);
-    return oldest;
+    if (oldest)
+        forget(oldest, OOB_GONE_EVICTED);
 }
 
 static struct oob_context *context_new(uint64_t vmcb, uint64_t ncr3) {
-    struct oob_context *context = take_slot();
+    struct oob_context *context;
 
-    *context = (struct oob_context){.number = ++last_number, .ncr3 = ncr3, .first_vmcb = vmcb};
+    while (!(context = free_slot()))
+        evict();
+    *context =
+        (struct oob_context){.number = ++last_number, .ncr3 = ncr3, .first_vmcb = vmcb, .last_run_ns = oob_now_ns()};
     for (size_t i = 0; i < OOB_RANGES_MAX; i++)
         oob_uart_reset(&context->uart[i]);
     oob_irqchip_reset(&context->chip);
@@ -86,6 +138,37 @@ static struct oob_context *context_of_ncr3(uint64_t ncr3) {
     return NULL;
 }
 
+/* The guest that L1 has stopped here and goes on with there: from a snapshot, or by a migration to itself. */
+static struct oob_context *stopped_with_kernel(uint64_t kernel) {
+    uint64_t now = oob_now_ns();
+
+    for (size_t i = 0; kernel && i < OOB_CONTEXTS_MAX; i++)
+        if (contexts[i].number && contexts[i].kernel == kernel && now - contexts[i].last_run_ns > SILENT_NS)
+            return &contexts[i];
+    return NULL;
+}
+
+static struct oob_context *context_for(uint64_t vmcb, uint64_t ncr3) {
+    uint64_t kernel = oob_phys_read_u64(vmcb + VMCB_LSTAR);
+    struct oob_context *context;
+
+    /* A VM's first vCPU starts at the reset vector, its others where the first sends them. */
+    if (at_reset_vector(vmcb))
+        return context_new(vmcb, ncr3);
+    context = context_of_ncr3(ncr3);
+    if (context)
+        return context;
+    context = stopped_with_kernel(kernel);
+    if (context) {
+        drop_vcpus(context);
+        context->vcpus = 0;
+        return context;
+    }
+    context = context_new(vmcb, ncr3);
+    recall(context, kernel);
+    return context;
+}
+
 static struct oob_l2_vcpu *known_vcpu(uint64_t vmcb) {
     for (size_t i = 0; i < OOB_L2_VCPUS_MAX; i++)
         if (l2_vcpus[i].vmcb == vmcb)
@@ -94,20 +177,47 @@ static struct oob_l2_vcpu *known_vcpu(uint64_t vmcb) {
 }
 
 static struct oob_l2_vcpu *vcpu_new(uint64_t vmcb, uint64_t ncr3) {
-    struct oob_l2_vcpu *vcpu = known_vcpu(0);
-    struct oob_context *context;
+    struct oob_context *context = context_for(vmcb, ncr3);
+    struct oob_l2_vcpu *vcpu;
 
-    if (!vcpu)
-        return NULL;
-    /* A VM's first vCPU starts at the reset vector, its others where the first sends them. */
-    context = at_reset_vector(vmcb) ? NULL : context_of_ncr3(ncr3);
-    if (!context)
-        context = context_new(vmcb, ncr3);
+    while (!(vcpu = known_vcpu(0))) {
+        evict();
+        if (!context->number)
+            context = context_new(vmcb, ncr3);
+    }
     *vcpu = (struct oob_l2_vcpu){.vmcb = vmcb, .context = context, .index = context->vcpus++};
+    vcpu->apic_id = vcpu->index;
     if (getrandom(&vcpu->tag, sizeof vcpu->tag, GRND_NONBLOCK) != sizeof vcpu->tag)
         vcpu->tag = oob_now_ns();
     oob_phys_write_u64(vmcb + VMCB_SOFTWARE, vcpu->tag);
     return vcpu;
+}
+
+static bool has_tag(const struct oob_l2_vcpu *vcpu) {
+    return oob_phys_read_u64(vcpu->vmcb + VMCB_SOFTWARE) == vcpu->tag;
+}
+
+/* The guest was reset, and its devices with it; what it has printed stays. */
+static void restart(struct oob_context *context) {
+    for (size_t i = 0; i < OOB_RANGES_MAX; i++)
+        oob_uart_restart(&context->uart[i]);
+    oob_irqchip_reset(&context->chip);
+    if (context->touched)
+        oob_link_replay(context);
+}
+
+static void look_at_guest(struct oob_l2_vcpu *vcpu) {
+    struct oob_context *context = vcpu->context;
+
+    if (vcpu->index == 0) {
+        bool at_reset = at_reset_vector(vcpu->vmcb);
+
+        if (at_reset && vcpu->entries && !context->at_reset)
+            restart(context);
+        context->at_reset = at_reset;
+    }
+    if (vcpu->entries++ % KERNEL_ENTRIES == 0)
+        context->kernel = oob_phys_read_u64(vcpu->vmcb + VMCB_LSTAR);
 }
 
 struct oob_l2_vcpu *oob_context_enter(uint64_t vmcb) {
@@ -116,7 +226,7 @@ struct oob_l2_vcpu *oob_context_enter(uint64_t vmcb) {
 
     /* KVM clears a VMCB when it makes one, not when its guest reboots: a tag that is gone means that
      * the page now belongs to another VM. */
-    if (vcpu && oob_phys_read_u64(vmcb + VMCB_SOFTWARE) != vcpu->tag) {
+    if (vcpu && !has_tag(vcpu)) {
         struct oob_context *former = vcpu->context;
 
         *vcpu = (struct oob_l2_vcpu){0};
@@ -126,9 +236,40 @@ struct oob_l2_vcpu *oob_context_enter(uint64_t vmcb) {
     }
     if (!vcpu)
         vcpu = vcpu_new(vmcb, ncr3);
-    if (vcpu) {
-        vcpu->context->ncr3 = ncr3;
-        vcpu->context->last_run_ns = oob_now_ns();
-    }
+    vcpu->context->ncr3 = ncr3;
+    vcpu->context->last_run_ns = oob_now_ns();
+    look_at_guest(vcpu);
     return vcpu;
+}
+
+/* KVM empties a VM's nested page table when it destroys it, and whoever gets the pages next clears them. */
+static bool is_destroyed(const struct oob_context *context) {
+    uint64_t root[NESTED_ROOT_BYTES / sizeof(uint64_t)];
+    bool tagged = false, mapped = false;
+
+    for (size_t i = 0; i < OOB_L2_VCPUS_MAX; i++)
+        tagged |= l2_vcpus[i].context == context && has_tag(&l2_vcpus[i]);
+    oob_phys_read(context->ncr3 & ~0xfffull, root, sizeof root);
+    for (size_t i = 0; i < sizeof root / sizeof *root; i++)
+        mapped |= root[i] & 1;
+    return !tagged || !mapped;
+}
+
+void oob_context_tick(void) {
+    static uint64_t last;
+    uint64_t now = oob_now_ns();
+
+    if (now - last < TICK_NS)
+        return;
+    last = now;
+    for (size_t i = 0; i < OOB_CONTEXTS_MAX; i++)
+        if (contexts[i].number && now - contexts[i].last_run_ns > SILENT_NS && is_destroyed(&contexts[i]))
+            forget(&contexts[i], OOB_GONE_DESTROYED);
+}
+
+void oob_context_reset_all(void) {
+    for (size_t i = 0; i < OOB_CONTEXTS_MAX; i++)
+        if (contexts[i].number)
+            forget(&contexts[i], OOB_GONE_RESET);
+    memset(remembered, 0, sizeof remembered);
 }

@@ -26,8 +26,12 @@ struct oob_l2_vcpu {
     uint64_t vmcb; /* physical address of L1; 0: a free slot */
     uint64_t tag;  /* what we wrote into the VMCB to know it again */
     struct oob_context *context;
-    unsigned index; /* in the order in which L1 first ran them */
-    bool armed;     /* our V_IRQ is in the VMCB */
+    unsigned index;      /* in the order in which L1 first ran them */
+    uint32_t entries;    /* VMRUNs, modulo 2^32 */
+    uint32_t cpuid_leaf; /* of a CPUID that L1 is answering: 1 or 0xb, whose answer holds the APIC ID */
+    uint32_t apic_id;    /* until CPUID has told it, the index: KVM numbers them so */
+    uint8_t logical_id;  /* as its local APIC's LDR has it, for the flat model; 0: not written */
+    bool armed;          /* our V_IRQ is in the VMCB */
     uint8_t armed_line;
     bool forced; /* an exit was forced: RAX and RDX are to be put back */
     uint64_t forced_rip, forced_rax, forced_rdx;
@@ -38,6 +42,7 @@ struct oob_l2_vcpu {
 /* An interrupt line into an L2. */
 struct oob_line {
     bool level;        /* as the server, or the idle UART, drives it */
+    bool armed;        /* it is in some vCPU's VMCB */
     bool pulse;        /* the level falls when the interrupt is delivered */
     bool in_service;   /* delivered, and the guest has not looked yet; or it looks, and has not seen the end */
     bool looked;       /* the guest has looked since the interrupt was put into its VMCB */
@@ -55,8 +60,10 @@ struct oob_context {
     uint32_t number; /* from 1; 0: a free slot */
     uint64_t ncr3;
     uint64_t first_vmcb;
-    uint64_t last_run_ns;
+    uint64_t last_run_ns, last_access_ns;
+    uint64_t kernel; /* LSTAR: where its kernel lies, by which a restored guest is known again; 0: none yet */
     unsigned vcpus;
+    bool at_reset;     /* its first vCPU has not left the reset vector */
     bool touched;      /* it has accessed a port of ours: the server knows, or will know, of it */
     bool attended;     /* somebody is attached */
     uint32_t accesses; /* sent on this connection, each posted byte counting as one */
@@ -72,8 +79,13 @@ extern uint64_t oob_stat[OOB_STATS_MAX];
 
 uint64_t oob_now_ns(void);
 
-/* At VMRUN: which vCPU of which L2 this VMCB is. NULL when there are more than we track. */
+/* At VMRUN: which vCPU of which L2 this VMCB is. */
 struct oob_l2_vcpu *oob_context_enter(uint64_t vmcb);
+
+/* Now and then, from a vCPU's callback: ends the contexts that L1 has destroyed. */
+void oob_context_tick(void);
+/* L1 was reset: all its L2s are gone. */
+void oob_context_reset_all(void);
 
 struct oob_context *oob_context_find(uint32_t number);
 /* Calls `visit` for every live context. */

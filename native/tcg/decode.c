@@ -10,6 +10,7 @@ struct prefixes {
     bool operand;
     bool address;
     bool rep;
+    bool lock;
 };
 
 enum { ES, CS, SS, DS, FS, GS };
@@ -30,7 +31,7 @@ static bool take_prefix(struct prefixes *p, uint8_t byte, enum oob_mode mode) {
     case 0x65: p->segment = GS; break;
     case 0x66: p->operand = true; break;
     case 0x67: p->address = true; break;
-    case 0xf0: break;
+    case 0xf0: p->lock = true; break;
     case 0xf2:
     case 0xf3: p->rep = true; break;
     default: return false;
@@ -39,10 +40,14 @@ static bool take_prefix(struct prefixes *p, uint8_t byte, enum oob_mode mode) {
     return true;
 }
 
+static size_t at_most_an_instruction(size_t len) {
+    return len < OOB_INSN_MAX ? len : OOB_INSN_MAX;
+}
+
 static struct prefixes prefixes_of(const uint8_t *bytes, size_t len, enum oob_mode mode) {
     struct prefixes p = {.segment = DS};
 
-    while (p.count < len && p.count < OOB_INSN_MAX && take_prefix(&p, bytes[p.count], mode))
+    while (p.count < len && take_prefix(&p, bytes[p.count], mode))
         p.count++;
     return p;
 }
@@ -50,29 +55,31 @@ static struct prefixes prefixes_of(const uint8_t *bytes, size_t len, enum oob_mo
 static uint8_t operand_size(uint8_t opcode, const struct prefixes *p, enum oob_mode mode) {
     if (!(opcode & 1))
         return 1;
+    if (p->rex & 8) /* REX.W beats 66, and port I/O has no 64-bit form */
+        return 4;
     return (mode == OOB_MODE_16) != p->operand ? 2 : 4;
 }
 
-static uint8_t address_size(const struct prefixes *p, enum oob_mode mode) {
+unsigned oob_address_size(bool overridden, enum oob_mode mode) {
     switch (mode) {
-    case OOB_MODE_64: return p->address ? 4 : 8;
-    case OOB_MODE_32: return p->address ? 2 : 4;
-    default: return p->address ? 4 : 2;
+    case OOB_MODE_64: return overridden ? 4 : 8;
+    case OOB_MODE_32: return overridden ? 2 : 4;
+    default: return overridden ? 4 : 2;
     }
 }
 
 bool oob_decode_io(const uint8_t *bytes, size_t len, enum oob_mode mode, struct oob_io_insn *io) {
-    struct prefixes p = prefixes_of(bytes, len, mode);
+    struct prefixes p = prefixes_of(bytes, len = at_most_an_instruction(len), mode);
     uint8_t opcode;
 
-    if (p.count >= len)
+    if (p.count >= len || p.lock) /* with LOCK it is #UD */
         return false;
     opcode = bytes[p.count];
     *io = (struct oob_io_insn){
         .length = (uint8_t)(p.count + 1),
         .size = operand_size(opcode, &p, mode),
         .segment = p.segment,
-        .addr_size = address_size(&p, mode),
+        .address = p.address,
     };
     switch (opcode) {
     case 0xe4: /* IN AL, imm8 */
@@ -130,8 +137,8 @@ static size_t memory_operand_length(const uint8_t *bytes, size_t len, uint8_t ad
 }
 
 bool oob_decode_mov(const uint8_t *bytes, size_t len, enum oob_mode mode, struct oob_mov_insn *mov) {
-    struct prefixes p = prefixes_of(bytes, len, mode);
-    uint8_t opcode, addr = address_size(&p, mode);
+    struct prefixes p = prefixes_of(bytes, len = at_most_an_instruction(len), mode);
+    uint8_t opcode, addr = (uint8_t)oob_address_size(p.address, mode);
     const uint8_t *rest;
     size_t n;
 
@@ -159,18 +166,22 @@ bool oob_decode_mov(const uint8_t *bytes, size_t len, enum oob_mode mode, struct
     }
 }
 
-static bool ends_with(const uint8_t *bytes, size_t len, const char *opcode, size_t n) {
-    return len >= n && memcmp(bytes + len - n, opcode, n) == 0;
+/* The whole of an instruction: prefixes, then `opcode`. One that merely ends with those bytes is another. */
+static bool is_exactly(const uint8_t *bytes, size_t len, const char *opcode, size_t n) {
+    struct prefixes p = prefixes_of(bytes, len, OOB_MODE_64);
+
+    return len == p.count + n && memcmp(bytes + p.count, opcode, n) == 0;
 }
 
-bool oob_is_vmrun(const uint8_t *bytes, size_t len) {
-    return ends_with(bytes, len, "\x0f\x01\xd8", 3);
+bool oob_is_vmrun(const uint8_t *bytes, size_t len, bool *overridden) {
+    *overridden = prefixes_of(bytes, len, OOB_MODE_64).address;
+    return is_exactly(bytes, len, "\x0f\x01\xd8", 3);
 }
 
 bool oob_is_wrmsr(const uint8_t *bytes, size_t len) {
-    return ends_with(bytes, len, "\x0f\x30", 2);
+    return is_exactly(bytes, len, "\x0f\x30", 2);
 }
 
 bool oob_is_rdtsc(const uint8_t *bytes, size_t len) {
-    return ends_with(bytes, len, "\x0f\x31", 2) || ends_with(bytes, len, "\x0f\x01\xf9", 3);
+    return is_exactly(bytes, len, "\x0f\x31", 2) || is_exactly(bytes, len, "\x0f\x01\xf9", 3);
 }

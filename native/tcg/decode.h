@@ -18,12 +18,15 @@ struct oob_io_insn {
     bool immediate;
     bool string;
     bool rep;
-    uint8_t segment;   /* OUTS: 0 ES, 1 CS, 2 SS, 3 DS, 4 FS, 5 GS */
-    uint8_t addr_size; /* INS, OUTS: 2, 4 or 8 */
+    bool address;    /* INS, OUTS: the address size is overridden */
+    uint8_t segment; /* OUTS: 0 ES, 1 CS, 2 SS, 3 DS, 4 FS, 5 GS */
 };
 
 /* The operating mode that instruction bytes are decoded in: the default operand and address size. */
 enum oob_mode { OOB_MODE_16, OOB_MODE_32, OOB_MODE_64 };
+
+/* In bytes: 2, 4 or 8 (AMD APM vol. 3, 1.2.3). */
+unsigned oob_address_size(bool overridden, enum oob_mode mode);
 
 bool oob_decode_io(const uint8_t *bytes, size_t len, enum oob_mode mode, struct oob_io_insn *io);
 
@@ -37,7 +40,7 @@ struct oob_mov_insn {
 
 bool oob_decode_mov(const uint8_t *bytes, size_t len, enum oob_mode mode, struct oob_mov_insn *mov);
 
-bool oob_is_vmrun(const uint8_t *bytes, size_t len);
+bool oob_is_vmrun(const uint8_t *bytes, size_t len, bool *overridden); /* ... its address size */
 bool oob_is_wrmsr(const uint8_t *bytes, size_t len);
 bool oob_is_rdtsc(const uint8_t *bytes, size_t len); /* RDTSC or RDTSCP */
 

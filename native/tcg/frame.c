@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "frame.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 static size_t expected_length(uint8_t type) {
@@ -10,20 +11,37 @@ static size_t expected_length(uint8_t type) {
     case OOB_IRQ: return sizeof(struct oob_irq);
     case OOB_ATTENTION: return sizeof(struct oob_attention);
     case OOB_PUBLISH: return sizeof(struct oob_publish);
+    case OOB_RESUME: return sizeof(struct oob_resume);
+    case OOB_READY: return sizeof(struct oob_header);
     default: return 0;
     }
 }
 
+static const char *check_welcome(const struct oob_welcome *w) {
+    if (w->magic != OOB_MAGIC)
+        return "WELCOME without the magic number: this is no oobconsole server";
+    if (w->version != OOB_VERSION)
+        return "the server speaks another version of the protocol";
+    return w->reserved || w->reserved2 ? "WELCOME with reserved bits" : NULL;
+}
+
+static const char *check_irq(const struct oob_irq *irq) {
+    if (irq->line > 15 || irq->mode > OOB_IRQ_PULSE)
+        return "IRQ of no such line or mode";
+    return irq->reserved || irq->reserved2 ? "IRQ with reserved bits" : NULL;
+}
+
 static const char *check_fields(const union oob_frame *f) {
+    bool of_all = f->h.type == OOB_WELCOME || f->h.type == OOB_READY;
+
+    if (of_all != !f->h.context)
+        return "a frame of context 0 that is about one, or the reverse";
     switch (f->h.type) {
-    case OOB_WELCOME:
-        if (f->welcome.magic != OOB_MAGIC)
-            return "WELCOME without the magic number: this is no oobconsole server";
-        if (f->welcome.version != OOB_VERSION)
-            return "the server speaks another version of the protocol";
-        return NULL;
-    case OOB_IRQ: return f->irq.line > 15 || f->irq.mode > OOB_IRQ_PULSE ? "IRQ of no such line or mode" : NULL;
-    case OOB_ATTENTION: return f->attention.attended > 1 ? "ATTENTION neither 0 nor 1" : NULL;
+    case OOB_WELCOME: return check_welcome(&f->welcome);
+    case OOB_IRQ: return check_irq(&f->irq);
+    case OOB_ATTENTION:
+        return f->attention.attended > 1 || f->attention.reserved ? "ATTENTION neither 0 nor 1" : NULL;
+    case OOB_RESUME: return f->resume.reserved || f->resume.reserved2 ? "RESUME with reserved bits" : NULL;
     default: return NULL;
     }
 }

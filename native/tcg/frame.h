@@ -14,6 +14,7 @@ union oob_frame {
     struct oob_irq irq;
     struct oob_attention attention;
     struct oob_publish publish;
+    struct oob_resume resume;
 };
 
 /* Length of the first frame of `data`, copied to `frame`; 0 when it is not complete yet; -1, with the

@@ -4,9 +4,17 @@
 #include "cpu.h"
 #include "vmcb.h"
 
+/* An 8259's interrupts go to the first vCPU; an IOAPIC's by its entry (82093AA datasheet, 3.2.4; AMD APM vol. 2,
+ * 16.6.1; the flat model, and what Linux writes into LDR for it while it is not known). */
 static bool is_destination(const struct oob_l2_vcpu *l2, const struct oob_route *route) {
-    (void)route;
-    return l2->index == 0;
+    enum { BROADCAST = 0xff };
+    unsigned logical = l2->logical_id ? l2->logical_id : 1u << (l2->apic_id & 7);
+
+    if (!route->ioapic)
+        return l2->index == 0;
+    if (route->logical)
+        return route->destination & logical;
+    return route->destination == BROADCAST || route->destination == l2->apic_id;
 }
 
 /* The range whose interrupt is due on this vCPU, or -1. */
@@ -16,7 +24,7 @@ static int due(const struct oob_l2_vcpu *l2, struct oob_route *route) {
     for (unsigned i = 0; i < oob_options.ranges; i++) {
         const struct oob_line *line = &context->line[i];
 
-        if (!line->level || !oob_irqchip_route(&context->chip, oob_options.range[i].line, route))
+        if (!line->level || line->armed || !oob_irqchip_route(&context->chip, oob_options.range[i].line, route))
             continue;
         if (line->in_service && oob_now_ns() - line->since_ns < OOB_REPEAT_NS)
             continue;
@@ -35,8 +43,11 @@ bool oob_inject_wanted(const struct oob_l2_vcpu *l2) {
 void oob_inject_at_vmrun(struct oob_l2_vcpu *l2) {
     uint32_t int_ctl = oob_phys_read_u32(l2->vmcb + VMCB_INT_CTL);
     struct oob_route route;
-    int range = due(l2, &route);
+    int range;
 
+    if (l2->armed) /* its vCPU was reset in the middle, without a #VMEXIT */
+        l2->armed = l2->context->line[l2->armed_line].armed = false;
+    range = due(l2, &route);
     /* L1 opens an interrupt window with a V_IRQ of its own: it comes first, and soon. */
     if (range < 0 || (int_ctl & VMCB_V_IRQ) ||
         (oob_phys_read_u32(l2->vmcb + VMCB_INTERCEPTS_3) & VMCB_INTERCEPT_VINTR))
@@ -44,6 +55,7 @@ void oob_inject_at_vmrun(struct oob_l2_vcpu *l2) {
     oob_phys_write_u32(l2->vmcb + VMCB_INT_VECTOR, route.vector);
     oob_phys_write_u32(l2->vmcb + VMCB_INT_CTL, int_ctl | VMCB_V_INTR_BITS);
     l2->context->line[range].looked = false;
+    l2->context->line[range].armed = true;
     l2->armed = true;
     l2->armed_line = (uint8_t)range;
 }
@@ -57,6 +69,7 @@ void oob_inject_at_exit(struct oob_l2_vcpu *l2) {
         return;
     l2->armed = false;
     line = &l2->context->line[l2->armed_line];
+    line->armed = false;
     int_ctl = oob_phys_read_u32(l2->vmcb + VMCB_INT_CTL);
     event = oob_phys_read_u64(l2->vmcb + VMCB_EXITINTINFO);
     if (!(int_ctl & VMCB_V_IRQ)) {

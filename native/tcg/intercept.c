@@ -11,19 +11,62 @@
 #include "link.h"
 #include "qemu_plugin_api.h"
 #include "segment.h"
+#include "serve.h"
+#include "strio.h"
 #include "timer.h"
 #include "vmcb.h"
 #include "walk.h"
 
 #define EFER_SVME (1u << 12)
+#define EFER_KNOWN 0xffffffffull
 
+enum { CPUID_FEATURES = 1, CPUID_TOPOLOGY = 0xb };
+
+/* Two witnesses tell L1 from L2 after a VMRUN:
+ *
+ * `marker` stands in reserved bits of L1's EFER while VMRUN executes. #VMEXIT brings it back with the rest of L1's
+ * state, and no guest can have it: VMRUN does not enter one with reserved bits set, and WRMSR does not set them
+ * (AMD APM vol. 2, 15.5.1). Where it stands, L1 runs.
+ *
+ * `nonce` stands in the VMCB's EXITCODE until #VMEXIT writes the real one there. Where it does not stand, no access
+ * is served. */
 static struct vcpu_state {
-    uint64_t vmcb, vmrun_pc, host_cr3;
-    uint64_t nonce; /* stands in the VMCB's EXITCODE until a #VMEXIT writes the real one there */
-    struct oob_l2_vcpu *l2;
+    uint64_t vmcb, marker, nonce;
+    struct oob_l2_vcpu *l2; /* NULL: one that cannot be told for certain */
+    uint64_t tag;           /* of `l2` at VMRUN */
 } vcpus[OOB_VCPUS_MAX];
 
-static uint64_t new_nonce(void) {
+static uint64_t exit_code(const struct vcpu_state *state) {
+    return oob_phys_read_u64(state->vmcb + VMCB_EXITCODE);
+}
+
+/* The guest that this vCPU entered last, or NULL: another vCPU's VMRUN may have ended its context meanwhile. */
+static struct oob_l2_vcpu *entered(unsigned vcpu) {
+    const struct vcpu_state *state = &vcpus[vcpu];
+
+    if (!oob_guest_mark(vcpu) || !state->l2 || state->l2->vmcb != state->vmcb || state->l2->tag != state->tag)
+        return NULL;
+    return state->l2;
+}
+
+/* The guest that runs on this vCPU, or NULL when there is none to be believed. */
+static struct oob_l2_vcpu *running(unsigned vcpu) {
+    return exit_code(&vcpus[vcpu]) == vcpus[vcpu].nonce ? entered(vcpu) : NULL;
+}
+
+/* Is L1 back, or still there, for certain? A CPU that was reset or sent INIT left its guest without a #VMEXIT: no
+ * guest runs without SVME. */
+static bool in_host(unsigned vcpu) {
+    uint64_t efer = oob_reg_read(vcpu, OOB_REG_EFER);
+
+    return (efer & ~EFER_KNOWN) == vcpus[vcpu].marker || !(efer & EFER_SVME);
+}
+
+bool oob_in_guest(unsigned vcpu) {
+    return oob_guest_mark(vcpu) && !in_host(vcpu);
+}
+
+static uint64_t new_secret(void) {
     static _Thread_local uint64_t state;
 
     if (!state && getrandom(&state, sizeof state, GRND_NONBLOCK) != sizeof state)
@@ -46,18 +89,34 @@ static void restore_forced(unsigned vcpu, struct oob_l2_vcpu *l2) {
     oob_reg_write(vcpu, OOB_REG_RDX, l2->forced_rdx);
 }
 
-void oob_on_vmrun(unsigned vcpu, uint64_t pc) {
+/* L1 answers an L2's CPUID: leaves 1 and 0xb hold the APIC ID (AMD APM vol. 3, E.3.2 and E.4.7). */
+static void learn_cpuid_answer(unsigned vcpu, struct oob_l2_vcpu *l2) {
+    if (l2->cpuid_leaf == CPUID_FEATURES)
+        l2->apic_id = oob_reg_read(vcpu, OOB_REG_RBX) >> 24 & 0xff;
+    else if (l2->cpuid_leaf == CPUID_TOPOLOGY)
+        l2->apic_id = (uint32_t)oob_reg_read(vcpu, OOB_REG_RDX);
+    l2->cpuid_leaf = 0;
+}
+
+static void mark_host(unsigned vcpu, uint64_t marker) {
+    oob_reg_write(vcpu, OOB_REG_EFER, (oob_reg_read(vcpu, OOB_REG_EFER) & EFER_KNOWN) | marker);
+}
+
+void oob_on_vmrun(unsigned vcpu, bool certain) {
     struct vcpu_state *state = &vcpus[vcpu];
 
     state->vmcb = oob_reg_read(vcpu, OOB_REG_RAX);
-    state->vmrun_pc = pc;
-    state->host_cr3 = oob_reg_read(vcpu, OOB_REG_CR3);
-    state->nonce = new_nonce();
+    state->nonce = new_secret();
+    state->marker = (new_secret() | 1) << 32;
+    mark_host(vcpu, state->marker);
     oob_phys_write_u64(state->vmcb + VMCB_EXITCODE, state->nonce);
     pthread_mutex_lock(&oob_lock);
     oob_link_poll();
-    state->l2 = oob_context_enter(state->vmcb);
+    oob_context_tick();
+    state->l2 = certain ? oob_context_enter(state->vmcb) : NULL;
     if (state->l2) {
+        state->tag = state->l2->tag;
+        learn_cpuid_answer(vcpu, state->l2);
         restore_forced(vcpu, state->l2);
         oob_inject_at_vmrun(state->l2);
     }
@@ -65,26 +124,26 @@ void oob_on_vmrun(unsigned vcpu, uint64_t pc) {
     oob_mark_guest(vcpu, true);
 }
 
-void oob_on_exception(unsigned vcpu, uint64_t pc) {
-    const struct vcpu_state *state = &vcpus[vcpu];
-
-    if (oob_guest_mark(vcpu) && pc == state->vmrun_pc && oob_reg_read(vcpu, OOB_REG_CR3) == state->host_cr3)
+void oob_on_exception(unsigned vcpu) {
+    if (oob_guest_mark(vcpu) && in_host(vcpu))
         oob_mark_guest(vcpu, false);
 }
 
-static bool exited(const struct vcpu_state *state) {
-    return oob_phys_read_u64(state->vmcb + VMCB_EXITCODE) != state->nonce;
+void oob_on_l1_wrmsr(void) {
+    pthread_mutex_lock(&oob_lock);
+    oob_context_tick();
+    pthread_mutex_unlock(&oob_lock);
 }
 
-bool oob_in_guest(unsigned vcpu) {
-    /* A CPU that was reset or sent INIT left its guest without a #VMEXIT; no guest runs without SVME
-     * (AMD APM vol. 2, 15.5.1). */
-    return oob_guest_mark(vcpu) && !exited(&vcpus[vcpu]) && (oob_reg_read(vcpu, OOB_REG_EFER) & EFER_SVME);
+void oob_on_l1_reset(void) {
+    pthread_mutex_lock(&oob_lock);
+    oob_context_reset_all();
+    pthread_mutex_unlock(&oob_lock);
 }
 
-/* The value that L2 was about to store into its IOAPIC when the nested page fault stopped it. */
-static void learn_ioapic_write(unsigned vcpu, const struct oob_l2_vcpu *l2, uint64_t gpa) {
-    uint64_t vmcb = l2->vmcb;
+/* The value that L2 was about to store into an interrupt controller when the nested page fault stopped it. */
+static void learn_mmio_write(unsigned vcpu, struct oob_l2_vcpu *l2) {
+    uint64_t vmcb = l2->vmcb, gpa = oob_phys_read_u64(vmcb + VMCB_EXITINFO2);
     struct oob_paging paging = oob_paging_saved(vmcb);
     uint64_t rip = oob_phys_read_u64(vmcb + VMCB_RIP);
     uint64_t base = paging.efer & (1u << 10) ? 0 : oob_phys_read_u64(vmcb + VMCB_CS_BASE);
@@ -94,6 +153,8 @@ static void learn_ioapic_write(unsigned vcpu, const struct oob_l2_vcpu *l2, uint
     struct oob_mov_insn mov;
     uint32_t value;
 
+    if ((gpa & ~0x1full) != OOB_IOAPIC_BASE && gpa != OOB_APIC_LDR)
+        return;
     while (len && !oob_l2_read(&paging, base + rip, bytes, len))
         len--; /* the instruction may be the last before an unmapped page */
     if (!oob_decode_mov(bytes, len, mode, &mov) || !mov.store)
@@ -104,118 +165,29 @@ static void learn_ioapic_write(unsigned vcpu, const struct oob_l2_vcpu *l2, uint
         value = (uint32_t)oob_phys_read_u64(vmcb + VMCB_RAX);
     else
         value = (uint32_t)oob_reg_read(vcpu, OOB_REG_RAX + mov.reg);
-    oob_irqchip_mmio_write(&l2->context->chip, gpa, value);
+    if (gpa == OOB_APIC_LDR)
+        l2->logical_id = (uint8_t)(value >> 24);
+    else
+        oob_irqchip_mmio_write(&l2->context->chip, gpa, value);
 }
 
 void oob_on_exit(unsigned vcpu) {
-    struct vcpu_state *state = &vcpus[vcpu];
+    const struct vcpu_state *state = &vcpus[vcpu];
+    uint64_t code = exit_code(state);
+    struct oob_l2_vcpu *l2;
 
-    oob_mark_guest(vcpu, false);
-    if (!state->l2 || !exited(state))
-        return;
+    mark_host(vcpu, 0);
     pthread_mutex_lock(&oob_lock);
-    oob_inject_at_exit(state->l2);
-    if (oob_phys_read_u64(state->vmcb + VMCB_EXITCODE) == VMEXIT_NPF) {
-        uint64_t gpa = oob_phys_read_u64(state->vmcb + VMCB_EXITINFO2);
-
-        if ((gpa & ~0x1full) == OOB_IOAPIC_BASE)
-            learn_ioapic_write(vcpu, state->l2, gpa);
+    l2 = entered(vcpu);
+    if (l2 && code != state->nonce) {
+        oob_inject_at_exit(l2);
+        if (code == VMEXIT_NPF)
+            learn_mmio_write(vcpu, l2);
+        else if (code == VMEXIT_CPUID)
+            l2->cpuid_leaf = (uint32_t)oob_phys_read_u64(l2->vmcb + VMCB_RAX);
     }
     pthread_mutex_unlock(&oob_lock);
-}
-
-/* An idle UART's answers, and an absent device's where there is none. */
-static uint32_t serve_away(struct oob_context *context, unsigned range, uint16_t port, unsigned size) {
-    uint32_t value = 0;
-
-    for (unsigned i = 0; i < size; i++) {
-        int r = oob_options_range(&oob_options, port + i);
-        uint32_t byte = 0xff;
-
-        if (r >= 0)
-            byte = oob_uart_idle_read(&context->uart[r], (port + i - oob_options.range[r].first) & 7);
-        value |= byte << (8 * i);
-    }
-    oob_stat[OOB_STAT_AWAY]++;
-    context->line[range].level = oob_uart_idle_irq(&context->uart[range]);
-    return value;
-}
-
-static bool read_published(struct oob_context *context, unsigned range, unsigned reg, uint32_t *value) {
-    const struct oob_publication *p = &context->published[range];
-
-    if (!oob_link_up() || !(p->valid & 1u << reg) || p->accesses != context->accesses)
-        return false;
-    *value = p->value[reg];
-    oob_stat[OOB_STAT_PUBLISHED]++;
-    return true;
-}
-
-/* A driver looks at IIR until it says that nothing is pending: an interrupt before that would find nothing. */
-static void saw_iir(struct oob_line *line, uint32_t iir) {
-    enum { IIR_NONE_PENDING = 0x01 };
-
-    line->looked = true;
-    line->in_service = !(iir & IIR_NONE_PENDING);
-    line->since_ns = oob_now_ns();
-}
-
-static uint32_t serve_read(struct oob_context *context, unsigned vcpu, unsigned range, uint16_t port, unsigned size) {
-    unsigned reg = port - oob_options.range[range].first;
-    uint32_t value = 0;
-
-    if (size != 1 || !read_published(context, range, reg, &value)) {
-        oob_stat[OOB_STAT_READS]++;
-        if (!oob_link_access(context, vcpu, port, size, false, &value))
-            value = serve_away(context, range, port, size);
-    }
-    if (reg == UART_FCR) /* IIR, when read */
-        saw_iir(&context->line[range], value);
-    return value;
-}
-
-/* Byte by byte, as the bus would: what the native half must know of the registers. */
-static bool observe_write(struct oob_context *context, uint16_t port, unsigned size, uint32_t value) {
-    bool thr_alone = false;
-
-    for (unsigned i = 0; i < size; i++) {
-        int r = oob_options_range(&oob_options, port + i);
-        bool line_byte;
-
-        if (r < 0)
-            continue;
-        line_byte = oob_uart_observe(&context->uart[r], port + i - oob_options.range[r].first, value >> (8 * i));
-        thr_alone = line_byte && size == 1;
-        if (line_byte && !oob_link_up() && !oob_uart_keep(&context->uart[r], value >> (8 * i)))
-            oob_stat[OOB_STAT_DROPPED]++;
-    }
-    return thr_alone;
-}
-
-static void serve_write(struct oob_context *context, unsigned vcpu, unsigned range, uint16_t port, unsigned size,
-                        uint32_t value) {
-    struct oob_uart *uart = &context->uart[range];
-    bool thr = observe_write(context, port, size, value);
-    bool served;
-
-    oob_stat[OOB_STAT_WRITES]++;
-    if (thr) {
-        struct oob_publication *p = &context->published[range];
-
-        p->valid &= p->after_thr;
-        if (p->accesses == context->accesses)
-            p->accesses++; /* what stays true after a byte to THR stays published */
-        served = oob_link_post(context, vcpu, port, (uint8_t)value);
-        /* The model transmits at once: it will raise THRE, and say so later. */
-        if (served && oob_uart_idle_irq(uart))
-            context->line[range].level = true;
-    } else {
-        served = oob_link_access(context, vcpu, port, size, true, &value);
-        if (served)
-            uart->thre_pending = false; /* the server's to know; the next byte to THR sets it again */
-    }
-    if (!served)
-        serve_away(context, range, port, 0);
+    oob_mark_guest(vcpu, false);
 }
 
 static uint32_t size_mask(unsigned size) {
@@ -224,13 +196,14 @@ static uint32_t size_mask(unsigned size) {
 
 /* L2 goes on at the next instruction, unless its interrupt needs a VMRUN to be injected at: then this
  * very `out` becomes one to a port that every L1 intercepts. */
-static bool force_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint64_t next) {
+static bool force_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site) {
     enum { POST_CODE_PORT = 0x80 };
 
-    if (!site.out || site.immediate || !oob_inject_wanted(l2))
+    if (!oob_inject_wanted(l2) ||
+        !oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, POST_CODE_PORT, 1u << site.size_log2))
         return false;
     l2->forced = true;
-    l2->forced_rip = next;
+    l2->forced_rip = oob_next_rip(site);
     l2->forced_rax = oob_reg_read(vcpu, OOB_REG_RAX);
     l2->forced_rdx = oob_reg_read(vcpu, OOB_REG_RDX);
     oob_reg_write(vcpu, OOB_REG_RDX, (l2->forced_rdx & ~0xffffull) | POST_CODE_PORT);
@@ -239,109 +212,104 @@ static bool force_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site 
     return true;
 }
 
-/* The 48 bits of a canonical address, extended again (AMD APM vol. 2, 5.3.1). */
-static uint64_t next_rip(union oob_io_site site) {
+uint64_t oob_next_rip(union oob_io_site site) {
     return (uint64_t)((int64_t)(site.next << 16) >> 16);
 }
 
-static void on_uart(unsigned vcpu, union oob_io_site site, unsigned range, uint16_t port) {
-    struct oob_l2_vcpu *l2 = vcpus[vcpu].l2;
-    uint64_t rax = oob_reg_read(vcpu, OOB_REG_RAX);
-    uint64_t next = next_rip(site);
-    uint32_t value = (uint32_t)rax;
-    unsigned size = site.size;
-    bool forced = false;
-
-    if (!oob_guest_mark(vcpu) || !l2) {
-        oob_stat[OOB_STAT_REFUSED]++; /* no believable guest: neither it nor L1 gets anything */
-        value = 0xffffffff;
-    } else {
-        if (!oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, port, size))
-            return; /* it will fault, as it does on any machine */
-        if (size > 1 && oob_l2_mode(vcpu, l2->vmcb, l2->context->ncr3) == OOB_MODE_16)
-            size = 6 - size; /* decoded as if for 32-bit code: 2 and 4 change places */
-        pthread_mutex_lock(&oob_lock);
-        if (site.out)
-            serve_write(l2->context, l2->index, range, port, size, value & size_mask(size));
-        else
-            value = serve_read(l2->context, l2->index, range, port, size);
-        forced = force_exit(vcpu, l2, site, next);
-        pthread_mutex_unlock(&oob_lock);
-    }
-    if (forced)
-        return;
-    if (!site.out) /* a 32-bit result clears the upper half of RAX (AMD APM vol. 1, 3.1.2) */
-        oob_reg_write(vcpu, OOB_REG_RAX,
-                      size == 4 ? value : (rax & ~(uint64_t)size_mask(size)) | (value & size_mask(size)));
-    qemu_plugin_set_pc(next);
+/* A 32-bit result clears the upper half of RAX, a smaller one leaves the rest (AMD APM vol. 1, 3.1.2). */
+static void set_rax(unsigned vcpu, uint64_t rax, unsigned size, uint32_t value) {
+    oob_reg_write(vcpu, OOB_REG_RAX,
+                  size == 4 ? value : (rax & ~(uint64_t)size_mask(size)) | (value & size_mask(size)));
 }
 
-static void on_pic(unsigned vcpu, union oob_io_site site, uint16_t port) {
-    if (!site.out || !oob_guest_mark(vcpu) || !vcpus[vcpu].l2)
-        return;
-    pthread_mutex_lock(&oob_lock);
-    oob_irqchip_out(&vcpus[vcpu].l2->context->chip, port, (uint8_t)oob_reg_read(vcpu, OOB_REG_RAX));
-    pthread_mutex_unlock(&oob_lock);
+/* Between AX, or its parts, and the port. False when the instruction is to be executed after all. */
+static bool register_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port, unsigned size) {
+    uint64_t rax = oob_reg_read(vcpu, OOB_REG_RAX);
+
+    if (!site.out) {
+        set_rax(vcpu, rax, size, oob_serve_read(l2->context, l2->index, port, size));
+        return true;
+    }
+    oob_serve_write(l2->context, l2->index, port, size, (uint32_t)rax & size_mask(size));
+    return !force_exit(vcpu, l2, site);
+}
+
+/* No believable guest: neither it nor L1 gets anything. */
+static void refuse(unsigned vcpu, union oob_io_site site, unsigned size) {
+    oob_stat[OOB_STAT_REFUSED]++;
+    if (!site.out && !site.string)
+        set_rax(vcpu, oob_reg_read(vcpu, OOB_REG_RAX), size, 0xffffffff);
+}
+
+/* False when the instruction is to be executed after all; else L2 goes on at `pc`. */
+static bool on_uart(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port, uint64_t *pc) {
+    unsigned size = 1u << site.size_log2;
+    enum oob_mode mode = OOB_MODE_64;
+
+    *pc = oob_next_rip(site);
+    if (!l2) {
+        refuse(vcpu, site, size);
+        return true;
+    }
+    if (size > 1 || site.string) /* the mode is dear to find out */
+        mode = oob_l2_mode(vcpu, l2->vmcb, l2->context->ncr3);
+    if (size > 1 && mode == OOB_MODE_16)
+        size = 6 - size; /* decoded as if for 32-bit code: 2 and 4 change places */
+    if (!oob_options_touched(&oob_options, port, size) ||
+        !oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, port, size))
+        return false; /* not ours after all, or it will fault as it does on any machine */
+    l2->context->last_access_ns = oob_now_ns();
+    if (site.string)
+        return oob_string_io(vcpu, l2, site, port, mode, size, pc);
+    return register_io(vcpu, l2, site, port, size);
 }
 
 void oob_on_io(unsigned vcpu, union oob_io_site site) {
     static const uint8_t pic_ports[] = {0x20, 0x21, 0xa0, 0xa1};
     uint16_t port = site.immediate ? pic_ports[site.pic_port] : (uint16_t)oob_reg_read(vcpu, OOB_REG_RDX);
-    int range = oob_options_range(&oob_options, port);
+    bool uart = oob_options_touched(&oob_options, port, sizeof(uint32_t)), step = false;
+    struct oob_l2_vcpu *l2;
+    uint64_t pc = 0;
 
-    if (range >= 0 && !site.string)
-        on_uart(vcpu, site, (unsigned)range, port);
-    else if (oob_irqchip_is_pic_port(port))
-        on_pic(vcpu, site, port);
+    if (!uart && !(site.out && oob_irqchip_is_pic_port(port)))
+        return;
+    pthread_mutex_lock(&oob_lock);
+    l2 = running(vcpu);
+    if (uart)
+        step = on_uart(vcpu, l2, site, port, &pc);
+    else if (l2)
+        oob_irqchip_out(&l2->context->chip, port, (uint8_t)oob_reg_read(vcpu, OOB_REG_RAX));
+    pthread_mutex_unlock(&oob_lock);
+    if (step)
+        qemu_plugin_set_pc(pc);
+}
+
+static uint64_t edx_eax(unsigned vcpu) {
+    return oob_reg_read(vcpu, OOB_REG_RDX) << 32 | (uint32_t)oob_reg_read(vcpu, OOB_REG_RAX);
 }
 
 void oob_on_rdtsc(unsigned vcpu) {
-    if (!oob_guest_mark(vcpu) || !vcpus[vcpu].l2)
-        return;
-    oob_timer_saw_tsc(vcpus[vcpu].l2,
-                      oob_reg_read(vcpu, OOB_REG_RDX) << 32 | (uint32_t)oob_reg_read(vcpu, OOB_REG_RAX));
+    struct oob_l2_vcpu *l2;
+
+    pthread_mutex_lock(&oob_lock);
+    l2 = running(vcpu);
+    if (l2)
+        oob_timer_saw_tsc(l2, edx_eax(vcpu));
+    pthread_mutex_unlock(&oob_lock);
 }
 
 void oob_on_wrmsr(unsigned vcpu) {
+    struct oob_l2_vcpu *l2;
     uint64_t deadline;
 
-    if (!oob_guest_mark(vcpu) || !vcpus[vcpu].l2 || (uint32_t)oob_reg_read(vcpu, OOB_REG_RCX) != OOB_MSR_TSC_DEADLINE)
+    if ((uint32_t)oob_reg_read(vcpu, OOB_REG_RCX) != OOB_MSR_TSC_DEADLINE)
         return;
-    deadline = oob_reg_read(vcpu, OOB_REG_RDX) << 32 | (uint32_t)oob_reg_read(vcpu, OOB_REG_RAX);
-    if (!oob_timer_clamp(vcpus[vcpu].l2, &deadline))
-        return;
-    oob_reg_write(vcpu, OOB_REG_RAX, (uint32_t)deadline);
-    oob_reg_write(vcpu, OOB_REG_RDX, deadline >> 32);
-}
-
-void oob_context_irq(struct oob_context *context, unsigned isa_line, enum oob_irq_mode mode) {
-    for (unsigned i = 0; i < oob_options.ranges; i++) {
-        if (oob_options.range[i].line != isa_line)
-            continue;
-        context->line[i].level = mode != OOB_IRQ_LOW;
-        context->line[i].pulse = mode == OOB_IRQ_PULSE;
+    deadline = edx_eax(vcpu);
+    pthread_mutex_lock(&oob_lock);
+    l2 = running(vcpu);
+    if (l2 && oob_timer_clamp(l2, &deadline)) {
+        oob_reg_write(vcpu, OOB_REG_RAX, (uint32_t)deadline);
+        oob_reg_write(vcpu, OOB_REG_RDX, deadline >> 32);
     }
-}
-
-void oob_context_publish(struct oob_context *context, const struct oob_publish *publish) {
-    int range = oob_options_range(&oob_options, publish->port);
-    struct oob_publication *p;
-
-    if (range < 0 || publish->port != oob_options.range[range].first)
-        return;
-    p = &context->published[range];
-    p->valid = publish->valid;
-    p->after_thr = publish->after_thr;
-    p->accesses = publish->writes;
-    memcpy(p->value, publish->value, sizeof p->value);
-}
-
-void oob_context_orphan(struct oob_context *context) {
-    for (unsigned i = 0; i < oob_options.ranges; i++) {
-        context->published[i].valid = 0;
-        /* A byte that was on its way may have been the one whose THRE the guest waits for. */
-        if (context->uart[i].ier & UART_IER_THRI)
-            context->uart[i].thre_pending = true;
-        context->line[i] = (struct oob_line){.level = oob_uart_idle_irq(&context->uart[i])};
-    }
+    pthread_mutex_unlock(&oob_lock);
 }

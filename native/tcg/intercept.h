@@ -10,22 +10,32 @@
 union oob_io_site {
     struct {
         uint64_t next : 48; /* RIP (offset into CS) of the next instruction, canonical */
-        uint64_t size : 3;
+        uint64_t length : 4;
+        uint64_t size_log2 : 2; /* of 1, 2 or 4 bytes, decoded as if for 32-bit or 64-bit code */
         uint64_t out : 1;
         uint64_t string : 1;
         uint64_t rep : 1;
+        uint64_t segment : 3; /* OUTS: 0 ES .. 5 GS */
+        uint64_t address : 1; /* INS, OUTS: the address size is overridden */
         uint64_t immediate : 1;
         uint64_t pic_port : 2; /* an immediate port: 0x20, 0x21, 0xa0 or 0xa1 */
     };
     void *packed;
 };
 
-/* Before VMRUN executes. `pc` is its address. */
-void oob_on_vmrun(unsigned vcpu, uint64_t pc);
-/* An exception was raised at `pc`: a VMRUN that faults enters no guest. */
-void oob_on_exception(unsigned vcpu, uint64_t pc);
+/* Its 48 bits, extended again to a canonical address (AMD APM vol. 2, 5.3.1). */
+uint64_t oob_next_rip(union oob_io_site site);
+
+/* Before VMRUN executes. `certain`: it takes the VMCB's address from all of RAX. */
+void oob_on_vmrun(unsigned vcpu, bool certain);
+/* An exception was raised: a VMRUN that faults enters no guest. */
+void oob_on_exception(unsigned vcpu);
 /* Before the first instruction that L1 executes after a VMRUN. */
 void oob_on_exit(unsigned vcpu);
+/* L1 writes an MSR, as it does all the time: a moment to look around. */
+void oob_on_l1_wrmsr(void);
+/* Before the instruction at L1's reset vector. */
+void oob_on_l1_reset(void);
 /* Did the vCPU enter a guest at its last VMRUN and not leave it since? Asked when a block is translated. */
 bool oob_in_guest(unsigned vcpu);
 

@@ -12,6 +12,7 @@
 enum { OOB_ISA_LINES = 16 };
 
 #define OOB_IOAPIC_BASE 0xfec00000ull
+#define OOB_APIC_LDR 0xfee000d0ull /* logical destination, bits 31-24 (AMD APM vol. 2, 16.6.1) */
 
 struct oob_pic {
     uint8_t base; /* ICW2: vector of the chip's line 0 */

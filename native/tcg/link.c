@@ -6,30 +6,21 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/random.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "frame.h"
 
 enum {
-    SPIN_NS = 150000,   /* two runnable threads answer each other in well under this */
-    FLUSH_NS = 1000000, /* how long a posted byte may wait for company */
-    FLUSH_BYTES = 512,  /* ... and how much company it may have */
-    RETRY_MIN_MS = 50,  /* between attempts to connect */
-    RETRY_MAX_MS = 1000,
-    WELCOME_MS = 5000,
+    SPIN_NS = 150000,  /* two runnable threads answer each other in well under this */
+    FLUSH_BYTES = 512, /* how much company a posted byte waits for, a millisecond at most */
     STATS_NS = 1000000000,
     TX_MAX = 4 * OOB_FRAME_MAX,
     RX_MAX = 4 * OOB_FRAME_MAX,
 };
 
 static struct {
-    int fd;   /* -1: the server is away */
-    int wake; /* eventfd: there is something to flush */
-    uint32_t instance;
+    int fd; /* -1: the server is away */
     uint32_t seq;
     bool flush_asked;
     uint8_t tx[TX_MAX];
@@ -37,12 +28,12 @@ static struct {
     size_t posted_at; /* the POSTED frame at the end of tx that may still grow; SIZE_MAX: none */
     uint8_t rx[RX_MAX];
     size_t rx_len;
-    bool answered;
+    bool answered; /* the access, or ANNOUNCED */
     uint32_t answer;
     uint64_t stats_ns, stats_sent[OOB_STATS_MAX];
-} link_state = {.fd = -1, .wake = -1, .posted_at = SIZE_MAX};
+} link_state = {.fd = -1, .posted_at = SIZE_MAX};
 
-static void complain(const char *what, const char *detail) {
+void oob_link_complain(const char *what, const char *detail) {
     fprintf(stderr, "oob_tcg: machine %s: %s%s%s\n", oob_options.machine, what, detail ? ": " : "",
             detail ? detail : "");
 }
@@ -55,26 +46,35 @@ bool oob_link_up(void) {
 static void link_lost(const char *why, const char *detail) {
     if (link_state.fd < 0)
         return;
-    complain(why, detail);
+    oob_link_complain(why, detail);
     shutdown(link_state.fd, SHUT_RDWR);
     link_state.fd = -1;
-    link_state.tx_len = link_state.rx_len = 0;
-    link_state.posted_at = SIZE_MAX;
     oob_context_each(oob_context_orphan);
+}
+
+/* An ANSWER, or READY, whose seq is 0. */
+static void handle_answer(uint32_t seq, uint32_t value) {
+    if (seq != link_state.seq || link_state.answered) {
+        link_lost("the server answered what was not asked", NULL);
+        return;
+    }
+    link_state.answered = true;
+    link_state.answer = value;
+}
+
+static void handle_resume(struct oob_context *context, const struct oob_resume *resume) {
+    int range = oob_options_range(&oob_options, resume->port);
+
+    if (range >= 0)
+        context->uart[range].received = resume->received;
 }
 
 static void handle_frame(const union oob_frame *f) {
     struct oob_context *context;
 
     switch (f->h.type) {
-    case OOB_ANSWER:
-        if (f->answer.seq == link_state.seq && !link_state.answered) {
-            link_state.answered = true;
-            link_state.answer = f->answer.value;
-        } else {
-            link_lost("the server answered an access that was not made", NULL);
-        }
-        return;
+    case OOB_ANSWER: handle_answer(f->answer.seq, f->answer.value); return;
+    case OOB_READY: handle_answer(0, 0); return;
     case OOB_WELCOME: link_lost("the server welcomed us twice", NULL); return;
     default: break;
     }
@@ -85,6 +85,8 @@ static void handle_frame(const union oob_frame *f) {
         oob_context_irq(context, f->irq.line, f->irq.mode);
     else if (f->h.type == OOB_ATTENTION)
         context->attended = f->attention.attended;
+    else if (f->h.type == OOB_RESUME)
+        handle_resume(context, &f->resume);
     else
         oob_context_publish(context, &f->publish);
 }
@@ -152,16 +154,22 @@ static void flush(void) {
     link_state.posted_at = SIZE_MAX;
 }
 
-static void *append(const void *frame, size_t len) {
-    void *at;
-
+/* Room for `len` bytes behind what is waiting. NULL when the server is away. */
+static uint8_t *reserve(size_t len) {
     if (link_state.tx_len + len > TX_MAX)
         flush();
-    at = link_state.tx + link_state.tx_len;
-    memcpy(at, frame, len);
-    link_state.tx_len += len;
+    if (link_state.fd < 0)
+        return NULL;
     link_state.posted_at = SIZE_MAX;
-    return at;
+    link_state.tx_len += len;
+    return link_state.tx + link_state.tx_len - len;
+}
+
+static void append(const void *frame, size_t len) {
+    uint8_t *at = reserve(len);
+
+    if (at)
+        memcpy(at, frame, len);
 }
 
 void oob_link_poll(void) {
@@ -186,60 +194,77 @@ static void announce(struct oob_context *context) {
     append(&f, sizeof f);
 }
 
+static void ask_for_flush(void) {
+    if (!link_state.flush_asked)
+        link_state.flush_asked = oob_connector_wake();
+}
+
 void oob_link_gone(struct oob_context *context, enum oob_gone_reason reason) {
     struct oob_context_gone f = {.h = header(OOB_CONTEXT_GONE, sizeof f, context->number), .reason = reason};
 
-    if (link_state.fd >= 0)
-        append(&f, sizeof f);
+    append(&f, sizeof f);
+    ask_for_flush();
 }
 
-static void ensure_announced(struct oob_context *context) {
-    if (context->touched)
+/* Joins the POSTED frame at the end of what is waiting, if there is one that it fits. */
+static bool join_posted(const struct oob_context *context, uint16_t port, uint8_t value) {
+    struct oob_posted last;
+
+    if (link_state.posted_at == SIZE_MAX || link_state.tx_len == TX_MAX)
+        return false;
+    memcpy(&last, link_state.tx + link_state.posted_at, sizeof last);
+    if (last.h.context != context->number || last.port != port || last.count == OOB_POSTED_MAX)
+        return false;
+    last.count++;
+    last.h.length++;
+    memcpy(link_state.tx + link_state.posted_at, &last, sizeof last);
+    link_state.tx[link_state.tx_len++] = value;
+    if (last.count >= FLUSH_BYTES)
+        flush();
+    return true;
+}
+
+static struct oob_posted posted_header(const struct oob_context *context, unsigned vcpu, uint16_t port, size_t len) {
+    return (struct oob_posted){
+        .h = header(OOB_POSTED, sizeof(struct oob_posted) + len, context->number),
+        .port = port,
+        .count = (uint16_t)len,
+        .vcpu = (uint16_t)vcpu,
+    };
+}
+
+static void post_block(const struct oob_context *context, unsigned vcpu, uint16_t port, const uint8_t *data,
+                       size_t len) {
+    struct oob_posted f = posted_header(context, vcpu, port, len);
+    uint8_t *at = reserve(sizeof f + len);
+
+    if (!at)
         return;
+    memcpy(at, &f, sizeof f);
+    memcpy(at + sizeof f, data, len);
+    link_state.posted_at = (size_t)(at - link_state.tx);
+}
+
+/* Does the server know of the context? While it is away, it will be told. */
+static bool begin_access(struct oob_context *context) {
+    bool known = context->touched;
+
     context->touched = true;
-    announce(context);
-}
-
-static void ask_for_flush(void) {
-    uint64_t one = 1;
-
-    if (link_state.flush_asked)
-        return;
-    link_state.flush_asked = true;
-    if (write(link_state.wake, &one, sizeof one) < 0)
-        link_state.flush_asked = false; /* the counter is full: the thread is awake anyway */
+    if (link_state.fd < 0)
+        return false;
+    if (!known)
+        announce(context);
+    context->accesses++;
+    return true;
 }
 
 bool oob_link_post(struct oob_context *context, unsigned vcpu, uint16_t port, uint8_t value) {
-    struct oob_posted f = {.port = port, .count = 1, .vcpu = (uint16_t)vcpu};
-
-    if (link_state.fd < 0) {
-        context->touched = true;
+    if (!begin_access(context))
         return false;
+    if (!join_posted(context, port, value)) {
+        post_block(context, vcpu, port, &value, 1);
+        ask_for_flush();
     }
-    ensure_announced(context);
-    context->accesses++;
-    if (link_state.posted_at != SIZE_MAX && link_state.tx_len < TX_MAX) {
-        struct oob_posted last;
-
-        memcpy(&last, link_state.tx + link_state.posted_at, sizeof last);
-        if (last.h.context == context->number && last.port == port && last.count < OOB_POSTED_MAX) {
-            last.count++;
-            last.h.length++;
-            memcpy(link_state.tx + link_state.posted_at, &last, sizeof last);
-            link_state.tx[link_state.tx_len++] = value;
-            if (last.count >= FLUSH_BYTES)
-                flush();
-            return link_state.fd >= 0;
-        }
-    }
-    f.h = header(OOB_POSTED, sizeof f + 1, context->number);
-    if (link_state.tx_len + sizeof f + 1 > TX_MAX)
-        flush();
-    append(&f, sizeof f);
-    link_state.posted_at = link_state.tx_len - sizeof f;
-    link_state.tx[link_state.tx_len++] = value;
-    ask_for_flush();
     return link_state.fd >= 0;
 }
 
@@ -279,18 +304,13 @@ bool oob_link_access(struct oob_context *context, unsigned vcpu, uint16_t port, 
         .value = write ? *value : 0,
         .vcpu = (uint16_t)vcpu,
     };
-    uint64_t start;
+    uint64_t start = oob_now_ns();
 
-    if (link_state.fd < 0) {
-        context->touched = true;
+    if (!begin_access(context))
         return false;
-    }
-    ensure_announced(context);
-    context->accesses++;
     f.seq = ++link_state.seq;
     link_state.answered = false;
     append(&f, sizeof f);
-    start = oob_now_ns();
     flush();
     if (!await_answer(start))
         return false;
@@ -300,177 +320,106 @@ bool oob_link_access(struct oob_context *context, unsigned vcpu, uint16_t port, 
     return true;
 }
 
-static void post_block(const struct oob_context *context, uint16_t port, const uint8_t *data, size_t len) {
-    struct oob_posted f = {
-        .h = header(OOB_POSTED, sizeof f + len, context->number), .port = port, .count = (uint16_t)len};
-    uint8_t frame[sizeof f + OOB_POSTED_MAX];
-
-    memcpy(frame, &f, sizeof f);
-    memcpy(frame + sizeof f, data, len);
-    append(frame, sizeof f + len);
-}
-
-static void resync_uart(struct oob_context *context, unsigned range) {
+static void resync_output(struct oob_context *context, unsigned range) {
     uint16_t port = oob_options.range[range].first;
     struct oob_uart *uart = &context->uart[range];
-    struct oob_uart_write writes[OOB_REPLAY_MAX];
-    size_t n = oob_uart_replay(uart, writes);
-    uint8_t kept[OOB_POSTED_MAX];
+    struct oob_gap gap = {.h = header(OOB_GAP, sizeof gap, context->number), .port = port};
+    uint64_t at = oob_uart_resume(uart, &gap.lost);
+    uint8_t data[OOB_POSTED_MAX];
+    size_t n;
 
-    for (size_t i = 0; i < n; i++)
-        post_block(context, port + writes[i].reg, &writes[i].value, 1);
-    context->accesses += (uint32_t)n;
-    if (uart->lost) {
-        struct oob_gap gap = {.h = header(OOB_GAP, sizeof gap, context->number), .port = port, .lost = uart->lost};
-
+    if (gap.lost)
         append(&gap, sizeof gap);
-        uart->lost = 0;
-    }
-    while ((n = oob_uart_take_kept(uart, kept, sizeof kept))) {
-        post_block(context, port, kept, n);
+    for (; (n = oob_uart_output(uart, at, data, sizeof data)) > 0; at += n) {
+        post_block(context, 0, port, data, n);
         context->accesses += (uint32_t)n;
     }
 }
 
+static void replay_registers(struct oob_context *context, unsigned range) {
+    struct oob_uart_write writes[OOB_REPLAY_MAX];
+    size_t n = oob_uart_replay(&context->uart[range], writes);
+
+    for (size_t i = 0; i < n; i++)
+        post_block(context, 0, oob_options.range[range].first + writes[i].reg, &writes[i].value, 1);
+    context->accesses += (uint32_t)n;
+}
+
+void oob_link_replay(struct oob_context *context) {
+    bool known = context->touched;
+
+    context->touched = true;
+    if (link_state.fd < 0)
+        return;
+    if (!known)
+        announce(context);
+    for (unsigned i = 0; i < oob_options.ranges; i++) {
+        context->published[i].valid = 0;
+        context->line[i] = (struct oob_line){0};
+        replay_registers(context, i);
+    }
+    ask_for_flush();
+}
+
 static void announce_again(struct oob_context *context) {
+    for (unsigned i = 0; i < oob_options.ranges; i++)
+        context->uart[i].received = OOB_UNKNOWN;
     if (context->touched)
         announce(context);
 }
 
 static void resync(struct oob_context *context) {
-    for (unsigned i = 0; context->touched && i < oob_options.ranges; i++)
-        resync_uart(context, i);
+    for (unsigned i = 0; context->touched && i < oob_options.ranges; i++) {
+        replay_registers(context, i);
+        resync_output(context, i);
+    }
+}
+
+void oob_link_adopt(int fd) {
+    struct oob_header announced = header(OOB_ANNOUNCED, sizeof announced, 0);
+    uint64_t start = oob_now_ns();
+
+    link_state.fd = fd;
+    link_state.seq = 0;
+    link_state.answered = false;
+    link_state.tx_len = link_state.rx_len = 0;
+    link_state.posted_at = SIZE_MAX;
+    oob_stat[OOB_STAT_RECONNECTS]++;
+    oob_context_each(announce_again);
+    append(&announced, sizeof announced);
+    flush();
+    if (!await_answer(start))
+        return;
+    oob_context_each(resync);
+    oob_link_poll();
 }
 
 static void send_stats(void) {
     struct oob_stats f = {.h = header(OOB_STATS, sizeof f, 0), .count = OOB_STAT_COUNT};
-    uint64_t now = oob_now_ns();
 
-    if (link_state.fd < 0 || now - link_state.stats_ns < STATS_NS ||
-        memcmp(oob_stat, link_state.stats_sent, sizeof oob_stat) == 0)
+    if (memcmp(oob_stat, link_state.stats_sent, sizeof oob_stat) == 0)
         return;
-    link_state.stats_ns = now;
+    link_state.stats_ns = oob_now_ns();
     memcpy(f.counter, oob_stat, sizeof f.counter);
     memcpy(link_state.stats_sent, oob_stat, sizeof oob_stat);
     append(&f, sizeof f);
 }
 
-static bool read_welcome(int fd, const char **why) {
-    uint8_t buffer[sizeof(struct oob_welcome)];
-    size_t have = 0;
-    uint64_t deadline = oob_now_ns() + WELCOME_MS * 1000000ull;
-    union oob_frame frame;
-
-    *why = "the server did not welcome us";
-    while (have < sizeof buffer) {
-        struct pollfd p = {.fd = fd, .events = POLLIN};
-        uint64_t now = oob_now_ns();
-        ssize_t n;
-
-        if (now >= deadline || poll(&p, 1, (int)((deadline - now) / 1000000) + 1) == 0)
-            return false;
-        n = recv(fd, buffer + have, sizeof buffer - have, 0);
-        if (n <= 0) {
-            *why = "the server refused us: its log says why";
-            return false;
-        }
-        have += (size_t)n;
-    }
-    return oob_frame_parse(buffer, have, &frame, why) > 0 && frame.h.type == OOB_WELCOME;
+void oob_link_service(int fd) {
+    link_state.flush_asked = false;
+    if (link_state.fd != fd)
+        return;
+    if (oob_now_ns() - link_state.stats_ns >= STATS_NS)
+        send_stats();
+    oob_link_poll();
 }
 
-static int try_connect(const char **why) {
-    struct oob_hello hello = {
-        .h = header(OOB_HELLO, sizeof hello, 0),
-        .magic = OOB_MAGIC,
-        .version = OOB_VERSION,
-        .capabilities = OOB_CAP_IRQ_LEVEL | OOB_CAP_IRQ_PULSE | OOB_CAP_ATTENTION | OOB_CAP_PUBLISH,
-        .instance = link_state.instance,
-    };
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    memcpy(hello.machine, oob_options.machine, sizeof hello.machine);
-    memcpy(address.sun_path, oob_options.socket, sizeof address.sun_path);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
-        *why = strerror(errno);
-    } else if (send(fd, &hello, sizeof hello, MSG_NOSIGNAL) != sizeof hello) {
-        *why = strerror(errno);
-    } else if (read_welcome(fd, why)) {
-        return fd;
-    }
-    if (fd >= 0)
-        close(fd);
-    return -1;
+void oob_link_end(void) {
+    send_stats();
+    flush();
 }
 
-/* Serves one connection until it is lost: wakes only to flush, or on the hang-up. */
-static void attend(int fd) {
-    for (;;) {
-        struct pollfd p[2] = {{.fd = fd, .events = POLLRDHUP}, {.fd = link_state.wake, .events = POLLIN}};
-        uint64_t count;
-
-        poll(p, 2, -1);
-        if (p[1].revents && read(link_state.wake, &count, sizeof count) > 0) {
-            nanosleep(&(struct timespec){.tv_nsec = FLUSH_NS}, NULL);
-            pthread_mutex_lock(&oob_lock);
-            link_state.flush_asked = false;
-            if (link_state.fd == fd) {
-                send_stats();
-                oob_link_poll();
-            }
-            pthread_mutex_unlock(&oob_lock);
-        }
-        if (p[0].revents)
-            break;
-    }
-    pthread_mutex_lock(&oob_lock);
+void oob_link_hung_up(int fd) {
     if (link_state.fd == fd)
         link_lost("the server went away, the guests go on", NULL);
-    pthread_mutex_unlock(&oob_lock);
-    close(fd);
-}
-
-static void *connector(void *unused) {
-    const char *said = NULL;
-    int retry_ms = RETRY_MIN_MS;
-
-    (void)unused;
-    for (;;) {
-        const char *why = NULL;
-        int fd = try_connect(&why);
-
-        if (fd >= 0) {
-            pthread_mutex_lock(&oob_lock);
-            link_state.fd = fd;
-            link_state.seq = 0;
-            oob_stat[OOB_STAT_RECONNECTS]++;
-            oob_context_each(announce_again); /* all of them first: the server takes the others for gone */
-            oob_context_each(resync);
-            oob_link_poll();
-            pthread_mutex_unlock(&oob_lock);
-            said = NULL;
-            retry_ms = RETRY_MIN_MS;
-            attend(fd);
-            continue;
-        }
-        if (!said || strcmp(said, why) != 0)
-            complain("no server yet, the guests go on without one", said = why);
-        poll(NULL, 0, retry_ms);
-        retry_ms = retry_ms * 2 < RETRY_MAX_MS ? retry_ms * 2 : RETRY_MAX_MS;
-    }
-    return NULL;
-}
-
-bool oob_link_start(void) {
-    pthread_t thread;
-
-    link_state.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (getrandom(&link_state.instance, sizeof link_state.instance, 0) != sizeof link_state.instance)
-        return false;
-    link_state.instance |= 1;
-    if (link_state.wake < 0 || pthread_create(&thread, NULL, connector, NULL) != 0)
-        return false;
-    pthread_detach(thread);
-    return true;
 }

@@ -20,11 +20,23 @@ bool oob_link_post(struct oob_context *context, unsigned vcpu, uint16_t port, ui
 /* An access that waits for its answer. False when the server is away, or went away meanwhile. */
 bool oob_link_access(struct oob_context *context, unsigned vcpu, uint16_t port, unsigned size, bool write,
                      uint32_t *value);
+/* Brings the server's UARTs of a context to the registers that we know, after a restart of the guest, say. */
+void oob_link_replay(struct oob_context *context);
 void oob_link_gone(struct oob_context *context, enum oob_gone_reason reason);
 /* Sends what is buffered and takes in what has arrived; never waits for the server to answer. */
 void oob_link_poll(void);
 
-/* What arrives for a context (intercept.c). */
+/* For the connecting thread (connector.c): a welcomed connection, what is due on it, and its end. */
+void oob_link_adopt(int fd);
+void oob_link_service(int fd);
+void oob_link_hung_up(int fd);
+/* QEMU ends: sends what waits, and the last statistics. */
+void oob_link_end(void);
+void oob_link_complain(const char *what, const char *detail);
+/* Has that thread call oob_link_service() soon. False when it is about to, anyway. */
+bool oob_connector_wake(void);
+
+/* What arrives for a context (serve.c). */
 void oob_context_irq(struct oob_context *context, unsigned isa_line, enum oob_irq_mode mode);
 void oob_context_publish(struct oob_context *context, const struct oob_publish *publish);
 /* The server went away: the idle UART drives the lines now. */

@@ -35,6 +35,9 @@ static _Thread_local int this_vcpu = -1;
 static uint64_t after_rdtsc[1024];
 enum { RDTSC_SAMPLED = 32 }; /* one of so many is looked at: guests read it all the time */
 
+/* Of every x86 CPU: linear and physical (AMD APM vol. 2, 14.1.5). */
+#define OOB_RESET_VECTOR 0xfffffff0u
+
 _Static_assert(sizeof(union oob_io_site) == sizeof(void *), "an I/O site fits into a callback's argument");
 
 void oob_mark_guest(unsigned vcpu, bool guest) {
@@ -50,8 +53,18 @@ static void die(const char *why, const char *detail) {
     exit(EXIT_FAILURE);
 }
 
-static void vmrun_cb(unsigned vcpu, void *pc) {
-    oob_on_vmrun(vcpu, (uint64_t)(uintptr_t)pc);
+static void vmrun_cb(unsigned vcpu, void *certain) {
+    oob_on_vmrun(vcpu, certain != NULL);
+}
+
+static void l1_wrmsr_cb(unsigned vcpu, void *unused) {
+    (void)vcpu, (void)unused;
+    oob_on_l1_wrmsr();
+}
+
+static void l1_reset_cb(unsigned vcpu, void *unused) {
+    (void)vcpu, (void)unused;
+    oob_on_l1_reset();
 }
 
 static void exit_cb(unsigned vcpu, void *unused) {
@@ -76,14 +89,23 @@ static void wrmsr_cb(unsigned vcpu, void *unused) {
 
 static void discon_cb(unsigned vcpu, enum qemu_plugin_discon_type type, uint64_t from_pc, uint64_t to_pc,
                       void *unused) {
-    (void)type, (void)to_pc, (void)unused;
-    oob_on_exception(vcpu, from_pc);
+    (void)type, (void)from_pc, (void)to_pc, (void)unused;
+    oob_on_exception(vcpu);
 }
 
 static void hook_l1(struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t len) {
-    if (oob_is_vmrun(bytes, len))
-        qemu_plugin_register_vcpu_insn_exec_cb(insn, vmrun_cb, CB_RW_REGS,
-                                               (void *)(uintptr_t)qemu_plugin_insn_vaddr(insn));
+    uint64_t vaddr = qemu_plugin_insn_vaddr(insn);
+    bool overridden;
+
+    if (oob_is_vmrun(bytes, len, &overridden)) {
+        /* Only 64-bit code lies this high: anywhere else VMRUN may take EAX, or AX, alone. */
+        bool certain = !overridden && vaddr > UINT32_MAX;
+
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, vmrun_cb, CB_RW_REGS, (void *)(uintptr_t)certain);
+    } else if (oob_is_wrmsr(bytes, len))
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, l1_wrmsr_cb, CB_NO_REGS, NULL);
+    if (vaddr == OOB_RESET_VECTOR)
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, l1_reset_cb, CB_NO_REGS, NULL);
 }
 
 static void hook_io(struct qemu_plugin_insn *insn, const struct oob_io_insn *io, uint64_t cs_base) {
@@ -93,10 +115,13 @@ static void hook_io(struct qemu_plugin_insn *insn, const struct oob_io_insn *io,
     if (io->immediate && !(io->out && oob_irqchip_is_pic_port(io->imm)))
         return;
     site.next = (qemu_plugin_insn_vaddr(insn) + io->length - cs_base) & ((1ull << 48) - 1);
-    site.size = io->size;
+    site.length = io->length;
+    site.size_log2 = io->size >> 1;
     site.out = io->out;
     site.string = io->string;
     site.rep = io->rep;
+    site.segment = io->segment;
+    site.address = io->address;
     site.immediate = io->immediate;
     site.pic_port = (io->imm >> 6 & 2) | (io->imm & 1);
     qemu_plugin_register_vcpu_insn_exec_cb(insn, io_cb, CB_RW_REGS_PC, site.packed);
@@ -128,7 +153,7 @@ static void hook_first(struct qemu_plugin_insn *first, bool guest) {
     uint64_t vaddr = qemu_plugin_insn_vaddr(first);
 
     if (!guest)
-        qemu_plugin_register_vcpu_insn_exec_cond_cb(first, exit_cb, CB_R_REGS, COND_NE, guest_marks, 0, NULL);
+        qemu_plugin_register_vcpu_insn_exec_cond_cb(first, exit_cb, CB_RW_REGS, COND_NE, guest_marks, 0, NULL);
     else if (__atomic_load_n(after_rdtsc_slot(vaddr), __ATOMIC_RELAXED) == vaddr)
         qemu_plugin_register_vcpu_insn_exec_cond_cb(first, rdtsc_cb, CB_R_REGS, COND_GE, tsc_marks, RDTSC_SAMPLED,
                                                     NULL);
@@ -168,6 +193,14 @@ static void vcpu_init_cb(unsigned vcpu, void *unused) {
         die("this QEMU does not show a register that is needed", missing);
 }
 
+/* QEMU ends: what a guest said last is not to be lost. */
+static void atexit_cb(void *unused) {
+    (void)unused;
+    pthread_mutex_lock(&oob_lock);
+    oob_link_end();
+    pthread_mutex_unlock(&oob_lock);
+}
+
 int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv) {
     char error[256];
 
@@ -189,5 +222,6 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, 
     qemu_plugin_register_vcpu_init_cb(id, vcpu_init_cb, NULL);
     qemu_plugin_register_vcpu_tb_trans_cb(id, translate_cb, NULL);
     qemu_plugin_register_vcpu_discon_cb(id, DISCON_EXCEPTION, discon_cb, NULL);
+    qemu_plugin_register_atexit_cb(id, atexit_cb, NULL);
     return 0;
 }

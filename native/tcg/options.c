@@ -99,3 +99,10 @@ int oob_options_range(const struct oob_options *options, uint32_t port) {
             return (int)i;
     return -1;
 }
+
+bool oob_options_touched(const struct oob_options *options, uint32_t port, unsigned size) {
+    for (unsigned i = 0; i < options->ranges; i++)
+        if (port <= options->range[i].last && options->range[i].first < port + size)
+            return true;
+    return false;
+}

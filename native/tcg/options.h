@@ -25,5 +25,7 @@ bool oob_options_parse(struct oob_options *options, int argc, char **argv, char 
 
 /* Which range a port belongs to, or -1. */
 int oob_options_range(const struct oob_options *options, uint32_t port);
+/* Does an access of `size` bytes at `port` touch any range? */
+bool oob_options_touched(const struct oob_options *options, uint32_t port, unsigned size);
 
 #endif

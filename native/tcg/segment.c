@@ -10,6 +10,12 @@
 #define EFER_LMA (1u << 10)
 #define DESCRIPTOR_L (1ull << 53)
 #define DESCRIPTOR_D (1ull << 54)
+#define DESCRIPTOR_EXPAND_DOWN (1ull << 42) /* of data */
+#define DESCRIPTOR_RW (1ull << 41)          /* data may be written, code may be read */
+#define DESCRIPTOR_CODE (1ull << 43)
+#define DESCRIPTOR_S (1ull << 44) /* no system descriptor */
+#define DESCRIPTOR_PRESENT (1ull << 47)
+#define DESCRIPTOR_G (1ull << 55)
 #define SELECTOR_LDT 4u
 
 enum { SEGMENT_CS = 1, SEGMENT_FS = 4 };
@@ -59,31 +65,51 @@ static bool tss_allows(unsigned vcpu, uint64_t vmcb, uint64_t ncr3, uint16_t por
     return !((bits >> (port & 7)) & ((1u << size) - 1));
 }
 
+unsigned oob_l2_cpl(unsigned vcpu) {
+    if (!(oob_reg_read(vcpu, OOB_REG_CR0) & CR0_PE))
+        return 0;
+    return oob_reg_read(vcpu, OOB_REG_EFLAGS) & EFLAGS_VM ? 3 : (unsigned)selector_of(vcpu, SEGMENT_CS) & 3;
+}
+
 bool oob_l2_io_allowed(unsigned vcpu, uint64_t vmcb, uint64_t ncr3, uint16_t port, unsigned size) {
     uint64_t flags = oob_reg_read(vcpu, OOB_REG_EFLAGS);
-    unsigned iopl = flags >> 12 & 3, cpl;
+    unsigned iopl = flags >> 12 & 3;
 
-    if (!(oob_reg_read(vcpu, OOB_REG_CR0) & CR0_PE))
-        return true;
-    cpl = flags & EFLAGS_VM ? 3 : (unsigned)selector_of(vcpu, SEGMENT_CS) & 3;
-    if (cpl <= iopl && !(flags & EFLAGS_VM))
+    if (!(oob_reg_read(vcpu, OOB_REG_CR0) & CR0_PE) || (oob_l2_cpl(vcpu) <= iopl && !(flags & EFLAGS_VM)))
         return true;
     return tss_allows(vcpu, vmcb, ncr3, port, size);
 }
 
-bool oob_l2_segment_base(unsigned vcpu, uint64_t vmcb, uint64_t ncr3, unsigned segment, uint64_t *base) {
+/* A data or code descriptor of legacy mode (AMD APM vol. 2, 4.7). */
+static bool use_descriptor(uint64_t value, bool write, struct oob_segment *found) {
+    bool code = value & DESCRIPTOR_CODE, allowed = value & DESCRIPTOR_RW;
+
+    if (!(value & DESCRIPTOR_PRESENT) || !(value & DESCRIPTOR_S))
+        return false;
+    if (code ? write || !allowed : write && !allowed)
+        return false;
+    if (!code && (value & DESCRIPTOR_EXPAND_DOWN))
+        return false;
+    found->base = (value >> 16 & 0xffffff) | (value >> 32 & 0xff000000);
+    found->limit = (value & 0xffff) | (value >> 32 & 0xf0000);
+    if (value & DESCRIPTOR_G)
+        found->limit = found->limit << 12 | 0xfff;
+    return true;
+}
+
+bool oob_l2_segment(unsigned vcpu, uint64_t vmcb, uint64_t ncr3, unsigned segment, bool write,
+                    struct oob_segment *found) {
     uint64_t value;
 
-    *base = 0;
     if (is_8086(vcpu)) {
-        *base = selector_of(vcpu, segment) << 4;
-    } else if (oob_l2_mode(vcpu, vmcb, ncr3) == OOB_MODE_64) {
-        if (segment >= SEGMENT_FS)
-            *base = oob_reg_read(vcpu, OOB_REG_FS_BASE + (segment - SEGMENT_FS));
-    } else {
-        if (!descriptor(vcpu, vmcb, ncr3, segment, &value))
-            return false;
-        *base = (value >> 16 & 0xffffff) | (value >> 32 & 0xff000000);
+        *found = (struct oob_segment){.base = selector_of(vcpu, segment) << 4, .limit = 0xffff};
+        return true;
     }
-    return true;
+    if (oob_l2_mode(vcpu, vmcb, ncr3) == OOB_MODE_64) {
+        *found = (struct oob_segment){.limit = UINT64_MAX};
+        if (segment >= SEGMENT_FS)
+            found->base = oob_reg_read(vcpu, OOB_REG_FS_BASE + (segment - SEGMENT_FS));
+        return true;
+    }
+    return descriptor(vcpu, vmcb, ncr3, segment, &value) && use_descriptor(value, write, found);
 }

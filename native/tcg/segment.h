@@ -15,7 +15,17 @@ enum oob_mode oob_l2_mode(unsigned vcpu, uint64_t vmcb, uint64_t ncr3);
  * the instruction is left to fault by itself. */
 bool oob_l2_io_allowed(unsigned vcpu, uint64_t vmcb, uint64_t ncr3, uint16_t port, unsigned size);
 
-/* Linear address of segment 0 (ES) .. 5 (GS). False when its descriptor cannot be read. */
-bool oob_l2_segment_base(unsigned vcpu, uint64_t vmcb, uint64_t ncr3, unsigned segment, uint64_t *base);
+struct oob_segment {
+    uint64_t base;  /* linear address */
+    uint64_t limit; /* the last valid offset */
+};
+
+/* Segment 0 (ES) .. 5 (GS). False when it cannot be read or is not good for reading, or for writing: the CPU
+ * then finds the fault by itself. */
+bool oob_l2_segment(unsigned vcpu, uint64_t vmcb, uint64_t ncr3, unsigned segment, bool write,
+                    struct oob_segment *found);
+
+/* The privilege level of the code that runs, 0 to 3. */
+unsigned oob_l2_cpl(unsigned vcpu);
 
 #endif

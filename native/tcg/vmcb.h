@@ -24,6 +24,7 @@ enum vmcb_offset {
     VMCB_CR0 = 0x558,
     VMCB_RIP = 0x578,
     VMCB_RAX = 0x5f8,
+    VMCB_LSTAR = 0x608,
 };
 
 #define VMCB_INTERCEPT_VINTR (1u << 4)

@@ -6,6 +6,7 @@
 
 #define PRESENT 1u
 #define WRITABLE (1u << 1)
+#define USER (1u << 2)
 #define ACCESSED (1u << 5)
 #define DIRTY (1u << 6)
 #define LARGE (1u << 7)
@@ -22,7 +23,7 @@
  * the nested table; or, with `nested` NULL, through the nested table. */
 struct walk {
     const struct oob_paging *nested;
-    bool write;
+    bool write, user;
 };
 
 static uint64_t table_address(const struct walk *walk, uint64_t addr);
@@ -31,7 +32,7 @@ static uint64_t table_address(const struct walk *walk, uint64_t addr);
 static uint64_t use_entry(const struct walk *walk, uint64_t gpa, size_t size, bool leaf) {
     uint64_t at = table_address(walk, gpa), entry = 0, marked;
 
-    if (at == UNMAPPED || !oob_phys_read(at, &entry, size) || !(entry & PRESENT))
+    if (at == UNMAPPED || !oob_phys_read(at, &entry, size) || !(entry & PRESENT) || (walk->user && !(entry & USER)))
         return 0;
     if (!walk->write)
         return entry;
@@ -97,7 +98,7 @@ static uint64_t table_address(const struct walk *walk, uint64_t addr) {
 }
 
 static uint64_t physical(const struct oob_paging *p, uint64_t linear, bool write) {
-    struct walk walk = {.nested = p, .write = write};
+    struct walk walk = {.nested = p, .write = write, .user = p->user};
     uint64_t gpa = linear;
 
     if (p->cr0 & CR0_PG) {
@@ -149,6 +150,10 @@ bool oob_l2_read(const struct oob_paging *paging, uint64_t linear, void *data, s
         len -= chunk;
     }
     return true;
+}
+
+bool oob_l2_writable(const struct oob_paging *paging, uint64_t linear, size_t len) {
+    return physical(paging, linear, true) != UNMAPPED && physical(paging, linear + len - 1, true) != UNMAPPED;
 }
 
 bool oob_l2_write(const struct oob_paging *paging, uint64_t linear, const void *data, size_t len) {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -50,10 +50,10 @@ class Notice(NamedTuple):
 class Reader:
     """A cursor into a console's output. Get one from `Console.attach`, and `close` it."""
 
-    def __init__(self, console: Console, position: int) -> None:
+    def __init__(self, console: Console, position: int, notices: Iterable[tuple[int, Notice]]) -> None:
         self._console = console
         self._position = position
-        self._notices: deque[tuple[int, Notice]] = deque(maxlen=_NOTICES_MAX)
+        self._notices = deque(notices, maxlen=_NOTICES_MAX)
         self._wake = asyncio.Event()
 
     async def next(self, limit: int = 65536) -> bytes | Notice:
@@ -186,7 +186,7 @@ class Console:
     def gap(self, lost: int) -> None:
         """`lost` bytes that the guest printed never reached us, at this place."""
         self._gaps.append((self._ring.end, lost))
-        self._tell(Notice(f"{self.name}: {lost} bytes of output were lost while the server was away"))
+        self._tell(self._of_gap(lost))
 
     def pump(self) -> None:
         """Give the device what it accepts; it calls this when it has room again."""
@@ -202,7 +202,9 @@ class Console:
 
     def attach(self, tail: int = 0) -> Reader:
         """Begin to read, `tail` bytes before the end."""
-        reader = Reader(self, max(self._ring.start, self._ring.end - tail))
+        start = max(self._ring.start, self._ring.end - tail)
+        gaps = ((offset, self._of_gap(lost)) for offset, lost in self._gaps if offset >= start)
+        reader = Reader(self, start, gaps)
         self._readers.add(reader)
         if len(self._readers) == 1 and self.attended_changed:
             self.attended_changed(True)
@@ -273,6 +275,9 @@ class Console:
         self.input_lost += len(self._input)
         self._input.clear()
         self._input_changed()
+
+    def _of_gap(self, lost: int) -> Notice:
+        return Notice(f"{self.name}: {lost} bytes of output were lost while the server was away")
 
     def _tell(self, notice: Notice) -> None:
         for reader in self._readers:

@@ -63,6 +63,10 @@ class PortHandler(Protocol):
     def gap(self, port: int, lost: int) -> None:
         """Learn that `lost` bytes written to `port` did not reach the server, at this place."""
 
+    def received(self) -> tuple[tuple[int, int], ...]:
+        """For the first port of each range: how many bytes of output have come since the context was bound, those
+        that a gap told of included."""
+
     def publications(self) -> tuple[Publication, ...]:
         """What may be read without asking after the accesses served so far; cheap, called often."""
 

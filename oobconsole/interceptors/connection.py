@@ -70,7 +70,7 @@ class Owner(Protocol):
 class Binding:
     """One context of a connected native half."""
 
-    __slots__ = ("accesses", "context", "failed", "handler", "published")
+    __slots__ = ("accesses", "context", "failed", "handler", "published", "resumed")
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -78,6 +78,7 @@ class Binding:
         self.accesses = 0
         self.published: tuple[int, tuple[Publication, ...]] | None = None
         self.failed = False
+        self.resumed = False
 
 
 class Connection:
@@ -274,6 +275,8 @@ class Connection:
                 handler.gap(event.port, event.lost)
         elif isinstance(event, wire.Stats):
             self._owner.stats = event
+        elif isinstance(event, wire.Announced):
+            self._ready()
 
     def _hello(self, hello: wire.Hello) -> None:
         interrupts = _LEVEL if hello.capabilities & _LEVEL else _PULSE
@@ -291,7 +294,7 @@ class Connection:
         former = self.missing.pop(event.context, None)
         self._waiting.append(bound)
         if former is not None:
-            bound.context = former
+            bound.context, bound.resumed = former, True
             self._bind(self._waiting.pop())
         if not self.missing:
             self._all_announced()
@@ -304,6 +307,14 @@ class Connection:
         for bound in self._waiting:
             self._bind(bound)
         self._waiting.clear()
+
+    def _ready(self) -> None:
+        """Say where the output of those that came back is to go on."""
+        for bound in self.bound.values():
+            if bound.resumed and bound.handler is not None:
+                for port, received in bound.handler.received():
+                    self._out += wire.encode_resume(bound.context.number, port, received)
+        self._out += wire.encode_ready()
 
     def _bind(self, bound: Binding) -> None:
         bound.handler = self._owner.context_appeared(bound.context)

@@ -32,11 +32,14 @@ class FrameType(IntEnum):
     CONTEXT_GONE = 0x05
     GAP = 0x06
     STATS = 0x07
+    ANNOUNCED = 0x08
     WELCOME = 0x81
     ANSWER = 0x82
     IRQ = 0x83
     ATTENTION = 0x84
     PUBLISH = 0x85
+    RESUME = 0x86
+    READY = 0x87
 
 
 class Capability(IntFlag):
@@ -63,6 +66,7 @@ class GoneReason(IntEnum):
     RESET = 2
     EVICTED = 3
     SHUTDOWN = 4
+    DESTROYED = 5
 
 
 #: `enum oob_stat`, in its order.
@@ -135,6 +139,10 @@ class Gap(NamedTuple):
     lost: int
 
 
+class Announced(NamedTuple):
+    """Every live context has appeared; the native half waits for READY."""
+
+
 class Stats(NamedTuple):
     """What the native half counted since it started: by the names in `STATS`, and in `LATENCY_BUCKETS`."""
 
@@ -151,7 +159,7 @@ class Stats(NamedTuple):
         return float(2 ** (LATENCY_BUCKETS / 4))
 
 
-Event = Hello | Access | Posted | ContextAppeared | ContextGone | Gap | Stats
+Event = Hello | Access | Posted | ContextAppeared | ContextGone | Gap | Stats | Announced
 
 HEADER: Final = Struct("<HBBI")
 HELLO: Final = Struct("<HBBIIHHI48sI")
@@ -166,6 +174,7 @@ STATS_FRAME: Final = Struct(f"<HBBIII{STATS_MAX}Q")
 IRQ: Final = Struct("<HBBIBBHI")
 ATTENTION: Final = Struct("<HBBIII")
 PUBLISH: Final = Struct("<HBBIIHBB8s")
+RESUME: Final = Struct("<HBBIHHIQ")
 
 
 def _body(frame: Struct) -> Struct:
@@ -292,7 +301,8 @@ class Decoder:
     def _gone(self, buffer: bytes, at: int, length: int, context: int) -> ContextGone:
         reason, reserved = _CONTEXT_GONE.unpack_from(buffer, at)
         self._require_appeared(context)
-        _require(1 <= reason <= 4 and not reserved, f"CONTEXT_GONE with reason {reason}, or with reserved bits")
+        known = 1 <= reason <= len(GoneReason)
+        _require(known and not reserved, f"CONTEXT_GONE with reason {reason}, or with reserved bits")
         self._contexts.discard(context)
         return ContextGone(context, GoneReason(reason))
 
@@ -308,6 +318,10 @@ class Decoder:
         named = dict(zip(STATS, counters[:count], strict=False))
         return Stats(named, tuple(counters[len(STATS) : len(STATS) + LATENCY_BUCKETS]))
 
+    def _announced(self, buffer: bytes, at: int, length: int, context: int) -> Announced:
+        _require(not context, "ANNOUNCED of one context")
+        return Announced()
+
 
 #: Frame type: least and greatest length in bytes, and what decodes it.
 _Frames = dict[int, tuple[int, int, Callable[[Decoder, bytes, int, int, int], Event]]]
@@ -319,6 +333,7 @@ _GREETED: Final[_Frames] = {
     0x05: (CONTEXT_GONE.size, CONTEXT_GONE.size, Decoder._gone),
     0x06: (GAP.size, GAP.size, Decoder._gap),
     0x07: (STATS_FRAME.size, STATS_FRAME.size, Decoder._stats),
+    0x08: (HEADER.size, HEADER.size, Decoder._announced),
 }
 _UNKNOWN: Final = (1, 0, Decoder._hello)
 
@@ -354,3 +369,13 @@ def encode_publish(context: int, accesses: int, port: int, valid: int, after_thr
     return PUBLISH.pack(
         PUBLISH.size, FrameType.PUBLISH, 0, context, accesses & 0xFFFFFFFF, port, valid, after_thr, values
     )
+
+
+def encode_resume(context: int, port: int, received: int) -> bytes:
+    """RESUME: how many bytes of the port's output the server has, since the context was bound."""
+    return RESUME.pack(RESUME.size, FrameType.RESUME, 0, context, port, 0, 0, received)
+
+
+def encode_ready() -> bytes:
+    """READY: a RESUME was sent for everything that the server knows."""
+    return HEADER.pack(HEADER.size, FrameType.READY, 0, 0)

@@ -21,6 +21,7 @@ class Recorder(PortHandler):
     def __init__(self, interceptor: Interceptor, context: Context) -> None:
         self.log: list[tuple[object, ...]] = []
         self.answer = 0x12345678
+        self.has = 0
         self.broken = False
         self.raise_irq = False
         self.published: tuple[Publication, ...] = ()
@@ -43,6 +44,9 @@ class Recorder(PortHandler):
 
     def gap(self, port: int, lost: int) -> None:
         self.log.append(("gap", port, lost))
+
+    def received(self) -> tuple[tuple[int, int], ...]:
+        return ((PORT, self.has),)
 
     def publications(self) -> tuple[Publication, ...]:
         return self.published

@@ -125,6 +125,17 @@ async def test_what_the_native_half_cannot_do_is_not_asked_of_it(tcg: TcgRig) ->
 # -- coming and going --------------------------------------------------------------------------------
 
 
+async def test_output_goes_on_where_the_server_has_it(tcg: TcgRig) -> None:
+    assert await tcg.half.announce(1, 2) == {}
+    tcg.events.handlers[1].has = 1234
+    await tcg.lose_link()
+    await tcg.connect()
+    assert await tcg.half.announce(1, 3) == {1: {PORT: 1234}}
+    await tcg.lose_link()
+    await tcg.connect(instance=8)
+    assert await tcg.half.announce(1) == {}
+
+
 async def test_another_qemu_ends_the_former_ones_guests(tcg: TcgRig) -> None:
     await tcg.appear(1)
     await tcg.lose_link()

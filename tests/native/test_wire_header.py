@@ -24,6 +24,7 @@ STRUCTS = {
     "stats": (wire.STATS_FRAME, ["count", "reserved", "counter"]),
     "irq": (wire.IRQ, ["line", "mode", "reserved", "reserved2"]),
     "attention": (wire.ATTENTION, ["attended", "reserved"]),
+    "resume": (wire.RESUME, ["port", "reserved", "reserved2", "received"]),
     "publish": (wire.PUBLISH, ["writes", "port", "valid", "after_thr", "value"]),
 }
 CONSTANTS = {

@@ -57,6 +57,8 @@ skeleton l2 l2-init.sh
 pack l2
 
 skeleton l1 l1-init.sh
+mkdir -p l1/etc
+cp "$here/guests/l1-profile.sh" l1/etc/profile
 for module in virt/lib/irqbypass arch/x86/kvm/kvm arch/x86/kvm/kvm-amd; do
   xz -dc packages/usr/lib/modules/*/kernel/"$module.ko.xz" >"l1/lib/${module##*/}.ko"
 done

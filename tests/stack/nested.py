@@ -49,6 +49,7 @@ class NestedStack:
         l1_append: more for L1's kernel command line (tests/stack/guests/l1-init.sh).
         smp: vCPUs of L1.
         intercept: with the plugin; without it L1's own isa-serial serves L2.
+        reboot: L1 may reset itself; else QEMU ends when it does.
         settings: more lines for `[server]`.
         progress: gets a sentence at each step.
     """
@@ -60,6 +61,7 @@ class NestedStack:
         l1_append: str = "",
         smp: int = 1,
         intercept: bool = True,
+        reboot: bool = False,
         settings: str = "",
         progress: Callable[[str], object] = lambda _: None,
     ) -> None:
@@ -69,7 +71,9 @@ class NestedStack:
         self._l1_log = self.folder / "l1-console.log"
         self._append = f"console=ttyS0 panic=-1 quiet oob.l2={l2} {l1_append}"
         self._smp = smp
+        self._megabytes = 768 + 256 * l2
         self._intercept = intercept
+        self._reboot = reboot
         self._progress = progress
         self._marks = itertools.count(1)
         self._exit = contextlib.ExitStack()
@@ -114,8 +118,17 @@ class NestedStack:
     def _command(self) -> list[str]:
         # Whatever becomes of us, QEMU ends with us.
         command = ["setpriv", "--pdeathsig", "TERM", str(qemu())]
-        command += ["-accel", "tcg,thread=multi", "-cpu", "qemu64,+svm,+npt", "-smp", str(self._smp), "-m", "1024"]
-        command += ["-nodefaults", "-no-reboot", "-display", "none"]
+        command += [
+            "-accel",
+            "tcg,thread=multi",
+            "-cpu",
+            "qemu64,+svm,+npt",
+            "-smp",
+            str(self._smp),
+            "-m",
+            str(self._megabytes),
+        ]
+        command += ["-nodefaults", "-display", "none", *([] if self._reboot else ["-no-reboot"])]
         command += ["-chardev", f"stdio,id=console,logfile={self._l1_log}", "-serial", "chardev:console"]
         command += ["-kernel", str(CACHE / "guests" / "vmlinuz"), "-initrd", str(CACHE / "guests" / "l1.cpio")]
         return [*command, "-append", self._append, *(self._plugin_options() if self._intercept else [])]

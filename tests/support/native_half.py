@@ -44,6 +44,11 @@ def gap(context: int, lost: int, port: int = 0x3F8) -> bytes:
     return wire.GAP.pack(wire.GAP.size, FrameType.GAP, 0, context, port, 0, 0, lost)
 
 
+def announced() -> bytes:
+    """ANNOUNCED."""
+    return wire.HEADER.pack(wire.HEADER.size, FrameType.ANNOUNCED, 0, 0)
+
+
 def stats(*counters: int) -> bytes:
     """STATS."""
     padding = (0,) * (wire.STATS_MAX - len(counters))
@@ -66,6 +71,8 @@ _SERVER_FRAMES: Final[dict[int, tuple[Struct, tuple[int, ...]]]] = {
     FrameType.IRQ: (wire.IRQ, (2, 3)),
     FrameType.ATTENTION: (wire.ATTENTION, (1,)),
     FrameType.PUBLISH: (wire.PUBLISH, ()),
+    FrameType.RESUME: (wire.RESUME, (1, 2)),
+    FrameType.READY: (wire.HEADER, ()),
 }
 
 
@@ -131,6 +138,17 @@ class NativeHalf:
         assert (frame.context, frame.fields[0]) == (number, seq)
         assert isinstance(frame.fields[1], int)
         return frame.fields[1]
+
+    async def announce(self, *numbers: int) -> dict[int, dict[object, object]]:
+        """Announce contexts as after a reconnect; returns the output that the server has, by context and port."""
+        self.send(b"".join(appeared(number) for number in numbers) + announced())
+        received: dict[int, dict[object, object]] = {}
+        while (frame := await self.frame()).kind is not FrameType.READY:
+            if frame.kind is FrameType.RESUME:
+                received.setdefault(frame.context, {})[frame.fields[0]] = frame.fields[3]
+            else:
+                self.other.append(frame)
+        return received
 
     async def settle(self, number: int) -> None:
         """Wait until the server has served all that was sent."""

@@ -203,6 +203,15 @@ class TestContexts:
         assert told[0] == "web1: machine rack7 is not connected: it closed the connection"
         assert "12 bytes of output were lost" in told[2]
 
+    async def test_how_much_output_has_come_is_known_for_each_guest(self) -> None:
+        rack = await Rack().started()
+        handler = rack.appear()
+        handler.write_block(COM1, b"abc")
+        handler.gap(COM1, 5)
+        assert handler.received() == ((COM1, 8),)
+        rack.interceptor.vanish(1, "replaced")
+        assert rack.appear(2).received() == ((COM1, 0),)
+
     async def test_a_guest_that_is_gone_while_the_link_is_down(self) -> None:
         rack = await Rack().started()
         rack.appear()

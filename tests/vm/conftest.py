@@ -24,7 +24,7 @@ def pytest_runtest_makereport(
 @pytest.fixture(scope="session")
 def stack() -> Iterator[NestedStack]:
     """L0, L1 and one L2, intercepted."""
-    with NestedStack() as running:
+    with NestedStack(l1_append="oob.com2=1", settings="tail_lines = 10000") as running:
         yield running
 
 

@@ -102,23 +102,49 @@ def test_l1_has_seen_nothing_of_it(stack: NestedStack, console: L2Console) -> No
     assert leaked(lines, emulated) == 0
 
 
-def test_the_server_may_go_away_and_come_back(stack: NestedStack) -> None:
-    """The guest prints on meanwhile, and what it printed is delivered, or counted."""
-    with stack.console() as before:
-        before.send(
-            "i=0; while [ $i -lt 300 ]; do echo line $i of a guest that goes on; i=$((i+1)); done; echo fi''nis\n"
-        )
-        before.expect(rb"line 20 ", timeout=20)
+def test_a_server_killed_twenty_times_loses_nothing(stack: NestedStack) -> None:
+    """In the middle of output: what is shown after a kill joins what was shown before it."""
+    line = rb"line (\d+) of a guest that goes on\r\n"
+    numbers: list[int] = []
+    with stack.console() as console:
+        console.run("touch /tmp/go")
+        loop = "i=0; while [ -e /tmp/go ]; do echo line $i of a guest that goes on; i=$((i+1)); usleep 2000; done"
+        console.send(f"({loop}) &\n")
+        console.expect(line, timeout=20)
         stack.server.kill()
-        before.read_to_end(timeout=20)
+        console.read_to_end(timeout=20)
+        numbers += [int(n) for n in re.findall(line, bytes(console.seen))]
+    for _ in range(20):
+        stack.server.start()
+        with Expect(stack.server.ssh("-tt", "web1")) as client:
+            client.expect(rf"line {numbers[-1] + 20} of", timeout=60)
+            stack.server.kill()
+            client.read_to_end(timeout=20)
+            shown = [int(n) for n in re.findall(line, bytes(client.seen))]
+        assert shown[0] <= numbers[-1] + 1, f"lines {numbers[-1] + 1} to {shown[0] - 1} were never shown"
+        numbers += [n for n in shown if n > numbers[-1]]
+    assert numbers == list(range(numbers[-1] + 1))
     stack.server.start()
-    with Expect(stack.server.ssh("-tt", "web1")) as after:
-        after.expect(rb"finis\r?\n", timeout=60)
-        numbers = [int(n) for n in re.findall(rb"line (\d+) of a guest that goes on\r\n", bytes(after.seen))]
-    assert numbers, "nothing was delivered after the restart"
-    assert numbers == list(range(numbers[0], 300))
     with stack.console() as again:
-        assert b"still" in again.run("echo still here")
+        again.run("rm /tmp/go; wait")
+
+
+def test_what_does_not_fit_while_the_server_is_away_is_a_gap_of_its_size(stack: NestedStack) -> None:
+    """The guest says over its other port, which is L1's, that it has printed."""
+    size = 200_000
+    with stack.console() as console:
+        console.run(f"head -c {size} /dev/zero | tr '\\0' x >/tmp/much")
+        console.send("sleep 3; cat /tmp/much; echo; echo all pri''nted >/dev/ttyS1; echo fi''nis\n")
+        console.expect(rb"nis\r?\n", timeout=10)
+        stack.server.kill()
+        assert b"xxx" not in console.read_to_end(timeout=20)
+    stack.l1_run("until grep -q 'all printed' /com2-1; do sleep 0.2; done", timeout=60)
+    stack.server.start()
+    with Expect(stack.server.ssh("-tt", "web1")) as client:
+        lost = int(client.expect(rb"web1: (\d+) bytes of output were lost", timeout=20)[1])
+        client.expect(rb"finis\r?\n", timeout=20)
+        assert lost > 0
+        assert lost + bytes(client.seen).count(b"x") == size
 
 
 def test_the_plugin_refuses_bad_options() -> None:

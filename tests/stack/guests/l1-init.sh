@@ -5,26 +5,16 @@
 #   oob.l2append=A,B   more words for L2's kernel command line
 #   oob.com2=1         L2 has a second serial port, left to L1's own isa-serial with the file /com2-N behind it
 # Its console, ttyS0, is a shell, so that a test can look at L1 as its administrator would. What L1's own emulated
-# serial port of L2 number N carries, it keeps in /com1-N; /tmp/l2-N.pid is that L2's QEMU.
+# serial port of L2 number N carries, it keeps in /com1-N; /tmp/l2-N.pid is that L2's QEMU, whose monitor reads
+# /mon-N.in and writes /mon-N.log.
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
-option() { sed -n "s/.*$1=\([^ ]*\).*/\1/p" /proc/cmdline; }
 for module in irqbypass kvm kvm-amd; do
   insmod /lib/$module.ko || echo "L1 cannot load $module"
 done
-start_l2() { # NUMBER
-  com2=
-  [ -z "$(option oob.com2)" ] || com2="-serial file:/com2-$1"
-  # shellcheck disable=SC2046,SC2086  # words of a command line
-  qemu-system-x86_64 -accel kvm -cpu host -m 128 -smp "$smp" -nodefaults -display none -name l2-$1 \
-    -serial file:/com1-$1 $com2 -kernel /vmlinuz -initrd /l2.cpio \
-    -append "console=ttyS0 panic=1 quiet $(option oob.l2append | tr , ' ')" </dev/null &
-  echo $! >"/tmp/l2-$1.pid"
-}
-smp=$(option oob.l2smp)
-smp=${smp:-1}
+. /etc/profile
 count=$(option oob.l2)
 for i in $(seq "${count:-1}"); do
   start_l2 "$i"

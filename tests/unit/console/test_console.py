@@ -78,6 +78,11 @@ class TestOutput:
         assert "7 bytes of output were lost" in notice.text
         assert await soon(reader.next()) == b"after"
         assert console.gaps == ((6, 7),)
+        later = console.attach(tail=8)
+        assert await soon(later.next()) == b"ore"
+        assert await soon(later.next()) == notice
+        assert await soon(later.next()) == b"after"
+        assert await soon(console.attach(tail=3).next()) == b"ter"
 
     async def test_notices_for_a_reader_that_does_not_read_are_bounded(self) -> None:
         console = make()

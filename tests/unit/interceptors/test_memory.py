@@ -51,6 +51,9 @@ class Device(PortHandler):
     def gap(self, port: int, lost: int) -> None:
         raise AssertionError("a guest in memory loses nothing")
 
+    def received(self) -> tuple[tuple[int, int], ...]:
+        return ()
+
     def publications(self) -> tuple[Publication, ...]:
         return ()
 

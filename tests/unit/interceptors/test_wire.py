@@ -23,12 +23,13 @@ from oobconsole.interceptors.wire import (
     Hello,
     Posted,
 )
-from tests.support.native_half import access, appeared, gap, gone, posted, stats
+from tests.support.native_half import access, announced, appeared, gap, gone, posted, stats
 
 HELLO = wire.encode_hello("l1", 7, capabilities=15)
 FRAMES = [
     HELLO,
     appeared(1),
+    announced(),
     access(1),
     access(2, direction=1, value=0x41),
     posted(b"hello"),
@@ -42,6 +43,7 @@ STREAM = b"".join(FRAMES)
 EVENTS = [
     Hello(15, "l1", 7),
     ContextAppeared(1, 0x1000, 0x2000),
+    wire.Announced(),
     Access(1, 1, 0x3F8, 1, False, 0, 0),
     Access(1, 2, 0x3F8, 1, True, 0x41, 0),
     Posted(1, 0x3F8, b"hello", 0),
@@ -134,6 +136,7 @@ RESERVED = {
     "appeared": (appeared(2), tuple(range(24, 32))),
     "gone": (gone(1), (12, 13, 14, 15)),
     "gap": (gap(1, 1), tuple(range(10, 16))),
+    "announced": (announced(), (4, 5, 6, 7)),
     "stats": (stats(1), (4, 5, 6, 7, 12, 13, 14, 15)),
 }
 

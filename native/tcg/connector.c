@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The thread that connects, and connects again. */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "frame.h"
+#include "link.h"
+
+enum {
+    FLUSH_NS = 1000000, /* how long a posted byte may wait for company */
+    RETRY_MIN_MS = 50,  /* between attempts to connect */
+    RETRY_MAX_MS = 1000,
+    WELCOME_MS = 5000,
+};
+
+static int wake = -1; /* eventfd: there is something to flush */
+static uint32_t instance;
+
+bool oob_connector_wake(void) {
+    uint64_t one = 1;
+
+    return write(wake, &one, sizeof one) == sizeof one; /* else the counter is full: the thread is awake anyway */
+}
+
+static bool read_welcome(int fd, const char **why) {
+    uint8_t buffer[sizeof(struct oob_welcome)];
+    size_t have = 0;
+    uint64_t deadline = oob_now_ns() + WELCOME_MS * 1000000ull;
+    union oob_frame frame;
+
+    *why = "the server did not welcome us";
+    while (have < sizeof buffer) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        uint64_t now = oob_now_ns();
+        ssize_t n;
+
+        if (now >= deadline || poll(&p, 1, (int)((deadline - now) / 1000000) + 1) == 0)
+            return false;
+        n = recv(fd, buffer + have, sizeof buffer - have, 0);
+        if (n <= 0) {
+            *why = "the server refused us: its log says why";
+            return false;
+        }
+        have += (size_t)n;
+    }
+    return oob_frame_parse(buffer, have, &frame, why) > 0 && frame.h.type == OOB_WELCOME;
+}
+
+static int try_connect(const char **why) {
+    struct oob_hello hello = {
+        .h = {.length = sizeof hello, .type = OOB_HELLO},
+        .magic = OOB_MAGIC,
+        .version = OOB_VERSION,
+        .capabilities = OOB_CAP_IRQ_LEVEL | OOB_CAP_IRQ_PULSE | OOB_CAP_ATTENTION | OOB_CAP_PUBLISH,
+        .instance = instance,
+    };
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    memcpy(hello.machine, oob_options.machine, sizeof hello.machine);
+    memcpy(address.sun_path, oob_options.socket, sizeof address.sun_path);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
+        *why = strerror(errno);
+    } else if (send(fd, &hello, sizeof hello, MSG_NOSIGNAL) != sizeof hello) {
+        *why = strerror(errno);
+    } else if (read_welcome(fd, why)) {
+        return fd;
+    }
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+/* Serves one connection until it is lost: wakes only to flush, or on the hang-up. */
+static void attend(int fd) {
+    for (;;) {
+        struct pollfd p[2] = {{.fd = fd, .events = POLLRDHUP}, {.fd = wake, .events = POLLIN}};
+        uint64_t count;
+
+        poll(p, 2, -1);
+        if (p[1].revents && read(wake, &count, sizeof count) > 0) {
+            nanosleep(&(struct timespec){.tv_nsec = FLUSH_NS}, NULL);
+            pthread_mutex_lock(&oob_lock);
+            oob_link_service(fd);
+            pthread_mutex_unlock(&oob_lock);
+        }
+        if (p[0].revents)
+            break;
+    }
+    pthread_mutex_lock(&oob_lock);
+    oob_link_hung_up(fd);
+    pthread_mutex_unlock(&oob_lock);
+    close(fd);
+}
+
+static void *connector(void *unused) {
+    const char *said = NULL;
+    int retry_ms = RETRY_MIN_MS;
+
+    (void)unused;
+    for (;;) {
+        const char *why = NULL;
+        int fd = try_connect(&why);
+
+        if (fd >= 0) {
+            pthread_mutex_lock(&oob_lock);
+            oob_link_adopt(fd);
+            pthread_mutex_unlock(&oob_lock);
+            said = NULL;
+            retry_ms = RETRY_MIN_MS;
+            attend(fd);
+            continue;
+        }
+        if (!said || strcmp(said, why) != 0)
+            oob_link_complain("no server yet, the guests go on without one", said = why);
+        poll(NULL, 0, retry_ms);
+        retry_ms = retry_ms * 2 < RETRY_MAX_MS ? retry_ms * 2 : RETRY_MAX_MS;
+    }
+    return NULL;
+}
+
+bool oob_link_start(void) {
+    pthread_t thread;
+
+    wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (getrandom(&instance, sizeof instance, 0) != sizeof instance)
+        return false;
+    instance |= 1;
+    if (wake < 0 || pthread_create(&thread, NULL, connector, NULL) != 0)
+        return false;
+    pthread_detach(thread);
+    return true;
+}

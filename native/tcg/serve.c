@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "serve.h"
+
+#include <string.h>
+
+#include "link.h"
+
+/* One byte of an access: which register of which of our UARTs it reaches. */
+struct target {
+    int range; /* -1: none of ours */
+    unsigned reg;
+};
+
+static struct target target_of(uint32_t port) {
+    int range = oob_options_range(&oob_options, port);
+
+    return (struct target){.range = range, .reg = range < 0 ? 0 : port - oob_options.range[range].first};
+}
+
+/* The idle UART has served `target`: it drives the line now. */
+static void drive_away(struct oob_context *context, struct target target) {
+    if (target.range >= 0)
+        context->line[target.range].level = oob_uart_idle_irq(&context->uart[target.range]);
+}
+
+static uint32_t read_away(struct oob_context *context, uint16_t port, unsigned size) {
+    uint32_t value = 0;
+
+    for (unsigned i = 0; i < size; i++) {
+        struct target t = target_of(port + i);
+        uint32_t byte = t.range < 0 ? 0xff : oob_uart_idle_read(&context->uart[t.range], t.reg);
+
+        value |= byte << (8 * i);
+        drive_away(context, t);
+    }
+    oob_stat[OOB_STAT_AWAY]++;
+    return value;
+}
+
+static bool read_published(struct oob_context *context, struct target t, uint32_t *value) {
+    const struct oob_publication *p = &context->published[t.range];
+
+    if (!oob_link_up() || !(p->valid & 1u << t.reg) || p->accesses != context->accesses)
+        return false;
+    *value = p->value[t.reg];
+    oob_stat[OOB_STAT_PUBLISHED]++;
+    return true;
+}
+
+/* A driver looks at IIR until it says that nothing is pending: an interrupt before that would find nothing. */
+static void saw_iir(struct oob_line *line, uint8_t iir) {
+    enum { IIR_NONE_PENDING = 0x01 };
+
+    line->looked = true;
+    line->in_service = !(iir & IIR_NONE_PENDING);
+    line->since_ns = oob_now_ns();
+}
+
+uint32_t oob_serve_read(struct oob_context *context, unsigned index, uint16_t port, unsigned size) {
+    uint32_t value = 0;
+
+    if (size != 1 || !read_published(context, target_of(port), &value)) {
+        oob_stat[OOB_STAT_READS]++;
+        if (!oob_link_access(context, index, port, size, false, &value))
+            value = read_away(context, port, size);
+    }
+    for (unsigned i = 0; i < size; i++) {
+        struct target t = target_of(port + i);
+
+        if (t.range >= 0 && t.reg == UART_FCR) /* IIR, when read */
+            saw_iir(&context->line[t.range], (uint8_t)(value >> (8 * i)));
+    }
+    return value;
+}
+
+/* Byte by byte, as the bus would: what the native half must know of the registers. True when all of it is one
+ * byte for the line. */
+static bool observe_write(struct oob_context *context, uint16_t port, unsigned size, uint32_t value) {
+    bool thr_alone = false;
+
+    for (unsigned i = 0; i < size; i++) {
+        struct target t = target_of(port + i);
+        uint8_t byte = (uint8_t)(value >> (8 * i));
+
+        if (t.range < 0 || !oob_uart_observe(&context->uart[t.range], t.reg, byte))
+            continue;
+        thr_alone = size == 1;
+        if (!oob_uart_print(&context->uart[t.range], byte))
+            oob_stat[OOB_STAT_DROPPED]++;
+    }
+    return thr_alone;
+}
+
+static bool post_thr(struct oob_context *context, unsigned index, unsigned range, uint16_t port, uint8_t value) {
+    struct oob_publication *p = &context->published[range];
+
+    p->valid &= p->after_thr;
+    if (p->accesses == context->accesses)
+        p->accesses++; /* what stays true after a byte to THR stays published */
+    if (!oob_link_post(context, index, port, value))
+        return false;
+    /* The model transmits at once: it will raise THRE, and say so later. */
+    if (oob_uart_idle_irq(&context->uart[range]))
+        context->line[range].level = true;
+    return true;
+}
+
+static bool send_write(struct oob_context *context, unsigned index, uint16_t port, unsigned size, uint32_t value) {
+    if (!oob_link_access(context, index, port, size, true, &value))
+        return false;
+    for (unsigned i = 0; i < size; i++) {
+        int range = target_of(port + i).range;
+
+        if (range >= 0) /* the server's to know; the next byte to THR sets it again */
+            context->uart[range].thre_pending = false;
+    }
+    return true;
+}
+
+void oob_serve_write(struct oob_context *context, unsigned index, uint16_t port, unsigned size, uint32_t value) {
+    bool thr = observe_write(context, port, size, value);
+
+    oob_stat[OOB_STAT_WRITES]++;
+    if (thr ? post_thr(context, index, (unsigned)target_of(port).range, port, (uint8_t)value)
+            : send_write(context, index, port, size, value))
+        return;
+    oob_stat[OOB_STAT_AWAY]++;
+    for (unsigned i = 0; i < size; i++)
+        drive_away(context, target_of(port + i));
+}
+
+void oob_context_irq(struct oob_context *context, unsigned isa_line, enum oob_irq_mode mode) {
+    for (unsigned i = 0; i < oob_options.ranges; i++) {
+        if (oob_options.range[i].line != isa_line)
+            continue;
+        context->line[i].level = mode != OOB_IRQ_LOW;
+        context->line[i].pulse = mode == OOB_IRQ_PULSE;
+    }
+}
+
+void oob_context_publish(struct oob_context *context, const struct oob_publish *publish) {
+    int range = oob_options_range(&oob_options, publish->port);
+    struct oob_publication *p;
+
+    if (range < 0 || publish->port != oob_options.range[range].first)
+        return;
+    p = &context->published[range];
+    p->valid = publish->valid;
+    p->after_thr = publish->after_thr;
+    p->accesses = publish->writes;
+    oob_uart_acknowledge(&context->uart[range], (uint32_t)(context->accesses - publish->writes));
+    memcpy(p->value, publish->value, sizeof p->value);
+}
+
+void oob_context_orphan(struct oob_context *context) {
+    for (unsigned i = 0; i < oob_options.ranges; i++) {
+        context->published[i].valid = 0;
+        /* A byte that was on its way may have been the one whose THRE the guest waits for. */
+        if (context->uart[i].ier & UART_IER_THRI)
+            context->uart[i].thre_pending = true;
+        context->line[i] = (struct oob_line){.level = oob_uart_idle_irq(&context->uart[i])};
+    }
+}

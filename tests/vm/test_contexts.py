@@ -1,0 +1,130 @@
+"""Several L2s under one L1: which console is whose, and what becomes of it when L1 kills, restarts, stops, restores
+or is reset."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from tests.stack.nested import L2Console, NestedStack
+from tests.support.expect import Expect, ExpectError
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(300)]
+COUNT = 4
+
+
+@pytest.fixture(scope="module")
+def four() -> Iterator[NestedStack]:
+    """L1 with two vCPUs and four L2s."""
+    with NestedStack(l2=COUNT, smp=2, reboot=True) as running:
+        yield running
+
+
+def say(console: L2Console, word: str) -> None:
+    """Have the guest remember a word, and say it."""
+    assert word.encode() in console.run(f"echo {word} | tee -a /tmp/words")
+
+
+def words(console: L2Console) -> list[str]:
+    """Those that the guest remembers."""
+    return console.run("cat /tmp/words").decode().split()
+
+
+def test_four_guests_have_four_consoles(four: NestedStack) -> None:
+    names = [f"web{i + 1}" for i in range(COUNT)]
+    consoles = {name: four.console(name) for name in names}
+    try:
+        for name, console in consoles.items():
+            say(console, f"here-is-{name}")
+        for name, console in consoles.items():
+            assert words(console) == [f"here-is-{name}"]
+            for other in set(names) - {name}:
+                assert f"here-is-{other}".encode() not in console.seen
+    finally:
+        for console in consoles.values():
+            console.close()
+
+
+def l2_of(stack: NestedStack, name: str) -> int:
+    """L1's number of the L2 whose console that is: its QEMU is stopped in turn until that console is silent."""
+    numbers = range(1, COUNT + 1)
+    for number in numbers:
+        stack.l1_run(f"kill -STOP $(cat /tmp/l2-{number}.pid)")
+        with Expect(stack.server.ssh("-tt", name)) as client:
+            client.expect(rb"web\d is live", timeout=10)
+            mark = secrets.token_hex(4)
+            client.send(f"echo {mark[:4]}''{mark[4:]}\n")
+            try:
+                client.expect(mark, timeout=3)
+                answered = True
+            except ExpectError:
+                answered = False
+        stack.l1_run(f"kill -CONT $(cat /tmp/l2-{number}.pid)")
+        if not answered:
+            return number
+    raise AssertionError(f"no L2 is that of console {name}")
+
+
+def test_a_guest_that_reboots_keeps_its_console(four: NestedStack) -> None:
+    with four.console("web1") as console:
+        say(console, "before-the-reboot")
+        console.send("echo 1 >/proc/sys/kernel/sysrq; echo b >/proc/sysrq-trigger\n")
+        console.expect(rb"L2 is ready", timeout=120, fail=rb"guest is gone")
+    with four.console("web1") as again:
+        assert b"no-words" in again.run("cat /tmp/words 2>/dev/null || echo no-words")
+        line = re.search(rb"^ *4: +(\d+)", again.run("cat /proc/interrupts"), re.MULTILINE)
+        assert line is not None
+        assert int(line[1]) > 0
+
+
+def test_a_guest_that_is_stopped_and_goes_on_keeps_its_console(four: NestedStack) -> None:
+    word = secrets.token_hex(8)
+    with four.console("web2") as console:
+        say(console, word)
+        for number in range(1, COUNT + 1):
+            four.l1_run(f"kill -STOP $(cat /tmp/l2-{number}.pid); sleep 3; kill -CONT $(cat /tmp/l2-{number}.pid)")
+        assert word in words(console)
+        assert b"is gone" not in console.seen
+
+
+def test_a_destroyed_guest_gives_its_console_up_and_its_successor_is_new(four: NestedStack) -> None:
+    word = secrets.token_hex(8)
+    number = l2_of(four, "web3")
+    with four.console("web3") as console:
+        say(console, word)
+        with Expect(four.server.ssh("-tt", "web3")) as watcher:
+            watcher.expect(rb"web3 is live", timeout=10)
+            four.l1_run(f"kill -9 $(cat /tmp/l2-{number}.pid)")
+            watcher.expect(rb"web3: the guest is gone: destroyed", timeout=30)
+            four.l1_run(f"start_l2 {number}")
+            watcher.expect(rb"L2 is ready", timeout=120)
+    with four.console("web3") as successor:
+        assert b"no-words" in successor.run("cat /tmp/words 2>/dev/null || echo no-words")
+    with four.console("web2") as other:
+        other.run("true")
+
+
+def test_a_guest_that_l1_restores_from_a_snapshot_has_its_console_again(four: NestedStack) -> None:
+    word = secrets.token_hex(8)
+    number = l2_of(four, "web4")
+    with four.console("web4") as console:
+        say(console, word)
+        four.l1_run(f"echo 'migrate \"exec:cat >/snapshot\"' >/mon-{number}.in")
+        done = f"grep -q 'Status:.*completed' /mon-{number}.log"
+        four.l1_run(f"until echo info migrate >/mon-{number}.in; {done}; do sleep 1; done", timeout=120)
+        four.l1_run(f"kill -9 $(cat /tmp/l2-{number}.pid)")
+        four.l1_run(f"start_l2 {number} -incoming 'exec:cat /snapshot'")
+    with four.console("web4") as restored:
+        assert word in words(restored)
+
+
+def test_a_reset_of_l1_ends_every_console_and_new_ones_come(four: NestedStack) -> None:
+    with Expect(four.server.ssh("-tt", "web1")) as watcher:
+        watcher.expect(rb"web1 is live", timeout=10)
+        assert four.l1 is not None
+        four.l1.send("echo 1 >/proc/sys/kernel/sysrq; echo b >/proc/sysrq-trigger\n")
+        watcher.expect(rb"web1: the guest is gone: reset", timeout=30)
+        watcher.expect(rb"L2 is ready", timeout=180)
