@@ -34,8 +34,7 @@ struct oob_l2_vcpu {
     bool armed;          /* our V_IRQ is in the VMCB */
     uint8_t armed_line;
     bool forced; /* an exit was forced: RAX and RDX are to be put back */
-    uint8_t forced_length;
-    uint64_t forced_rip, forced_rax, forced_rdx;
+    uint64_t forced_rip, forced_again_rip, forced_rax, forced_rdx;
     uint64_t iopm_at, iopm;         /* eight bytes of L1's I/O permission map that were changed; iopm_at 0: none */
     uint64_t tsc, tsc_ns;           /* the last time stamp that this vCPU read, and when */
     uint64_t base_tsc, base_tsc_ns; /* an earlier one: both together give the rate */

@@ -7,6 +7,7 @@
 #include "context.h"
 #include "cpu.h"
 #include "decode.h"
+#include "force.h"
 #include "inject.h"
 #include "link.h"
 #include "qemu_plugin_api.h"
@@ -21,7 +22,7 @@
 #define EFER_KNOWN 0xffffffffull
 #define RFLAGS_DF (1u << 10)
 
-enum { CPUID_FEATURES = 1, CPUID_TOPOLOGY = 0xb, POST_CODE_PORT = 0x80 };
+enum { CPUID_FEATURES = 1, CPUID_TOPOLOGY = 0xb };
 
 /* Two witnesses tell L1 from L2 after a VMRUN:
  *
@@ -79,19 +80,6 @@ static uint64_t new_secret(void) {
     return state;
 }
 
-static void restore_forced(unsigned vcpu, struct oob_l2_vcpu *l2) {
-    uint64_t rip = oob_phys_read_u64(l2->vmcb + VMCB_RIP);
-
-    if (!l2->forced)
-        return;
-    /* L1 that resumes the guest elsewhere has taken over its registers: they are not ours to mend. */
-    if (rip == l2->forced_rip || rip == l2->forced_rip - l2->forced_length) {
-        oob_reg_write(vcpu, OOB_REG_RDX, l2->forced_rdx);
-        oob_phys_write_u64(l2->vmcb + VMCB_RAX, l2->forced_rax);
-    }
-    l2->forced = false;
-}
-
 /* L1 answers an L2's CPUID: leaves 1 and 0xb hold the APIC ID (AMD APM vol. 3, E.3.2 and E.4.7). */
 static void learn_cpuid_answer(unsigned vcpu, struct oob_l2_vcpu *l2) {
     if (l2->cpuid_leaf == CPUID_FEATURES)
@@ -120,7 +108,7 @@ void oob_on_vmrun(unsigned vcpu, bool certain) {
     if (state->l2) {
         state->tag = state->l2->tag;
         learn_cpuid_answer(vcpu, state->l2);
-        restore_forced(vcpu, state->l2);
+        oob_force_restore(vcpu, state->l2);
         oob_inject_at_vmrun(state->l2);
     }
     pthread_mutex_unlock(&oob_lock);
@@ -139,12 +127,8 @@ void oob_on_exception(unsigned vcpu) {
     }
     pthread_mutex_lock(&oob_lock);
     l2 = entered(vcpu);
-    if (l2 && l2->forced) { /* the instruction that was not ours to serve did fault */
-        l2->forced = false;
-        restore_iopm(l2);
-        oob_reg_write(vcpu, OOB_REG_RDX, l2->forced_rdx);
-        oob_reg_write(vcpu, OOB_REG_RAX, l2->forced_rax);
-    }
+    if (l2) /* the instruction that was not ours to serve did fault */
+        oob_force_faulted(vcpu, l2);
     pthread_mutex_unlock(&oob_lock);
 }
 
@@ -199,10 +183,10 @@ void oob_on_exit(unsigned vcpu) {
     pthread_mutex_lock(&oob_lock);
     l2 = entered(vcpu);
     if (l2 && code != state->nonce) {
-        restore_iopm(l2);
+        oob_force_restore_map(l2);
         oob_inject_at_exit(l2);
-        if (l2->forced && code >= VMEXIT_EXCEPTION && code <= VMEXIT_EXCEPTION_LAST)
-            restore_forced(vcpu, l2); /* the instruction that was not ours to serve did fault, and L1 is told */
+        if (code == VMEXIT_NPF || (code >= VMEXIT_EXCEPTION && code <= VMEXIT_EXCEPTION_LAST))
+            oob_force_restore(vcpu, l2); /* the instruction that was not ours to serve did fault, and L1 is told */
         if (code == VMEXIT_NPF)
             learn_mmio_write(vcpu, l2);
         else if (code == VMEXIT_CPUID)
@@ -216,54 +200,6 @@ static uint32_t size_mask(unsigned size) {
     return size == 4 ? 0xffffffffu : (1u << (8 * size)) - 1;
 }
 
-/* QEMU brings RIP up to date where a block begins, and at some instructions in it; a block lies in one page. */
-uint64_t oob_next_rip(unsigned vcpu, union oob_io_site site) {
-    uint64_t rip = oob_reg_read(vcpu, OOB_REG_RIP);
-
-    return rip + ((site.offset - rip) & 0xfff) + site.length;
-}
-
-/* Has the CPU execute the instruction with a port that every L1 intercepts and with nothing in RAX. L2 gets its own
- * registers back at the VMRUN that follows, or when it faults. */
-static void substitute(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site) {
-    l2->forced = true;
-    l2->forced_rip = oob_next_rip(vcpu, site);
-    l2->forced_length = site.length;
-    l2->forced_rax = oob_reg_read(vcpu, OOB_REG_RAX);
-    l2->forced_rdx = oob_reg_read(vcpu, OOB_REG_RDX);
-    oob_reg_write(vcpu, OOB_REG_RDX, (l2->forced_rdx & ~0xffffull) | POST_CODE_PORT);
-    oob_reg_write(vcpu, OOB_REG_RAX, l2->forced_rax & ~0xffffffffull);
-}
-
-/* Has the CPU execute a string instruction whose memory it cannot reach, so that it faults. L1's permission map is to
- * let it come that far: where every port is intercepted, L1 would be told of the port first (AMD APM vol.
- * 2, 15.10.2). */
-static void let_fault(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site) {
-    uint64_t at = (oob_phys_read_u64(l2->vmcb + VMCB_IOPM_BASE) & ~0xfffull) + POST_CODE_PORT / 8;
-
-    substitute(vcpu, l2, site);
-    l2->iopm_at = at;
-    l2->iopm = oob_phys_read_u64(at);
-    oob_phys_write_u64(at, l2->iopm & ~0xfull);
-}
-
-static void restore_iopm(struct oob_l2_vcpu *l2) {
-    if (l2->iopm_at)
-        oob_phys_write_u64(l2->iopm_at, l2->iopm);
-    l2->iopm_at = 0;
-}
-
-/* L2 goes on at the next instruction, unless its interrupt needs a VMRUN to be injected at: then this very `out`
- * becomes an exit. */
-static bool force_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site) {
-    if (!oob_inject_wanted(l2) ||
-        !oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, POST_CODE_PORT, 1u << site.size_log2))
-        return false;
-    substitute(vcpu, l2, site);
-    oob_stat[OOB_STAT_FORCED]++;
-    return true;
-}
-
 /* A 32-bit result clears the upper half of RAX, a smaller one leaves the rest (AMD APM vol. 1, 3.1.2). */
 static uint64_t with_result(uint64_t rax, unsigned size, uint32_t value) {
     return size == 4 ? value : (rax & ~(uint64_t)size_mask(size)) | (value & size_mask(size));
@@ -275,7 +211,7 @@ static bool register_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site
 
     if (site.out) {
         oob_serve_write(l2->context, l2->index, port, size, (uint32_t)rax & size_mask(size));
-        return !force_exit(vcpu, l2, site);
+        return !oob_force_exit(vcpu, l2, site);
     }
     oob_reg_write(vcpu, OOB_REG_RAX, with_result(rax, size, oob_serve_read(l2->context, l2->index, port, size)));
     return true;
@@ -305,17 +241,17 @@ static bool on_uart(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site sit
     if (!oob_options_touched(&oob_options, port, size))
         return false;
     l2->context->last_access_ns = oob_now_ns();
-    restore_iopm(l2);
+    oob_force_restore_map(l2);
     if (!oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, port, size)) {
         /* It will fault, as it does on any machine; if L1 has seen to it that it does not, L1 gets nothing. */
-        substitute(vcpu, l2, site);
+        oob_force_denial(vcpu, l2, site);
         return false;
     }
     if (!site.string)
         return register_io(vcpu, l2, site, port, size);
     if (oob_string_io(vcpu, l2, site, port, mode, size, pc))
         return true;
-    let_fault(vcpu, l2, site);
+    oob_force_fault(vcpu, l2, site);
     return false;
 }
 

@@ -24,7 +24,7 @@ def test_a_vmcb_that_takes_no_writes(adversary: Adversary) -> None:
     """The VMCB lies in shadow RAM that the chipset protects, and L2's port I/O is not intercepted by L1."""
     report = adversary.run("read_only_vmcb")
     assert report.number("write_protected") == 1
-    assert report.stat("refused") > 0
+    assert report.consoles["a"] == b"L2 begins\n" + SECRET.encode()
     _nothing_leaked(report)
 
 

@@ -182,7 +182,7 @@ INPUT = [
         {"rdi": NOT_PRESENT - 1, "rcx": 3},
         {"rdi": NOT_PRESENT, "rcx": 2, "rdx": COM1},
         exit=EXIT_PF,
-        stops_at=18,
+        stops_at=15,
         at=NOT_PRESENT - 1,
         data=b"--",
         data_after=b"x-",
