@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from typing import Any, Literal
 
 import structlog
@@ -29,3 +30,23 @@ def setup(style: Literal["console", "json"]) -> None:
     )
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("asyncssh").setLevel(logging.ERROR)
+
+
+class LogLimit:
+    """Lets so many lines into the log in so many seconds: what a peer or a guest can cause again and again."""
+
+    def __init__(self, lines: int, seconds: float = 60.0) -> None:
+        self._lines = lines
+        self._seconds = seconds
+        self._since = -seconds
+        self._written = 0
+
+    def allows(self, **about: object) -> bool:
+        """May one more line be written? The first that may not is replaced by one that says so, with `about`."""
+        now = time.monotonic()
+        if now - self._since >= self._seconds:
+            self._since, self._written = now, 0
+        self._written += 1
+        if self._written == self._lines + 1:
+            structlog.get_logger(__name__).warning(f"more of this is not logged for {self._seconds:g} s", **about)
+        return self._written <= self._lines

@@ -12,6 +12,7 @@ from devices.uart16550 import Uart16550
 from oobconsole.config import GuestConfig, MachineConfig, UartConfig
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.interceptors.base import Context, Interceptor, PortHandler, Publication
+from oobconsole.log import LogLimit
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +26,10 @@ _PUBLISHED: Final = (2, 5, 6)  # IIR, LSR, MSR: what a driver reads again and ag
 
 def _line_clock() -> int:
     return time.monotonic_ns() * LINE_SPEED
+
+
+#: Lines a minute to the log about a machine's guests that come and go.
+LOG_LINES: Final = 60
 
 
 class _Port:
@@ -211,7 +216,7 @@ class Machine:
         self.name = config.name
         self.interceptor = interceptor
         self.guests = [Guest(guest, interceptor, scrollback=scrollback) for guest in config.guests]
-        self._refused = False
+        self._limit = LogLimit(LOG_LINES)
 
     async def start(self) -> None:
         """Begin to listen for the native half. Raises `EnvironmentFault`."""
@@ -242,20 +247,20 @@ class Machine:
     def context_appeared(self, context: Context) -> PortHandler | None:
         guest = self._guest_of(context) or next((g for g in self.guests if g.context is None), None)
         if guest is None:
-            if not self._refused:
+            if self._limit.allows(machine=self.name):
                 log.warning("another L2 gets no console: no guest is configured for it", **self._known(context))
-            self._refused = True
             return None
         guest.bind(context)
-        log.info("guest bound", guest=guest.name, **self._known(context))
+        if self._limit.allows(machine=self.name):
+            log.info("guest bound", guest=guest.name, **self._known(context))
         return guest
 
     def context_gone(self, context: Context, reason: str) -> None:
         guest = self._guest_of(context)
         if guest is not None:
             guest.release(f"the guest is gone: {reason}")
-            self._refused = False
-            log.info("guest gone", guest=guest.name, reason=reason, **self._known(context))
+            if self._limit.allows(machine=self.name):
+                log.info("guest gone", guest=guest.name, reason=reason, **self._known(context))
 
     def _known(self, context: Context) -> dict[str, object]:
         return {"machine": self.name, "context": context.number, "origin": context.origin}

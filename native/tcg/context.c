@@ -51,6 +51,7 @@ void oob_context_each(void (*visit)(struct oob_context *context)) {
 /* Guests that are gone, as they were: one that L1 restores from a snapshot has its devices already programmed. */
 static struct remembered {
     uint64_t kernel;
+    struct oob_hidden stash[OOB_STASH_MAX];
     struct oob_irqchip chip;
     struct oob_uart uart[OOB_RANGES_MAX]; /* their registers alone */
 } remembered[REMEMBERED_MAX];
@@ -64,6 +65,7 @@ static void remember(const struct oob_context *context) {
     next = (next + 1) % REMEMBERED_MAX;
     slot->kernel = context->kernel;
     slot->chip = context->chip;
+    memcpy(slot->stash, context->stash, sizeof slot->stash);
     for (size_t i = 0; i < OOB_RANGES_MAX; i++)
         slot->uart[i] = oob_uart_registers(&context->uart[i]);
 }
@@ -74,23 +76,42 @@ static void recall(struct oob_context *context, uint64_t kernel) {
             continue;
         remembered[i].kernel = 0;
         context->chip = remembered[i].chip;
+        memcpy(context->stash, remembered[i].stash, sizeof context->stash);
         memcpy(context->uart, remembered[i].uart, sizeof context->uart);
         oob_link_replay(context);
         return;
     }
 }
 
-static void drop_vcpus(const struct oob_context *context) {
-    for (size_t i = 0; i < OOB_L2_VCPUS_MAX; i++)
-        if (l2_vcpus[i].context == context)
-            l2_vcpus[i] = (struct oob_l2_vcpu){0};
+static void drop_vcpus(struct oob_context *context) {
+    for (size_t i = 0; i < OOB_L2_VCPUS_MAX; i++) {
+        if (l2_vcpus[i].context != context)
+            continue;
+        if (l2_vcpus[i].index < OOB_STASH_MAX)
+            context->stash[l2_vcpus[i].index] = l2_vcpus[i].hidden;
+        l2_vcpus[i] = (struct oob_l2_vcpu){0};
+    }
+    context->vcpus = 0;
+}
+
+/* The registers of a vCPU that goes on elsewhere than it was stopped: it is known by where it was. */
+static struct oob_hidden take_from_stash(struct oob_context *context, uint64_t rip) {
+    struct oob_hidden found = {0};
+
+    for (size_t i = 0; i < OOB_STASH_MAX && !found.which; i++) {
+        if (!context->stash[i].which || context->stash[i].rip != rip)
+            continue;
+        found = context->stash[i];
+        context->stash[i].which = 0;
+    }
+    return found;
 }
 
 static void forget(struct oob_context *context, enum oob_gone_reason reason) {
+    drop_vcpus(context);
     remember(context);
     if (context->touched)
         oob_link_gone(context, reason);
-    drop_vcpus(context);
     for (size_t i = 0; i < OOB_RANGES_MAX; i++)
         oob_uart_reset(&context->uart[i]);
     context->number = 0;
@@ -161,7 +182,6 @@ static struct oob_context *context_for(uint64_t vmcb, uint64_t ncr3) {
     context = stopped_with_kernel(kernel);
     if (context) {
         drop_vcpus(context);
-        context->vcpus = 0;
         return context;
     }
     context = context_new(vmcb, ncr3);
@@ -187,6 +207,7 @@ static struct oob_l2_vcpu *vcpu_new(uint64_t vmcb, uint64_t ncr3) {
     }
     *vcpu = (struct oob_l2_vcpu){.vmcb = vmcb, .context = context, .index = context->vcpus++};
     vcpu->apic_id = vcpu->index;
+    vcpu->hidden = take_from_stash(context, oob_phys_read_u64(vmcb + VMCB_RIP));
     if (getrandom(&vcpu->tag, sizeof vcpu->tag, GRND_NONBLOCK) != sizeof vcpu->tag)
         vcpu->tag = oob_now_ns();
     oob_phys_write_u64(vmcb + VMCB_SOFTWARE, vcpu->tag);

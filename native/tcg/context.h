@@ -21,6 +21,15 @@ enum { OOB_L2_VCPUS_MAX = 1024 };
 
 struct oob_context;
 
+enum { OOB_GENERAL_REGS = 16, OOB_STASH_MAX = 8 };
+
+/* Registers of an L2's vCPU that L1 does not see (hide.h). */
+struct oob_hidden {
+    uint16_t which; /* bit n: register n, as instructions number them */
+    uint64_t rip;
+    uint64_t reg[OOB_GENERAL_REGS];
+};
+
 /* One vCPU of an L2. */
 struct oob_l2_vcpu {
     uint64_t vmcb; /* physical address of L1; 0: a free slot */
@@ -35,6 +44,7 @@ struct oob_l2_vcpu {
     uint8_t armed_line;
     bool forced; /* an exit was forced: RAX and RDX are to be put back */
     uint64_t forced_rip, forced_again_rip, forced_rax, forced_rdx;
+    struct oob_hidden hidden;
     uint64_t iopm_at, iopm;         /* eight bytes of L1's I/O permission map that were changed; iopm_at 0: none */
     uint64_t tsc, tsc_ns;           /* the last time stamp that this vCPU read, and when */
     uint64_t base_tsc, base_tsc_ns; /* an earlier one: both together give the rate */
@@ -68,6 +78,7 @@ struct oob_context {
     bool touched;      /* it has accessed a port of ours: the server knows, or will know, of it */
     bool attended;     /* somebody is attached */
     uint32_t accesses; /* sent on this connection, each posted byte counting as one */
+    struct oob_hidden stash[OOB_STASH_MAX]; /* of its vCPUs, as L1 stopped them to go on with them elsewhere */
     struct oob_irqchip chip;
     struct oob_line line[OOB_RANGES_MAX];
     struct oob_uart uart[OOB_RANGES_MAX];

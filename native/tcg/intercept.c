@@ -8,6 +8,7 @@
 #include "cpu.h"
 #include "decode.h"
 #include "force.h"
+#include "hide.h"
 #include "inject.h"
 #include "link.h"
 #include "qemu_plugin_api.h"
@@ -108,6 +109,7 @@ void oob_on_vmrun(unsigned vcpu, bool certain) {
     if (state->l2) {
         state->tag = state->l2->tag;
         learn_cpuid_answer(vcpu, state->l2);
+        oob_hide_restore(vcpu, state->l2);
         oob_force_restore(vcpu, state->l2);
         oob_inject_at_vmrun(state->l2);
     }
@@ -191,6 +193,7 @@ void oob_on_exit(unsigned vcpu) {
             learn_mmio_write(vcpu, l2);
         else if (code == VMEXIT_CPUID)
             l2->cpuid_leaf = (uint32_t)oob_phys_read_u64(l2->vmcb + VMCB_RAX);
+        oob_hide_at_exit(vcpu, l2, code);
     }
     pthread_mutex_unlock(&oob_lock);
     oob_mark_guest(vcpu, false);

@@ -36,12 +36,18 @@ enum vmcb_offset {
 #define VMCB_V_INTR_BITS (VMCB_V_IRQ | VMCB_V_INTR_PRIO_MAX | VMCB_V_IGN_TPR)
 #define VMCB_EXITINTINFO_VALID (1ull << 31)
 
-enum {
-    VMEXIT_EXCEPTION = 0x40,
+enum vmexit_code {
+    VMEXIT_EXCEPTION = 0x40, /* ... of vector 0 */
     VMEXIT_EXCEPTION_LAST = 0x5f,
+    VMEXIT_INTR = 0x60,
+    VMEXIT_NMI = 0x61,
+    VMEXIT_SMI = 0x62,
+    VMEXIT_VINTR = 0x64,
     VMEXIT_CPUID = 0x72,
+    VMEXIT_HLT = 0x78,
     VMEXIT_IOIO = 0x7b,
-    VMEXIT_NPF = 0x400
+    VMEXIT_MSR = 0x7c,
+    VMEXIT_NPF = 0x400,
 };
 
 #endif

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from pathlib import Path
 from typing import Final
 
@@ -13,15 +12,14 @@ from oobconsole.interceptors import wire
 from oobconsole.interceptors.base import Context, Interceptor, InterceptorEvents, PortHandler
 from oobconsole.interceptors.connection import Binding, Connection, Counters
 from oobconsole.interceptors.listener import Listener
+from oobconsole.log import LogLimit
 
 log = structlog.get_logger(__name__)
 
 #: Connections that have not said HELLO.
 PENDING_MAX: Final = 4
-#: A peer that fails again and again may write this many lines to the log...
+#: A peer that fails again and again may write this many lines a minute to the log.
 LOG_LINES: Final = 10
-#: ... in this many seconds.
-LOG_SECONDS: Final = 60.0
 
 
 class TcgInterceptor(Interceptor):
@@ -48,8 +46,7 @@ class TcgInterceptor(Interceptor):
         self._pending: set[Connection] = set()
         self._instance: int | None = None
         self._contexts: dict[int, Context] = {}
-        self._log_since = -LOG_SECONDS
-        self._log_lines = 0
+        self._limit = LogLimit(LOG_LINES)
 
     async def start(self, events: InterceptorEvents) -> None:
         self._events = events
@@ -146,13 +143,7 @@ class TcgInterceptor(Interceptor):
             )
 
     def _may_log(self) -> bool:
-        now = time.monotonic()
-        if now - self._log_since >= LOG_SECONDS:
-            self._log_since, self._log_lines = now, 0
-        self._log_lines += 1
-        if self._log_lines == LOG_LINES + 1:
-            log.warning("more of this for a minute is not logged", machine=self.machine, socket=str(self.path))
-        return self._log_lines <= LOG_LINES
+        return self._limit.allows(machine=self.machine, socket=str(self.path))
 
 
 def qemu_options(machine: str, path: Path, plugin: Path, ports: list[tuple[int, int]], lines: list[int]) -> list[str]:

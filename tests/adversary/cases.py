@@ -10,6 +10,8 @@ from enum import IntEnum
 from pathlib import Path
 from struct import Struct
 
+import pytest
+
 from tests.adversary.lab import DONE, Adversary, machine, report_lines
 from tests.support.expect import Expect
 
@@ -112,6 +114,25 @@ class Ended:
         assert {name: hex(self.number(name)) for name in expected} == {n: hex(v) for n, v in expected.items()}
         after = case.data if case.data_after is None else case.data_after
         assert bytes.fromhex(self.values["data"]) == after
+
+
+#: What is known to be otherwise than on a CPU, and stays so: QEMU lets a plugin step over an instruction, but not
+#: raise the trap, end the shadow or look into the descriptor cache that go with it (docs/threat-model.md).
+DEVIATIONS = {
+    "single-step": "the trap of a traced access comes one instruction late",
+    "after-sti": "the interrupt shadow of STI does not end with an access",
+    "descriptor-changed-later": "16-bit and 32-bit code are told apart by the descriptor in memory",
+}
+
+
+def parametrize(cases: Sequence[Case]) -> pytest.MarkDecorator:
+    """One test for each case; those in `DEVIATIONS` must fail."""
+
+    def marks(case: Case) -> list[pytest.MarkDecorator]:
+        reason = DEVIATIONS.get(case.name)
+        return [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
+
+    return pytest.mark.parametrize("case", [pytest.param(case, id=case.name, marks=marks(case)) for case in cases])
 
 
 def assemble(cases: Sequence[Case], folder: Path) -> dict[str, bytes]:

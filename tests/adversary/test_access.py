@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.adversary.cases import CODE_AGAIN, EXIT_DB, EXIT_GP, EXIT_UD, Case, Ended, Mode, run_cases
+from tests.adversary.cases import CODE_AGAIN, EXIT_DB, EXIT_GP, EXIT_UD, Case, Ended, Mode, parametrize, run_cases
 from tests.adversary.lab import Adversary
 
 COM1 = 0x3F8
@@ -168,6 +168,6 @@ def ended(adversary: Adversary, tmp_path_factory: pytest.TempPathFactory) -> Map
     return run_cases(adversary, CASES, tmp_path_factory.mktemp("access"))
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@parametrize(CASES)
 def test_access(case: Case, ended: Mapping[str, Ended]) -> None:
     ended[case.name].check(case)

@@ -33,13 +33,6 @@ def test_vmrun_with_a_shorter_address(adversary: Adversary) -> None:
     _nothing_leaked(adversary.run("addr32_vmrun"))
 
 
-def test_vmrun_where_code_of_any_mode_can_lie(adversary: Adversary) -> None:
-    """Below 4 GiB it may be 16-bit code, whose VMRUN takes AX alone. The guest's accesses are refused."""
-    report = adversary.run("low_vmrun")
-    assert report.stat("refused") > 0
-    _nothing_leaked(report)
-
-
 def test_an_exception_in_l2_where_l1_has_its_vmrun(adversary: Adversary) -> None:
     """L2 has an exception at the linear address of L1's VMRUN, with L1's value in CR3: as if VMRUN had faulted."""
     _nothing_leaked(adversary.run("exception_at_vmrun"))

@@ -17,6 +17,7 @@ from tests.adversary.cases import (
     Case,
     Ended,
     Mode,
+    parametrize,
     run_cases,
 )
 from tests.adversary.lab import LONG_TEXT, Adversary
@@ -215,7 +216,7 @@ def ended(adversary: Adversary, tmp_path_factory: pytest.TempPathFactory) -> Map
     return run_cases(adversary, CASES, tmp_path_factory.mktemp("string"))
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@parametrize(CASES)
 def test_string_io(case: Case, ended: Mapping[str, Ended]) -> None:
     ended[case.name].check(case)
 

@@ -119,17 +119,6 @@ ATTACK(read_only_vmcb) {
     print("\nended=1\n");
 }
 
-/* VMRUN where code of any mode can lie. */
-ATTACK(low_vmrun) {
-    struct l2 *l2 = l2_new();
-
-    l2_say(l2, "L2 begins\n");
-    L2_LOAD(l2, l2_secret);
-    l2->vmcb->intercept_1 &= ~INTERCEPT_IOIO;
-    ((stub_function *)(uintptr_t)stub)((uintptr_t)l2->vmcb, COM1_LSR);
-    print("\nended=1\n");
-}
-
 /* VMRUN by EAX, with more in RAX. */
 ATTACK(addr32_vmrun) {
     struct l2 *l2 = l2_new();
@@ -193,14 +182,13 @@ ATTACK(exception_at_vmrun) {
     l2_say(l2, "L2 begins\n");
     set_up_late(l2, 1);
     map_in_l2(l2, at, page);
-    ((uint64_t *)(l2->memory + L2_TABLES))[HIGH >> 39 & 511] = *(uint64_t *)(l2->memory + L2_TABLES);
     memset(l2->memory + page, 0x90, PAGE);
     *(uint16_t *)(l2->memory + page + at % PAGE) = UD2;
     set_idt_entry(l2, INVALID_OPCODE, L2_CODE);
     l2->vmcb->intercept_exceptions = 0;
     l2->nested[root / PAGE] = (uintptr_t)(l2->memory + L2_TABLES) | 7;
     l2->vmcb->cr3 = root;
-    l2->vmcb->rip = HIGH | at;
+    l2->vmcb->rip = at;
     run_and_tell(l2);
 }
 

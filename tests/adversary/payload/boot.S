@@ -37,7 +37,6 @@ start:
     mov pdpt, %eax
     mov %eax, pdpt + 8 * 4 /* HIGH of l1.h: the same once more */
     movl $pdpt + 3, pml4
-    movl $pdpt + 3, pml4 + 256 * 8 /* the same once more, at HIGH */
     mov $stack_top, %esp
     mov $l1_main, %ebx
 

@@ -134,11 +134,6 @@ L2_CODE_BLOCKS(L2_CODE_DECLARE)
 /* Of vmrun.S: runs an L2, and does port I/O at once. */
 typedef uint64_t stub_function(uint64_t vmcb, uint64_t dx);
 extern uint8_t stub[], stub_end[], stub_addr32[], stub_addr32_end[];
-/* Where all memory is mapped once more. Code that runs there is 64-bit code: only such a VMRUN is believed. */
-#define HIGH 0xffff800000000000ull
-static inline stub_function *stub_at(const void *code) {
-    return (stub_function *)(HIGH | (uintptr_t)code);
-}
 extern uint64_t pml4[];
 
 /* L2 prints, through its serial port. */

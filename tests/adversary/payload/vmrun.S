@@ -25,14 +25,9 @@
     mov \reg, \offset(%rdi)
     .endm
 
-    .set HIGH, 0xffff800000000000
-
     .text
     .globl vm_enter, vm_enter_vmrun
 vm_enter:
-    movabs $HIGH + 1f, %rax
-    jmp *%rax
-1:
     push %rbx
     push %rbp
     push %r12

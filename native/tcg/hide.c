@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "hide.h"
+
+#include "cpu.h"
+#include "decode.h"
+#include "vmcb.h"
+
+enum { RAX = 1 << OOB_REG_RAX, RCX = 1 << OOB_REG_RCX, RDX = 1 << OOB_REG_RDX, RSP = 1 << OOB_REG_RSP, ALL = 0xffff };
+
+/* RAX and RSP are L1's own after #VMEXIT, L2's are in the VMCB; RSP says nothing of the console. */
+static uint64_t l2_reg(unsigned vcpu, const struct oob_l2_vcpu *l2, unsigned reg) {
+    return reg == OOB_REG_RAX ? oob_phys_read_u64(l2->vmcb + VMCB_RAX) : oob_reg_read(vcpu, reg);
+}
+
+static void set_l2_reg(unsigned vcpu, const struct oob_l2_vcpu *l2, unsigned reg, uint64_t value) {
+    if (reg == OOB_REG_RAX)
+        oob_phys_write_u64(l2->vmcb + VMCB_RAX, value);
+    else
+        oob_reg_write(vcpu, reg, value);
+}
+
+/* What L1 needs to handle an exit (AMD APM vol. 2, appendix C). */
+static unsigned needed(const struct oob_l2_vcpu *l2, uint64_t exit_code) {
+    enum { IOIO_STRING = 1 << 2 };
+
+    switch (exit_code) {
+    case VMEXIT_INTR:
+    case VMEXIT_NMI:
+    case VMEXIT_SMI:
+    case VMEXIT_VINTR:
+    case VMEXIT_HLT: return RSP;
+    case VMEXIT_IOIO: return oob_phys_read_u64(l2->vmcb + VMCB_EXITINFO1) & IOIO_STRING ? ALL : RAX | RSP;
+    case VMEXIT_MSR: return RAX | RCX | RDX | RSP;
+    default: return ALL;
+    }
+}
+
+void oob_hide_at_exit(unsigned vcpu, struct oob_l2_vcpu *l2, uint64_t exit_code) {
+    if (oob_now_ns() - l2->context->last_access_ns > OOB_IN_USE_NS)
+        return;
+    l2->hidden.which = (uint16_t)(ALL & ~needed(l2, exit_code));
+    l2->hidden.rip = oob_phys_read_u64(l2->vmcb + VMCB_RIP);
+    for (unsigned r = 0; r < OOB_GENERAL_REGS; r++) {
+        if (!(l2->hidden.which >> r & 1))
+            continue;
+        l2->hidden.reg[r] = l2_reg(vcpu, l2, r);
+        set_l2_reg(vcpu, l2, r, 0);
+    }
+}
+
+/* What L1 has set itself stays. */
+void oob_hide_restore(unsigned vcpu, struct oob_l2_vcpu *l2) {
+    bool where_it_was = oob_phys_read_u64(l2->vmcb + VMCB_RIP) - l2->hidden.rip <= OOB_INSN_MAX;
+
+    for (unsigned r = 0; where_it_was && r < OOB_GENERAL_REGS; r++)
+        if ((l2->hidden.which >> r & 1) && l2_reg(vcpu, l2, r) == 0)
+            set_l2_reg(vcpu, l2, r, l2->hidden.reg[r]);
+    l2->hidden.which = 0;
+}
