@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -50,6 +50,7 @@ class NestedStack:
         smp: vCPUs of L1.
         intercept: with the plugin; without it L1's own isa-serial serves L2.
         settings: more lines for `[server]`.
+        l0_options: more for the command line of L1's QEMU (L0).
         progress: gets a sentence at each step.
     """
 
@@ -61,6 +62,7 @@ class NestedStack:
         smp: int = 1,
         intercept: bool = True,
         settings: str = "",
+        l0_options: Sequence[str] = (),
         progress: Callable[[str], object] = lambda _: None,
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="oob-"))
@@ -70,6 +72,7 @@ class NestedStack:
         self._append = f"console=ttyS0 panic=-1 quiet oob.l2={l2} {l1_append}"
         self._smp = smp
         self._intercept = intercept
+        self._l0_options = l0_options
         self._progress = progress
         self._marks = itertools.count(1)
         self._exit = contextlib.ExitStack()
@@ -118,7 +121,8 @@ class NestedStack:
         command += ["-nodefaults", "-no-reboot", "-display", "none"]
         command += ["-chardev", f"stdio,id=console,logfile={self._l1_log}", "-serial", "chardev:console"]
         command += ["-kernel", str(CACHE / "guests" / "vmlinuz"), "-initrd", str(CACHE / "guests" / "l1.cpio")]
-        return [*command, "-append", self._append, *(self._plugin_options() if self._intercept else [])]
+        command += ["-append", self._append, *self._l0_options]
+        return [*command, *(self._plugin_options() if self._intercept else [])]
 
     def _plugin_options(self) -> list[str]:
         words = [sys.executable, "-m", "oobconsole", "qemu-options", "l1", "--config", str(self.server.config)]

@@ -3,7 +3,8 @@
 # L1, the virtualized system: an unmodified Debian kernel with KVM, and Debian's QEMU. From its command line:
 #   oob.l2=N           how many L2s it starts (1)        oob.l2smp=N  vCPUs of each (1)
 #   oob.l2append=A,B   more words for L2's kernel command line
-#   oob.com2=1         L2 has a second serial port, left to L1's own isa-serial with the file /com2-N behind it
+#   oob.com2=1         L2 has a second serial port, left to L1's own isa-serial: what it carries is kept in /com2-N,
+#                      what is written to /com2-in-N is typed into it
 # Its console, ttyS0, is a shell, so that a test can look at L1 as its administrator would. What L1's own emulated
 # serial port of L2 number N carries, it keeps in /com1-N; /tmp/l2-N.pid is that L2's QEMU.
 /bin/busybox --install -s /bin
@@ -16,7 +17,11 @@ for module in irqbypass kvm kvm-amd; do
 done
 start_l2() { # NUMBER
   com2=
-  [ -z "$(option oob.com2)" ] || com2="-serial file:/com2-$1"
+  if [ -n "$(option oob.com2)" ]; then
+    mkfifo "/com2-in-$1"
+    exec 3<>"/com2-in-$1" # QEMU keeps it: who writes never waits, nor ends it for the next
+    com2="-chardev file,id=com2,path=/com2-$1,input-path=/com2-in-$1 -serial chardev:com2"
+  fi
   # shellcheck disable=SC2046,SC2086  # words of a command line
   qemu-system-x86_64 -accel kvm -cpu host -m 128 -smp "$smp" -nodefaults -display none -name l2-$1 \
     -serial file:/com1-$1 $com2 -kernel /vmlinuz -initrd /l2.cpio \
