@@ -13,8 +13,7 @@ import re
 import secrets
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,10 +21,10 @@ from typing import Final
 
 from qemu.qmp import QMPClient
 
-from tests.leak.exits import Exits
+from oobconsole.config import COM
+from tests.leak.exits import FORCED, Exits, Hit
 from tests.leak.memory import FRAME, PAGE, USER_HALF, Ram, Run, runs
 from tests.stack.nested import CACHE, ROOT, L2Console, NestedStack
-from tests.support.expect import ExpectError
 
 RECORDER: Final = ROOT / "tests" / "leak" / "recorder.so"
 N_CR3: Final = 0xB0  # in the VMCB: AMD APM vol. 2, appendix B
@@ -44,29 +43,32 @@ class Finding:
     pieces: int
     where: list[str]
 
-    @property
-    def hits(self) -> int:
-        return self.whole + self.pieces
+    @classmethod
+    def of(cls, hits: Iterable[Hit], secret: bytes) -> Finding:
+        """Sums hits up, by place."""
+        by_place: dict[str, list[int]] = {}
+        for hit in sorted(hits):
+            by_place.setdefault(hit.place, []).append(hit.length)
+        lengths = [length for found in by_place.values() for length in found]
+        whole = lengths.count(len(secret))
+        where = [f"{place}: {len(found)}, of up to {max(found)} bytes" for place, found in by_place.items()]
+        return cls(whole, len(lengths) - whole, where)
 
 
 @dataclass
 class Measure:
-    """One way of the secret."""
+    """One way of the secret. `al_exits` are those that had a byte of the console in AL."""
 
     findings: dict[str, Finding]
     searched_mib: float
     l2_mib: float
     exits: int
-    forced: int
+    forced_exits: int
+    al_exits: int
 
 
-def _finding(found: dict[str, int], size: int) -> Finding:
-    whole = sum(length == size for length in found.values())
-    return Finding(whole, len(found) - whole, [f"{place}: {length} bytes" for place, length in sorted(found.items())])
-
-
-def _places(found: set[Run]) -> dict[str, int]:
-    return {f"{run.at:#x}" + (f" every {run.stride}" if run.stride > 1 else ""): run.length for run in found}
+def _place(run: Run) -> str:
+    return f"{run.at:#x}" + (f", every {run.stride} bytes" if run.stride > 1 else "")
 
 
 class Laboratory:
@@ -90,48 +92,54 @@ class Laboratory:
         """How much the recorder has written."""
         return self._exits.stat().st_size
 
-    def measure(self, secret: bytes, since: int) -> Measure:
-        """Stops L1, and looks for the secret in its memory, in what its devices put out and in the exits since then."""
+    def measure(self, secret: bytes, since: int, port: int) -> Measure:
+        """Stops L1, and looks for what it has got of the secret since the recorder had written so much."""
         with self._stopped():
             exits = Exits(self._exits, since)
-            memory, searched, l2 = self._search_memory(secret, exits)
+            with Ram(self._ram) as ram:
+                findings, searched, l2 = _search_memory(ram, exits, secret)
         # Only now: reading them through L1's shell brings them into L1's memory and onto its console.
-        devices = self._devices()
-        found = {
-            name: max((run.length for run in runs(data, secret, MINIMUM)), default=0) for name, data in devices.items()
-        }
-        memory["L1's devices' output"] = _finding({name: n for name, n in found.items() if n}, len(secret))
-        memory["L2's registers at exits"] = _finding(exits.search(secret), len(secret))
-        return Measure(memory, searched / MIB, l2 * PAGE / MIB, exits.count(), exits.count("out 0x80"))
+        findings["L1's devices' output"] = Finding.of(self._search_devices(secret), secret)
+        findings["L2's registers at exits"] = Finding.of(exits.search(secret), secret)
+        forced = exits.count(FORCED)
+        return Measure(findings, searched / MIB, l2 / MIB, exits.count(), forced, exits.with_byte(port))
 
-    def _search_memory(self, secret: bytes, exits: Exits) -> tuple[dict[str, Finding], int, int]:
-        (vmcb,) = {record.vmcb for record in exits.records}
-        (cr3,) = {record.cr3 & FRAME for record in exits.records}
-        with Ram(self._ram) as ram:
-            l2 = ram.mapped(ram.u64(vmcb + N_CR3))
-            process = ram.mapped(cr3, USER_HALF)
-            _check(l2, process)
-            searched, found = ram.search(secret, MINIMUM, without=l2)
-        own = {run for run in found if run.at // PAGE in process}
-        findings = {
-            "L1's QEMU process": _finding(_places(own), len(secret)),
-            "L1's memory elsewhere": _finding(_places(found - own), len(secret)),
-        }
-        return findings, searched, len(l2)
+    def _search_devices(self, secret: bytes) -> Iterator[Hit]:
+        carried = {"L1's console": self.stack.l1_console()}
+        carried |= {"COM1": self.stack.l2_files(1), "COM2": self.stack.l1_run("cat /com2-1")}
+        for name, data in carried.items():
+            for run in runs(data, secret, MINIMUM):
+                yield Hit(name, run.length)
 
-    def _devices(self) -> dict[str, bytes]:
-        console = self.stack.l1_console()
-        return {
-            "L1's console": console,
-            "COM1": self.stack.l2_files(1),
-            "COM2": self.stack.l1_run("cat /com2-1"),
-        }
+    def forced_exits(self) -> int:
+        """Ends L1; returns the server's count of forced exits since power-on."""
+        assert self.stack.l1 is not None
+        self.stack.l1.close()
+        self.stack.server.stop()
+        counted = re.findall(r"native half away.*?forced=(\d+)", self.stack.server.log.read_text())
+        if not counted:
+            raise AssertionError("the server's log has no statistics")
+        return int(counted[-1])
 
     @contextmanager
     def _stopped(self) -> Iterator[None]:
         asyncio.run(_qmp(self._qmp, "stop"))
         yield
         asyncio.run(_qmp(self._qmp, "cont"))
+
+
+def _search_memory(ram: Ram, exits: Exits, secret: bytes) -> tuple[dict[str, Finding], int, int]:
+    """What was found, how many bytes were searched, and how many were not: L2's."""
+    (vmcb,) = {record.vmcb for record in exits.records}
+    (cr3,) = {record.cr3 & FRAME for record in exits.records}  # KVM runs in its process's address space
+    l2 = ram.mapped(ram.u64(vmcb + N_CR3))
+    process = ram.mapped(cr3, USER_HALF)
+    _check(l2, process)
+    searched, found = ram.search(secret, MINIMUM, without=l2)
+    own = {run for run in found if run.at // PAGE in process}
+    classes = {"L1's QEMU process": own, "L1's memory elsewhere": found - own}
+    findings = {name: Finding.of([Hit(_place(r), r.length) for r in f], secret) for name, f in classes.items()}
+    return findings, searched, len(l2) * PAGE
 
 
 def _check(l2: set[int], process: set[int]) -> None:
@@ -167,54 +175,62 @@ def _through_l1(stack: NestedStack, console: L2Console) -> None:
     console.expect(rb"the same\r?\n", timeout=30)
 
 
-def measure() -> tuple[Measure, Measure]:
-    """Both ways: through us, through L1."""
+def measure() -> tuple[Measure, Measure, int]:
+    """Through us, through L1, and the number of forced exits since power-on."""
     secret = secrets.token_urlsafe(24)  # 32 characters, each one of 64
     with tempfile.TemporaryDirectory(prefix="oob-") as folder:
         lab = Laboratory(Path(folder))
         with lab.stack as stack, stack.console() as console:
-            start = lab.mark()
+            since = lab.mark()
             _say("typing the secret through us, and searching L1 for it")
             _through_us(console, secret)
-            ours = lab.measure(secret.encode(), start)
-            start = lab.mark()
+            ours = lab.measure(secret.encode(), since, COM["com1"][0])
+            since = lab.mark()
             _say("printing and typing it through L1's isa-serial, and searching L1 for it")
             _through_l1(stack, console)
-            return ours, lab.measure(secret.encode(), start)
+            control = lab.measure(secret.encode(), since, COM["com2"][0])
+            return ours, control, lab.forced_exits()
 
 
-def _report(ours: Measure, control: Measure) -> None:
-    print(f"{'hits: whole secret + pieces of it':<34}{'through us':>14}{'through L1':>14}")
+def _row(name: str, ours: object, control: object) -> None:
+    print(f"{name:<34}{ours!s:>14}{control!s:>14}")
+
+
+def _report(ours: Measure, control: Measure, forced: int) -> None:
+    _row("hits: whole secret + pieces of it", "through us", "through L1")
     for name in ours.findings:
-        cells = [f"{m.findings[name].whole} + {m.findings[name].pieces}" for m in (ours, control)]
-        print(f"{name:<34}{cells[0]:>14}{cells[1]:>14}")
-    for name, attribute in {
-        "L1's memory searched, MiB": "searched_mib",
-        "L2's pages, not searched, MiB": "l2_mib",
-        "exits meanwhile": "exits",
-        "of them through port 0x80": "forced",
-    }.items():
-        print(f"{name:<34}{getattr(ours, attribute):>14.6g}{getattr(control, attribute):>14.6g}")
+        _row(name, *(f"{m.findings[name].whole} + {m.findings[name].pieces}" for m in (ours, control)))
+    _row("exits with a console byte in AL", ours.al_exits, control.al_exits)
+    _row("exits", ours.exits, control.exits)
+    _row("forced exits (port 0x80)", ours.forced_exits, control.forced_exits)
+    _row("L1's memory searched, MiB", round(ours.searched_mib), round(control.searched_mib))
+    _row("L2's pages, not searched, MiB", round(ours.l2_mib), round(control.l2_mib))
+    print(f"forced exits since power-on: {forced}", flush=True)
+    for title, one in {"through us": ours, "through L1": control}.items():
+        for name, finding in one.findings.items():
+            for place in finding.where:
+                print(f"found {title}: {name}: {place}")
 
 
 def main() -> int:
     """Measure; 0 when L1 has nothing of what went through us, and something everywhere of what went through it."""
     try:
-        ours, control = measure()
-    except (AssertionError, ExpectError, OSError) as error:
+        ours, control, forced = measure()
+    except (AssertionError, OSError) as error:
         print("\n".join([*getattr(error, "__notes__", ()), f"leak: cannot measure: {error}"]), file=sys.stderr)
         return 1
-    _report(ours, control)
-    (CACHE / "leak.json").write_text(json.dumps({"ours": asdict(ours), "control": asdict(control)}, indent=2) + "\n")
-    status = 0
-    for name, finding in ours.findings.items():
-        if finding.hits:
-            print(f"leak: {name}: {'; '.join(finding.where)}", file=sys.stderr)
-            status = 1
-        if not control.findings[name].hits:
-            print(f"leak: {name}: the search does not find what L1 itself carried, so it shows nothing", file=sys.stderr)
-            status = 1
-    return status
+    _report(ours, control, forced)
+    results = {"through_us": asdict(ours), "through_l1": asdict(control), "forced_exits_since_power_on": forced}
+    (CACHE / "leak.json").write_text(json.dumps(results, indent=2) + "\n")
+    leaked = [name for name, finding in ours.findings.items() if finding.where]
+    blind = [name for name, finding in control.findings.items() if not finding.where]
+    if leaked:
+        print(f"leak: L1 has got some of what went through us: {', '.join(leaked)}", file=sys.stderr)
+    if blind:
+        print(
+            f"leak: what L1 itself carried is not found, so this shows nothing: {', '.join(blind)}", file=sys.stderr
+        )
+    return 1 if leaked or blind else 0
 
 
 if __name__ == "__main__":

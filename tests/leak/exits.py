@@ -10,17 +10,22 @@ from typing import Final, NamedTuple
 
 from tests.leak.memory import runs
 
-_RECORD: Final = struct.Struct("<22Q")
+#: `struct record`: 8 fields, then the general registers in the order in which instructions number them.
+RECORD: Final = struct.Struct("<23Q")
 ENTRY: Final = 0
+EXIT: Final = 1
 #: AMD APM vol. 2, appendix C; EXITINFO1 of an I/O exit: 15.10.2.
 IOIO: Final = 0x7B
 IOIO_IN: Final = 1
+CODES: Final = {0x60: "INTR", 0x64: "VINTR", 0x78: "HLT", 0x7C: "MSR", 0x400: "NPF"}
+#: The port that an interceptor's forced exit goes through (native/tcg/intercept.c).
+FORCED: Final = "out 0x80"
 #: Fewer bytes of a secret than in memory: registers are small, and hold text seldom.
 MINIMUM: Final = 4
 
 
 class Record(NamedTuple):
-    """One VMRUN, or one #VMEXIT."""
+    """One VMRUN, or one #VMEXIT, with the low byte of L2's RAX and the low 16 bits of its RDX."""
 
     entry: bool
     vmcb: int
@@ -28,47 +33,68 @@ class Record(NamedTuple):
     code: int
     info: int
     al: int
+    dx: int
 
     @property
     def reason(self) -> str:
         """Exits for the same reason, in order, may carry one byte each."""
         if self.code != IOIO:
-            return f"exits with code {self.code:#x}"
+            return CODES.get(self.code, f"{self.code:#x}")
         return f"{'in' if self.info & IOIO_IN else 'out'} {self.info >> 16 & 0xFFFF:#x}"
 
 
+class Hit(NamedTuple):
+    """So many bytes of the secret, in one piece."""
+
+    place: str
+    length: int
+
+
 class Exits:
-    """The records from byte `start` of the recorder's file on."""
+    """The records in the recorder's file, from byte `start` on."""
 
     def __init__(self, path: Path, start: int = 0) -> None:
         with path.open("rb") as file:
             file.seek(start)
             data = file.read()
-        self._data = data[: len(data) // _RECORD.size * _RECORD.size]
+        self._data = data[: len(data) // RECORD.size * RECORD.size]
         self.records = list(self._parse())
 
     def _parse(self) -> Iterator[Record]:
-        for kind, vmcb, cr3, code, info, rax, *_ in _RECORD.iter_unpack(self._data):
-            yield Record(kind == ENTRY, vmcb, cr3, code, info, rax & 0xFF)
+        for kind, vmcb, cr3, code, info, _rip, rax, _rax, _rcx, rdx, *_ in RECORD.iter_unpack(self._data):
+            yield Record(kind == ENTRY, vmcb, cr3, code, info, rax & 0xFF, rdx & 0xFFFF)
 
     def count(self, reason: str = "") -> int:
         """How many exits there were, for that reason or for any."""
-        return sum(not record.entry and record.reason.startswith(reason) for record in self.records)
+        return sum(not record.entry and reason in ("", record.reason) for record in self.records)
+
+    def with_byte(self, port: int) -> int:
+        """How many exits showed a byte in AL that L2's driver had just moved, or was about to: DX names its port."""
+        return sum(not record.entry and record.dx == port for record in self.records)
 
     def sequences(self) -> dict[str, bytes]:
         """AL at successive exits, and in the VMCB at the VMRUNs after them: of all, and of those with the same reason."""
         out: dict[str, bytearray] = defaultdict(bytearray)
-        reason = "the first exit"
+        reason = "the first"
         for record in self.records:
-            if not record.entry:
-                reason = record.reason
-            when = "VMRUN after" if record.entry else "at"
-            out[f"AL {when} {reason}"].append(record.al)
-            out[f"AL {when} any exit"].append(record.al)
+            reason = reason if record.entry else record.reason
+            when = "at VMRUN after" if record.entry else "at"
+            out[f"AL {when} {reason} exits"].append(record.al)
+            out[f"AL {when} all exits"].append(record.al)
         return {name: bytes(al) for name, al in out.items()}
 
-    def search(self, secret: bytes) -> dict[str, int]:
-        """Where how many bytes of the secret, in one piece, are at most."""
-        places = {"one register": self._data} | self.sequences()
-        longest = {name: max((run.length for run in runs(data, secret, MINIMUM)), default=0) for name, data in places.items()}
-        return {name: length for name, length in longest.items() if length}
+    def search(self, secret: bytes) -> list[Hit]:
+        """Each exit whose registers hold a piece of the secret, and each sequence that does."""
+        hits = [Hit(f"registers at {self.records[i].reason} exits", n) for i, n in self._registers(secret).items()]
+        for name, sequence in self.sequences().items():
+            hits += [Hit(name, run.length) for run in runs(sequence, secret, MINIMUM)]
+        return hits
+
+    def _registers(self, secret: bytes) -> dict[int, int]:
+        """The longest piece in each exit's registers. Those at VMRUN are L1's to choose."""
+        longest: dict[int, int] = defaultdict(int)
+        for run in runs(self._data, secret, MINIMUM):
+            record = run.at // RECORD.size
+            if not self.records[record].entry:
+                longest[record] = max(longest[record], run.length)
+        return longest

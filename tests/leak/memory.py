@@ -49,9 +49,7 @@ def runs(data: bytes | mmap.mmap, secret: bytes, minimum: int, start: int = 0, s
     return found
 
 
-def _widened(
-    data: bytes | mmap.mmap, secret: bytes, at: int, first: int, length: int, start: int, stop: int
-) -> Run:
+def _widened(data: bytes | mmap.mmap, secret: bytes, at: int, first: int, length: int, start: int, stop: int) -> Run:
     while first and at > start and data[at - 1] == secret[first - 1]:
         at, first, length = at - 1, first - 1, length + 1
     while first + length < len(secret) and at + length < stop and data[at + length] == secret[first + length]:

@@ -27,6 +27,7 @@ struct record {
     uint64_t vmcb; /* its physical address */
     uint64_t cr3;  /* L1's */
     uint64_t exitcode, exitinfo1;
+    uint64_t rip;
     uint64_t rax;                  /* the VMCB's: L2's */
     uint64_t gpr[OOB_REG_R15 + 1]; /* the CPU's: L2's, but for RAX and RSP */
 };
@@ -49,6 +50,7 @@ static void record(unsigned vcpu, enum kind kind) {
         .cr3 = oob_reg_read(vcpu, OOB_REG_CR3),
         .exitcode = oob_phys_read_u64(vmcb + VMCB_EXITCODE),
         .exitinfo1 = oob_phys_read_u64(vmcb + VMCB_EXITINFO1),
+        .rip = oob_phys_read_u64(vmcb + VMCB_RIP),
         .rax = oob_phys_read_u64(vmcb + VMCB_RAX),
     };
 
