@@ -1,8 +1,8 @@
 """`make leak`: what L1 can find of a secret that L2's console carried. Prints a table, writes `.cache/leak.json`.
 
 One boot, two ways for the same 32 random bytes. First they are typed into L2, and printed by it, through us. Then L2
-prints them on its second serial port, which L1 emulates, and L1 types them back into it there: the same search must find
-that, or it would show nothing.
+prints them on its second serial port, which L1 emulates, and L1 types them back into it there: the same search must
+find that, or it would show nothing.
 """
 
 from __future__ import annotations
@@ -130,16 +130,21 @@ class Laboratory:
 
 def _search_memory(ram: Ram, exits: Exits, secret: bytes) -> tuple[dict[str, Finding], int, int]:
     """What was found, how many bytes were searched, and how many were not: L2's."""
-    (vmcb,) = {record.vmcb for record in exits.records}
-    (cr3,) = {record.cr3 & FRAME for record in exits.records}  # KVM runs in its process's address space
-    l2 = ram.mapped(ram.u64(vmcb + N_CR3))
-    process = ram.mapped(cr3, USER_HALF)
+    l2 = ram.mapped(ram.u64(_only("VMCB", {record.vmcb for record in exits.records}) + N_CR3))
+    # KVM enters its guest in the address space of the process that runs it.
+    process = ram.mapped(_only("CR3 of L1", {record.cr3 & FRAME for record in exits.records}), USER_HALF)
     _check(l2, process)
     searched, found = ram.search(secret, MINIMUM, without=l2)
     own = {run for run in found if run.at // PAGE in process}
     classes = {"L1's QEMU process": own, "L1's memory elsewhere": found - own}
     findings = {name: Finding.of([Hit(_place(r), r.length) for r in f], secret) for name, f in classes.items()}
     return findings, searched, len(l2) * PAGE
+
+
+def _only(what: str, values: set[int]) -> int:
+    if len(values) != 1:
+        raise AssertionError(f"L2's exits show not one {what}: {', '.join(map(hex, sorted(values))) or 'none'}")
+    return values.pop()
 
 
 def _check(l2: set[int], process: set[int]) -> None:
@@ -227,9 +232,7 @@ def main() -> int:
     if leaked:
         print(f"leak: L1 has got some of what went through us: {', '.join(leaked)}", file=sys.stderr)
     if blind:
-        print(
-            f"leak: what L1 itself carried is not found, so this shows nothing: {', '.join(blind)}", file=sys.stderr
-        )
+        print(f"leak: what L1 itself carried is not found, so nothing is shown: {', '.join(blind)}", file=sys.stderr)
     return 1 if leaked or blind else 0
 
 

@@ -73,7 +73,7 @@ class Exits:
         return sum(not record.entry and record.dx == port for record in self.records)
 
     def sequences(self) -> dict[str, bytes]:
-        """AL at successive exits, and in the VMCB at the VMRUNs after them: of all, and of those with the same reason."""
+        """AL at successive exits, and in the VMCB at the VMRUNs after them: of all, and of those for one reason."""
         out: dict[str, bytearray] = defaultdict(bytearray)
         reason = "the first"
         for record in self.records:

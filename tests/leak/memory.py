@@ -1,4 +1,4 @@
-"""L1's physical memory, as its QEMU (L0) keeps it in a file: what page tables in it map, and where bytes of a secret are."""
+"""L1's physical memory, as L0 keeps it in a file: what page tables in it map, and where pieces of a secret are."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FRAME: Final = 0x000F_FFFF_FFFF_F000
 #: Of the 512 entries of a root table, those of user space come first.
 ALL: Final = 512
 USER_HALF: Final = 256
-#: Bytes of a secret are also looked for with others between them: UTF-16, characters with attributes, arrays of integers.
+#: Bytes of a secret are also looked for with others between them: UTF-16, text with attributes, arrays of integers.
 STRIDES: Final = (1, 2, 4, 8)
 
 
@@ -58,7 +58,7 @@ def _widened(data: bytes | mmap.mmap, secret: bytes, at: int, first: int, length
 
 
 class Ram:
-    """L1's memory, mapped; L1 must stand still. Physical addresses are offsets: it has less than 3 GiB, and no hole."""
+    """L1's memory, mapped; L1 must stand still. Physical addresses are offsets: below 3 GiB there is no hole."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb")
