@@ -18,6 +18,8 @@ EXIT: Final = 1
 IOIO: Final = 0x7B
 IOIO_IN: Final = 1
 CODES: Final = {0x60: "INTR", 0x64: "VINTR", 0x78: "HLT", 0x7C: "MSR", 0x400: "NPF"}
+#: A kernel's code lies in the highest 2 GiB: so many bits of RIP tell, should the rest ever be wrong.
+LOW: Final = 0xFFFF_FFFF
 #: The port that an interceptor's forced exit goes through (native/tcg/intercept.c).
 FORCED: Final = "out 0x80"
 #: Fewer bytes of a secret than in memory: registers are small, and hold text seldom.
@@ -25,15 +27,15 @@ MINIMUM: Final = 4
 
 
 class Record(NamedTuple):
-    """One VMRUN, or one #VMEXIT, with the low byte of L2's RAX and the low 16 bits of its RDX."""
+    """One VMRUN, or one #VMEXIT, with L2's RIP and the low byte of its RAX."""
 
     entry: bool
     vmcb: int
     cr3: int
     code: int
     info: int
+    rip: int
     al: int
-    dx: int
 
     @property
     def reason(self) -> str:
@@ -61,16 +63,21 @@ class Exits:
         self.records = list(self._parse())
 
     def _parse(self) -> Iterator[Record]:
-        for kind, vmcb, cr3, code, info, _rip, rax, _rax, _rcx, rdx, *_ in RECORD.iter_unpack(self._data):
-            yield Record(kind == ENTRY, vmcb, cr3, code, info, rax & 0xFF, rdx & 0xFFFF)
+        for kind, vmcb, cr3, code, info, rip, rax, *_ in RECORD.iter_unpack(self._data):
+            yield Record(kind == ENTRY, vmcb, cr3, code, info, rip, rax & 0xFF)
 
     def count(self, reason: str = "") -> int:
         """How many exits there were, for that reason or for any."""
         return sum(not record.entry and reason in ("", record.reason) for record in self.records)
 
-    def with_byte(self, port: int) -> int:
-        """How many exits showed a byte in AL that L2's driver had just moved, or was about to: DX names its port."""
-        return sum(not record.entry and record.dx == port for record in self.records)
+    def instructions(self, port: int) -> set[int]:
+        """Where L2 was when it used the port."""
+        return {r.rip for r in self.records if not r.entry and r.reason in (f"in {port:#x}", f"out {port:#x}")}
+
+    def moving(self, secret: bytes, instructions: set[int]) -> int:
+        """How many exits had a byte of the secret in AL at or behind one of these `in al, dx`, `out dx, al`."""
+        around = {at + length & LOW for at in instructions for length in (0, 1)}
+        return sum(not record.entry and record.al in secret and record.rip & LOW in around for record in self.records)
 
     def sequences(self) -> dict[str, bytes]:
         """AL at successive exits, and in the VMCB at the VMRUNs after them: of all, and of those for one reason."""
