@@ -2,12 +2,13 @@
 # make test   sets everything up and runs every test
 # make check  static checks: style, types, layers, C warnings
 # make bench  measures (ONLY=group for one group)
+# make leak   what L1 can find of a secret on L2's console
 # make clean  removes everything that was built or downloaded
 
 PY := .venv/bin/python
 SCRIPTS := $(wildcard tests/stack/*.sh) $(wildcard tests/stack/guests/*.sh)
 
-.PHONY: all setup packages venv plugin images demo test check bench clean
+.PHONY: all setup packages venv plugin images demo test check bench leak clean
 
 all: setup
 
@@ -38,12 +39,18 @@ check: venv plugin
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	.venv/bin/lint-imports
-	.venv/bin/clang-format --dry-run -Werror native/include/*.h native/tcg/*.[ch] tests/adversary/payload/*.[ch]
+	.venv/bin/clang-format --dry-run -Werror native/include/*.h native/tcg/*.[ch] tests/adversary/payload/*.[ch] \
+		tests/leak/*.c
 	shellcheck -x $(SCRIPTS) .ci/run
 
 bench: setup
 	@$(PY) -m tests.bench $(ONLY)
 
+leak: setup
+	@$(MAKE) --no-print-directory -s -C tests/leak
+	@$(PY) -m tests.leak
+
 clean:
 	rm -rf .venv .cache build *.egg-info
 	@$(MAKE) --no-print-directory -s -C native/tcg clean
+	@$(MAKE) --no-print-directory -s -C tests/leak clean

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -51,6 +51,7 @@ class NestedStack:
         intercept: with the plugin; without it L1's own isa-serial serves L2.
         reboot: L1 may reset itself; else QEMU ends when it does.
         settings: more lines for `[server]`.
+        l0_options: more for the command line of L1's QEMU (L0).
         progress: gets a sentence at each step.
     """
 
@@ -63,6 +64,7 @@ class NestedStack:
         intercept: bool = True,
         reboot: bool = False,
         settings: str = "",
+        l0_options: Sequence[str] = (),
         progress: Callable[[str], object] = lambda _: None,
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="oob-"))
@@ -74,6 +76,7 @@ class NestedStack:
         self._megabytes = 768 + 256 * l2
         self._intercept = intercept
         self._reboot = reboot
+        self._l0_options = l0_options
         self._progress = progress
         self._marks = itertools.count(1)
         self._exit = contextlib.ExitStack()
@@ -118,20 +121,13 @@ class NestedStack:
     def _command(self) -> list[str]:
         # Whatever becomes of us, QEMU ends with us.
         command = ["setpriv", "--pdeathsig", "TERM", str(qemu())]
-        command += [
-            "-accel",
-            "tcg,thread=multi",
-            "-cpu",
-            "qemu64,+svm,+npt",
-            "-smp",
-            str(self._smp),
-            "-m",
-            str(self._megabytes),
-        ]
+        command += ["-accel", "tcg,thread=multi", "-cpu", "qemu64,+svm,+npt"]
+        command += ["-smp", str(self._smp), "-m", str(self._megabytes)]
         command += ["-nodefaults", "-display", "none", *([] if self._reboot else ["-no-reboot"])]
         command += ["-chardev", f"stdio,id=console,logfile={self._l1_log}", "-serial", "chardev:console"]
         command += ["-kernel", str(CACHE / "guests" / "vmlinuz"), "-initrd", str(CACHE / "guests" / "l1.cpio")]
-        return [*command, "-append", self._append, *(self._plugin_options() if self._intercept else [])]
+        command += ["-append", self._append, *self._l0_options]
+        return [*command, *(self._plugin_options() if self._intercept else [])]
 
     def _plugin_options(self) -> list[str]:
         words = [sys.executable, "-m", "oobconsole", "qemu-options", "l1", "--config", str(self.server.config)]

@@ -7,7 +7,11 @@ start_l2() { # NUMBER [QEMU'S OPTION...]
   number=$1
   shift
   com2=
-  [ -z "$(option oob.com2)" ] || com2="-serial file:/com2-$number"
+  if [ -n "$(option oob.com2)" ]; then
+    [ -p "/com2-in-$number" ] || mkfifo "/com2-in-$number"
+    exec 3<>"/com2-in-$number" # QEMU keeps it: who writes never waits, nor ends it for the next
+    com2="-chardev file,id=com2,path=/com2-$number,input-path=/com2-in-$number -serial chardev:com2"
+  fi
   smp=$(option oob.l2smp)
   rm -f "/mon-$number.in" "/mon-$number.out"
   mkfifo "/mon-$number.in" "/mon-$number.out"

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A second plugin, for the leak measure alone: what L1 gets of L2's registers at each #VMEXIT, and what stands in the
+ * VMCB when L2 goes on. Apart from the interceptor, so that what is measured is the interceptor as it is used.
+ *
+ * Option: out=FILE, to which records are appended (tests/leak/exits.py reads them).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cpu.h"
+#include "decode.h"
+#include "qemu_plugin_api.h"
+#include "vmcb.h"
+
+OOB_EXPORT int qemu_plugin_version = OOB_PLUGIN_API;
+OOB_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv);
+
+enum kind { ENTRY, EXIT };
+
+struct record {
+    uint64_t kind;
+    uint64_t vmcb; /* its physical address */
+    uint64_t cr3;  /* L1's */
+    uint64_t exitcode, exitinfo1;
+    uint64_t rip;
+    uint64_t rax;                  /* the VMCB's: L2's */
+    uint64_t gpr[OOB_REG_R15 + 1]; /* the CPU's: L2's, but for RAX and RSP */
+};
+
+static int out = -1;
+/* VMRUN is one instruction of KVM's: L1 goes on right behind it. */
+static uint64_t after_vmrun;
+static uint64_t vmcbs[OOB_VCPUS_MAX]; /* 0: no VMRUN without its #VMEXIT yet */
+
+static void die(const char *what, const char *detail) {
+    fprintf(stderr, "recorder: %s: %s\n", what, detail);
+    exit(EXIT_FAILURE);
+}
+
+static void record(unsigned vcpu, enum kind kind) {
+    uint64_t vmcb = vmcbs[vcpu];
+    struct record r = {
+        .kind = kind,
+        .vmcb = vmcb,
+        .cr3 = oob_reg_read(vcpu, OOB_REG_CR3),
+        .exitcode = oob_phys_read_u64(vmcb + VMCB_EXITCODE),
+        .exitinfo1 = oob_phys_read_u64(vmcb + VMCB_EXITINFO1),
+        .rip = oob_phys_read_u64(vmcb + VMCB_RIP),
+        .rax = oob_phys_read_u64(vmcb + VMCB_RAX),
+    };
+
+    for (unsigned i = 0; i <= OOB_REG_R15; i++)
+        r.gpr[i] = oob_reg_read(vcpu, i);
+    if (write(out, &r, sizeof r) != sizeof r)
+        die("cannot write a record", strerror(errno));
+}
+
+static void vmrun_cb(unsigned vcpu, void *unused) {
+    (void)unused;
+    vmcbs[vcpu] = oob_reg_read(vcpu, OOB_REG_RAX);
+    record(vcpu, ENTRY);
+}
+
+static void behind_cb(unsigned vcpu, void *unused) {
+    (void)unused;
+    if (!vmcbs[vcpu])
+        return;
+    record(vcpu, EXIT);
+    vmcbs[vcpu] = 0;
+}
+
+static void translate_cb(struct qemu_plugin_tb *tb, void *unused) {
+    (void)unused;
+    for (size_t i = 0; i < qemu_plugin_tb_n_insns(tb); i++) {
+        struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
+        uint64_t at = qemu_plugin_insn_vaddr(insn);
+        uint8_t bytes[OOB_INSN_MAX];
+        size_t len = qemu_plugin_insn_data(insn, bytes, sizeof bytes);
+
+        if (oob_is_vmrun(bytes, len)) {
+            __atomic_store_n(&after_vmrun, at + len, __ATOMIC_RELAXED);
+            qemu_plugin_register_vcpu_insn_exec_cb(insn, vmrun_cb, CB_R_REGS, NULL);
+        } else if (at == __atomic_load_n(&after_vmrun, __ATOMIC_RELAXED)) {
+            qemu_plugin_register_vcpu_insn_exec_cb(insn, behind_cb, CB_R_REGS, NULL);
+        }
+    }
+}
+
+static void vcpu_init_cb(unsigned vcpu, void *unused) {
+    const char *missing;
+
+    (void)unused;
+    if (vcpu >= OOB_VCPUS_MAX || !oob_cpu_init(vcpu, &missing))
+        die("this QEMU has too many vCPUs, or does not show", vcpu >= OOB_VCPUS_MAX ? "them all" : missing);
+}
+
+int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv) {
+    (void)info;
+    if (argc != 1 || strncmp(argv[0], "out=", 4) != 0)
+        die("wants one option", "out=FILE");
+    out = open(argv[0] + 4, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (out < 0)
+        die(argv[0] + 4, strerror(errno));
+    qemu_plugin_register_vcpu_init_cb(id, vcpu_init_cb, NULL);
+    qemu_plugin_register_vcpu_tb_trans_cb(id, translate_cb, NULL);
+    return 0;
+}
