@@ -1,0 +1,156 @@
+"""L2 code for the payload's `cases`: assembled here, run there, told apart by name."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+from struct import Struct
+
+from tests.adversary.lab import Adversary, Report
+
+REGISTERS = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()
+#: Where L2's data lie, in its physical memory (payload/svm.h); in 16-bit modes the data segments begin here.
+DATA = 0x20000
+#: A page that the nested table lacks until L2 has touched it, and one that L2's own tables lack.
+NOT_MAPPED, NOT_PRESENT = 0x2E000, 0x30000
+CODE = 0x10000
+#: `struct test_case` of payload/cases.c.
+_CASE = Struct("<32s4B2H3I4xQ16Q64s256s")
+EXIT_VMMCALL, EXIT_GP, EXIT_PF, EXIT_IOIO = 0x81, 0x4D, 0x4E, 0x7B
+
+
+class Mode(IntEnum):
+    """How L2's CPU runs (payload/svm.h)."""
+
+    REAL = 0
+    PROTECTED_16 = 1
+    PROTECTED_32 = 2
+    LEGACY_PAGED = 3
+    PAE = 4
+    COMPATIBILITY = 5
+    LONG = 6
+    V86 = 7
+
+    @property
+    def code(self) -> str:
+        """The assembler's word for it."""
+        if self in (Mode.REAL, Mode.PROTECTED_16, Mode.V86):
+            return ".code16"
+        return ".code64" if self is Mode.LONG else ".code32"
+
+    @property
+    def base(self) -> int:
+        """What data addresses begin at."""
+        return 0 if self.code == ".code16" else DATA
+
+
+@dataclass(frozen=True)
+class Case:
+    """A few instructions of an L2, and how they are to end.
+
+    Attributes:
+        asm: in AT&T syntax; VMMCALL follows, and ends the case.
+        regs: before it.
+        after: registers that must hold these values after it; all others must be as they were.
+        prints: what reaches the console.
+        exit: the #VMEXIT that ends it.
+        data, data_after: memory at `at` before and after it.
+        ports: which the TSS allows, first and last.
+        typed: what is typed at the console before it.
+        io: EXITINFO1 of the IOIO exits that L1 is to get.
+    """
+
+    name: str
+    mode: Mode
+    asm: str
+    regs: Mapping[str, int] = field(default_factory=dict)
+    after: Mapping[str, int] = field(default_factory=dict)
+    prints: bytes = b""
+    exit: int = EXIT_VMMCALL
+    cpl: int = 0
+    iopl: int = 0
+    rflags: int = 0
+    at: int = DATA
+    data: bytes = b""
+    data_after: bytes | None = None
+    ports: tuple[int, int] = (1, 0)
+    typed: bytes = b""
+    io: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a case ended, as L1 saw it, and what reached the console."""
+
+    values: dict[str, str]
+    io: tuple[int, ...]
+    printed: bytes
+
+    def number(self, name: str) -> int:
+        """A register, or a field of the VMCB."""
+        return int(self.values[name], 16)
+
+    def check(self, case: Case) -> None:
+        """See that it is as AMD64 has it, and that L1 was not told of it."""
+        assert self.number("exit") == case.exit, self
+        assert self.printed == case.prints, self
+        assert self.io == case.io, self
+        expected = {name: case.regs.get(name, 0) for name in REGISTERS if name != "rsp"} | dict(case.after)
+        assert {name: hex(self.number(name)) for name in expected} == {n: hex(v) for n, v in expected.items()}
+        after = case.data if case.data_after is None else case.data_after
+        assert bytes.fromhex(self.values["data"]) == after
+
+
+def assemble(cases: Sequence[Case], folder: Path) -> dict[str, bytes]:
+    """The code of each case, by its name."""
+    source, binary = folder / "cases.s", folder / "cases.o"
+    sections = (f'.section "c{i}", "ax"\n{c.mode.code}\n{c.asm}\nvmmcall\n' for i, c in enumerate(cases))
+    source.write_text("".join(sections))
+    subprocess.run(["as", "--64", "-o", str(binary), str(source)], check=True)
+    raw = folder / "code"
+    code = {}
+    for i, case in enumerate(cases):
+        subprocess.run(["objcopy", "-O", "binary", "-j", f"c{i}", str(binary), str(raw)], check=True)
+        code[case.name] = raw.read_bytes()
+    return code
+
+
+def _pack(case: Case, code: bytes) -> bytes:
+    assert len(code) <= 256, case.name
+    registers = [case.regs.get(name, 0) for name in REGISTERS]
+    head = (case.name.encode(), case.mode, case.cpl, case.iopl, bool(case.typed), *case.ports, len(code))
+    return _CASE.pack(*head, case.at, len(case.data), case.rflags, *registers, case.data, code)
+
+
+def run_cases(adversary: Adversary, cases: Sequence[Case], folder: Path) -> dict[str, Ended]:
+    """Boot once, run every case in one L2 after the other, and return how each ended."""
+    code = assemble(cases, folder)
+    module = folder / "module"
+    module.write_bytes(b"".join(_pack(case, code[case.name]) for case in cases))
+    with adversary.boot("cases", module=module) as l1:
+        for case in cases:
+            if case.typed:
+                l1.expect(f"type={case.name}\r?\n", timeout=10)
+                with l1.console("a") as console:
+                    console.send(case.typed)
+                    console.send_eof()
+                    console.wait(10)
+                l1.send(b"!")
+        report = l1.finish(30)
+    return _ended(report, cases)
+
+
+def _ended(report: Report, cases: Sequence[Case]) -> dict[str, Ended]:
+    printed = dict(re.findall(rb"\n<([^>]*)>(.*?)(?=\n<)", report.consoles["a"], re.DOTALL))
+    assert report.consoles["b"] == b""
+    ended = {}
+    for case in cases:
+        line = next(line for line in report.lines if line.startswith(f"case={case.name} "))
+        words = [word.partition("=")[::2] for word in line.split()]
+        io = tuple(int(value, 16) for name, value in words if name == "ioio")
+        ended[case.name] = Ended(dict(words), io, printed[case.name.encode()])
+    return ended

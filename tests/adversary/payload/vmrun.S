@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * void vm_enter(struct regs *regs, uint64_t vmcb, uint64_t fault_rip_out)
+ * Runs an L2 until its #VMEXIT. RAX and RSP of L2 are in its VMCB (AMD APM vol. 2, 15.5).
+ */
+    .macro each_reg op
+    \op 8, %rcx
+    \op 16, %rdx
+    \op 24, %rbx
+    \op 40, %rbp
+    \op 48, %rsi
+    \op 64, %r8
+    \op 72, %r9
+    \op 80, %r10
+    \op 88, %r11
+    \op 96, %r12
+    \op 104, %r13
+    \op 112, %r14
+    \op 120, %r15
+    .endm
+    .macro load offset, reg
+    mov \offset(%rdi), \reg
+    .endm
+    .macro store offset, reg
+    mov \reg, \offset(%rdi)
+    .endm
+
+    .text
+    .globl vm_enter, vm_enter_vmrun, vm_enter_faulted
+vm_enter:
+    push %rbx
+    push %rbp
+    push %r12
+    push %r13
+    push %r14
+    push %r15
+    push %rdi
+    mov %rsi, %rax
+    clgi
+    sti /* with V_INTR_MASKING this IF says whether interrupts reach L1 while L2 runs (15.21.1) */
+    vmload %rax
+    each_reg load
+    mov 56(%rdi), %rdi
+vm_enter_vmrun:
+    vmrun %rax
+    cli
+    push %rdi
+    mov 8(%rsp), %rdi
+    each_reg store
+    pop 56(%rdi)
+    vmsave %rax
+    stgi
+vm_enter_out:
+    pop %rdi
+    pop %r15
+    pop %r14
+    pop %r13
+    pop %r12
+    pop %rbp
+    pop %rbx
+    ret
+/* The trap handler goes on here when VMRUN raised an exception: RSP is as it was at VMRUN. */
+vm_enter_faulted:
+    cli
+    stgi
+    jmp vm_enter_out
+    .section .note.GNU-stack, "", @progbits
