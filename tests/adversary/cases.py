@@ -12,15 +12,17 @@ from struct import Struct
 
 from tests.adversary.lab import Adversary, Report
 
-REGISTERS = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()
+REGISTERS = ["rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{n}" for n in range(8, 16))]
 #: Where L2's data lie, in its physical memory (payload/svm.h); in 16-bit modes the data segments begin here.
 DATA = 0x20000
 #: A page that the nested table lacks until L2 has touched it, and one that L2's own tables lack.
 NOT_MAPPED, NOT_PRESENT = 0x2E000, 0x30000
+#: Where L2's code lies.
 CODE = 0x10000
+VMMCALL_LENGTH = 3
 #: `struct test_case` of payload/cases.c.
-_CASE = Struct("<32s4B2H3I4xQ16Q64s256s")
-EXIT_VMMCALL, EXIT_GP, EXIT_PF, EXIT_IOIO = 0x81, 0x4D, 0x4E, 0x7B
+_CASE = Struct("<48s4B2H3I4xQ16Q64s256s")
+EXIT_VMMCALL, EXIT_DB, EXIT_UD, EXIT_GP, EXIT_PF = 0x81, 0x41, 0x46, 0x4D, 0x4E
 
 
 class Mode(IntEnum):
@@ -62,6 +64,7 @@ class Case:
         ports: which the TSS allows, first and last.
         typed: what is typed at the console before it.
         io: EXITINFO1 of the IOIO exits that L1 is to get.
+        stops_at: RIP at the end, from the first instruction; after the last one, when not given.
     """
 
     name: str
@@ -80,6 +83,7 @@ class Case:
     ports: tuple[int, int] = (1, 0)
     typed: bytes = b""
     io: tuple[int, ...] = ()
+    stops_at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,7 @@ class Ended:
     values: dict[str, str]
     io: tuple[int, ...]
     printed: bytes
+    code_length: int
 
     def number(self, name: str) -> int:
         """A register, or a field of the VMCB."""
@@ -99,6 +104,9 @@ class Ended:
         assert self.number("exit") == case.exit, self
         assert self.printed == case.prints, self
         assert self.io == case.io, self
+        stops_at = self.code_length - VMMCALL_LENGTH if case.stops_at is None else case.stops_at
+        assert self.number("rip") % CODE == stops_at, self
+        assert self.number("shadow") == 0, self
         expected = {name: case.regs.get(name, 0) for name in REGISTERS if name != "rsp"} | dict(case.after)
         assert {name: hex(self.number(name)) for name in expected} == {n: hex(v) for n, v in expected.items()}
         after = case.data if case.data_after is None else case.data_after
@@ -120,7 +128,7 @@ def assemble(cases: Sequence[Case], folder: Path) -> dict[str, bytes]:
 
 
 def _pack(case: Case, code: bytes) -> bytes:
-    assert len(code) <= 256, case.name
+    assert len(code) <= 256 and len(case.name) < 48 and len(case.data) <= 64, case.name
     registers = [case.regs.get(name, 0) for name in REGISTERS]
     head = (case.name.encode(), case.mode, case.cpl, case.iopl, bool(case.typed), *case.ports, len(code))
     return _CASE.pack(*head, case.at, len(case.data), case.rflags, *registers, case.data, code)
@@ -141,10 +149,10 @@ def run_cases(adversary: Adversary, cases: Sequence[Case], folder: Path) -> dict
                     console.wait(10)
                 l1.send(b"!")
         report = l1.finish(30)
-    return _ended(report, cases)
+    return _ended(report, cases, code)
 
 
-def _ended(report: Report, cases: Sequence[Case]) -> dict[str, Ended]:
+def _ended(report: Report, cases: Sequence[Case], code: Mapping[str, bytes]) -> dict[str, Ended]:
     printed = dict(re.findall(rb"\n<([^>]*)>(.*?)(?=\n<)", report.consoles["a"], re.DOTALL))
     assert report.consoles["b"] == b""
     ended = {}
@@ -152,5 +160,5 @@ def _ended(report: Report, cases: Sequence[Case]) -> dict[str, Ended]:
         line = next(line for line in report.lines if line.startswith(f"case={case.name} "))
         words = [word.partition("=")[::2] for word in line.split()]
         io = tuple(int(value, 16) for name, value in words if name == "ioio")
-        ended[case.name] = Ended(dict(words), io, printed[case.name.encode()])
+        ended[case.name] = Ended(dict(words), io, printed[case.name.encode()], len(code[case.name]))
     return ended

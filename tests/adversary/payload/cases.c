@@ -2,7 +2,7 @@
 /* Runs L2 code that comes as a module, case by case, and says what became of registers and memory. */
 #include "svm.h"
 
-enum { CASE_NAME = 32, CASE_CODE = 256, CASE_DATA = 64 };
+enum { CASE_NAME = 48, CASE_CODE = 256, CASE_DATA = 64 };
 
 /* As tests/adversary/cases.py packs it. */
 struct test_case {
@@ -16,7 +16,7 @@ struct test_case {
     uint8_t data[CASE_DATA];
     uint8_t code[CASE_CODE];
 };
-_Static_assert(sizeof(struct test_case) == 512, "as it is packed");
+_Static_assert(sizeof(struct test_case) == 528, "as it is packed");
 
 static void set_tss(struct l2 *l2, const struct test_case *c) {
     uint8_t *bitmap = l2->memory + L2_TSS + 0x68;
@@ -44,8 +44,8 @@ static void report(const struct l2 *l2, const struct test_case *c, uint64_t code
     static const char *const names[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
                                         "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
 
-    print(" exit=%x info1=%x info2=%x rip=%x rflags=%x", code, l2->vmcb->exit_info_1, l2->vmcb->exit_info_2,
-          l2->vmcb->rip, l2->vmcb->rflags);
+    print(" exit=%x info1=%x info2=%x rip=%x rflags=%x shadow=%x", code, l2->vmcb->exit_info_1, l2->vmcb->exit_info_2,
+          l2->vmcb->rip, l2->vmcb->rflags, l2->vmcb->int_shadow);
     for (unsigned i = 0; i < 16; i++)
         print(" %s=%x", names[i], l2->regs.r[i]);
     print(" data=");
