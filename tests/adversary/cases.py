@@ -115,20 +115,18 @@ class Ended:
 
 def assemble(cases: Sequence[Case], folder: Path) -> dict[str, bytes]:
     """The code of each case, by its name."""
-    source, binary = folder / "cases.s", folder / "cases.o"
-    sections = (f'.section "c{i}", "ax"\n{c.mode.code}\n{c.asm}\nvmmcall\n' for i, c in enumerate(cases))
-    source.write_text("".join(sections))
+    source, binary, raw = folder / "cases.s", folder / "cases.o", folder / "code"
+    parts = (f"case_{i:04}: {c.mode.code}\n{c.asm}\nvmmcall\n" for i, c in enumerate(cases))
+    source.write_text("".join(parts) + "case_end:\n")
     subprocess.run(["as", "--64", "-o", str(binary), str(source)], check=True)
-    raw = folder / "code"
-    code = {}
-    for i, case in enumerate(cases):
-        subprocess.run(["objcopy", "-O", "binary", "-j", f"c{i}", str(binary), str(raw)], check=True)
-        code[case.name] = raw.read_bytes()
-    return code
+    subprocess.run(["objcopy", "-O", "binary", "-j", ".text", str(binary), str(raw)], check=True)
+    symbols = subprocess.run(["nm", "-n", str(binary)], check=True, capture_output=True, text=True).stdout
+    starts = [int(at, 16) for at in re.findall(r"^([0-9a-f]+) t case_", symbols, re.MULTILINE)]
+    return {c.name: raw.read_bytes()[starts[i] : starts[i + 1]] for i, c in enumerate(cases)}
 
 
 def _pack(case: Case, code: bytes) -> bytes:
-    assert len(code) <= 256 and len(case.name) < 48 and len(case.data) <= 64, case.name
+    assert max(len(code) - 256, len(case.name) - 47, len(case.data) - 64) <= 0, case.name
     registers = [case.regs.get(name, 0) for name in REGISTERS]
     head = (case.name.encode(), case.mode, case.cpl, case.iopl, bool(case.typed), *case.ports, len(code))
     return _CASE.pack(*head, case.at, len(case.data), case.rflags, *registers, case.data, code)

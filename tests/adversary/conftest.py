@@ -8,6 +8,8 @@ import pytest
 
 from tests.adversary.lab import Adversary
 
+pytest.register_assert_rewrite("tests.adversary.cases")
+
 
 @pytest.fixture(scope="session")
 def adversary() -> Iterator[Adversary]:
