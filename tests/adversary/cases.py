@@ -10,7 +10,8 @@ from enum import IntEnum
 from pathlib import Path
 from struct import Struct
 
-from tests.adversary.lab import Adversary, Report
+from tests.adversary.lab import DONE, Adversary, machine, report_lines
+from tests.support.expect import Expect
 
 REGISTERS = ["rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{n}" for n in range(8, 16))]
 #: Where L2's data lie, in its physical memory (payload/svm.h); in 16-bit modes the data segments begin here.
@@ -135,8 +136,7 @@ def _pack(case: Case, code: bytes) -> bytes:
 def run_cases(adversary: Adversary, cases: Sequence[Case], folder: Path) -> dict[str, Ended]:
     """Boot once, run every case in one L2 after the other, and return how each ended."""
     code = assemble(cases, folder)
-    module = folder / "module"
-    module.write_bytes(b"".join(_pack(case, code[case.name]) for case in cases))
+    module = _module(cases, code, folder)
     with adversary.boot("cases", module=module) as l1:
         for case in cases:
             if case.typed:
@@ -147,15 +147,36 @@ def run_cases(adversary: Adversary, cases: Sequence[Case], folder: Path) -> dict
                     console.wait(10)
                 l1.send(b"!")
         report = l1.finish(30)
-    return _ended(report, cases, code)
-
-
-def _ended(report: Report, cases: Sequence[Case], code: Mapping[str, bytes]) -> dict[str, Ended]:
-    printed = dict(re.findall(rb"\n<([^>]*)>(.*?)(?=\n<)", report.consoles["a"], re.DOTALL))
     assert report.consoles["b"] == b""
+    return _ended(report.lines, report.consoles["a"], cases, code)
+
+
+def run_on_qemus_own_uart(cases: Sequence[Case], folder: Path) -> dict[str, Ended]:
+    """The same without us: L2's port I/O goes to QEMU's `isa-serial`, and L1 reports on the second one."""
+    code = assemble(cases, folder)
+    carried = folder / "carried"
+    options = {"open": 1, "report": 0x2F8}
+    command = machine("cases", _module(cases, code, folder), 1, 64, options)
+    with Expect([*command, "-serial", f"file:{carried}", "-serial", "stdio"]) as l1:
+        l1.expect(rb"done=1\r?\n", timeout=30, fail=rb"died=[^\n]*\n")
+        assert l1.wait(10) == DONE
+        lines = report_lines(bytes(l1.seen))
+    return _ended(lines, carried.read_bytes(), cases, code)
+
+
+def _module(cases: Sequence[Case], code: Mapping[str, bytes], folder: Path) -> Path:
+    file = folder / "module"
+    file.write_bytes(b"".join(_pack(case, code[case.name]) for case in cases))
+    return file
+
+
+def _ended(
+    lines: Sequence[str], console: bytes, cases: Sequence[Case], code: Mapping[str, bytes]
+) -> dict[str, Ended]:
+    printed = dict(re.findall(rb"\n<([^>]*)>(.*?)(?=\n<)", console, re.DOTALL))
     ended = {}
     for case in cases:
-        line = next(line for line in report.lines if line.startswith(f"case={case.name} "))
+        line = next(line for line in lines if line.startswith(f"case={case.name} "))
         words = [word.partition("=")[::2] for word in line.split()]
         io = tuple(int(value, 16) for name, value in words if name == "ioio")
         ended[case.name] = Ended(dict(words), io, printed[case.name.encode()], len(code[case.name]))

@@ -6,11 +6,12 @@ L1 reports on its own serial port, QEMU's, as lines `key=value`; the consoles ar
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import re
 import secrets
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +33,7 @@ _MACHINE = '[[machine]]\nname = "m{0}"\n[[machine.guest]]\nname = "a{0}"\n[[mach
 _BYSTANDER = '[[machine]]\nname = "calm"\ninterceptor = "memory"\n[[machine.guest]]\nname = "bystander"\n'
 
 
+@functools.cache
 def build() -> Path:
     """Build the payload, if it is not up to date."""
     folder = Path(__file__).parent / "payload"
@@ -92,7 +94,7 @@ class HostileL1(Expect):
         with Expect(["tail", "-n", "+1", "-f", str(self._server.log)]) as log:
             log.expect(rf"native half away[^\n]*\bm{self.number}\b[^\n]*\n", timeout=10)
         return Report(
-            bytes(self.seen).decode(errors="replace").replace("\r", "").splitlines(),
+            report_lines(bytes(self.seen)),
             {name: printed_on(self._server, f"{name}{self.number}") for name in "ab"},
             "".join(
                 line
@@ -100,6 +102,11 @@ class HostileL1(Expect):
                 if re.search(rf"\bm{self.number}\b", line)
             ),
         )
+
+
+def report_lines(said: bytes) -> list[str]:
+    """What L1 said, by lines."""
+    return said.decode(errors="replace").replace("\r", "").splitlines()
 
 
 def printed_on(server: Server, console: str) -> bytes:
@@ -114,6 +121,17 @@ def printed_on(server: Server, console: str) -> bytes:
     return re.sub(rb"^\r\n\[oobconsole: [^\]]*\]\r\n", b"", done.stdout)
 
 
+def machine(attack: str, module: Path | None, smp: int, memory: int, options: Mapping[str, int]) -> list[str]:
+    """QEMU's command line, but for serial ports and the plugin."""
+    words = [f"attack={attack}", *(f"{name}={value}" for name, value in options.items())]
+    # Whatever becomes of us, QEMU ends with us.
+    command = ["setpriv", "--pdeathsig", "TERM", str(qemu()), "-accel", "tcg,thread=multi"]
+    command += ["-cpu", "qemu64,+svm,+npt", "-smp", str(smp), "-m", str(memory)]
+    command += ["-nodefaults", "-no-reboot", "-display", "none"]
+    command += ["-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-kernel", str(build())]
+    return [*command, "-append", " ".join(words), *(["-initrd", str(module)] if module else [])]
+
+
 class Adversary:
     """A server with many machines to attack, and one that has nothing to do with it."""
 
@@ -124,7 +142,6 @@ class Adversary:
         self._exit = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        build()
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.server)
             self.bystander = stack.enter_context(self.server.attach("bystander"))
@@ -151,14 +168,8 @@ class Adversary:
             options: `name=number` for the payload.
         """
         number = next(self._numbers)
-        words = [f"attack={attack}", *(f"{name}={value}" for name, value in options.items())]
-        # Whatever becomes of us, QEMU ends with us.
-        command = ["setpriv", "--pdeathsig", "TERM", str(qemu()), "-accel", "tcg,thread=multi"]
-        command += ["-cpu", "qemu64,+svm,+npt", "-smp", str(smp), "-m", str(memory)]
-        command += ["-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio"]
-        command += ["-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-kernel", str(PAYLOAD)]
-        command += ["-append", " ".join(words), *(["-initrd", str(module)] if module else [])]
-        with HostileL1([*command, *self._plugin(number)], self.server, number) as l1:
+        command = [*machine(attack, module, smp, memory, options), "-serial", "stdio", *self._plugin(number)]
+        with HostileL1(command, self.server, number) as l1:
             yield l1
         self.see_that_others_go_on()
 

@@ -4,6 +4,7 @@ AMD64 has it, and L1 is told of none of them. `ins` and `outs`: test_string_io.p
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 
@@ -15,20 +16,23 @@ SCR = 0x3FF
 #: Of registers, whose upper half only 64-bit code has.
 NARROW, WIDE = 0x55667788, 0x1122334455667788
 MCR_LSR_MSR = 0xB06000  # as after reset, with a terminal that is there: docs/devices/uart16550.md
-#: Leaves RAX as it was.
-SET_SCR = "mov %ax, %bx; mov $0x5a, %al; mov $0x3ff, %dx; outb %al, %dx; mov %bx, %ax; xor %bx, %bx;"
+#: MCR 0, SCR 0x5a; leaves RAX as it was.
+SET_UP = (
+    "mov %ax, %bx; xor %al, %al; mov $0x3fc, %dx; outb %al, %dx;"
+    "mov $0x5a, %al; mov $0x3ff, %dx; outb %al, %dx; mov %bx, %ax; xor %bx, %bx;"
+)
 
 
-def _in_every_mode(mode: Mode, **extra: int | tuple[int, int]) -> Iterator[Case]:
+def _in_every_mode(mode: Mode, **extra: Any) -> Iterator[Case]:
     """`in` and `out` of each size, within the range and across both of its ends."""
     start = WIDE if mode is Mode.LONG else NARROW
 
     def case(name: str, asm: str, port: int, rax: int, after: int, prints: bytes = b"") -> Case:
-        code = f"{SET_SCR if name.startswith('in') else ''} mov ${port:#x}, %dx; {asm}"
+        code = f"{SET_UP if name.startswith('in') else ''} mov ${port:#x}, %dx; {asm}"
         regs = {"rax": rax, "rdx": 0xABCD0000}
         return Case(
             f"{mode.name}-{name}", mode, code, regs, {"rax": after, "rdx": 0xABCD0000 | port}, prints, **extra
-        )  # type: ignore[arg-type]
+        )
 
     def out(name: str, asm: str, port: int, rax: int, prints: bytes) -> Case:
         return case(name, asm, port, rax, rax, prints)
@@ -47,8 +51,8 @@ def _in_every_mode(mode: Mode, **extra: int | tuple[int, int]) -> Iterator[Case]
     yield case("in32-from-below", "inl %dx, %eax", COM1 - 3, start, 0x00FFFFFF)
 
 
-def _out(name: str, asm: str, prints: bytes, **rest: object) -> Case:
-    return Case(name, Mode.LONG, asm, {"rdx": COM1, "rax": 0x41}, prints=prints, **rest)  # type: ignore[arg-type]
+def _out(name: str, asm: str, prints: bytes, **rest: Any) -> Case:
+    return Case(name, Mode.LONG, asm, {"rdx": COM1, "rax": 0x41}, prints=prints, **rest)
 
 
 ENCODINGS = [
@@ -64,14 +68,14 @@ ENCODINGS = [
     Case(
         "rex-over-operand-size",
         Mode.LONG,
-        f"{SET_SCR} mov $0x3fc, %dx; .byte 0x66, 0x48, 0xed",
+        f"{SET_UP} mov $0x3fc, %dx; .byte 0x66, 0x48, 0xed",
         {"rax": WIDE},
         {"rax": 0x5A << 24 | MCR_LSR_MSR, "rdx": 0x3FC},
     ),
     Case(
         "rex-before-operand-size",
         Mode.LONG,
-        f"{SET_SCR} mov $0x3fe, %dx; .byte 0x48, 0x66, 0xed",
+        f"{SET_UP} mov $0x3fe, %dx; .byte 0x48, 0x66, 0xed",
         {"rax": WIDE},
         {"rax": WIDE & ~0xFFFF | 0x5AB0, "rdx": 0x3FE},
     ),
@@ -102,12 +106,12 @@ ENCODINGS = [
 USER_MODES = [Mode.PROTECTED_16, Mode.PROTECTED_32, Mode.COMPATIBILITY, Mode.LONG]
 
 
-def _user(name: str, asm: str, prints: bytes, **rest: object) -> Iterator[Case]:
+def _user(name: str, asm: str, prints: bytes, **rest: Any) -> Iterator[Case]:
     """The same at CPL 3 in every mode that has one."""
     for mode in USER_MODES:
         regs = {"rdx": COM1, "rax": 0x6675}
-        fault = {} if prints else {"exit": EXIT_GP, "stops_at": 0}
-        yield Case(f"{mode.name}-user-{name}", mode, asm, regs, prints=prints, cpl=3, **fault, **rest)  # type: ignore[arg-type]
+        fault: dict[str, Any] = {} if prints else {"exit": EXIT_GP, "stops_at": 0}
+        yield Case(f"{mode.name}-user-{name}", mode, asm, regs, prints=prints, cpl=3, **fault, **rest)
 
 
 PRIVILEGES = [

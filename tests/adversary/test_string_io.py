@@ -27,7 +27,12 @@ DF, TF = 0x400, 0x100
 #: Below 64 KiB, where 16-bit addresses reach in flat segments, too.
 LOW = 0xF000
 FS_BASE, GS_BASE = DATA + 0x2000, DATA + 0x4000
-SET_SCR = "mov $0x5a, %al; mov $0x3ff, %dx; outb %al, %dx;"
+SET_UP = "xor %al, %al; mov $0x3fc, %dx; outb %al, %dx; mov $0x5a, %al; mov $0x3ff, %dx; outb %al, %dx;"
+
+
+def _moved(mode: Mode, start: int, by: int) -> int:
+    """An address that wraps as wide as addresses are."""
+    return (start + by) % (1 << 16 if mode.code == ".code16" else 1 << 32)
 
 
 def _outs(name: str, mode: Mode, asm: str, text: bytes, prints: bytes, moved: int, **rest: Any) -> Case:
@@ -35,7 +40,7 @@ def _outs(name: str, mode: Mode, asm: str, text: bytes, prints: bytes, moved: in
     at = rest.pop("at", DATA)
     start = rest.pop("start", mode.base + (at - DATA))
     count = rest.pop("count", 0)
-    after = {"rsi": start + moved, "rcx": rest.pop("left", 0)}
+    after = {"rsi": _moved(mode, start, moved), "rcx": rest.pop("left", 0)}
     regs = {"rdx": COM1, "rsi": start, "rcx": count}
     return Case(name, mode, asm, regs, after, prints, at=at, data=text, **rest)
 
@@ -45,19 +50,19 @@ def _ins(name: str, mode: Mode, asm: str, stored: bytes, moved: int, port: int =
     at = rest.pop("at", DATA)
     start = rest.pop("start", mode.base + (at - DATA))
     regs = {"rdi": start, "rcx": rest.pop("count", 0)}
-    after = {"rdi": start + moved, "rcx": rest.pop("left", 0), "rdx": port, "rax": 0x5A}
+    after = {"rdi": _moved(mode, start, moved), "rcx": rest.pop("left", 0), "rdx": port, "rax": 0x5A}
     before = rest.pop("data", b"\xee" * 8)
     data_after = rest.pop("data_after", stored + before[len(stored) :])
-    code = f"{SET_SCR} mov ${port:#x}, %dx; {asm}"
+    code = f"{SET_UP} mov ${port:#x}, %dx; {asm}"
     return Case(name, mode, code, regs, after, at=at, data=before, data_after=data_after, **rest)
 
 
 def _in_every_mode(mode: Mode, **rest: Any) -> Iterator[Case]:
-    def outs(name: str, *args: Any, **more: Any) -> Case:
-        return _outs(f"{mode.name}-{name}", mode, *args, **more, **rest)
+    def outs(name: str, asm: str, text: bytes, prints: bytes, moved: int, **more: Any) -> Case:
+        return _outs(f"{mode.name}-{name}", mode, asm, text, prints, moved, **more, **rest)
 
-    def ins(name: str, *args: Any, **more: Any) -> Case:
-        return _ins(f"{mode.name}-{name}", mode, *args, **more, **rest)
+    def ins(name: str, asm: str, stored: bytes, moved: int, **more: Any) -> Case:
+        return _ins(f"{mode.name}-{name}", mode, asm, stored, moved, **more, **rest)
 
     yield outs("outsb", "outsb", b"a", b"a", 1)
     yield outs("outsb-down", "outsb", b"b", b"b", -1, rflags=DF)
@@ -132,7 +137,7 @@ ADDRESS_SIZES = [
     Case(
         "ins-address-32-in-64",
         Mode.LONG,
-        f"{SET_SCR} addr32 rep insb",
+        f"{SET_UP} addr32 rep insb",
         {"rdi": 0x1_0000_0000 + DATA, "rcx": 0x7_0000_0002},
         {"rdi": DATA + 2, "rcx": 0, "rdx": SCR, "rax": 0x5A},
         data=b"\0\0\0",

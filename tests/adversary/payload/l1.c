@@ -5,7 +5,9 @@
 
 #include "svm.h"
 
-enum { COM1 = 0x3f8, COM1_LSR = 0x3fd, LSR_DR = 0x01, LSR_THRE = 0x20 };
+enum { COM1 = 0x3f8, LSR = 5, LSR_DR = 0x01, LSR_THRE = 0x20 };
+
+static uint16_t own_port = COM1;
 enum { DEBUG_EXIT = 0xf4, DEBUG_EXIT_DONE = 0x10 };
 
 struct multiboot {
@@ -34,15 +36,15 @@ void *memcpy(void *to, const void *from, size_t len) {
 }
 
 static void put(char c) {
-    while (!(in8(COM1_LSR) & LSR_THRE))
+    while (!(in8(own_port + LSR) & LSR_THRE))
         ;
-    out8(COM1, (uint8_t)c);
+    out8(own_port, (uint8_t)c);
 }
 
 uint8_t read_own(void) {
-    while (!(in8(COM1_LSR) & LSR_DR))
+    while (!(in8(own_port + LSR) & LSR_DR))
         ;
-    return in8(COM1);
+    return in8(own_port);
 }
 
 static void put_number(uint64_t value, unsigned base) {
@@ -167,6 +169,7 @@ void l1_main(void) {
     const struct attack *attack;
 
     skip_modules();
+    own_port = (uint16_t)option("report", COM1);
     traps_init();
     svm_enable();
     for (attack = attacks_begin; attack < attacks_end; attack++)

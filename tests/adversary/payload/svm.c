@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "svm.h"
 
+enum { COM1 = 0x3f8 };
 enum { MSR_EFER = 0xc0000080, MSR_VM_HSAVE_PA = 0xc0010117 };
 #define EFER_LME (1u << 8)
 #define EFER_LMA (1u << 10)
@@ -41,7 +42,8 @@ static const uint64_t l2_gdt[] = {
     0x0000f3020000ffff,
     0x00cff3022000ffff, /* DATA_FS: base L2_DATA + 0x2000 */
     0x00cff3024000ffff, /* DATA_GS: base L2_DATA + 0x4000 */
-    0x00008b0040002068, /* TSS: base L2_TSS, with the permission bitmap of all ports */
+    /* TSS: base L2_TSS, with the permission bitmap of all ports. Available, not busy: QEMU looks into no other. */
+    0x0000890040002068,
     0,
 };
 
@@ -109,6 +111,8 @@ void l2_new_vmcb(struct l2 *l2) {
 
     if (!iopm) {
         iopm = memset(pages(3), 0xff, 3 * PAGE);
+        if (option("open", 0))
+            iopm[COM1 / 8] = 0;
         msrpm = memset(pages(2), 0xff, 2 * PAGE);
     }
     v->intercept_exceptions = 0xffffffff;
