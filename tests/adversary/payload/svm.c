@@ -215,8 +215,7 @@ uint64_t l2_run(struct l2 *l2) {
     return l2->vmcb->exit_code;
 }
 
-/* Lets what waits for L1 through. */
-static void take_interrupts(void) {
+void take_interrupts(void) {
     __asm__ volatile("sti; nop; nop; cli" : : : "memory");
 }
 
@@ -241,8 +240,6 @@ uint64_t l2_run_past_io(struct l2 *l2, unsigned *ioio) {
 }
 
 void l2_say(struct l2 *l2, const char *text) {
-    /* 1: lodsb; outb %al, %dx; loop 1b; vmmcall */
-    static const uint8_t code[] = {0xac, 0xee, 0xe2, 0xfc, 0x0f, 0x01, 0xd9};
     enum { CODE = L2_CODE + 0xf000, TEXT = L2_DATA + 0xd000 };
     struct regs regs = l2->regs;
     struct vmcb saved = *l2->vmcb;
@@ -250,7 +247,7 @@ void l2_say(struct l2 *l2, const char *text) {
 
     while (text[len])
         len++;
-    memcpy(l2->memory + CODE, code, sizeof code);
+    memcpy(l2->memory + CODE, l2_print, (size_t)(l2_print_end - l2_print));
     memcpy(l2->memory + TEXT, text, len);
     l2_set_mode(l2, MODE_LONG, 0, 0);
     l2->vmcb->rip = CODE;

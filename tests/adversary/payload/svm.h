@@ -119,6 +119,20 @@ void l2_load(struct l2 *l2, const void *code, size_t len);
 uint64_t l2_run(struct l2 *l2);
 /* As l2_run(), with what L2's `in` and `out` reached L1 for told, counted and stepped over. */
 uint64_t l2_run_past_io(struct l2 *l2, unsigned *ioio);
+/* Lets what waits for L1 through. */
+void take_interrupts(void);
+/* Code of l2code.S: what it does, and which registers it wants, stands there. */
+#define L2_CODE_BLOCKS(each)                                                                                   \
+    each(l2_print) each(l2_await) each(l2_read) each(l2_out) each(l2_spin) each(l2_late) each(l2_forced)       \
+        each(l2_modify) each(l2_flood_in) each(l2_flood_ier) each(l2_shared) each(l2_scratch) each(l2_nothing) \
+            each(l2_secret)
+#define L2_CODE_DECLARE(name) extern const uint8_t name[], name##_end[];
+L2_CODE_BLOCKS(L2_CODE_DECLARE)
+#define L2_LOAD(l2, name) l2_load(l2, name, (size_t)(name##_end - name))
+
+extern uint8_t stub[], stub_end[], stub_addr32[], stub_addr32_end[];
+extern uint64_t pml4[];
+
 /* L2 prints, through its serial port. */
 void l2_say(struct l2 *l2, const char *text);
 

@@ -19,7 +19,12 @@ struct frame {
 struct traps traps;
 static struct gate idt[TRAPS];
 extern const uint64_t trap_stubs[TRAPS];
-extern const uint8_t vm_enter_vmrun[], vm_enter_faulted[];
+
+static bool is_vmrun(uint64_t rip) {
+    const uint8_t *code = (const uint8_t *)rip;
+
+    return code[0] == 0x0f && code[1] == 0x01 && code[2] == 0xd8;
+}
 
 static void load_idt(void) {
     struct {
@@ -57,9 +62,9 @@ void l1_trap(struct frame *frame) {
     if (frame->vector >= PIC_VECTOR) {
         traps.interrupts++;
         out8(0x20, 0x20);
-    } else if (frame->rip == (uintptr_t)vm_enter_vmrun) {
+    } else if (is_vmrun(frame->rip)) {
         traps.vmrun_faults++;
-        frame->rip = (uintptr_t)vm_enter_faulted;
+        frame->rip += 3;
     } else {
         print("\ntrap=%u error=%x rip=%x\n", frame->vector, frame->error, frame->rip);
         die("L1 itself faulted");

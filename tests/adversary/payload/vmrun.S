@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * void vm_enter(struct regs *regs, uint64_t vmcb, uint64_t fault_rip_out)
+ * void vm_enter(struct regs *regs, uint64_t vmcb)
  * Runs an L2 until its #VMEXIT. RAX and RSP of L2 are in its VMCB (AMD APM vol. 2, 15.5).
  */
     .macro each_reg op
@@ -26,7 +26,7 @@
     .endm
 
     .text
-    .globl vm_enter, vm_enter_vmrun, vm_enter_faulted
+    .globl vm_enter, vm_enter_vmrun
 vm_enter:
     push %rbx
     push %rbp
@@ -50,7 +50,6 @@ vm_enter_vmrun:
     pop 56(%rdi)
     vmsave %rax
     stgi
-vm_enter_out:
     pop %rdi
     pop %r15
     pop %r14
@@ -59,9 +58,45 @@ vm_enter_out:
     pop %rbp
     pop %rbx
     ret
-/* The trap handler goes on here when VMRUN raised an exception: RSP is as it was at VMRUN. */
-vm_enter_faulted:
+
+/*
+ * uint64_t stub(uint64_t vmcb, uint64_t dx): runs an L2 once, does port I/O at the very next instruction, to
+ * whatever port DX then names, and to COM1; returns what it reads from the scratch register. To be copied to where
+ * no code was translated yet.
+ */
+    .macro make_stub name, prefix:vararg
+    .globl \name, \name\()_end
+\name:
+    push %rbx
+    push %rbp
+    push %r12
+    push %r13
+    push %r14
+    push %r15
+    mov %rdi, %rax
+    mov %rsi, %rdx
+    clgi
+    \prefix
+    vmrun %rax
+    out %al, %dx
+    mov $0x3f8, %edx
+    mov $'X', %al
+    out %al, %dx
+    mov $0x3ff, %edx
+    in %dx, %al
+    movzbl %al, %eax
     cli
     stgi
-    jmp vm_enter_out
+    pop %r15
+    pop %r14
+    pop %r13
+    pop %r12
+    pop %rbp
+    pop %rbx
+    ret
+\name\()_end:
+    .endm
+    make_stub stub
+    make_stub stub_addr32, .byte 0x67
+
     .section .note.GNU-stack, "", @progbits

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * L1 tries to have the interceptor take L2 for L1, so that L2's port I/O falls to L1, or L1 for L2, so that its own
+ * reaches the console. What L1 is told of it print() says as `ioio=`.
+ */
+#include "svm.h"
+
+enum { COM1 = 0x3f8, COM1_LSR = 0x3fd };
+static const char secret[] = "<the secret>";
+
+static void set_up_late(struct l2 *l2, uint64_t turns) {
+    L2_LOAD(l2, l2_late);
+    memcpy(l2->memory + L2_DATA, secret, sizeof secret);
+    l2->regs.r[RCX] = turns;
+    l2->regs.r[RBX] = sizeof secret - 1;
+    l2->regs.r[RSI] = L2_DATA;
+}
+
+static void run_and_tell(struct l2 *l2) {
+    unsigned told = 0;
+    uint64_t code;
+
+    print("told=");
+    code = l2_run_past_io(l2, &told);
+    print(" exit=%x\n", code);
+}
+
+static struct vmcb *volatile target;
+
+static void overwrite_exit_code(void) {
+    for (;;)
+        ((volatile struct vmcb *)target)->exit_code = 0;
+}
+
+/* While L2 runs, another CPU writes into EXITCODE; L2 then goes on in code that was never run. */
+ATTACK(exit_code_overwritten) {
+    struct l2 *l2 = l2_new();
+
+    l2_say(l2, "L2 begins\n");
+    target = l2->vmcb;
+    second_start(overwrite_exit_code);
+    set_up_late(l2, 20000000);
+    run_and_tell(l2);
+}
+
+static void copy_to_read_only(const struct vmcb *vmcb, void *where) {
+    enum { PCI_ADDRESS = 0xcf8, PAM_5 = 0x80000000 | 0x5c, PAM_5_SHIFT = 16, READ = 1, WRITE = 2 };
+
+    out32(PCI_ADDRESS, PAM_5);
+    out32(PCI_ADDRESS + 4, (READ | WRITE) << PAM_5_SHIFT);
+    memcpy(where, vmcb, PAGE);
+    out32(PCI_ADDRESS + 4, READ << PAM_5_SHIFT);
+}
+
+/* A VMCB in shadow RAM that the chipset write-protects (82441FX datasheet, PAM registers). */
+ATTACK(read_only_vmcb) {
+    struct l2 *l2 = l2_new();
+
+    l2_say(l2, "L2 begins\n");
+    set_up_late(l2, 1000);
+    l2->vmcb->intercept_1 &= ~INTERCEPT_IOIO;
+    l2->vmcb->rsp = l2->regs.r[RSP];
+    copy_to_read_only(l2->vmcb, (void *)0xe0000);
+    vm_enter(&l2->regs, 0xe0000);
+    print("\nended=1\n");
+}
+
+/* VMRUN by EAX, with more in RAX. */
+ATTACK(addr32_vmrun) {
+    struct l2 *l2 = l2_new();
+
+    l2_say(l2, "L2 begins\n");
+    set_up_late(l2, 1000);
+    l2->vmcb->intercept_1 &= ~INTERCEPT_IOIO;
+    /* the registers that L2 gets from here are those of a C function: its own code sets them */
+    L2_LOAD(l2, l2_secret);
+    ((uint64_t(*)(uint64_t, uint64_t))(uintptr_t)stub_addr32)((uintptr_t)l2->vmcb | 0xdead00000000, COM1_LSR);
+    print("\nended=1\n");
+}
+
+static void map_in_l2(struct l2 *l2, uint64_t linear, uint64_t physical) {
+    uint64_t *table = (uint64_t *)(l2->memory + L2_TABLES + 3 * PAGE);
+
+    table[linear / PAGE] = physical | 7;
+}
+
+static void set_idt_entry(struct l2 *l2, unsigned vector, uint64_t handler) {
+    enum { L2_IDT = 0x2000, CODE_64 = 0x08, INTERRUPT_GATE = 0x8e };
+    uint16_t *gate = (uint16_t *)(l2->memory + L2_IDT + 16 * vector);
+
+    gate[0] = (uint16_t)handler;
+    gate[1] = CODE_64;
+    gate[2] = INTERRUPT_GATE << 8;
+    gate[3] = (uint16_t)(handler >> 16);
+    l2->vmcb->idtr = (struct segment){.base = L2_IDT, .limit = 0xfff};
+}
+
+/* An exception in L2 where L1 has its VMRUN, with the value in CR3 that L1 has there. */
+ATTACK(exception_at_vmrun) {
+    enum { INVALID_OPCODE = 6, UD2 = 0x0b0f };
+    extern const uint8_t vm_enter_vmrun[];
+    struct l2 *l2 = l2_new();
+    uint64_t at = (uintptr_t)vm_enter_vmrun, root = (uintptr_t)pml4;
+    uint64_t page = L2_DATA + 0x8000;
+
+    l2_say(l2, "L2 begins\n");
+    set_up_late(l2, 1);
+    map_in_l2(l2, at, page);
+    memset(l2->memory + page, 0x90, PAGE);
+    *(uint16_t *)(l2->memory + page + at % PAGE) = UD2;
+    set_idt_entry(l2, INVALID_OPCODE, L2_CODE);
+    l2->vmcb->intercept_exceptions = 0;
+    l2->nested[root / PAGE] = (uintptr_t)(l2->memory + L2_TABLES) | 7;
+    l2->vmcb->cr3 = root;
+    l2->vmcb->rip = at;
+    run_and_tell(l2);
+}
+
+/* Writes back what stood in EXITCODE while L2 ran, as soon as the #VMEXIT has overwritten it. */
+static void restore_exit_code(void) {
+    uint64_t running = 0;
+
+    for (;;) {
+        uint64_t now = ((volatile struct vmcb *)target)->exit_code;
+
+        if (now != EXIT_VMMCALL && now)
+            running = now;
+        else if (running)
+            ((volatile struct vmcb *)target)->exit_code = running;
+    }
+}
+
+/* L1's own port I/O right after VMRUN, in code that was never run, while another CPU does that. What reaches the
+ * console instead of L1's own port is an 'X' for each stub. */
+ATTACK(exit_code_restored) {
+    enum { STUB_STEP = 128 };
+    uint64_t tries = option("tries", 1000), again;
+    uint8_t *code = pages(tries * STUB_STEP / PAGE + 1);
+    struct l2 *l2 = l2_new();
+
+    for (uint64_t i = 0; i < tries; i++)
+        memcpy(code + i * STUB_STEP, stub, (size_t)(stub_end - stub));
+    l2_say(l2, "L2 begins\n");
+    L2_LOAD(l2, l2_nothing);
+    target = l2->vmcb;
+    second_start(restore_exit_code);
+    for (again = 0; again < 2; again++)
+        for (uint64_t i = 0; i < tries; i++) {
+            l2->vmcb->rip = L2_CODE;
+            ((uint64_t(*)(uint64_t, uint64_t))(uintptr_t)(code + i * STUB_STEP))((uintptr_t)l2->vmcb, 0x80);
+            while (!(in8(COM1_LSR) & 0x20))
+                ;
+        }
+    print("\ntries=%u\n", tries);
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* L1 meddles with an L2's registers and code between its runs, listens at its exits, and floods. */
+#include "svm.h"
+
+enum { COM1 = 0x3f8, RFLAGS_TF = 0x100, EXIT_DB = EXIT_EXCEPTION + 1 };
+
+/* Until L2 does port I/O at `port`; everything else L1 passes over. */
+static uint64_t run_to_port(struct l2 *l2, uint16_t port) {
+    for (;;) {
+        uint64_t code = l2_run(l2);
+
+        if (code != EXIT_IOIO || l2->vmcb->exit_info_1 >> 16 == port)
+            return code;
+        l2->vmcb->rip = l2->vmcb->exit_info_2;
+    }
+}
+
+/* An L2 whose interrupt is due and cannot be delivered: its `out` becomes one to port 0x80. */
+static struct l2 *forced(void) {
+    struct l2 *l2 = l2_new();
+
+    L2_LOAD(l2, l2_forced);
+    print("forced_exit=%x\n", run_to_port(l2, 0x80));
+    print("seen_rax=%x\nseen_rdx=%x\n", l2->regs.r[RAX], l2->regs.r[RDX]);
+    return l2;
+}
+
+static void end_forced(struct l2 *l2) {
+    print("exit=%x\n", l2_run(l2));
+    print("l2_rax=%x\nl2_rdx=%x\n", l2->regs.r[RBX], l2->regs.r[RCX]);
+}
+
+ATTACK(forced_honest) {
+    struct l2 *l2 = forced();
+
+    l2->vmcb->rip = l2->vmcb->exit_info_2;
+    end_forced(l2);
+}
+
+/* L1 has other registers for L2. */
+ATTACK(forced_registers) {
+    struct l2 *l2 = forced();
+
+    l2->vmcb->rip = l2->vmcb->exit_info_2;
+    l2->regs.r[RAX] = l2->regs.r[RDX] = 0x666;
+    end_forced(l2);
+}
+
+/* L1 resumes L2 at the forced `out` once more, and only then after it. */
+ATTACK(forced_again) {
+    struct l2 *l2 = forced();
+
+    print("again=%x\n", run_to_port(l2, 0x80));
+    l2->vmcb->rip = l2->vmcb->exit_info_2;
+    end_forced(l2);
+}
+
+/* L1 resumes L2 elsewhere: at its first instruction that copies the registers to where L1 sees them, from before. */
+ATTACK(forced_elsewhere) {
+    struct l2 *l2 = forced();
+
+    l2->memory[L2_CODE + 0x800] = 0xeb; /* a jump to where the forced instruction ends */
+    l2->vmcb->rip = L2_CODE + 0x800;
+    *(uint8_t *)(l2->memory + L2_CODE + 0x801) = 0x00;
+    memcpy(l2->memory + L2_CODE + 0x802, "\x48\x89\xc3\x48\x89\xd1\x0f\x01\xd9", 9); /* as the end of l2_forced */
+    end_forced(l2);
+}
+
+ATTACK(forced_single_step) {
+    struct l2 *l2 = forced();
+
+    l2->vmcb->rip = l2->vmcb->exit_info_2;
+    l2->vmcb->rflags |= RFLAGS_TF;
+    print("step_exit=%x\n", l2_run(l2));
+    print("step_rax=%x\n", l2->regs.r[RAX]);
+}
+
+ATTACK(modified_code) {
+    struct l2 *l2 = l2_new();
+
+    L2_LOAD(l2, l2_modify);
+    print("exit=%x\n", l2_run(l2));
+    for (unsigned i = 4; i < 8; i++) {
+        uint8_t code[] = {i & 1 ? 0x90 : 0xee, 0x0f, 0x01, 0xd9};
+
+        l2_load(l2, code, sizeof code);
+        l2->vmcb->rip = L2_CODE;
+        l2->regs.r[RAX] = '0' + i;
+        l2->regs.r[RDX] = COM1;
+        l2_run(l2);
+    }
+}
+
+/* Single-steps an L2 that reads its console, and notes AL after each `in` from the receive register. */
+ATTACK(stepped_reads) {
+    struct l2 *l2 = l2_new();
+    uint8_t heard[64];
+    size_t n = 0;
+
+    l2_say(l2, "type\n");
+    print("type=now\n");
+    L2_LOAD(l2, l2_read);
+    l2->regs.r[RCX] = 6;
+    l2->regs.r[RDI] = L2_DATA;
+    for (;;) {
+        uint8_t last = l2->memory[L2_CODE + (l2->vmcb->rip - L2_CODE) - 1];
+
+        l2->vmcb->rflags |= RFLAGS_TF;
+        if (l2_run(l2) != EXIT_DB)
+            break;
+        last = l2->memory[l2->vmcb->rip];
+        if (last == 0xaa && n < sizeof heard) /* STOSB comes next: AL holds what was read */
+            heard[n++] = (uint8_t)l2->regs.r[RAX];
+    }
+    print("heard=");
+    print_hex(heard, n);
+    print("\n");
+}
+
+ATTACK(flood_reads) {
+    struct l2 *l2 = l2_new();
+
+    l2_say(l2, "begin\n");
+    L2_LOAD(l2, l2_flood_in);
+    l2->regs.r[RCX] = option("times", 100000);
+    print("exit=%x\n", l2_run(l2));
+    l2_set_mode(l2, MODE_LONG, 0, 0);
+    l2_say(l2, "end\n");
+}
+
+ATTACK(flood_interrupts) {
+    struct l2 *l2 = l2_new();
+
+    l2_say(l2, "begin\n");
+    L2_LOAD(l2, l2_flood_ier);
+    l2->regs.r[RCX] = option("times", 50000);
+    print("exit=%x\n", l2_run(l2));
+    l2_set_mode(l2, MODE_LONG, 0, 0);
+    l2_say(l2, "end\n");
+}
+
+/* So many L2s, one after the other, each of which prints a byte; then one that the user might have. */
+ATTACK(flood_contexts) {
+    enum { POOL = 1024 };
+    uint64_t times = option("times", 100000);
+    struct l2 *l2 = l2_new();
+    uint8_t *vmcbs = pages(POOL), *roots = pages(POOL);
+
+    L2_LOAD(l2, l2_out);
+    l2->regs.r[RDX] = COM1;
+    l2->regs.r[RAX] = 'x';
+    for (uint64_t i = 0; i < times; i++) {
+        struct vmcb *page = (struct vmcb *)(vmcbs + i % POOL * PAGE);
+        uint64_t *root = (uint64_t *)(roots + (i * 7 % POOL) * PAGE);
+
+        *root = *(uint64_t *)l2->vmcb->n_cr3;
+        memcpy(page, l2->vmcb, PAGE);
+        memset(page->software, 0, sizeof page->software);
+        page->n_cr3 = (uintptr_t)root;
+        page->rip = L2_CODE;
+        l2->vmcb = page;
+        l2_run(l2);
+    }
+    print("contexts=%u\n", times);
+}
+
+/* More VMCBs with one nested table than the interceptor tracks, then another L2. */
+ATTACK(flood_vcpus) {
+    struct l2 *l2 = l2_new(), *other = l2_new();
+
+    L2_LOAD(l2, l2_out);
+    l2->regs.r[RDX] = COM1;
+    l2->regs.r[RAX] = 'x';
+    for (uint64_t i = 0; i < 1100; i++) {
+        struct vmcb *page = memcpy(pages(1), l2->vmcb, PAGE);
+
+        memset(page->software, 0, sizeof page->software);
+        page->rip = L2_CODE;
+        l2->vmcb = page;
+        l2_run(l2);
+    }
+    print("\n");
+    l2_say(other, "another L2\n");
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What L2s run, in long mode. Each ends with VMMCALL, which tells L1. */
+#define COM1 0x3f8
+#define IER 0x3f9
+#define MCR 0x3fc
+#define LSR 0x3fd
+#define SCR 0x3ff
+
+    .macro block name
+    .globl \name, \name\()_end
+\name:
+    .endm
+    .macro end_block name
+    vmmcall
+\name\()_end:
+    .endm
+    .macro end_block_early
+    vmmcall
+    .endm
+    .macro write port, value
+    mov $\port, %edx
+    mov $\value, %al
+    out %al, %dx
+    .endm
+
+    .section .rodata
+    block l2_nothing
+    end_block l2_nothing
+
+/* Prints RCX bytes at RSI; RDX is the port. */
+    block l2_print
+1:  lodsb
+    out %al, %dx
+    loop 1b
+    end_block l2_print
+
+/* Waits for input, and leaves it in the UART. */
+    block l2_await
+    mov $LSR, %edx
+1:  in %dx, %al
+    test $1, %al
+    jz 1b
+    end_block l2_await
+
+/* Reads RCX bytes of input to RDI. */
+    block l2_read
+1:  mov $LSR, %edx
+    in %dx, %al
+    test $1, %al
+    jz 1b
+    mov $COM1, %edx
+    in %dx, %al
+    stosb
+    loop 1b
+    end_block l2_read
+
+/* Prints a secret, whatever the registers hold. */
+    block l2_secret
+    lea 2f(%rip), %rsi
+    mov $12, %ecx
+    mov $COM1, %edx
+1:  lodsb
+    out %al, %dx
+    loop 1b
+    end_block_early
+2:  .ascii "<the secret>"
+    end_block l2_secret
+
+/* One write of AL to port DX. */
+    block l2_out
+    out %al, %dx
+    end_block l2_out
+
+    block l2_spin
+1:  pause
+    jmp 1b
+    end_block l2_spin
+
+/* Runs for RCX turns, then goes on in blocks that were never run before: prints RBX bytes at RSI. */
+    block l2_late
+1:  loop 1b
+    mov %rbx, %rcx
+    mov $COM1, %edx
+1:  lodsb
+    out %al, %dx
+    loop 1b
+    end_block l2_late
+
+/* Wants interrupts, at vector 0x24, and cannot take them. RBX gets RAX, RCX gets RDX, as they are after `out`. */
+    block l2_forced
+    write 0x20, 0x11
+    write 0x21, 0x20
+    write 0x21, 0x04
+    write 0x21, 0x01
+    write 0x21, 0xef
+    write MCR, 0x08
+    write IER, 0x02
+    mov $0x1122334455667746, %rax
+    mov $0x99aabbcc000003f8, %rdx
+    out %al, %dx
+    mov %rax, %rbx
+    mov %rdx, %rcx
+    end_block l2_forced
+
+/* Its own `out` comes and goes: prints 0 and 2 of 0 to 3. */
+    block l2_modify
+    mov $COM1, %edx
+    xor %ecx, %ecx
+    lea 3f(%rip), %rdi
+1:  movb $0xee, (%rdi) /* out %al, %dx */
+    test $1, %ecx
+    jz 2f
+    movb $0x90, (%rdi)
+2:  lea '0'(%rcx), %eax
+3:  nop
+    inc %ecx
+    cmp $4, %ecx
+    jne 1b
+    end_block l2_modify
+
+/* RCX reads of a register that must be asked for. */
+    block l2_flood_in
+    mov $SCR, %edx
+1:  in %dx, %al
+    loop 1b
+    end_block l2_flood_in
+
+/* RCX times: interrupts on and off, each time with one pending. */
+    block l2_flood_ier
+    mov $IER, %edx
+1:  mov $2, %al
+    out %al, %dx
+    xor %eax, %eax
+    out %al, %dx
+    loop 1b
+    end_block l2_flood_ier
+
+/* For L1 and L2 alike, at one address: one write of AL to port DX, then back to L1: CL says how. */
+    block l2_shared
+    out %al, %dx
+    test %cl, %cl
+    jz 1f
+    ret
+1:  end_block l2_shared
+
+/* Writes AL to the scratch register, and reads it again. */
+    block l2_scratch
+    mov $SCR, %edx
+    out %al, %dx
+    in %dx, %al
+    end_block l2_scratch
+
+    .section .note.GNU-stack, "", @progbits
