@@ -26,9 +26,17 @@ static void run_and_tell(struct l2 *l2) {
 }
 
 static struct vmcb *volatile target;
+static volatile bool running, stop;
+
+/* The other CPU is at it, before L2 runs. */
+static void start(void (*function)(void)) {
+    second_start(function);
+    while (!running)
+        ;
+}
 
 static void overwrite_exit_code(void) {
-    for (;;)
+    for (running = true;;)
         ((volatile struct vmcb *)target)->exit_code = 0;
 }
 
@@ -38,7 +46,7 @@ ATTACK(exit_code_overwritten) {
 
     l2_say(l2, "L2 begins\n");
     target = l2->vmcb;
-    second_start(overwrite_exit_code);
+    start(overwrite_exit_code);
     set_up_late(l2, 20000000);
     run_and_tell(l2);
 }
@@ -61,6 +69,8 @@ ATTACK(read_only_vmcb) {
     l2->vmcb->intercept_1 &= ~INTERCEPT_IOIO;
     l2->vmcb->rsp = l2->regs.r[RSP];
     copy_to_read_only(l2->vmcb, (void *)0xe0000);
+    *(volatile uint64_t *)0xe0070 = 0x5a5a;
+    print("write_protected=%u\n", (uint64_t)(*(volatile uint64_t *)0xe0070 != 0x5a5a));
     vm_enter(&l2->regs, 0xe0000);
     print("\nended=1\n");
 }
@@ -118,38 +128,48 @@ ATTACK(exception_at_vmrun) {
 
 /* Writes back what stood in EXITCODE while L2 ran, as soon as the #VMEXIT has overwritten it. */
 static void restore_exit_code(void) {
-    uint64_t running = 0;
+    uint64_t before = 0;
 
-    for (;;) {
+    for (running = true; !stop;) {
         uint64_t now = ((volatile struct vmcb *)target)->exit_code;
 
         if (now != EXIT_VMMCALL && now)
-            running = now;
-        else if (running)
-            ((volatile struct vmcb *)target)->exit_code = running;
+            before = now;
+        else if (before)
+            ((volatile struct vmcb *)target)->exit_code = before;
+    }
+    for (;;)
+        __asm__ volatile("hlt");
+}
+
+/* L1's own port I/O right after VMRUN, in code that was never run, while another CPU does that; then the same code
+ * once more, without the other CPU. What reaches the console instead of L1's own port is an 'X' for each try. */
+enum { STUB_STEP = 128 };
+
+static void run_stubs(struct l2 *l2, uint8_t *code, uint64_t tries) {
+    L2_LOAD(l2, l2_pause);
+    for (uint64_t i = 0; i < tries; i++) {
+        l2->vmcb->rip = L2_CODE;
+        ((uint64_t(*)(uint64_t, uint64_t))(uintptr_t)(code + i * STUB_STEP))((uintptr_t)l2->vmcb, 0x80);
+        while (!(in8(COM1_LSR) & 0x20))
+            ;
     }
 }
 
-/* L1's own port I/O right after VMRUN, in code that was never run, while another CPU does that. What reaches the
- * console instead of L1's own port is an 'X' for each stub. */
 ATTACK(exit_code_restored) {
-    enum { STUB_STEP = 128 };
-    uint64_t tries = option("tries", 1000), again;
+    uint64_t tries = option("tries", 1000);
     uint8_t *code = pages(tries * STUB_STEP / PAGE + 1);
     struct l2 *l2 = l2_new();
 
     for (uint64_t i = 0; i < tries; i++)
         memcpy(code + i * STUB_STEP, stub, (size_t)(stub_end - stub));
     l2_say(l2, "L2 begins\n");
-    L2_LOAD(l2, l2_nothing);
     target = l2->vmcb;
-    second_start(restore_exit_code);
-    for (again = 0; again < 2; again++)
-        for (uint64_t i = 0; i < tries; i++) {
-            l2->vmcb->rip = L2_CODE;
-            ((uint64_t(*)(uint64_t, uint64_t))(uintptr_t)(code + i * STUB_STEP))((uintptr_t)l2->vmcb, 0x80);
-            while (!(in8(COM1_LSR) & 0x20))
-                ;
-        }
+    start(restore_exit_code);
+    run_stubs(l2, code, tries);
+    stop = true;
+    wait_ticks(1);
+    l2_say(l2, "\nL2 again\n");
+    run_stubs(l2, code, tries);
     print("\ntries=%u\n", tries);
 }

@@ -2,11 +2,11 @@
 /* L1's own port I/O: before, after and between guests, in code that L2 runs as well, and after a failed VMRUN. */
 #include "svm.h"
 
-enum { COM1 = 0x3f8, COM1_LSR = 0x3fd, COM1_SCR = 0x3ff };
+enum { COM1 = 0x3f8, COM1_LSR = 0x3fd, COM1_SCR = 0x3ff, TICK_100_HZ = 11932 };
 
 ATTACK(own_io) {
     struct l2 *l2 = l2_new();
-    unsigned ready = 0;
+    unsigned ready = 0, ioio = 0;
 
     out8(COM1_SCR, 0x77);
     print("own=before\n");
@@ -20,7 +20,8 @@ ATTACK(own_io) {
     l2_set_mode(l2, MODE_LONG, 0, 0);
     L2_LOAD(l2, l2_await);
     print("type=now\n");
-    l2_run(l2);
+    timer_start(TICK_100_HZ);
+    l2_run_past_io(l2, &ioio);
     for (unsigned i = 0; i < 1000; i++)
         ready += in8(COM1_LSR) & 1;
     print("own_ready=%u\n", (uint64_t)ready);
@@ -29,8 +30,18 @@ ATTACK(own_io) {
     L2_LOAD(l2, l2_read);
     l2->regs.r[RCX] = 5;
     l2->regs.r[RDI] = L2_DATA;
-    l2_run(l2);
+    l2_run_past_io(l2, &ioio);
     print("l2_read=%s\n", (const char *)l2->memory + L2_DATA);
+}
+
+/* An L2 that polls for input, and never leaves. */
+ATTACK(polled_input) {
+    struct l2 *l2 = l2_new();
+
+    l2_say(l2, "type\n");
+    print("type=now\n");
+    L2_LOAD(l2, l2_await);
+    l2_run(l2);
 }
 
 /* VMRUN that enters no guest, or leaves it at once; the next instruction of L1 is port I/O, in fresh code. */

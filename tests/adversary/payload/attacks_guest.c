@@ -2,7 +2,7 @@
 /* L1 meddles with an L2's registers and code between its runs, listens at its exits, and floods. */
 #include "svm.h"
 
-enum { COM1 = 0x3f8, RFLAGS_TF = 0x100, EXIT_DB = EXIT_EXCEPTION + 1 };
+enum { COM1 = 0x3f8, POST_CODE = 0x80, RFLAGS_TF = 0x100, EXIT_DB = EXIT_EXCEPTION + 1 };
 
 /* Until L2 does port I/O at `port`; everything else L1 passes over. */
 static uint64_t run_to_port(struct l2 *l2, uint16_t port) {
@@ -15,12 +15,18 @@ static uint64_t run_to_port(struct l2 *l2, uint16_t port) {
     }
 }
 
-/* An L2 whose interrupt is due and cannot be delivered: its `out` becomes one to port 0x80. */
+/* An L2 whose interrupt is due and cannot be delivered: its `out` becomes one to port 0x80. That happens first when
+ * it allows interrupts; it then looks, finds THR empty, tells L1, and prints. */
 static struct l2 *forced(void) {
+    enum { VMMCALL_LENGTH = 3 };
     struct l2 *l2 = l2_new();
 
     L2_LOAD(l2, l2_forced);
-    print("forced_exit=%x\n", run_to_port(l2, 0x80));
+    print("first_forced=%x\n", run_to_port(l2, POST_CODE));
+    l2->vmcb->rip = l2->vmcb->exit_info_2;
+    print("looked=%x\n", l2_run(l2));
+    l2->vmcb->rip += VMMCALL_LENGTH;
+    print("forced_exit=%x\n", run_to_port(l2, POST_CODE));
     print("seen_rax=%x\nseen_rdx=%x\n", l2->regs.r[RAX], l2->regs.r[RDX]);
     return l2;
 }
@@ -50,19 +56,18 @@ ATTACK(forced_registers) {
 ATTACK(forced_again) {
     struct l2 *l2 = forced();
 
-    print("again=%x\n", run_to_port(l2, 0x80));
+    print("again=%x\n", run_to_port(l2, POST_CODE));
     l2->vmcb->rip = l2->vmcb->exit_info_2;
     end_forced(l2);
 }
 
-/* L1 resumes L2 elsewhere: at its first instruction that copies the registers to where L1 sees them, from before. */
+/* L1 resumes L2 elsewhere, at code that gives the registers away. */
 ATTACK(forced_elsewhere) {
+    enum { ELSEWHERE = L2_CODE + 0x800 };
     struct l2 *l2 = forced();
 
-    l2->memory[L2_CODE + 0x800] = 0xeb; /* a jump to where the forced instruction ends */
-    l2->vmcb->rip = L2_CODE + 0x800;
-    *(uint8_t *)(l2->memory + L2_CODE + 0x801) = 0x00;
-    memcpy(l2->memory + L2_CODE + 0x802, "\x48\x89\xc3\x48\x89\xd1\x0f\x01\xd9", 9); /* as the end of l2_forced */
+    memcpy(l2->memory + ELSEWHERE, l2_tell, (size_t)(l2_tell_end - l2_tell));
+    l2->vmcb->rip = ELSEWHERE;
     end_forced(l2);
 }
 
@@ -94,24 +99,19 @@ ATTACK(modified_code) {
 /* Single-steps an L2 that reads its console, and notes AL after each `in` from the receive register. */
 ATTACK(stepped_reads) {
     struct l2 *l2 = l2_new();
+    enum { LOOP = 0xe2 };
     uint8_t heard[64];
     size_t n = 0;
 
-    l2_say(l2, "type\n");
     print("type=now\n");
     L2_LOAD(l2, l2_read);
     l2->regs.r[RCX] = 6;
     l2->regs.r[RDI] = L2_DATA;
-    for (;;) {
-        uint8_t last = l2->memory[L2_CODE + (l2->vmcb->rip - L2_CODE) - 1];
-
+    do {
         l2->vmcb->rflags |= RFLAGS_TF;
-        if (l2_run(l2) != EXIT_DB)
-            break;
-        last = l2->memory[l2->vmcb->rip];
-        if (last == 0xaa && n < sizeof heard) /* STOSB comes next: AL holds what was read */
+        if (l2->memory[l2->vmcb->rip] == LOOP && n < sizeof heard)
             heard[n++] = (uint8_t)l2->regs.r[RAX];
-    }
+    } while (l2_run(l2) == EXIT_DB);
     print("heard=");
     print_hex(heard, n);
     print("\n");

@@ -2,6 +2,7 @@
 /* What L2s run, in long mode. Each ends with VMMCALL, which tells L1. */
 #define COM1 0x3f8
 #define IER 0x3f9
+#define IIR 0x3fa
 #define MCR 0x3fc
 #define LSR 0x3fd
 #define SCR 0x3ff
@@ -14,9 +15,6 @@
     vmmcall
 \name\()_end:
     .endm
-    .macro end_block_early
-    vmmcall
-    .endm
     .macro write port, value
     mov $\port, %edx
     mov $\value, %al
@@ -26,6 +24,12 @@
     .section .rodata
     block l2_nothing
     end_block l2_nothing
+
+/* Takes some microseconds. */
+    block l2_pause
+    mov $2000, %ecx
+1:  loop 1b
+    end_block l2_pause
 
 /* Prints RCX bytes at RSI; RDX is the port. */
     block l2_print
@@ -62,7 +66,7 @@
 1:  lodsb
     out %al, %dx
     loop 1b
-    end_block_early
+    vmmcall
 2:  .ascii "<the secret>"
     end_block l2_secret
 
@@ -86,7 +90,7 @@
     loop 1b
     end_block l2_late
 
-/* Wants interrupts, at vector 0x24, and cannot take them. RBX gets RAX, RCX gets RDX, as they are after `out`. */
+/* Wants interrupts, at vector 0x24, and cannot take them; looks, tells L1, and prints F. RBX gets RAX, RCX gets RDX, as they are after `out`. */
     block l2_forced
     write 0x20, 0x11
     write 0x21, 0x20
@@ -95,12 +99,22 @@
     write 0x21, 0xef
     write MCR, 0x08
     write IER, 0x02
+    mov $IIR, %edx
+    in %dx, %al
+    in %dx, %al
+    vmmcall
     mov $0x1122334455667746, %rax
     mov $0x99aabbcc000003f8, %rdx
     out %al, %dx
     mov %rax, %rbx
     mov %rdx, %rcx
     end_block l2_forced
+
+/* RBX gets RAX, RCX gets RDX. */
+    block l2_tell
+    mov %rax, %rbx
+    mov %rdx, %rcx
+    end_block l2_tell
 
 /* Its own `out` comes and goes: prints 0 and 2 of 0 to 3. */
     block l2_modify

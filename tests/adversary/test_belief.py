@@ -1,0 +1,50 @@
+"""L1 tries to have the interceptor take L2 for L1, or L1 for L2. The first would hand it L2's console: an `out` would
+become an exit, or reach L1's own port. The second would let it forge output and read input."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.adversary.lab import Adversary, Report
+
+SECRET = "<the secret>"
+
+
+def _nothing_leaked(report: Report) -> None:
+    """L1 was told of no access, and its own port carried nothing of L2's."""
+    assert report.exits == []
+    assert SECRET not in "".join(report.lines)
+    assert report.consoles["a"].startswith(b"L2 begins\n")
+
+
+def test_exit_code_overwritten_by_another_cpu(adversary: Adversary) -> None:
+    """While L2 runs, L1's second CPU writes into its VMCB's EXITCODE, where a #VMEXIT would."""
+    _nothing_leaked(adversary.run("exit_code_overwritten", smp=2))
+
+
+def test_a_vmcb_that_takes_no_writes(adversary: Adversary) -> None:
+    """The VMCB lies in shadow RAM that the chipset protects, and L2's port I/O is not intercepted by L1."""
+    report = adversary.run("read_only_vmcb")
+    assert report.number("write_protected") == 1
+    assert report.consoles["a"] == b"L2 begins\n" + SECRET.encode()
+    _nothing_leaked(report)
+
+
+def test_vmrun_with_a_shorter_address(adversary: Adversary) -> None:
+    """`addr32 vmrun` takes the VMCB's address from EAX; the rest of RAX names another."""
+    _nothing_leaked(adversary.run("addr32_vmrun"))
+
+
+def test_an_exception_in_l2_where_l1_has_its_vmrun(adversary: Adversary) -> None:
+    """L2 has an exception at the linear address of L1's VMRUN, with L1's value in CR3: as if VMRUN had faulted."""
+    _nothing_leaked(adversary.run("exception_at_vmrun"))
+
+
+@pytest.mark.parametrize("tries", [1000])
+def test_exit_code_restored_by_another_cpu(adversary: Adversary, tries: int) -> None:
+    """At each #VMEXIT L1's second CPU writes back what stood in EXITCODE; L1's next instructions, never run before,
+    are port I/O. Then the same once more, without the second CPU."""
+    report = adversary.run("exit_code_restored", smp=2, tries=tries)
+    won, again = (part.count(b"X") for part in report.consoles["a"].split(b"L2 again"))
+    assert (won, again) == (0, 0), f"L1's own port I/O reached the console in {won} of {tries} tries, then in {again}"
+    assert sum(line.count("X") for line in report.lines) == 2 * tries

@@ -1,0 +1,69 @@
+"""L1 meddles with L2's registers and code between its runs, and listens at its exits."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.adversary.lab import Adversary
+
+#: What L2 has in RAX and RDX when it prints `F` (payload/l2code.S).
+RAX, RDX = "1122334455667746", "99aabbcc000003f8"
+
+
+@pytest.mark.parametrize(
+    ("attack", "l2_has"),
+    [
+        ("forced_honest", (RAX, RDX)),
+        ("forced_registers", (RAX, RDX)),
+        ("forced_again", ("1122334400000000", "99aabbcc00000080")),
+        ("forced_elsewhere", ("1122334400000000", "99aabbcc00000080")),
+    ],
+)
+def test_a_forced_exit(adversary: Adversary, attack: str, l2_has: tuple[str, str]) -> None:
+    """At an exit that the interceptor forced, L1 resumes L2 as it should; with other registers; once more at the same
+    instruction; or elsewhere, at code that shows L1 the registers.
+
+    Gained: nothing. L1 sees `out 0x80` with a zero in place of the byte, and never gets the byte back: it is restored
+    only behind the forced instruction. An L2 that is resumed elsewhere has lost two registers.
+    """
+    report = adversary.run(attack)
+    assert report.value("forced_exit") == "7b"
+    assert (report.value("seen_rax"), report.value("seen_rdx")) == ("1122334400000000", "99aabbcc00000080")
+    assert (report.value("l2_rax"), report.value("l2_rdx")) == l2_has
+    assert report.consoles["a"] == b"F"
+
+
+def test_a_step_after_a_forced_exit(adversary: Adversary) -> None:
+    """L1 resumes L2 with the trap flag, and sees its registers one instruction later.
+
+    Gained: the byte that was printed, as documented: L1 sees L2's registers at every exit.
+    """
+    report = adversary.run("forced_single_step")
+    assert report.value("seen_rax") == "1122334400000000"
+    assert report.value("step_rax") == RAX
+
+
+def test_reads_single_stepped(adversary: Adversary) -> None:
+    """L1 has L2 trap after each instruction, and looks at AL after each `in` from the receive register.
+
+    Gained: what is typed, as documented: only hidden registers would prevent it.
+    """
+    with adversary.boot("stepped_reads") as l1:
+        l1.expect(rb"type=now", timeout=20)
+        with l1.console("a") as console:
+            console.send(b"secret")
+            report = l1.finish(20)
+    assert bytes.fromhex(report.value("heard")) == b"secret"
+
+
+def test_code_that_changes(adversary: Adversary) -> None:
+    """L2 rewrites its own `out` to `nop` and back, in the block that runs; then L1 does, while L2 is stopped.
+
+    Gained: nothing: what is executed is what is there.
+    """
+    assert adversary.run("modified_code").consoles["a"] == b"0246"
+
+
+def test_last_words_arrive(adversary: Adversary) -> None:
+    """L1 ends the machine right after L2 has printed. Gained: nothing: what was printed arrives."""
+    assert adversary.run("shared_table", settle=0).consoles["a"] == b"first vCPU\nsecond vCPU\nfirst again\n"
