@@ -38,7 +38,7 @@ check: venv plugin
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	.venv/bin/lint-imports
-	.venv/bin/clang-format --dry-run -Werror native/include/*.h native/tcg/*.[ch]
+	.venv/bin/clang-format --dry-run -Werror native/include/*.h native/tcg/*.[ch] tests/adversary/payload/*.[ch]
 	shellcheck -x $(SCRIPTS) .ci/run
 
 bench: setup

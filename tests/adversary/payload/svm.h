@@ -130,6 +130,8 @@ void take_interrupts(void);
 L2_CODE_BLOCKS(L2_CODE_DECLARE)
 #define L2_LOAD(l2, name) l2_load(l2, name, (size_t)(name##_end - name))
 
+/* Of vmrun.S: runs an L2, and does port I/O at once. */
+typedef uint64_t stub_function(uint64_t vmcb, uint64_t dx);
 extern uint8_t stub[], stub_end[], stub_addr32[], stub_addr32_end[];
 extern uint64_t pml4[];
 
