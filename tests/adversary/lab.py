@@ -29,6 +29,8 @@ MACHINES = 60
 DONE = 0x21
 PAYLOAD = CACHE / "adversary" / "l1.elf"
 BOOT_SECONDS = 20.0
+#: What L2 prints while L1 interrupts it (payload/attacks_guest.c).
+LONG_TEXT = bytes(ord(" ") + i * 7 % 90 if i % 64 else ord("\n") for i in range(0x2000))
 _MACHINE = '[[machine]]\nname = "m{0}"\n[[machine.guest]]\nname = "a{0}"\n[[machine.guest]]\nname = "b{0}"\n'
 _BYSTANDER = '[[machine]]\nname = "calm"\ninterceptor = "memory"\n[[machine.guest]]\nname = "bystander"\n'
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.adversary.lab import Adversary
+from tests.adversary.lab import LONG_TEXT, Adversary
 
 #: What L2 has in RAX and RDX when it prints `F` (payload/l2code.S).
 RAX, RDX = "1122334455667746", "99aabbcc000003f8"
@@ -62,6 +62,13 @@ def test_code_that_changes(adversary: Adversary) -> None:
     Gained: nothing: what is executed is what is there.
     """
     assert adversary.run("modified_code").consoles["a"] == b"0246"
+
+
+def test_interrupted_while_l2_prints(adversary: Adversary) -> None:
+    """L1 takes the CPU away 2000 times a second. Gained: nothing: every byte arrives, once."""
+    report = adversary.run("interrupted")
+    assert report.number("interrupts") > 0
+    assert report.consoles["a"] == LONG_TEXT * report.number("rounds")
 
 
 def test_last_words_arrive(adversary: Adversary) -> None:

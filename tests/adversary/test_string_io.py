@@ -19,7 +19,7 @@ from tests.adversary.cases import (
     Mode,
     run_cases,
 )
-from tests.adversary.lab import Adversary
+from tests.adversary.lab import LONG_TEXT, Adversary
 
 COM1 = 0x3F8
 SCR = 0x3FF
@@ -218,3 +218,11 @@ def ended(adversary: Adversary, tmp_path_factory: pytest.TempPathFactory) -> Map
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_string_io(case: Case, ended: Mapping[str, Ended]) -> None:
     ended[case.name].check(case)
+
+
+def test_interrupted_while_one_instruction_prints(adversary: Adversary) -> None:
+    """L1 takes the CPU away 2000 times a second. Gained: nothing: every byte arrives, once."""
+    report = adversary.run("interrupted", string=1)
+    assert report.exits == []
+    assert report.number("interrupts") > 0
+    assert report.consoles["a"] == LONG_TEXT * report.number("rounds")

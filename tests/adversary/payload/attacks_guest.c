@@ -117,6 +117,30 @@ ATTACK(stepped_reads) {
     print("\n");
 }
 
+/* L1 takes the CPU away again and again while L2 prints a text, as a loop or as one instruction. */
+ATTACK(interrupted) {
+    enum { TICK_2_KHZ = 597, LENGTH = 0x2000, ENOUGH = 10, ROUNDS_MAX = 30 };
+    struct l2 *l2 = l2_new();
+    unsigned ioio = 0, rounds = 0;
+
+    for (unsigned i = 0; i < LENGTH; i++)
+        l2->memory[L2_DATA + i] = (uint8_t)(i % 64 ? ' ' + i * 7 % 90 : '\n');
+    if (option("string", 0))
+        L2_LOAD(l2, l2_print_string);
+    else
+        L2_LOAD(l2, l2_print);
+    timer_start(TICK_2_KHZ);
+    while (traps.interrupts < ENOUGH && rounds++ < ROUNDS_MAX) {
+        l2->vmcb->rip = L2_CODE;
+        l2->regs.r[RSI] = L2_DATA;
+        l2->regs.r[RCX] = LENGTH;
+        l2->regs.r[RDX] = COM1;
+        l2_run_past_io(l2, &ioio);
+    }
+    timer_stop();
+    print("\ninterrupts=%u\nrounds=%u\n", traps.interrupts, (uint64_t)rounds);
+}
+
 ATTACK(flood_reads) {
     struct l2 *l2 = l2_new();
 

@@ -38,6 +38,11 @@
     loop 1b
     end_block l2_print
 
+/* The same in one instruction. */
+    block l2_print_string
+    rep outsb
+    end_block l2_print_string
+
 /* Waits for input, and leaves it in the UART. */
     block l2_await
     mov $LSR, %edx
