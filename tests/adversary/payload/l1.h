@@ -70,6 +70,7 @@ struct traps {
 };
 extern struct traps traps;
 void traps_init(void);
+void trap_set(unsigned vector, uint64_t handler);
 void timer_start(uint16_t divisor);
 void timer_stop(void);
 /* About so many times 55 ms. */

@@ -79,6 +79,8 @@ static void make_l2_tables(uint8_t *memory) {
         long_table[at / PAGE] = at == L2_NOT_PRESENT ? 0 : at | TABLE;
         legacy[at / PAGE] = at == L2_NOT_PRESENT ? 0 : at | TABLE;
     }
+    for (uint32_t at = 0; at < L2_DATA - L2_CODE; at += PAGE)
+        long_table[(L2_CODE_AGAIN + at) / PAGE] = (L2_CODE + at) | TABLE;
     pae[0] = (L2_TABLES + 0x2000) | 1;
     *(uint32_t *)(memory + L2_TABLES + 0x5000) = (L2_TABLES + 0x6000) | TABLE;
 }

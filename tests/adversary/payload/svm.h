@@ -87,6 +87,7 @@ enum {
     L2_NOT_MAPPED = 0x2e000,  /* in the nested table, until L1 maps it */
     L2_NOT_PRESENT = 0x30000, /* in L2's own tables */
     L2_SIZE = 0x40000,
+    L2_CODE_AGAIN = 0x50000, /* linear: the same code */
 };
 
 enum mode {

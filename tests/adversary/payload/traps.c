@@ -48,10 +48,14 @@ static void pic_init(void) {
     out8(0xa1, 0xff);
 }
 
+void trap_set(unsigned vector, uint64_t handler) {
+    idt[vector] =
+        (struct gate){(uint16_t)handler, 0x08, 0x8e00, (uint16_t)(handler >> 16), (uint32_t)(handler >> 32), 0};
+}
+
 void traps_init(void) {
     for (unsigned i = 0; i < TRAPS; i++)
-        idt[i] = (struct gate){(uint16_t)trap_stubs[i],         0x08, 0x8e00, (uint16_t)(trap_stubs[i] >> 16),
-                               (uint32_t)(trap_stubs[i] >> 32), 0};
+        trap_set(i, trap_stubs[i]);
     load_idt();
     pic_init();
 }

@@ -99,4 +99,24 @@ vm_enter_vmrun:
     make_stub stub
     make_stub stub_addr32, .byte 0x67
 
+/* A #GP handler that does port I/O first: 'X' to COM1, and its scratch register to gp_scratch. Steps over VMRUN. */
+    .globl gp_handler, gp_handler_end, gp_scratch
+gp_handler:
+    push %rax
+    push %rdx
+    mov $0x3f8, %edx
+    mov $'X', %al
+    out %al, %dx
+    mov $0x3ff, %edx
+    in %dx, %al
+    movb %al, gp_scratch
+    pop %rdx
+    pop %rax
+    addq $3, 8(%rsp)
+    add $8, %rsp /* the error code */
+    iretq
+gp_handler_end:
+    .bss
+gp_scratch: .skip 8
+
     .section .note.GNU-stack, "", @progbits
