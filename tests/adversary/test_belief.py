@@ -46,6 +46,14 @@ def test_a_block_that_l1s_own_l2_has_spoilt(adversary: Adversary) -> None:
     assert report.consoles["a"].endswith(SECRET.encode())
 
 
+def test_svme_toggled_by_l1s_own_l2(adversary: Adversary) -> None:
+    """An L2 of L1's own clears EFER.SVME, runs on, sets it again, and runs the user's code page; then the user's L2
+    runs it."""
+    report = adversary.run("svme_toggled")
+    assert report.value("users_told") == " exit=81"
+    assert report.consoles["a"].endswith(SECRET.encode())
+
+
 def test_vmrun_at_two_addresses(adversary: Adversary) -> None:
     """L1 has its VMRUN mapped twice; at the second address it faults, for the user's nested table, and the handler,
     never run before, does port I/O."""

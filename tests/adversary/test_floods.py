@@ -43,4 +43,4 @@ def test_more_vcpus_than_are_tracked(adversary: Adversary) -> None:
     """An L2 of 1100 vCPUs, then another L2. Gained: nothing; the other has its console."""
     report = adversary.run("flood_vcpus")
     assert set(report.consoles["a"]) == set(b"x")
-    assert report.consoles["b"] == b"\nanother L2\n"
+    assert report.consoles["b"] == b"another L2\n"

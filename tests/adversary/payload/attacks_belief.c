@@ -79,6 +79,27 @@ ATTACK(poisoned_block) {
     run_and_tell(l2);
 }
 
+/* An L2 of L1's own, which shares the user's code, runs without SVME for a moment, as if it were L1 that had left it.
+ */
+ATTACK(svme_toggled) {
+    enum { TOGGLE = L2_CODE + 0x800 };
+    struct l2 *l2 = l2_new();
+    struct vmcb *users = l2->vmcb;
+
+    l2_say(l2, "L2 begins\n");
+    L2_LOAD(l2, l2_secret);
+    memcpy(l2->memory + TOGGLE, l2_toggle_svme, (size_t)(l2_toggle_svme_end - l2_toggle_svme));
+    l2_new_vmcb(l2);
+    l2->vmcb->intercept_1 &= ~INTERCEPT_MSR;
+    l2->vmcb->rip = TOGGLE;
+    l2->regs.r[RBX] = L2_CODE;
+    run_and_tell(l2);
+    l2->vmcb = users;
+    l2->vmcb->rip = L2_CODE;
+    print("users_");
+    run_and_tell(l2);
+}
+
 /* L2's user may use the port: so says its TSS. L1 loads TR from one VMCB, and runs another that names none. */
 ATTACK(stale_task_register) {
     struct l2 *l2 = l2_new();
