@@ -46,6 +46,15 @@ def test_a_block_that_l1s_own_l2_has_spoilt(adversary: Adversary) -> None:
     assert report.consoles["a"].endswith(SECRET.encode())
 
 
+def test_host_state_rewritten_by_another_cpu(adversary: Adversary) -> None:
+    """While L2 runs, L1's second CPU rewrites L1's saved state, and keeps what stands in EXITCODE; after the #VMEXIT
+    L1 writes that back and does port I/O, in code that was never run."""
+    report = adversary.run("host_state_rewritten", smp=2)
+    assert report.number("kept") == 1, "the second CPU had no chance: this shows nothing"
+    assert report.consoles["a"] == b"L2 begins\n"
+    assert report.value("scratch") in ("77", "ff")  # its own, or none
+
+
 def test_svme_toggled_by_l1s_own_l2(adversary: Adversary) -> None:
     """An L2 of L1's own clears EFER.SVME, runs on, sets it again, and runs the user's code page; then the user's L2
     runs it."""

@@ -60,6 +60,36 @@ ATTACK(exit_code_overwritten) {
     run_and_tell(l2);
 }
 
+/* L1's EFER lies in its own memory while L2 runs, as QEMU has it laid out like a VMCB: another CPU takes out what the
+ * interceptor put there, and keeps what stands in EXITCODE, which L1 writes back at leisure. */
+static volatile uint32_t *saved_efer_high;
+volatile uint64_t kept;
+
+static void rewrite_host_state(void) {
+    for (running = true;;) {
+        uint64_t now = ((volatile struct vmcb *)target)->exit_code;
+
+        if (now > EXIT_NPF)
+            kept = now;
+        *saved_efer_high = 0;
+    }
+}
+
+ATTACK(host_state_rewritten) {
+    uint8_t *code = memcpy(pages(1), stub_keeping, (size_t)(stub_keeping_end - stub_keeping));
+    struct l2 *l2 = l2_new();
+    uint64_t scratch;
+
+    l2_say(l2, "L2 begins\n");
+    out8(COM1_SCR, OWN_SCRATCH);
+    saved_efer_high = (volatile uint32_t *)(read_msr(MSR_VM_HSAVE_PA) + offsetof(struct vmcb, efer) + 4);
+    target = l2->vmcb;
+    start(rewrite_host_state);
+    L2_LOAD(l2, l2_long_pause);
+    scratch = HIGH((stub_function *)(uintptr_t)code)((uintptr_t)l2->vmcb, 0x80);
+    print("\nscratch=%x\nkept=%u\n", scratch, (uint64_t)(kept != 0));
+}
+
 /* The same with an L2 of L1's own that shares the user's code; then the user's L2 runs that code, undisturbed. */
 ATTACK(poisoned_block) {
     enum { TURNS = 20000000 };

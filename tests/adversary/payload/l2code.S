@@ -31,6 +31,11 @@
 1:  loop 1b
     end_block l2_pause
 
+    block l2_long_pause
+    mov $20000000, %ecx
+1:  loop 1b
+    end_block l2_long_pause
+
 /* Prints RCX bytes at RSI; RDX is the port. */
     block l2_print
 1:  lodsb
