@@ -33,6 +33,13 @@ def test_vmrun_with_a_shorter_address(adversary: Adversary) -> None:
     _nothing_leaked(adversary.run("addr32_vmrun"))
 
 
+def test_vmrun_where_32_bit_code_has_it(adversary: Adversary) -> None:
+    """Its operand could be EAX or RAX. L2 is not believed then: it is given nothing, and L1 neither."""
+    report = adversary.run("low_vmrun")
+    assert report.value("exit") == "81"
+    _nothing_leaked(report)
+
+
 def test_an_exception_in_l2_where_l1_has_its_vmrun(adversary: Adversary) -> None:
     """L2 has an exception at the linear address of L1's VMRUN, with L1's value in CR3: as if VMRUN had faulted."""
     _nothing_leaked(adversary.run("exception_at_vmrun"))
