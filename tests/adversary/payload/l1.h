@@ -66,7 +66,6 @@ const void *module_data(size_t *len);
 /* Traps. VMRUN's are counted and stepped over; interrupts are counted and acknowledged. */
 struct traps {
     volatile uint64_t vmrun_faults, interrupts;
-    volatile uint64_t last_vector;
 };
 extern struct traps traps;
 void traps_init(void);
@@ -78,6 +77,9 @@ void wait_ticks(unsigned ticks);
 
 /* Runs `function` on the second CPU (-smp 2). */
 void second_start(void (*function)(void));
+/* ... and waits until it has set `second_running`. It ends itself when it finds `second_stop`. */
+void second_start_and_wait(void (*function)(void));
+extern volatile bool second_running, second_stop;
 
 void *memset(void *to, int byte, size_t len);
 void *memcpy(void *to, const void *from, size_t len);

@@ -31,6 +31,11 @@
 1:  loop 1b
     end_block l2_pause
 
+    block l2_long_pause
+    mov $20000000, %ecx
+1:  loop 1b
+    end_block l2_long_pause
+
 /* Prints RCX bytes at RSI; RDX is the port. */
     block l2_print
 1:  lodsb
@@ -74,6 +79,18 @@
     vmmcall
 2:  .ascii "<the secret>"
     end_block l2_secret
+
+/* Takes EFER.SVME away from itself, runs on, gives it back, and goes to RBX. */
+    block l2_toggle_svme
+    mov $0xc0000080, %ecx
+    rdmsr
+    btr $12, %eax
+    wrmsr
+    jmp 1f
+1:  bts $12, %eax
+    wrmsr
+    jmp *%rbx
+    end_block l2_toggle_svme
 
 /* One write of AL to port DX. */
     block l2_out

@@ -2,7 +2,7 @@
 #include "svm.h"
 
 enum { COM1 = 0x3f8 };
-enum { MSR_EFER = 0xc0000080, MSR_VM_HSAVE_PA = 0xc0010117 };
+enum { MSR_EFER = 0xc0000080 };
 #define EFER_LME (1u << 8)
 #define EFER_LMA (1u << 10)
 #define EFER_SVME (1u << 12)

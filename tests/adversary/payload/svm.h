@@ -126,15 +126,17 @@ void take_interrupts(void);
 #define L2_CODE_BLOCKS(each)                                                                                   \
     each(l2_print) each(l2_await) each(l2_read) each(l2_out) each(l2_spin) each(l2_late) each(l2_forced)       \
         each(l2_modify) each(l2_flood_in) each(l2_flood_ier) each(l2_shared) each(l2_scratch) each(l2_nothing) \
-            each(l2_secret) each(l2_tell) each(l2_pause) each(l2_print_string)
+            each(l2_secret) each(l2_tell) each(l2_pause) each(l2_print_string) each(l2_toggle_svme)            \
+                each(l2_long_pause)
 #define L2_CODE_DECLARE(name) extern const uint8_t name[], name##_end[];
 L2_CODE_BLOCKS(L2_CODE_DECLARE)
 #define L2_LOAD(l2, name) l2_load(l2, name, (size_t)(name##_end - name))
 
 /* Of vmrun.S: runs an L2, and does port I/O at once. */
 typedef uint64_t stub_function(uint64_t vmcb, uint64_t dx);
-extern uint8_t stub[], stub_end[], stub_addr32[], stub_addr32_end[];
+extern uint8_t stub[], stub_end[], stub_addr32[], stub_addr32_end[], stub_keeping[], stub_keeping_end[];
 extern uint64_t pml4[];
+enum { MSR_VM_HSAVE_PA = 0xc0010117 };
 
 /* L2 prints, through its serial port. */
 void l2_say(struct l2 *l2, const char *text);

@@ -62,7 +62,6 @@ void traps_init(void) {
 
 void l1_trap(struct frame *frame);
 void l1_trap(struct frame *frame) {
-    traps.last_vector = frame->vector;
     if (frame->vector >= PIC_VECTOR) {
         traps.interrupts++;
         out8(0x20, 0x20);
@@ -123,4 +122,12 @@ void second_start(void (*function)(void)) {
     APIC[0xf0 / 4] = 0x1ff; /* software enabled */
     send_ipi(0x4500);       /* INIT */
     send_ipi(0x4600 | TRAMPOLINE >> 12);
+}
+
+volatile bool second_running, second_stop;
+
+void second_start_and_wait(void (*function)(void)) {
+    second_start(function);
+    while (!second_running)
+        ;
 }
