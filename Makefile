@@ -2,12 +2,15 @@
 # make test   sets everything up and runs every test
 # make check  static checks: style, types, layers, C warnings
 # make bench  measures (ONLY=group for one group)
+# make fuzz   fuzzes what reads untrusted bytes (SECONDS=600 each)
+# make sanitize  runs the plugin under AddressSanitizer and ThreadSanitizer
 # make clean  removes everything that was built or downloaded
 
 PY := .venv/bin/python
-SCRIPTS := $(wildcard tests/stack/*.sh) $(wildcard tests/stack/guests/*.sh)
+SCRIPTS := $(wildcard tests/stack/*.sh) $(wildcard tests/stack/guests/*.sh) $(wildcard tests/fuzz/*.sh)
+SECONDS ?= 600
 
-.PHONY: all setup packages venv plugin images demo test check bench clean
+.PHONY: all setup packages venv plugin images demo test check bench fuzz clean
 
 all: setup
 
@@ -38,11 +41,14 @@ check: venv plugin
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	.venv/bin/lint-imports
-	.venv/bin/clang-format --dry-run -Werror native/include/*.h native/tcg/*.[ch]
+	.venv/bin/clang-format --dry-run -Werror native/include/*.h native/tcg/*.[ch] tests/fuzz/*.[ch]
 	shellcheck -x $(SCRIPTS) .ci/run
 
 bench: setup
 	@$(PY) -m tests.bench $(ONLY)
+
+fuzz: packages venv
+	@tests/fuzz/run.sh $(SECONDS)
 
 clean:
 	rm -rf .venv .cache build *.egg-info
