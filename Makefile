@@ -10,7 +10,7 @@ PY := .venv/bin/python
 SCRIPTS := $(wildcard tests/stack/*.sh) $(wildcard tests/stack/guests/*.sh) $(wildcard tests/fuzz/*.sh)
 SECONDS ?= 600
 
-.PHONY: all setup packages venv plugin images demo test check bench fuzz clean
+.PHONY: all setup packages venv plugin images demo test check bench fuzz sanitize clean
 
 all: setup
 
@@ -41,7 +41,7 @@ check: venv plugin
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	.venv/bin/lint-imports
-	.venv/bin/clang-format --dry-run -Werror native/include/*.h native/tcg/*.[ch] tests/fuzz/*.[ch]
+	.venv/bin/clang-format --dry-run -Werror native/include/*.h native/tcg/*.[ch] tests/fuzz/*.[ch] tests/stack/*.c
 	shellcheck -x $(SCRIPTS) .ci/run
 
 bench: setup
@@ -49,6 +49,9 @@ bench: setup
 
 fuzz: packages venv
 	@tests/fuzz/run.sh $(SECONDS)
+
+sanitize: setup
+	@$(PY) -m tests.stack.sanitize
 
 clean:
 	rm -rf .venv .cache build *.egg-info

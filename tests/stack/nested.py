@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -50,6 +50,8 @@ class NestedStack:
         smp: vCPUs of L1.
         intercept: with the plugin; without it L1's own isa-serial serves L2.
         settings: more lines for `[server]`.
+        plugin: which build of the plugin.
+        launch: what starts QEMU: words in front of its command line.
         progress: gets a sentence at each step.
     """
 
@@ -61,6 +63,8 @@ class NestedStack:
         smp: int = 1,
         intercept: bool = True,
         settings: str = "",
+        plugin: Path = PLUGIN,
+        launch: Sequence[str] = (),
         progress: Callable[[str], object] = lambda _: None,
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="oob-"))
@@ -70,6 +74,8 @@ class NestedStack:
         self._append = f"console=ttyS0 panic=-1 quiet oob.l2={l2} {l1_append}"
         self._smp = smp
         self._intercept = intercept
+        self._plugin = plugin
+        self._launch = launch
         self._progress = progress
         self._marks = itertools.count(1)
         self._exit = contextlib.ExitStack()
@@ -113,7 +119,7 @@ class NestedStack:
 
     def _command(self) -> list[str]:
         # Whatever becomes of us, QEMU ends with us.
-        command = ["setpriv", "--pdeathsig", "TERM", str(qemu())]
+        command = ["setpriv", "--pdeathsig", "TERM", *self._launch, str(qemu())]
         command += ["-accel", "tcg,thread=multi", "-cpu", "qemu64,+svm,+npt", "-smp", str(self._smp), "-m", "1024"]
         command += ["-nodefaults", "-no-reboot", "-display", "none"]
         command += ["-chardev", f"stdio,id=console,logfile={self._l1_log}", "-serial", "chardev:console"]
@@ -122,7 +128,7 @@ class NestedStack:
 
     def _plugin_options(self) -> list[str]:
         words = [sys.executable, "-m", "oobconsole", "qemu-options", "l1", "--config", str(self.server.config)]
-        done = subprocess.run([*words, "--plugin", str(PLUGIN)], check=True, capture_output=True, text=True)
+        done = subprocess.run([*words, "--plugin", str(self._plugin)], check=True, capture_output=True, text=True)
         return shlex.split(done.stdout)
 
     def l1_console(self) -> bytes:
