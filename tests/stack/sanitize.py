@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.stack.nested import L2Console, NestedStack
+from tests.support.expect import ExpectError
 
 NATIVE = Path(__file__).resolve().parents[2] / "native" / "tcg"
 #: Prints until it is killed, so that there is output at any time.
@@ -127,23 +128,30 @@ def _exercise(stack: NestedStack) -> int:
     return stack.l1.wait(30)
 
 
+def _boot(launch: list[str], plugin: Path) -> str | None:
+    """Boot once and use everything. What went wrong, if something did: a report may say why, or be the reason."""
+    try:
+        with NestedStack(l2=2, smp=2, plugin=plugin, launch=launch) as stack:
+            status = _exercise(stack)
+    except ExpectError as error:
+        return "\n".join([str(error), *getattr(error, "__notes__", ())])
+    return f"QEMU ended with status {status}" if status else None
+
+
 def run(sanitizer: Sanitizer) -> bool:
-    """Boot once and use everything. True when there is nothing to report; prints what there is."""
+    """True when there is nothing to report; prints what there is."""
     with tempfile.TemporaryDirectory(prefix="oob-") as name:
         folder, start = Path(name), time.monotonic()
-        plugin = NATIVE / f"oob_tcg.{sanitizer.name}.so"
-        with NestedStack(l2=2, smp=2, plugin=plugin, launch=_launch(sanitizer, folder)) as stack:
-            status = _exercise(stack)
+        wrong = _boot(_launch(sanitizer, folder), NATIVE / f"oob_tcg.{sanitizer.name}.so")
+        seconds = time.monotonic() - start
         log = "".join(path.read_text(errors="replace") for path in sorted(folder.glob("report.*")))
     found = sum(log.count(finding) for finding in sanitizer.findings)
-    seconds = time.monotonic() - start
-    print(f"{sanitizer.name}: {seconds:.0f} s, QEMU's exit status {status}, {found} reports", flush=True)
-    if found or status:
-        print(log, flush=True)
     if sanitizer.started not in log:
-        print(f"{sanitizer.name}: the sanitizer never ran:\n{log}", flush=True)
-        return False
-    return not found and status == 0
+        wrong = wrong or "the sanitizer never ran"
+    if found or wrong:
+        print(f"{wrong or ''}\n{log}", flush=True)
+    print(f"{sanitizer.name}: {seconds:.0f} s, {found} reports, {'failed' if wrong else 'all went well'}", flush=True)
+    return not found and not wrong
 
 
 def main() -> int:
