@@ -120,12 +120,14 @@ static size_t mov_length(const uint8_t *bytes, size_t count, enum oob_mode mode)
 static void check_mov(const uint8_t *bytes, size_t size, enum oob_mode mode, const struct oob_mov_insn *mov) {
     size_t count = prefixes(bytes, size, mode);
     uint8_t opcode = bytes[count];
-    bool modrm = opcode == 0x89 || opcode == 0x8b;
+    bool modrm = opcode == 0x89 || opcode == 0x8b, moffs = opcode == 0xa1 || opcode == 0xa3;
     /* Only as the last prefix: 1.2.7 */
     uint8_t rex = mode == OOB_MODE_64 && count && bytes[count - 1] >> 4 == 4 ? bytes[count - 1] : 0;
     unsigned rex_r = rex >> 2 & 1;
 
     REQUIRE(opcode == 0x89 || opcode == 0x8b || opcode == 0xa1 || opcode == 0xa3 || opcode == 0xc7, "%02x", opcode);
+    REQUIRE(moffs || bytes[count + 1] < 0xc0, "ModRM %02x names a register", bytes[count + 1]);
+    REQUIRE(opcode != 0xc7 || !(bytes[count + 1] & 0x38), "ModRM %02x of another instruction", bytes[count + 1]);
     REQUIRE(mov->store == (opcode != 0x8b && opcode != 0xa1), "opcode %02x", opcode);
     REQUIRE(mov->immediate == (opcode == 0xc7) && (mov->immediate || !mov->value), "value %x", mov->value);
     REQUIRE(mov->reg == (modrm ? ((bytes[count + 1] >> 3 & 7) | rex_r << 3) : 0), "register %u", mov->reg);

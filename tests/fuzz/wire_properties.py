@@ -76,10 +76,30 @@ def _check_meaning(stream: bytes, events: list[Event]) -> None:
         at += len(frame)
 
 
+def _check_order(events: list[Event]) -> None:
+    """docs/wire-protocol.md: what may follow what."""
+    live: set[int] = set()
+    accesses = 0
+    for event in events:
+        if isinstance(event, wire.ContextAppeared):
+            assert event.context
+            assert event.context not in live
+            live.add(event.context)
+        elif not isinstance(event, wire.Hello | wire.Stats):
+            assert event.context in live
+        if isinstance(event, wire.ContextGone):
+            live.remove(event.context)
+        if isinstance(event, wire.Access):
+            accesses += 1
+            assert event.seq == accesses
+    assert [isinstance(event, wire.Hello) for event in events[:2]] in ([], [True], [True, False])
+
+
 def check(stream: bytes, size: int) -> list[Event]:
     """Feed `stream` whole, in pieces of `size`, and byte by byte; returns the events."""
     whole = decode([stream])
     assert decode(pieces(stream, size)) == whole
     assert decode(pieces(stream, 1)) == whole
     _check_meaning(stream, whole[0])
+    _check_order(whole[0])
     return whole[0]
