@@ -3,12 +3,15 @@
 # make check  static checks: style, types, layers, C warnings
 # make bench  measures (ONLY=group for one group)
 # make leak   what L1 can find of a secret on L2's console
+# make fuzz   fuzzes what reads untrusted bytes (SECONDS=600 each)
+# make sanitize  runs the plugin under AddressSanitizer and ThreadSanitizer
 # make clean  removes everything that was built or downloaded
 
 PY := .venv/bin/python
-SCRIPTS := $(wildcard tests/stack/*.sh) $(wildcard tests/stack/guests/*.sh)
+SCRIPTS := $(wildcard tests/stack/*.sh) $(wildcard tests/stack/guests/*.sh) $(wildcard tests/fuzz/*.sh)
+SECONDS ?= 600
 
-.PHONY: all setup packages venv plugin images demo test check bench leak clean
+.PHONY: all setup packages venv plugin images demo test check bench leak fuzz sanitize clean
 
 all: setup
 
@@ -40,7 +43,7 @@ check: venv plugin
 	$(PY) -m mypy
 	.venv/bin/lint-imports
 	.venv/bin/clang-format --dry-run -Werror native/include/*.h native/tcg/*.[ch] tests/adversary/payload/*.[ch] \
-		tests/leak/*.c
+		tests/leak/*.c tests/fuzz/*.[ch] tests/stack/*.c
 	shellcheck -x $(SCRIPTS) .ci/run
 
 bench: setup
@@ -49,6 +52,12 @@ bench: setup
 leak: setup
 	@$(MAKE) --no-print-directory -s -C tests/leak
 	@$(PY) -m tests.leak
+
+fuzz: packages venv
+	@tests/fuzz/run.sh $(SECONDS)
+
+sanitize: setup
+	@$(PY) -m tests.stack.sanitize
 
 clean:
 	rm -rf .venv .cache build *.egg-info

@@ -315,6 +315,7 @@ class Decoder:
     def _stats(self, buffer: bytes, at: int, length: int, context: int) -> Stats:
         count, reserved, *counters = _STATS_FRAME.unpack_from(buffer, at)
         _require(count <= STATS_MAX and not reserved and not context, "STATS with too many counters or reserved bits")
+        counters[count:] = [0] * (STATS_MAX - count)
         named = dict(zip(STATS, counters[:count], strict=False))
         return Stats(named, tuple(counters[len(STATS) : len(STATS) + LATENCY_BUCKETS]))
 

@@ -52,6 +52,8 @@ class NestedStack:
         reboot: L1 may reset itself; else QEMU ends when it does.
         settings: more lines for `[server]`.
         l0_options: more for the command line of L1's QEMU (L0).
+        plugin: which build of the plugin.
+        launch: what starts QEMU: words in front of its command line.
         progress: gets a sentence at each step.
     """
 
@@ -65,6 +67,8 @@ class NestedStack:
         reboot: bool = False,
         settings: str = "",
         l0_options: Sequence[str] = (),
+        plugin: Path = PLUGIN,
+        launch: Sequence[str] = (),
         progress: Callable[[str], object] = lambda _: None,
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="oob-"))
@@ -77,6 +81,8 @@ class NestedStack:
         self._intercept = intercept
         self._reboot = reboot
         self._l0_options = l0_options
+        self._plugin = plugin
+        self._launch = launch
         self._progress = progress
         self._marks = itertools.count(1)
         self._exit = contextlib.ExitStack()
@@ -120,7 +126,7 @@ class NestedStack:
 
     def _command(self) -> list[str]:
         # Whatever becomes of us, QEMU ends with us.
-        command = ["setpriv", "--pdeathsig", "TERM", str(qemu())]
+        command = ["setpriv", "--pdeathsig", "TERM", *self._launch, str(qemu())]
         command += ["-accel", "tcg,thread=multi", "-cpu", "qemu64,+svm,+npt"]
         command += ["-smp", str(self._smp), "-m", str(self._megabytes)]
         command += ["-nodefaults", "-display", "none", *([] if self._reboot else ["-no-reboot"])]
@@ -131,7 +137,7 @@ class NestedStack:
 
     def _plugin_options(self) -> list[str]:
         words = [sys.executable, "-m", "oobconsole", "qemu-options", "l1", "--config", str(self.server.config)]
-        done = subprocess.run([*words, "--plugin", str(PLUGIN)], check=True, capture_output=True, text=True)
+        done = subprocess.run([*words, "--plugin", str(self._plugin)], check=True, capture_output=True, text=True)
         return shlex.split(done.stdout)
 
     def l1_console(self) -> bytes:

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building and testing need and that are missing. Says which before it does.
+# With the argument `fuzz`: those that `make fuzz` needs besides.
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -9,6 +10,7 @@ packages=(
   cpio xz-utils debian-archive-keyring                # the guests
   ca-certificates openssh-client shellcheck           # pip, the tests, the checks
 )
+[ "${1:-}" != fuzz ] || packages=(clang llvm libclang-rt-dev)
 
 [ "$(dpkg --print-architecture 2>/dev/null)$(command -v apt-get >/dev/null && echo +apt)" = amd64+apt ] ||
   fail "this is no Debian system for amd64: use Debian 12 or 13, in a virtual machine or a container if need be."

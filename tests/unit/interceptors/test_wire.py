@@ -164,6 +164,13 @@ def test_counters_of_a_newer_native_half_are_left_out() -> None:
     assert len(event.latency) == wire.LATENCY_BUCKETS
 
 
+def test_counters_beyond_their_number_mean_nothing() -> None:
+    frame = bytearray(stats(*range(1, wire.STATS_MAX + 1)))
+    frame[8:12] = struct.pack("<I", 13)
+    [*_, event] = Decoder().feed(HELLO + frame)
+    assert event == wire.Stats(dict(zip(wire.STATS, range(1, 12), strict=True)), (12, 13) + (0,) * 62)
+
+
 def test_the_sequence_number_wraps() -> None:
     decoder = Decoder()
     list(decoder.feed(HELLO + appeared(1)))
