@@ -22,6 +22,11 @@ static bool has(const uint8_t *bytes, size_t count, uint8_t prefix) {
     return memchr(bytes, prefix, count) != NULL;
 }
 
+/* Only as the last prefix (1.2.7). */
+static uint8_t rex_of(const uint8_t *bytes, size_t count, enum oob_mode mode) {
+    return mode == OOB_MODE_64 && count && bytes[count - 1] >> 4 == 4 ? bytes[count - 1] : 0;
+}
+
 /* The last of several counts, DS when there is none (1.2.4); the numbers are decode.h's. */
 static unsigned last_segment(const uint8_t *bytes, size_t count) {
     static const uint8_t segments[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65};
@@ -39,8 +44,7 @@ static unsigned last_segment(const uint8_t *bytes, size_t count) {
 static void check_io(const uint8_t *bytes, size_t size, enum oob_mode mode, const struct oob_io_insn *io) {
     size_t count = prefixes(bytes, size, mode);
     uint8_t opcode = bytes[count], row = opcode & 0xfc;
-    bool narrow = mode == OOB_MODE_16, other = has(bytes, count, 0x67);
-    unsigned addr = mode == OOB_MODE_64 ? 8 : narrow ? 2 : 4, addr_other = addr == 4 ? 2 : 4;
+    bool narrow = mode == OOB_MODE_16, wide = rex_of(bytes, count, mode) & 8;
 
     REQUIRE(io->length <= size && io->length == count + 1 + io->immediate, "length %u of %zu", io->length, size);
     REQUIRE(row == 0xe4 || row == 0xec || row == 0x6c, "opcode %02x", opcode);
@@ -48,13 +52,14 @@ static void check_io(const uint8_t *bytes, size_t size, enum oob_mode mode, cons
     REQUIRE(io->out == ((opcode & 2) != 0), "opcode %02x", opcode);
     REQUIRE(!io->immediate || io->imm == bytes[count + 1], "port %x", io->imm);
     REQUIRE(opcode & 1 ? io->size == 2 || io->size == 4 : io->size == 1, "size %u", io->size);
+    REQUIRE(!has(bytes, count, 0xf0), "LOCK makes it an invalid opcode (1.2.5)");
+    REQUIRE(io->size == 1 || !wide || io->size == 4, "size %u with REX.W", io->size);
     REQUIRE(has(bytes, count, 0x66) || io->size == 1 || io->size == (narrow ? 2 : 4), "size %u", io->size);
-    REQUIRE(!io->string || io->addr_size == (other ? addr_other : addr), "addresses of %u bytes", io->addr_size);
+    REQUIRE(io->address == has(bytes, count, 0x67), "address size %d", io->address);
     REQUIRE(!io->string || io->rep == (has(bytes, count, 0xf2) || has(bytes, count, 0xf3)), "rep %d", io->rep);
     REQUIRE(!io->string || io->segment == last_segment(bytes, count), "segment %u", io->segment);
 }
 
-/* LOCK before them is an invalid opcode (1.2.5): either answer will do. */
 static bool must_be_io(const uint8_t *bytes, size_t size, enum oob_mode mode) {
     size_t count = prefixes(bytes, size, mode), left = size - count;
     uint8_t row = left ? bytes[count] & 0xfc : 0;
@@ -65,7 +70,7 @@ static bool must_be_io(const uint8_t *bytes, size_t size, enum oob_mode mode) {
 static bool same_io(const struct oob_io_insn *a, const struct oob_io_insn *b) {
     return a->length == b->length && a->size == b->size && a->imm == b->imm && a->out == b->out &&
            a->immediate == b->immediate && a->string == b->string && a->rep == b->rep && a->segment == b->segment &&
-           a->addr_size == b->addr_size;
+           a->address == b->address;
 }
 
 static bool decode_io(const uint8_t *bytes, size_t size, enum oob_mode mode, struct oob_io_insn *io) {
@@ -121,8 +126,7 @@ static void check_mov(const uint8_t *bytes, size_t size, enum oob_mode mode, con
     size_t count = prefixes(bytes, size, mode);
     uint8_t opcode = bytes[count];
     bool modrm = opcode == 0x89 || opcode == 0x8b, moffs = opcode == 0xa1 || opcode == 0xa3;
-    /* Only as the last prefix: 1.2.7 */
-    uint8_t rex = mode == OOB_MODE_64 && count && bytes[count - 1] >> 4 == 4 ? bytes[count - 1] : 0;
+    uint8_t rex = rex_of(bytes, count, mode);
     unsigned rex_r = rex >> 2 & 1;
 
     REQUIRE(opcode == 0x89 || opcode == 0x8b || opcode == 0xa1 || opcode == 0xa3 || opcode == 0xc7, "%02x", opcode);
@@ -150,15 +154,16 @@ static void fuzz_mov(const uint8_t *bytes, size_t size, enum oob_mode mode) {
     }
 }
 
-/* These are asked about one whole instruction: what counts is how it ends. */
-static void fuzz_endings(const uint8_t *bytes, size_t size) {
+/* These are asked about one whole instruction: prefixes, then the opcode and nothing else. */
+static void fuzz_whole(const uint8_t *bytes, size_t size) {
     uint8_t *copy = exactly(bytes, size);
-    bool vmrun = oob_is_vmrun(copy, size), wrmsr = oob_is_wrmsr(copy, size), rdtsc = oob_is_rdtsc(copy, size);
+    size_t count = prefixes(bytes, size, OOB_MODE_64), left = size - count;
+    bool overridden, down, vmrun = oob_is_vmrun(copy, size, &overridden), wrmsr = oob_is_wrmsr(copy, size);
 
-    REQUIRE(vmrun + wrmsr + rdtsc <= 1, "%d %d %d", vmrun, wrmsr, rdtsc);
-    REQUIRE(!(vmrun || wrmsr || rdtsc) || has(bytes, size, 0x0f), "a two-byte opcode without 0f");
-    REQUIRE(vmrun == (size >= 3 && !memcmp(bytes + size - 3, "\x0f\x01\xd8", 3)), "VMRUN");
-    REQUIRE(wrmsr == (size >= 2 && !memcmp(bytes + size - 2, "\x0f\x30", 2)), "WRMSR");
+    REQUIRE(vmrun == (left == 3 && !memcmp(bytes + count, "\x0f\x01\xd8", 3)), "VMRUN");
+    REQUIRE(!vmrun || overridden == has(bytes, count, 0x67), "the address size of VMRUN");
+    REQUIRE(wrmsr == (left == 2 && !memcmp(bytes + count, "\x0f\x30", 2)), "WRMSR");
+    REQUIRE(vmrun + wrmsr + oob_is_rdtsc(copy, size) + oob_sets_direction(copy, size, &down) <= 1, "two at once");
     free(copy);
 }
 
@@ -170,6 +175,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         fuzz_io(data, size, mode);
         fuzz_mov(data, size, mode);
     }
-    fuzz_endings(data, size);
+    fuzz_whole(data, size);
     return 0;
 }

@@ -53,6 +53,8 @@ static void check_fields(const union oob_frame *frame, int taken) {
     case OOB_ATTENTION:
         REQUIRE(taken == sizeof frame->attention && frame->attention.attended < 2, "%u", frame->attention.attended);
         break;
+    case OOB_RESUME: REQUIRE(taken == sizeof frame->resume && !frame->resume.reserved, "%d", taken); break;
+    case OOB_READY: REQUIRE(taken == sizeof frame->h && !frame->h.context, "%d", taken); break;
     default: REQUIRE(frame->h.type == OOB_PUBLISH && taken == sizeof frame->publish, "type %x", frame->h.type);
     }
 }

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from oobconsole.errors import WireError
 from oobconsole.interceptors import wire
 from oobconsole.interceptors.wire import Decoder, Event, FrameType
+from tests.support.native_half import announced
 
 
 def encode(event: Event) -> bytes:
@@ -33,6 +34,8 @@ def encode(event: Event) -> bytes:
             padding = (0,) * (wire.STATS_MAX - len(known))
             head = (wire.STATS_FRAME.size, FrameType.STATS, 0, 0)
             return wire.STATS_FRAME.pack(*head, len(counters), 0, *known, *padding)
+        case wire.Announced():
+            return announced()
 
 
 def decode(parts: Iterable[bytes]) -> tuple[list[Event], str | None]:
@@ -85,7 +88,7 @@ def _check_order(events: list[Event]) -> None:
             assert event.context
             assert event.context not in live
             live.add(event.context)
-        elif not isinstance(event, wire.Hello | wire.Stats):
+        elif not isinstance(event, wire.Hello | wire.Stats | wire.Announced):
             assert event.context in live
         if isinstance(event, wire.ContextGone):
             live.remove(event.context)

@@ -81,8 +81,9 @@ static void translate_cb(struct qemu_plugin_tb *tb, void *unused) {
         uint64_t at = qemu_plugin_insn_vaddr(insn);
         uint8_t bytes[OOB_INSN_MAX];
         size_t len = qemu_plugin_insn_data(insn, bytes, sizeof bytes);
+        bool overridden;
 
-        if (oob_is_vmrun(bytes, len)) {
+        if (oob_is_vmrun(bytes, len, &overridden)) {
             __atomic_store_n(&after_vmrun, at + len, __ATOMIC_RELAXED);
             qemu_plugin_register_vcpu_insn_exec_cb(insn, vmrun_cb, CB_R_REGS, NULL);
         } else if (at == __atomic_load_n(&after_vmrun, __ATOMIC_RELAXED)) {
