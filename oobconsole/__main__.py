@@ -75,7 +75,14 @@ def qemu_options(
 
     uarts = ports_of(wanted)
     ports = [(uart.port, uart.port + 7) for uart in uarts]
-    words = options(wanted.name, settings.socket_of(wanted), plugin.resolve(), ports, [uart.irq for uart in uarts])
+    words = options(
+        wanted.name,
+        settings.socket_of(wanted),
+        plugin.resolve(),
+        ports,
+        [uart.irq for uart in uarts],
+        hide_registers=wanted.hide_registers,
+    )
     typer.echo(shlex.join(words))
 
 

@@ -103,6 +103,7 @@ class MachineConfig(_Table):
     interceptor: Literal["tcg", "memory"] = "tcg"
     socket: FilePath | None = None
     spin_us: Annotated[int, Field(ge=0, le=1000)] = 200
+    hide_registers: bool = True
     guests: Annotated[list[GuestConfig], Field(alias="guest", min_length=1, max_length=256)]
 
 

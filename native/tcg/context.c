@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "cpu.h"
+#include "decode.h"
 #include "link.h"
 #include "vmcb.h"
 
@@ -99,7 +100,7 @@ static struct oob_hidden take_from_stash(struct oob_context *context, uint64_t r
     struct oob_hidden found = {0};
 
     for (size_t i = 0; i < OOB_STASH_MAX && !found.which; i++) {
-        if (!context->stash[i].which || context->stash[i].rip != rip)
+        if (!context->stash[i].which || rip - context->stash[i].rip > OOB_INSN_MAX)
             continue;
         found = context->stash[i];
         context->stash[i].which = 0;

@@ -36,7 +36,7 @@ static unsigned needed(const struct oob_l2_vcpu *l2, uint64_t exit_code) {
 }
 
 void oob_hide_at_exit(unsigned vcpu, struct oob_l2_vcpu *l2, uint64_t exit_code) {
-    if (oob_now_ns() - l2->context->last_access_ns > OOB_IN_USE_NS)
+    if (oob_options.show_registers || oob_now_ns() - l2->context->last_access_ns > OOB_IN_USE_NS)
         return;
     l2->hidden.which = (uint16_t)(ALL & ~needed(l2, exit_code));
     l2->hidden.rip = oob_phys_read_u64(l2->vmcb + VMCB_RIP);

@@ -82,8 +82,11 @@ bool oob_options_parse(struct oob_options *options, int argc, char **argv, char 
                             value);
         } else if (strncmp(argv[i], "irq=", 4) == 0) {
             lines = value;
+        } else if (strcmp(argv[i], "registers=shown") == 0 || strcmp(argv[i], "registers=hidden") == 0) {
+            options->show_registers = *value == 's';
         } else {
-            return fail(error, "unknown option (there are socket, machine, ports and irq)", argv[i]);
+            return fail(error, "unknown option (there are socket, machine, ports, irq and registers=hidden or shown)",
+                        argv[i]);
         }
     }
     if (!parse_lines(options, lines))

@@ -18,6 +18,7 @@ struct oob_options {
     char machine[48];
     struct oob_range range[OOB_RANGES_MAX];
     unsigned ranges;
+    bool show_registers; /* L1 sees all of L2's registers at every exit */
 };
 
 /* False, with a sentence in `error`, when an option is unknown, missing or malformed. */

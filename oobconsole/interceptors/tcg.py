@@ -146,8 +146,17 @@ class TcgInterceptor(Interceptor):
         return self._limit.allows(machine=self.machine, socket=str(self.path))
 
 
-def qemu_options(machine: str, path: Path, plugin: Path, ports: list[tuple[int, int]], lines: list[int]) -> list[str]:
-    """What to add to the command line of `machine`'s QEMU: one interrupt line for each range of ports.
+def qemu_options(
+    machine: str,
+    path: Path,
+    plugin: Path,
+    ports: list[tuple[int, int]],
+    lines: list[int],
+    *,
+    hide_registers: bool = True,
+) -> list[str]:
+    """What to add to the command line of `machine`'s QEMU: one interrupt line for each range of ports; and whether L1
+    is kept from L2's registers while a console is in use.
 
     As QEMU's option syntax has it (qemu(1)), a comma in a path is doubled, and a plugin's path that has an equals
     sign wants the option's name, `file=`.
@@ -156,4 +165,5 @@ def qemu_options(machine: str, path: Path, plugin: Path, ports: list[tuple[int, 
     irqs = ":".join(str(line) for line in lines)
     file, sock = (str(name).replace(",", ",,") for name in (plugin, path))
     head = f"file={file}" if "=" in file else file
-    return ["-plugin", f"{head},socket={sock},machine={machine},ports={ranges},irq={irqs}"]
+    shown = "" if hide_registers else ",registers=shown"
+    return ["-plugin", f"{head},socket={sock},machine={machine},ports={ranges},irq={irqs}{shown}"]

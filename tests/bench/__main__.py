@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.bench.trust import Results, echo, echo_ms, guests, quantiles
 from tests.stack.nested import CACHE, L2Console, NestedStack
 from tests.support.expect import Expect
 from tests.support.server import Server
@@ -17,15 +18,7 @@ from tests.support.server import Server
 KIB = 20
 RUNS = 7
 BOOTS = 3
-KEYS = 200
 IDLE_CONSOLES = 200
-
-Results = dict[str, float]
-
-
-def _quantiles(values: list[float]) -> tuple[float, float]:
-    ordered = sorted(values)
-    return statistics.median(ordered), ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
 
 
 def _boot_seconds(intercept: bool, kernel_log: bool) -> float:
@@ -54,22 +47,15 @@ def _seconds(console: L2Console, command: str) -> float:
     return time.monotonic() - start
 
 
-def _echo_ms(console: L2Console) -> list[float]:
-    console.run("true")
-    times = []
-    for _ in range(KEYS):
-        start = time.monotonic()
-        console.send(b"x")
-        console.expect(b"x", timeout=10)
-        times.append((time.monotonic() - start) * 1000)
-    console.send(b"\x03")
-    return times
-
-
-def _access_us(log: Path) -> tuple[float, float]:
-    found = re.findall(r"native half away.*?median_us=([\d.]+).*?p99_us=([\d.]+)", log.read_text())
+def _access_us(stack: NestedStack) -> tuple[float, float]:
+    """As the server logs it when QEMU ends; ends both."""
+    assert stack.l1 is not None
+    stack.l1.close()
+    stack.server.stop()
+    log = stack.server.log.read_text()
+    found = re.findall(r"native half away.*?median_us=([\d.]+).*?p99_us=([\d.]+)", log)
     if not found:
-        raise AssertionError(f"the server's log has no access times:\n{log.read_text()[-1000:]}")
+        raise AssertionError(f"the server's log has no access times:\n{log[-1000:]}")
     return float(found[-1][0]), float(found[-1][1])
 
 
@@ -85,13 +71,11 @@ def nested() -> Results:
             out["nested.com1_20kib_s"] = statistics.median(ours)
             out["nested.com2_20kib_s"] = statistics.median(theirs)
             out["nested.throughput_ratio"] = out["nested.com2_20kib_s"] / out["nested.com1_20kib_s"]
-            out["nested.echo_ms.median"], out["nested.echo_ms.p99"] = _quantiles(_echo_ms(console))
+            out["nested.echo_ms.median"], out["nested.echo_ms.p99"] = quantiles(echo_ms(console))
+            console.send(b"\x03")
             for _ in range(RUNS):  # the counters are mostly of a guest that prints
                 _seconds(console, COM1)
-        assert stack.l1 is not None
-        stack.l1.close()
-        stack.server.stop()
-        out["nested.access_us.median"], out["nested.access_us.p99"] = _access_us(stack.server.log)
+        out["nested.access_us.median"], out["nested.access_us.p99"] = _access_us(stack)
     return out | _boots("boot", kernel_log=True) | _boots("quiet_boot", kernel_log=False)
 
 
@@ -128,7 +112,12 @@ def server() -> Results:
     return {"server.rss_mib": few / 1024, "server.rss_kib_per_console": (many - few) / IDLE_CONSOLES}
 
 
-GROUPS: dict[str, Callable[[], Results]] = {"nested": nested, "server": server}
+GROUPS: dict[str, Callable[[], Results]] = {
+    "nested": nested,
+    "echo": echo,
+    "guests": lambda: guests(_access_us),
+    "server": server,
+}
 
 
 def main(only: list[str]) -> int:

@@ -4,8 +4,8 @@ unmodified Debian KVM hypervisor (L1), unmodified Linux guests in it (L2)."""
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
+import secrets
 import shlex
 import shutil
 import subprocess
@@ -84,7 +84,6 @@ class NestedStack:
         self._plugin = plugin
         self._launch = launch
         self._progress = progress
-        self._marks = itertools.count(1)
         self._exit = contextlib.ExitStack()
         self._latest: L2Console | None = None
         self.l1: Expect | None = None
@@ -147,7 +146,7 @@ class NestedStack:
     def l1_run(self, command: str, timeout: float = 30) -> bytes:
         """Run a command in L1's shell; returns what it printed."""
         assert self.l1 is not None
-        return run_in_shell(self.l1, command, next(self._marks), timeout)
+        return run_in_shell(self.l1, command, timeout)
 
     def l2_files(self, count: int) -> bytes:
         """What L1's own emulated serial ports of its L2s have carried."""
@@ -176,7 +175,6 @@ class L2Console(Expect):
         super().__init__(server.ssh(name))
         self.name = name
         self._first_prompt = 0
-        self._marks = itertools.count(1)
 
     @property
     def conversation(self) -> bytes:
@@ -194,18 +192,19 @@ class L2Console(Expect):
 
     def run(self, command: str, timeout: float = 30) -> bytes:
         """Run a command in the shell; returns what it printed."""
-        return run_in_shell(self, command, next(self._marks), timeout)
+        return run_in_shell(self, command, timeout)
 
 
-def run_in_shell(shell: Expect, command: str, mark: int, timeout: float) -> bytes:
+def run_in_shell(shell: Expect, command: str, timeout: float) -> bytes:
     """Run a command in a shell at a serial console; returns what it printed.
 
     The shell echoes what is typed, wrapped at some width, and prompts: what the command prints lies between two
-    lines that stand nowhere in what was typed.
+    lines that stand nowhere in what was typed, nor in what the console has carried before.
 
     Raises:
         ExpectError: the command ended with a status other than 0, or did not end in time.
     """
+    mark = secrets.token_hex(4)
     shell.send(f"echo be''gin-{mark}; {command}; echo e''nd-{mark}:$?\n")
     found = shell.expect(rf"begin-{mark}\r?\n(.*?)end-{mark}:(\d+)\r?\n", timeout=timeout, fail=PANIC)
     if found[2] != b"0":
