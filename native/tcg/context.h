@@ -72,7 +72,8 @@ struct oob_context {
     uint64_t ncr3;
     uint64_t first_vmcb;
     uint64_t last_run_ns, last_access_ns;
-    uint64_t kernel; /* LSTAR: where its kernel lies, by which a restored guest is known again; 0: none yet */
+    uint64_t last_input_ns; /* when input was last there for it */
+    uint64_t kernel;        /* LSTAR: where its kernel lies, by which a restored guest is known again; 0: none yet */
     unsigned vcpus;
     bool at_reset;     /* its first vCPU has not left the reset vector */
     bool touched;      /* it has accessed a port of ours: the server knows, or will know, of it */

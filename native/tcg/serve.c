@@ -6,7 +6,7 @@
 #include "link.h"
 
 /* How old a publication may be, besides what the guest itself did. */
-enum { POLL_NS = 1000000 };
+enum { POLL_NS = 1000000, LSR_DATA_READY = 0x01 };
 
 /* One byte of an access: which register of which of our UARTs it reaches. */
 struct target {
@@ -156,6 +156,8 @@ void oob_context_publish(struct oob_context *context, const struct oob_publish *
     p->accesses = publish->writes;
     oob_uart_acknowledge(&context->uart[range], (uint32_t)(context->accesses - publish->writes));
     memcpy(p->value, publish->value, sizeof p->value);
+    if ((p->valid & 1u << UART_LSR) && (p->value[UART_LSR] & LSR_DATA_READY))
+        context->last_input_ns = oob_now_ns();
 }
 
 void oob_context_orphan(struct oob_context *context) {

@@ -15,17 +15,25 @@ void oob_timer_saw_tsc(struct oob_l2_vcpu *l2, uint64_t tsc) {
     l2->tsc_ns = now;
 }
 
+/* How long this vCPU may sleep, in ns; 0: as long as it likes. */
+static uint64_t patience(const struct oob_context *context, uint64_t now) {
+    if (context->attended && now - context->last_input_ns < OOB_ACTIVE_NS)
+        return OOB_BUSY_MAX_NS;
+    /* Another vCPU of a guest that prints may raise what only this one is to take. */
+    if (context->vcpus > 1 && now - context->last_access_ns < OOB_ACTIVE_NS)
+        return OOB_BUSY_MAX_NS;
+    return context->attended ? OOB_IDLE_MAX_NS : 0;
+}
+
 bool oob_timer_clamp(struct oob_l2_vcpu *l2, uint64_t *deadline) {
-    uint64_t elapsed = l2->tsc_ns - l2->base_tsc_ns, limit;
-    uint64_t now = oob_now_ns();
-    bool silent = now - l2->context->last_access_ns > OOB_SILENT_NS;
+    uint64_t elapsed = l2->tsc_ns - l2->base_tsc_ns, now = oob_now_ns(), limit;
+    uint64_t sleep_ns = patience(l2->context, now);
     double rate; /* of the guest's TSC, per ns */
 
-    /* Another vCPU of a guest that prints may raise what only this one is to take. */
-    if (!(l2->context->attended || (l2->context->vcpus > 1 && !silent)) || !*deadline || elapsed < RATE_MIN_NS)
+    if (!sleep_ns || !*deadline || elapsed < RATE_MIN_NS)
         return false;
     rate = (double)(l2->tsc - l2->base_tsc) / (double)elapsed;
-    limit = l2->tsc + (uint64_t)(rate * (double)(now - l2->tsc_ns + (silent ? OOB_IDLE_MAX_NS : OOB_BUSY_MAX_NS)));
+    limit = l2->tsc + (uint64_t)(rate * (double)(now - l2->tsc_ns + sleep_ns));
     if (*deadline <= limit)
         return false;
     *deadline = limit;

@@ -13,10 +13,11 @@
 
 #define OOB_MSR_TSC_DEADLINE 0x6e0u
 
-/* The longest that an attended guest sleeps: when its console was silent for a while, and when it was not. */
+/* The longest that an attended guest sleeps: when nothing is typed, and while something is, or one of its other vCPUs
+ * prints. */
 #define OOB_IDLE_MAX_NS 5000000ull
 #define OOB_BUSY_MAX_NS 500000ull
-#define OOB_SILENT_NS 200000000ull
+#define OOB_ACTIVE_NS 200000000ull
 
 void oob_timer_saw_tsc(struct oob_l2_vcpu *l2, uint64_t tsc);
 /* Brings a deadline (guest TSC) forward. False when it may stay as it is. */

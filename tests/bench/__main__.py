@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench.trust import Results, echo, echo_ms, guests, quantiles
+from tests.bench.trust import Results, echo_ms, guests, quantiles
 from tests.stack.nested import CACHE, L2Console, NestedStack
 from tests.support.expect import Expect
 from tests.support.server import Server
@@ -114,7 +114,6 @@ def server() -> Results:
 
 GROUPS: dict[str, Callable[[], Results]] = {
     "nested": nested,
-    "echo": echo,
     "guests": lambda: guests(_access_us),
     "server": server,
 }

@@ -1,4 +1,4 @@
-"""What interception costs when several guests talk at once, and how a key's echo compares with the way through L1."""
+"""What interception costs when several guests talk at once, and how soon a key comes back."""
 
 from __future__ import annotations
 
@@ -35,26 +35,6 @@ def echo_ms(client: Expect) -> list[float]:
         client.expect(key, timeout=10)
         times.append((time.monotonic() - start) * 1000)
     return times[WARM_UP:]
-
-
-def echo() -> Results:
-    """The same guest and the same program that sends back what it reads, on COM1 through us, and on COM2 by way of
-    L1's console and L1's QEMU. The latter without ssh into L1, which would come on top."""
-    out: Results = {}
-    with NestedStack() as stack:
-        port = "-chardev pipe,id=other,path=/other -serial chardev:other"
-        stack.l1_run(f"kill -9 $(cat /tmp/l2-1.pid); mkfifo /other.in /other.out; start_l2 1 {port}")
-        with stack.console() as console:
-            console.run("stty -F /dev/ttyS1 raw -echo; (cat /dev/ttyS1 >/dev/ttyS1) & true")
-            console.send("stty raw -echo; echo rea''dy; cat\n")
-            console.expect(rb"ready\n", timeout=20)
-            out["echo.ours_ms.median"], out["echo.ours_ms.p99"] = quantiles(echo_ms(console))
-        assert stack.l1 is not None
-        stack.l1.send("stty raw -echo; cat /other.out & echo rea''dy; cat >/other.in\n")
-        stack.l1.expect(rb"ready\n", timeout=20)
-        out["echo.through_l1_ms.median"], out["echo.through_l1_ms.p99"] = quantiles(echo_ms(stack.l1))
-    out["echo.ratio"] = out["echo.ours_ms.median"] / out["echo.through_l1_ms.median"]
-    return out
 
 
 def guests(access_us: Callable[[NestedStack], tuple[float, float]]) -> Results:
