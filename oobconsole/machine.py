@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -247,23 +248,21 @@ class Machine:
     def context_appeared(self, context: Context) -> PortHandler | None:
         guest = self._guest_of(context) or next((g for g in self.guests if g.context is None), None)
         if guest is None:
-            if self._limit.allows(machine=self.name):
-                log.warning("another L2 gets no console: no guest is configured for it", **self._known(context))
+            self._log(log.warning, "another L2 gets no console: no guest is configured for it", context)
             return None
         guest.bind(context)
-        if self._limit.allows(machine=self.name):
-            log.info("guest bound", guest=guest.name, **self._known(context))
+        self._log(log.info, "guest bound", context, guest=guest.name)
         return guest
 
     def context_gone(self, context: Context, reason: str) -> None:
         guest = self._guest_of(context)
         if guest is not None:
             guest.release(f"the guest is gone: {reason}")
-            if self._limit.allows(machine=self.name):
-                log.info("guest gone", guest=guest.name, reason=reason, **self._known(context))
+            self._log(log.info, "guest gone", context, guest=guest.name, reason=reason)
 
-    def _known(self, context: Context) -> dict[str, object]:
-        return {"machine": self.name, "context": context.number, "origin": context.origin}
+    def _log(self, write: Callable[..., object], event: str, context: Context, **about: object) -> None:
+        if self._limit.allows(machine=self.name):
+            write(event, **about, machine=self.name, context=context.number, origin=context.origin)
 
     def _guest_of(self, context: Context) -> Guest | None:
         return next((g for g in self.guests if g.context == context), None)

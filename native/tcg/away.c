@@ -13,6 +13,9 @@ enum {
     MSR_CONNECTED = 0xb0, /* CTS, DSR and DCD of a terminal that is there */
 };
 
+/* After reset, before anything was printed: 9600 baud, as the model has it. */
+static const struct oob_uart fresh = {.dll = 0x0c, .received = OOB_UNKNOWN};
+
 bool oob_uart_observe(struct oob_uart *uart, unsigned reg, uint8_t value) {
     bool dlab = uart->lcr & UART_LCR_DLAB;
 
@@ -134,7 +137,7 @@ size_t oob_uart_replay(const struct oob_uart *uart, struct oob_uart_write writes
 
 void oob_uart_reset(struct oob_uart *uart) {
     free(uart->kept);
-    *uart = (struct oob_uart){.dll = 0x0c, .received = OOB_UNKNOWN};
+    *uart = fresh;
 }
 
 static void copy_registers(struct oob_uart *to, const struct oob_uart *from) {
@@ -149,13 +152,11 @@ static void copy_registers(struct oob_uart *to, const struct oob_uart *from) {
 }
 
 void oob_uart_restart(struct oob_uart *uart) {
-    static const struct oob_uart fresh = {.dll = 0x0c};
-
     copy_registers(uart, &fresh);
 }
 
 struct oob_uart oob_uart_registers(const struct oob_uart *uart) {
-    struct oob_uart registers = {.received = OOB_UNKNOWN};
+    struct oob_uart registers = fresh;
 
     copy_registers(&registers, uart);
     return registers;

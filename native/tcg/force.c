@@ -65,10 +65,11 @@ void oob_force_restore_map(struct oob_l2_vcpu *l2) {
 }
 
 void oob_force_restore(unsigned vcpu, struct oob_l2_vcpu *l2) {
-    uint64_t rip = oob_phys_read_u64(l2->vmcb + VMCB_RIP);
+    uint64_t rip;
 
     if (!l2->forced)
         return;
+    rip = oob_phys_read_u64(l2->vmcb + VMCB_RIP);
     /* L1 that resumes the guest elsewhere has taken over its registers: they are not ours to mend. */
     if (rip == l2->forced_rip || rip == l2->forced_again_rip) {
         oob_reg_write(vcpu, OOB_REG_RDX, l2->forced_rdx);

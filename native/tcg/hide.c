@@ -50,8 +50,11 @@ void oob_hide_at_exit(unsigned vcpu, struct oob_l2_vcpu *l2, uint64_t exit_code)
 
 /* What L1 has set itself stays. */
 void oob_hide_restore(unsigned vcpu, struct oob_l2_vcpu *l2) {
-    bool where_it_was = oob_phys_read_u64(l2->vmcb + VMCB_RIP) - l2->hidden.rip <= OOB_INSN_MAX;
+    bool where_it_was;
 
+    if (!l2->hidden.which)
+        return;
+    where_it_was = oob_phys_read_u64(l2->vmcb + VMCB_RIP) - l2->hidden.rip <= OOB_INSN_MAX;
     for (unsigned r = 0; where_it_was && r < OOB_GENERAL_REGS; r++)
         if ((l2->hidden.which >> r & 1) && l2_reg(vcpu, l2, r) == 0)
             set_l2_reg(vcpu, l2, r, l2->hidden.reg[r]);

@@ -230,18 +230,14 @@ static bool join_posted(const struct oob_context *context, uint16_t port, uint8_
     return true;
 }
 
-static struct oob_posted posted_header(const struct oob_context *context, unsigned vcpu, uint16_t port, size_t len) {
-    return (struct oob_posted){
-        .h = header(OOB_POSTED, sizeof(struct oob_posted) + len, context->number),
+static void post_block(const struct oob_context *context, unsigned vcpu, uint16_t port, const uint8_t *data,
+                       size_t len) {
+    struct oob_posted f = {
+        .h = header(OOB_POSTED, sizeof f + len, context->number),
         .port = port,
         .count = (uint16_t)len,
         .vcpu = (uint16_t)vcpu,
     };
-}
-
-static void post_block(const struct oob_context *context, unsigned vcpu, uint16_t port, const uint8_t *data,
-                       size_t len) {
-    struct oob_posted f = posted_header(context, vcpu, port, len);
     uint8_t *at = reserve(sizeof f + len);
 
     if (!at)

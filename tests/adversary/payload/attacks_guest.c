@@ -141,26 +141,24 @@ ATTACK(interrupted) {
     print("\ninterrupts=%u\nrounds=%u\n", traps.interrupts, (uint64_t)rounds);
 }
 
-ATTACK(flood_reads) {
+/* An L2 that runs `code` RCX times, and can print before and after it. */
+static void flood(const void *code, size_t len, uint64_t times) {
     struct l2 *l2 = l2_new();
 
     l2_say(l2, "begin\n");
-    L2_LOAD(l2, l2_flood_in);
-    l2->regs.r[RCX] = option("times", 100000);
+    l2_load(l2, code, len);
+    l2->regs.r[RCX] = option("times", times);
     print("exit=%x\n", l2_run(l2));
     l2_set_mode(l2, MODE_LONG, 0, 0);
     l2_say(l2, "end\n");
 }
 
-ATTACK(flood_interrupts) {
-    struct l2 *l2 = l2_new();
+ATTACK(flood_reads) {
+    flood(l2_flood_in, (size_t)(l2_flood_in_end - l2_flood_in), 100000);
+}
 
-    l2_say(l2, "begin\n");
-    L2_LOAD(l2, l2_flood_ier);
-    l2->regs.r[RCX] = option("times", 50000);
-    print("exit=%x\n", l2_run(l2));
-    l2_set_mode(l2, MODE_LONG, 0, 0);
-    l2_say(l2, "end\n");
+ATTACK(flood_interrupts) {
+    flood(l2_flood_ier, (size_t)(l2_flood_ier_end - l2_flood_ier), 50000);
 }
 
 /* So many L2s, one after the other, each of which prints a byte; then one that the user might have. */

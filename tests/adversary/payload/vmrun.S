@@ -25,15 +25,28 @@
     mov \reg, \offset(%rdi)
     .endm
 
-    .text
-    .globl vm_enter, vm_enter_vmrun
-vm_enter:
+/* What a C function gives back as it got it. */
+    .macro push_saved
     push %rbx
     push %rbp
     push %r12
     push %r13
     push %r14
     push %r15
+    .endm
+    .macro pop_saved
+    pop %r15
+    pop %r14
+    pop %r13
+    pop %r12
+    pop %rbp
+    pop %rbx
+    .endm
+
+    .text
+    .globl vm_enter, vm_enter_vmrun
+vm_enter:
+    push_saved
     push %rdi
     mov %rsi, %rax
     clgi
@@ -51,12 +64,7 @@ vm_enter_vmrun:
     vmsave %rax
     stgi
     pop %rdi
-    pop %r15
-    pop %r14
-    pop %r13
-    pop %r12
-    pop %rbp
-    pop %rbx
+    pop_saved
     ret
 
 /*
@@ -67,12 +75,7 @@ vm_enter_vmrun:
     .macro make_stub name, prefix, then
     .globl \name, \name\()_end
 \name:
-    push %rbx
-    push %rbp
-    push %r12
-    push %r13
-    push %r14
-    push %r15
+    push_saved
     mov %rdi, %rax
     mov %rsi, %rdx
     clgi
@@ -88,12 +91,7 @@ vm_enter_vmrun:
     movzbl %al, %eax
     cli
     stgi
-    pop %r15
-    pop %r14
-    pop %r13
-    pop %r12
-    pop %rbp
-    pop %rbx
+    pop_saved
     ret
 \name\()_end:
     .endm
