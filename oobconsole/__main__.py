@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from oobconsole.config import Config, load, ports_of
+from oobconsole.config import load, ports_of
 from oobconsole.errors import ConfigError, EnvironmentFault
+from oobconsole.settings import Config
 
 app = typer.Typer(
     add_completion=False,

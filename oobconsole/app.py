@@ -8,11 +8,13 @@ from pathlib import Path
 
 import structlog
 
-from oobconsole.config import Config
+from oobconsole.config import access_of
 from oobconsole.errors import EnvironmentFault
+from oobconsole.events import Events
 from oobconsole.interceptors import registry
 from oobconsole.machine import Machine
 from oobconsole.session.state import Consoles
+from oobconsole.settings import Config
 from oobconsole.ssh import hostkeys
 from oobconsole.ssh.server import SshServer
 
@@ -29,11 +31,18 @@ async def serve(config: Config) -> None:
     """
     settings = config.server
     machines = [
-        Machine(machine, registry.make(config, machine), scrollback=settings.scrollback_kib * 1024)
+        Machine(
+            machine,
+            registry.make(config, machine),
+            scrollback=settings.scrollback_kib * 1024,
+            defaults=config.console,
+        )
         for machine in config.machines
     ]
     consoles = Consoles(
         machines,
+        access_of(config),
+        Events(),
         tail_lines=settings.tail_lines,
         drain_s=settings.drain_ms / 1000,
         drain_max_s=settings.drain_max_s,

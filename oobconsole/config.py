@@ -1,148 +1,19 @@
-"""The configuration file: TOML, validated before anything acts on it."""
+"""The configuration file: read, validated and resolved before anything acts on it."""
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
+from oobconsole.access import ALL, Access, Grant, Right
 from oobconsole.errors import ConfigError
-from oobconsole.interceptors.wire import NAME
+from oobconsole.settings import Config, MachineConfig, Table, UartConfig
 
-#: Words that mean, or are to mean, something else where a console's name can stand.
-RESERVED: Final = frozenset(
-    {"attach", "events", "help", "log", "ls", "power", "replay", "send", "wait", "watch", "who"}
-)
-_PATHS: Final = ("state_dir", "authorized_keys", "host_key")
 _PORTS_MAX: Final = 8  # native/tcg/options.h
-#: The four COM ports of a PC: I/O base and ISA interrupt.
-COM: Final = {"com1": (0x3F8, 4), "com2": (0x2F8, 3), "com3": (0x3E8, 4), "com4": (0x2E8, 3)}
-
-
-def _name(value: str) -> str:
-    if not NAME.fullmatch(value) or value in RESERVED:
-        raise ValueError(
-            f"{value!r} cannot be a name: 1 to 47 of A-Z, a-z, 0-9, '_', '.', '-', beginning with a letter or digit, "
-            f"and not one of {', '.join(sorted(RESERVED))}"
-        )
-    return value
-
-
-def _address(value: str) -> str:
-    host, colon, port = value.rpartition(":")
-    try:
-        ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
-        valid = bool(colon) and 0 <= int(port) <= 65535
-    except ValueError:
-        valid = False
-    if not valid:
-        raise ValueError(f"{value!r} is no address: write it as 127.0.0.1:2222 or [::1]:2222")
-    return value
-
-
-def _one_or_more(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-def _path(value: Any) -> Any:
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise ValueError("a path, as a string, is wanted")
-    if value.startswith("~"):
-        raise ValueError(f"'~' is not expanded here: write {value!r} as a path from '/' or from this file's folder")
-    return Path(value)
-
-
-def _uart(value: Any) -> Any:
-    if isinstance(value, str):
-        if value not in COM:
-            raise ValueError(f"{value!r} is no UART: com1 to com4, or a table with port and irq")
-        port, irq = COM[value]
-        return {"port": port, "irq": irq}
-    return value
-
-
-Name = Annotated[str, AfterValidator(_name)]
-Address = Annotated[str, AfterValidator(_address)]
-FilePath = Annotated[Path, BeforeValidator(_path)]
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class UartConfig(_Table):
-    """A UART of a guest: I/O base (a multiple of 8, from 0x100) and ISA interrupt."""
-
-    port: Annotated[int, Field(ge=0x100, le=0xFFF8, multiple_of=8)]
-    irq: Annotated[int, Field(ge=1, le=15)]
-
-
-class GuestConfig(_Table):
-    """An L2. Its first UART's console has its name, another one `NAME.com2`, or `NAME.2e0` by its port."""
-
-    name: Name
-    uarts: Annotated[list[Annotated[UartConfig, BeforeValidator(_uart)]], Field(min_length=1, max_length=8)] = Field(
-        default_factory=lambda: [UartConfig(port=0x3F8, irq=4)]
-    )
-
-    @property
-    def console_names(self) -> list[str]:
-        """One for each UART."""
-        known = {port: com for com, (port, _) in COM.items()}
-        return [self.name, *(f"{self.name}.{known.get(uart.port, f'{uart.port:x}')}" for uart in self.uarts[1:])]
-
-
-class MachineConfig(_Table):
-    """An L1: how its guests' accesses reach us, and the guests, in the order in which they appear."""
-
-    name: Name
-    interceptor: Literal["tcg", "memory"] = "tcg"
-    socket: FilePath | None = None
-    spin_us: Annotated[int, Field(ge=0, le=1000)] = 200
-    hide_registers: bool = True
-    guests: Annotated[list[GuestConfig], Field(alias="guest", min_length=1, max_length=256)]
-
-
-class ServerConfig(_Table):
-    """The server itself."""
-
-    listen: Annotated[list[Address], BeforeValidator(_one_or_more), Field(min_length=1, max_length=16)] = Field(
-        default_factory=lambda: ["127.0.0.1:2222"]
-    )
-    state_dir: FilePath
-    authorized_keys: FilePath
-    host_key: FilePath | None = None
-    scrollback_kib: Annotated[int, Field(ge=4, le=65536)] = 256
-    tail_lines: Annotated[int, Field(ge=0, le=10000)] = 50
-    drain_ms: Annotated[int, Field(ge=10, le=60000)] = 300
-    drain_max_s: Annotated[int, Field(ge=1, le=3600)] = 60
-    max_connections: Annotated[int, Field(ge=1, le=100000)] = 1000
-    login_grace_s: Annotated[int, Field(ge=1, le=600)] = 60
-    log: Literal["console", "json"] = "console"
-
-    @property
-    def host_key_file(self) -> Path:
-        """Where the SSH host key is, or is to be made."""
-        return self.host_key or self.state_dir / "ssh_host_ed25519_key"
-
-
-class Config(_Table):
-    """The whole file."""
-
-    server: ServerConfig
-    machines: Annotated[list[MachineConfig], Field(alias="machine", min_length=1, max_length=1024)]
-
-    def machine(self, name: str) -> MachineConfig | None:
-        """The machine with that name."""
-        return next((m for m in self.machines if m.name == name), None)
-
-    def socket_of(self, machine: MachineConfig) -> Path:
-        """The UNIX socket that its native half connects to."""
-        return machine.socket or self.server.state_dir / f"{machine.name}.sock"
 
 
 def ports_of(machine: MachineConfig) -> list[UartConfig]:
@@ -170,7 +41,7 @@ def load(file: Path) -> Config:
         key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
         raise ConfigError(str(file), key, _reason(first["type"], first["msg"])) from error
     config = _resolve(config, file.resolve().parent)
-    fault = _conflict(config) or _keys_missing(config)
+    fault = _conflict(config) or _unknown_group(config) or _keys_missing(config)
     if fault is not None:
         raise ConfigError(str(file), *fault)
     return config
@@ -213,6 +84,32 @@ def _ports_conflict(machine: MachineConfig) -> str | None:
     return f"more than {_PORTS_MAX} different ports in one machine" if len(irqs) > _PORTS_MAX else None
 
 
+def _unknown_group(config: Config) -> tuple[str, str] | None:
+    known = {group.name for group in config.groups}
+    for number, grant in enumerate(config.grants):
+        for name in grant.groups:
+            if name not in known:
+                return f"grant.{number}.groups", f"there is no group '{name}'"
+        if not grant.users and not grant.groups:
+            return f"grant.{number}", "it names nobody: users or groups are needed"
+    return None
+
+
+def access_of(config: Config) -> Access:
+    """What the file grants."""
+    members = {group.name: group.members for group in config.groups}
+    return Access(
+        tuple(
+            Grant(
+                (*grant.users, *(user for group in grant.groups for user in members[group])),
+                tuple(grant.consoles),
+                ALL if "all" in grant.rights else frozenset(map(Right, grant.rights)),
+            )
+            for grant in config.grants
+        )
+    )
+
+
 def _reason(kind: str, message: str) -> str:
     if kind == "extra_forbidden":
         return "there is no such key"
@@ -231,7 +128,17 @@ def _keys_missing(config: Config) -> tuple[str, str] | None:
 
 def _resolve(config: Config, base: Path) -> Config:
     """Make every path absolute."""
-    server = config.server
-    paths = {key: base / path for key in _PATHS if (path := getattr(server, key)) is not None}
-    machines = [m.model_copy(update={"socket": base / m.socket}) if m.socket else m for m in config.machines]
-    return config.model_copy(update={"server": server.model_copy(update=paths), "machines": machines})
+
+    def absolute(value: Any) -> Any:
+        if isinstance(value, Path):
+            return base / value
+        if isinstance(value, list):
+            return [absolute(item) for item in value]
+        if isinstance(value, Table):
+            changed = {key: absolute(item) for key, item in value if item is not None}
+            return value.model_copy(update={k: v for k, v in changed.items() if v is not getattr(value, k)})
+        return value
+
+    resolved = absolute(config)
+    assert isinstance(resolved, Config)
+    return resolved

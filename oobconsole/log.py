@@ -10,7 +10,7 @@ from typing import Any, Literal
 import structlog
 
 
-def setup(style: Literal["console", "json"]) -> None:
+def setup(style: Literal["console", "json", "journald"]) -> None:
     """Send every log record, ours and the libraries', to standard error in one style."""
     shared: list[Any] = [
         structlog.stdlib.add_log_level,

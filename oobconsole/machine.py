@@ -10,10 +10,10 @@ from typing import Final
 import structlog
 
 from devices.uart16550 import Uart16550
-from oobconsole.config import GuestConfig, MachineConfig, UartConfig
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.interceptors.base import Context, Interceptor, PortHandler, Publication
 from oobconsole.log import LogLimit
+from oobconsole.settings import ConsoleConfig, GuestConfig, MachineConfig, UartConfig
 
 log = structlog.get_logger(__name__)
 
@@ -119,12 +119,15 @@ class _Port:
 class Guest(PortHandler):
     """One L2: serves the ports that its configuration names."""
 
-    def __init__(self, config: GuestConfig, interceptor: Interceptor, *, scrollback: int) -> None:
+    def __init__(
+        self, config: GuestConfig, interceptor: Interceptor, *, scrollback: int, defaults: ConsoleConfig
+    ) -> None:
         self.name = config.name
+        settings = defaults.with_own(config.console)
         self.context: Context | None = None
         self._interceptor = interceptor
         self._ports = [
-            _Port(self, uart, Console(name, scrollback=scrollback))
+            _Port(self, uart, Console(name, scrollback=scrollback, settings=settings))
             for name, uart in zip(config.console_names, config.uarts, strict=True)
         ]
         self._by_port = {p.base + offset: (p, offset) for p in self._ports for offset in range(8)}
@@ -213,10 +216,18 @@ class Guest(PortHandler):
 class Machine:
     """One L1: binds its contexts to the configured guests, in the order in which they appear."""
 
-    def __init__(self, config: MachineConfig, interceptor: Interceptor, *, scrollback: int) -> None:
+    def __init__(
+        self,
+        config: MachineConfig,
+        interceptor: Interceptor,
+        *,
+        scrollback: int,
+        defaults: ConsoleConfig | None = None,
+    ) -> None:
         self.name = config.name
+        defaults = defaults or ConsoleConfig()
         self.interceptor = interceptor
-        self.guests = [Guest(guest, interceptor, scrollback=scrollback) for guest in config.guests]
+        self.guests = [Guest(guest, interceptor, scrollback=scrollback, defaults=defaults) for guest in config.guests]
         self._limit = LogLimit(LOG_LINES)
 
     async def start(self) -> None:

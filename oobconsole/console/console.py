@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final, Protocol
 
+from oobconsole.access import Principal
+from oobconsole.console.reader import Notice, Reader
 from oobconsole.console.ringbuffer import Chunk, RingBuffer
 from oobconsole.errors import StateError
+from oobconsole.settings import ConsoleConfig
 
 #: Input that may wait for the guest, in bytes; beyond it, writers wait.
 INPUT_MAX: Final = 65536
@@ -21,7 +24,6 @@ INPUT_MAX: Final = 65536
 _OFFER: Final = 64
 _TURN: Final = 4096
 _GAPS_MAX: Final = 256
-_NOTICES_MAX: Final = 64
 
 
 class ConsoleState(Enum):
@@ -41,64 +43,20 @@ _ALLOWED: Final = {
 }
 
 
-class Notice(NamedTuple):
-    """Something a reader should know at this place of the stream, in words."""
+class Observer(Protocol):
+    """What is told of everything that happens at a console, in order. It returns at once, and never raises."""
 
-    text: str
+    def output(self, offset: int, data: bytes) -> None:
+        """The guest printed `data`; its first byte has that offset."""
 
+    def gap(self, offset: int, lost: int) -> None:
+        """So many bytes that the guest printed before that offset never reached us."""
 
-class Reader:
-    """A cursor into a console's output. Get one from `Console.attach`, and `close` it."""
+    def typed(self, data: bytes, who: Principal | None) -> None:
+        """Somebody typed `data`; it is on its way to the guest."""
 
-    def __init__(self, console: Console, position: int, notices: Iterable[tuple[int, Notice]]) -> None:
-        self._console = console
-        self._position = position
-        self._notices = deque(notices, maxlen=_NOTICES_MAX)
-        self._wake = asyncio.Event()
-
-    async def next(self, limit: int = 65536) -> bytes | Notice:
-        """Wait for output and return it, or something about it that the reader should know.
-
-        Raises:
-            EOFError: the console was closed, and everything was read.
-        """
-        while True:
-            item = self._take(limit)
-            if item:
-                return item
-            if self._console.closed:
-                raise EOFError
-            self._wake.clear()
-            await self._wake.wait()
-
-    def _take(self, limit: int) -> bytes | Notice:
-        if self._notices:
-            place, notice = self._notices[0]
-            if place <= self._position:
-                self._notices.popleft()
-                return notice
-            limit = min(limit, place - self._position)
-        chunk = self._console.read_from(self._position, limit)
-        if chunk.skipped:
-            self._position = chunk.offset
-            return Notice(f"{chunk.skipped} bytes of output skipped: this client was too slow")
-        self._position += len(chunk.data)
-        return chunk.data
-
-    def wake(self, notice: Notice | None = None) -> None:
-        """Let `next` look again, and tell `notice` after what was printed before it."""
-        if notice is not None:
-            self._notices.append((self._console.end, notice))
-        self._wake.set()
-
-    @property
-    def behind(self) -> bool:
-        """Is there something that `next` would return at once?"""
-        return bool(self._notices) or self._console.end > self._position
-
-    def close(self) -> None:
-        """Stop reading. Idempotent."""
-        self._console.detach(self)
+    def state_changed(self, state: ConsoleState, reason: str) -> None:
+        """The guest came, went, or is away."""
 
 
 class Console:
@@ -107,6 +65,7 @@ class Console:
     Args:
         name: as users say it.
         scrollback: bytes of output that are kept.
+        settings: how it behaves.
 
     Attributes:
         reason: of its state, in words.
@@ -115,8 +74,9 @@ class Console:
         attended_changed: called when the first reader comes (True) and the last leaves (False).
     """
 
-    def __init__(self, name: str, *, scrollback: int) -> None:
+    def __init__(self, name: str, *, scrollback: int, settings: ConsoleConfig | None = None) -> None:
         self.name = name
+        self.settings = settings or ConsoleConfig()
         self.reason = ConsoleState.WAITING.value
         self.closed = False
         self.input_lost = 0
@@ -125,6 +85,8 @@ class Console:
         self._ring = RingBuffer(scrollback)
         self._readers: set[Reader] = set()
         self._gaps: deque[tuple[int, int]] = deque(maxlen=_GAPS_MAX)
+        self._observers: list[Observer] = []
+        self._held = ""
         self._device: Callable[[bytes], int] | None = None
         self._loss_told = False
         self._input = bytearray()
@@ -151,6 +113,8 @@ class Console:
         self.reason = reason or state.value
         if not first:
             self._tell(Notice(f"{self.name}: {self.reason}"))
+        for observer in self._observers:
+            observer.state_changed(state, self.reason)
         self._loss_told = False
         if state is ConsoleState.GONE:
             self._lose_input()
@@ -179,24 +143,46 @@ class Console:
 
     def output(self, data: bytes) -> None:
         """The guest printed `data`."""
+        offset = self._ring.end
         self._ring.append(data)
+        for observer in self._observers:
+            observer.output(offset, data)
         for reader in self._readers:
             reader.wake()
 
     def gap(self, lost: int) -> None:
         """`lost` bytes that the guest printed never reached us, at this place."""
         self._gaps.append((self._ring.end, lost))
+        for observer in self._observers:
+            observer.gap(self._ring.end, lost)
         self._tell(self._of_gap(lost))
 
     def pump(self) -> None:
         """Give the device what it accepts; it calls this when it has room again."""
-        while self._input and self._device is not None:
+        while self._input and self._device is not None and not self._held:
             offer = bytes(self._input[:_OFFER])
             taken = self._device(offer)
             del self._input[:taken]
             self._input_changed()
             if taken < len(offer):
                 return
+
+    # -- who keeps what happens ---------------------------------------------------------------------
+
+    def observe(self, observer: Observer) -> None:
+        """Tell `observer` of everything from now on."""
+        self._observers.append(observer)
+
+    def resume(self, offset: int, history: bytes) -> None:
+        """Go on where a recording ends: `history` are the bytes before `offset`. Before anything was printed."""
+        self._ring.restart(offset, history)
+
+    def hold_input(self, reason: str) -> None:
+        """Give the guest nothing of what is typed, until `reason` is empty again. Writers wait, and are told."""
+        if reason != self._held:
+            self._held = reason
+            self._tell(Notice(f"{self.name}: {reason or 'input is taken again'}"))
+            self.pump()
 
     # -- the users' side ----------------------------------------------------------------------------
 
@@ -233,7 +219,7 @@ class Console:
                 break
         return len(kept) - at - 1
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes, who: Principal | None = None) -> None:
         """Type `data` into the guest; returns when all of it is on its way, in order. A guest that does
         not read keeps the writer waiting; several writers take turns. Only what is typed for a guest
         that is gone is lost: it is not meant for the one that comes next."""
@@ -242,7 +228,10 @@ class Console:
                 while len(self._input) >= INPUT_MAX:
                     self._input_room.clear()
                     await self._input_room.wait()
-                self._input += data[at : at + _TURN]
+                part = data[at : at + _TURN]
+                self._input += part
+                for observer in self._observers:
+                    observer.typed(part, who)
                 self._input_empty.clear()
                 if self._state is ConsoleState.GONE:
                     self._lose_input()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from oobconsole.config import Config, MachineConfig
 from oobconsole.interceptors.base import Interceptor
 from oobconsole.interceptors.memory import MemoryInterceptor
 from oobconsole.interceptors.tcg import TcgInterceptor
+from oobconsole.settings import Config, MachineConfig
 
 
 def make(config: Config, machine: MachineConfig) -> Interceptor:

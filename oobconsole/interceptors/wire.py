@@ -6,13 +6,13 @@ docs/wire-protocol.md says what the frames mean.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from enum import IntEnum, IntFlag
 from struct import Struct
 from typing import Final, NamedTuple
 
 from oobconsole.errors import WireError
+from oobconsole.settings import NAME
 
 MAGIC: Final = 0x31424F4F
 VERSION: Final = 1
@@ -186,8 +186,6 @@ _HELLO, _ACCESS, _POSTED = _body(HELLO), _body(ACCESS), _body(POSTED)
 _CONTEXT_APPEARED, _CONTEXT_GONE = _body(CONTEXT_APPEARED), _body(CONTEXT_GONE)
 _GAP, _STATS_FRAME = _body(GAP), _body(STATS_FRAME)
 
-#: What can be the name of a machine, or of a guest: 1 to 47 characters.
-NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,46}")
 #: The greatest value of an access, by its size in bytes.
 VALUE_MAX: Final = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFFFFFF}
 _event: Final = tuple.__new__  # a NamedTuple's own constructor takes twice as long

@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Final
 
+from oobconsole.access import Principal
 from oobconsole.console.console import Console
 from oobconsole.session import session
 from oobconsole.session.session import ExitStatus, Peer
@@ -76,8 +77,10 @@ def _echo(text: str) -> str:
     return repr(text if len(text) <= _ECHO_MAX else text[:_ECHO_MAX] + "…")
 
 
-async def run(command: str | None, peer: Peer, terminal: Terminal | None, consoles: Consoles) -> ExitStatus:
-    """Do a command; `terminal` is the user's, when there is one."""
+async def run(
+    command: str | None, peer: Peer, terminal: Terminal | None, consoles: Consoles, who: Principal
+) -> ExitStatus:
+    """Do a command of `who`; `terminal` is the user's, when there is one."""
     try:
         action = parse(command, consoles)
     except UsageError as error:

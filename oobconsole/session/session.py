@@ -7,7 +7,8 @@ from collections.abc import Coroutine
 from enum import IntEnum
 from typing import Any, Final, Protocol
 
-from oobconsole.console.console import Console, ConsoleState, Notice, Reader
+from oobconsole.console.console import Console, ConsoleState
+from oobconsole.console.reader import Notice, Reader
 from oobconsole.session.escape import Command, EscapeFilter
 from oobconsole.session.state import Consoles
 

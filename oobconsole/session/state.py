@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from oobconsole.access import Access
 from oobconsole.console.console import Console
+from oobconsole.events import Events
 from oobconsole.machine import Machine
 
 
@@ -16,6 +18,8 @@ class Consoles:
 
     Attributes:
         machines: all of them.
+        access: who may do what.
+        events: what happens.
         tail_lines: lines shown on attach.
         drain_s: how long a pipe's output must be quiet after its input has ended, in seconds.
         drain_max_s: how long a pipe stays at most after its input has ended, in seconds.
@@ -23,6 +27,8 @@ class Consoles:
     """
 
     machines: Sequence[Machine]
+    access: Access
+    events: Events
     tail_lines: int
     drain_s: float
     drain_max_s: float

@@ -8,11 +8,12 @@ from typing import Final
 import asyncssh
 import structlog
 
-from oobconsole.config import ServerConfig
+from oobconsole.access import Principal
 from oobconsole.errors import EnvironmentFault
 from oobconsole.session.commands import run
 from oobconsole.session.session import ExitStatus
 from oobconsole.session.state import Consoles
+from oobconsole.settings import ServerConfig
 from oobconsole.ssh.auth import UserKeys
 from oobconsole.ssh.channel import Channel
 
@@ -66,7 +67,7 @@ class _Login(asyncssh.SSHServer):
         return Channel(self._begin, self._end)
 
     def _begin(self, channel: Channel) -> None:
-        self._server.begin(channel, self._user)
+        self._server.begin(channel, Principal(self._user, address=self._address))
 
     def _end(self, channel: Channel) -> None:
         self._sessions -= 1
@@ -150,18 +151,19 @@ class SshServer:
             log.warning("too many connections: one more is refused", address=address, limit=limit)
             connection.disconnect(asyncssh.DISC_TOO_MANY_CONNECTIONS, "too many connections, try again later")
 
-    def begin(self, channel: Channel, user: str) -> None:
+    def begin(self, channel: Channel, who: Principal) -> None:
         """Run what a client asks for."""
-        task = asyncio.get_running_loop().create_task(self._serve(channel, user))
+        task = asyncio.get_running_loop().create_task(self._serve(channel, who))
         self._sessions.add(task)
         task.add_done_callback(self._sessions.discard)
 
-    async def _serve(self, channel: Channel, user: str) -> None:
-        context = log.bind(user=user, command=channel.command, terminal=channel.has_terminal)
+    async def _serve(self, channel: Channel, who: Principal) -> None:
+        context = log.bind(user=who.name, command=channel.command, terminal=channel.has_terminal)
         context.info("session begins")
         status = ExitStatus.FAILED
+        terminal = channel if channel.has_terminal else None
         try:
-            status = await run(channel.command, channel, channel if channel.has_terminal else None, self._consoles)
+            status = await run(channel.command, channel, terminal, self._consoles, who)
         except BrokenPipeError:
             status = ExitStatus.OK  # the client hung up, which is its right
         except Exception:

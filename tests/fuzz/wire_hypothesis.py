@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from oobconsole.interceptors import wire
 from oobconsole.interceptors.wire import Event
+from oobconsole.settings import NAME
 from tests.fuzz.wire_properties import check, decode, encode
 
 #: Examples between two looks at the clock.
@@ -39,7 +40,7 @@ class Native:
 
 
 def hello(draw: st.DrawFn) -> Event:
-    name = draw(st.from_regex(wire.NAME, fullmatch=True))
+    name = draw(st.from_regex(NAME, fullmatch=True))
     return wire.Hello(draw(u32), name, draw(u32.filter(bool)))
 
 

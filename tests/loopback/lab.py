@@ -8,12 +8,14 @@ from typing import Self
 
 import asyncssh
 
-from oobconsole.config import Config, load
+from oobconsole.config import access_of, load
 from oobconsole.console.console import Console
+from oobconsole.events import Events
 from oobconsole.interceptors.base import PortHandler
 from oobconsole.interceptors.memory import MemoryGuest, MemoryInterceptor
 from oobconsole.machine import Machine
 from oobconsole.session.state import Consoles
+from oobconsole.settings import Config
 from oobconsole.ssh import hostkeys
 from oobconsole.ssh.server import SshServer
 
@@ -38,6 +40,8 @@ class Lab:
         self.machine = Machine(self.config.machines[0], self.interceptor, scrollback=scrollback)
         self.consoles = Consoles(
             [self.machine],
+            access_of(self.config),
+            Events(),
             tail_lines=server.tail_lines,
             drain_s=server.drain_ms / 1000,
             drain_max_s=server.drain_max_s,
@@ -50,6 +54,7 @@ class Lab:
         file.write_text(
             f'[server]\nlisten = "127.0.0.1:0"\nstate_dir = "state"\nauthorized_keys = "keys"\n{settings}\n'
             '[[machine]]\nname = "rack7"\ninterceptor = "memory"\n[[machine.guest]]\nname = "web1"\n'
+            '[[grant]]\nusers = ["alice"]\nrights = "all"\n'
         )
         return load(file)
 

@@ -45,6 +45,7 @@ class Server:
         self.key = self.make_key("alice")
         self.config.write_text(
             f'[server]\nlisten = "127.0.0.1:0"\nstate_dir = "state"\nauthorized_keys = "keys"\n{settings}\n{machines}'
+            '\n[[grant]]\nusers = ["alice"]\nrights = "all"\n'
         )
 
     def make_key(self, user: str, *, authorize: bool = True) -> Path:

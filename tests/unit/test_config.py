@@ -7,8 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from oobconsole.config import GuestConfig, MachineConfig, ServerConfig, UartConfig, load, ports_of
+from oobconsole.config import load, ports_of
 from oobconsole.errors import ConfigError
+from oobconsole.settings import (
+    AuditConfig,
+    ConsoleConfig,
+    GuestConfig,
+    MachineConfig,
+    MetricsConfig,
+    RecordingConfig,
+    ServerConfig,
+    UartConfig,
+)
 
 SERVER = '[server]\nstate_dir = "state"\nauthorized_keys = "keys"\n'
 GUEST = '[[machine.guest]]\nname = "web1"\n'
@@ -75,7 +85,7 @@ BAD = [
     (SERVER + "scrollback_kib = 1\n" + MACHINE, "server.scrollback_kib", "greater than or equal to 4"),
     (SERVER + 'scrollback_kib = "9"\n' + MACHINE, "server.scrollback_kib", "valid integer"),
     (SERVER + "drain_ms = true\n" + MACHINE, "server.drain_ms", "valid integer"),
-    (SERVER + 'log = "xml"\n' + MACHINE, "server.log", "'console' or 'json'"),
+    (SERVER + 'log = "xml"\n' + MACHINE, "server.log", "'console', 'json' or 'journald'"),
     (SERVER + MACHINE.replace('"rack7"', '"../x"'), "machine.0.name", "'../x' cannot be a name"),
     (SERVER + MACHINE.replace('"rack7"', '"x\\u001b[m"'), "machine.0.name", r"'x\x1b[m' cannot be a name"),
     (SERVER + MACHINE.replace('"rack7"', f'"{"x" * 48}"'), "machine.0.name", "1 to 47 of A-Z"),
@@ -154,7 +164,15 @@ def test_the_example_is_valid_and_shows_every_key_with_its_default(tmp_path: Pat
     assert config == load(
         write(tmp_path, f'{SERVER}{MACHINE}[[machine.guest]]\nname = "db1"\nuarts = ["com1", "com2"]')
     )
-    for table in (ServerConfig, MachineConfig, GuestConfig):
+    for table in (
+        ServerConfig,
+        ConsoleConfig,
+        RecordingConfig,
+        AuditConfig,
+        MetricsConfig,
+        MachineConfig,
+        GuestConfig,
+    ):
         for name, field in table.model_fields.items():
             key = field.alias or name
             assert re.search(rf"^(# |\[\[machine\.)?{key}( =|\]\])", EXAMPLE.read_text(), re.MULTILINE), key

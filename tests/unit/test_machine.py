@@ -6,11 +6,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from devices.uart16550 import Ier, Iir, Lcr, Lsr, Mcr, Reg
-from oobconsole.config import MachineConfig
-from oobconsole.console.console import Console, ConsoleState, Notice
+from oobconsole.console.console import Console, ConsoleState
+from oobconsole.console.reader import Notice
 from oobconsole.interceptors.base import PortHandler
 from oobconsole.interceptors.memory import MemoryInterceptor
 from oobconsole.machine import LOG_LINES, Machine
+from oobconsole.settings import MachineConfig
 from tests.support.aio import soon, until
 
 COM1, COM2, COM3 = 0x3F8, 0x2F8, 0x3E8

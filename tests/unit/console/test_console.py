@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oobconsole.console.console import INPUT_MAX, Console, ConsoleState, Notice, Reader
+from oobconsole.access import Principal
+from oobconsole.console.console import INPUT_MAX, Console, ConsoleState
+from oobconsole.console.reader import Notice, Reader
 from oobconsole.errors import StateError
 from tests.support.aio import soon, stays
 
@@ -223,3 +225,58 @@ class TestState:
         reader: Reader = console.attach()
         console.set_state(ConsoleState.AWAY, "machine l1 is not connected: it closed the connection")
         assert await soon(reader.next()) == Notice("web1: machine l1 is not connected: it closed the connection")
+
+
+class Seen:
+    """An observer that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[object, ...]] = []
+
+    def output(self, offset: int, data: bytes) -> None:
+        self.told.append(("output", offset, data))
+
+    def gap(self, offset: int, lost: int) -> None:
+        self.told.append(("gap", offset, lost))
+
+    def typed(self, data: bytes, who: Principal | None) -> None:
+        self.told.append(("typed", data, who and who.name))
+
+    def state_changed(self, state: ConsoleState, reason: str) -> None:
+        self.told.append((state, reason))
+
+
+async def test_an_observer_is_told_everything_in_order() -> None:
+    console, seen = Console("web1", scrollback=100), Seen()
+    console.observe(seen)
+    console.resume(1000, b"before")
+    console.set_state(ConsoleState.LIVE)
+    console.output(b"hello")
+    console.gap(7)
+    await console.write(b"typed", Principal("alice"))
+    assert seen.told == [
+        (ConsoleState.LIVE, ConsoleState.LIVE.value),
+        ("output", 1000, b"hello"),
+        ("gap", 1005, 7),
+        ("typed", b"typed", "alice"),
+    ]
+    assert console.read_from(994, 100).data == b"beforehello"
+
+
+async def test_input_that_is_held_waits_and_is_not_lost() -> None:
+    console, got = Console("web1", scrollback=100), bytearray()
+    console.set_state(ConsoleState.LIVE)
+
+    def take(data: bytes) -> int:
+        got.extend(data)
+        return len(data)
+
+    console.bind(take)
+    reader = console.attach()
+    console.hold_input("no room for the recording: input waits")
+    await console.write(b"typed")
+    assert (console.input_waiting, bytes(got)) == (5, b"")
+    assert await reader.next() == Notice("web1: no room for the recording: input waits")
+    console.hold_input("")
+    assert await reader.next() == Notice("web1: input is taken again")
+    assert (console.input_waiting, bytes(got)) == (0, b"typed")

@@ -45,3 +45,16 @@ def test_a_cursor_that_keeps_up_gets_every_byte_once(pieces: list[bytes]) -> Non
 def test_a_ring_needs_room() -> None:
     with pytest.raises(ValueError, match="0 bytes"):
         RingBuffer(0)
+
+
+@given(st.integers(0, 100), st.binary(max_size=40), st.lists(st.binary(max_size=20), max_size=10))
+def test_one_that_goes_on_where_another_ended(end: int, before: bytes, parts: list[bytes]) -> None:
+    before = before[:end]
+    ring = RingBuffer(16)
+    ring.append(b"of another life")
+    ring.restart(end, before)
+    for part in parts:
+        ring.append(part)
+    everything = before + b"".join(parts)
+    assert ring.end == end + sum(map(len, parts))
+    assert ring.read(0, 100).data == everything[-16:]

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-from oobconsole.config import MachineConfig
+from oobconsole.access import ALL, Access, Grant, Principal
+from oobconsole.events import Events
 from oobconsole.interceptors.memory import MemoryInterceptor
 from oobconsole.machine import Machine
 from oobconsole.session.state import Consoles
+from oobconsole.settings import MachineConfig
+
+#: May do everything at the consoles below.
+ALICE = Principal("alice", "SHA256:key", "192.0.2.1")
 
 
 class FakePeer:
@@ -52,4 +57,5 @@ def consoles(*names: str, drain_s: float = 0.02, drain_max_s: float = 5) -> Cons
     """Consoles without guests."""
     config = MachineConfig.model_validate({"name": "rack7", "guest": [{"name": name} for name in names]})
     machine = Machine(config, MemoryInterceptor("rack7"), scrollback=4096)
-    return Consoles([machine], tail_lines=2, drain_s=drain_s, drain_max_s=drain_max_s)
+    grants = (Grant(("alice",), ("*",), ALL),)
+    return Consoles([machine], Access(grants), Events(), tail_lines=2, drain_s=drain_s, drain_max_s=drain_max_s)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from oobconsole.session.commands import Attach, Help, List, Menu, UsageError, parse, run
 from oobconsole.session.session import ExitStatus
 from tests.support.aio import soon
-from tests.unit.session.fakes import FakePeer, consoles
+from tests.unit.session.fakes import ALICE, FakePeer, consoles
 
 
 def test_the_commands() -> None:
@@ -52,14 +52,14 @@ def test_nothing_that_is_typed_breaks_it(command: str) -> None:
 
 async def test_a_wrong_command_costs_one_message() -> None:
     peer = FakePeer()
-    assert await soon(run("nope", peer, None, consoles("web1"))) is ExitStatus.USAGE
+    assert await soon(run("nope", peer, None, consoles("web1"), ALICE)) is ExitStatus.USAGE
     assert len(peer.told) == 1
     assert peer.got == b""
 
 
 async def test_ls() -> None:
     peer = FakePeer()
-    assert await soon(run("ls", peer, None, consoles("web2", "web1", "a-longer-name"))) is ExitStatus.OK
+    assert await soon(run("ls", peer, None, consoles("web2", "web1", "a-longer-name"), ALICE)) is ExitStatus.OK
     assert peer.got.decode().splitlines() == [
         "CONSOLE        STATE    ATTACHED  MACHINE",
         "a-longer-name  waiting         0  rack7",
@@ -70,12 +70,12 @@ async def test_ls() -> None:
 
 async def test_help() -> None:
     peer = FakePeer()
-    assert await soon(run("help", peer, None, consoles("web1"))) is ExitStatus.OK
+    assert await soon(run("help", peer, None, consoles("web1"), ALICE)) is ExitStatus.OK
     assert peer.got.startswith(b"usage: ssh ")
 
 
 async def test_no_command_and_no_terminal_lists_and_says_how() -> None:
     peer = FakePeer()
-    assert await soon(run(None, peer, None, consoles("web1"))) is ExitStatus.USAGE
+    assert await soon(run(None, peer, None, consoles("web1"), ALICE)) is ExitStatus.USAGE
     assert b"web1" in peer.got
     assert peer.told[0].startswith("usage: ")

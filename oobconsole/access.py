@@ -1,0 +1,74 @@
+"""Who may do what at which console: what `[[group]]` and `[[grant]]` say. Nothing is allowed that no grant allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Final
+
+
+class Right(StrEnum):
+    """What a user may do at a console."""
+
+    WATCH = "watch"
+    WRITE = "write"
+    FORCE = "force"  # take the keyboard from somebody
+    POWER = "power"
+    LOG = "log"  # read what was recorded
+
+
+ALL: Final = frozenset(Right)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Whoever is logged in.
+
+    Attributes:
+        name: the user's.
+        key: fingerprint of the key or certificate that was used, as OpenSSH prints it.
+        address: where the connection came from; empty for the local command.
+        local: came through the admin socket, which only the server's own user and root can open: may do all.
+    """
+
+    name: str
+    key: str = ""
+    address: str = ""
+    local: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One `[[grant]]`, its groups replaced by their members."""
+
+    users: tuple[str, ...]
+    consoles: tuple[str, ...]
+    rights: frozenset[Right]
+
+    def covers(self, user: str, console: str) -> bool:
+        """Is it about this user at this console?"""
+        return _matches(user, self.users) and _matches(console, self.consoles)
+
+
+@dataclass(slots=True)
+class Access:
+    """What the configuration grants, now: `grants` is replaced as a whole when it is read again."""
+
+    grants: tuple[Grant, ...] = field(default_factory=tuple)
+
+    def rights(self, who: Principal, console: str) -> frozenset[Right]:
+        """Everything that `who` may do at `console`."""
+        if who.local:
+            return ALL
+        granted = (grant.rights for grant in self.grants if grant.covers(who.name, console))
+        return frozenset[Right]().union(*granted)
+
+    def may(self, who: Principal, right: Right, console: str) -> bool:
+        """May `who` do that at `console`?"""
+        return right in self.rights(who, console)
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)

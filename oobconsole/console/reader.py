@@ -1,0 +1,73 @@
+"""A cursor into a console's output: it waits, is told what happened, and loses bytes rather than delay anybody."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from oobconsole.console.console import Console
+
+_NOTICES_MAX: Final = 64
+
+
+class Notice(NamedTuple):
+    """Something a reader should know at this place of the stream, in words."""
+
+    text: str
+
+
+class Reader:
+    """A cursor into a console's output. Get one from `Console.attach`, and `close` it."""
+
+    def __init__(self, console: Console, position: int, notices: Iterable[tuple[int, Notice]]) -> None:
+        self._console = console
+        self._position = position
+        self._notices = deque(notices, maxlen=_NOTICES_MAX)
+        self._wake = asyncio.Event()
+
+    async def next(self, limit: int = 65536) -> bytes | Notice:
+        """Wait for output and return it, or something about it that the reader should know.
+
+        Raises:
+            EOFError: the console was closed, and everything was read.
+        """
+        while True:
+            item = self._take(limit)
+            if item:
+                return item
+            if self._console.closed:
+                raise EOFError
+            self._wake.clear()
+            await self._wake.wait()
+
+    def _take(self, limit: int) -> bytes | Notice:
+        if self._notices:
+            place, notice = self._notices[0]
+            if place <= self._position:
+                self._notices.popleft()
+                return notice
+            limit = min(limit, place - self._position)
+        chunk = self._console.read_from(self._position, limit)
+        if chunk.skipped:
+            self._position = chunk.offset
+            return Notice(f"{chunk.skipped} bytes of output skipped: this client was too slow")
+        self._position += len(chunk.data)
+        return chunk.data
+
+    def wake(self, notice: Notice | None = None) -> None:
+        """Let `next` look again, and tell `notice` after what was printed before it."""
+        if notice is not None:
+            self._notices.append((self._console.end, notice))
+        self._wake.set()
+
+    @property
+    def behind(self) -> bool:
+        """Is there something that `next` would return at once?"""
+        return bool(self._notices) or self._console.end > self._position
+
+    def close(self) -> None:
+        """Stop reading. Idempotent."""
+        self._console.detach(self)

@@ -1,0 +1,125 @@
+"""What happens in the server, as it happens: for `events`, the audit log, metrics. Synchronous, bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import TracebackType
+from typing import Final, Self
+
+from oobconsole.access import Principal
+
+#: Events that wait for one subscriber; the oldest give way, and it is told how many.
+WAITING_MAX: Final = 1000
+
+Value = str | int | float | bool | None
+
+
+class Kind(StrEnum):
+    """What can happen."""
+
+    SERVER_STARTED = "server-started"
+    SERVER_STOPPED = "server-stopped"
+    RELOADED = "reloaded"
+    LOGIN = "login"
+    LOGIN_REFUSED = "login-refused"
+    LOGOUT = "logout"
+    ATTACHED = "attached"
+    DETACHED = "detached"
+    KEYBOARD = "keyboard"  # somebody has the keyboard now, or nobody
+    BREAK = "break"
+    SYSRQ = "sysrq"
+    POWER = "power"
+    SENT = "sent"  # text was typed by `send`
+    MESSAGE = "message"
+    READ = "read"  # a recording was read
+    DENIED = "denied"
+    CONSOLE = "console"  # a console's state changed
+    RECORDING = "recording"  # it stopped for lack of room, or goes on
+    LOST = "lost"  # events that a subscriber was too slow for
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened.
+
+    Attributes:
+        at: seconds since 1970.
+        who: did it, when somebody did.
+        detail: what else there is to know.
+    """
+
+    kind: Kind
+    console: str = ""
+    who: Principal | None = None
+    detail: Mapping[str, Value] = field(default_factory=dict)
+    at: float = field(default_factory=time.time)
+
+    def as_dict(self) -> dict[str, Value]:
+        """For JSON: empty fields are left out."""
+        who = {"user": self.who.name, "address": self.who.address, "key": self.who.key} if self.who else {}
+        full = {"at": round(self.at, 6), "kind": str(self.kind), "console": self.console, **who, **self.detail}
+        return {key: value for key, value in full.items() if value != ""}
+
+
+class Subscription:
+    """The events from now on; a context manager."""
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+        self._waiting: deque[Event] = deque(maxlen=WAITING_MAX)
+        self._lost = 0
+        self._wake = asyncio.Event()
+
+    def __enter__(self) -> Self:
+        self._events.add_sink(self._put)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._events.remove_sink(self._put)
+
+    def _put(self, event: Event) -> None:
+        self._lost += len(self._waiting) == WAITING_MAX
+        self._waiting.append(event)
+        self._wake.set()
+
+    async def next(self) -> Event:
+        """Wait for the next one."""
+        while not self._waiting:
+            self._wake.clear()
+            await self._wake.wait()
+        if self._lost:
+            lost, self._lost = self._lost, 0
+            return Event(Kind.LOST, detail={"events": lost})
+        return self._waiting.popleft()
+
+
+class Events:
+    """Brings each event to every sink, in order."""
+
+    def __init__(self) -> None:
+        self._sinks: list[Callable[[Event], object]] = []
+
+    def emit(self, kind: Kind, console: str = "", who: Principal | None = None, **detail: Value) -> None:
+        """Something happened."""
+        event = Event(kind, console, who, detail)
+        for sink in tuple(self._sinks):
+            sink(event)
+
+    def add_sink(self, sink: Callable[[Event], object]) -> None:
+        """Call `sink` with every event from now on; it must return at once and not raise."""
+        self._sinks.append(sink)
+
+    def remove_sink(self, sink: Callable[[Event], object]) -> None:
+        """No longer."""
+        self._sinks.remove(sink)
+
+    def subscribe(self) -> Subscription:
+        """Events from now on, to be waited for."""
+        return Subscription(self)

@@ -1,0 +1,289 @@
+"""What a configuration file may say: every table and key, with its default and what it means.
+
+The descriptions are for users: the reference in docs/man is made from them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from oobconsole.access import Right
+
+#: Names of machines, as the wire carries them (docs/wire-protocol.md), and of consoles.
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,46}")
+#: Words that mean, or are to mean, something else where a console's name can stand.
+RESERVED: Final = frozenset(
+    {"attach", "audit", "events", "help", "log", "ls", "power", "reload", "replay", "search", "send", "status"}
+    | {"wait", "watch", "who"}
+)
+#: The four COM ports of a PC: I/O base and ISA interrupt.
+COM: Final = {"com1": (0x3F8, 4), "com2": (0x2F8, 3), "com3": (0x3E8, 4), "com4": (0x2E8, 3)}
+
+
+def _name(value: str) -> str:
+    if not NAME.fullmatch(value) or value in RESERVED:
+        raise ValueError(
+            f"{value!r} cannot be a name: 1 to 47 of A-Z, a-z, 0-9, '_', '.', '-', beginning with a letter or digit, "
+            f"and not one of {', '.join(sorted(RESERVED))}"
+        )
+    return value
+
+
+def _address(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    try:
+        ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+        valid = bool(colon) and 0 <= int(port) <= 65535
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ValueError(f"{value!r} is no address: write it as 127.0.0.1:2222 or [::1]:2222")
+    return value
+
+
+def _one_or_more(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _path(value: Any) -> Any:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError("a path, as a string, is wanted")
+    if value.startswith("~"):
+        raise ValueError(f"'~' is not expanded here: write {value!r} as a path from '/' or from this file's folder")
+    return Path(value)
+
+
+def _uart(value: Any) -> Any:
+    if isinstance(value, str):
+        if value not in COM:
+            raise ValueError(f"{value!r} is no UART: com1 to com4, or a table with port and irq")
+        port, irq = COM[value]
+        return {"port": port, "irq": irq}
+    return value
+
+
+def _right(value: Any) -> Any:
+    if not isinstance(value, str) or value not in (*Right, "all"):
+        raise ValueError(f"{value!r} is no right: {', '.join(Right)}, or all")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Address = Annotated[str, AfterValidator(_address)]
+FilePath = Annotated[Path, BeforeValidator(_path)]
+Rights = Annotated[list[Annotated[str, BeforeValidator(_right)]], BeforeValidator(_one_or_more)]
+Words = Annotated[list[str], BeforeValidator(_one_or_more)]
+
+
+class Table(BaseModel):
+    """A table of the file: no unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class UartConfig(Table):
+    """A UART of a guest: I/O base (a multiple of 8, from 0x100) and ISA interrupt."""
+
+    port: Annotated[int, Field(ge=0x100, le=0xFFF8, multiple_of=8)]
+    irq: Annotated[int, Field(ge=1, le=15)]
+
+
+class ConsoleConfig(Table):
+    """How consoles behave: `[console]` for all, `console = { … }` in a guest for its own."""
+
+    share: bool = Field(
+        default=False, description="several may type at the same time; otherwise one has the keyboard"
+    )
+    filter: bool = Field(default=True, description="keep from terminals what makes them answer or act outside")
+    escape: str = Field(
+        default="~",
+        max_length=8,
+        pattern=r"^[!-~]*$",
+        description="begins an escape command, after Enter; empty: none",
+    )
+    idle_minutes: int = Field(
+        default=0, ge=0, le=10080, description="who types nothing for so long loses the keyboard; 0: never"
+    )
+    rows: int = Field(default=24, ge=2, le=500, description="of the terminal that the guest believes to have")
+    columns: int = Field(default=80, ge=2, le=500, description="of the terminal that the guest believes to have")
+
+    def with_own(self, own: ConsoleConfig | None) -> ConsoleConfig:
+        """These, with what a guest says itself in their place."""
+        return self.model_copy(update=own.model_dump(exclude_unset=True)) if own else self
+
+
+class PowerConfig(Table):
+    """How to switch a guest, when its interceptor cannot."""
+
+    command: Annotated[list[str], Field(min_length=1, max_length=64)] = Field(
+        description="program and arguments; {action} and {guest} are replaced, no shell is between"
+    )
+    timeout_s: int = Field(default=30, ge=1, le=600, description="then it is ended, and has failed")
+
+
+class GuestConfig(Table):
+    """An L2. Its first UART's console has its name, another one `NAME.com2`, or `NAME.2e0` by its port."""
+
+    name: Name
+    uarts: Annotated[list[Annotated[UartConfig, BeforeValidator(_uart)]], Field(min_length=1, max_length=8)] = Field(
+        default_factory=lambda: [UartConfig(port=0x3F8, irq=4)],
+        description="com1 to com4, or { port = 0x2e0, irq = 10 }",
+    )
+    console: ConsoleConfig | None = Field(default=None, description="what differs from `[console]`")
+    power: PowerConfig | None = Field(default=None, description="how to switch it")
+
+    @property
+    def console_names(self) -> list[str]:
+        """One for each UART."""
+        known = {port: com for com, (port, _) in COM.items()}
+        return [self.name, *(f"{self.name}.{known.get(uart.port, f'{uart.port:x}')}" for uart in self.uarts[1:])]
+
+
+class MachineConfig(Table):
+    """An L1: how its guests' accesses reach us, and the guests, in the order in which they appear."""
+
+    name: Name = Field(description="what its native half says that it is")
+    interceptor: Literal["tcg", "memory"] = Field(
+        default="tcg",
+        description="stock QEMU with our plugin; `memory`: guests that only echo, for trying things out",
+    )
+    socket: FilePath | None = Field(default=None, description="where the native half connects; default: in state_dir")
+    spin_us: int = Field(
+        default=200, ge=0, le=1000, description="how long to look for a guest's next access before sleeping"
+    )
+    hide_registers: bool = Field(
+        default=True,
+        description="while a console is in use, L1 sees none of its guest's registers that it does not need",
+    )
+    guests: Annotated[list[GuestConfig], Field(alias="guest", min_length=1, max_length=1024)]
+
+
+class ServerConfig(Table):
+    """The server itself."""
+
+    listen: Annotated[list[Address], BeforeValidator(_one_or_more), Field(min_length=1, max_length=16)] = Field(
+        default_factory=lambda: ["127.0.0.1:2222"],
+        description="an address or a list; port 0 takes a free one and writes it to STATE_DIR/ssh_port",
+    )
+    state_dir: FilePath = Field(description="made when missing: host key, sockets, recordings, audit log")
+    authorized_keys: FilePath = Field(description="a folder: file USER, or USER.pub, holds that user's public keys")
+    host_key: FilePath | None = Field(default=None, description="made on first start; nobody else may read it")
+    host_certificate: FilePath | None = Field(default=None, description="OpenSSH certificate of the host key")
+    user_ca: FilePath | None = Field(default=None, description="public keys whose certificates let in whom they name")
+    scrollback_kib: int = Field(default=256, ge=4, le=65536, description="output kept in memory for each console")
+    tail_lines: int = Field(default=50, ge=0, le=10000, description="lines that `log` and `~l` show unless told")
+    drain_ms: int = Field(
+        default=300, ge=10, le=60000, description="after its input's end, a pipe leaves at so much silence"
+    )
+    drain_max_s: int = Field(default=60, ge=1, le=3600, description="and at the latest after so long")
+    max_connections: int = Field(default=1000, ge=1, le=100000, description="more are told so and disconnected")
+    max_startups: str = Field(
+        default="10:30:100",
+        pattern=r"^\d{1,6}:\d{1,3}:\d{1,6}$",
+        description="START:RATE:FULL, as in sshd_config(5)",
+    )
+    penalties: bool = Field(default=True, description="make addresses whose logins fail wait")
+    login_grace_s: int = Field(default=60, ge=1, le=600, description="to log in, then the connection is closed")
+    log: Literal["console", "json", "journald"] = Field(
+        default="console", description="text or JSON on standard error, or the journal"
+    )
+
+    @property
+    def host_key_file(self) -> Path:
+        """Where the SSH host key is, or is to be made."""
+        return self.host_key or self.state_dir / "ssh_host_ed25519_key"
+
+    @property
+    def admin_socket(self) -> Path:
+        """Where the local command reaches the server."""
+        return self.state_dir / "admin.sock"
+
+
+class RecordingConfig(Table):
+    """What is kept of every console."""
+
+    enabled: bool = Field(default=True, description="record every console")
+    folder: FilePath | None = Field(default=None, description="default: STATE_DIR/recordings")
+    policy: Literal["best_effort", "strict"] = Field(
+        default="best_effort",
+        description="when nothing can be written: only say so, or also take no input until it can",
+    )
+    asciicast: bool = Field(default=True, description="also record asciicast v2")
+    keystrokes: bool = Field(default=True, description="also record who typed what the guest has echoed")
+    rotate_mib: int = Field(default=64, ge=1, le=65536, description="a file that is larger is closed, and compressed")
+    rotate_hours: int = Field(default=24, ge=1, le=8760, description="so is one that is older")
+    keep_mib: int = Field(default=1024, ge=1, le=1 << 24, description="of each console; the oldest files go first")
+    keep_days: int = Field(default=90, ge=1, le=36500, description="older files go")
+
+
+class AuditConfig(Table):
+    """The signed log of who did what."""
+
+    file: FilePath | None = Field(default=None, description="default: STATE_DIR/audit.jsonl")
+    key: FilePath | None = Field(
+        default=None, description="made on first start; default: STATE_DIR/audit_ed25519_key"
+    )
+    syslog: bool = Field(default=False, description="send each entry to syslog, too")
+
+
+class MetricsConfig(Table):
+    """`/metrics` for Prometheus, and `/healthz`."""
+
+    listen: Address | None = Field(default=None, description="a loopback address; off by default")
+
+
+class GroupConfig(Table):
+    """Users that `[[grant]]` can name together."""
+
+    name: Name
+    members: Annotated[list[str], Field(min_length=1, max_length=10000)]
+
+
+class GrantConfig(Table):
+    """Who may do what, where. Without a grant nobody may do anything."""
+
+    users: Words = Field(default_factory=list, description="names, or patterns with * and ?")
+    groups: Words = Field(default_factory=list, description="names of `[[group]]`")
+    consoles: Words = Field(default_factory=lambda: ["*"], description="names, or patterns with * and ?")
+    rights: Rights = Field(min_length=1, description="of watch, write, force, power, log; or all")
+
+
+class Config(Table):
+    """The whole file."""
+
+    server: ServerConfig
+    console: ConsoleConfig = Field(default_factory=ConsoleConfig)
+    recording: RecordingConfig = Field(default_factory=RecordingConfig)
+    audit: AuditConfig = Field(default_factory=AuditConfig)
+    metrics: MetricsConfig = Field(default_factory=MetricsConfig)
+    groups: Annotated[list[GroupConfig], Field(alias="group", max_length=10000)] = Field(default_factory=list)
+    grants: Annotated[list[GrantConfig], Field(alias="grant", max_length=10000)] = Field(default_factory=list)
+    machines: Annotated[list[MachineConfig], Field(alias="machine", min_length=1, max_length=1024)]
+
+    def machine(self, name: str) -> MachineConfig | None:
+        """The machine with that name."""
+        return next((m for m in self.machines if m.name == name), None)
+
+    def socket_of(self, machine: MachineConfig) -> Path:
+        """The UNIX socket that its native half connects to."""
+        return machine.socket or self.server.state_dir / f"{machine.name}.sock"
+
+    @property
+    def recordings(self) -> Path:
+        """Where consoles are recorded."""
+        return self.recording.folder or self.server.state_dir / "recordings"
+
+    @property
+    def audit_file(self) -> Path:
+        """Where the audit log is."""
+        return self.audit.file or self.server.state_dir / "audit.jsonl"
+
+    @property
+    def audit_key(self) -> Path:
+        """Where its key is, or is to be made."""
+        return self.audit.key or self.server.state_dir / "audit_ed25519_key"
