@@ -17,6 +17,7 @@ from oobconsole.session.state import Consoles
 from oobconsole.settings import Config
 from oobconsole.ssh import hostkeys
 from oobconsole.ssh.server import SshServer
+from oobconsole.vm.power import CommandPower, Power
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +47,7 @@ async def serve(config: Config) -> None:
         tail_lines=settings.tail_lines,
         drain_s=settings.drain_ms / 1000,
         drain_max_s=settings.drain_max_s,
+        power=_power(config),
     )
     _make_state_dir(settings.state_dir)
     ssh = SshServer(settings, hostkeys.load_or_make(settings.host_key_file), consoles)
@@ -63,6 +65,17 @@ async def serve(config: Config) -> None:
     finally:
         await consoles.stop(STOPPING)
         await ssh.stop()
+
+
+def _power(config: Config) -> dict[str, Power]:
+    """What switches guests, by the names of their consoles."""
+    guests = [guest for machine in config.machines for guest in machine.guests]
+    return {
+        name: CommandPower(guest.name, guest.power)
+        for guest in guests
+        if guest.power is not None
+        for name in guest.console_names
+    }
 
 
 def _make_state_dir(folder: Path) -> None:

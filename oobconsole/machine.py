@@ -71,6 +71,13 @@ class _Port:
             self.guest.changed()
         return taken
 
+    def send_break(self) -> bool:
+        """A break condition on the line; False while the FIFO has no room for it."""
+        taken = self.uart.receive_break()
+        if taken:
+            self.guest.changed()
+        return taken
+
     def reset(self) -> None:
         """Another guest's from now on."""
         self.received = 0
@@ -178,7 +185,7 @@ class Guest(PortHandler):
             if new:
                 port.reset()
             port.console.set_state(ConsoleState.LIVE)
-            port.console.bind(port.feed)
+            port.console.bind(port.feed, port.send_break)
             self.drive(port.line, port.uart.irq_level)
         self._attended(any(port.console.attached for port in self._ports))
 

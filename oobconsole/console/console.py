@@ -7,6 +7,7 @@ A reader that is slow loses bytes, and is told how many; a writer waits.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
@@ -71,6 +72,7 @@ class Console:
         reason: of its state, in words.
         closed: the server stops.
         input_lost: bytes typed that no guest took, it being gone.
+        printed_at: when the guest printed last, by `time.monotonic`; None: never.
         attended_changed: called when the first reader comes (True) and the last leaves (False).
     """
 
@@ -80,6 +82,7 @@ class Console:
         self.reason = ConsoleState.WAITING.value
         self.closed = False
         self.input_lost = 0
+        self.printed_at: float | None = None
         self.attended_changed: Callable[[bool], object] | None = None
         self._state = ConsoleState.WAITING
         self._ring = RingBuffer(scrollback)
@@ -88,6 +91,7 @@ class Console:
         self._observers: list[Observer] = []
         self._held = ""
         self._device: Callable[[bytes], int] | None = None
+        self._send_break: Callable[[], bool] | None = None
         self._loss_told = False
         self._input = bytearray()
         self._input_turn = asyncio.Lock()
@@ -112,7 +116,8 @@ class Console:
         self._state = state
         self.reason = reason or state.value
         if not first:
-            self._tell(Notice(f"{self.name}: {self.reason}"))
+            detail = {"state": state.name.lower(), "reason": self.reason}
+            self._tell(Notice(f"{self.name}: {self.reason}", "state", detail))
         for observer in self._observers:
             observer.state_changed(state, self.reason)
         self._loss_told = False
@@ -123,6 +128,11 @@ class Console:
     def attached(self) -> int:
         """How many readers there are."""
         return len(self._readers)
+
+    @property
+    def start(self) -> int:
+        """Offset of the oldest byte that is kept."""
+        return self._ring.start
 
     @property
     def end(self) -> int:
@@ -136,13 +146,15 @@ class Console:
 
     # -- the guest's side ---------------------------------------------------------------------------
 
-    def bind(self, device: Callable[[bytes], int] | None) -> None:
-        """Say where input goes: a function that accepts bytes and returns how many it took."""
+    def bind(self, device: Callable[[bytes], int] | None, send_break: Callable[[], bool] | None = None) -> None:
+        """Say where input goes: a function that accepts bytes and returns how many it took; and one for a break."""
         self._device = device
+        self._send_break = send_break
         self.pump()
 
     def output(self, data: bytes) -> None:
         """The guest printed `data`."""
+        self.printed_at = time.monotonic()
         offset = self._ring.end
         self._ring.append(data)
         for observer in self._observers:
@@ -155,7 +167,7 @@ class Console:
         self._gaps.append((self._ring.end, lost))
         for observer in self._observers:
             observer.gap(self._ring.end, lost)
-        self._tell(self._of_gap(lost))
+        self._tell(self._of_gap(self._ring.end, lost))
 
     def pump(self) -> None:
         """Give the device what it accepts; it calls this when it has room again."""
@@ -186,10 +198,10 @@ class Console:
 
     # -- the users' side ----------------------------------------------------------------------------
 
-    def attach(self, tail: int = 0) -> Reader:
-        """Begin to read, `tail` bytes before the end."""
-        start = max(self._ring.start, self._ring.end - tail)
-        gaps = ((offset, self._of_gap(lost)) for offset, lost in self._gaps if offset >= start)
+    def attach(self, offset: int | None = None) -> Reader:
+        """Begin to read at an absolute offset, or at the end. What is not kept any more is skipped, with a notice."""
+        start = self._ring.end if offset is None else min(max(0, offset), self._ring.end)
+        gaps = ((offset, self._of_gap(offset, lost)) for offset, lost in self._gaps if offset >= start)
         reader = Reader(self, start, gaps)
         self._readers.add(reader)
         if len(self._readers) == 1 and self.attended_changed:
@@ -207,17 +219,21 @@ class Console:
         """Read the kept output from an absolute offset."""
         return self._ring.read(offset, limit)
 
-    def tail_of(self, lines: int) -> int:
-        """How many bytes the last `lines` lines are, the unfinished one not counted."""
+    def tail(self, lines: int) -> int:
+        """Offset where the last `lines` lines begin, the unfinished one not counted."""
         if not lines:
-            return 0
+            return self.end
         kept = self._ring.read(self._ring.start, self._ring.end).data
         at = len(kept)
         for _ in range(lines + 1):
             at = kept.rfind(b"\n", 0, at)
             if at < 0:
                 break
-        return len(kept) - at - 1
+        return self._ring.start + at + 1
+
+    def send_break(self) -> bool:
+        """Send a break condition to the guest; False when nobody is there, or the line cannot."""
+        return self._send_break is not None and self._send_break()
 
     async def write(self, data: bytes, who: Principal | None = None) -> None:
         """Type `data` into the guest; returns when all of it is on its way, in order. A guest that does
@@ -249,7 +265,7 @@ class Console:
     def close(self, reason: str) -> None:
         """The server stops: readers get what is left, the reason, then the end."""
         self.closed = True
-        self._tell(Notice(reason))
+        self._tell(Notice(reason, "end", {"reason": reason}))
 
     def _input_changed(self) -> None:
         if len(self._input) < INPUT_MAX:
@@ -265,8 +281,9 @@ class Console:
         self._input.clear()
         self._input_changed()
 
-    def _of_gap(self, lost: int) -> Notice:
-        return Notice(f"{self.name}: {lost} bytes of output were lost while the server was away")
+    def _of_gap(self, offset: int, lost: int) -> Notice:
+        text = f"{self.name}: {lost} bytes of output were lost while the server was away"
+        return Notice(text, "lost", {"offset": offset, "bytes": lost})
 
     def _tell(self, notice: Notice) -> None:
         for reader in self._readers:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -14,9 +15,17 @@ _NOTICES_MAX: Final = 64
 
 
 class Notice(NamedTuple):
-    """Something a reader should know at this place of the stream, in words."""
+    """Something a reader should know at this place of the stream.
+
+    Attributes:
+        text: in words.
+        kind: `notice`, or one of those that a program acts on: `skipped`, `lost`, `state`, `end`.
+        detail: what a program wants to know besides: offsets and counts in bytes.
+    """
 
     text: str
+    kind: str = "notice"
+    detail: Mapping[str, str | int] = MappingProxyType({})
 
 
 class Reader:
@@ -53,7 +62,8 @@ class Reader:
         chunk = self._console.read_from(self._position, limit)
         if chunk.skipped:
             self._position = chunk.offset
-            return Notice(f"{chunk.skipped} bytes of output skipped: this client was too slow")
+            detail = {"offset": chunk.offset - chunk.skipped, "bytes": chunk.skipped}
+            return Notice(f"{chunk.skipped} bytes of output are not kept any more, and skipped", "skipped", detail)
         self._position += len(chunk.data)
         return chunk.data
 
@@ -62,6 +72,11 @@ class Reader:
         if notice is not None:
             self._notices.append((self._console.end, notice))
         self._wake.set()
+
+    @property
+    def position(self) -> int:
+        """Offset of the byte that comes next."""
+        return self._position
 
     @property
     def behind(self) -> bool:

@@ -1,80 +1,158 @@
-"""What stands after `ssh host`: validated first, then done."""
+"""What stands after `ssh HOST`, and after the local `oobconsole`: understood first, then done."""
 
 from __future__ import annotations
 
+import argparse
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NoReturn
 
-from oobconsole.access import Principal
-from oobconsole.console.console import Console
-from oobconsole.session import session
-from oobconsole.session.session import ExitStatus, Peer
+from oobconsole.access import Principal, Right
+from oobconsole.session import listing, scripting
+from oobconsole.session.attend import Attended
+from oobconsole.session.pipe import Pipe
+from oobconsole.session.request import Denied, ExitStatus, Handler, Peer, Request, UsageError, echo
 from oobconsole.session.state import Consoles
 from oobconsole.session.tui.menu import choose
 from oobconsole.session.tui.terminal import Terminal
 
-USAGE: Final = (
-    "usage: ssh -t HOST CONSOLE (attach), ssh HOST CONSOLE (byte pipe), ssh HOST ls (list), ssh -t HOST (menu)"
-)
-_ECHO_MAX: Final = 64  # characters of a wrong command that an answer repeats
+#: A command line may be this long, in characters: `send` carries text.
+COMMAND_MAX: Final = 65536
+_ERROR_MAX: Final = 500
 
 
-class UsageError(Exception):
-    """A command that cannot be done as it stands, in one sentence."""
+class _Parser(argparse.ArgumentParser):
+    """argparse, without printing and exiting."""
 
-
-@dataclass(frozen=True)
-class Attach:
-    """Attach to a console."""
-
-    console: Console
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; usage: {self.format_usage().removeprefix('usage: ').strip()}")
 
 
 @dataclass(frozen=True)
-class List:
-    """List the consoles."""
+class Verb:
+    """One command.
+
+    Attributes:
+        summary: what it does, in a line.
+        arguments: adds its arguments to a parser.
+        handle: does it.
+    """
+
+    summary: str
+    arguments: Callable[[argparse.ArgumentParser], object]
+    handle: Handler
 
 
-@dataclass(frozen=True)
-class Help:
-    """Say what there is."""
+def _nothing(parser: argparse.ArgumentParser) -> None:
+    """No arguments."""
 
 
-@dataclass(frozen=True)
-class Menu:
-    """Let the user choose."""
+def _console(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("console", metavar="CONSOLE")
 
 
-Action = Attach | List | Help | Menu
-_VERBS: Final[dict[str, Action]] = {"ls": List(), "help": Help()}
+def _attach(parser: argparse.ArgumentParser) -> None:
+    _console(parser)
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--lines", type=_count, metavar="N", help="begin with the last N lines")
+    where.add_argument("--from-start", action="store_true", help="begin with the oldest output that is kept")
+    where.add_argument("--from", type=_count, metavar="OFFSET", dest="offset", help="begin at an absolute offset")
+    parser.add_argument("--raw", action="store_true", help="no screen, no filter: bytes as they are")
+    parser.add_argument("--json-notices", action="store_true", help="notices as JSON on standard error")
 
 
-def parse(command: str | None, consoles: Consoles) -> Action:
-    """Understand a command line.
+def _count(text: str) -> int:
+    if not text.isdecimal() or len(text) > 18:
+        raise argparse.ArgumentTypeError(f"{echo(text)} is no number")
+    return int(text)
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+async def _handle_attach(request: Request) -> ExitStatus:
+    return await _begin(request, watch=False)
+
+
+async def _handle_watch(request: Request) -> ExitStatus:
+    return await _begin(request, watch=True)
+
+
+async def _begin(request: Request, *, watch: bool) -> ExitStatus:
+    console, args = request.console(Right.WATCH), request.args
+    offset = args.offset
+    if args.from_start:
+        offset = console.start
+    elif args.lines is not None:
+        offset = console.tail(args.lines)
+    elif args.raw and offset is None:
+        offset = console.end
+    if request.terminal is not None:
+        return await Attended(request, console, offset=offset, watch=watch, raw=args.raw).run()
+    return await Pipe(request, console, offset=offset, watch=watch, as_json=args.json_notices).run()
+
+
+async def _handle_help(request: Request) -> ExitStatus:
+    verb = request.args.verb
+    if verb is None:
+        width = max(map(len, VERBS))
+        lines = [f"  {name:<{width}}  {known.summary}" for name, known in VERBS.items()]
+        return await request.print(
+            ["ssh HOST CONSOLE is short for ssh HOST attach CONSOLE; ssh -t HOST: a menu", *lines]
+        )
+    if verb not in VERBS:
+        raise UsageError(f"there is no command {echo(verb)}; 'help' lists them")
+    return await request.print(_parser(verb).format_help().strip().split("\n"))
+
+
+def _help(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("verb", nargs="?", metavar="COMMAND")
+
+
+VERBS: Final[dict[str, Verb]] = {
+    "attach": Verb("attach to a console, with the keyboard if it is free", _attach, _handle_attach),
+    "watch": Verb("attach to a console, without the keyboard", _attach, _handle_watch),
+    "ls": Verb("the consoles: state, who is attached, last activity", _json, listing.handle_ls),
+    "who": Verb("who is attached where, and who has the keyboard", _json, listing.handle_who),
+    "events": Verb("what happens, as it happens", _json, listing.handle_events),
+    "send": Verb("type a text into a guest", scripting.send_arguments, scripting.handle_send),
+    "wait": Verb("wait until a guest prints something", scripting.wait_arguments, scripting.handle_wait),
+    "power": Verb(
+        "reset a guest, switch it off or on, send an NMI", scripting.power_arguments, scripting.handle_power
+    ),
+    "help": Verb("what a command does, and its options", _help, _handle_help),
+}
+
+
+def _parser(verb: str) -> argparse.ArgumentParser:
+    parser = _Parser(prog=verb, add_help=False, allow_abbrev=False, description=VERBS[verb].summary)
+    VERBS[verb].arguments(parser)
+    return parser
+
+
+def parse(command: str | None) -> tuple[str, argparse.Namespace] | None:
+    """Understand a command line; None: the menu.
 
     Raises:
         UsageError: with what is wrong and what would be right.
     """
+    if command and len(command) > COMMAND_MAX:
+        raise UsageError(f"a command has at most {COMMAND_MAX} characters; this one has {len(command)}")
     try:
         words = shlex.split(command or "")
     except ValueError as error:
-        raise UsageError(f"{_echo(command or '')} cannot be understood: {error}") from error
+        raise UsageError(f"{echo(command or '')} cannot be understood: {error}") from error
     if not words:
-        return Menu()
-    action = _VERBS.get(words[0])
-    if action is None:
-        console = consoles.find(words[0])
-        if console is None:
-            raise UsageError(f"there is no console {_echo(words[0])}; 'ssh HOST ls' lists them")
-        action = Attach(console)
-    if len(words) > 1:
-        raise UsageError(f"{_echo(words[0])} takes no arguments; {USAGE}")
-    return action
-
-
-def _echo(text: str) -> str:
-    return repr(text if len(text) <= _ECHO_MAX else text[:_ECHO_MAX] + "…")
+        return None
+    verb, rest = (words[0], words[1:]) if words[0] in VERBS else ("attach", words)
+    try:
+        return verb, _parser(verb).parse_args(rest)
+    except UsageError as error:
+        text = str(error)
+        text = text if len(text) <= _ERROR_MAX else text[:_ERROR_MAX] + "…"
+        raise UsageError("".join(c if c.isprintable() else repr(c)[1:-1] for c in text)) from error
 
 
 async def run(
@@ -82,47 +160,32 @@ async def run(
 ) -> ExitStatus:
     """Do a command of `who`; `terminal` is the user's, when there is one."""
     try:
-        action = parse(command, consoles)
+        found = parse(command)
+        if found is None:
+            return await _handle_menu(peer, terminal, consoles, who)
+        verb, args = found
+        return await VERBS[verb].handle(Request(args, peer, terminal, consoles, who))
     except UsageError as error:
         await peer.tell(str(error))
         return ExitStatus.USAGE
-    match action:
-        case Attach(console):
-            attach = session.pipe if terminal is None else session.attend
-            return await attach(console, peer, consoles)
-        case List():
-            return await _handle_list(peer, terminal, consoles)
-        case Help():
-            return await _print([USAGE], peer, terminal)
-        case Menu():
-            return await _handle_menu(peer, terminal, consoles)
+    except Denied as error:
+        await peer.tell(str(error))
+        return ExitStatus.DENIED
 
 
-async def _handle_list(peer: Peer, terminal: Terminal | None, consoles: Consoles) -> ExitStatus:
-    rows = consoles.rows()
-    width = max(len("CONSOLE"), *(len(row[0]) for row in rows))
-    lines = [f"{'CONSOLE':<{width}}  STATE    ATTACHED  MACHINE"]
-    lines += [f"{name:<{width}}  {state:<7}  {attached:>8}  {machine}" for name, state, attached, machine in rows]
-    return await _print(lines, peer, terminal)
-
-
-async def _handle_menu(peer: Peer, terminal: Terminal | None, consoles: Consoles) -> ExitStatus:
+async def _handle_menu(peer: Peer, terminal: Terminal | None, consoles: Consoles, who: Principal) -> ExitStatus:
     if terminal is None:
-        await _handle_list(peer, None, consoles)
-        await peer.tell(USAGE)
+        await listing.handle_ls(Request(argparse.Namespace(json=False), peer, None, consoles, who))
+        await peer.tell("for a menu: ssh -t HOST; 'help' lists the commands")
         return ExitStatus.USAGE
     status = ExitStatus.OK
-    while status is ExitStatus.OK and (name := await choose(terminal, consoles.rows, consoles.stopping)) is not None:
-        console = consoles.find(name)
-        if console is not None:
-            status = await session.attend(console, peer, consoles)
+
+    def rows() -> list[tuple[str, str, int, str]]:
+        return [(c.name, c.state.name.lower(), c.attached, m) for c, m in consoles.visible(who)]
+
+    while status is ExitStatus.OK and (name := await choose(terminal, rows, consoles.stopping)) is not None:
+        status = await run(shlex.join(["attach", name]), peer, terminal, consoles, who)
     if status is ExitStatus.OK and consoles.stopping.is_set():
         await peer.tell("the console server stops")
         return ExitStatus.FAILED
     return status
-
-
-async def _print(lines: list[str], peer: Peer, terminal: Terminal | None) -> ExitStatus:
-    newline = "\r\n" if terminal else "\n"  # nothing between us and a terminal adds the return
-    await peer.write("".join(line + newline for line in lines).encode())
-    return ExitStatus.OK

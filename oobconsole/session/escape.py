@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 
 class Command(Enum):
-    """What a user asks of the session rather than of the guest."""
+    """What a user asks of the session rather than of the guest: the key after the prefix."""
 
-    DETACH = b"."
     HELP = b"?"
+    DETACH = b"."
+    BREAK = b"b"
+    SYSRQ = b"s"
+    WHO = b"w"
+    MESSAGE = b"m"
+    ROLE = b"r"
+    POWER = b"p"
+    LAST = b"l"
+    SIZE = b"z"
 
 
 _COMMANDS: Final = {command.value[0]: command for command in Command}
-_TILDE: Final = 0x7E
 _LINE_ENDS: Final = b"\r\n"
 _ESC: Final = 0x1B
 _PARAMETERS: Final = b"0123456789;?"
@@ -23,10 +30,24 @@ _PARAMETERS: Final = b"0123456789;?"
 _REPORTS: Final = b"Rcn"
 
 
-class _Typed(Enum):
+class Typed(NamedTuple):
+    """What was typed, up to the first command.
+
+    Attributes:
+        guest: goes to the guest.
+        command: was completed behind that.
+        rest: stands behind the command, not looked at yet.
+    """
+
+    guest: bytes
+    command: Command | None
+    rest: bytes
+
+
+class _Report(Enum):
     """How much of what may become a terminal's report has come."""
 
-    OTHER = 0
+    NONE = 0
     ESC = 1
     CSI = 2
 
@@ -34,48 +55,66 @@ class _Typed(Enum):
 class EscapeFilter:
     """Splits what a user types into bytes for the guest and commands for us.
 
-    `~` counts only after a line end or at the very beginning, terminal reports between them not
-    counted; `~~` sends one `~`; `~` before any other key is sent with it. A key may come split over
-    any number of packets.
+    The prefix counts only after a line end or at the very beginning, terminal reports between them not counted.
+    Behind it, its own last character sends the prefix, and any key that is no command is sent with it. Keys may come
+    split over any number of packets.
+
+    Args:
+        prefix: of every command, one or more characters; empty: there are none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: bytes = b"~") -> None:
+        self._prefix = prefix
         self._line_start = True
-        self._tilde = False
-        self._typed = _Typed.OTHER
+        self._matched = 0  # bytes of the prefix, held back
+        self._report = _Report.NONE
         self._line_start_before = True  # the report
 
-    def feed(self, data: bytes) -> list[bytes | Command]:
-        """Return what `data` completes, in order."""
-        if data and not self._tilde and self._typed is _Typed.OTHER and _TILDE not in data and _ESC not in data:
-            self._line_start = data[-1] in _LINE_ENDS
-            return [data]
-        out: list[bytes | Command] = []
+    def feed(self, data: bytes) -> Typed:
+        """Look at what was typed, up to the first command that it completes."""
+        if self._is_plain(data):
+            self._line_start = data[-1:] in (b"\r", b"\n")
+            return Typed(data, None, b"")
         plain = bytearray()
-        for byte in data:
-            if not self._tilde and self._line_start and byte == _TILDE:
-                self._tilde = True
-                continue
-            command = _COMMANDS.get(byte) if self._tilde else None
-            if command is None:
-                if self._tilde and byte != _TILDE:
-                    plain.append(_TILDE)
-                plain.append(byte)
-            else:
-                if plain:
-                    out.append(bytes(plain))
-                    plain.clear()
-                out.append(command)
-            self._line_start = command is not None or self._is_line_start_after(byte)
-            self._tilde = False
-        return [*out, bytes(plain)] if plain else out
+        for at, byte in enumerate(data):
+            command = self._take(byte, plain)
+            if command is not None:
+                return Typed(bytes(plain), command, data[at + 1 :])
+        return Typed(bytes(plain), None, b"")
+
+    def _is_plain(self, data: bytes) -> bool:
+        held = self._matched or self._report is not _Report.NONE
+        first = self._prefix[:1]
+        return bool(data) and not held and not (first and first in data) and _ESC not in data
+
+    def _take(self, byte: int, plain: bytearray) -> Command | None:
+        prefix = self._prefix
+        if self._matched and self._matched == len(prefix):
+            self._matched = 0
+            if byte in _COMMANDS:
+                self._line_start = True
+                return _COMMANDS[byte]
+            plain += prefix
+            self._line_start = False
+            if byte == prefix[-1]:
+                return None
+        elif self._line_start and prefix and byte == prefix[self._matched]:
+            self._matched += 1
+            return None
+        elif self._matched:
+            plain += prefix[: self._matched]
+            self._matched = 0
+            self._line_start = False
+        plain.append(byte)
+        self._line_start = self._is_line_start_after(byte)
+        return None
 
     def _is_line_start_after(self, byte: int) -> bool:
-        typed, self._typed = self._typed, _Typed.OTHER
+        report, self._report = self._report, _Report.NONE
         if byte == _ESC:
-            self._typed, self._line_start_before = _Typed.ESC, self._line_start
-        elif (typed is _Typed.ESC and byte == 0x5B) or (typed is _Typed.CSI and byte in _PARAMETERS):
-            self._typed = _Typed.CSI
-        elif typed is _Typed.CSI and byte in _REPORTS:
+            self._report, self._line_start_before = _Report.ESC, self._line_start
+        elif (report is _Report.ESC and byte == 0x5B) or (report is _Report.CSI and byte in _PARAMETERS):
+            self._report = _Report.CSI
+        elif report is _Report.CSI and byte in _REPORTS:
             return self._line_start_before
         return byte in _LINE_ENDS

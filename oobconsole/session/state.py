@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-from oobconsole.access import Access
+from oobconsole.access import Access, Principal
 from oobconsole.console.console import Console
+from oobconsole.console.screen import Screen
 from oobconsole.events import Events
 from oobconsole.machine import Machine
+from oobconsole.session.room import Room
+from oobconsole.vm.power import Power
+
+#: Screens that are kept up to date at the same time: each costs up to a few hundred KiB.
+SCREENS_MAX: Final = 64
 
 
 @dataclass(frozen=True)
@@ -20,9 +27,12 @@ class Consoles:
         machines: all of them.
         access: who may do what.
         events: what happens.
-        tail_lines: lines shown on attach.
+        tail_lines: lines that `~l` and `log` show.
         drain_s: how long a pipe's output must be quiet after its input has ended, in seconds.
         drain_max_s: how long a pipe stays at most after its input has ended, in seconds.
+        power: what switches a guest, by its console's name.
+        rooms: who is at a console, by its name.
+        screens: what consoles look like, by their names; of those that somebody wanted to see.
         stopping: set when the server stops.
     """
 
@@ -32,6 +42,9 @@ class Consoles:
     tail_lines: int
     drain_s: float
     drain_max_s: float
+    power: Mapping[str, Power] = field(default_factory=dict)
+    rooms: dict[str, Room] = field(default_factory=dict)
+    screens: dict[str, Screen] = field(default_factory=dict)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def stop(self, reason: str) -> None:
@@ -44,6 +57,21 @@ class Consoles:
         """The console of that name."""
         return next((c for machine in self.machines for c in machine.consoles if c.name == name), None)
 
-    def rows(self) -> list[tuple[str, str, int, str]]:
-        """Name, state, attached, machine: of every console, by name."""
-        return sorted((c.name, c.state.name.lower(), c.attached, m.name) for m in self.machines for c in m.consoles)
+    def visible(self, who: Principal) -> list[tuple[Console, str]]:
+        """Every console at which `who` has any right, and its machine's name; by name."""
+        found = [(c, m.name) for m in self.machines for c in m.consoles if self.access.rights(who, c.name)]
+        return sorted(found, key=lambda pair: pair[0].name)
+
+    def room(self, console: Console) -> Room:
+        """Who is at a console."""
+        if console.name not in self.rooms:
+            self.rooms[console.name] = Room(console, self.access, self.events)
+        return self.rooms[console.name]
+
+    def screen(self, console: Console) -> Screen:
+        """What a console looks like. Those that have been unused for longest are forgotten."""
+        screen = self.screens.pop(console.name, None) or Screen(console)
+        self.screens[console.name] = screen
+        while len(self.screens) > SCREENS_MAX:
+            del self.screens[next(iter(self.screens))]
+        return screen

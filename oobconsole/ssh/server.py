@@ -11,7 +11,7 @@ import structlog
 from oobconsole.access import Principal
 from oobconsole.errors import EnvironmentFault
 from oobconsole.session.commands import run
-from oobconsole.session.session import ExitStatus
+from oobconsole.session.request import ExitStatus
 from oobconsole.session.state import Consoles
 from oobconsole.settings import ServerConfig
 from oobconsole.ssh.auth import UserKeys

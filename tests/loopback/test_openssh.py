@@ -25,7 +25,7 @@ def tty(server: Server, *words: str, options: tuple[str, ...] = ("-e", "none")) 
 def test_ls_lists_the_consoles(server: Server) -> None:
     done = server.run("ls")
     assert done.returncode == 0
-    assert re.search(rb"^web1 +live +0 +mem$", done.stdout, re.MULTILINE)
+    assert re.search(rb"^web1 +live +0 +- +\d+s  mem +memory guest 1 ready$", done.stdout, re.MULTILINE)
     assert re.search(rb"^web2 +live", done.stdout, re.MULTILINE)
 
 
@@ -122,12 +122,10 @@ def test_a_paste_of_a_mebibyte_arrives_whole(server: Server) -> None:
 
 def test_a_stopped_client_delays_nobody(server: Server) -> None:
     """Its own window fills; the guest and the others go on."""
-    stopped = subprocess.Popen(server.ssh("web1"), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    stopped = subprocess.Popen(server.ssh("watch", "web1"), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
-        assert stopped.stdin is not None
-        stopped.stdin.write(b"hello")
-        stopped.stdin.flush()
         assert stopped.stdout is not None
+        server.run("send", "web1", "hello")
         assert stopped.stdout.read(5) == b"hello"
         os.kill(stopped.pid, signal.SIGSTOP)
         data = secrets.token_bytes(300_000)

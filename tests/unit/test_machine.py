@@ -186,7 +186,9 @@ class TestContexts:
         reader = rack.console().attach()
         rack.interceptor.vanish(1, "replaced")
         assert rack.console().state is ConsoleState.GONE
-        assert await soon(reader.next()) == Notice("web1: the guest is gone: replaced")
+        notice = await soon(reader.next())
+        assert isinstance(notice, Notice)
+        assert notice.text == "web1: the guest is gone: replaced"
         handler = rack.appear(2)
         assert handler.read(COM1 + Reg.SCR, 1) == 0
         assert not handler.read(COM1 + Reg.LSR, 1) & Lsr.DR
@@ -250,6 +252,6 @@ async def test_stopping_tells_whoever_is_attached() -> None:
     rack.appear()
     reader = rack.console().attach()
     await rack.machine.stop("the server stops")
-    assert await soon(reader.next()) == Notice("the server stops")
+    assert await soon(reader.next()) == Notice("the server stops", "end", {"reason": "the server stops"})
     with pytest.raises(EOFError):
         await soon(reader.next())

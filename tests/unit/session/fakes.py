@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from argparse import Namespace
 
 from oobconsole.access import ALL, Access, Grant, Principal
 from oobconsole.events import Events
 from oobconsole.interceptors.memory import MemoryInterceptor
 from oobconsole.machine import Machine
+from oobconsole.session.request import Request
 from oobconsole.session.state import Consoles
 from oobconsole.settings import MachineConfig
 
@@ -59,3 +61,8 @@ def consoles(*names: str, drain_s: float = 0.02, drain_max_s: float = 5) -> Cons
     machine = Machine(config, MemoryInterceptor("rack7"), scrollback=4096)
     grants = (Grant(("alice",), ("*",), ALL),)
     return Consoles([machine], Access(grants), Events(), tail_lines=2, drain_s=drain_s, drain_max_s=drain_max_s)
+
+
+def request(settings: Consoles, peer: FakePeer, who: Principal = ALICE) -> Request:
+    """A command without arguments and without a terminal."""
+    return Request(Namespace(), peer, None, settings, who)

@@ -2,80 +2,128 @@
 
 from __future__ import annotations
 
+import json
+from argparse import Namespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oobconsole.session.commands import Attach, Help, List, Menu, UsageError, parse, run
-from oobconsole.session.session import ExitStatus
+from oobconsole.access import Grant, Principal, Right
+from oobconsole.console.console import ConsoleState
+from oobconsole.events import Event, Kind
+from oobconsole.session.commands import parse, run
+from oobconsole.session.request import ExitStatus, UsageError
 from tests.support.aio import soon
 from tests.unit.session.fakes import ALICE, FakePeer, consoles
 
 
 def test_the_commands() -> None:
-    known = consoles("web1", "web2")
-    web2 = known.find("web2")
-    assert web2 is not None
-    assert parse("web2", known) == parse(" 'web2' ", known) == Attach(web2)
-    assert parse("ls", known) == List()
-    assert parse("help", known) == Help()
-    assert parse(None, known) == parse("", known) == parse("  ", known) == Menu()
+    verb, args = parse("web2 --lines 3") or ("", None)
+    assert (verb, args) == parse(" attach 'web2' --lines 3")
+    assert (verb, args and args.console, args and args.lines) == ("attach", "web2", 3)
+    assert (parse("ls --json") or ("", Namespace()))[1].json
+    assert (parse("wait web1 'login: ' --timeout 0.5 --fail panic --fail BUG") or ("",))[0] == "wait"
+    assert parse(None) is parse("") is parse("  ") is None
 
 
 @pytest.mark.parametrize(
-    ("command", "reason"),
+    ("command", "status", "reason"),
     [
-        ("web3", "there is no console 'web3'; 'ssh HOST ls' lists them"),
-        ("scp -t /", "there is no console 'scp'"),
-        ("web1 now", "'web1' takes no arguments"),
-        ("ls -l", "'ls' takes no arguments"),
-        ("'web1", '"\'web1" cannot be understood: No closing quotation'),
-        ("\x1b]0;boo\x07", r"there is no console '\x1b]0;boo\x07'"),
-        ("x" * 100000, f"there is no console '{'x' * 64}…'"),
+        ("web3", 2, "there is no console 'web3'; 'ls' lists them"),
+        ("scp -t /", 2, "unrecognized arguments: -t /; usage: attach "),
+        ("web1 now", 2, "unrecognized arguments: now; usage: attach "),
+        ("web1 --lines -1", 2, "argument --lines: '-1' is no number"),
+        ("web1 --lines x", 2, "argument --lines: 'x' is no number"),
+        ("web1 --lines 1 --from-start", 2, "argument --from-start: not allowed with argument --lines"),
+        ("ls -l", 2, "unrecognized arguments: -l; usage: ls "),
+        ("wait web1", 2, "the following arguments are required: REGEX"),
+        ("wait web1 '('", 2, "argument REGEX: '(' is no regular expression: missing )"),
+        ("wait web1 x --timeout -1", 2, "argument --timeout: '-1' is no number of seconds"),
+        ("wait web1 x --timeout 1e99", 2, "argument --timeout: '1e99' is no number of seconds"),
+        ("power web1 explode", 2, "argument reset|nmi|off|on: 'explode' is none of"),
+        ("power web1 reset", 2, "nothing is configured that could switch web1"),
+        ("help me", 2, "there is no command 'me'"),
+        ("'web1", 2, '"\'web1" cannot be understood: No closing quotation'),
+        ("\x1b]0;boo\x07", 2, r"there is no console '\x1b]0;boo\x07'"),
+        ("ls \x1b]0;boo\x07", 2, r"unrecognized arguments: \x1b]0;boo\x07"),
+        ("x" * 60000, 2, f"there is no console '{'x' * 64}…'"),
+        ("x" * 100000, 2, "a command has at most 65536 characters; this one has 100000"),
     ],
 )
-def test_what_is_wrong_is_said(command: str, reason: str) -> None:
-    with pytest.raises(UsageError) as raised:
-        parse(command, consoles("web1"))
-    assert str(raised.value).startswith(reason)
+async def test_what_is_wrong_is_said_once(command: str, status: int, reason: str) -> None:
+    peer = FakePeer()
+    assert await soon(run(command, peer, None, consoles("web1"), ALICE)) == status
+    assert len(peer.told) == 1
+    assert peer.told[0].startswith(reason)
+    assert peer.told[0].isprintable()
+    assert peer.got == b""
 
 
 @given(command=st.text())
 def test_nothing_that_is_typed_breaks_it(command: str) -> None:
     said = ""
     try:
-        parse(command, consoles("web1"))
+        parse(command)
     except UsageError as error:
         said = str(error)
     assert said.isprintable()
 
 
-async def test_a_wrong_command_costs_one_message() -> None:
+BOB = Principal("bob", address="192.0.2.9")
+
+
+@pytest.mark.parametrize("command", ["web1", "watch web1", "send web1 x", "wait web1 x", "power web1 off --yes"])
+async def test_a_console_without_rights_is_as_one_that_is_not_there(command: str) -> None:
+    known, here, nowhere = consoles("web1"), FakePeer(), FakePeer()
+    assert await soon(run(command, here, None, known, BOB)) is ExitStatus.USAGE
+    assert await soon(run(command.replace("web1", "web2"), nowhere, None, known, ALICE)) is ExitStatus.USAGE
+    assert here.told == [text.replace("web2", "web1") for text in nowhere.told]
     peer = FakePeer()
-    assert await soon(run("nope", peer, None, consoles("web1"), ALICE)) is ExitStatus.USAGE
-    assert len(peer.told) == 1
+    assert await soon(run("ls --json", peer, None, known, BOB)) is ExitStatus.OK
     assert peer.got == b""
+
+
+async def test_a_right_that_is_missing_is_named_and_noted() -> None:
+    known, peer = consoles("web1"), FakePeer()
+    known.access.grants = (Grant(("bob",), ("web*",), frozenset({Right.WATCH})),)
+    noted: list[Event] = []
+    known.events.add_sink(noted.append)
+    assert await soon(run("send web1 x", peer, None, known, BOB)) is ExitStatus.DENIED
+    assert peer.told == ["you have no right to write at web1; a [[grant]] of the server gives it"]
+    assert [(event.kind, event.who, event.detail) for event in noted] == [(Kind.DENIED, BOB, {"right": "write"})]
 
 
 async def test_ls() -> None:
     peer = FakePeer()
-    assert await soon(run("ls", peer, None, consoles("web2", "web1", "a-longer-name"), ALICE)) is ExitStatus.OK
+    known = consoles("web2", "web1", "a-longer-name")
+    web1 = known.find("web1")
+    assert web1 is not None
+    web1.set_state(ConsoleState.LIVE)
+    web1.output(b"one\r\n\x1b[31mlogin\x1b[0m: \x1b]0;evil\x07\r\n\r\n")
+    assert await soon(run("ls", peer, None, known, ALICE)) is ExitStatus.OK
     assert peer.got.decode().splitlines() == [
-        "CONSOLE        STATE    ATTACHED  MACHINE",
-        "a-longer-name  waiting         0  rack7",
-        "web1           waiting         0  rack7",
-        "web2           waiting         0  rack7",
+        "CONSOLE        STATE    ATTACHED  KEYBOARD    OUTPUT  MACHINE     LAST LINE",
+        "a-longer-name  waiting         0  -            never  rack7",
+        "web1           live            0  -               0s  rack7       login:",
+        "web2           waiting         0  -            never  rack7",
     ]
+    peer.got.clear()
+    assert await soon(run("ls --json", peer, None, known, ALICE)) is ExitStatus.OK
+    rows = [json.loads(line) for line in peer.got.splitlines()]
+    assert [row["console"] for row in rows] == ["a-longer-name", "web1", "web2"]
+    assert (rows[1]["state"], rows[1]["offset"], rows[1]["last_line"]) == ("live", web1.end, "login:")
 
 
-async def test_help() -> None:
+@pytest.mark.parametrize("command", ["help", "help wait"])
+async def test_help(command: str) -> None:
     peer = FakePeer()
-    assert await soon(run("help", peer, None, consoles("web1"), ALICE)) is ExitStatus.OK
-    assert peer.got.startswith(b"usage: ssh ")
+    assert await soon(run(command, peer, None, consoles("web1"), ALICE)) is ExitStatus.OK
+    assert b"wait" in peer.got
 
 
 async def test_no_command_and_no_terminal_lists_and_says_how() -> None:
     peer = FakePeer()
     assert await soon(run(None, peer, None, consoles("web1"), ALICE)) is ExitStatus.USAGE
     assert b"web1" in peer.got
-    assert peer.told[0].startswith("usage: ")
+    assert "ssh -t HOST" in peer.told[0]

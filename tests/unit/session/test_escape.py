@@ -6,13 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oobconsole.session.escape import Command, EscapeFilter
+from oobconsole.session.escape import Command, EscapeFilter, Typed
 
 typed = st.lists(
     st.sampled_from(
         [b"~", b"~.", b"~~", b"~?", b"\r", b"\n", b"a", b".", b"?", b"\x03", b"\xc3\xa9", b"\x1b[24;5R", b"\x1b["]
     )
 ).map(b"".join)
+
+
+def pieces_of(escape: EscapeFilter, data: bytes) -> list[bytes | Command]:
+    """Everything that `data` completes, in order."""
+    out: list[bytes | Command] = []
+    while data:
+        guest, command, data = escape.feed(data)
+        out += [guest] if guest else []
+        out += [command] if command else []
+    return out
 
 
 def joined(items: list[bytes | Command]) -> list[bytes | Command]:
@@ -49,25 +59,44 @@ def joined(items: list[bytes | Command]) -> list[bytes | Command]:
     ],
 )
 def test_what_is_a_command(data: bytes, items: list[bytes | Command]) -> None:
-    assert EscapeFilter().feed(data) == items
+    assert pieces_of(EscapeFilter(), data) == items
 
 
-@given(data=typed)
-def test_byte_by_byte_is_the_same(data: bytes) -> None:
-    whole = EscapeFilter().feed(data)
-    one = EscapeFilter()
-    assert joined([item for byte in data for item in one.feed(bytes((byte,)))]) == joined(whole)
+@pytest.mark.parametrize(
+    ("prefix", "data", "items"),
+    [
+        (b"", b"\r~.", [b"\r~."]),
+        (b"^", b"~.^.", [b"~.^."]),
+        (b"^", b"\r^.", [b"\r", Command.DETACH]),
+        (b"~~~", b"~.", [b"~."]),
+        (b"~~~", b"\r~~~.", [b"\r", Command.DETACH]),
+        (b"~~~", b"\r~~~~.", [b"\r~~~."]),
+        (b"~~~", b"\r~~.~~~.", [b"\r~~.~~~."]),
+        (b"abc", b"abx\rabcbxa", [b"abx\r", Command.BREAK, b"xa"]),
+    ],
+)
+def test_prefixes(prefix: bytes, data: bytes, items: list[bytes | Command]) -> None:
+    assert joined(pieces_of(EscapeFilter(prefix), data)) == items
+    one = EscapeFilter(prefix)
+    assert joined([item for byte in data for item in pieces_of(one, bytes((byte,)))]) == items
 
 
-@given(pieces=st.lists(typed))
-def test_any_packets_are_the_same(pieces: list[bytes]) -> None:
-    cut = EscapeFilter()
-    assert joined([item for piece in pieces for item in cut.feed(piece)]) == joined(
-        EscapeFilter().feed(b"".join(pieces))
+def test_what_stands_behind_a_command_is_left_to_who_does_it() -> None:
+    assert EscapeFilter().feed(b"ls\r~mhello~.") == Typed(b"ls\r", Command.MESSAGE, b"hello~.")
+
+
+prefixes = st.sampled_from([b"~", b"~~~", b"^", b"~^", b""])
+
+
+@given(prefix=prefixes, pieces=st.lists(typed))
+def test_any_packets_are_the_same(prefix: bytes, pieces: list[bytes]) -> None:
+    cut, whole = EscapeFilter(prefix), EscapeFilter(prefix)
+    assert joined([item for piece in pieces for item in pieces_of(cut, piece)]) == joined(
+        pieces_of(whole, b"".join(pieces))
     )
 
 
 @given(data=st.binary())
 def test_without_a_tilde_nothing_changes(data: bytes) -> None:
     data = data.replace(b"~", b"")
-    assert b"".join(item for item in EscapeFilter().feed(data) if isinstance(item, bytes)) == data
+    assert b"".join(item for item in pieces_of(EscapeFilter(), data) if isinstance(item, bytes)) == data

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import pyte
 import pytest
 
 from oobconsole.console.console import INPUT_MAX, Console, ConsoleState
-from oobconsole.session import session
-from oobconsole.session.session import ExitStatus, attend, pipe
+from oobconsole.session import pipe as pipes
+from oobconsole.session.attend import Attended
+from oobconsole.session.pipe import Pipe
+from oobconsole.session.request import ExitStatus
+from oobconsole.session.state import Consoles
 from tests.support.aio import soon, stays, until
-from tests.unit.session.fakes import FakePeer, consoles
+from tests.unit.session.fakes import FakePeer, consoles, request
 
 
 def live(console: Console, device: Callable[[bytes], int] | None = None) -> Console:
@@ -26,37 +30,52 @@ def live(console: Console, device: Callable[[bytes], int] | None = None) -> Cons
     return console
 
 
+async def attend(console: Console, peer: FakePeer, settings: Consoles) -> ExitStatus:
+    """A person's session."""
+    return await Attended(request(settings, peer), console, offset=None, watch=False, raw=False).run()
+
+
+async def pipe(console: Console, peer: FakePeer, settings: Consoles) -> ExitStatus:
+    """A script's session."""
+    return await Pipe(request(settings, peer), console, offset=None, watch=False, as_json=False).run()
+
+
 def refuse(data: bytes) -> int:
     """A guest that does not read."""
     return 0
 
 
 class TestAttend:
-    async def test_shows_the_last_lines_then_what_comes(self) -> None:
+    async def test_shows_the_screen_then_what_comes(self) -> None:
         settings = consoles("web1")
         console = live(settings.machines[0].consoles[0])
         console.output(b"one\r\ntwo\r\nthree\r\nlogin: ")
         peer = FakePeer(b"root\r")
         task = asyncio.ensure_future(attend(console, peer, settings))
-        await until(lambda: peer.got == b"two\r\nthree\r\nlogin: root\r", lambda: peer.got)
+        await until(lambda: peer.got.endswith(b"root\r"), lambda: peer.got)
+        screen = pyte.Screen(80, 24)
+        pyte.ByteStream(screen).feed(bytes(peer.got).replace(b"root\r", b"root"))
+        assert [line.rstrip() for line in screen.display[:4]] == ["one", "two", "three", "login: root"]
         peer.type(b"~.")
         assert await soon(task) is ExitStatus.OK
-        assert peer.told == ["web1 is live; ~. detaches, ~? helps", "detached from web1"]
+        assert peer.told == ["web1 is live, you have the keyboard; ~. detaches, ~? helps", "detached from web1"]
         assert console.attached == 0
 
     async def test_helps(self) -> None:
         settings = consoles("web1")
         peer = FakePeer(b"~", b"?", b"~.")
         await soon(attend(settings.machines[0].consoles[0], peer, settings))
-        assert session.HELP in peer.told
+        assert any("~.  detach" in text for text in peer.told)
 
     async def test_says_who_else_is_there(self) -> None:
         settings = consoles("web1")
         console = settings.machines[0].consoles[0]
-        console.attach()
+        first = asyncio.ensure_future(attend(console, FakePeer(), settings))
+        await until(lambda: console.attached == 1, lambda: console.attached)
         peer = FakePeer(ended=True)
         await soon(attend(console, peer, settings))
-        assert peer.told[0].startswith("web1 is waiting, 1 more attached;")
+        assert peer.told[0].startswith("web1 is waiting, 1 more attached, alice has the keyboard;")
+        first.cancel()
 
     async def test_ends_when_the_server_stops(self) -> None:
         settings = consoles("web1")
@@ -153,7 +172,7 @@ class TestPipe:
         assert peer.told[0] == "web1 is gone: the guest is gone: destroyed"
 
     async def test_a_person_without_a_terminal_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(session, "HINT_SECONDS", 0.01)
+        monkeypatch.setattr(pipes, "HINT_SECONDS", 0.01)
         settings = consoles("web1")
         console = live(settings.machines[0].consoles[0])
         peer = FakePeer()

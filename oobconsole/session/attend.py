@@ -1,0 +1,272 @@
+"""A person at a console: the screen as it is, live output, the keyboard's rules, and the escape keys."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from oobconsole.access import Right
+from oobconsole.console.console import Console
+from oobconsole.console.reader import Notice, Reader
+from oobconsole.events import Kind
+from oobconsole.session.escape import Command, EscapeFilter
+from oobconsole.session.pipe import GATHER_SECONDS, first_done
+from oobconsole.session.prompt import Keys
+from oobconsole.session.request import ExitStatus, Request
+from oobconsole.session.room import Member
+from oobconsole.session.safe import SafeFilter
+from oobconsole.vm.power import PowerAction, PowerError
+
+#: A notice waits at most so long, in seconds, for the guest to finish a character or an escape sequence.
+WHOLE_SECONDS: Final = 0.2
+#: How long Linux waits for the SysRq key after a break, in seconds: it must have come by then (sysrq.rst).
+SYSRQ_SECONDS: Final = 5
+_POWER_KEYS: Final = {b"r": PowerAction.RESET, b"n": PowerAction.NMI, b"f": PowerAction.OFF, b"o": PowerAction.ON}
+
+
+class Attended:
+    """One person's session.
+
+    Args:
+        offset: where output begins; None: with the screen as it is.
+        watch: without the keyboard.
+        raw: nothing is kept from the terminal.
+    """
+
+    def __init__(self, request: Request, console: Console, *, offset: int | None, watch: bool, raw: bool) -> None:
+        self._request = request
+        self._console = console
+        self._peer = request.peer
+        self._room = request.consoles.room(console)
+        self._offset = offset
+        self._watch = watch
+        self._filter = SafeFilter()
+        self._filtered = console.settings.filter and not raw
+        self._prefix = console.settings.escape
+        self._told_watching = False
+        self._keys = Keys(request.peer)
+
+    async def run(self) -> ExitStatus:
+        """To its end: `~.`, the end of input, a right taken away, or the server's stop."""
+        drawing = b""
+        if self._offset is None:
+            self._offset, drawing = await self._request.consoles.screen(self._console).redraw()
+        self._reader: Reader = self._console.attach(self._offset)
+        self._member: Member = self._room.join(self._request.who, self._reader, watch=self._watch)
+        try:
+            await self._peer.tell(self._welcome())
+            await self._peer.write(drawing)
+            return await first_done(self._show(), self._type(), self._hung_up(), self._ended())
+        finally:
+            self._room.leave(self._member)
+            self._reader.close()
+
+    def _welcome(self) -> str:
+        console, holder, prefix = self._console, self._room.holder, self._prefix
+        about = [f"{console.name} is {console.state.name.lower()}"]
+        others = len(self._room.members) - 1
+        if others:
+            about.append(f"{others} more attached")
+        if self._room.may_type(self._member):
+            about.append("shared" if self._room.shared else "you have the keyboard")
+        elif holder is not None and not self._watch:
+            about.append(f"{holder.who.name} has the keyboard")
+        else:
+            about.append("you watch")
+        keys = f"; {prefix}. detaches, {prefix}? helps" if prefix else ""
+        return ", ".join(about) + keys
+
+    # -- output -------------------------------------------------------------------------------------
+
+    async def _show(self) -> ExitStatus:
+        while True:
+            try:
+                item = await self._reader.next()
+            except EOFError:
+                return ExitStatus.FAILED
+            if isinstance(item, Notice):
+                await self._between_sequences()
+                await self._peer.tell(item.text)
+            else:
+                await self._print(item)
+                await asyncio.sleep(GATHER_SECONDS)
+
+    async def _print(self, data: bytes) -> None:
+        shown = self._filter.feed(data)
+        await self._peer.write(shown if self._filtered else data)
+
+    async def _between_sequences(self) -> None:
+        """Let the guest finish what it has begun: a notice inside of a sequence would spoil both."""
+        try:
+            async with asyncio.timeout(WHOLE_SECONDS):
+                while not self._filter.at_rest:
+                    item = await self._reader.next(16)
+                    if isinstance(item, Notice):
+                        await self._peer.tell(item.text)
+                    else:
+                        await self._print(item)
+        except (TimeoutError, EOFError):
+            pass  # the sequence may never end; what comes next is shown all the same
+
+    async def _hung_up(self) -> ExitStatus:
+        await self._peer.gone()
+        return ExitStatus.OK
+
+    async def _ended(self) -> ExitStatus:
+        await self._peer.tell(await self._member.ended)
+        return ExitStatus.FAILED
+
+    # -- input --------------------------------------------------------------------------------------
+
+    async def _type(self) -> ExitStatus:
+        escape = EscapeFilter(self._prefix.encode())
+        while data := await self._keys.read():
+            guest, command, rest = escape.feed(data)
+            if guest:
+                await self._to_guest(guest)
+            self._keys.put_back(rest)
+            if command is Command.DETACH:
+                await self._peer.tell(f"detached from {self._console.name}")
+                return ExitStatus.OK
+            if command is not None:
+                await self._do(command)
+        return ExitStatus.OK
+
+    async def _to_guest(self, data: bytes) -> None:
+        if self._room.may_type(self._member):
+            self._told_watching = False
+            self._room.typed(self._member)
+            await self._console.write(data, self._member.who)
+        elif not self._told_watching:
+            self._told_watching = True
+            how = f": {self._prefix}r, then k, asks for the keyboard" if self._prefix else ""
+            await self._peer.tell(f"you watch, and what you type goes nowhere{how}")
+
+    async def _do(self, command: Command) -> None:
+        match command:
+            case Command.HELP:
+                await self._help()
+            case Command.BREAK:
+                await self._break()
+            case Command.SYSRQ:
+                await self._sysrq()
+            case Command.WHO:
+                await self._lines(self._room.who())
+            case Command.MESSAGE:
+                await self._message()
+            case Command.ROLE:
+                await self._role()
+            case Command.POWER:
+                await self._power()
+            case Command.LAST:
+                await self._last()
+            case Command.SIZE:
+                await self._size()
+
+    # -- the escape keys ----------------------------------------------------------------------------
+
+    async def _help(self) -> None:
+        p = self._prefix
+        await self._lines(
+            [
+                f"{p}.  detach      {p}{p[-1]}  send {p}        {p}?  this help      (after Enter)",
+                f"{p}b  break       {p}s  SysRq key     {p}p  power: reset, NMI, off, on",
+                f"{p}w  who is here {p}r  keyboard: watch, ask, hand over, take",
+                f"{p}m  message     {p}l  last lines    {p}z  tell the guest this terminal's size",
+            ]
+        )
+
+    async def _lines(self, lines: list[str]) -> None:
+        for line in lines:
+            await self._peer.tell(line)
+
+    async def _may_act(self, what: str) -> bool:
+        if self._room.may_type(self._member):
+            return True
+        await self._peer.tell(f"{what} needs the keyboard: {self._prefix}r, then k, asks for it")
+        return False
+
+    async def _break(self) -> bool:
+        if not await self._may_act("a break"):
+            return False
+        sent = self._console.send_break()
+        self._emit(Kind.BREAK, sent=sent)
+        await self._peer.tell("break sent" if sent else "no break was sent: nobody is there who could take one")
+        return sent
+
+    async def _sysrq(self) -> None:
+        if not await self._may_act("SysRq"):
+            return
+        key = await self._keys.ask(f"SysRq key (h lists them, Escape cancels, {SYSRQ_SECONDS} s)")
+        if not key.isalnum():
+            await self._peer.tell("no SysRq was sent")
+            return
+        if not self._console.send_break():
+            await self._peer.tell("no SysRq was sent: nobody is there who could take a break")
+            return
+        await self._console.write(key, self._member.who)
+        self._emit(Kind.SYSRQ, key=key.decode())
+        await self._peer.tell(f"SysRq {key.decode()} sent")
+
+    async def _message(self) -> None:
+        text = await self._keys.ask_line("message to everybody here (Enter sends, Escape cancels):")
+        if text:
+            self._room.message(self._member, text)
+
+    async def _role(self) -> None:
+        holder = self._room.holder
+        has = "the console is shared" if self._room.shared else "the keyboard is free"
+        if holder is not None:
+            has = "you have the keyboard" if holder is self._member else f"{holder.who.name} has the keyboard"
+        key = await self._keys.ask(f"{has}: k ask for it, h hand it over, w only watch, f take it by force")
+        actions = {b"k": self._room.ask, b"h": self._room.hand_over, b"w": self._room.watch, b"f": self._room.force}
+        action = actions.get(key)
+        self._told_watching = False
+        await self._peer.tell(action(self._member) if action else "nothing has changed")
+
+    async def _power(self) -> None:
+        name = self._console.name
+        power = self._request.consoles.power.get(name)
+        if not self._room.may(self._member.who, Right.POWER):
+            self._emit(Kind.DENIED, right="power")
+            await self._peer.tell(f"you have no right to switch {name}")
+            return
+        if power is None:
+            await self._peer.tell(f"nothing is configured that could switch {name} (power = …, oobconsole.toml(5))")
+            return
+        action = _POWER_KEYS.get(await self._keys.ask("power: r reset, n NMI, f off, o on"))
+        if action is None or await self._keys.ask(f"{action} {name}? y does it") != b"y":
+            await self._peer.tell("nothing was switched")
+            return
+        try:
+            said = await power.do(action)
+            self._emit(Kind.POWER, action=str(action), result=said)
+            self._room.announce(f"{self._member.who.name}: {action} of {name}: {said}")
+        except PowerError as error:
+            self._emit(Kind.POWER, action=str(action), failed=str(error))
+            await self._peer.tell(f"{action} of {name} failed: {error}")
+
+    async def _last(self) -> None:
+        start = self._console.tail(self._request.consoles.tail_lines)
+        chunk = self._console.read_from(start, self._console.end - start)
+        text = SafeFilter(strict=True).feed(chunk.data).replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+        await self._peer.tell("the last lines:")
+        await self._peer.write(text)
+        await self._peer.tell("end of the last lines")
+
+    async def _size(self) -> None:
+        terminal = self._request.terminal
+        rows, columns = terminal.size() if terminal else (0, 0)
+        if not rows or not columns:
+            await self._peer.tell("your terminal does not say how large it is")
+            return
+        line = f"stty rows {rows} columns {columns}"
+        if not await self._may_act("typing"):
+            return
+        if await self._keys.ask(f"type '{line}' into the guest? y does it, at a shell's prompt only") == b"y":
+            await self._console.write(f"{line}\r".encode(), self._member.who)
+        else:
+            await self._peer.tell("nothing was typed")
+
+    def _emit(self, kind: Kind, **detail: str | bool) -> None:
+        self._request.consoles.events.emit(kind, self._console.name, self._member.who, **detail)

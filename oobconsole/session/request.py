@@ -1,0 +1,103 @@
+"""What a user asks for, and how it is answered: shared by every verb."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+from oobconsole.access import Principal, Right
+from oobconsole.console.console import Console
+from oobconsole.events import Kind
+from oobconsole.session.state import Consoles
+from oobconsole.session.tui.terminal import Terminal
+
+
+class ExitStatus(IntEnum):
+    """What an ssh client's exit status says."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    DENIED = 3
+    TIMEOUT = 4
+
+
+class UsageError(Exception):
+    """A command that cannot be done as it stands, in one sentence."""
+
+
+class Denied(Exception):
+    """A command that this user may not do, in one sentence."""
+
+
+class Peer(Protocol):
+    """The other end: an SSH channel, or anything that reads and writes bytes."""
+
+    async def read(self) -> bytes:
+        """Wait for input; empty at its end."""
+
+    async def write(self, data: bytes) -> None:
+        """Send, waiting while the other end is slow. Raises `BrokenPipeError` when it is gone."""
+
+    async def tell(self, text: str) -> None:
+        """Say something that is not the guest's: on standard error where there is one."""
+
+    async def gone(self) -> None:
+        """Wait until the other end has hung up."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One command of one user.
+
+    Attributes:
+        args: what was said, validated.
+        terminal: the user's, when there is one.
+    """
+
+    args: argparse.Namespace
+    peer: Peer
+    terminal: Terminal | None
+    consoles: Consoles
+    who: Principal
+
+    def console(self, right: Right) -> Console:
+        """The console that was named.
+
+        Raises:
+            UsageError: there is none of that name that this user may know of.
+            Denied: without that right.
+        """
+        name = self.args.console
+        console = self.consoles.find(name)
+        rights = self.consoles.access.rights(self.who, name)
+        if console is None or not rights:
+            raise UsageError(f"there is no console {echo(name)}; 'ls' lists them")
+        if right not in rights:
+            self.consoles.events.emit(Kind.DENIED, name, self.who, right=str(right))
+            raise Denied(f"you have no right to {right} at {name}; a [[grant]] of the server gives it")
+        return console
+
+    async def print(self, lines: Iterable[str]) -> ExitStatus:
+        """Answer with lines of text."""
+        newline = "\r\n" if self.terminal else "\n"  # nothing between us and a terminal adds the return
+        await self.peer.write("".join(line + newline for line in lines).encode())
+        return ExitStatus.OK
+
+    async def print_json(self, rows: Iterable[object]) -> ExitStatus:
+        """Answer with one JSON object in each line."""
+        return await self.print(json.dumps(row, ensure_ascii=False) for row in rows)
+
+
+Handler = Callable[[Request], Awaitable[ExitStatus]]
+
+_ECHO_MAX = 64  # characters of a wrong command that an answer repeats
+
+
+def echo(text: str) -> str:
+    """What a user said, so that it acts on no terminal."""
+    return repr(text if len(text) <= _ECHO_MAX else text[:_ECHO_MAX] + "…")

@@ -1,0 +1,235 @@
+"""The people at one console: who is attached, and who has the keyboard.
+
+One has it, unless the console is shared; nobody gets it without asking, and nobody loses it without being told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from oobconsole.access import Access, Principal, Right
+from oobconsole.console.console import Console
+from oobconsole.console.reader import Notice, Reader
+from oobconsole.events import Events, Kind
+
+
+class Member:
+    """One attached session.
+
+    Attributes:
+        who: attached.
+        reader: its place in the console's output; notices go there.
+        watching: it does not want the keyboard.
+        since, typed_at: by `time.monotonic`.
+        ended: set with the reason when the session must end.
+    """
+
+    def __init__(self, who: Principal, reader: Reader, *, watching: bool) -> None:
+        self.who = who
+        self.reader = reader
+        self.watching = watching
+        self.since = self.typed_at = time.monotonic()
+        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def tell(self, text: str) -> None:
+        """Show a line, after what the guest has printed so far."""
+        self.reader.wake(Notice(text))
+
+    def end(self, reason: str) -> None:
+        """The session must end. Idempotent."""
+        if not self.ended.done():
+            self.ended.set_result(reason)
+
+
+class Room:
+    """Everybody at one console."""
+
+    def __init__(self, console: Console, access: Access, events: Events) -> None:
+        self.console = console
+        self.members: list[Member] = []
+        self._access = access
+        self._events = events
+        self._holder: Member | None = None
+        self._asking: list[Member] = []
+        self._idle_timer: asyncio.TimerHandle | None = None
+
+    # -- coming and going ---------------------------------------------------------------------------
+
+    def join(self, who: Principal, reader: Reader, *, watch: bool) -> Member:
+        """Somebody attaches; a free keyboard is theirs, unless they only watch or may not write."""
+        member = Member(who, reader, watching=watch or not self.may(who, Right.WRITE))
+        self.announce(f"{who.name} is attached")
+        self.members.append(member)
+        self._events.emit(Kind.ATTACHED, self.console.name, who, watching=member.watching)
+        if not member.watching:
+            self.claim(member)
+        return member
+
+    def leave(self, member: Member) -> None:
+        """Somebody is gone; the keyboard waits for whoever takes it. Idempotent."""
+        if member not in self.members:
+            return
+        self.members.remove(member)
+        if member in self._asking:
+            self._asking.remove(member)
+        self._events.emit(Kind.DETACHED, self.console.name, member.who)
+        free = self._holder is member
+        if free:
+            self._give(None)
+        self.announce(f"{member.who.name} has left{'; the keyboard is free' if free else ''}")
+
+    def recheck(self) -> None:
+        """Rights have changed: end sessions that may not watch any more, take the keyboard from who may not write."""
+        for member in tuple(self.members):
+            if not self.may(member.who, Right.WATCH):
+                member.end(f"your right to watch {self.console.name} was taken away")
+            elif not self.may(member.who, Right.WRITE) and not member.watching:
+                member.watching = True
+                if self._holder is member:
+                    self._give(None)
+                member.tell(f"your right to write to {self.console.name} was taken away: you watch")
+
+    def claim(self, member: Member) -> bool:
+        """Take the keyboard if it is free, without asking anybody; may this member type now?"""
+        if self.may(member.who, Right.WRITE):
+            member.watching = False
+            if self._holder is None and not self.shared:
+                self._give(member)
+        return self.may_type(member)
+
+    # -- the keyboard -------------------------------------------------------------------------------
+
+    @property
+    def shared(self) -> bool:
+        """May several type at once?"""
+        return self.console.settings.share
+
+    @property
+    def holder(self) -> Member | None:
+        """Who has the keyboard; nobody in a shared console."""
+        return self._holder
+
+    def may(self, who: Principal, right: Right) -> bool:
+        """Has `who` that right here?"""
+        return self._access.may(who, right, self.console.name)
+
+    def may_type(self, member: Member) -> bool:
+        """Does what this member types reach the guest?"""
+        return (self.shared and not member.watching) or self._holder is member
+
+    def typed(self, member: Member) -> None:
+        """A member types."""
+        member.typed_at = time.monotonic()
+
+    def ask(self, member: Member) -> str:
+        """Ask for the keyboard, or take it when it is free; returns what to tell."""
+        if not self.may(member.who, Right.WRITE):
+            return f"you have no right to write to {self.console.name}"
+        member.watching = False
+        if self.may_type(member):
+            return "you may type"
+        if self._holder is None:
+            self._give(member)
+            return "you have the keyboard"
+        if member not in self._asking:
+            self._asking.append(member)
+        prefix = self.console.settings.escape
+        how = f": {prefix}r, then h, hands it over" if prefix else ""
+        self._holder.tell(f"{member.who.name} asks for the keyboard{how}")
+        return f"{self._holder.who.name} has the keyboard, and was asked for it"
+
+    def hand_over(self, member: Member) -> str:
+        """Give the keyboard to whoever has asked first, or put it down; returns what to tell."""
+        if self._holder is not member:
+            return "you do not have the keyboard"
+        heir = self._asking.pop(0) if self._asking else None
+        member.watching = True
+        self._give(heir)
+        if heir is None:
+            self.announce("the keyboard is free", but=member)
+            return "you have put the keyboard down, and watch"
+        heir.tell(f"{member.who.name} gave you the keyboard")
+        return f"{heir.who.name} has the keyboard now, and you watch"
+
+    def watch(self, member: Member) -> str:
+        """Only watch from now on; returns what to tell."""
+        if self._holder is member:
+            return self.hand_over(member)
+        member.watching = True
+        if member in self._asking:
+            self._asking.remove(member)
+        return "you watch"
+
+    def force(self, member: Member) -> str:
+        """Take the keyboard from whoever has it; returns what to tell."""
+        former = self._holder
+        if self.shared or former is None or former is member:
+            return self.ask(member)
+        if not (self.may(member.who, Right.FORCE) and self.may(member.who, Right.WRITE)):
+            self._events.emit(Kind.DENIED, self.console.name, member.who, right="force")
+            return f"you have no right to take the keyboard of {self.console.name} from {former.who.name}"
+        former.watching = True
+        member.watching = False
+        if member in self._asking:
+            self._asking.remove(member)
+        self._give(member, taken_from=former)
+        former.tell(f"{member.who.name} took the keyboard from you: you watch")
+        self.announce(f"{member.who.name} took the keyboard from {former.who.name}", but=former, and_but=member)
+        return f"you have the keyboard; {former.who.name} watches"
+
+    # -- what everybody sees ------------------------------------------------------------------------
+
+    def message(self, member: Member, text: str) -> None:
+        """Say something to everybody who is attached."""
+        self._events.emit(Kind.MESSAGE, self.console.name, member.who, text=text)
+        self.announce(f"{member.who.name} says: {text}")
+
+    def who(self) -> list[str]:
+        """Everybody, one in a line."""
+        now = time.monotonic()
+        return [
+            f"{member.who.name:<16} {self.role(member):<9} {_ago(now - member.since)}"
+            f"{f' from {member.who.address}' if member.who.address else ''}"
+            for member in self.members
+        ]
+
+    def role(self, member: Member) -> str:
+        """Of a member, in a word."""
+        return "types" if self.may_type(member) else "watches"
+
+    def announce(self, text: str, *, but: Member | None = None, and_but: Member | None = None) -> None:
+        """Tell everybody."""
+        for member in self.members:
+            if member is not but and member is not and_but:
+                member.tell(text)
+
+    def _give(self, member: Member | None, taken_from: Member | None = None) -> None:
+        self._holder = member
+        detail = {"taken_from": taken_from.who.name} if taken_from else {}
+        self._events.emit(Kind.KEYBOARD, self.console.name, member.who if member else None, **detail)
+        if member is not None:
+            member.typed_at = time.monotonic()
+            self._watch_idle()
+
+    def _watch_idle(self) -> None:
+        """Look again when the holder of the keyboard may have typed nothing for too long."""
+        limit = self.console.settings.idle_minutes * 60
+        if limit and self._holder is not None and self._idle_timer is None:
+            left = max(0.0, self._holder.typed_at + limit - time.monotonic())
+            self._idle_timer = asyncio.get_running_loop().call_later(left, self._look_for_idle, limit)
+
+    def _look_for_idle(self, limit: int) -> None:
+        self._idle_timer = None
+        holder = self._holder
+        if holder is not None and time.monotonic() - holder.typed_at >= limit:
+            holder.watching = True
+            self._give(None)
+            holder.tell(f"you typed nothing for {limit // 60} minutes: the keyboard is free, and you watch")
+            self.announce(f"{holder.who.name} typed nothing for long: the keyboard is free", but=holder)
+        self._watch_idle()
+
+
+def _ago(seconds: float) -> str:
+    minutes = int(seconds) // 60
+    return f"{minutes // 60}:{minutes % 60:02} h" if minutes >= 60 else f"{minutes} min"

@@ -1,0 +1,202 @@
+"""What a guest prints, without what makes a terminal answer or act outside its window. Sans I/O.
+
+Sequences are named as in ECMA-48 and xterm's "Control Sequences" (ctlseqs). What is kept and what is not:
+docs/terminal.md.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import Final
+
+#: A control sequence, or one of the strings that are dropped, that is longer than this is no terminal's, in bytes.
+_SEQUENCE_MAX: Final = 256
+_STRING_MAX: Final = 1 << 16
+_ESC, _BEL, _CAN, _SUB, _ENQ = 0x1B, 0x07, 0x18, 0x1A, 0x05
+#: Nothing in a piece of output needs a second look: no ESC, ENQ, nor a byte that can be C1 or part of UTF-8.
+_PLAIN: Final = re.compile(rb"[^\x1b\x05\x80-\xff]*")
+#: ESC and one of these, and C1 forms: strings that end with ST (OSC also with BEL).
+_STRINGS: Final = b"P]X^_"
+#: ESC and one of these: what makes a terminal answer (DECID), or programs its keys or itself.
+_ESCAPES_DROPPED: Final = b"Z"
+#: Final bytes of control sequences that make a terminal answer (DA, DSR, DECREQTPARM, DECRQM), act on its window
+#: (XTWINOPS), or print (MC); with the intermediate bytes that they have.
+_CSI_DROPPED: Final = frozenset(
+    {"c", "n", "x", "t", "i", "$p", "*y", "$w", "$u", "&u", '"v', "'|", "'z", "'w", "q", "S", "u"}
+)
+#: Of those, the ones that are harmless so: CSI u restores the cursor, CSI S scrolls, CSI q lights LEDs.
+_CSI_PARTS: Final = re.compile(r"([0-?]*)([ -/]*)([@-~])")
+_CSI_HARMLESS: Final = re.compile(r"u|[\d;]*S|[\d;]*q")
+#: Modes (DECSET) that make a terminal send what nobody typed: mouse and focus reports, in-band size reports.
+_MODES_DROPPED: Final = frozenset({"9", "1000", "1001", "1002", "1003", "1004", "2048", "2031"})
+
+
+class _State(Enum):
+    GROUND = 0
+    ESCAPE = 1
+    CSI = 2
+    STRING = 3
+    STRING_ESCAPE = 4  # an ESC that may begin the string's ST
+    UTF8 = 5
+
+
+class SafeFilter:
+    """Passes output on in any pieces; what it drops, it drops whole.
+
+    Args:
+        strict: only text, tabs, line ends, backspaces and colours: for what was printed some other time.
+    """
+
+    def __init__(self, *, strict: bool = False) -> None:
+        self._strict = strict
+        self._state = _State.GROUND
+        self._held = bytearray()
+        self._length = 0  # of a string that is dropped
+        self._more = 0  # continuation bytes of a character
+
+    @property
+    def at_rest(self) -> bool:
+        """Is the output between two characters, so that something else may be shown?"""
+        return self._state is _State.GROUND
+
+    def feed(self, data: bytes) -> bytes:
+        """Return what may be shown of `data`, and of what was held back before."""
+        out = bytearray()
+        at, end = 0, len(data)
+        while at < end:
+            if self._state is _State.GROUND:
+                plain = _PLAIN.match(data, at)
+                assert plain is not None  # it matches nothing, too
+                if plain.end() > at:
+                    out += self._text(plain[0])
+                    at = plain.end()
+                    continue
+            self._byte(data[at], out)
+            at += 1
+        return bytes(out)
+
+    def _text(self, text: bytes) -> bytes:
+        return _UNSAFE_TEXT.sub(b"", text) if self._strict else text
+
+    def _byte(self, byte: int, out: bytearray) -> None:
+        match self._state:
+            case _State.GROUND:
+                self._ground(byte, out)
+            case _State.UTF8:
+                self._utf8(byte, out)
+            case _State.ESCAPE:
+                self._escape(byte, out)
+            case _State.CSI:
+                self._csi(byte, out)
+            case _State.STRING | _State.STRING_ESCAPE:
+                self._string(byte, out)
+
+    def _ground(self, byte: int, out: bytearray) -> None:
+        if byte == _ESC:
+            self._hold(_State.ESCAPE, byte)
+        elif byte == _ENQ:
+            pass  # makes a terminal send its answerback
+        elif 0xC2 <= byte <= 0xF4:
+            self._more = 1 if byte < 0xE0 else 2 if byte < 0xF0 else 3
+            self._hold(_State.UTF8, byte)
+        elif 0x80 <= byte <= 0x9F:
+            self._hold(_State.ESCAPE, _ESC)  # an eight-bit control is ESC and the byte 0x40 below
+            self._escape(byte - 0x40, out)
+        else:
+            out.append(byte)
+
+    def _utf8(self, byte: int, out: bytearray) -> None:
+        if not 0x80 <= byte <= 0xBF:  # no character: what stood before is Latin-1, or nothing
+            out += self._release()
+            self._byte(byte, out)
+            return
+        self._held.append(byte)
+        self._more -= 1
+        if not self._more:
+            character = self._release()
+            is_c1 = character[0] == 0xC2 and character[1] < 0xA0  # a terminal may take U+0080 to U+009F for controls
+            if is_c1:
+                self._hold(_State.ESCAPE, _ESC)
+                self._escape(character[1] - 0x40, out)
+            else:
+                out += character
+
+    def _escape(self, byte: int, out: bytearray) -> None:
+        if byte in _STRINGS:
+            self._drop(_State.STRING)
+        elif byte == 0x5B:
+            self._hold(_State.CSI, byte)
+        elif byte == _ESC:
+            self._drop(_State.ESCAPE)
+            self._held.append(_ESC)
+        elif 0x20 <= byte <= 0x2F and len(self._held) < _SEQUENCE_MAX:
+            self._held.append(byte)
+        else:
+            held = self._release()
+            if 0x30 <= byte <= 0x7E:
+                if not self._strict and byte not in _ESCAPES_DROPPED:
+                    out += held + bytes((byte,))
+            else:
+                self._byte(byte, out)  # a control in the middle cancels, and counts itself
+
+    def _csi(self, byte: int, out: bytearray) -> None:
+        if 0x20 <= byte <= 0x3F and len(self._held) < _SEQUENCE_MAX:
+            self._held.append(byte)
+        elif 0x40 <= byte <= 0x7E:
+            self._held.append(byte)
+            out += self._control_sequence(self._release())
+        elif byte in (_ESC, _CAN, _SUB) or byte >= 0x7F or len(self._held) >= _SEQUENCE_MAX:
+            self._release()
+            if byte not in (_CAN, _SUB, 0x7F):
+                self._byte(byte, out)
+        else:
+            out += self._text(bytes((byte,))) if byte != _ENQ else b""  # a control within a sequence acts at once
+
+    def _control_sequence(self, sequence: bytes) -> bytes:
+        """The sequence as it may be shown: whole, without some of its parameters, or not at all."""
+        body = sequence[2:].decode("ascii")
+        parts = _CSI_PARTS.fullmatch(body)
+        if parts is None:
+            return b""  # parameters behind intermediates: no terminal's
+        parameters, intermediate, final = parts.groups()
+        if final == "m" and parameters[:1] in ("<", "=", ">", "?"):
+            return b""  # XTMODKEYS and its query
+        if self._strict:
+            return sequence if final == "m" and not intermediate else b""
+        if final in "hl" and parameters.startswith("?"):
+            kept = [mode for mode in parameters[1:].split(";") if mode not in _MODES_DROPPED]
+            return f"\x1b[?{';'.join(kept)}{final}".encode() if kept else b""
+        if intermediate + final in _CSI_DROPPED and not _CSI_HARMLESS.fullmatch(body):
+            return b""
+        return sequence
+
+    def _string(self, byte: int, out: bytearray) -> None:
+        """Within a string, which is dropped to its end."""
+        self._length += 1
+        if self._state is _State.STRING_ESCAPE and byte != 0x5C:
+            self._drop(_State.ESCAPE)
+            self._held.append(_ESC)
+            self._escape(byte, out)
+        elif byte == _ESC:
+            self._state = _State.STRING_ESCAPE
+        elif self._state is _State.STRING_ESCAPE or byte in (_BEL, _CAN, _SUB, 0x9C) or self._length > _STRING_MAX:
+            self._release()
+
+    def _hold(self, state: _State, byte: int) -> None:
+        self._state = state
+        self._held.append(byte)
+
+    def _drop(self, state: _State) -> None:
+        self._release()
+        self._state = state
+        self._length = 0
+
+    def _release(self) -> bytes:
+        held = bytes(self._held)
+        self._held.clear()
+        self._state = _State.GROUND
+        return held
+
+
+_UNSAFE_TEXT: Final = re.compile(rb"[^\x08\t\n\r\x20-\x7e]")

@@ -1,0 +1,183 @@
+"""Verbs for scripts: send, wait, power."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from typing import Final
+
+import regex
+
+from oobconsole.access import Right
+from oobconsole.console.console import Console
+from oobconsole.console.reader import Notice, Reader
+from oobconsole.events import Kind
+from oobconsole.session.pipe import first_done
+from oobconsole.session.request import ExitStatus, Request, UsageError, echo
+from oobconsole.session.safe import SafeFilter
+from oobconsole.vm.power import PowerAction, PowerError
+
+#: A pattern is looked for in the last so many bytes, and may take so long, in seconds, each time.
+WINDOW: Final = 65536
+MATCH_SECONDS: Final = 0.05
+PATTERN_MAX: Final = 1000
+_SHOWN_LINES: Final = 10
+_TIMEOUT_MAX: Final = 7 * 86400.0
+
+Pattern = regex.Pattern[bytes]
+
+
+def send_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of `send`."""
+    parser.add_argument("console", metavar="CONSOLE")
+    parser.add_argument("text", metavar="TEXT")
+    parser.add_argument("--no-enter", action="store_true", help="without the Enter key at its end")
+
+
+async def handle_send(request: Request) -> ExitStatus:
+    """Type a text, if nobody else has the keyboard."""
+    console = request.console(Right.WRITE)
+    room = request.consoles.room(console)
+    if room.holder is not None and not room.shared and room.holder.who.name != request.who.name:
+        await request.peer.tell(f"{room.holder.who.name} has the keyboard of {console.name}: nothing was typed")
+        return ExitStatus.DENIED
+    text = request.args.text + ("" if request.args.no_enter else "\r")
+    lost_before = console.input_lost
+    request.consoles.events.emit(Kind.SENT, console.name, request.who, characters=len(text))
+
+    async def send() -> ExitStatus:
+        try:
+            async with asyncio.timeout(request.consoles.drain_max_s):
+                await console.write(text.encode(), request.who)
+                await console.input_taken()
+        except TimeoutError:
+            await request.peer.tell(f"{console.name}: the guest has not taken all of it, and may still do so")
+            return ExitStatus.FAILED
+        if console.input_lost > lost_before:
+            await request.peer.tell(f"{console.name} is {console.state.name.lower()}: {console.reason}")
+            return ExitStatus.FAILED
+        return ExitStatus.OK
+
+    return await first_done(send(), _gone(request))
+
+
+async def _gone(request: Request) -> ExitStatus:
+    await request.peer.gone()
+    return ExitStatus.FAILED
+
+
+def wait_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of `wait`."""
+    parser.add_argument("console", metavar="CONSOLE")
+    parser.add_argument("pattern", metavar="REGEX", type=_pattern)
+    parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="then it has failed, with status 4")
+    parser.add_argument("--fail", type=_pattern, metavar="REGEX", action="append", default=[], help="fails at once")
+    parser.add_argument("--from", type=int, metavar="OFFSET", dest="offset", help="begin at an absolute offset")
+
+
+def _pattern(text: str) -> Pattern:
+    if len(text) > PATTERN_MAX:
+        raise argparse.ArgumentTypeError(f"a pattern has at most {PATTERN_MAX} characters")
+    try:
+        return regex.compile(text.encode(), regex.MULTILINE)
+    except (regex.error, OverflowError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"{echo(text)} is no regular expression: {error}") from error
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= _TIMEOUT_MAX:
+        raise argparse.ArgumentTypeError(f"{echo(text)} is no number of seconds from 0 to {_TIMEOUT_MAX:.0f}")
+    return seconds
+
+
+async def handle_wait(request: Request) -> ExitStatus:
+    """Wait for a pattern in what the guest prints from now on, or from an offset on."""
+    console = request.console(Right.WATCH)
+    reader = console.attach(request.args.offset)
+    try:
+        async with asyncio.timeout(request.args.timeout):
+            return await first_done(_search(request, console, reader), _gone(request))
+    except TimeoutError:
+        await request.peer.tell(f"{console.name}: it did not come in {request.args.timeout:g} s; the last lines:")
+        await _show_last(request, console)
+        return ExitStatus.TIMEOUT
+    finally:
+        reader.close()
+
+
+async def _search(request: Request, console: Console, reader: Reader) -> ExitStatus:
+    window = bytearray()
+    while True:
+        try:
+            item = await reader.next()
+        except EOFError:
+            await request.peer.tell("the console server stops")
+            return ExitStatus.FAILED
+        if isinstance(item, Notice):
+            await request.peer.tell(item.text)
+            continue
+        window = (window + item)[-WINDOW:]
+        for pattern in request.args.fail:
+            if _found(pattern, window):
+                await request.peer.tell(f"{console.name}: {echo(pattern.pattern.decode())} came; the last lines:")
+                await _show_last(request, console)
+                return ExitStatus.FAILED
+        if found := _found(request.args.pattern, window):
+            await request.print([_plain(found[0])])
+            return ExitStatus.OK
+        await asyncio.sleep(0.01)  # a guest that floods is looked at a hundred times a second
+
+
+def _found(pattern: Pattern, window: bytearray) -> regex.Match[bytes] | None:
+    try:
+        return pattern.search(bytes(window), timeout=MATCH_SECONDS)
+    except TimeoutError as error:
+        raise UsageError(f"{echo(pattern.pattern.decode())} takes too long to match: make it simpler") from error
+
+
+async def _show_last(request: Request, console: Console) -> None:
+    start = console.tail(_SHOWN_LINES)
+    for line in console.read_from(start, console.end - start).data.split(b"\n"):
+        await request.peer.tell("  " + _plain(line))
+
+
+def _plain(line: bytes) -> str:
+    text = SafeFilter(strict=True).feed(line).decode(errors="replace")
+    return "".join(c for c in text if c.isprintable())
+
+
+def power_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of `power`."""
+    parser.add_argument("console", metavar="CONSOLE")
+    parser.add_argument("action", choices=list(PowerAction), type=_action, metavar="|".join(PowerAction))
+    parser.add_argument("--yes", action="store_true", help="it is meant")
+
+
+def _action(text: str) -> PowerAction:
+    if text not in list(PowerAction):
+        raise argparse.ArgumentTypeError(f"{echo(text)} is none of {', '.join(PowerAction)}")
+    return PowerAction(text)
+
+
+async def handle_power(request: Request) -> ExitStatus:
+    """Switch a guest."""
+    console = request.console(Right.POWER)
+    action: PowerAction = request.args.action
+    power = request.consoles.power.get(console.name)
+    if power is None:
+        raise UsageError(f"nothing is configured that could switch {console.name} (power = …, oobconsole.toml(5))")
+    if not request.args.yes:
+        raise UsageError(f"{action} of {console.name}: say it again with --yes")
+    try:
+        said = await power.do(action)
+    except PowerError as error:
+        request.consoles.events.emit(Kind.POWER, console.name, request.who, action=str(action), failed=str(error))
+        await request.peer.tell(f"{action} of {console.name} failed: {error}")
+        return ExitStatus.FAILED
+    request.consoles.events.emit(Kind.POWER, console.name, request.who, action=str(action), result=said)
+    request.consoles.room(console).announce(f"{request.who.name}: {action} of {console.name}: {said}")
+    return await request.print([said])
