@@ -16,6 +16,7 @@ from oobconsole.machine import Machine
 from oobconsole.session.state import Consoles
 from oobconsole.settings import Config
 from oobconsole.ssh import hostkeys
+from oobconsole.ssh.admin import AdminSocket
 from oobconsole.ssh.server import SshServer
 from oobconsole.vm.power import CommandPower, Power
 
@@ -51,6 +52,7 @@ async def serve(config: Config) -> None:
     )
     _make_state_dir(settings.state_dir)
     ssh = SshServer(settings, hostkeys.load_or_make(settings.host_key_file), consoles)
+    admin: AdminSocket | None = None
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -58,12 +60,15 @@ async def serve(config: Config) -> None:
         for machine in machines:
             await machine.start()
         addresses = await ssh.start()
+        admin = AdminSocket(settings.admin_socket, ssh)
         _write_ports(settings.state_dir, addresses)
         log.info(f"listening on {' '.join(addresses)}")
         await stop.wait()
         log.info("stopping")
     finally:
         await consoles.stop(STOPPING)
+        if admin is not None:
+            await admin.stop()
         await ssh.stop()
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import asyncssh
 import structlog
@@ -27,7 +28,7 @@ _KEEPALIVE_MISSED: Final = 4
 _STOP_SECONDS: Final = 0.5  # for each step of a stop
 
 
-class _Login(asyncssh.SSHServer):
+class Login(asyncssh.SSHServer):
     """One connection. asyncssh's defaults refuse whatever is not allowed here: passwords, forwarding, SFTP."""
 
     def __init__(self, server: SshServer) -> None:
@@ -39,7 +40,8 @@ class _Login(asyncssh.SSHServer):
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._connection = conn
-        self._address = str(conn.get_extra_info("peername", ("",))[0])
+        peer = conn.get_extra_info("peername")
+        self._address = str(peer[0]) if isinstance(peer, tuple) else ""
         self._server.connected(conn, self._address)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -66,8 +68,12 @@ class _Login(asyncssh.SSHServer):
         self._sessions += 1
         return Channel(self._begin, self._end)
 
+    def principal(self) -> Principal:
+        """Who is logged in."""
+        return Principal(self._user, address=self._address)
+
     def _begin(self, channel: Channel) -> None:
-        self._server.begin(channel, Principal(self._user, address=self._address))
+        self._server.begin(channel, self.principal())
 
     def _end(self, channel: Channel) -> None:
         self._sessions -= 1
@@ -102,25 +108,27 @@ class SshServer:
         return bound
 
     async def _listen(self, host: str, port: int) -> asyncssh.SSHAcceptor:
-        return await asyncssh.listen(
-            host,
-            port,
-            server_factory=lambda: _Login(self),
-            server_host_keys=[self._host_key],
-            encoding=None,
-            line_editor=False,
-            agent_forwarding=False,
-            x11_forwarding=False,
-            password_auth=False,
-            kbdint_auth=False,
-            host_based_auth=False,
-            gss_host=None,
-            compression_algs=None,
-            window=_WINDOW,
-            login_timeout=self.config.login_grace_s,
-            keepalive_interval=_KEEPALIVE_SECONDS,
-            keepalive_count_max=_KEEPALIVE_MISSED,
-        )
+        return await asyncssh.listen(host, port, **self.options(lambda: Login(self)))
+
+    def options(self, login: Callable[[], Login]) -> dict[str, Any]:
+        """How every connection is served."""
+        return {
+            "server_factory": login,
+            "server_host_keys": [self._host_key],
+            "encoding": None,
+            "line_editor": False,
+            "agent_forwarding": False,
+            "x11_forwarding": False,
+            "password_auth": False,
+            "kbdint_auth": False,
+            "host_based_auth": False,
+            "gss_host": None,
+            "compression_algs": None,
+            "window": _WINDOW,
+            "login_timeout": self.config.login_grace_s,
+            "keepalive_interval": _KEEPALIVE_SECONDS,
+            "keepalive_count_max": _KEEPALIVE_MISSED,
+        }
 
     async def stop(self) -> None:
         """Stop accepting, give sessions a moment to say why and clients one to leave, then close what is left."""

@@ -88,6 +88,15 @@ class Terminal(Expect):
                 screen = "\n".join(self.lines)
                 raise ExpectError(f"{pattern!r} did not come on the screen in {timeout:g} s:\n{screen}")
 
+    @property
+    def pid(self) -> int:
+        """Of the child."""
+        return self._process.pid
+
+    def modes(self) -> list[object]:
+        """How the terminal is set (termios(3))."""
+        return termios.tcgetattr(self._master)
+
     def close(self) -> None:
         """End the child."""
         if self._process.poll() is None:

@@ -1,0 +1,182 @@
+"""`oobconsole VERB …`: the words go to the running server over its admin socket, the answer comes back.
+
+Whatever `ssh HOST VERB …` does, this does; with a terminal it is one at the other end, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shlex
+import signal
+import socket
+import stat
+import sys
+import termios
+import threading
+import tty
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import asyncssh
+
+_READ_MAX: Final = 65536
+#: A server that runs answers at once; in seconds.
+CONNECT_SECONDS: Final = 10.0
+
+FAILED: Final = 1
+HUNG_UP: Final = 255
+
+
+class Unreachable(Exception):
+    """There is no server, in one sentence with what to do."""
+
+
+def run(path: Path, words: list[str]) -> int:
+    """Do a command; returns its exit status."""
+    try:
+        return asyncio.run(_run(path, shlex.join(words)))
+    except Unreachable as error:
+        print(f"oobconsole: {error}", file=sys.stderr)
+        return FAILED
+
+
+async def connect(path: Path) -> asyncssh.SSHClientConnection:
+    """Connect to a server's admin socket.
+
+    Raises:
+        Unreachable: nobody listens there, or not to us.
+    """
+    sock = socket.socket(socket.AF_UNIX)
+    sock.setblocking(False)
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await asyncio.get_running_loop().sock_connect(sock, os.fsencode(path))
+            return await asyncssh.run_client(sock, known_hosts=None, username="local", config=None, client_keys=None)
+    except TimeoutError as error:
+        sock.close()
+        raise Unreachable(f"{path}: the server does not answer") from error
+    except (OSError, asyncssh.Error) as error:
+        sock.close()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise Unreachable(
+            f"{path}: no server can be reached here: {reason}; start it with 'oobconsole serve', as the same user, "
+            "or name its configuration with --config"
+        ) from error
+
+
+async def _run(path: Path, command: str) -> int:
+    on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    async with await connect(path) as connection:
+        size = os.get_terminal_size(0) if on_terminal else None
+        process = await connection.create_process(
+            command,
+            encoding=None,
+            term_type=os.environ.get("TERM", "xterm") if size else None,
+            term_size=tuple(size) if size else (0, 0),
+        )
+        with _raw_terminal(on_terminal):
+            return await _Session(process, on_terminal).run()
+
+
+class _Session:
+    """Copies both ways until the command ends, a signal comes, or nobody reads our output any more."""
+
+    def __init__(self, process: asyncssh.SSHClientProcess[bytes], on_terminal: bool) -> None:
+        self._process = process
+        self._on_terminal = on_terminal
+        self._loop = asyncio.get_running_loop()
+        self._taken = threading.Semaphore(1)  # what was read before has been sent
+        self._stop: asyncio.Future[int] = self._loop.create_future()
+
+    async def run(self) -> int:
+        """Returns the exit status."""
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._end, 128 + number)
+        if self._on_terminal:
+            self._loop.add_signal_handler(signal.SIGWINCH, self._resized)
+        elif stat.S_ISFIFO(os.fstat(1).st_mode):
+            self._loop.add_reader(1, self._end, 128 + signal.SIGPIPE)  # it is ready when its reader is gone
+        threading.Thread(target=self._read_input, daemon=True).start()
+        copies: list[asyncio.Future[None]] = [
+            asyncio.ensure_future(copy)
+            for copy in (self._copy(self._process.stdout, 1), self._copy(self._process.stderr, 2))
+        ]
+        done = asyncio.ensure_future(self._wait(copies))
+        await asyncio.wait([done, self._stop], return_when=asyncio.FIRST_COMPLETED)
+        status = done.result() if done.done() else self._stop.result()
+        done.cancel()
+        for copy in copies:
+            copy.cancel()
+        await asyncio.gather(done, *copies, return_exceptions=True)
+        return status
+
+    async def _wait(self, copies: list[asyncio.Future[None]]) -> int:
+        await asyncio.gather(*copies)
+        await self._process.wait_closed()
+        status = self._process.exit_status
+        return HUNG_UP if status is None else status
+
+    async def _copy(self, source: asyncssh.SSHReader[bytes], target: int) -> None:
+        try:
+            while data := await source.read(_READ_MAX):
+                await asyncio.to_thread(_write, target, data)
+        except BrokenPipeError:
+            self._end(128 + signal.SIGPIPE)
+
+    def _end(self, status: int) -> None:
+        if not self._stop.done():
+            self._stop.set_result(status)
+
+    def _resized(self) -> None:
+        self._process.change_terminal_size(*os.get_terminal_size(0))
+
+    def _read_input(self) -> None:
+        """In a thread: standard input may be anything, and stays blocking for whoever shares it with us."""
+        data = b"begin"
+        while data:
+            self._taken.acquire()
+            try:
+                data = os.read(0, _READ_MAX)
+            except OSError:
+                data = b""
+            self._tell(self._typed, data)
+
+    def _tell(self, call: Callable[[bytes], object], data: bytes) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody wants to know
+            self._loop.call_soon_threadsafe(call, data)
+
+    def _typed(self, data: bytes) -> None:
+        task = self._loop.create_task(self._send(data))
+        task.add_done_callback(lambda _: self._taken.release())
+
+    async def _send(self, data: bytes) -> None:
+        try:
+            if data:
+                self._process.stdin.write(data)
+                await self._process.stdin.drain()
+            else:
+                self._process.stdin.write_eof()
+        except (OSError, asyncssh.Error):
+            pass  # the command has ended: its status says how
+
+
+@contextlib.contextmanager
+def _raw_terminal(on_terminal: bool) -> Iterator[None]:
+    """Every key is the guest's; the terminal is as it was on every way out."""
+    if not on_terminal:
+        yield
+        return
+    before = termios.tcgetattr(0)
+    tty.setraw(0)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(0, termios.TCSADRAIN, before)
+
+
+def _write(target: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(target, data) :]

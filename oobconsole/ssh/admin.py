@@ -1,0 +1,100 @@
+"""The admin socket: SSH over a UNIX socket that only the server's own user and root can open.
+
+The local `oobconsole` command comes this way, and so has terminals, windows, exit statuses and back-pressure without
+a protocol of its own. Who connects is known by the kernel's word (SO_PEERCRED, unix(7)); no key is asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import socket
+from pathlib import Path
+from struct import Struct
+from typing import Final
+
+import asyncssh
+import structlog
+
+from oobconsole.access import Principal
+from oobconsole.interceptors.listener import Listener
+from oobconsole.log import LogLimit
+from oobconsole.ssh.server import Login, SshServer
+
+log = structlog.get_logger(__name__)
+
+#: Local clients at the same time.
+CONNECTIONS_MAX: Final = 256
+LOG_LINES: Final = 10
+_UCRED: Final = Struct("3i")  # `struct ucred`
+
+
+class _LocalLogin(Login):
+    """A connection of the server's own user."""
+
+    def __init__(self, server: SshServer, who: Principal) -> None:
+        super().__init__(server)
+        self._who = who
+
+    def begin_auth(self, username: str) -> bool:
+        return False  # the kernel has said who it is
+
+    def principal(self) -> Principal:
+        return self._who
+
+
+class AdminSocket:
+    """Listens at `path`.
+
+    Raises:
+        EnvironmentFault: the path cannot be had, with the reason.
+    """
+
+    def __init__(self, path: Path, server: SshServer) -> None:
+        self._path = path
+        self._server = server
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._limit = LogLimit(LOG_LINES)
+        self._listener = Listener(path, self._accepted, self._refused)
+
+    async def stop(self) -> None:
+        """Accept nobody any more. Connections end with the server's others."""
+        self._listener.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _accepted(self, sock: socket.socket) -> None:
+        _, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+        if uid not in (0, os.geteuid()):
+            self._refused(f"user {uid} is neither root nor the server's own")
+            sock.close()
+        elif len(self._tasks) >= CONNECTIONS_MAX:
+            self._refused(f"more than {CONNECTIONS_MAX} are connected")
+            sock.close()
+        else:
+            task = asyncio.get_running_loop().create_task(self._serve(sock, Principal(_name(uid), local=True)))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, sock: socket.socket, who: Principal) -> None:
+        try:
+            options = self._server.options(lambda: _LocalLogin(self._server, who))
+            connection = await asyncssh.run_server(sock, **options)
+            await connection.wait_closed()
+        except (OSError, asyncssh.Error) as error:
+            self._refused(str(error))
+        finally:
+            sock.close()
+
+    def _refused(self, reason: str) -> None:
+        if self._limit.allows(socket=str(self._path)):
+            log.warning("a local connection is refused", socket=str(self._path), reason=reason)
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"

@@ -1,0 +1,108 @@
+"""The local command against a real server, over the admin socket; on a real terminal where it is about one."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.server import Server
+from tests.support.terminal import Terminal
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with Server() as running:
+        yield running
+
+
+def command(server: Server, *words: str) -> list[str]:
+    return [sys.executable, "-m", "oobconsole", "--config", str(server.config), *words]
+
+
+def run(server: Server, *words: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(command(server, *words), input=data, capture_output=True, timeout=30, check=False)
+
+
+def test_the_verbs_say_what_ssh_says(server: Server) -> None:
+    rows = [json.loads(line) for line in run(server, "ls", "--json").stdout.splitlines()]
+    assert [row["console"] for row in rows] == ["web1", "web2"]
+    for words, status in ((("ls", "-l"), 2), (("attach", "nope"), 2), (("wait", "web1", "x", "--timeout", "0.1"), 4)):
+        assert run(server, *words).returncode == server.run(*words).returncode == status
+
+
+def test_words_arrive_as_they_are(server: Server) -> None:
+    text = "a  b'c\"d $HOME \\ -- --no-enter äöü"
+    assert run(server, "send", "web2", text).returncode == 0
+    assert text.encode() in run(server, "attach", "web2", "--from-start").stdout
+
+
+def test_a_pipe_is_byte_exact(server: Server) -> None:
+    data = bytes(range(256)) * 400
+    done = run(server, "attach", "web1", data=data)
+    assert (done.returncode, done.stdout, done.stderr) == (0, data, b"")
+
+
+def test_a_reader_that_leaves_ends_it(server: Server) -> None:
+    line = subprocess.list2cmdline(command(server, "events", "--json"))
+    with subprocess.Popen(["sh", "-c", f"{line} | grep -m1 attached"], stdout=subprocess.PIPE) as events:
+        assert events.stdout is not None
+        while events.poll() is None:
+            run(server, "attach", "web1")
+        assert b'"user": "' in events.stdout.read()
+
+
+def test_on_a_terminal(server: Server) -> None:
+    with Terminal(command(server, "attach", "web1")) as terminal:
+        terminal.expect(rb"helps\]", timeout=20)
+        word = secrets.token_hex(8)
+        terminal.send(f"{word}\r")
+        terminal.expect(word, timeout=10)
+        terminal.resize(30, 100)
+        terminal.send("~z")
+        terminal.expect(rb"stty rows 30 columns 100", timeout=10)
+        terminal.send("n\r~.")
+        assert terminal.wait(10) == 0
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP])
+def test_the_terminal_is_given_back(server: Server, end: signal.Signals) -> None:
+    with Terminal(command(server, "attach", "web1")) as terminal:
+        cooked = terminal.modes()
+        terminal.expect(rb"helps\]", timeout=20)
+        assert terminal.modes() != cooked
+        os.kill(terminal.pid, end)
+        assert terminal.wait(20) == 128 + end
+        assert terminal.modes() == cooked
+
+
+def test_no_server_costs_one_sentence(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "oobconsole", "--socket", str(tmp_path / "nowhere"), "ls"]
+    done = subprocess.run(words, capture_output=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count(b"\n") == 1
+    assert b"nowhere: no server can be reached here" in done.stderr
+
+
+def test_nobody_else_may_come_in(server: Server) -> None:
+    path = server.folder / "state" / "admin.sock"
+    assert path.stat().st_mode & 0o777 == 0o600
+    os.chmod(path, 0o666)  # noqa: PTH101 - as an attacker who got so far
+    for folder in (server.folder, path.parent):
+        folder.chmod(0o755)
+    script = f"import socket; s = socket.socket(socket.AF_UNIX); s.connect({str(path)!r}); print(s.recv(100))"
+    done = subprocess.run(
+        ["setpriv", "--reuid=65534", "--clear-groups", "/usr/bin/python3", "-c", script],
+        capture_output=True,
+        timeout=20,
+        check=False,
+    )
+    assert b"SSH-" not in done.stdout
+    assert "user 65534 is neither root nor the server's own" in server.log.read_text()
