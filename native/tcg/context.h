@@ -40,6 +40,7 @@ struct oob_l2_vcpu {
     uint32_t cpuid_leaf; /* of a CPUID that L1 is answering: 1 or 0xb, whose answer holds the APIC ID */
     uint32_t apic_id;    /* until CPUID has told it, the index: KVM numbers them so */
     uint8_t logical_id;  /* as its local APIC's LDR has it, for the flat model; 0: not written */
+    bool entered_by_irq; /* the last VMRUN delivered an interrupt of L1's, and nothing has ended it for QEMU */
     bool armed;          /* our V_IRQ is in the VMCB */
     uint8_t armed_line;
     bool forced; /* an exit was forced: RAX and RDX are to be put back */

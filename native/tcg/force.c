@@ -47,11 +47,20 @@ void oob_force_fault(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site si
     oob_phys_write_u64(l2->iopm_at, l2->iopm & ~(0xfull << port % 8));
 }
 
-/* L2 goes on at the next instruction, unless its interrupt needs a VMRUN to be injected at: then this very `out`
- * becomes an exit. */
+/* An interrupt that VMRUN has delivered stays pending as an exception of QEMU's (helper_vmrun, SVM_EVTINJ_TYPE_INTR),
+ * until an exit or an exception of L2: to step over an instruction before that would deliver it once more. */
+void oob_force_at_vmrun(struct oob_l2_vcpu *l2) {
+    uint64_t event = oob_phys_read_u64(l2->vmcb + VMCB_EVENTINJ);
+
+    l2->entered_by_irq = (event & VMCB_EVENTINJ_VALID) && !(event & VMCB_EVENTINJ_TYPE);
+}
+
+/* L2 goes on at the next instruction, unless its interrupt needs a VMRUN to be injected at, or we cannot step over
+ * this one: then it becomes an exit. */
 bool oob_force_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site) {
-    if (!oob_inject_wanted(l2) ||
-        !oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, POST_CODE_PORT, 1u << site.size_log2))
+    bool wanted = l2->entered_by_irq || (site.out && oob_inject_wanted(l2));
+
+    if (!wanted || !oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, POST_CODE_PORT, 1u << site.size_log2))
         return false;
     substitute(vcpu, l2, site, false);
     oob_stat[OOB_STAT_FORCED]++;
@@ -79,6 +88,7 @@ void oob_force_restore(unsigned vcpu, struct oob_l2_vcpu *l2) {
 }
 
 void oob_force_faulted(unsigned vcpu, struct oob_l2_vcpu *l2) {
+    l2->entered_by_irq = false;
     oob_force_restore_map(l2);
     if (!l2->forced)
         return;

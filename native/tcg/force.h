@@ -10,7 +10,10 @@
 #include "context.h"
 #include "intercept.h"
 
-/* After an `out` was served: makes it an exit when an interrupt is due, that only a VMRUN can deliver. */
+/* At VMRUN: does it deliver an interrupt? */
+void oob_force_at_vmrun(struct oob_l2_vcpu *l2);
+/* After an access was served: makes it an exit when an interrupt is due, that only a VMRUN can deliver, or when the
+ * instruction cannot be stepped over. */
 bool oob_force_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site);
 /* Instead of an access that the CPU must refuse by its TSS; if L1 has seen to it that it does not, L1 gets nothing.
  */

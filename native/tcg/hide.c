@@ -19,17 +19,24 @@ static void set_l2_reg(unsigned vcpu, const struct oob_l2_vcpu *l2, unsigned reg
         oob_reg_write(vcpu, reg, value);
 }
 
+/* What L1 needs to handle port I/O (AMD APM vol. 2, 15.10.2). At a write to the SMI command port it enters SMM in
+ * L2's stead, and all registers go into the state save area: SeaBIOS passes arguments that way. */
+static unsigned needed_for_io(uint64_t info) {
+    enum { IOIO_IN = 1 << 0, IOIO_STRING = 1 << 2, IOIO_PORT_SHIFT = 16, SMI_COMMAND_PORT = 0xb2 };
+    bool smi = !(info & IOIO_IN) && (info >> IOIO_PORT_SHIFT & 0xffff) == SMI_COMMAND_PORT;
+
+    return smi || (info & IOIO_STRING) ? ALL : RAX | RSP;
+}
+
 /* What L1 needs to handle an exit (AMD APM vol. 2, appendix C). */
 static unsigned needed(const struct oob_l2_vcpu *l2, uint64_t exit_code) {
-    enum { IOIO_STRING = 1 << 2 };
-
     switch (exit_code) {
     case VMEXIT_INTR:
     case VMEXIT_NMI:
     case VMEXIT_SMI:
     case VMEXIT_VINTR:
     case VMEXIT_HLT: return RSP;
-    case VMEXIT_IOIO: return oob_phys_read_u64(l2->vmcb + VMCB_EXITINFO1) & IOIO_STRING ? ALL : RAX | RSP;
+    case VMEXIT_IOIO: return needed_for_io(oob_phys_read_u64(l2->vmcb + VMCB_EXITINFO1));
     case VMEXIT_MSR: return RAX | RCX | RDX | RSP;
     default: return ALL;
     }

@@ -111,6 +111,7 @@ void oob_on_vmrun(unsigned vcpu, bool certain) {
         learn_cpuid_answer(vcpu, state->l2);
         oob_hide_restore(vcpu, state->l2);
         oob_force_restore(vcpu, state->l2);
+        oob_force_at_vmrun(state->l2);
         oob_inject_at_vmrun(state->l2);
     }
     pthread_mutex_unlock(&oob_lock);
@@ -214,12 +215,11 @@ static uint64_t with_result(uint64_t rax, unsigned size, uint32_t value) {
 static bool register_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port, unsigned size) {
     uint64_t rax = oob_reg_read(vcpu, OOB_REG_RAX);
 
-    if (site.out) {
+    if (site.out)
         oob_serve_write(l2->context, l2->index, port, size, (uint32_t)rax & size_mask(size));
-        return !oob_force_exit(vcpu, l2, site);
-    }
-    oob_reg_write(vcpu, OOB_REG_RAX, with_result(rax, size, oob_serve_read(l2->context, l2->index, port, size)));
-    return true;
+    else
+        oob_reg_write(vcpu, OOB_REG_RAX, with_result(rax, size, oob_serve_read(l2->context, l2->index, port, size)));
+    return !oob_force_exit(vcpu, l2, site);
 }
 
 /* No believable guest: neither it nor L1 gets anything. */

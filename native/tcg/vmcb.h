@@ -12,6 +12,7 @@ enum vmcb_offset {
     VMCB_EXITINFO1 = 0x078,
     VMCB_EXITINFO2 = 0x080,
     VMCB_EXITINTINFO = 0x088, /* u64: the event whose delivery the exit interrupted */
+    VMCB_EVENTINJ = 0x0a8,    /* u64: the event that VMRUN delivers */
     VMCB_N_CR3 = 0x0b0,
     VMCB_SOFTWARE = 0x3f8, /* u64, of 32 bytes for host software; KVM writes the others for Hyper-V */
     VMCB_CS_BASE = 0x418,
@@ -35,6 +36,8 @@ enum vmcb_offset {
 #define VMCB_V_IGN_TPR (1u << 20)
 #define VMCB_V_INTR_BITS (VMCB_V_IRQ | VMCB_V_INTR_PRIO_MAX | VMCB_V_IGN_TPR)
 #define VMCB_EXITINTINFO_VALID (1ull << 31)
+#define VMCB_EVENTINJ_VALID (1ull << 31)
+#define VMCB_EVENTINJ_TYPE (7ull << 8) /* 0: an interrupt */
 
 enum vmexit_code {
     VMEXIT_EXCEPTION = 0x40, /* ... of vector 0 */

@@ -56,6 +56,18 @@ def test_reads_single_stepped(adversary: Adversary) -> None:
     assert bytes.fromhex(report.value("heard")) == b"secret"
 
 
+def test_an_interrupt_of_l1s(adversary: Adversary) -> None:
+    """L1 injects an interrupt, as every hypervisor does, and L2's handler looks at its port and prints.
+
+    It is delivered once, though QEMU would deliver it again at the first access. Gained: nothing: that access is an
+    exit, of a port that means nothing.
+    """
+    report = adversary.run("injected")
+    assert report.number("handled") == 1
+    assert report.consoles["a"] == b"I"
+    assert [info >> 16 for info in report.exits] == [0x80]
+
+
 def test_code_that_changes(adversary: Adversary) -> None:
     """L2 rewrites its own `out` to `nop` and back, in the block that runs; then L1 does, while L2 is stopped.
 

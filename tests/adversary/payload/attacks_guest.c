@@ -80,6 +80,21 @@ ATTACK(forced_single_step) {
     print("step_rax=%x\n", l2->regs.r[RAX]);
 }
 
+/* L1 has an interrupt of its own for L2, whose handler prints. */
+ATTACK(injected) {
+    enum { VECTOR = 0x24, HANDLER = 3 };
+    struct l2 *l2 = l2_new();
+    unsigned ioio = 0;
+    uint64_t code;
+
+    L2_LOAD(l2, l2_handler);
+    l2_set_mode(l2, MODE_REAL, 0, 0);
+    ((uint32_t *)l2->memory)[VECTOR] = L2_CODE >> 4 << 16 | HANDLER;
+    l2->vmcb->event_inject = 1u << 31 | VECTOR;
+    code = l2_run_past_io(l2, &ioio);
+    print("\nexit=%x\nhandled=%u\n", code, l2->regs.r[RCX] & 0xffff);
+}
+
 ATTACK(modified_code) {
     struct l2 *l2 = l2_new();
 

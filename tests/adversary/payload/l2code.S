@@ -132,6 +132,20 @@
     mov %rdx, %rcx
     end_block l2_forced
 
+/* In real mode, behind the VMMCALL: an interrupt handler that counts in RCX, looks whether it may print, and prints I. */
+    block l2_handler
+    .code16
+    vmmcall
+    inc %cx
+    mov $LSR, %dx
+    in %dx, %al
+    mov $COM1, %dx
+    mov $0x49, %al
+    out %al, %dx
+    iret
+    .code64
+    end_block l2_handler
+
 /* RBX gets RAX, RCX gets RDX. */
     block l2_tell
     mov %rax, %rbx
