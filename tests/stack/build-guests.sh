@@ -43,7 +43,7 @@ debian_update
 kernel=$(debian_apt -s install linux-image-cloud-amd64 | awk '/^Inst linux-image-[0-9]/ && !found {print $2; found = 1}')
 [ -n "$kernel" ] || fail "$mirror has no linux-image-cloud-amd64: give apt a full Debian mirror, then run this again."
 cd "$new"
-watched "Guests: downloading $kernel and busybox" debian_apt download "$kernel" busybox-static ||
+watched "Guests: downloading $kernel, busybox and GRUB" debian_apt download "$kernel" busybox-static grub-rescue-pc ||
   fail "the guests' packages could not be downloaded from $mirror: see apt's message above, then run this again."
 
 say "Guests: building L2's and L1's initramfs"
@@ -68,7 +68,8 @@ for library in $(libraries); do
   copy_from_qemu "$library"
 done
 ln -s usr/lib64 l1/lib64
-cp vmlinuz l2.cpio l1/
+cp vmlinuz l2.cpio "$here/guests/grub.cfg" l1/
+cp packages/usr/lib/grub-rescue/grub-rescue-floppy.img l1/grub.img
 pack l1
 rm -rf packages
 commit_new

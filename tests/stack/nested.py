@@ -46,6 +46,7 @@ class NestedStack:
 
     Args:
         l2: how many L2s L1 starts; their consoles are `web1`, `web2`, …
+        uarts: those of each L2 that we serve.
         l1_append: more for L1's kernel command line (tests/stack/guests/l1-init.sh).
         smp: vCPUs of L1.
         intercept: with the plugin; without it L1's own isa-serial serves L2.
@@ -61,6 +62,7 @@ class NestedStack:
         self,
         *,
         l2: int = 1,
+        uarts: Sequence[str] = ("com1",),
         l1_append: str = "",
         smp: int = 1,
         intercept: bool = True,
@@ -72,7 +74,7 @@ class NestedStack:
         progress: Callable[[str], object] = lambda _: None,
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="oob-"))
-        guests = "".join(f'[[machine.guest]]\nname = "web{i + 1}"\n' for i in range(l2))
+        guests = "".join(f'[[machine.guest]]\nname = "web{i + 1}"\nuarts = {list(uarts)}\n' for i in range(l2))
         self.server = Server(f'[[machine]]\nname = "l1"\n{guests}', settings=settings, folder=self.folder)
         self._l1_log = self.folder / "l1-console.log"
         self._append = f"console=ttyS0 panic=-1 quiet oob.l2={l2} {l1_append}"

@@ -3,7 +3,23 @@
 
 option() { sed -n "s/.*$1=\([^ ]*\).*/\1/p" /proc/cmdline; }
 
-start_l2() { # NUMBER [QEMU'S OPTION...]
+start_l2() { # NUMBER [QEMU'S OPTION...]: QEMU gives it its kernel
+  number=$1
+  shift
+  run_l2 "$number" -kernel /vmlinuz -initrd /l2.cpio \
+    -append "console=ttyS0 panic=1 quiet $(option oob.l2append | tr , ' ')" "$@"
+}
+
+# SeaBIOS with its console on COM1, Debian's rescue GRUB, and what that is told to read from (hd1).
+start_l2_from_disk() { # NUMBER [QEMU'S OPTION...]
+  number=$1
+  shift
+  [ -e /boot.tar ] || tar -cf /boot.tar -C / vmlinuz l2.cpio grub.cfg
+  run_l2 "$number" -machine graphics=off -boot menu=on,splash-time=60000 \
+    -drive file=/grub.img,format=raw,if=virtio,readonly=on -drive file=/boot.tar,format=raw,if=virtio,readonly=on "$@"
+}
+
+run_l2() { # NUMBER QEMU'S OPTION...
   number=$1
   shift
   com2=
@@ -19,7 +35,6 @@ start_l2() { # NUMBER [QEMU'S OPTION...]
   # shellcheck disable=SC2046,SC2086  # words of a command line
   qemu-system-x86_64 -accel kvm -cpu host -m 128 -smp "${smp:-1}" -nodefaults -display none -name l2-$number \
     -chardev pipe,id=monitor,path=/mon-$number -mon monitor \
-    -serial file:/com1-$number $com2 -kernel /vmlinuz -initrd /l2.cpio \
-    -append "console=ttyS0 panic=1 quiet $(option oob.l2append | tr , ' ')" "$@" </dev/null &
+    -serial file:/com1-$number $com2 "$@" </dev/null &
   echo $! >"/tmp/l2-$number.pid"
 }

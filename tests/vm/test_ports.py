@@ -1,0 +1,80 @@
+"""One L2 with four serial ports, two to an interrupt: a shell on each, and nothing of one on another."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from tests.stack.demo import leaked, telling_lines
+from tests.stack.nested import L2Console, NestedStack
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(300)]
+COMS = ("com1", "com2", "com3", "com4")
+NAMES = ("web1", "web1.com2", "web1.com3", "web1.com4")
+LINES = 1000
+
+
+@pytest.fixture(scope="module")
+def ported() -> Iterator[NestedStack]:
+    """An L2 with all the serial ports of a PC."""
+    with NestedStack(uarts=COMS, l1_append="oob.l2append=8250.nr_uarts=4") as running:
+        with running.console() as first:
+            for tty in ("ttyS1", "ttyS2", "ttyS3"):
+                first.run(f"setsid sh -c 'exec sh -i <>/dev/{tty} >&0 2>&1' &")
+        yield running
+
+
+@pytest.fixture
+def shells(ported: NestedStack) -> Iterator[list[L2Console]]:
+    """One on each port."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(ported.console(name)) for name in NAMES]
+
+
+def test_each_port_has_its_address_and_shares_its_interrupt(shells: list[L2Console]) -> None:
+    for number, shell in enumerate(shells):
+        assert shell.run("tty").strip() == f"/dev/ttyS{number}".encode()
+    ports = re.findall(rb"(\d): uart:16550A port:(\w+) irq:(\d)", shells[0].run("cat /proc/tty/driver/serial"))
+    assert ports == [(b"0", b"000003F8", b"4"), (b"1", b"000002F8", b"3"), (b"2", b"000003E8", b"4"), (b"3", b"000002E8", b"3")]
+    table = shells[0].run("cat /proc/interrupts")
+    assert re.search(rb"^ *4: +[1-9]\d* .*ttyS0, ttyS2", table, re.MULTILINE)
+    assert re.search(rb"^ *3: +[1-9]\d* .*ttyS1, ttyS3", table, re.MULTILINE)
+
+
+def test_all_print_at_once_and_nothing_is_mixed_up(shells: list[L2Console]) -> None:
+    for name, shell in zip(NAMES, shells, strict=True):
+        shell.send(f"for i in $(seq {LINES}); do echo {name} says $i; done; echo do''ne\n")
+    for name, shell in zip(NAMES, shells, strict=True):
+        shell.expect(rb"done\r?\n", timeout=60)
+        said = re.findall(rb"^(\S+) says (\d+)\r?$", bytes(shell.seen), re.MULTILINE)
+        assert said == [(name.encode(), str(i + 1).encode()) for i in range(LINES)]
+
+
+def test_what_is_typed_at_all_of_them_arrives_where_it_was_typed(shells: list[L2Console]) -> None:
+    words = [secrets.token_hex(200) for _ in shells]
+    for shell in shells:
+        shell.send("read -r word; echo got:$word:\n")
+        shell.expect(rb"word:\r?\n", timeout=10)
+    for start in range(0, len(words[0]), 8):
+        for shell, word in zip(shells, words, strict=True):
+            shell.send(word[start : start + 8])
+    for shell, word in zip(shells, words, strict=True):
+        shell.send("\n")
+        shell.expect(f"got:{word}:", timeout=20)
+
+
+def test_l1_has_seen_nothing_of_any(ported: NestedStack, shells: list[L2Console]) -> None:
+    marker = secrets.token_hex(16).encode()
+    lines = {secrets.token_hex(16).encode() for _ in shells}
+    for shell, line in zip(shells, lines, strict=True):
+        assert line in shell.run(f"echo {line.decode()}")
+        lines |= telling_lines(shell.conversation)
+    ported.l1_run(f"echo {marker.decode()}")
+    carried = ported.l1_console()
+    assert leaked({marker}, carried), "the search finds nothing at all"
+    assert leaked(lines, carried) == 0
+    assert ported.l2_files(1) == b""
