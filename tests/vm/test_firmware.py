@@ -1,5 +1,5 @@
-"""From power-on: SeaBIOS's boot menu, GRUB on SeaBIOS's console and by its own serial driver, the kernel's first words,
-and the shell. All of it on one console, typed at through a real ssh client."""
+"""From power-on: SeaBIOS's boot menu, GRUB on SeaBIOS's console and by its own serial driver, the kernel's first
+words, and the shell. All of it on one console, typed at through a real ssh client."""
 
 from __future__ import annotations
 
