@@ -69,6 +69,7 @@ async def connect(path: Path) -> asyncssh.SSHClientConnection:
 
 async def _run(path: Path, command: str) -> int:
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    status = FAILED
     async with await connect(path) as connection:
         size = os.get_terminal_size(0) if on_terminal else None
         process = await connection.create_process(
@@ -78,7 +79,8 @@ async def _run(path: Path, command: str) -> int:
             term_size=tuple(size) if size else (0, 0),
         )
         with _raw_terminal(on_terminal):
-            return await _Session(process, on_terminal).run()
+            status = await _Session(process, on_terminal).run()
+    return status
 
 
 class _Session:
