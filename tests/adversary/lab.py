@@ -112,15 +112,8 @@ def report_lines(said: bytes) -> list[str]:
 
 
 def printed_on(server: Server, console: str) -> bytes:
-    """Everything that is kept of a console's output, as a person who attaches is shown it."""
-    done = subprocess.run(
-        server.ssh(console, options=("-tt",)),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=20,
-        check=False,
-    )
-    return re.sub(rb"^\r\n\[oobconsole: [^\]]*\]\r\n", b"", done.stdout)
+    """Everything that is kept of a console's output."""
+    return server.run("attach", "--from-start", console).stdout
 
 
 def machine(attack: str, module: Path | None, smp: int, memory: int, options: Mapping[str, int]) -> list[str]:
