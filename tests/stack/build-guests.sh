@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds what the nested stack boots, into .cache/guests: Debian's own cloud kernel (vmlinuz), L2's initramfs, and L1's
-# with that kernel's KVM modules, Debian's own QEMU and rescue GRUB. Nothing is patched; the same packages give the same bytes.
+# with that kernel's KVM modules, Debian's own QEMU and rescue GRUB. Nothing is patched; the same packages give the same
+# bytes.
 # shellcheck source=debian.sh
 . "$(dirname "$0")/debian.sh"
 
