@@ -90,6 +90,7 @@ ATTACK(injected) {
     L2_LOAD(l2, l2_handler);
     l2_set_mode(l2, MODE_REAL, 0, 0);
     ((uint32_t *)l2->memory)[VECTOR] = L2_CODE >> 4 << 16 | HANDLER;
+    l2->vmcb->rflags |= option("takes", 0) << 9;
     l2->vmcb->event_inject = 1u << 31 | VECTOR;
     code = l2_run_past_io(l2, &ioio);
     print("\nexit=%x\nhandled=%u\n", code, l2->regs.r[RCX] & 0xffff);
