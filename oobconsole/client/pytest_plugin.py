@@ -4,7 +4,7 @@
     def test_boots(console):
         console.expect("login: ", timeout=120)
 
-Where the server is, say `oobconsole_target`, `oobconsole_keys` and `oobconsole_known_hosts` of pytest's configuration.
+Where the server is, say `oobconsole_target`, `oobconsole_keys`, `oobconsole_known_hosts` of pytest's configuration.
 """
 
 from __future__ import annotations
