@@ -229,6 +229,12 @@ class AuditConfig(Table):
         default=None, description="made on first start; default: STATE_DIR/audit_ed25519_key"
     )
     syslog: bool = Field(default=False, description="send each entry to syslog, too")
+    rotate_mib: int = Field(
+        default=64, ge=1, le=4096, description="a file that is larger is closed; the chain goes on"
+    )
+    keep_mib: int = Field(
+        default=1024, ge=1, le=1 << 20, description="of closed files; the oldest go first, and an entry says so"
+    )
 
 
 class MetricsConfig(Table):
