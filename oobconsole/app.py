@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import stat
@@ -16,10 +17,11 @@ from oobconsole.audit.chain import load_or_make_key
 from oobconsole.audit.log import AuditLog
 from oobconsole.audit.syslog import Syslog
 from oobconsole.config import access_of
-from oobconsole.errors import EnvironmentFault
+from oobconsole.errors import EnvironmentFault, OobError
 from oobconsole.events import Events, Kind
 from oobconsole.interceptors import registry
 from oobconsole.machine import Machine
+from oobconsole.reload import Reloader
 from oobconsole.session.state import Consoles
 from oobconsole.settings import Config
 from oobconsole.ssh import hostkeys
@@ -32,8 +34,8 @@ log = structlog.get_logger(__name__)
 STOPPING = "the console server stops; the guest goes on"
 
 
-async def serve(config: Config) -> None:
-    """Serve until SIGTERM or SIGINT.
+async def serve(config: Config, file: Path) -> None:
+    """Serve until SIGTERM or SIGINT; SIGHUP reads `file`, where `config` comes from, again.
 
     Raises:
         EnvironmentFault: something that the configuration names cannot be had.
@@ -62,9 +64,13 @@ async def serve(config: Config) -> None:
     audit = _open_audit(config, consoles.events)
     ssh = SshServer(settings, hostkeys.load_or_make(settings.host_key_file), consoles)
     admin: AdminSocket | None = None
+    consoles.reload = Reloader(file, config, consoles, ssh).reload
+    consoles.audit_head = lambda: audit.head
     stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, _Reloads(consoles).begin)
     try:
         for machine in machines:
             await machine.start()
@@ -83,6 +89,24 @@ async def serve(config: Config) -> None:
         consoles.events.emit(Kind.SERVER_STOPPED)
         await asyncio.to_thread(audit.close)
         _log_head("audit log closed", audit)
+
+
+class _Reloads:
+    """Begins one on each SIGHUP; they wait for each other."""
+
+    def __init__(self, consoles: Consoles) -> None:
+        self._consoles = consoles
+        self._running: set[asyncio.Task[None]] = set()  # the loop itself keeps only weak references
+
+    def begin(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._reload())
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _reload(self) -> None:
+        assert self._consoles.reload is not None
+        with contextlib.suppress(OobError):  # it is in the log already
+            await self._consoles.reload(None)
 
 
 def _open_audit(config: Config, events: Events) -> AuditLog:

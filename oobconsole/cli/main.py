@@ -92,7 +92,7 @@ def serve(config: ConfigFile) -> None:
 
     log.setup(settings.server.log)
     try:
-        uvloop.run(run(settings))
+        uvloop.run(run(settings, config))
     except EnvironmentFault as error:
         typer.echo(f"oobconsole: {error}", err=True)
         raise typer.Exit(1) from error

@@ -175,13 +175,15 @@ def trust_of(config: ServerConfig) -> Trust:
 def _load_cas(path: Path) -> tuple[asyncssh.SSHKey, ...]:
     keys = []
     try:
-        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.strip() and not line.lstrip().startswith("#"):
                 keys.append(asyncssh.import_public_key(line))
     except OSError as error:
         raise EnvironmentFault(f"{path}: user_ca cannot be read: {error.strerror}") from error
     except (asyncssh.KeyImportError, ValueError) as error:
-        raise EnvironmentFault(f"{path}:{number}: user_ca must hold public keys, one a line") from error
+        raise EnvironmentFault(
+            f"{path}: user_ca must hold public keys, one a line; this is none: {line[:60]!r}"
+        ) from error
     if not keys:
         raise EnvironmentFault(f"{path}: user_ca holds no public key")
     return tuple(keys)

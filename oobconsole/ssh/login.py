@@ -13,7 +13,7 @@ import structlog
 
 from oobconsole.access import Principal
 from oobconsole.events import Kind
-from oobconsole.session.session import ExitStatus
+from oobconsole.session.request import ExitStatus
 from oobconsole.ssh import auth
 from oobconsole.ssh.auth import Allowed, Offered
 from oobconsole.ssh.channel import Channel

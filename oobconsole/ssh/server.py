@@ -58,7 +58,8 @@ class SshServer:
         self._doors = Doorkeeper(self.gate, self._admit)
         self._servers: list[asyncio.Server] = []
         self._sessions: set[asyncio.Task[None]] = set()
-        self._prepared = self.prepare(config)
+        certificates, trust = self._read(config)
+        self._prepared = Prepared(config, trust, self._options(config, certificates))
 
     @property
     def config(self) -> ServerConfig:
@@ -70,16 +71,20 @@ class SshServer:
         """As it is now."""
         return self._prepared.trust
 
-    def prepare(self, config: ServerConfig) -> Prepared:
+    async def prepare(self, config: ServerConfig) -> Prepared:
         """Read everything that `config` names, and change nothing.
 
         Raises:
             EnvironmentFault: a file cannot be used.
         """
-        certificates = []
+        certificates, trust = await asyncio.to_thread(self._read, config)
+        return Prepared(config, trust, self._options(config, certificates))
+
+    def _read(self, config: ServerConfig) -> tuple[list[asyncssh.SSHCertificate], Trust]:
+        certificates: list[asyncssh.SSHCertificate] = []
         if config.host_certificate is not None:
             certificates.append(hostkeys.load_certificate(config.host_certificate, self._host_key))
-        return Prepared(config, trust_of(config), self._options(config, certificates))
+        return certificates, trust_of(config)
 
     def apply(self, prepared: Prepared) -> None:
         """From now on. Connections whose key counts no longer end."""
