@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+#: What sshd's PubkeyAcceptedAlgorithms has: no SHA-1, no DSA.
+SIGNATURES: Final = (
+    *("ssh-ed25519", "sk-ssh-ed25519@openssh.com", "rsa-sha2-512", "rsa-sha2-256"),
+    *("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "sk-ecdsa-sha2-nistp256@openssh.com"),
+)
 _SESSIONS_MAX: Final = 10  # of one connection; OpenSSH's MaxSessions
 _USER_SHOWN: Final = 64  # characters of a user name in the log
 #: A refused key is answered no sooner than after so many seconds, and a random part of them more, so that the time
@@ -67,7 +72,9 @@ class Connection(asyncssh.SSHServerConnection):
         answer_at = loop.time() + _REFUSAL_SECONDS * (1 + random.random())
         offered = auth.offered(key_data)
         allowed = await login.consider(offered)
-        if offered is not None and allowed is not None:
+        if msg and _weak(signature):
+            login.reason = "the signature is by an algorithm that is not accepted"
+        elif offered is not None and allowed is not None:
             self.set_authorized_keys(_Granted(allowed))
             if await super().validate_public_key(login.user, key_data, msg, signature):
                 if msg:
@@ -93,6 +100,12 @@ class Connection(asyncssh.SSHServerConnection):
         login = self.get_owner()
         assert isinstance(login, Login)
         return login
+
+
+def _weak(signature: bytes) -> bool:
+    """asyncssh verifies whatever it can, not only what it says that it accepts."""
+    algorithm = signature[4 : 4 + int.from_bytes(signature[:4])]
+    return algorithm.decode("ascii", "replace") not in SIGNATURES
 
 
 class Login(asyncssh.SSHServer):

@@ -21,7 +21,7 @@ from oobconsole.ssh.auth import Trust, trust_of
 from oobconsole.ssh.channel import Channel
 from oobconsole.ssh.door import Doorkeeper
 from oobconsole.ssh.gate import Gate
-from oobconsole.ssh.login import Connection, Login
+from oobconsole.ssh.login import SIGNATURES, Connection, Login
 from oobconsole.ssh.refusals import Refusals
 
 log = structlog.get_logger(__name__)
@@ -115,6 +115,7 @@ class SshServer:
             host_based_auth=False,
             gss_host=None,
             compression_algs=None,
+            signature_algs=SIGNATURES,
             window=_WINDOW,
             login_timeout=config.login_grace_s,
             keepalive_interval=_KEEPALIVE_SECONDS,
