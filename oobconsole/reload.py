@@ -25,7 +25,7 @@ CHANGEABLE: Final = re.compile(
     r"(?:grant|group)"
     r"|server\.(?:authorized_keys|user_ca|revoked_keys|host_certificate|login_grace_s|penalties|penalties_exempt"
     r"|max_\w+|tail_lines|drain_ms|drain_max_s)"
-    r"|(?:machine\.[^.]+\.guest\..+\.)?console(?:\.(?:share|filter|escape|idle_minutes))?"
+    r"|console\.(?:share|filter|escape|idle_minutes)"
 )
 
 
@@ -63,7 +63,7 @@ class Reloader:
 
     async def _reload(self) -> list[str]:
         new = await asyncio.to_thread(load, self._file)
-        changed = sorted(set(differences(self._config, new)))
+        changed = differences(self._config, new)
         fixed = [key for key in changed if not CHANGEABLE.fullmatch(key)]
         if fixed:
             raise ConfigError(str(self._file), ", ".join(fixed), "cannot change while the server runs: restart it")
@@ -93,20 +93,31 @@ def _console_settings(config: Config) -> Iterator[tuple[str, ConsoleConfig]]:
                 yield name, config.console.with_own(guest.console)
 
 
-def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+def differences(old: Config, new: Config) -> list[str]:
     """Dotted keys, as in the file, whose values differ; tables in a list are told apart by their names."""
+    return sorted({*_differences(old, new), *_console_differences(old, new)})
+
+
+def _console_differences(old: Config, new: Config) -> Iterator[str]:
+    before = dict(_console_settings(old))
+    for name, settings in _console_settings(new):
+        for field, value in before.get(name, settings):
+            if value != getattr(settings, field):
+                yield f"console.{field}"
+
+
+def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    if ConsoleConfig in (type(old), type(new)):
+        return  # `_console_differences`: what counts is what a console has in the end
     if isinstance(old, Table) and isinstance(new, Table) and type(old) is type(new):
         for name, field in type(old).model_fields.items():
-            yield from differences(getattr(old, name), getattr(new, name), _join(path, field.alias or name))
+            yield from _differences(getattr(old, name), getattr(new, name), _join(path, field.alias or name))
     elif _named(old) and _named(new) and path not in ("group", "grant"):
         before, after = ({table.name: table for table in tables} for tables in (old, new))
         if list(before) != list(after):
             yield path
         for name in before.keys() & after.keys():
-            yield from differences(before[name], after[name], _join(path, name))
-    elif {type(old), type(new)} == {ConsoleConfig, type(None)}:  # a guest's own settings appear, or go
-        yield path
-        yield from differences(old or ConsoleConfig(), new or ConsoleConfig(), path)
+            yield from _differences(before[name], after[name], _join(path, name))
     elif old != new:
         yield path
 

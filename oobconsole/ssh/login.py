@@ -141,9 +141,7 @@ class Login(asyncssh.SSHServer):
         offence = self._offence(exc)
         self._server.gate.punish(self._address, offence)
         key = self._offered.text if self._offered is not None else ""
-        self._server.refusals.add(
-            Principal(self.user[:_USER_SHOWN], key, self._address), reason=self.reason or offence.text
-        )
+        self._server.refusals.add(Principal(self.user[:_USER_SHOWN], key, self._address), self.reason or offence.text)
 
     def _offence(self, exc: Exception | None) -> Offence:
         if self._loop.time() - self._since >= self._server.config.login_grace_s - _TIMER_SECONDS:
@@ -216,8 +214,7 @@ class Login(asyncssh.SSHServer):
     def _begin(self, channel: Channel) -> None:
         assert self._principal is not None
         _, plus, console = (self._name or "").partition("+")
-        command = channel.command if channel.command or not plus else console
-        self._server.begin(channel, self._principal, command)
+        self._server.begin(channel, self._principal, channel.command or (console if plus else None))
 
     async def end_if_not_trusted(self) -> bool:
         """What let this user in may have been taken away: then the connection ends, with the reason."""

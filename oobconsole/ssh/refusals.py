@@ -26,13 +26,14 @@ class Refusals:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, who: Principal, reason: str) -> None:
-        """One more."""
+        """One more. Who named no user has not tried to log in: a scan, or a check that the port is open."""
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(PERIOD, self.flush)
         self._count += 1
         if self._count <= LISTED_MAX:
             log.info("left without a login", user=who.name, address=who.address, key=who.key, reason=reason)
-            self._events.emit(Kind.LOGIN_REFUSED, who=who, reason=reason)
+            if who.name:
+                self._events.emit(Kind.LOGIN_REFUSED, who=who, reason=reason)
 
     def flush(self) -> None:
         """Say how many were not listed, and begin anew."""

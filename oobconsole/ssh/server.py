@@ -165,9 +165,9 @@ class SshServer:
             session.cancel()
         await asyncio.gather(*self._sessions, return_exceptions=True)
 
-    def begin(self, channel: Channel, who: Principal, command: str | None) -> None:
-        """Run what a client asks for."""
-        self._start(self._serve(channel, who, command))
+    def begin(self, channel: Channel, who: Principal, command: str | None = None) -> None:
+        """Run `command`, or what the client asks for."""
+        self._start(self._serve(channel, who, channel.command if command is None else command))
 
     def _start(self, what: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(what)

@@ -85,14 +85,12 @@ class Lab:
         guest.boot(b"login: ")
         return handler, guest
 
-    async def connect(self, user: str = "alice") -> asyncssh.SSHClientConnection:
-        """Log in."""
+    async def connect(self, user: str = "alice", **options: object) -> asyncssh.SSHClientConnection:
+        """Log in; `options` are asyncssh's."""
         return await asyncssh.connect(
             "127.0.0.1",
             self.port,
             username=user,
             client_keys=[self.key],
-            known_hosts=None,
-            config=None,
-            agent_path=None,
+            **{"known_hosts": None, "config": None, "agent_path": None, **options},
         )

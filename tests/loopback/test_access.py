@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -19,8 +20,9 @@ import pytest
 
 from oobconsole.audit import chain, files
 from oobconsole.audit.verify import verify
+from oobconsole.ssh.gate import Offence
 from tests.loopback.lab import Lab
-from tests.support.aio import soon
+from tests.support.aio import soon, until
 from tests.support.expect import Expect
 from tests.support.server import Server
 
@@ -287,19 +289,26 @@ class TestNothingElse:
             with pytest.raises(BlockingIOError):
                 target.accept()
 
-    def test_x11_and_agents(self, plain: Server) -> None:
-        agent = subprocess.run(["ssh-agent", "-s"], capture_output=True, text=True, check=True).stdout
-        sock, pid = re.findall(r"SSH_AUTH_SOCK=([^;]+);|SSH_AGENT_PID=(\d+);", agent)
-        try:
-            environment = {**os.environ, "SSH_AUTH_SOCK": sock[0], "DISPLAY": "127.0.0.1:9"}
-            done = subprocess.run(
-                plain.ssh("ls", options=("-v", "-A", "-Y", "-o", "ForwardX11=yes", "-o", "LogLevel=DEBUG1")),
-                env=environment, capture_output=True, timeout=PATIENCE, check=False,
-            )  # fmt: skip
-        finally:
-            os.kill(int(pid[1]), signal.SIGTERM)
+    def test_x11(self, plain: Server) -> None:
+        done = subprocess.run(
+            plain.ssh("ls", options=("-Y", "-o", "LogLevel=INFO")), capture_output=True, timeout=PATIENCE,
+            env={**os.environ, "DISPLAY": "127.0.0.1:9"}, check=False,
+        )  # fmt: skip
         assert done.returncode == 0
-        assert b"SSH_AUTH_SOCK" not in done.stdout
+        assert b"X11 forwarding request failed" in done.stderr
+
+    async def test_agents_and_environments(self, tmp_path: Path) -> None:
+        """The client does not ask whether it was given them."""
+        async with Lab(tmp_path) as lab:
+            lab.appear()
+            async with await soon(lab.connect(agent_forwarding=True, agent_path=str(tmp_path / "agent"))) as client:
+                process = await soon(client.create_process("watch web1", env={"SECRET": "x"}, encoding=None))
+                await until(lambda: lab.console.attached == 1, lambda: lab.console.attached)
+                ((connection, login),) = lab.ssh.connections.items()
+                (channel,) = login._sessions
+                assert connection.get_agent_path() is None
+                assert dict(channel._channel.get_environment()) == {}
+                process.close()
 
     def test_tunnels(self, plain: Server) -> None:
         done = ssh(plain, options=("-N", "-o", "Tunnel=ethernet", "-w", "0:0", "-o", "ExitOnForwardFailure=yes"))
@@ -348,6 +357,58 @@ class TestSignatures:
             else:
                 with pytest.raises(asyncssh.PermissionDenied):
                     await soon(connecting)
+
+
+class TestOffences:
+    """What is held against a client that leaves without a login."""
+
+    @pytest.mark.parametrize(
+        ("data", "offence"),
+        [(b"", Offence.NO_AUTH), (b"SSH-2.0-x\r\n", Offence.NO_AUTH), (b"GET / HTTP/1.1\r\n\r\n", Offence.NO_SSH)],
+    )
+    async def test_before_a_login(self, tmp_path: Path, data: bytes, offence: Offence) -> None:
+        async with Lab(tmp_path, limits="") as lab:
+            reader, writer = await asyncio.open_connection("127.0.0.1", lab.port)
+            await soon(reader.readline())
+            writer.write(data)
+            writer.write_eof()
+            await soon(reader.read())
+            writer.close()
+            await self.expect(lab, offence)
+
+    async def test_taking_too_long(self, tmp_path: Path) -> None:
+        async with Lab(tmp_path, "login_grace_s = 1", limits="") as lab:
+            reader, writer = await asyncio.open_connection("127.0.0.1", lab.port)
+            await soon(reader.read())
+            writer.close()
+            await self.expect(lab, Offence.GRACE_EXCEEDED)
+
+    async def test_a_wrong_key(self, tmp_path: Path) -> None:
+        async with Lab(tmp_path, limits="") as lab:
+            lab.key = asyncssh.generate_private_key("ssh-ed25519")
+            with pytest.raises(asyncssh.PermissionDenied):
+                await soon(lab.connect())
+            await self.expect(lab, Offence.AUTH_FAILED)
+
+    async def test_a_bug_of_ours(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        async with Lab(tmp_path, limits="") as lab:
+            monkeypatch.setattr("oobconsole.ssh.auth.offered", lambda data: 1 / 0)
+            with pytest.raises((asyncssh.Error, ConnectionError)):
+                await soon(lab.connect())
+            await self.expect(lab, Offence.CRASH)
+
+    async def test_nothing_after_a_login(self, tmp_path: Path) -> None:
+        async with Lab(tmp_path, limits="") as lab:
+            async with await soon(lab.connect()):
+                pass
+            await until(lambda: not lab.ssh.connections, lambda: lab.ssh.connections)
+            assert len(lab.ssh.gate._penalties4) == 0
+
+    @staticmethod
+    async def expect(lab: Lab, offence: Offence) -> None:
+        await until(lambda: not lab.ssh.connections, lambda: lab.ssh.connections)
+        (penalty,) = lab.ssh.gate._penalties4._table.values()
+        assert penalty.reason == offence.text
 
 
 class TestLimits:
@@ -517,21 +578,6 @@ class TestAudit:
             assert (entries[3]["user"], entries[3]["reason"]) == ("alice", "no such key")
             key = chain.load_public_key(state / "audit_ed25519_key.pub")
             assert verify(files.all_of(state / "audit.jsonl"), key, heads=[head]).faults == []
-
-    def test_refused_logins_are_counted_not_listed(self) -> None:
-        with Server() as server:
-            for _ in range(80):
-                with socket.create_connection(("127.0.0.1", server.port)) as connection:
-                    connection.settimeout(PATIENCE)
-                    connection.shutdown(socket.SHUT_WR)
-                    while connection.recv(65536):
-                        pass
-            wait_for_log(server, "left without a login", 60)
-            server.stop()
-            entries = [json.loads(line) for line in (server.folder / "state/audit.jsonl").read_text().splitlines()]
-            refusals = [entry for entry in entries if entry["kind"] == "login-refused"]
-            assert len(refusals) == 61
-            assert refusals[-1]["more"] == 20
 
     def test_files_are_private(self, plain: Server) -> None:
         state = plain.folder / "state"

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import asyncssh
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from oobconsole.errors import EnvironmentFault
@@ -205,6 +207,17 @@ def test_a_ca_file_that_cannot_be_used(tmp_path: Path, text: str, reason: str) -
     )
     with pytest.raises(EnvironmentFault, match=reason):
         trust_of(config)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.data())
+def test_any_damage_to_what_is_offered_is_no_key(data: st.DataObject) -> None:
+    whole = bytearray(certified(["alice"]).certificate.public_data)  # type: ignore[union-attr]
+    for _ in range(data.draw(st.integers(1, 4))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] ^= data.draw(st.integers(1, 255))
+    del whole[data.draw(st.integers(0, len(whole))) :]
+    found = offered(bytes(whole))
+    assert found is None or found.certificate is None
 
 
 def test_what_is_no_key() -> None:

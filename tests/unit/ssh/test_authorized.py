@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator
 
 import asyncssh
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from oobconsole.ssh.authorized import BadLine, matches_address, parse
 
@@ -70,6 +73,16 @@ def test_the_terminal(options: str, pty: bool) -> None:
 def test_what_lets_nobody_in(options: str) -> None:
     with pytest.raises(BadLine):
         parse(f"{options} {PUBLIC}")
+
+
+@given(
+    st.text(alphabet=st.characters(max_codepoint=0x2FF), max_size=200) | st.from_regex(r'([a-z-]+(="[^"]*")?,?)+ ?')
+)
+def test_anything_is_a_line_or_bad(text: str) -> None:
+    with contextlib.suppress(BadLine):
+        parse(text)
+    with contextlib.suppress(BadLine):
+        parse(f"{text} {PUBLIC}")
 
 
 def test_no_key() -> None:
