@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import signal
+import stat
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import structlog
 
+from oobconsole.audit.chain import load_or_make_key
+from oobconsole.audit.log import AuditLog
+from oobconsole.audit.syslog import Syslog
 from oobconsole.config import access_of
-from oobconsole.errors import EnvironmentFault
-from oobconsole.events import Events
+from oobconsole.errors import EnvironmentFault, OobError
+from oobconsole.events import Events, Kind
 from oobconsole.interceptors import registry
 from oobconsole.machine import Machine
+from oobconsole.reload import Reloader
 from oobconsole.session.state import Consoles
 from oobconsole.settings import Config
 from oobconsole.ssh import hostkeys
@@ -25,13 +34,14 @@ log = structlog.get_logger(__name__)
 STOPPING = "the console server stops; the guest goes on"
 
 
-async def serve(config: Config) -> None:
-    """Serve until SIGTERM or SIGINT.
+async def serve(config: Config, file: Path) -> None:
+    """Serve until SIGTERM or SIGINT; SIGHUP reads `file`, where `config` comes from, again.
 
     Raises:
         EnvironmentFault: something that the configuration names cannot be had.
     """
     settings = config.server
+    os.umask(0o077)  # sockets and files are ours alone, whatever makes them
     machines = [
         Machine(
             machine,
@@ -51,11 +61,16 @@ async def serve(config: Config) -> None:
         power=_power(config),
     )
     _make_state_dir(settings.state_dir)
+    audit = _open_audit(config, consoles.events)
     ssh = SshServer(settings, hostkeys.load_or_make(settings.host_key_file), consoles)
     admin: AdminSocket | None = None
+    consoles.reload = Reloader(file, config, consoles, ssh).reload
+    consoles.audit_head = lambda: audit.head
     stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, _Reloads(consoles).begin)
     try:
         for machine in machines:
             await machine.start()
@@ -63,6 +78,7 @@ async def serve(config: Config) -> None:
         admin = AdminSocket(settings.admin_socket, ssh)
         _write_ports(settings.state_dir, addresses)
         log.info(f"listening on {' '.join(addresses)}")
+        consoles.events.emit(Kind.SERVER_STARTED, version=version("oobconsole"))
         await stop.wait()
         log.info("stopping")
     finally:
@@ -70,6 +86,49 @@ async def serve(config: Config) -> None:
         if admin is not None:
             await admin.stop()
         await ssh.stop()
+        consoles.events.emit(Kind.SERVER_STOPPED)
+        await asyncio.to_thread(audit.close)
+        _log_head("audit log closed", audit)
+
+
+class _Reloads:
+    """Begins one on each SIGHUP; they wait for each other."""
+
+    def __init__(self, consoles: Consoles) -> None:
+        self._consoles = consoles
+        self._running: set[asyncio.Task[None]] = set()  # the loop itself keeps only weak references
+
+    def begin(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._reload())
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _reload(self) -> None:
+        assert self._consoles.reload is not None
+        with contextlib.suppress(OobError):  # it is in the log already
+            await self._consoles.reload(None)
+
+
+def _open_audit(config: Config, events: Events) -> AuditLog:
+    """From now on `events` are audited."""
+    loop = asyncio.get_running_loop()
+    audit = AuditLog(
+        config.audit_file,
+        load_or_make_key(config.audit_key),
+        rotate_bytes=config.audit.rotate_mib << 20,
+        keep_bytes=config.audit.keep_mib << 20,
+        syslog=Syslog() if config.audit.syslog else None,
+        trouble=lambda reason: loop.call_soon_threadsafe(partial(events.emit, Kind.AUDIT, problem=reason)),
+    )
+    events.add_sink(audit.put)
+    _log_head("audit log opened", audit)
+    return audit
+
+
+def _log_head(event: str, audit: AuditLog) -> None:
+    """The journal keeps it: an anchor for `audit verify --head`."""
+    entries, head = audit.head
+    log.info(event, entries=entries, head=head, key=audit.fingerprint)
 
 
 def _power(config: Config) -> dict[str, Power]:
@@ -86,8 +145,11 @@ def _power(config: Config) -> dict[str, Power]:
 def _make_state_dir(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mode = folder.stat().st_mode
     except OSError as error:
         raise EnvironmentFault(f"{folder}: cannot be used as state_dir: {error.strerror}") from error
+    if stat.S_IMODE(mode) & 0o022:
+        raise EnvironmentFault(f"{folder}: others may write into the server's state_dir; chmod 700 it")
 
 
 def _write_ports(folder: Path, addresses: list[str]) -> None:

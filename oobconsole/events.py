@@ -40,6 +40,7 @@ class Kind(StrEnum):
     DENIED = "denied"
     CONSOLE = "console"  # a console's state changed
     RECORDING = "recording"  # it stopped for lack of room, or goes on
+    AUDIT = "audit"  # the audit log cannot be written, or can be again
     LOST = "lost"  # events that a subscriber was too slow for
 
 

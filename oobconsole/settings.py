@@ -46,6 +46,23 @@ def _address(value: str) -> str:
     return value
 
 
+def _network(value: str) -> str:
+    try:
+        ipaddress.ip_network(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is no address or network: write it as 192.0.2.0/24 or 2001:db8::/32") from None
+    return value
+
+
+def _max_startups(value: str) -> str:
+    parts = value.split(":")
+    if len(parts) == 3 and all(part.isascii() and part.isdigit() and len(part) <= 6 for part in parts):
+        start, rate, full = map(int, parts)
+        if 1 <= start <= full and 1 <= rate <= 100:
+            return value
+    raise ValueError(f"{value!r} is not START:RATE:FULL: three numbers, 1 to 100 in the middle, START not over FULL")
+
+
 def _one_or_more(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
@@ -75,6 +92,8 @@ def _right(value: Any) -> Any:
 
 Name = Annotated[str, AfterValidator(_name)]
 Address = Annotated[str, AfterValidator(_address)]
+Network = Annotated[str, AfterValidator(_network)]
+MaxStartups = Annotated[str, AfterValidator(_max_startups)]
 FilePath = Annotated[Path, BeforeValidator(_path)]
 Rights = Annotated[list[Annotated[str, BeforeValidator(_right)]], BeforeValidator(_one_or_more)]
 Words = Annotated[list[str], BeforeValidator(_one_or_more)]
@@ -175,6 +194,10 @@ class ServerConfig(Table):
     host_key: FilePath | None = Field(default=None, description="made on first start; nobody else may read it")
     host_certificate: FilePath | None = Field(default=None, description="OpenSSH certificate of the host key")
     user_ca: FilePath | None = Field(default=None, description="public keys whose certificates let in whom they name")
+    revoked_keys: FilePath | None = Field(
+        default=None,
+        description="keys, fingerprints, and `serial:` and `id:` of certificates that count no longer, one a line",
+    )
     scrollback_kib: int = Field(default=256, ge=4, le=65536, description="output kept in memory for each console")
     tail_lines: int = Field(default=50, ge=0, le=10000, description="lines that `log` and `~l` show unless told")
     drain_ms: int = Field(
@@ -182,12 +205,16 @@ class ServerConfig(Table):
     )
     drain_max_s: int = Field(default=60, ge=1, le=3600, description="and at the latest after so long")
     max_connections: int = Field(default=1000, ge=1, le=100000, description="more are told so and disconnected")
-    max_startups: str = Field(
-        default="10:30:100",
-        pattern=r"^\d{1,6}:\d{1,3}:\d{1,6}$",
-        description="START:RATE:FULL, as in sshd_config(5)",
+    max_connections_per_source: int = Field(
+        default=500, ge=1, le=100000, description="of one IPv4 address or IPv6 /64"
     )
+    max_startups: MaxStartups = Field(default="10:30:100", description="START:RATE:FULL, as in sshd_config(5)")
+    max_auth_tries: int = Field(default=6, ge=1, le=100, description="of one connection, then it is closed")
     penalties: bool = Field(default=True, description="make addresses whose logins fail wait")
+    penalties_exempt: Annotated[list[Network], BeforeValidator(_one_or_more), Field(max_length=1000)] = Field(
+        default_factory=list,
+        description="addresses and networks without penalties, and without the limit of connections per source",
+    )
     login_grace_s: int = Field(default=60, ge=1, le=600, description="to log in, then the connection is closed")
     log: Literal["console", "json", "journald"] = Field(
         default="console", description="text or JSON on standard error, or the journal"
@@ -229,6 +256,12 @@ class AuditConfig(Table):
         default=None, description="made on first start; default: STATE_DIR/audit_ed25519_key"
     )
     syslog: bool = Field(default=False, description="send each entry to syslog, too")
+    rotate_mib: int = Field(
+        default=64, ge=1, le=4096, description="a file that is larger is closed; the chain goes on"
+    )
+    keep_mib: int = Field(
+        default=1024, ge=1, le=1 << 20, description="of closed files; the oldest go first, and an entry says so"
+    )
 
 
 class MetricsConfig(Table):

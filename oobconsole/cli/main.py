@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
+from oobconsole.cli.audit import audit_app
 from oobconsole.config import load, ports_of
 from oobconsole.errors import ConfigError, EnvironmentFault
 from oobconsole.settings import Config
@@ -32,6 +33,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(audit_app, name="audit")
 
 ConfigFile = Annotated[Path, typer.Option("--config", help="the configuration file (TOML)")]
 
@@ -90,7 +92,7 @@ def serve(config: ConfigFile) -> None:
 
     log.setup(settings.server.log)
     try:
-        uvloop.run(run(settings))
+        uvloop.run(run(settings, config))
     except EnvironmentFault as error:
         typer.echo(f"oobconsole: {error}", err=True)
         raise typer.Exit(1) from error

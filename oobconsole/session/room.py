@@ -89,6 +89,7 @@ class Room:
                 if self._holder is member:
                     self._give(None)
                 member.tell(f"your right to write to {self.console.name} was taken away: you watch")
+        self._watch_idle()  # there may be a limit now
 
     def claim(self, member: Member) -> bool:
         """Take the keyboard if it is free, without asking anybody; may this member type now?"""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,7 +19,7 @@ from oobconsole.vm.power import Power
 SCREENS_MAX: Final = 64
 
 
-@dataclass(frozen=True)
+@dataclass
 class Consoles:
     """Every console of the server.
 
@@ -33,6 +33,8 @@ class Consoles:
         power: what switches a guest, by its console's name.
         rooms: who is at a console, by its name.
         screens: what consoles look like, by their names; of those that somebody wanted to see.
+        reload: reads the configuration again, for whoever asks; returns what has changed, or raises `OobError`.
+        audit_head: number and hash of the audit log's last entry.
         stopping: set when the server stops.
     """
 
@@ -45,6 +47,8 @@ class Consoles:
     power: Mapping[str, Power] = field(default_factory=dict)
     rooms: dict[str, Room] = field(default_factory=dict)
     screens: dict[str, Screen] = field(default_factory=dict)
+    reload: Callable[[Principal | None], Awaitable[str]] | None = None
+    audit_head: Callable[[], tuple[int, str]] | None = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def stop(self, reason: str) -> None:
@@ -67,6 +71,11 @@ class Consoles:
         if console.name not in self.rooms:
             self.rooms[console.name] = Room(console, self.access, self.events)
         return self.rooms[console.name]
+
+    def recheck(self) -> None:
+        """Rights or settings have changed: whoever has lost one is told, and ended or demoted."""
+        for room in self.rooms.values():
+            room.recheck()
 
     def screen(self, console: Console) -> Screen:
         """What a console looks like. Those that have been unused for longest are forgotten."""

@@ -1,80 +1,228 @@
-"""Who may log in: one file of public keys for each user, in OpenSSH's authorized_keys format.
+"""Who may log in: one file of public keys for each user, and certificates of the user CA.
 
-The file is read at every login, so a change counts at once. A user without a file is one without keys:
-the client cannot tell.
+A user's file is read at every login, so a change counts at once. A user without a file is one without keys: the
+client cannot tell. The CA's keys and what is revoked are read at start and reload.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import asyncssh
 import structlog
+from asyncssh.public_key import SSHOpenSSHCertificate, decode_ssh_certificate, decode_ssh_public_key
+
+from oobconsole.errors import EnvironmentFault
+from oobconsole.log import LogLimit
+from oobconsole.settings import ServerConfig
+from oobconsole.ssh import revoked as revocation
+from oobconsole.ssh.authorized import BadLine, Line, parse
+from oobconsole.ssh.revoked import Revoked
 
 log = structlog.get_logger(__name__)
 
 _USER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _FILE_MAX: Final = 1 << 20
-#: Options (sshd(8), AUTHORIZED_KEYS FILE FORMAT) about what nobody is offered here.
-_MOOT: Final = ("agent-forwarding", "port-forwarding", "user-rc", "x11-forwarding", "touch-required")
-#: Those that asyncssh or we honour. A line with another one would let in more than its author meant.
-_OPTIONS: Final = frozenset({
-    *_MOOT, *(f"no-{option}" for option in _MOOT), "environment", "permitlisten", "permitopen", "tunnel",
-    "cert-authority", "command", "from", "no-pty", "principals", "pty", "restrict",
-})  # fmt: skip
+_ID_SHOWN: Final = 64  # characters of a certificate's ID in fingerprints
+_limit = LogLimit(20)  # lines a minute about files that a client can make us read again and again
 
 
-class UserKeys(asyncssh.SSHAuthorizedKeys):
-    """The keys of `user` in `folder`, as they are now. Lines that cannot be used are logged and do not count."""
+class Refused(Exception):
+    """This key does not let this user in; says why, for the log only."""
 
-    def __init__(self, folder: Path, user: str) -> None:
-        super().__init__()
-        self._lines: list[tuple[str, asyncssh.SSHAuthorizedKeys]] = []
-        path = _key_file(folder, user)
-        if path is not None:
-            self._read(path)
 
-    def validate(
-        self,
-        key: asyncssh.SSHKey,
-        client_host: str,
-        client_addr: str,
-        cert_principals: Sequence[str] | None = None,
-        ca: bool = False,
-    ) -> Mapping[str, object] | None:
-        """The options of the first line that lets `key` in, or None."""
-        for place, line in self._lines:
-            options = line.validate(key, client_host, client_addr, cert_principals, ca)
-            if options is None:
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What a client says that it can sign with."""
+
+    key: asyncssh.SSHKey
+    certificate: SSHOpenSSHCertificate | None = None
+
+    @property
+    def text(self) -> str:
+        """Fingerprint as OpenSSH prints it; for a certificate its ID, number, and its CA's fingerprint."""
+        if self.certificate is None:
+            return self.key.get_fingerprint()
+        serial, key_id = _number_and_id(self.certificate)
+        ca = self.certificate.signing_key.get_fingerprint()
+        return f"{self.key.get_fingerprint()} ID {key_id[:_ID_SHOWN]} (serial {serial}) CA {ca}"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """How somebody is let in.
+
+    Attributes:
+        command: done instead of whatever the client asks for.
+        pty: terminals are allowed.
+        no_touch: a security key need not be touched.
+    """
+
+    command: str | None = None
+    pty: bool = True
+    no_touch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whom the configuration trusts."""
+
+    folder: Path
+    cas: tuple[asyncssh.SSHKey, ...] = ()
+    revoked: Revoked = field(default_factory=Revoked)
+
+    def allows(self, user: str, offered: Offered, address: str, now: float | None = None) -> Allowed:
+        """How `offered` lets `user` in from `address`. Reads the user's file.
+
+        Raises:
+            Refused: not at all.
+        """
+        now = time.time() if now is None else now
+        self.check_revoked(offered)
+        if offered.certificate is None:
+            return _first(self._lines(user, offered.key, ca=False), address, now)
+        return self._certified(user, offered.certificate, address, now)
+
+    def check_revoked(self, offered: Offered) -> None:
+        """Raises `Refused` when the key, the certificate or its CA counts no longer."""
+        if self.revoked.key(offered.key):
+            raise Refused("the key is revoked")
+        certificate = offered.certificate
+        if certificate is not None and (
+            self.revoked.key(certificate.signing_key) or self.revoked.certificate(*_number_and_id(certificate))
+        ):
+            raise Refused("the certificate, or its CA, is revoked")
+
+    def still_allows(self, user: str, offered: Offered) -> bool:
+        """Does it still stand for somebody who is logged in? Times and addresses were checked at the login."""
+        try:
+            self.check_revoked(offered)
+        except Refused:
+            return False
+        certificate = offered.certificate
+        if certificate is None:
+            return any(True for _ in self._lines(user, offered.key, ca=False))
+        by_file = any(True for _ in self._lines(user, certificate.signing_key, ca=True))
+        return by_file or certificate.signing_key in self.cas
+
+    def _certified(self, user: str, certificate: SSHOpenSSHCertificate, address: str, now: float) -> Allowed:
+        """As sshd does: TrustedUserCAKeys, or a cert-authority line in the user's own file."""
+        _check_signature_algorithm(certificate)
+        if not certificate.principals:
+            raise Refused("the certificate names no principals")
+        forced = certificate.options.get("force-command")
+        if certificate.signing_key in self.cas and user in certificate.principals:
+            return Allowed(command=str(forced) if forced is not None else None)
+        lines = (
+            line
+            for line in self._lines(user, certificate.signing_key, ca=True)
+            if set(line.principals or (user,)) & set(certificate.principals)
+        )
+        allowed = _first(lines, address, now, "the CA is not trusted, or the user is no principal of the certificate")
+        if None not in (forced, allowed.command) and forced != allowed.command:
+            raise Refused("the certificate and the authorized_keys file force different commands")
+        command = allowed.command if forced is None else str(forced)
+        return Allowed(command, allowed.pty, allowed.no_touch)
+
+    def _lines(self, user: str, key: asyncssh.SSHKey, *, ca: bool) -> Iterator[Line]:
+        """Those of the user's file with that key."""
+        path = _key_file(self.folder, user)
+        for number, text in enumerate(_read(path) if path is not None else (), 1):
+            if not text.strip() or text.lstrip().startswith("#"):
                 continue
-            unknown = {option.lower() for option in options} - _OPTIONS
-            if not unknown:
-                return {**options, "no-pty": True} if "restrict" in options and "pty" not in options else options
-            log.warning("authorized key is ignored for its options", file=place, unsupported=sorted(unknown))
+            try:
+                line = parse(text)
+            except BadLine as error:
+                if _limit.allows():
+                    log.warning(f"bad line in an authorized_keys file is ignored: {error}", file=f"{path}:{number}")
+                continue
+            if line.ca is ca and line.key == key:
+                yield line
+
+
+def offered(data: bytes) -> Offered | None:
+    """Understand what a client offers; None when it is neither a key nor an OpenSSH certificate that we know."""
+    try:
+        certificate = decode_ssh_certificate(data)
+    except (asyncssh.KeyImportError, ValueError):
+        pass
+    else:
+        if not isinstance(certificate, SSHOpenSSHCertificate):
+            return None
+        return Offered(certificate.key, certificate)
+    try:
+        return Offered(decode_ssh_public_key(data))
+    except (asyncssh.KeyImportError, ValueError):
         return None
 
-    def _read(self, path: Path) -> None:
-        try:
-            with path.open("rb") as file:
-                data = file.read(_FILE_MAX + 1)
-        except OSError as error:
-            log.warning("authorized_keys file cannot be read", file=str(path), reason=error.strerror)
-            return
-        if len(data) > _FILE_MAX:
-            log.warning("authorized_keys file is too large and ignored", file=str(path), limit=_FILE_MAX)
-            return
-        for number, line in enumerate(data.decode("utf-8", "replace").split("\n"), 1):
-            if line.strip() and not line.lstrip().startswith("#"):
-                self._add(f"{path}:{number}", line)
 
-    def _add(self, place: str, line: str) -> None:
-        try:
-            self._lines.append((place, asyncssh.import_authorized_keys(line)))
-        except ValueError:
-            log.warning("bad line in an authorized_keys file is ignored: no public key is in it", file=place)
+def trust_of(config: ServerConfig) -> Trust:
+    """Read what the configuration names.
+
+    Raises:
+        EnvironmentFault: a file cannot be read or understood.
+    """
+    cas = _load_cas(config.user_ca) if config.user_ca is not None else ()
+    revoked = revocation.load(config.revoked_keys) if config.revoked_keys is not None else Revoked()
+    return Trust(config.authorized_keys, cas, revoked)
+
+
+def _load_cas(path: Path) -> tuple[asyncssh.SSHKey, ...]:
+    keys = []
+    try:
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.strip() and not line.lstrip().startswith("#"):
+                keys.append(asyncssh.import_public_key(line))
+    except OSError as error:
+        raise EnvironmentFault(f"{path}: user_ca cannot be read: {error.strerror}") from error
+    except (asyncssh.KeyImportError, ValueError) as error:
+        raise EnvironmentFault(
+            f"{path}: user_ca must hold public keys, one a line; this is none: {line[:60]!r}"
+        ) from error
+    if not keys:
+        raise EnvironmentFault(f"{path}: user_ca holds no public key")
+    return tuple(keys)
+
+
+def _first(lines: Iterator[Line], address: str, now: float, reason: str = "no such key") -> Allowed:
+    """The first line that lets somebody in counts, as in sshd."""
+    for line in lines:
+        reason = line.refuses(address, now)
+        if not reason:
+            return Allowed(line.command, line.pty, line.no_touch)
+    raise Refused(reason)
+
+
+def _check_signature_algorithm(certificate: SSHOpenSSHCertificate) -> None:
+    """SHA-1 signatures of a CA can be forged; sshd's CASignatureAlgorithms leaves them out, too."""
+    signed, key = certificate.public_data, certificate.signing_key.public_data
+    signature = signed[signed.rindex(key) + len(key) :][4:]
+    if signature[4:].startswith((b"ssh-rsa", b"ssh-dss")):
+        raise Refused("the CA has signed with SHA-1: ssh-keygen -t rsa-sha2-512")
+
+
+def _number_and_id(certificate: SSHOpenSSHCertificate) -> tuple[int, str]:
+    return certificate._serial, certificate._key_id  # asyncssh has no other access to them
+
+
+def _read(path: Path) -> list[str]:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_FILE_MAX + 1)
+    except OSError as error:
+        if _limit.allows():
+            log.warning("authorized_keys file cannot be read", file=str(path), reason=error.strerror)
+        return []
+    if len(data) > _FILE_MAX:
+        if _limit.allows():
+            log.warning("authorized_keys file is too large and ignored", file=str(path), limit=_FILE_MAX)
+        return []
+    return data.decode("utf-8", "replace").split("\n")
 
 
 def _key_file(folder: Path, user: str) -> Path | None:

@@ -1,14 +1,21 @@
-"""The server's host key: made on first start, kept private."""
+"""The server's host key, made on first start and kept private, and its certificate."""
 
 from __future__ import annotations
 
-import os
-import stat
+import time
 from pathlib import Path
+from typing import Final
 
 import asyncssh
+import structlog
+from asyncssh.public_key import SSHOpenSSHCertificate
 
+from oobconsole import keyfile
 from oobconsole.errors import EnvironmentFault
+
+log = structlog.get_logger(__name__)
+
+_HOST: Final = 2  # SSH2_CERT_TYPE_HOST
 
 
 def load_or_make(path: Path) -> asyncssh.SSHKey:
@@ -17,29 +24,33 @@ def load_or_make(path: Path) -> asyncssh.SSHKey:
     Raises:
         EnvironmentFault: it cannot be read or made, or others may read it.
     """
+    data = keyfile.load_or_make(path, "host key")
     try:
-        if not os.path.lexists(path):
-            _make(path)
-        mode = path.stat().st_mode
-        if stat.S_IMODE(mode) & 0o077:
-            raise EnvironmentFault(
-                f"{path}: others may read this private key; chmod 600 it, or let a new one be made"
-            )
-        return asyncssh.read_private_key(path)
-    except OSError as error:
-        raise EnvironmentFault(f"{path}: the host key cannot be used: {error.strerror}") from error
+        return asyncssh.import_private_key(data)
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
         raise EnvironmentFault(f"{path}: is no usable private key: {error}") from error
 
 
-def _make(path: Path) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    key = asyncssh.generate_private_key("ssh-ed25519", comment="oobconsole host key")
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(key.export_private_key())
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    path.with_name(path.name + ".pub").write_bytes(key.export_public_key())
+def load_certificate(path: Path, key: asyncssh.SSHKey) -> SSHOpenSSHCertificate:
+    """Return the host certificate in `path`, which must be for `key`. One that has expired is logged, and presented.
+
+    Raises:
+        EnvironmentFault: it cannot be read, or is not a host certificate of this key.
+    """
+    try:
+        certificate = asyncssh.read_certificate(path)
+    except OSError as error:
+        raise EnvironmentFault(f"{path}: the host certificate cannot be read: {error.strerror}") from error
+    except (asyncssh.KeyImportError, ValueError) as error:
+        raise EnvironmentFault(f"{path}: is no OpenSSH certificate: {error}") from error
+    if not isinstance(certificate, SSHOpenSSHCertificate) or certificate._cert_type != _HOST:
+        raise EnvironmentFault(
+            f"{path}: is no host certificate; make one with: ssh-keygen -s CA -h -I ID -n NAMES KEY.pub"
+        )
+    if certificate.key != key.convert_to_public():
+        raise EnvironmentFault(
+            f"{path}: certifies {certificate.key.get_fingerprint()}, but the host key is {key.get_fingerprint()}"
+        )
+    if not certificate._valid_after <= time.time() < certificate._valid_before:
+        log.error("the host certificate is not valid now: clients will not believe it", file=str(path))
+    return certificate

@@ -18,6 +18,7 @@ from oobconsole.session.state import Consoles
 from oobconsole.settings import Config
 from oobconsole.ssh import hostkeys
 from oobconsole.ssh.server import SshServer
+from tests.support.server import NO_LIMITS
 
 
 class Lab:
@@ -26,14 +27,15 @@ class Lab:
     Args:
         folder: where keys and configuration lie.
         settings: more lines for `[server]`.
+        limits: those that are about clients' limits.
     """
 
-    def __init__(self, folder: Path, settings: str = "") -> None:
+    def __init__(self, folder: Path, settings: str = "", *, limits: str = NO_LIMITS) -> None:
         self.folder = folder
         self.key = asyncssh.generate_private_key("ssh-ed25519")
         (folder / "keys").mkdir()
         (folder / "keys" / "alice").write_bytes(self.key.export_public_key())
-        self.config = self._configure(settings)
+        self.config = self._configure(limits, settings)
         server = self.config.server
         self.interceptor = MemoryInterceptor("rack7")
         scrollback = server.scrollback_kib * 1024
@@ -49,10 +51,10 @@ class Lab:
         self.ssh = SshServer(server, hostkeys.load_or_make(server.host_key_file), self.consoles)
         self.port = 0
 
-    def _configure(self, settings: str) -> Config:
+    def _configure(self, limits: str, settings: str) -> Config:
         file = self.folder / "oobconsole.toml"
         file.write_text(
-            f'[server]\nlisten = "127.0.0.1:0"\nstate_dir = "state"\nauthorized_keys = "keys"\n{settings}\n'
+            f'[server]\nlisten = "127.0.0.1:0"\nstate_dir = "state"\nauthorized_keys = "keys"\n{limits}{settings}\n'
             '[[machine]]\nname = "rack7"\ninterceptor = "memory"\n[[machine.guest]]\nname = "web1"\n'
             '[[grant]]\nusers = ["alice"]\nrights = "all"\n'
         )
@@ -83,14 +85,12 @@ class Lab:
         guest.boot(b"login: ")
         return handler, guest
 
-    async def connect(self, user: str = "alice") -> asyncssh.SSHClientConnection:
-        """Log in."""
+    async def connect(self, user: str = "alice", **options: object) -> asyncssh.SSHClientConnection:
+        """Log in; `options` are asyncssh's."""
         return await asyncssh.connect(
             "127.0.0.1",
             self.port,
             username=user,
             client_keys=[self.key],
-            known_hosts=None,
-            config=None,
-            agent_path=None,
+            **{"known_hosts": None, "config": None, "agent_path": None, **options},
         )

@@ -26,16 +26,28 @@ name = "web2"
 """
 
 
+#: Many clients come from one address here, and some fail on purpose; test_access.py tests the limits.
+NO_LIMITS = 'max_startups = "1000:30:1000"\npenalties_exempt = "127.0.0.0/8"\n'
+
+
 class Server:
     """`oobconsole serve` with generated keys, port 0 and a folder of its own; user `alice` may log in.
 
     Args:
         machines: the `[[machine]]` part of the configuration.
         settings: more lines for `[server]`.
+        limits: those lines that are about clients' limits.
         folder: where everything lies; made and removed when not given. Kept short: sockets lie in it.
     """
 
-    def __init__(self, machines: str = MEMORY_MACHINE, *, settings: str = "", folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        machines: str = MEMORY_MACHINE,
+        *,
+        settings: str = "",
+        limits: str = NO_LIMITS,
+        folder: Path | None = None,
+    ) -> None:
         self._own_folder = folder is None
         self.folder = folder or Path(tempfile.mkdtemp(prefix="oob-"))
         self.config = self.folder / "oobconsole.toml"
@@ -44,8 +56,8 @@ class Server:
         (self.folder / "keys").mkdir(exist_ok=True)
         self.key = self.make_key("alice")
         self.config.write_text(
-            f'[server]\nlisten = "127.0.0.1:0"\nstate_dir = "state"\nauthorized_keys = "keys"\n{settings}\n{machines}'
-            '\n[[grant]]\nusers = ["alice"]\nrights = "all"\n'
+            f'[server]\nlisten = "127.0.0.1:0"\nstate_dir = "state"\nauthorized_keys = "keys"\n{limits}{settings}\n'
+            f'{machines}\n[[grant]]\nusers = ["alice"]\nrights = "all"\n'
         )
 
     def make_key(self, user: str, *, authorize: bool = True) -> Path:

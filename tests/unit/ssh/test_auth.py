@@ -1,38 +1,67 @@
-"""Who may log in, by what lies in a folder."""
+"""Who may log in, by what lies in a folder, and by whose certificates are believed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import asyncssh
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from oobconsole.ssh.auth import UserKeys
+from oobconsole.errors import EnvironmentFault
+from oobconsole.log import LogLimit
+from oobconsole.settings import ServerConfig
+from oobconsole.ssh import auth, revoked
+from oobconsole.ssh.auth import Allowed, Offered, Refused, Trust, offered, trust_of
 
 KEY = asyncssh.generate_private_key("ssh-ed25519")
 OTHER = asyncssh.generate_private_key("ssh-ed25519")
+CA = asyncssh.generate_private_key("ssh-ed25519")
 PUBLIC = KEY.export_public_key().decode().strip()
+CA_PUBLIC = CA.export_public_key().decode().strip()
+OFFERED = Offered(KEY.convert_to_public())
 
 
-def validate(folder: Path, user: str = "alice", address: str = "192.0.2.1") -> Mapping[str, object] | None:
-    return UserKeys(folder, user).validate(KEY.convert_to_public(), address, address)
+@pytest.fixture(autouse=True)
+def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "_limit", LogLimit(1000))
+
+
+def allowed(
+    folder: Path, user: str = "alice", address: str = "192.0.2.1", now: float | None = None
+) -> Allowed | None:
+    try:
+        return Trust(folder).allows(user, OFFERED, address, now)
+    except Refused:
+        return None
+
+
+def certified(
+    principals: list[str], *, ca: asyncssh.SSHKey = CA, serial: int = 7, force: str | None = None
+) -> Offered:
+    made = ca.generate_user_certificate(
+        KEY.convert_to_public(), "alice@laptop", serial=serial, principals=principals, force_command=force
+    )
+    found = offered(made.public_data)
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize("name", ["alice", "alice.pub"])
 def test_a_file_holds_a_users_keys(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(f"# laptop\n\n{OTHER.export_public_key().decode()}{PUBLIC} alice@laptop\n")
-    assert validate(tmp_path) == {}
-    assert validate(tmp_path, "bob") is None
+    assert allowed(tmp_path) == Allowed()
+    assert allowed(tmp_path, "bob") is None
 
 
 def test_a_change_counts_at_once(tmp_path: Path) -> None:
-    assert validate(tmp_path) is None
+    assert allowed(tmp_path) is None
     (tmp_path / "alice").write_text(PUBLIC)
-    assert validate(tmp_path) == {}
+    assert allowed(tmp_path) == Allowed()
     (tmp_path / "alice").write_bytes(OTHER.export_public_key())
-    assert validate(tmp_path) is None
+    assert allowed(tmp_path) is None
 
 
 @pytest.mark.parametrize("user", ["", ".", "..", "../alice", "keys/alice", "alice\0", "alice.pub", "a" * 65, "älice"])
@@ -41,48 +70,157 @@ def test_names_that_are_no_users(tmp_path: Path, user: str) -> None:
     folder.mkdir()
     (folder / "alice.pub").write_text(PUBLIC)
     (tmp_path / "alice").write_text(PUBLIC)
-    assert validate(folder, user) is None
+    assert allowed(folder, user) is None
 
 
 def test_a_bad_line_is_named_and_the_others_count(tmp_path: Path) -> None:
     (tmp_path / "alice").write_bytes(b"ssh-ed25519 nonsense\n\xff\xfe\n" + PUBLIC.encode() + b"\n")
     with capture_logs() as logs:
-        assert validate(tmp_path) == {}
+        assert allowed(tmp_path) == Allowed()
     assert [entry["file"] for entry in logs] == [f"{tmp_path}/alice:1", f"{tmp_path}/alice:2"]
 
 
-def test_from_is_honoured(tmp_path: Path) -> None:
-    (tmp_path / "alice").write_text(f'from="198.51.100.0/24" {PUBLIC}\n')
-    assert validate(tmp_path, address="192.0.2.1") is None
-    assert validate(tmp_path, address="198.51.100.7") is not None
-
-
-def test_a_forced_command_is_kept(tmp_path: Path) -> None:
-    (tmp_path / "alice").write_text(f'command="web1",no-pty {PUBLIC}\n')
-    assert validate(tmp_path) == {"command": "web1", "no-pty": True}
-
-
-@pytest.mark.parametrize(("options", "no_pty"), [("restrict", True), ("restrict,pty", False)])
-def test_restrict_takes_the_terminal_away(tmp_path: Path, options: str, no_pty: bool) -> None:
-    (tmp_path / "alice").write_text(f"{options} {PUBLIC}\n")
-    found = validate(tmp_path)
-    assert found is not None
-    assert ("no-pty" in found) is no_pty
-
-
-def test_a_limit_that_is_not_kept_lets_nobody_in(tmp_path: Path) -> None:
-    (tmp_path / "alice").write_text(f'expiry-time="20200101" {PUBLIC}\n')
+def test_an_option_that_is_not_kept_lets_nobody_in(tmp_path: Path) -> None:
+    (tmp_path / "alice").write_text(f"verify-required {PUBLIC}\n")
     with capture_logs() as logs:
-        assert validate(tmp_path) is None
-    assert logs[0]["file"] == f"{tmp_path}/alice:1"
-    assert logs[0]["unsupported"] == ["expiry-time"]
+        assert allowed(tmp_path) is None
+    assert logs[0]["event"].endswith("option 'verify-required' is not supported")
 
 
 def test_what_is_no_file_of_keys(tmp_path: Path) -> None:
     (tmp_path / "alice").mkdir()
-    assert validate(tmp_path) is None
+    assert allowed(tmp_path) is None
     (tmp_path / "bob").write_text(f"{PUBLIC}\n" + "#" * (1 << 20))
     with capture_logs() as logs:
-        assert validate(tmp_path, "bob") is None
+        assert allowed(tmp_path, "bob") is None
     assert "too large" in logs[0]["event"]
-    assert validate(tmp_path / "missing") is None
+    assert allowed(tmp_path / "missing") is None
+
+
+def test_the_first_line_that_lets_in_counts(tmp_path: Path) -> None:
+    (tmp_path / "alice").write_text(
+        f'from="198.51.100.0/24",command="web1" {PUBLIC}\nexpiry-time="20200101Z" {PUBLIC}\nno-pty {PUBLIC}\n'
+    )
+    assert allowed(tmp_path, address="198.51.100.7") == Allowed("web1")
+    assert allowed(tmp_path) == Allowed(pty=False)
+    assert allowed(tmp_path, now=0) == Allowed()
+
+
+class TestCertificates:
+    def test_let_in_whom_they_name(self, tmp_path: Path) -> None:
+        trust = Trust(tmp_path, (CA.convert_to_public(),))
+        assert trust.allows("alice", certified(["bob", "alice"]), "192.0.2.1") == Allowed()
+        assert trust.allows("alice", certified(["alice"], force="web1"), "192.0.2.1") == Allowed("web1")
+        for principals, user in ((["alice"], "bob"), ([], "alice"), (["*"], "alice")):
+            with pytest.raises(Refused):
+                trust.allows(user, certified(principals), "192.0.2.1")
+        with pytest.raises(Refused):
+            trust.allows("alice", certified(["alice"], ca=OTHER), "192.0.2.1")
+
+    def test_of_a_ca_in_the_users_own_file(self, tmp_path: Path) -> None:
+        (tmp_path / "alice").write_text(f'cert-authority,principals="ops,dev",command="ls" {CA_PUBLIC}\n')
+        trust = Trust(tmp_path)
+        assert trust.allows("alice", certified(["dev"]), "192.0.2.1") == Allowed("ls")
+        assert trust.allows("alice", certified(["dev"], force="ls"), "192.0.2.1") == Allowed("ls")
+        with pytest.raises(Refused, match="force different commands"):
+            trust.allows("alice", certified(["dev"], force="web1"), "192.0.2.1")
+        with pytest.raises(Refused):
+            trust.allows("alice", certified(["alice"]), "192.0.2.1")
+        (tmp_path / "alice").write_text(f"{CA_PUBLIC}\n")  # the CA's key itself, but not as a CA
+        with pytest.raises(Refused):
+            trust.allows("alice", certified(["alice"]), "192.0.2.1")
+
+    def test_are_shown_with_number_and_id(self) -> None:
+        assert certified(["alice"]).text == (
+            f"{KEY.get_fingerprint()} ID alice@laptop (serial 7) CA {CA.get_fingerprint()}"
+        )
+
+    def test_signed_with_sha1_are_not_believed(self, tmp_path: Path) -> None:
+        rsa = asyncssh.generate_private_key("ssh-rsa", key_size=2048)
+        for algorithm, good in (("ssh-rsa", False), ("rsa-sha2-512", True)):
+            made = rsa.generate_user_certificate(
+                KEY.convert_to_public(), "x", principals=["alice"], sig_alg=algorithm
+            )
+            found = offered(made.public_data)
+            assert found is not None
+            trust = Trust(tmp_path, (rsa.convert_to_public(),))
+            if good:
+                assert trust.allows("alice", found, "192.0.2.1") == Allowed()
+            else:
+                with pytest.raises(Refused, match="SHA-1"):
+                    trust.allows("alice", found, "192.0.2.1")
+
+
+class TestRevoked:
+    @pytest.mark.parametrize(
+        "line",
+        [
+            PUBLIC, f"key: {PUBLIC}", KEY.get_fingerprint(), f"hash: {KEY.get_fingerprint()}",
+            f"sha256:{KEY.get_fingerprint()}", CA.get_fingerprint(), CA_PUBLIC, "serial: 7", "serial: 5-9",
+            "id: alice@laptop",
+        ],
+    )  # fmt: skip
+    def test_keys_cas_numbers_and_ids(self, tmp_path: Path, line: str) -> None:
+        (tmp_path / "revoked").write_text(f"# lost\n\n{line}\n")
+        trust = Trust(tmp_path, (CA.convert_to_public(),), revoked.load(tmp_path / "revoked"))
+        with pytest.raises(Refused, match="revoked"):
+            trust.allows("alice", certified(["alice"]), "192.0.2.1")
+        assert not trust.still_allows("alice", certified(["alice"]))
+        other = OTHER.generate_user_certificate(OTHER.convert_to_public(), "x", serial=8, principals=["alice"])
+        found = offered(other.public_data)
+        assert found is not None
+        if "5-9" not in line:
+            trust.check_revoked(found)
+
+    def test_plain_keys(self, tmp_path: Path) -> None:
+        (tmp_path / "alice").write_text(PUBLIC)
+        assert Trust(tmp_path).still_allows("alice", OFFERED)
+        (tmp_path / "revoked").write_text(PUBLIC)
+        trust = Trust(tmp_path, (), revoked.load(tmp_path / "revoked"))
+        with pytest.raises(Refused, match="revoked"):
+            trust.allows("alice", OFFERED, "192.0.2.1")
+        assert not trust.still_allows("alice", OFFERED)
+        (tmp_path / "alice").unlink()
+        assert not Trust(tmp_path).still_allows("alice", OFFERED)
+
+    @pytest.mark.parametrize(
+        ("data", "reason"),
+        [
+            (b"SSHKRL\n\0x", "binary KRL"),
+            (b"\nssh-ed25519 oops\n", ":2: is no public key"),
+            (b"serial: x", ":1: is no"),
+        ],
+    )
+    def test_a_file_that_cannot_be_understood_is_refused(self, tmp_path: Path, data: bytes, reason: str) -> None:
+        (tmp_path / "revoked").write_bytes(data)
+        with pytest.raises(EnvironmentFault, match=reason):
+            revoked.load(tmp_path / "revoked")
+        with pytest.raises(EnvironmentFault, match="cannot be read"):
+            revoked.load(tmp_path / "missing")
+
+
+@pytest.mark.parametrize(("text", "reason"), [("", "holds no public key"), ("nonsense", "must hold public keys")])
+def test_a_ca_file_that_cannot_be_used(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "ca").write_text(text)
+    config = ServerConfig.model_validate(
+        {"state_dir": str(tmp_path), "authorized_keys": str(tmp_path), "user_ca": str(tmp_path / "ca")}
+    )
+    with pytest.raises(EnvironmentFault, match=reason):
+        trust_of(config)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.data())
+def test_any_damage_to_what_is_offered_is_no_key(data: st.DataObject) -> None:
+    whole = bytearray(certified(["alice"]).certificate.public_data)  # type: ignore[union-attr]
+    for _ in range(data.draw(st.integers(1, 4))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] ^= data.draw(st.integers(1, 255))
+    del whole[data.draw(st.integers(0, len(whole))) :]
+    found = offered(bytes(whole))
+    assert found is None or found.certificate is None
+
+
+def test_what_is_no_key() -> None:
+    assert offered(b"") is None
+    assert offered(b"\0\0\0\x0bssh-ed25519") is None
+    assert offered(OTHER.public_data) == Offered(OTHER.convert_to_public())

@@ -18,7 +18,7 @@ def test_is_made_once(tmp_path: Path) -> None:
     assert made.algorithm == b"ssh-ed25519"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert load_or_make(path).public_data == made.public_data
-    assert path.with_suffix(".pub").read_bytes() == made.export_public_key()
+    assert path.with_suffix(".pub").read_bytes().split()[:2] == made.export_public_key().split()[:2]
     assert sorted(file.name for file in path.parent.iterdir()) == ["key", "key.pub"]
 
 

@@ -1,0 +1,156 @@
+"""One line of the audit log: JSON, chained to the line before it by SHA-256, and signed with Ed25519.
+
+    {"seq":…,"time":…,"kind":…, … ,"prev":HASH,"hash":HASH,"sig":SIGNATURE}
+
+`hash` is the SHA-256 of the line's bytes up to `,"hash"`, `prev` is the hash of the line before, `sig` signs `hash`.
+Bytes are hashed as they stand in the file, so that nothing depends on how somebody writes JSON.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization as ser
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from oobconsole import keyfile
+from oobconsole.errors import EnvironmentFault
+
+#: What the first line names as the hash before it.
+GENESIS: Final = "0" * 64
+#: A line is never longer, in bytes.
+LINE_MAX: Final = 64 * 1024
+#: Kinds of entries that the log makes itself.
+TORN: Final = "audit-torn"  # the line before was cut short by a crash: its size and SHA-256
+CONTINUED: Final = "audit-continued"  # a new file: which one it continues
+REMOVED: Final = "audit-removed"  # an old file made room: its last seq and hash
+RESUMED: Final = "audit-resumed"  # it could not be written for so long; so many events were lost
+DAMAGED: Final = "audit-damaged"  # somebody else has changed the file: what was found
+
+_TEXT_MAX: Final = 4096  # characters of one value
+_FIELDS_MAX: Final = 48 * 1024  # bytes of JSON
+_OURS: Final = frozenset({"seq", "time", "prev", "hash", "sig"})
+_LINE: Final = re.compile(rb'(\{.+),"hash":"([0-9a-f]{64})","sig":"([A-Za-z0-9+/]{86}==)"\}', re.DOTALL)
+_CONTEXT: Final = b"oobconsole audit 1\0"  # the key signs nothing that could be taken for something else
+
+
+class Damaged(ValueError):
+    """A line that is no entry as it was written; says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line that is intact in itself; its signature and its place are checked by others.
+
+    Attributes:
+        fields: everything in it.
+    """
+
+    seq: int
+    prev: str
+    hash: str
+    signature: bytes
+    fields: Mapping[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """What happened."""
+        return str(self.fields.get("kind"))
+
+
+def encode(seq: int, prev: str, time: str, fields: Mapping[str, object], key: Ed25519PrivateKey) -> tuple[bytes, str]:
+    """Return the line, newline included, and its hash."""
+    what = {f"{name}_" if name in _OURS else name: _bounded(value) for name, value in fields.items()}
+    if len(json.dumps(what, default=str)) > _FIELDS_MAX:
+        what = {"kind": what.get("kind"), "user": what.get("user", ""), "too_long": True}
+    whole = {"seq": seq, "time": time, **what, "prev": prev}
+    body = json.dumps(whole, separators=(",", ":"), default=str)[:-1].encode()
+    digest = hashlib.sha256(body).hexdigest()
+    signature = base64.b64encode(key.sign(_signed(digest))).decode()
+    return body + f',"hash":"{digest}","sig":"{signature}"}}\n'.encode(), digest
+
+
+def decode(line: bytes) -> Entry:
+    """Read a line, without its newline.
+
+    Raises:
+        Damaged: with the reason.
+    """
+    parts = _LINE.fullmatch(line)
+    if parts is None:
+        raise Damaged("is no entry of an audit log")
+    stated = parts[2].decode()
+    if hashlib.sha256(parts[1]).hexdigest() != stated:
+        raise Damaged("was changed: its hash is another")
+    try:
+        fields = json.loads(line)
+        return Entry(int(fields["seq"]), str(fields["prev"]), stated, base64.b64decode(parts[3]), fields)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Damaged(f"is no entry of an audit log: {error}") from error
+
+
+def check_signature(entry: Entry, key: Ed25519PublicKey) -> None:
+    """Did the key's owner write it?
+
+    Raises:
+        Damaged: no.
+    """
+    try:
+        key.verify(entry.signature, _signed(entry.hash))
+    except InvalidSignature as error:
+        raise Damaged("is not signed by this key: somebody else made it, or another --key is needed") from error
+
+
+def load_or_make_key(path: Path) -> Ed25519PrivateKey:
+    """Return the key in `path`, made there when there is none (mode 0600).
+
+    Raises:
+        EnvironmentFault: it cannot be read or made, others may read it, or it is no Ed25519 key.
+    """
+    data = keyfile.load_or_make(path, "audit log's key")
+    try:
+        key = ser.load_ssh_private_key(data, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise EnvironmentFault(f"{path}: is no usable private key: {error}") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise EnvironmentFault(f"{path}: the audit log's key must be Ed25519, without a passphrase")
+    return key
+
+
+def load_public_key(path: Path) -> Ed25519PublicKey:
+    """Return the public key in `path`, in OpenSSH's format.
+
+    Raises:
+        EnvironmentFault: it cannot be read, or is none.
+    """
+    try:
+        key = ser.load_ssh_public_key(path.read_bytes())
+    except OSError as error:
+        raise EnvironmentFault(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise EnvironmentFault(f"{path}: is no public key: {error}") from error
+    if not isinstance(key, Ed25519PublicKey):
+        raise EnvironmentFault(f"{path}: is no Ed25519 public key")
+    return key
+
+
+def fingerprint(key: Ed25519PublicKey) -> str:
+    """As `ssh-keygen -l` prints it."""
+    blob = base64.b64decode(key.public_bytes(ser.Encoding.OpenSSH, ser.PublicFormat.OpenSSH).split()[1])
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+
+
+def _signed(digest: str) -> bytes:
+    return _CONTEXT + bytes.fromhex(digest)
+
+
+def _bounded(value: object) -> object:
+    return value[:_TEXT_MAX] + "…" if isinstance(value, str) and len(value) > _TEXT_MAX else value

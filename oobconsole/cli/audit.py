@@ -1,0 +1,130 @@
+"""`oobconsole audit verify`, `head`, `show`: read the files, and need no running server."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from oobconsole.audit import chain, files
+from oobconsole.audit.verify import verify as check
+from oobconsole.config import load
+from oobconsole.errors import ConfigError, EnvironmentFault
+
+audit_app = typer.Typer(
+    no_args_is_help=True, help="The signed log of who did what: verify it, show it, print its head."
+)
+
+Files = Annotated[list[Path] | None, typer.Argument(help="oldest first; default: every file of the configured log")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="the configuration file that names the log")]
+
+_SHOWN_FIRST: Final = ("kind", "user", "console", "address")
+_NOT_SHOWN: Final = frozenset({*_SHOWN_FIRST, "seq", "time", "prev", "hash", "sig"})
+
+
+@audit_app.command()
+def verify(
+    names: Files = None,
+    config: ConfigFile = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", help="the public key; default: the configured key's .pub")
+    ] = None,
+    head: Annotated[list[str] | None, typer.Option("--head", help="a hash that was noted; it must be there")] = None,
+) -> None:
+    """Find any edit, removal, reordering or truncation; exit status 1 if there is one.
+
+    Without --head entries missing at the end cannot be found: a log that was cut looks like a shorter one.
+    """
+    with _errors():
+        public = chain.load_public_key(key or _configured_key(config))
+        which = _which(names, config)
+        report = check(which, public, heads=head or (), whole=not names)
+    for note in report.notes:
+        typer.echo(f"note: {note}")
+    for fault in report.faults:
+        typer.echo(f"FAULT: {fault}")
+    verdict = "NOT intact" if report.faults else "intact"
+    typer.echo(f"{verdict}: {report.entries} entries in {len(which)} file(s), the last is {report.seq} {report.head}")
+    typer.echo(f"signed by {chain.fingerprint(public)}")
+    if not head:
+        typer.echo("no --head was given: what may be missing at the end was not looked for")
+    raise typer.Exit(1 if report.faults else 0)
+
+
+@audit_app.command()
+def head(names: Files = None, config: ConfigFile = None) -> None:
+    """Print the last entry's number and hash: note them elsewhere, for `verify --head`."""
+    with _errors():
+        last = files.last_entry(_which(names, config)[-1])
+        if last is None:
+            raise EnvironmentFault("the log's last line is no entry; 'oobconsole audit verify' says more")
+    typer.echo(f"{last.seq} {last.hash}")
+
+
+@audit_app.command()
+def show(
+    names: Files = None,
+    config: ConfigFile = None,
+    last: Annotated[int, typer.Option("--last", min=1, max=1_000_000, help="so many entries")] = 50,
+) -> None:
+    """Show entries, one a line. Nothing is verified: `verify` does that."""
+    with _errors():
+        entries = deque((line for name in _which(names, config) for line in files.lines(name)), maxlen=last)
+    for line in entries:
+        typer.echo(_readable(line))
+
+
+def _readable(line: bytes) -> str:
+    try:
+        entry = chain.decode(line.removesuffix(b"\n"))
+    except chain.Damaged as error:
+        return f"??? a line that {error}"
+    fields = entry.fields
+    head = [str(fields.get(name, "-")) or "-" for name in _SHOWN_FIRST]
+    rest = [f"{name}={_word(value)}" for name, value in fields.items() if name not in _NOT_SHOWN]
+    time = str(fields.get("time"))[:19].replace("T", " ")
+    return "  ".join([f"{entry.seq:>6}", time, f"{_word(head[0]):<14}", *map(_word, head[1:]), *rest])
+
+
+def _word(value: object) -> str:
+    """Nothing in it acts on a terminal, nor looks like another field."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if text.isprintable() and " " not in text else json.dumps(text)
+
+
+def _which(names: list[Path] | None, config: Path | None) -> list[Path]:
+    if names:
+        return names
+    file = load(_needed(config)).audit_file
+    found = files.all_of(file)
+    if not found:
+        raise EnvironmentFault(f"{file}: there is no audit log")
+    return found
+
+
+def _configured_key(config: Path | None) -> Path:
+    private = load(_needed(config)).audit_key
+    return private.with_name(private.name + ".pub")
+
+
+def _needed(config: Path | None) -> Path:
+    if config is None:
+        raise EnvironmentFault("say which log: --config FILE, or the log's files and --key")
+    return config
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except (ConfigError, EnvironmentFault) as error:
+        typer.echo(f"oobconsole: {error}", err=True)
+        raise typer.Exit(2) from error
+    except OSError as error:
+        typer.echo(f"oobconsole: {error.filename}: {error.strerror}", err=True)
+        raise typer.Exit(2) from error

@@ -1,0 +1,159 @@
+"""One line of an authorized_keys file, as sshd(8) describes it (AUTHORIZED_KEYS FILE FORMAT)."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import asyncssh
+
+#: Options about what nobody is offered here.
+_MOOT: Final = frozenset(
+    option
+    for name in ("agent-forwarding", "port-forwarding", "user-rc", "x11-forwarding")
+    for option in (name, f"no-{name}")
+) | {"environment", "permitlisten", "permitopen", "tunnel"}  # fmt: skip
+_OPTION: Final = re.compile(r'([A-Za-z0-9-]+)(?:="((?:[^"\\]|\\.)*)")?(?:,|[ \t]+|$)')
+_TIME: Final = re.compile(r"(\d{4})(\d\d)(\d\d)(?:(\d\d)(\d\d)(\d\d)?)?(Z|UTC)?", re.IGNORECASE)
+
+
+class BadLine(ValueError):
+    """A line that lets nobody in; says why."""
+
+
+@dataclass(slots=True)
+class Line:
+    """What a line says.
+
+    Attributes:
+        ca: it is about certificates that this key signed.
+        command: done instead of whatever the client asks for.
+        pty: terminals are allowed.
+        sources: patterns that the client's address must match, each list by itself.
+        expires: when it stops counting, in seconds since 1970.
+        principals: of a certificate; one of them must be in it.
+        no_touch: a security key need not be touched.
+    """
+
+    key: asyncssh.SSHKey | None = None
+    ca: bool = False
+    command: str | None = None
+    pty: bool = True
+    sources: tuple[str, ...] = ()
+    expires: float | None = None
+    principals: tuple[str, ...] = ()
+    no_touch: bool = False
+
+    def refuses(self, address: str, now: float) -> str:
+        """Why it does not let somebody in from there at that time; empty when it does."""
+        if self.expires is not None and now >= self.expires:
+            return "the key has expired (expiry-time)"
+        if not all(matches_address(patterns, address) for patterns in self.sources):
+            return "not from this address (from)"
+        return ""
+
+
+def parse(text: str) -> Line:
+    """Read a line.
+
+    Raises:
+        BadLine: no public key is in it, or an option that we cannot honour.
+    """
+    line = Line()
+    rest = text.strip()
+    if (key := _key(rest)) is None:
+        rest = _options(rest, line)
+        key = _key(rest)
+    if key is None:
+        raise BadLine("no public key is in it")
+    line.key = key
+    return line
+
+
+def _key(text: str) -> asyncssh.SSHKey | None:
+    try:
+        return asyncssh.import_public_key(text)
+    except (asyncssh.KeyImportError, ValueError):
+        return None
+
+
+def _options(text: str, line: Line) -> str:
+    """Take the options from the beginning; returns what follows."""
+    at = 0
+    while option := _OPTION.match(text, at):
+        name, value = option[1].lower(), option[2]
+        _set(line, name, None if value is None else value.replace('\\"', '"'))
+        at = option.end()
+        if not option[0].endswith(","):
+            break
+    else:
+        raise BadLine("no public key is in it, or its options are not quoted as they must be")
+    return text[at:]
+
+
+def _set(line: Line, name: str, value: str | None) -> None:
+    match name, value:
+        case "cert-authority", None:
+            line.ca = True
+        case (("no-pty" | "restrict"), None):
+            line.pty = False
+        case "pty", None:
+            line.pty = True
+        case "no-touch-required", None:
+            line.no_touch = True
+        case "command", str():
+            if line.command is not None:
+                raise BadLine("there are two forced commands")
+            line.command = value
+        case "from", str():
+            line.sources = (*line.sources, value)
+        case "expiry-time", str():
+            line.expires = min(_time(value), line.expires or float("inf"))
+        case "principals", str():
+            line.principals = tuple(value.split(","))
+        case _:
+            if name not in _MOOT:  # it may be one that lets in fewer than we would
+                raise BadLine(f"option {name!r} is not supported")
+
+
+def _time(value: str) -> float:
+    """YYYYMMDD[HHMM[SS]][Z], local time without Z."""
+    found = _TIME.fullmatch(value)
+    try:
+        if found is None:
+            raise ValueError
+        numbers = [int(part or 0) for part in found.groups()[:6]]
+        if found[7]:
+            return datetime(*numbers, tzinfo=UTC).timestamp()  # type: ignore[misc,arg-type]
+        datetime(*numbers)  # type: ignore[arg-type]  # checks the ranges
+        return time.mktime((*numbers, 0, 0, -1))  # type: ignore[arg-type]
+    except (ValueError, OverflowError):
+        raise BadLine(
+            f"expiry-time {value!r} is no time: YYYYMMDD, YYYYMMDDHHMM or YYYYMMDDHHMMSS, with Z for UTC"
+        ) from None
+
+
+def matches_address(patterns: str, address: str) -> bool:
+    """PATTERNS of ssh_config(5): addresses, networks, * and ?, separated by commas; ! excludes. Names are not looked
+    up, as with sshd's `UseDNS no`."""
+    words = patterns.split(",")
+    excluded = [word[1:] for word in words if word.startswith("!")]
+    wanted = [word for word in words if not word.startswith("!")]
+    return _any(wanted, address) and not _any(excluded, address)
+
+
+def _any(patterns: Sequence[str], address: str) -> bool:
+    return any(_one(pattern.strip(), address) for pattern in patterns)
+
+
+def _one(pattern: str, address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address.partition("%")[0]) in ipaddress.ip_network(pattern)
+    except ValueError:
+        wildcards = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
+        return bool(pattern) and re.fullmatch(wildcards, address, re.IGNORECASE) is not None

@@ -1,0 +1,237 @@
+"""One SSH connection, from its first packet: who it is, what it may open, and what is remembered of a refusal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+import asyncssh
+import structlog
+
+from oobconsole.access import Principal
+from oobconsole.events import Kind
+from oobconsole.session.request import ExitStatus
+from oobconsole.ssh import auth
+from oobconsole.ssh.auth import Allowed, Offered
+from oobconsole.ssh.channel import Channel
+from oobconsole.ssh.gate import Offence
+
+if TYPE_CHECKING:
+    from oobconsole.ssh.server import SshServer
+
+log = structlog.get_logger(__name__)
+
+#: What sshd's PubkeyAcceptedAlgorithms has: no SHA-1, no DSA.
+SIGNATURES: Final = (
+    *("ssh-ed25519", "sk-ssh-ed25519@openssh.com", "rsa-sha2-512", "rsa-sha2-256"),
+    *("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "sk-ecdsa-sha2-nistp256@openssh.com"),
+)
+_SESSIONS_MAX: Final = 10  # of one connection; OpenSSH's MaxSessions
+_USER_SHOWN: Final = 64  # characters of a user name in the log
+#: A refused key is answered no sooner than after so many seconds, and a random part of them more, so that the time
+#: does not tell who exists (auth2.c, `auth_failure_delay`).
+_REFUSAL_SECONDS: Final = 0.005
+_DISMISS_SECONDS: Final = 1.0  # for a client to take the reason, and again to leave by itself
+_TIMER_SECONDS: Final = 0.1  # a timer may come a little early
+_NOT_SSH: Final = (asyncssh.ProtocolError, asyncssh.ProtocolNotSupported, asyncssh.MACError)
+
+
+class _Granted(asyncssh.SSHAuthorizedKeys):
+    """What `Trust` has decided about the key at hand, in the form in which asyncssh asks for it."""
+
+    def __init__(self, allowed: Allowed) -> None:
+        super().__init__()
+        self._options: dict[str, object] = {"principals": True}  # checked already
+        if allowed.command is not None:
+            self._options["command"] = allowed.command
+        if not allowed.pty:
+            self._options["no-pty"] = True
+        if allowed.no_touch:
+            self._options["no-touch-required"] = True
+
+    def validate(
+        self,
+        key: asyncssh.SSHKey,
+        client_host: str,
+        client_addr: str,
+        cert_principals: Sequence[str] | None = None,
+        ca: bool = False,
+    ) -> Mapping[str, object]:
+        return self._options
+
+
+class Connection(asyncssh.SSHServerConnection):
+    """asyncssh's, with every login attempt passing through `Login`, and without environments."""
+
+    async def validate_public_key(self, username: str, key_data: bytes, msg: bytes, signature: bytes) -> bool:
+        login = self._login
+        loop = asyncio.get_running_loop()
+        answer_at = loop.time() + _REFUSAL_SECONDS * (1 + random.random())
+        offered = auth.offered(key_data)
+        allowed = await login.consider(offered)
+        if msg and _weak(signature):
+            login.reason = "the signature is by an algorithm that is not accepted"
+        elif offered is not None and allowed is not None:
+            self.set_authorized_keys(_Granted(allowed))
+            if await super().validate_public_key(login.user, key_data, msg, signature):
+                if msg:
+                    login.signed(offered)
+                return True
+            login.reason = "the signature is wrong" if msg else "the certificate is not valid now or here"
+        await asyncio.sleep(answer_at - loop.time())
+        return False
+
+    def send_userauth_failure(self, partial_success: bool) -> None:
+        if self._login.may_try_again():
+            super().send_userauth_failure(partial_success)
+
+    def create_server_channel(
+        self, encoding: str | None = "", errors: str = "", window: int = 0, max_pktsize: int = 0
+    ) -> asyncssh.SSHServerChannel[bytes]:
+        channel = super().create_server_channel(encoding, errors, window, max_pktsize)
+        vars(channel)["_process_env_request"] = lambda packet: False  # asyncssh keeps whatever is sent
+        return channel
+
+    @property
+    def _login(self) -> Login:
+        login = self.get_owner()
+        assert isinstance(login, Login)
+        return login
+
+
+def _weak(signature: bytes) -> bool:
+    """asyncssh verifies whatever it can, not only what it says that it accepts."""
+    algorithm = signature[4 : 4 + int.from_bytes(signature[:4])]
+    return algorithm.decode("ascii", "replace") not in SIGNATURES
+
+
+class Login(asyncssh.SSHServer):
+    """Whoever is at the other end. asyncssh's defaults refuse what nobody may do here: forwarding, SFTP."""
+
+    def __init__(self, server: SshServer) -> None:
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+        self._since = self._loop.time()
+        self._sessions: set[Channel] = set()
+        self._name: str | None = None  # as the client said it: USER or USER+CONSOLE
+        self._tries = 0
+        self._offered: Offered | None = None
+        self._principal: Principal | None = None
+        self.user = ""
+        self.reason = ""
+
+    # -- the connection -----------------------------------------------------------------------------
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
+        self._address = str((conn.get_extra_info("peername") or ("",))[0])
+        self._server.connections[conn] = self
+        self._server.gate.entered(self._address)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.connections.pop(self._connection, None)
+        self._server.gate.left(self._address, logged_in=self._principal is not None)
+        seconds = round(self._loop.time() - self._since, 3)
+        if self._principal is not None:
+            self._server.events.emit(Kind.LOGOUT, who=self._principal, seconds=seconds)
+            return
+        offence = self._offence(exc)
+        self._server.gate.punish(self._address, offence)
+        key = self._offered.text if self._offered is not None else ""
+        self._server.refusals.add(Principal(self.user[:_USER_SHOWN], key, self._address), self.reason or offence.text)
+
+    def _offence(self, exc: Exception | None) -> Offence:
+        if self._loop.time() - self._since >= self._server.config.login_grace_s - _TIMER_SECONDS:
+            return Offence.GRACE_EXCEEDED
+        if self._offered is not None or self._tries > 1:
+            return Offence.AUTH_FAILED
+        if isinstance(exc, _NOT_SSH):
+            return Offence.NO_SSH
+        if exc is not None and not isinstance(exc, (asyncssh.Error, OSError)):
+            log.error("a connection failed: a bug", address=self._address, error=repr(exc))
+            return Offence.CRASH
+        return Offence.NO_AUTH
+
+    # -- logging in ---------------------------------------------------------------------------------
+
+    def begin_auth(self, username: str) -> bool:
+        if self._name is not None:
+            self.reason = "changed the user name"
+            self._connection.disconnect(asyncssh.DISC_PROTOCOL_ERROR, "a user's name cannot be changed")
+        self._name = username
+        self.user = username.partition("+")[0]
+        return True
+
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+    async def consider(self, offered: Offered | None) -> Allowed | None:
+        """May this key be what the user logs in with?"""
+        self._offered = offered or self._offered
+        if offered is None:
+            self.reason = "a kind of key that is not supported"
+            return None
+        try:
+            return await asyncio.to_thread(self._server.trust.allows, self.user, offered, self._address)
+        except auth.Refused as error:
+            self.reason = str(error)
+            return None
+
+    def signed(self, offered: Offered) -> None:
+        """It has the key: `auth_completed` follows."""
+        self._offered = offered
+
+    def may_try_again(self) -> bool:
+        """An attempt failed; ends the connection when it was one too many. The first is the client's question which
+        methods there are."""
+        self._tries += 1
+        if self._tries <= self._server.config.max_auth_tries:
+            return True
+        self.reason = f"{self.reason or 'no key'}; too many attempts"
+        self._connection.disconnect(asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE, "too many authentication failures")
+        return False
+
+    def auth_completed(self) -> None:
+        key = self._offered.text if self._offered is not None else ""
+        self._principal = Principal(self.user, key, self._address)
+        self._server.gate.logged_in()
+        self._server.events.emit(Kind.LOGIN, who=self._principal)
+        log.info("logged in", user=self.user, address=self._address, key=key)
+
+    # -- sessions -----------------------------------------------------------------------------------
+
+    def session_requested(self) -> Channel | bool:
+        if len(self._sessions) >= _SESSIONS_MAX:
+            log.warning("too many sessions of one connection", user=self.user, limit=_SESSIONS_MAX)
+            return False
+        channel = Channel(self._begin, self._sessions.discard)
+        self._sessions.add(channel)
+        return channel
+
+    def _begin(self, channel: Channel) -> None:
+        assert self._principal is not None
+        _, plus, console = (self._name or "").partition("+")
+        self._server.begin(channel, self._principal, channel.command or (console if plus else None))
+
+    async def end_if_not_trusted(self) -> bool:
+        """What let this user in may have been taken away: then the connection ends, with the reason."""
+        if self._principal is None or self._offered is None:
+            return False
+        if await asyncio.to_thread(self._server.trust.still_allows, self.user, self._offered):
+            return False
+        channels = list(self._sessions)
+        await asyncio.gather(*(_dismiss(channel) for channel in channels))
+        await asyncio.wait([asyncio.ensure_future(self._connection.wait_closed())], timeout=_DISMISS_SECONDS)
+        self._connection.close()
+        return True
+
+
+async def _dismiss(channel: Channel) -> None:
+    """Say why, and end it; a client that does not take the reason goes without."""
+    with contextlib.suppress(BrokenPipeError, TimeoutError):
+        async with asyncio.timeout(_DISMISS_SECONDS):
+            await channel.tell("the key that you logged in with counts no longer")
+    channel.exit(ExitStatus.FAILED)

@@ -1,0 +1,79 @@
+"""Keys and certificates that count no longer.
+
+The file is text, of the lines that `ssh-keygen -k` takes (ssh-keygen(1), KEY REVOCATION LISTS). The binary KRL that
+it makes of them is not read.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import asyncssh
+
+from oobconsole.errors import EnvironmentFault
+
+_FINGERPRINT: Final = re.compile(r"(?:(?:hash|sha256):\s*)?(?:SHA256:)?([A-Za-z0-9+/]{43})=?", re.IGNORECASE)
+_SERIAL: Final = re.compile(r"serial:\s*(\d{1,20})(?:-(\d{1,20}))?", re.IGNORECASE)
+_ID: Final = re.compile(r"id:\s*(\S.*)", re.IGNORECASE)
+_FILE_MAX: Final = 16 << 20
+
+
+@dataclass(slots=True)
+class Revoked:
+    """What a file revokes."""
+
+    fingerprints: set[str] = field(default_factory=set)
+    serials: list[range] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)
+
+    def key(self, key: asyncssh.SSHKey) -> bool:
+        """Is this key, or CA, revoked?"""
+        return key.get_fingerprint().removeprefix("SHA256:") in self.fingerprints
+
+    def certificate(self, serial: int, key_id: str) -> bool:
+        """Is the certificate with this number, or this ID, revoked? Number 0 is that of all that have none."""
+        return key_id in self.ids or (serial > 0 and any(serial in numbers for numbers in self.serials))
+
+
+def load(path: Path) -> Revoked:
+    """Read the file.
+
+    Raises:
+        EnvironmentFault: it cannot be read, or a line in it cannot be understood: it may be the one that matters.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(_FILE_MAX + 1)
+    except OSError as error:
+        raise EnvironmentFault(f"{path}: revoked_keys cannot be read: {error.strerror}") from error
+    if data.startswith(b"SSHKRL\n"):
+        raise EnvironmentFault(f"{path}: a binary KRL is not read; put the lines that it was made of into this file")
+    if len(data) > _FILE_MAX:
+        raise EnvironmentFault(f"{path}: has more than {_FILE_MAX >> 20} MiB")
+    found = Revoked()
+    for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
+        text = line.strip()
+        if text and not text.startswith("#") and not _add(found, text):
+            raise EnvironmentFault(
+                f"{path}:{number}: is no public key, fingerprint (SHA256:…), 'serial: N' or 'id: …'"
+            )
+    return found
+
+
+def _add(found: Revoked, text: str) -> bool:
+    if match := _SERIAL.fullmatch(text):
+        found.serials.append(range(int(match[1]), int(match[2] or match[1]) + 1))
+    elif match := _FINGERPRINT.fullmatch(text):
+        found.fingerprints.add(match[1])
+    elif match := _ID.fullmatch(text):
+        found.ids.add(match[1].strip())
+    else:
+        try:
+            key = asyncssh.import_public_key(re.sub(r"(?i)^key:\s*", "", text))
+        except (asyncssh.KeyImportError, ValueError):
+            return False
+        found.fingerprints.add(key.get_fingerprint().removeprefix("SHA256:"))
+    return True

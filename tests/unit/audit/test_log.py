@@ -1,0 +1,305 @@
+"""The audit log: what is written, and what survives crashes, full disks and meddling."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from oobconsole.access import Principal
+from oobconsole.audit import chain, files
+from oobconsole.audit import log as audit_log
+from oobconsole.audit.log import AuditLog
+from oobconsole.audit.syslog import Syslog
+from oobconsole.audit.verify import Report, verify
+from oobconsole.errors import EnvironmentFault
+from oobconsole.events import Event, Kind
+
+ALICE = Principal("alice", key="SHA256:abc", address="192.0.2.1")
+
+
+@contextmanager
+def opened(
+    folder: Path,
+    *,
+    rotate: int = 1 << 30,
+    keep: int = 1 << 30,
+    syslog: Syslog | None = None,
+    trouble: Callable[[str], object] = lambda reason: None,
+) -> Iterator[AuditLog]:
+    key = chain.load_or_make_key(folder / "key")
+    log = AuditLog(folder / "audit.jsonl", key, rotate_bytes=rotate, keep_bytes=keep, syslog=syslog, trouble=trouble)
+    try:
+        yield log
+    finally:
+        log.close()
+
+
+def write(folder: Path, count: int = 3, *, rotate: int = 1 << 30, keep: int = 1 << 30) -> str:
+    """Write so many entries, close, return the head."""
+    with opened(folder, rotate=rotate, keep=keep) as log:
+        for number in range(count):
+            log.put(Event(Kind.ATTACHED, f"web{number}", ALICE))
+    return log.head[1]
+
+
+def checked(folder: Path, *heads: str) -> Report:
+    return verify(files.all_of(folder / "audit.jsonl"), chain.load_public_key(folder / "key.pub"), heads=heads)
+
+
+def lines(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (folder / "audit.jsonl").read_text().splitlines()]
+
+
+def test_an_entry_says_who_what_where_and_is_chained(tmp_path: Path) -> None:
+    head = write(tmp_path, 2)
+    one, two = lines(tmp_path)
+    assert (one["seq"], one["kind"], one["user"], one["address"], one["key"], one["console"]) == (
+        1, "attached", "alice", "192.0.2.1", "SHA256:abc", "web0",
+    )  # fmt: skip
+    assert one["prev"] == chain.GENESIS
+    assert (two["seq"], two["prev"], two["hash"]) == (2, one["hash"], head)
+    assert stat.S_IMODE((tmp_path / "audit.jsonl").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
+    assert checked(tmp_path, head) == Report(2, 2, head)
+
+
+def test_what_guests_do_is_not_audited(tmp_path: Path) -> None:
+    with opened(tmp_path) as log:
+        log.put(Event(Kind.CONSOLE, "web1"))
+        log.put(Event(Kind.LOGIN, who=ALICE))
+    assert [entry["kind"] for entry in lines(tmp_path)] == ["login"]
+
+
+def test_values_that_collide_are_long_or_act_on_terminals(tmp_path: Path) -> None:
+    with opened(tmp_path) as log:
+        log.put(Event(Kind.DENIED, who=ALICE, detail={"hash": "x", "seq": 7, "long": "ä" * 10_000}))
+        log.put(Event(Kind.DENIED, who=ALICE, detail={f"k{i}": "ä" * 4000 for i in range(9)}))
+        log.put(Event(Kind.DENIED, who=ALICE, detail={"evil": '\x1b]52;c;\x07\n","hash":"' + "0" * 64 + "\ud800"}))
+    assert checked(tmp_path).faults == []
+    first, second, third = lines(tmp_path)
+    assert (first["hash_"], first["seq_"], first["seq"]) == ("x", 7, 1)
+    assert len(str(first["long"])) == 4097
+    assert second["too_long"] is True
+    assert str(third["evil"]).startswith("\x1b]52")
+    assert b"\x1b" not in (tmp_path / "audit.jsonl").read_bytes()
+
+
+def test_goes_on_after_a_stop(tmp_path: Path) -> None:
+    write(tmp_path)
+    head = write(tmp_path)
+    assert checked(tmp_path, head) == Report(6, 6, head)
+
+
+@pytest.mark.parametrize("cut", [1, 2, 40, 300])
+def test_a_line_cut_short_by_a_crash_is_told_of_and_the_chain_goes_on(tmp_path: Path, cut: int) -> None:
+    write(tmp_path)
+    file = tmp_path / "audit.jsonl"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-cut])
+    report = checked(tmp_path)
+    assert report.faults == []
+    assert ("ends in the middle" in "".join(report.notes)) is (cut > 1)
+    head = write(tmp_path, 1)
+    report = checked(tmp_path, head)
+    assert report.faults == []
+    if cut > 1:
+        assert file.read_bytes().startswith(whole[:-cut] + b"\n")
+        assert report.notes == [f"{file}:3: cut short by a crash; entry 3 tells"]
+    assert report.seq == 4
+
+
+def test_a_fragment_alone(tmp_path: Path) -> None:
+    (tmp_path / "audit.jsonl").write_bytes(b'{"seq":1,"ti')
+    head = write(tmp_path, 1)
+    assert checked(tmp_path, head).faults == []
+
+
+def test_a_fragment_that_nobody_tells_of_is_a_fault(tmp_path: Path) -> None:
+    write(tmp_path)
+    file = tmp_path / "audit.jsonl"
+    file.write_bytes(file.read_bytes()[:-10])
+    write(tmp_path)
+    text = file.read_text().splitlines(keepends=True)
+    text[2] = text[2].replace("web", "xyz")
+    file.write_text("".join(text))
+    assert checked(tmp_path).faults == [f"{file}:3: is no entry of an audit log"]
+
+
+def test_a_changed_last_line_is_told_of(tmp_path: Path) -> None:
+    write(tmp_path)
+    file = tmp_path / "audit.jsonl"
+    file.write_bytes(file.read_bytes().replace(b"web2", b"web9"))
+    with capture_logs() as logs:
+        write(tmp_path)
+    assert "somebody else has changed it" in logs[0]["event"]
+    assert lines(tmp_path)[3]["kind"] == chain.DAMAGED
+    assert checked(tmp_path).faults == [f"{file}:3: was changed: its hash is another"]
+
+
+def test_meddling_while_it_runs_is_told_of(tmp_path: Path) -> None:
+    file = tmp_path / "audit.jsonl"
+    with opened(tmp_path) as log:
+        put_and_wait(log, Event(Kind.LOGIN, who=ALICE))
+        with file.open("ab") as stream:
+            stream.write(b"{}\n")
+        put_and_wait(log, Event(Kind.LOGOUT, who=ALICE), entries=2)
+        file.unlink()
+        put_and_wait(log, Event(Kind.LOGIN, who=ALICE), entries=2)
+    entries = lines(tmp_path)
+    assert [entry["kind"] for entry in entries] == [chain.DAMAGED, "login"]
+    assert entries[0]["found"] == "the file was removed"
+    assert checked(tmp_path).faults == [
+        "begins at entry 4: what was before is not here, and no entry says that it was removed"
+    ]
+
+
+def put_and_wait(log: AuditLog, event: Event, entries: int = 1) -> None:
+    wanted = log.head[0] + entries
+    log.put(event)
+    done = threading.Event()
+    for _ in range(2000):
+        if log.head[0] >= wanted:
+            return
+        done.wait(0.005)
+    raise AssertionError(f"entry {wanted} was not written; head: {log.head}")
+
+
+def test_two_servers_cannot_write_it(tmp_path: Path) -> None:
+    refused = pytest.raises(EnvironmentFault, match="another server writes this audit log")
+    with opened(tmp_path), refused, opened(tmp_path):
+        pass
+
+
+class TestRotation:
+    def test_the_chain_goes_on_over_files(self, tmp_path: Path) -> None:
+        for _ in range(5):
+            head = write(tmp_path, 2, rotate=500)
+        found = files.all_of(tmp_path / "audit.jsonl")
+        assert len(found) == 6
+        assert checked(tmp_path, head).faults == []
+        found[2].unlink()
+        assert "are missing" in checked(tmp_path).faults[0]
+
+    def test_a_file_alone_can_be_verified(self, tmp_path: Path) -> None:
+        write(tmp_path, 2, rotate=500)
+        write(tmp_path, 2)
+        key = chain.load_public_key(tmp_path / "key.pub")
+        report = verify([tmp_path / "audit.jsonl"], key, whole=False)
+        assert report.faults == []
+        assert report.notes == ["begins at entry 3: what was before is not here"]
+
+    def test_old_files_go_and_an_entry_says_so(self, tmp_path: Path) -> None:
+        for _ in range(10):
+            head = write(tmp_path, 2, rotate=500, keep=3000)
+        found = files.older(tmp_path / "audit.jsonl")
+        assert 1 <= len(found) <= 4
+        assert sum(file.stat().st_size for file in found) <= 3000
+        assert checked(tmp_path, head).faults == []
+        found[0].unlink()
+        assert "no entry says that it was removed" in checked(tmp_path).faults[0]
+
+
+class FullDisk:
+    """`os.write` to the log, which fails after a few bytes while `full` is set."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
+        self.full = True
+        self._file = file
+        self._write = os.write
+        monkeypatch.setattr("oobconsole.audit.log.os.write", self)
+
+    def __call__(self, descriptor: int, data: bytes) -> int:
+        if self.full and Path(f"/proc/self/fd/{descriptor}").resolve() == self._file.resolve():
+            if len(data) > 100:
+                return self._write(descriptor, data[:100])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return self._write(descriptor, data)
+
+
+def test_a_full_disk_is_announced_and_nothing_is_lost_silently(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_log, "QUEUE_MAX", 5)
+    monkeypatch.setattr(audit_log, "_RETRY_SECONDS", 0.01)
+    announced: list[str] = []
+    seen = threading.Event()
+
+    def trouble(reason: str) -> None:
+        announced.append(reason)
+        seen.set()
+
+    disk = FullDisk(monkeypatch, tmp_path / "audit.jsonl")
+    with capture_logs() as logs, opened(tmp_path, trouble=trouble) as log:
+        for number in range(8):
+            log.put(Event(Kind.LOGIN, who=ALICE, detail={"n": number}))
+        assert seen.wait(10)
+        assert announced == ["No space left on device"]
+        seen.clear()
+        disk.full = False
+        assert seen.wait(10)
+    assert announced == ["No space left on device", ""]
+    entries = lines(tmp_path)
+    assert entries[0]["kind"] == chain.RESUMED
+    assert int(str(entries[0]["lost"])) + len(entries) - 1 == 8
+    assert checked(tmp_path, log.head[1]).faults == []
+    assert {entry["log_level"] for entry in logs} == {"error", "warning"}
+
+
+def test_a_disk_that_stays_full_ends_with_an_error_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FullDisk(monkeypatch, tmp_path / "audit.jsonl")
+    with capture_logs() as logs, opened(tmp_path) as log:
+        log.put(Event(Kind.LOGIN, who=ALICE))
+    assert logs[-1]["event"] == "audit log: entries could not be written and are lost"
+    assert logs[-1]["lost"] == 1
+    assert (tmp_path / "audit.jsonl").read_bytes() == b""
+
+
+class TestSyslog:
+    def test_gets_every_entry(self, tmp_path: Path) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
+            daemon.bind(str(tmp_path / "log"))
+            daemon.settimeout(10)
+            with opened(tmp_path, syslog=Syslog(tmp_path / "log")) as log:
+                log.put(Event(Kind.LOGIN, who=ALICE))
+                got = daemon.recv(65536)
+        line = (tmp_path / "audit.jsonl").read_bytes().rstrip()
+        assert got == b"<86>oobconsole-audit[%d]: " % os.getpid() + line
+
+    def test_that_is_away_or_stuck_costs_copies_only(self, tmp_path: Path) -> None:
+        with capture_logs() as logs, opened(tmp_path, syslog=Syslog(tmp_path / "log")) as log:
+            put_and_wait(log, Event(Kind.LOGIN, who=ALICE))
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
+                daemon.bind(str(tmp_path / "log"))
+                for _ in range(1000):  # more than its queue holds
+                    log.put(Event(Kind.LOGIN, who=ALICE))
+                put_and_wait(log, Event(Kind.LOGOUT, who=ALICE))
+        assert checked(tmp_path, log.head[1]).entries == 1002
+        assert "could not be sent to syslog" in logs[0]["event"]
+
+
+@pytest.mark.parametrize("what", ["rsa", "text", "open"])
+def test_keys_that_cannot_be_used(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "key"
+    if what == "rsa":
+        import asyncssh
+
+        path.write_bytes(asyncssh.generate_private_key("ssh-rsa").export_private_key())
+    elif what == "text":
+        path.write_text("no key")
+    else:
+        chain.load_or_make_key(path)
+    path.chmod(0o644 if what == "open" else 0o600)
+    with pytest.raises(EnvironmentFault, match=str(path)):
+        chain.load_or_make_key(path)
