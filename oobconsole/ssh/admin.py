@@ -20,7 +20,8 @@ import structlog
 from oobconsole.access import Principal
 from oobconsole.interceptors.listener import Listener
 from oobconsole.log import LogLimit
-from oobconsole.ssh.server import Login, SshServer
+from oobconsole.ssh.login import Connection, Login
+from oobconsole.ssh.server import SshServer
 
 log = structlog.get_logger(__name__)
 
@@ -38,10 +39,11 @@ class _LocalLogin(Login):
         self._who = who
 
     def begin_auth(self, username: str) -> bool:
+        self.user = self._who.name
         return False  # the kernel has said who it is
 
-    def principal(self) -> Principal:
-        return self._who
+    def auth_completed(self) -> None:
+        self.welcome(self._who)
 
 
 class AdminSocket:
@@ -80,8 +82,12 @@ class AdminSocket:
 
     async def _serve(self, sock: socket.socket, who: Principal) -> None:
         try:
-            options = self._server.options(lambda: _LocalLogin(self._server, who))
-            connection = await asyncssh.run_server(sock, **options)
+            options = asyncssh.SSHServerConnectionOptions(
+                options=self._server.options, server_factory=lambda: _LocalLogin(self._server, who)
+            )
+            loop = asyncio.get_running_loop()
+            connection = Connection(loop, options)
+            await loop.create_unix_connection(lambda: connection, sock=sock)
             await connection.wait_closed()
         except (OSError, asyncssh.Error) as error:
             self._refused(str(error))

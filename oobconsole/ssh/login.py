@@ -196,10 +196,14 @@ class Login(asyncssh.SSHServer):
 
     def auth_completed(self) -> None:
         key = self._offered.text if self._offered is not None else ""
-        self._principal = Principal(self.user, key, self._address)
+        self.welcome(Principal(self.user, key, self._address))
+
+    def welcome(self, who: Principal) -> None:
+        """It is known who it is."""
+        self._principal = who
         self._server.gate.logged_in()
         self._server.events.emit(Kind.LOGIN, who=self._principal)
-        log.info("logged in", user=self.user, address=self._address, key=key)
+        log.info("logged in", user=who.name, address=who.address, key=who.key)
 
     # -- sessions -----------------------------------------------------------------------------------
 

@@ -71,6 +71,11 @@ class SshServer:
         """As it is now."""
         return self._prepared.trust
 
+    @property
+    def options(self) -> asyncssh.SSHServerConnectionOptions:
+        """How connections are served now."""
+        return self._prepared.options
+
     async def prepare(self, config: ServerConfig) -> Prepared:
         """Read everything that `config` names, and change nothing.
 
@@ -141,7 +146,7 @@ class SshServer:
         return bound
 
     def _admit(self) -> Connection:
-        return Connection(asyncio.get_running_loop(), self._prepared.options)
+        return Connection(asyncio.get_running_loop(), self.options)
 
     async def stop(self) -> None:
         """Stop accepting, give sessions a moment to say why and clients one to leave, then close what is left."""
