@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 
 from oobconsole.config import access_of
+from oobconsole.console.recordings import Recordings
 from oobconsole.errors import EnvironmentFault
 from oobconsole.events import Events
 from oobconsole.interceptors import registry
@@ -40,14 +41,17 @@ async def serve(config: Config) -> None:
         )
         for machine in config.machines
     ]
+    events = Events()
+    recordings = Recordings(config.recording, config.recordings, events) if config.recording.enabled else None
     consoles = Consoles(
         machines,
         access_of(config),
-        Events(),
+        events,
         tail_lines=settings.tail_lines,
         drain_s=settings.drain_ms / 1000,
         drain_max_s=settings.drain_max_s,
         power=_power(config),
+        recordings=recordings,
     )
     _make_state_dir(settings.state_dir)
     ssh = SshServer(settings, hostkeys.load_or_make(settings.host_key_file), consoles)
@@ -55,8 +59,7 @@ async def serve(config: Config) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
-        for machine in machines:
-            await machine.start()
+        await consoles.start()
         addresses = await ssh.start()
         _write_ports(settings.state_dir, addresses)
         log.info(f"listening on {' '.join(addresses)}")

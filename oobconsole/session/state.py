@@ -10,6 +10,7 @@ from typing import Final
 from oobconsole.access import Access, Principal
 from oobconsole.console.console import Console
 from oobconsole.console.screen import Screen
+from oobconsole.console.recordings import Recordings
 from oobconsole.events import Events
 from oobconsole.machine import Machine
 from oobconsole.session.room import Room
@@ -33,6 +34,7 @@ class Consoles:
         power: what switches a guest, by its console's name.
         rooms: who is at a console, by its name.
         screens: what consoles look like, by their names; of those that somebody wanted to see.
+        recordings: of the consoles; None: nothing is recorded.
         stopping: set when the server stops.
     """
 
@@ -45,13 +47,25 @@ class Consoles:
     power: Mapping[str, Power] = field(default_factory=dict)
     rooms: dict[str, Room] = field(default_factory=dict)
     screens: dict[str, Screen] = field(default_factory=dict)
+    recordings: Recordings | None = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def start(self) -> None:
+        """Go on with the recordings, then wait for guests. Raises `EnvironmentFault`."""
+        if self.recordings is not None:
+            await self.recordings.start([console for machine in self.machines for console in machine.consoles])
+            for machine in self.machines:
+                machine.record(self.recordings.recorder)
+        for machine in self.machines:
+            await machine.start()
 
     async def stop(self, reason: str) -> None:
         """End every session, and let the guests go on without us."""
         self.stopping.set()
         for machine in self.machines:
             await machine.stop(reason)
+        if self.recordings is not None:
+            await self.recordings.stop()
 
     def find(self, name: str) -> Console | None:
         """The console of that name."""
