@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from oobconsole.access import Principal, Right
-from oobconsole.session import listing, scripting
+from oobconsole.session import history, listing, player, scripting
 from oobconsole.session.attend import Attended
 from oobconsole.session.pipe import Pipe
 from oobconsole.session.request import Denied, ExitStatus, Handler, Peer, Request, UsageError, echo
@@ -122,6 +122,9 @@ VERBS: Final[dict[str, Verb]] = {
     "power": Verb(
         "reset a guest, switch it off or on, send an NMI", scripting.power_arguments, scripting.handle_power
     ),
+    "log": Verb("what a guest printed, and who typed what", history.log_arguments, history.handle_log),
+    "replay": Verb("what a guest printed, as it came", player.replay_arguments, player.handle_replay),
+    "search": Verb("look for a pattern in what a guest printed", history.search_arguments, history.handle_search),
     "help": Verb("what a command does, and its options", _help, _handle_help),
 }
 
