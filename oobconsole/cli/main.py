@@ -23,6 +23,10 @@ REMOTE: Final = {
     "send": "type a text into a guest",
     "wait": "wait until a guest prints something",
     "power": "switch a guest",
+    "log": "show what a guest printed, and who typed what",
+    "replay": "show what a guest printed, as it came",
+    "search": "look for a pattern in what a guest printed",
+    "reload": "read the server's configuration again",
     "help": "what these commands can do",
 }
 DEFAULT_CONFIG: Final = Path("/etc/oobconsole/oobconsole.toml")
