@@ -22,8 +22,8 @@ from oobconsole.vm.power import PowerAction, PowerError
 
 #: A notice waits at most so long, in seconds, for the guest to finish a character or an escape sequence.
 WHOLE_SECONDS: Final = 0.2
-#: How long Linux waits for the SysRq key after a break, in seconds: it must have come by then (sysrq.rst).
-SYSRQ_SECONDS: Final = 5
+#: So long, in seconds, a break waits for the guest to read what was typed before it.
+BREAK_SECONDS: Final = 5.0
 #: What the guest may have set: attributes, margins, cursor keys and keypad, wrapping, bracketed paste, cursor.
 _SANE: Final = b"\x1b[0m\x1b7\x1b[r\x1b8\x1b[?1l\x1b>\x1b[?7h\x1b[?2004l\x1b[?25h"
 _MAIN_SCREEN: Final = b"\x1b[?1049l"
@@ -244,7 +244,7 @@ class Attended:
         """Returns why it was not sent."""
         console = self._console
         try:
-            async with asyncio.timeout(SYSRQ_SECONDS):
+            async with asyncio.timeout(BREAK_SECONDS):
                 sent = await console.send_break(key, self._member.who)
         except TimeoutError:
             return f"no break was sent: the guest has not read what was typed before ({console.input_waiting} bytes)"
@@ -255,7 +255,7 @@ class Attended:
     async def _sysrq(self) -> None:
         if not await self._may_act("SysRq"):
             return
-        key = await self._keys.ask(f"SysRq key (h lists them, Escape cancels, {SYSRQ_SECONDS} s)")
+        key = await self._keys.ask("SysRq key (h lists them, Escape cancels)")
         if not key.isalnum() or not await self._may_act("SysRq"):
             await self._say("no SysRq was sent")
             return

@@ -163,7 +163,7 @@ async def _show_last(request: Request, console: Console) -> None:
 
 
 def _plain(line: bytes) -> str:
-    text = SafeFilter(strict=True).feed(line).decode(errors="replace")
+    text = _COLOURS.sub(b"", SafeFilter(strict=True).feed(line)).decode(errors="replace")
     return "".join(c for c in text if c.isprintable())
 
 
