@@ -78,6 +78,7 @@ class _Port:
         """A break condition on the line; False while the FIFO has no room for it."""
         taken = self.uart.receive_break()
         if taken:
+            self.watch_timeout()
             self.guest.changed()
         return taken
 

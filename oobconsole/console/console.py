@@ -92,6 +92,7 @@ class Console:
         self._held = ""
         self._device: Callable[[bytes], int] | None = None
         self._send_break: Callable[[], bool] | None = None
+        self._pumped = asyncio.Event()
         self._loss_told = False
         self._input = bytearray()
         self._input_turn = asyncio.Lock()
@@ -176,6 +177,7 @@ class Console:
 
     def pump(self) -> None:
         """Give the device what it accepts; it calls this when it has room again."""
+        self._pumped.set()
         while self._input and self._device is not None and not self._held:
             offer = bytes(self._input[:_OFFER])
             taken = self._device(offer)
@@ -236,10 +238,6 @@ class Console:
                 break
         return self._ring.start + at + 1
 
-    def send_break(self) -> bool:
-        """Send a break condition to the guest; False when nobody is there, or the line cannot."""
-        return self._send_break is not None and self._send_break()
-
     async def write(self, data: bytes, who: Principal | None = None) -> None:
         """Type `data` into the guest; returns when all of it is on its way, in order. A guest that does
         not read keeps the writer waiting; several writers take turns. Only what is typed for a guest
@@ -249,14 +247,31 @@ class Console:
                 while len(self._input) >= INPUT_MAX:
                     self._input_room.clear()
                     await self._input_room.wait()
-                part = data[at : at + _TURN]
-                self._input += part
-                for observer in self._observers:
-                    observer.typed(part, who)
-                self._input_empty.clear()
-                if self._state is ConsoleState.GONE:
-                    self._lose_input()
-                self.pump()
+                self._enqueue(data[at : at + _TURN], who)
+
+    async def send_break(self, key: bytes = b"", who: Principal | None = None) -> bool:
+        """Send a break condition behind everything that was typed before, then `key`, and let nobody type between.
+        Waits while the line has no room; False when nobody is there who could receive it."""
+        async with self._input_turn:
+            await self.input_taken()
+            while self._send_break is not None:
+                self._pumped.clear()
+                if self._send_break():
+                    self._enqueue(key, who)
+                    return True
+                await self._pumped.wait()
+        return False
+
+    def _enqueue(self, part: bytes, who: Principal | None) -> None:
+        if not part:
+            return
+        self._input += part
+        for observer in self._observers:
+            observer.typed(part, who)
+        self._input_empty.clear()
+        if self._state is ConsoleState.GONE:
+            self._lose_input()
+        self.pump()
 
     @property
     def input_waiting(self) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import re
 from typing import Final
 
 from oobconsole.access import Right
@@ -10,17 +12,22 @@ from oobconsole.console.console import Console
 from oobconsole.console.reader import Notice, Reader
 from oobconsole.events import Kind
 from oobconsole.session.escape import Command, EscapeFilter
-from oobconsole.session.pipe import GATHER_SECONDS, first_done
+from oobconsole.session.pipe import END_SECONDS, GATHER_SECONDS, first_done, type_in
 from oobconsole.session.prompt import Keys
 from oobconsole.session.request import ExitStatus, Request
 from oobconsole.session.room import Member
 from oobconsole.session.safe import SafeFilter
+from oobconsole.session.switch import switch
 from oobconsole.vm.power import PowerAction, PowerError
 
 #: A notice waits at most so long, in seconds, for the guest to finish a character or an escape sequence.
 WHOLE_SECONDS: Final = 0.2
-#: How long Linux waits for the SysRq key after a break, in seconds: it must have come by then (sysrq.rst).
-SYSRQ_SECONDS: Final = 5
+#: So long, in seconds, a break waits for the guest to read what was typed before it.
+BREAK_SECONDS: Final = 5.0
+#: What the guest may have set: attributes, margins, cursor keys and keypad, wrapping, bracketed paste, cursor.
+_SANE: Final = b"\x1b[0m\x1b7\x1b[r\x1b8\x1b[?1l\x1b>\x1b[?7h\x1b[?2004l\x1b[?25h"
+_MAIN_SCREEN: Final = b"\x1b[?1049l"
+_ALTERNATE: Final = re.compile(rb"\x1b\[\?(?:47|1047|1049)([hl])")
 _POWER_KEYS: Final = {b"r": PowerAction.RESET, b"n": PowerAction.NMI, b"f": PowerAction.OFF, b"o": PowerAction.ON}
 
 
@@ -44,7 +51,10 @@ class Attended:
         self._filtered = console.settings.filter and not raw
         self._prefix = console.settings.escape
         self._told_watching = False
-        self._keys = Keys(request.peer)
+        self._keys = Keys(request.peer, self._say)
+        self._at_rest = asyncio.Event()
+        self._alternate = False
+        self._restored = False
 
     async def run(self) -> ExitStatus:
         """To its end: `~.`, the end of input, a right taken away, or the server's stop."""
@@ -54,9 +64,11 @@ class Attended:
         self._reader: Reader = self._console.attach(self._offset)
         self._member: Member = self._room.join(self._request.who, self._reader, watch=self._watch)
         try:
+            await self._print(drawing)
             await self._peer.tell(self._welcome())
-            await self._peer.write(drawing)
-            return await first_done(self._show(), self._type(), self._hung_up(), self._ended())
+            status = await first_done(self._show(), self._type(), self._hung_up(), self._ended())
+            await self._restore()
+            return status
         finally:
             self._room.leave(self._member)
             self._reader.close()
@@ -86,6 +98,8 @@ class Attended:
                 return ExitStatus.FAILED
             if isinstance(item, Notice):
                 await self._between_sequences()
+                if item.kind == "end":
+                    await self._restore()
                 await self._peer.tell(item.text)
             else:
                 await self._print(item)
@@ -93,7 +107,31 @@ class Attended:
 
     async def _print(self, data: bytes) -> None:
         shown = self._filter.feed(data)
-        await self._peer.write(shown if self._filtered else data)
+        shown = shown if self._filtered else data
+        for found in _ALTERNATE.finditer(shown):
+            self._alternate = found[1] == b"h"
+        if self._filter.at_rest:
+            self._at_rest.set()
+        else:
+            self._at_rest.clear()
+        await self._peer.write(shown)
+
+    async def _say(self, text: str) -> None:
+        """Tell something beside the output: where it spoils no sequence of the guest's."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WHOLE_SECONDS):
+                while not self._filter.at_rest:
+                    await self._at_rest.wait()
+        await self._peer.tell(text)
+
+    async def _restore(self) -> None:
+        """Give the terminal back as a shell wants it, whatever the guest has made of it. Idempotent."""
+        if self._restored:
+            return
+        self._restored = True
+        with contextlib.suppress(BrokenPipeError, TimeoutError):
+            async with asyncio.timeout(END_SECONDS):
+                await self._peer.write((_MAIN_SCREEN if self._alternate else b"") + _SANE)
 
     async def _between_sequences(self) -> None:
         """Let the guest finish what it has begun: a notice inside of a sequence would spoil both."""
@@ -113,7 +151,11 @@ class Attended:
         return ExitStatus.OK
 
     async def _ended(self) -> ExitStatus:
-        await self._peer.tell(await self._member.ended)
+        reason = await self._member.ended
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_SECONDS):
+                await self._restore()
+                await self._say(reason)
         return ExitStatus.FAILED
 
     # -- input --------------------------------------------------------------------------------------
@@ -126,21 +168,27 @@ class Attended:
                 await self._to_guest(guest)
             self._keys.put_back(rest)
             if command is Command.DETACH:
-                await self._peer.tell(f"detached from {self._console.name}")
+                await self._restore()
+                await self._say(f"detached from {self._console.name}")
                 return ExitStatus.OK
             if command is not None:
                 await self._do(command)
+                await self._reports()
         return ExitStatus.OK
 
+    async def _reports(self) -> None:
+        """What the terminal itself answered to the guest while we asked its user something."""
+        reports = self._keys.take_reports()
+        if reports:
+            await type_in(self._room, self._member, reports)
+
     async def _to_guest(self, data: bytes) -> None:
-        if self._room.may_type(self._member):
+        if await type_in(self._room, self._member, data):
             self._told_watching = False
-            self._room.typed(self._member)
-            await self._console.write(data, self._member.who)
         elif not self._told_watching:
             self._told_watching = True
             how = f": {self._prefix}r, then k, asks for the keyboard" if self._prefix else ""
-            await self._peer.tell(f"you watch, and what you type goes nowhere{how}")
+            await self._say(f"you watch, and what you type goes nowhere{how}")
 
     async def _do(self, command: Command) -> None:
         match command:
@@ -178,35 +226,42 @@ class Attended:
 
     async def _lines(self, lines: list[str]) -> None:
         for line in lines:
-            await self._peer.tell(line)
+            await self._say(line)
 
     async def _may_act(self, what: str) -> bool:
         if self._room.may_type(self._member):
             return True
-        await self._peer.tell(f"{what} needs the keyboard: {self._prefix}r, then k, asks for it")
+        await self._say(f"{what} needs the keyboard: {self._prefix}r, then k, asks for it")
         return False
 
-    async def _break(self) -> bool:
-        if not await self._may_act("a break"):
-            return False
-        sent = self._console.send_break()
-        self._emit(Kind.BREAK, sent=sent)
-        await self._peer.tell("break sent" if sent else "no break was sent: nobody is there who could take one")
-        return sent
+    async def _break(self) -> None:
+        if await self._may_act("a break"):
+            failed = await self._send_break()
+            self._emit(Kind.BREAK, sent=not failed)
+            await self._say(failed or "break sent")
+
+    async def _send_break(self, key: bytes = b"") -> str:
+        """Returns why it was not sent."""
+        console = self._console
+        try:
+            async with asyncio.timeout(BREAK_SECONDS):
+                sent = await console.send_break(key, self._member.who)
+        except TimeoutError:
+            return f"no break was sent: the guest has not read what was typed before ({console.input_waiting} bytes)"
+        return (
+            "" if sent else f"no break was sent: {console.name} is {console.state.name.lower()}, or its line has none"
+        )
 
     async def _sysrq(self) -> None:
         if not await self._may_act("SysRq"):
             return
-        key = await self._keys.ask(f"SysRq key (h lists them, Escape cancels, {SYSRQ_SECONDS} s)")
-        if not key.isalnum():
-            await self._peer.tell("no SysRq was sent")
+        key = await self._keys.ask("SysRq key (h lists them, Escape cancels)")
+        if not key.isalnum() or not await self._may_act("SysRq"):
+            await self._say("no SysRq was sent")
             return
-        if not self._console.send_break():
-            await self._peer.tell("no SysRq was sent: nobody is there who could take a break")
-            return
-        await self._console.write(key, self._member.who)
-        self._emit(Kind.SYSRQ, key=key.decode())
-        await self._peer.tell(f"SysRq {key.decode()} sent")
+        failed = await self._send_break(key)
+        self._emit(Kind.SYSRQ, key=key.decode(), sent=not failed)
+        await self._say(failed or f"SysRq {key.decode()} sent")
 
     async def _message(self) -> None:
         text = await self._keys.ask_line("message to everybody here (Enter sends, Escape cancels):")
@@ -222,51 +277,47 @@ class Attended:
         actions = {b"k": self._room.ask, b"h": self._room.hand_over, b"w": self._room.watch, b"f": self._room.force}
         action = actions.get(key)
         self._told_watching = False
-        await self._peer.tell(action(self._member) if action else "nothing has changed")
+        await self._say(action(self._member) if action else "nothing has changed")
 
     async def _power(self) -> None:
         name = self._console.name
         power = self._request.consoles.power.get(name)
         if not self._room.may(self._member.who, Right.POWER):
             self._emit(Kind.DENIED, right="power")
-            await self._peer.tell(f"you have no right to switch {name}")
+            await self._say(f"you have no right to switch {name}")
             return
         if power is None:
-            await self._peer.tell(f"nothing is configured that could switch {name} (power = …, oobconsole.toml(5))")
+            await self._say(f"nothing is configured that could switch {name} (power = …, oobconsole.toml(5))")
             return
         action = _POWER_KEYS.get(await self._keys.ask("power: r reset, n NMI, f off, o on"))
         if action is None or await self._keys.ask(f"{action} {name}? y does it") != b"y":
-            await self._peer.tell("nothing was switched")
+            await self._say("nothing was switched")
             return
         try:
-            said = await power.do(action)
-            self._emit(Kind.POWER, action=str(action), result=said)
-            self._room.announce(f"{self._member.who.name}: {action} of {name}: {said}")
+            await switch(self._request.consoles, self._console, power, action, self._member.who)
         except PowerError as error:
-            self._emit(Kind.POWER, action=str(action), failed=str(error))
-            await self._peer.tell(f"{action} of {name} failed: {error}")
+            await self._say(f"{action} of {name} failed: {error}")
 
     async def _last(self) -> None:
         start = self._console.tail(self._request.consoles.tail_lines)
         chunk = self._console.read_from(start, self._console.end - start)
         text = SafeFilter(strict=True).feed(chunk.data).replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-        await self._peer.tell("the last lines:")
+        await self._say("the last lines:")
         await self._peer.write(text)
-        await self._peer.tell("end of the last lines")
+        await self._say("end of the last lines")
 
     async def _size(self) -> None:
         terminal = self._request.terminal
         rows, columns = terminal.size() if terminal else (0, 0)
         if not rows or not columns:
-            await self._peer.tell("your terminal does not say how large it is")
+            await self._say("your terminal does not say how large it is")
             return
         line = f"stty rows {rows} columns {columns}"
         if not await self._may_act("typing"):
             return
-        if await self._keys.ask(f"type '{line}' into the guest? y does it, at a shell's prompt only") == b"y":
-            await self._console.write(f"{line}\r".encode(), self._member.who)
-        else:
-            await self._peer.tell("nothing was typed")
+        answer = await self._keys.ask(f"type '{line}' into the guest? y does it, at a shell's prompt only")
+        if answer != b"y" or not await type_in(self._room, self._member, f"{line}\r".encode()):
+            await self._say("nothing was typed")
 
     def _emit(self, kind: Kind, **detail: str | bool) -> None:
         self._request.consoles.events.emit(kind, self._console.name, self._member.who, **detail)

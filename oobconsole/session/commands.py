@@ -12,7 +12,7 @@ from oobconsole.access import Principal, Right
 from oobconsole.session import history, listing, player, scripting, verbs_server
 from oobconsole.session.attend import Attended
 from oobconsole.session.pipe import Pipe
-from oobconsole.session.request import Denied, ExitStatus, Handler, Peer, Request, UsageError, echo
+from oobconsole.session.request import Denied, ExitStatus, Handler, Peer, Request, UsageError, count, echo
 from oobconsole.session.state import Consoles
 from oobconsole.session.tui.menu import choose
 from oobconsole.session.tui.terminal import Terminal
@@ -55,17 +55,11 @@ def _console(parser: argparse.ArgumentParser) -> None:
 def _attach(parser: argparse.ArgumentParser) -> None:
     _console(parser)
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--lines", type=_count, metavar="N", help="begin with the last N lines")
+    where.add_argument("--lines", type=count, metavar="N", help="begin with the last N lines")
     where.add_argument("--from-start", action="store_true", help="begin with the oldest output that is kept")
-    where.add_argument("--from", type=_count, metavar="OFFSET", dest="offset", help="begin at an absolute offset")
+    where.add_argument("--from", type=count, metavar="OFFSET", dest="offset", help="begin at an absolute offset")
     parser.add_argument("--raw", action="store_true", help="no screen, no filter: bytes as they are")
     parser.add_argument("--json-notices", action="store_true", help="notices as JSON on standard error")
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or len(text) > 18:
-        raise argparse.ArgumentTypeError(f"{echo(text)} is no number")
-    return int(text)
 
 
 def _json(parser: argparse.ArgumentParser) -> None:

@@ -27,7 +27,7 @@ _ESC: Final = 0x1B
 _PARAMETERS: Final = b"0123456789;?"
 #: What a terminal types by itself when the guest asks it, as many shells do before each line: CSI and one of these
 #: (ECMA-48: CPR, DA, DSR).
-_REPORTS: Final = b"Rcn"
+REPORTS: Final = b"Rcn"
 
 
 class Typed(NamedTuple):
@@ -115,6 +115,6 @@ class EscapeFilter:
             self._report, self._line_start_before = _Report.ESC, self._line_start
         elif (report is _Report.ESC and byte == 0x5B) or (report is _Report.CSI and byte in _PARAMETERS):
             self._report = _Report.CSI
-        elif report is _Report.CSI and byte in _REPORTS:
+        elif report is _Report.CSI and byte in REPORTS:
             return self._line_start_before
         return byte in _LINE_ENDS

@@ -128,6 +128,7 @@ async def handle_events(request: Request) -> ExitStatus:
 
     async def stopped() -> ExitStatus:
         await request.consoles.stopping.wait()
+        await request.peer.tell("the console server stops")
         return ExitStatus.FAILED
 
     return await first_done(show(), gone(), stopped())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Coroutine
 from typing import Any, Final
 
+from oobconsole.access import Right
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.console.reader import Notice, Reader
 from oobconsole.session.request import ExitStatus, Request
@@ -19,6 +21,10 @@ HINT_SECONDS: Final = 2.0
 #: After a write, output gathers this long before the next: a packet for each 16 bytes of a busy guest would cost
 #: the server more time than the guest's UART does. The first byte after a pause goes out at once.
 GATHER_SECONDS: Final = 0.004
+#: A session that must end has so long, in seconds, to read why.
+END_SECONDS: Final = 2.0
+#: Bytes that are typed between two looks at who has the keyboard.
+_PART: Final = 4096
 
 
 async def first_done(*coroutines: Coroutine[Any, Any, ExitStatus]) -> ExitStatus:
@@ -31,6 +37,16 @@ async def first_done(*coroutines: Coroutine[Any, Any, ExitStatus]) -> ExitStatus
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def type_in(room: Room, member: Member, data: bytes) -> bool:
+    """Type, as long as this member may; False: it may not any more."""
+    for at in range(0, len(data), _PART):
+        if not room.may_type(member):
+            return False
+        room.typed(member)
+        await room.console.write(data[at : at + _PART], member.who)
+    return True
 
 
 class Pipe:
@@ -89,14 +105,22 @@ class Pipe:
             await self._peer.tell(notice.text)
 
     async def _tell_json(self, kind: str, **detail: object) -> None:
-        await self._peer.tell(json.dumps({"kind": kind, **detail}, ensure_ascii=False))
+        await self._peer.error(json.dumps({"kind": kind, **detail}, ensure_ascii=False).encode() + b"\n")
+
+    async def _leave(self, status: ExitStatus, reason: str) -> ExitStatus:
+        """Say why this ends."""
+        await self._tell(Notice(reason, "end", {"reason": reason}))
+        return status
 
     async def _hung_up(self) -> ExitStatus:
         await self._peer.gone()
         return ExitStatus.OK
 
     async def _ended(self) -> ExitStatus:
-        await self._peer.tell(await self._member.ended)
+        reason = await self._member.ended
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_SECONDS):
+                await self._leave(ExitStatus.FAILED, reason)
         return ExitStatus.FAILED
 
     # -- input --------------------------------------------------------------------------------------
@@ -104,25 +128,29 @@ class Pipe:
     async def _type(self) -> ExitStatus:
         lost_before = self._console.input_lost
         data = await self._first_input()
+        if self._asked_to_watch and not data:
+            await self._peer.gone()
+            return ExitStatus.OK
         if data and (self._asked_to_watch or not self._room.claim(self._member)):
-            await self._peer.tell(self._why_not())
-            return ExitStatus.DENIED
+            return await self._refuse()
         while data:
-            self._room.typed(self._member)
-            await self._console.write(data, self._member.who)
+            if not await type_in(self._room, self._member, data):
+                return await self._refuse()
             data = await self._peer.read()
-            if data and not self._room.may_type(self._member):
-                await self._peer.tell(self._why_not())
-                return ExitStatus.FAILED
         return await self._drain(lost_before)
 
-    def _why_not(self) -> str:
+    async def _refuse(self) -> ExitStatus:
         name, holder = self._console.name, self._room.holder
         if self._asked_to_watch:
-            return f"{name} is only watched: what is typed goes nowhere"
-        if holder is None:
-            return f"you have no right to write to {name}"
-        return f"{holder.who.name} has the keyboard of {name}: ask for it, or wait"
+            return await self._leave(ExitStatus.USAGE, f"{name} is only watched, and takes no input: attach to type")
+        if not self._room.may(self._member.who, Right.WRITE):
+            return await self._leave(
+                ExitStatus.DENIED, f"you have no right to write to {name}: 'watch' takes no input"
+            )
+        who = f"{holder.who.name} has" if holder else "you have lost"
+        return await self._leave(
+            ExitStatus.FAILED, f"{who} the keyboard of {name}: the rest of the input is not typed"
+        )
 
     async def _drain(self, lost_before: int) -> ExitStatus:
         """After the end of input."""
@@ -134,10 +162,8 @@ class Pipe:
         except TimeoutError:
             waiting = console.input_waiting
             what = f"{waiting} bytes of input still wait for the guest" if waiting else "the guest still prints"
-            await self._peer.tell(
-                f"{console.name}: {what} {settings.drain_max_s:g} s after the end of input; leaving"
-            )
-            return ExitStatus.FAILED if waiting else ExitStatus.OK
+            text = f"{console.name}: {what} {settings.drain_max_s:g} s after the end of input; leaving"
+            return await self._leave(ExitStatus.FAILED if waiting else ExitStatus.OK, text)
         return ExitStatus.FAILED if console.input_lost > lost_before else ExitStatus.OK
 
     async def _first_input(self) -> bytes:
@@ -145,7 +171,7 @@ class Pipe:
             async with asyncio.timeout(HINT_SECONDS):
                 return await self._peer.read()
         except TimeoutError:
-            if not self._as_json:
+            if not (self._as_json or self._asked_to_watch):
                 await self._peer.tell("attached as a plain byte pipe; for a terminal: ssh -t")
             return await self._peer.read()
 

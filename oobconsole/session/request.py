@@ -46,6 +46,9 @@ class Peer(Protocol):
     async def tell(self, text: str) -> None:
         """Say something that is not the guest's: on standard error where there is one."""
 
+    async def error(self, data: bytes) -> None:
+        """Send on standard error as it is."""
+
     async def gone(self) -> None:
         """Wait until the other end has hung up."""
 
@@ -96,6 +99,13 @@ class Request:
 Handler = Callable[[Request], Awaitable[ExitStatus]]
 
 _ECHO_MAX = 64  # characters of a wrong command that an answer repeats
+
+
+def count(text: str) -> int:
+    """An argument that counts something."""
+    if not (text.isascii() and text.isdecimal()) or len(text) > 18:
+        raise argparse.ArgumentTypeError(f"{echo(text)} is no number")
+    return int(text)
 
 
 def echo(text: str) -> str:

@@ -82,14 +82,22 @@ class Room:
     def recheck(self) -> None:
         """Rights have changed: end sessions that may not watch any more, take the keyboard from who may not write."""
         for member in tuple(self.members):
+            if not self.may(member.who, Right.WRITE) and member in self._asking:
+                self._asking.remove(member)
             if not self.may(member.who, Right.WATCH):
+                self._put_down(member)
                 member.end(f"your right to watch {self.console.name} was taken away")
             elif not self.may(member.who, Right.WRITE) and not member.watching:
-                member.watching = True
-                if self._holder is member:
-                    self._give(None)
+                self._put_down(member)
                 member.tell(f"your right to write to {self.console.name} was taken away: you watch")
         self._watch_idle()  # there may be a limit now
+
+    def _put_down(self, member: Member) -> None:
+        """It watches now, and if it had the keyboard, that is free, and nobody's."""
+        member.watching = True
+        if self._holder is member:
+            self._give(None)
+            self.announce("the keyboard is free", but=member)
 
     def claim(self, member: Member) -> bool:
         """Take the keyboard if it is free, without asking anybody; may this member type now?"""
@@ -142,6 +150,8 @@ class Room:
 
     def hand_over(self, member: Member) -> str:
         """Give the keyboard to whoever has asked first, or put it down; returns what to tell."""
+        if self.shared:
+            return "the keyboard is shared"
         if self._holder is not member:
             return "you do not have the keyboard"
         heir = self._asking.pop(0) if self._asking else None
@@ -224,10 +234,8 @@ class Room:
         self._idle_timer = None
         holder = self._holder
         if holder is not None and time.monotonic() - holder.typed_at >= limit:
-            holder.watching = True
-            self._give(None)
+            self._put_down(holder)
             holder.tell(f"you typed nothing for {limit // 60} minutes: the keyboard is free, and you watch")
-            self.announce(f"{holder.who.name} typed nothing for long: the keyboard is free", but=holder)
         self._watch_idle()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 from typing import Final
 
 import regex
@@ -13,15 +14,17 @@ from oobconsole.console.console import Console
 from oobconsole.console.reader import Notice, Reader
 from oobconsole.events import Kind
 from oobconsole.session.pipe import first_done
-from oobconsole.session.request import ExitStatus, Request, UsageError, echo
+from oobconsole.session.request import ExitStatus, Request, UsageError, count, echo
 from oobconsole.session.safe import SafeFilter
+from oobconsole.session.switch import switch
 from oobconsole.vm.power import PowerAction, PowerError
 
 #: A pattern is looked for in the last so many bytes, and may take so long, in seconds, each time.
 WINDOW: Final = 65536
-MATCH_SECONDS: Final = 0.05
+MATCH_SECONDS: Final = 0.5
 PATTERN_MAX: Final = 1000
 _SHOWN_LINES: Final = 10
+_COLOURS: Final = re.compile(rb"\x1b\[[\d;:]*m")
 _TIMEOUT_MAX: Final = 7 * 86400.0
 
 Pattern = regex.Pattern[bytes]
@@ -32,15 +35,18 @@ def send_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("console", metavar="CONSOLE")
     parser.add_argument("text", metavar="TEXT")
     parser.add_argument("--no-enter", action="store_true", help="without the Enter key at its end")
+    parser.add_argument("--force", action="store_true", help="though somebody has the keyboard (right: force)")
 
 
 async def handle_send(request: Request) -> ExitStatus:
     """Type a text, if nobody else has the keyboard."""
     console = request.console(Right.WRITE)
     room = request.consoles.room(console)
-    if room.holder is not None and not room.shared and room.holder.who.name != request.who.name:
+    if request.args.force:
+        request.console(Right.FORCE)
+    elif room.holder is not None and not room.shared and room.holder.who.name != request.who.name:
         await request.peer.tell(f"{room.holder.who.name} has the keyboard of {console.name}: nothing was typed")
-        return ExitStatus.DENIED
+        return ExitStatus.FAILED
     text = request.args.text + ("" if request.args.no_enter else "\r")
     lost_before = console.input_lost
     request.consoles.events.emit(Kind.SENT, console.name, request.who, characters=len(text))
@@ -72,7 +78,7 @@ def wait_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pattern", metavar="REGEX", type=_pattern)
     parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="then it has failed, with status 4")
     parser.add_argument("--fail", type=_pattern, metavar="REGEX", action="append", default=[], help="fails at once")
-    parser.add_argument("--from", type=int, metavar="OFFSET", dest="offset", help="begin at an absolute offset")
+    parser.add_argument("--from", type=count, metavar="OFFSET", dest="offset", help="begin at an absolute offset")
 
 
 def _pattern(text: str) -> Pattern:
@@ -97,6 +103,7 @@ def _seconds(text: str) -> float:
 async def handle_wait(request: Request) -> ExitStatus:
     """Wait for a pattern in what the guest prints from now on, or from an offset on."""
     console = request.console(Right.WATCH)
+    _known(request, console)
     reader = console.attach(request.args.offset)
     try:
         async with asyncio.timeout(request.args.timeout):
@@ -109,8 +116,15 @@ async def handle_wait(request: Request) -> ExitStatus:
         reader.close()
 
 
+def _known(request: Request, console: Console) -> None:
+    offset = request.args.offset
+    if offset is not None and offset > console.end:
+        raise UsageError(f"{console.name} has printed {console.end} bytes: offset {offset} has not come yet")
+
+
 async def _search(request: Request, console: Console, reader: Reader) -> ExitStatus:
-    window = bytearray()
+    shown = SafeFilter(strict=True)
+    window = b""
     while True:
         try:
             item = await reader.next()
@@ -120,21 +134,24 @@ async def _search(request: Request, console: Console, reader: Reader) -> ExitSta
         if isinstance(item, Notice):
             await request.peer.tell(item.text)
             continue
-        window = (window + item)[-WINDOW:]
+        window = (window + _COLOURS.sub(b"", shown.feed(item))).replace(b"\r\n", b"\n")[-WINDOW:]
+        wanted = await _found(request.args.pattern, window)
         for pattern in request.args.fail:
-            if _found(pattern, window):
+            found = await _found(pattern, window)
+            if found and (wanted is None or found.start() <= wanted.start()):
                 await request.peer.tell(f"{console.name}: {echo(pattern.pattern.decode())} came; the last lines:")
                 await _show_last(request, console)
                 return ExitStatus.FAILED
-        if found := _found(request.args.pattern, window):
-            await request.print([_plain(found[0])])
+        if wanted:
+            await request.print([_plain(wanted[0])])
             return ExitStatus.OK
         await asyncio.sleep(0.01)  # a guest that floods is looked at a hundred times a second
 
 
-def _found(pattern: Pattern, window: bytearray) -> regex.Match[bytes] | None:
+async def _found(pattern: Pattern, window: bytes) -> regex.Match[bytes] | None:
+    """Look for it beside the event loop: a pattern may need all the time that it has."""
     try:
-        return pattern.search(bytes(window), timeout=MATCH_SECONDS)
+        return await asyncio.to_thread(pattern.search, window, timeout=MATCH_SECONDS, concurrent=True)
     except TimeoutError as error:
         raise UsageError(f"{echo(pattern.pattern.decode())} takes too long to match: make it simpler") from error
 
@@ -146,7 +163,7 @@ async def _show_last(request: Request, console: Console) -> None:
 
 
 def _plain(line: bytes) -> str:
-    text = SafeFilter(strict=True).feed(line).decode(errors="replace")
+    text = _COLOURS.sub(b"", SafeFilter(strict=True).feed(line)).decode(errors="replace")
     return "".join(c for c in text if c.isprintable())
 
 
@@ -173,11 +190,8 @@ async def handle_power(request: Request) -> ExitStatus:
     if not request.args.yes:
         raise UsageError(f"{action} of {console.name}: say it again with --yes")
     try:
-        said = await power.do(action)
+        said = await switch(request.consoles, console, power, action, request.who)
     except PowerError as error:
-        request.consoles.events.emit(Kind.POWER, console.name, request.who, action=str(action), failed=str(error))
         await request.peer.tell(f"{action} of {console.name} failed: {error}")
         return ExitStatus.FAILED
-    request.consoles.events.emit(Kind.POWER, console.name, request.who, action=str(action), result=said)
-    request.consoles.room(console).announce(f"{request.who.name}: {action} of {console.name}: {said}")
     return await request.print([said])

@@ -14,6 +14,7 @@ from oobconsole.console.screen import Screen
 from oobconsole.events import Events
 from oobconsole.machine import Machine
 from oobconsole.session.room import Room
+from oobconsole.session.states import StateEvents
 from oobconsole.vm.power import Power
 
 #: Screens that are kept up to date at the same time: each costs up to a few hundred KiB.
@@ -53,6 +54,11 @@ class Consoles:
     audit_head: Callable[[], tuple[int, str]] | None = None
     recordings: Recordings | None = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        for machine in self.machines:
+            for console in machine.consoles:
+                console.observe(StateEvents(console, self.events))
 
     async def start(self) -> None:
         """Go on with the recordings, then wait for guests. Raises `EnvironmentFault`."""

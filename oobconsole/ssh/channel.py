@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 import asyncssh
+from asyncssh.packet import SSHPacket
 
 #: Input that waits here for the session, in bytes; beyond it the SSH window closes.
 _INPUT_MAX: Final = 65536
@@ -31,12 +32,15 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._writable = asyncio.Event()
         self._writable.set()
         self._gone = asyncio.Event()
+        self._closed = False
         self._resized: Callable[[], object] | None = None
 
     # -- what the client asks for -------------------------------------------------------------------
 
     def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
         self._channel = chan
+        # asyncssh knows no handler for it, and looks for one by this name.
+        chan._process_eow_at_openssh_dot_com_request = self._reads_no_more  # type: ignore[attr-defined]
 
     def pty_requested(
         self, term_type: str, term_size: asyncssh.misc.TermSize, term_modes: asyncssh.misc.TermModes
@@ -81,12 +85,20 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     def resume_writing(self) -> None:
         self._writable.set()
 
+    def _reads_no_more(self, packet: SSHPacket) -> bool:
+        """The client's standard output is closed (`| grep -m1`): OpenSSH's PROTOCOL, section 2.1. The session ends as
+        that of a client that has hung up, but there is still somebody who wants to know how."""
+        packet.check_end()
+        for event in (self._gone, self._writable):
+            event.set()
+        return True
+
     def terminal_size_changed(self, width: int, height: int, pixwidth: int, pixheight: int) -> None:
         if self._resized is not None:
             self._resized()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._input_ended = True
+        self._input_ended = self._closed = True
         for event in (self._gone, self._readable, self._writable):
             event.set()
         self._lost(self)
@@ -117,6 +129,11 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             self._send(f"oobconsole: {text}\n".encode(), asyncssh.EXTENDED_DATA_STDERR)
         await self.drain()
 
+    async def error(self, data: bytes) -> None:
+        """Send on standard error as it is; a terminal has but one output."""
+        self._send(data, None if self.has_terminal else asyncssh.EXTENDED_DATA_STDERR)
+        await self.drain()
+
     async def gone(self) -> None:
         """Wait until the client has hung up."""
         await self._gone.wait()
@@ -129,7 +146,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
 
     def exit(self, status: int) -> None:
         """Say how it ended, and close once everything is sent."""
-        if not self._gone.is_set():
+        if not self._closed:
             self._channel.exit(status)
 
     def _send(self, data: bytes, datatype: asyncssh.DataType = None) -> None:

@@ -26,6 +26,8 @@ from oobconsole.ssh.refusals import Refusals
 
 log = structlog.get_logger(__name__)
 
+#: OpenSSH's client tells that nobody reads its output any more (`| grep -m1`) only to a server whose name begins so.
+_VERSION: Final = "OpenSSH_like_oobconsole"
 _WINDOW: Final = 256 * 1024  # input that a client may send before a session has read it, in bytes
 _KEEPALIVE_SECONDS: Final = 30
 _KEEPALIVE_MISSED: Final = 4
@@ -121,6 +123,7 @@ class SshServer:
             gss_host=None,
             compression_algs=None,
             signature_algs=SIGNATURES,
+            server_version=_VERSION,
             window=_WINDOW,
             login_timeout=config.login_grace_s,
             keepalive_interval=_KEEPALIVE_SECONDS,

@@ -23,6 +23,7 @@ class FakePeer:
     def __init__(self, *typed: bytes, ended: bool = False) -> None:
         self.got = bytearray()
         self.told: list[str] = []
+        self.errors = bytearray()
         self.writable = asyncio.Event()
         self.writable.set()
         self._typed: asyncio.Queue[bytes] = asyncio.Queue()
@@ -50,6 +51,9 @@ class FakePeer:
 
     async def tell(self, text: str) -> None:
         self.told.append(text)
+
+    async def error(self, data: bytes) -> None:
+        self.errors += data
 
     async def gone(self) -> None:
         await self._gone.wait()

@@ -1,0 +1,275 @@
+"""The escape keys, typed into the real OpenSSH client on a real pseudo-terminal."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from devices.uart16550 import Lsr
+from oobconsole.interceptors.base import PortHandler, Publication
+from oobconsole.interceptors.memory import MemoryGuest
+from tests.loopback.lab import Lab
+from tests.support.aio import soon, until
+from tests.support.server import Server
+from tests.support.terminal import Terminal
+
+_SWITCH = """#!/bin/sh
+echo "$1 of $2" >> "{folder}/switched"
+[ "$1" != nmi ] || { echo "no NMI here" >&2; exit 7; }
+echo "did $1"
+"""
+_MACHINE = """
+[[machine]]
+name = "mem"
+interceptor = "memory"
+[[machine.guest]]
+name = "web1"
+[[machine.guest]]
+name = "web2"
+power = { command = ["FOLDER/switch", "{action}", "{guest}"] }
+[[machine.guest]]
+name = "far"
+console = { escape = "~~" }
+[[machine.guest]]
+name = "none"
+console = { escape = "" }
+[[grant]]
+users = "bob"
+rights = ["watch", "write"]
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("power")
+    switch = folder / "switch"
+    switch.write_text(_SWITCH.replace("{folder}", str(folder)))
+    switch.chmod(0o700)
+    with Server(_MACHINE.replace("FOLDER", str(folder))) as running:
+        yield running
+
+
+@pytest.fixture
+def switched(server: Server) -> Path:
+    """What the power command was called for; begun anew for each test."""
+    command = re.search(r'command = \["(.*?)/switch"', server.config.read_text())
+    assert command is not None
+    file = Path(command[1]) / "switched"
+    file.unlink(missing_ok=True)
+    return file
+
+
+def person(server: Server, *words: str, user: str = "alice", escape: str = "none", rows: int = 24) -> Terminal:
+    options = ("-t", "-e", escape)
+    terminal = Terminal(server.ssh(*words, user=user, key=server.make_key(user), options=options), rows=rows)
+    terminal.expect(rb"\[oobconsole: \S+ is live[^]]*\]", timeout=20)
+    return terminal
+
+
+class TestPower:
+    def test_is_done_when_confirmed_and_everybody_is_told(self, server: Server, switched: Path) -> None:
+        with person(server, "web2") as alice, person(server, "watch", "web2", user="bob") as bob:
+            alice.send("~pr")
+            alice.expect(rb"reset web2\? y does it", timeout=10)
+            alice.send("y")
+            for terminal in (alice, bob):
+                terminal.expect(rb"alice: reset of web2: did reset", timeout=10)
+            assert switched.read_text() == "reset of web2\n"
+
+    @pytest.mark.parametrize("keys", ["~px", "~prn", "~pr\x1b", "~p\x1b", "~pr\r"])
+    def test_is_not_done_otherwise(self, server: Server, switched: Path, keys: str) -> None:
+        with person(server, "web2") as alice:
+            alice.send(keys)
+            alice.expect(rb"nothing was switched", timeout=10)
+            word = secrets.token_hex(8)
+            alice.send(word)
+            alice.expect(word, timeout=10)
+        assert not switched.exists()
+
+    def test_that_fails_says_why(self, server: Server, switched: Path) -> None:
+        with person(server, "web2") as alice:
+            alice.send("~pny")
+            alice.expect(rb"nmi of web2 failed: \S+/switch failed with status 7: no NMI here", timeout=10)
+        done = server.run("power", "web2", "nmi", "--yes")
+        assert done.returncode == 1
+        assert b"no NMI here" in done.stderr
+        assert switched.read_text() == "nmi of web2\n" * 2
+
+    def test_by_a_script(self, server: Server, switched: Path) -> None:
+        assert server.run("power", "web2", "off").returncode == 2
+        assert not switched.exists()
+        done = server.run("power", "web2", "off", "--yes")
+        assert (done.returncode, done.stdout) == (0, b"did off\n")
+
+    def test_needs_its_right(self, server: Server, switched: Path) -> None:
+        with person(server, "web2", user="bob") as bob:
+            bob.send("~p")
+            bob.expect(rb"you have no right to switch web2", timeout=10)
+        assert not switched.exists()
+
+    def test_of_a_guest_without_any_says_what_to_configure(self, server: Server) -> None:
+        with person(server, "web1") as alice:
+            alice.send("~p")
+            alice.expect(rb"nothing is configured that could switch web1 \(power = ", timeout=10)
+
+
+class TestKeys:
+    def test_a_break_and_a_sysrq_key_reach_the_guest(self, server: Server) -> None:
+        with person(server, "web1", "--raw") as alice:
+            alice.send("~b")
+            alice.expect(rb"\x00", timeout=10)  # what a UART receives with a break; the guest echoes it
+            alice.send("~s")
+            alice.expect(rb"SysRq key", timeout=10)
+            alice.send("h")
+            alice.expect(rb"SysRq h sent.*\x00h", timeout=10)
+
+    def test_a_watcher_sends_no_break(self, server: Server) -> None:
+        with person(server, "watch", "web1") as alice:
+            alice.send("~b")
+            alice.expect(rb"a break needs the keyboard", timeout=10)
+
+    def test_a_message_is_read_by_everybody(self, server: Server) -> None:
+        with person(server, "web1") as alice, person(server, "web1", user="bob") as bob:
+            alice.send("~mback in 5 min\x7f\x7f\x7futes\r")
+            for terminal in (alice, bob):
+                terminal.expect(rb"alice says: back in 5 utes", timeout=10)
+            alice.send("~mno\x1b")
+            alice.expect(rb"cancelled", timeout=10)
+            bob.send("~w")
+            bob.expect(rb"bob +watches", timeout=10)
+            assert b"says: no" not in bytes(bob.seen)
+
+    def test_what_the_terminal_answers_is_no_answer_of_its_user(self, server: Server) -> None:
+        with person(server, "web1", "--raw") as alice:
+            alice.send("~s")
+            alice.expect(rb"SysRq key", timeout=10)
+            alice.send("\x1b[24;80Rt")
+            alice.expect(rb"SysRq t sent", timeout=10)
+            alice.expect(rb"\x1b\[24;80R", timeout=10)
+
+    def test_the_size_is_typed_when_wanted(self, server: Server) -> None:
+        with person(server, "web1", rows=31) as alice:
+            alice.send("~z")
+            alice.expect(rb"type 'stty rows 31 columns 80' into the guest\?", timeout=10)
+            alice.send("n")
+            alice.expect(rb"nothing was typed", timeout=10)
+            alice.send("~zy")
+            alice.expect(rb"\nstty rows 31 columns 80", timeout=10)
+
+    def test_the_last_lines(self, server: Server) -> None:
+        word = secrets.token_hex(8)
+        with person(server, "web1", "--raw") as alice:
+            alice.send(f"{word}\r\n")
+            alice.expect(f"{word}\r\n", timeout=10)
+            alice.send("~l")
+            alice.expect(rf"the last lines:\].*{word}.*end of the last lines".encode(), timeout=10)
+
+
+class TestPrefix:
+    def test_a_longer_one_works_behind_the_clients_own(self, server: Server) -> None:
+        """`~~` makes OpenSSH's client send `~`, and what follows is then none of its own escapes."""
+        with person(server, "far", escape="~") as alice:
+            alice.send("\r~~~?")
+            alice.expect(rb"~~\.  detach", timeout=10)
+            alice.send("\r~~~.")
+            alice.expect(rb"detached from far", timeout=10)
+            assert alice.wait(10) == 0
+
+    def test_a_shorter_one_is_the_guests(self, server: Server) -> None:
+        with person(server, "far") as alice:
+            alice.send("\r~.")
+            alice.expect(rb"\r~\.", timeout=10)
+
+    def test_none(self, server: Server) -> None:
+        with person(server, "none") as alice:
+            alice.send("\r~.~?\r~.")
+            alice.expect(rb"\r~\.~\?\r~\.", timeout=10)
+
+
+def test_the_terminal_is_given_back(server: Server) -> None:
+    with person(server, "web1") as alice:
+        alice.send("\x1b[?1049h\x1b[?25lfull screen\r")
+        alice.expect(rb"full screen", timeout=10)
+        alice.send("~.")
+        alice.expect(rb"\x1b\[\?1049l.*\x1b\[\?25h.*detached from web1", timeout=10)
+
+
+class _Spy(PortHandler):
+    """Notes what a guest reads of its LSR."""
+
+    def __init__(self, handler: PortHandler) -> None:
+        self._handler = handler
+        self.lsr: list[int] = []
+
+    def read(self, port: int, size: int) -> int:
+        value = self._handler.read(port, size)
+        if port == MemoryGuest.BASE + 5:
+            self.lsr.append(value)
+        return value
+
+    def write(self, port: int, size: int, value: int) -> None:
+        self._handler.write(port, size, value)
+
+    def write_block(self, port: int, data: bytes) -> None:
+        self._handler.write_block(port, data)
+
+    def gap(self, port: int, lost: int) -> None:
+        self._handler.gap(port, lost)
+
+    def received(self) -> tuple[tuple[int, int], ...]:
+        return self._handler.received()
+
+    def publications(self) -> tuple[Publication, ...]:
+        return self._handler.publications()
+
+
+@pytest_asyncio.fixture
+async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
+    async with Lab(tmp_path) as running:
+        yield running
+
+
+async def test_a_break_is_one_to_the_guests_uart(lab: Lab) -> None:
+    handler = lab.interceptor.appear(1)
+    assert handler is not None
+    spy = _Spy(handler)
+    guest = MemoryGuest(lab.interceptor, 1, spy)
+    guest.boot(b"login: ")
+    async with await soon(lab.connect()) as client:
+        process = await soon(client.create_process("web1", encoding=None, term_type="xterm"))
+        await soon(process.stdout.readuntil(b"helps]\r\n"))
+        process.stdin.write(b"before\r~b")
+        await until(lambda: guest.received == b"before\r\0", lambda: guest.received)
+    assert any(value & Lsr.BI and value & Lsr.DR for value in spy.lsr)
+
+
+async def test_a_right_that_is_taken_away_ends_or_demotes(lab: Lab) -> None:
+    lab.appear()
+    everything = lab.consoles.access.grants
+    async with await soon(lab.connect()) as client:
+        process = await soon(client.create_process("web1", encoding=None, term_type="xterm"))
+        await soon(process.stdout.readuntil(b"helps]\r\n"))
+        lab.consoles.access.grants = tuple(
+            type(grant)(grant.users, grant.consoles, frozenset({*grant.rights} - {"write"})) for grant in everything
+        )
+        lab.consoles.room(lab.console).recheck()
+        await soon(process.stdout.readuntil(b"your right to write to web1 was taken away: you watch]\r\n"))
+        lab.consoles.access.grants = ()
+        lab.consoles.room(lab.console).recheck()
+        await soon(process.stdout.readuntil(b"your right to watch web1 was taken away]\r\n"))
+        assert (await soon(process.wait())).exit_status == 1
+
+
+async def test_a_guest_that_comes_and_goes_is_an_event(lab: Lab) -> None:
+    async with await soon(lab.connect()) as client:
+        process = await soon(client.create_process("events --json"))
+        await until(lambda: bool(lab.consoles.events._sinks), lambda: "no subscription")
+        lab.appear()
+        row = json.loads(await soon(process.stdout.readline()))
+        assert (row["kind"], row["console"], row["state"]) == ("console", "web1", "live")
