@@ -63,6 +63,16 @@ def _max_startups(value: str) -> str:
     raise ValueError(f"{value!r} is not START:RATE:FULL: three numbers, 1 to 100 in the middle, START not over FULL")
 
 
+def _loopback(value: str) -> str:
+    host = _address(value).rpartition(":")[0].removeprefix("[").removesuffix("]")
+    if not ipaddress.ip_address(host).is_loopback:
+        raise ValueError(
+            f"{value!r} is not on loopback, and whoever reads metrics is asked for no password: use 127.0.0.1 or [::1], "
+            "with a proxy before it if others are to read them"
+        )
+    return value
+
+
 def _one_or_more(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
@@ -94,6 +104,7 @@ Name = Annotated[str, AfterValidator(_name)]
 Address = Annotated[str, AfterValidator(_address)]
 Network = Annotated[str, AfterValidator(_network)]
 MaxStartups = Annotated[str, AfterValidator(_max_startups)]
+Loopback = Annotated[str, AfterValidator(_loopback)]
 FilePath = Annotated[Path, BeforeValidator(_path)]
 Rights = Annotated[list[Annotated[str, BeforeValidator(_right)]], BeforeValidator(_one_or_more)]
 Words = Annotated[list[str], BeforeValidator(_one_or_more)]
@@ -267,7 +278,7 @@ class AuditConfig(Table):
 class MetricsConfig(Table):
     """`/metrics` for Prometheus, and `/healthz`."""
 
-    listen: Address | None = Field(default=None, description="a loopback address; off by default")
+    listen: Loopback | None = Field(default=None, description="a loopback address; off by default")
 
 
 class GroupConfig(Table):

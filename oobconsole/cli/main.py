@@ -23,6 +23,7 @@ REMOTE: Final = {
     "send": "type a text into a guest",
     "wait": "wait until a guest prints something",
     "power": "switch a guest",
+    "status": "say how the server does",
     "help": "what these commands can do",
 }
 DEFAULT_CONFIG: Final = Path("/etc/oobconsole/oobconsole.toml")
@@ -90,8 +91,8 @@ def serve(config: ConfigFile) -> None:
     from oobconsole import log
     from oobconsole.app import serve as run
 
-    log.setup(settings.server.log)
     try:
+        log.setup(settings.server.log)
         uvloop.run(run(settings, config))
     except EnvironmentFault as error:
         typer.echo(f"oobconsole: {error}", err=True)

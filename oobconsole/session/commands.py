@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from oobconsole.access import Principal, Right
-from oobconsole.session import listing, scripting, verbs_server
+from oobconsole.session import listing, scripting, status, verbs_server
 from oobconsole.session.attend import Attended
 from oobconsole.session.pipe import Pipe
 from oobconsole.session.request import Denied, ExitStatus, Handler, Peer, Request, UsageError, echo
@@ -124,6 +124,7 @@ VERBS: Final[dict[str, Verb]] = {
     ),
     "reload": Verb("read the server's configuration again", _nothing, verbs_server.handle_reload),
     "audit": Verb("the audit log's last number and hash", verbs_server.audit_arguments, verbs_server.handle_audit),
+    "status": Verb("how the server does", _json, status.handle_status),
     "help": Verb("what a command does, and its options", _help, _handle_help),
 }
 

@@ -13,6 +13,7 @@ from oobconsole.console.screen import Screen
 from oobconsole.events import Events
 from oobconsole.machine import Machine
 from oobconsole.session.room import Room
+from oobconsole.vitals import Vitals
 from oobconsole.vm.power import Power
 
 #: Screens that are kept up to date at the same time: each costs up to a few hundred KiB.
@@ -36,6 +37,7 @@ class Consoles:
         reload: reads the configuration again, for whoever asks; returns what has changed, or raises `OobError`.
         audit_head: number and hash of the audit log's last entry.
         stopping: set when the server stops.
+        vitals: how the server does.
     """
 
     machines: Sequence[Machine]
@@ -50,6 +52,10 @@ class Consoles:
     reload: Callable[[Principal | None], Awaitable[str]] | None = None
     audit_head: Callable[[], tuple[int, str]] | None = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    vitals: Vitals = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "vitals", Vitals(self.events))  # frozen
 
     async def stop(self, reason: str) -> None:
         """End every session, and let the guests go on without us."""
