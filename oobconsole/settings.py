@@ -67,7 +67,7 @@ def _loopback(value: str) -> str:
     host = _address(value).rpartition(":")[0].removeprefix("[").removesuffix("]")
     if not ipaddress.ip_address(host).is_loopback:
         raise ValueError(
-            f"{value!r} is not on loopback, and whoever reads metrics is asked for no password: use 127.0.0.1 or [::1], "
+            f"{value!r} is not on loopback, and metrics ask for no password: use 127.0.0.1 or [::1], "
             "with a proxy before it if others are to read them"
         )
     return value

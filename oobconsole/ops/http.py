@@ -1,4 +1,4 @@
-"""HTTP for `/metrics` and `/healthz`: as much of it as a scraper on this host needs (RFC 9112), on the server's loop."""
+"""HTTP for `/metrics` and `/healthz`: as much of RFC 9112 as a scraper on this host needs, on the server's loop."""
 
 from __future__ import annotations
 
