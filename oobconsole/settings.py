@@ -119,8 +119,8 @@ class Table(BaseModel):
 class UartConfig(Table):
     """A UART of a guest: I/O base (a multiple of 8, from 0x100) and ISA interrupt."""
 
-    port: Annotated[int, Field(ge=0x100, le=0xFFF8, multiple_of=8)]
-    irq: Annotated[int, Field(ge=1, le=15)]
+    port: Annotated[int, Field(ge=0x100, le=0xFFF8, multiple_of=8)] = Field(description="I/O base")
+    irq: Annotated[int, Field(ge=1, le=15)] = Field(description="ISA interrupt")
 
 
 class ConsoleConfig(Table):
@@ -159,7 +159,7 @@ class PowerConfig(Table):
 class GuestConfig(Table):
     """An L2. Its first UART's console has its name, another one `NAME.com2`, or `NAME.2e0` by its port."""
 
-    name: Name
+    name: Name = Field(description="the guest's, and that of its first UART's console")
     uarts: Annotated[list[Annotated[UartConfig, BeforeValidator(_uart)]], Field(min_length=1, max_length=8)] = Field(
         default_factory=lambda: [UartConfig(port=0x3F8, irq=4)],
         description="com1 to com4, or { port = 0x2e0, irq = 10 }",
@@ -284,8 +284,8 @@ class MetricsConfig(Table):
 class GroupConfig(Table):
     """Users that `[[grant]]` can name together."""
 
-    name: Name
-    members: Annotated[list[str], Field(min_length=1, max_length=10000)]
+    name: Name = Field(description="for `groups` of `[[grant]]`")
+    members: Annotated[list[str], Field(min_length=1, max_length=10000)] = Field(description="names of users")
 
 
 class GrantConfig(Table):
