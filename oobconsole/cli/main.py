@@ -139,6 +139,17 @@ def qemu_options(
     typer.echo(shlex.join(words))
 
 
+@app.command()
+def doctor(
+    config: ConfigFile,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object for each finding")] = False,
+) -> None:
+    """Look for faults in this host, the configuration and the permissions of what it names."""
+    from oobconsole.ops.doctor import report
+
+    raise typer.Exit(report(config, as_json=as_json))
+
+
 def main() -> None:
     """Entry point of the `oobconsole` command."""
     app(prog_name="oobconsole")

@@ -18,7 +18,6 @@ from pydantic_core import PydanticUndefined
 
 from oobconsole.settings import (
     AuditConfig,
-    Config,
     ConsoleConfig,
     GrantConfig,
     GroupConfig,
