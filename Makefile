@@ -2,6 +2,7 @@
 # make test   sets everything up and runs every test
 # make check  static checks: style, types, layers, C warnings
 # make bench  measures (ONLY=group for one group)
+# make man   builds the manual pages into build/man
 # make leak   what L1 can find of a secret on L2's console
 # make fuzz   fuzzes what reads untrusted bytes (SECONDS=600 each)
 # make sanitize  runs the plugin under AddressSanitizer and ThreadSanitizer
@@ -11,7 +12,7 @@ PY := .venv/bin/python
 SCRIPTS := $(wildcard tests/stack/*.sh) $(wildcard tests/stack/guests/*.sh) $(wildcard tests/fuzz/*.sh)
 SECONDS ?= 600
 
-.PHONY: all setup packages venv plugin images demo test check bench leak fuzz sanitize clean
+.PHONY: all setup packages venv plugin images man demo test check bench leak fuzz sanitize clean
 
 all: setup
 
@@ -30,6 +31,12 @@ plugin: packages
 images: packages
 	@tests/stack/fetch-qemu.sh
 	@tests/stack/build-guests.sh
+
+man: packages $(patsubst docs/man/%.md,build/man/%,$(wildcard docs/man/*.md))
+
+build/man/%: docs/man/%.md
+	@mkdir -p build/man
+	go-md2man -in $< -out $@
 
 demo: setup
 	@$(PY) -m tests.stack.demo

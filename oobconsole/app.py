@@ -22,6 +22,8 @@ from oobconsole.errors import EnvironmentFault, OobError
 from oobconsole.events import Events, Kind
 from oobconsole.interceptors import registry
 from oobconsole.machine import Machine
+from oobconsole.ops import notify
+from oobconsole.ops.operation import Operation
 from oobconsole.reload import Reloader
 from oobconsole.session.state import Consoles
 from oobconsole.settings import Config
@@ -70,6 +72,7 @@ async def serve(config: Config, file: Path) -> None:
     admin: AdminSocket | None = None
     consoles.reload = Reloader(file, config, consoles, ssh).reload
     consoles.audit_head = lambda: audit.head
+    operation = Operation(config, consoles)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -79,12 +82,15 @@ async def serve(config: Config, file: Path) -> None:
         await consoles.start()
         addresses = await ssh.start()
         admin = AdminSocket(settings.admin_socket, ssh)
-        _write_ports(settings.state_dir, addresses)
+        metrics = await operation.start()
+        _write_ports(settings.state_dir, "metrics_port", [metrics] if metrics else [])
+        _write_ports(settings.state_dir, "ssh_port", addresses)
         log.info(f"listening on {' '.join(addresses)}")
         consoles.events.emit(Kind.SERVER_STARTED, version=version("oobconsole"))
         await stop.wait()
         log.info("stopping")
     finally:
+        await operation.stop()
         await consoles.stop(STOPPING)
         if admin is not None:
             await admin.stop()
@@ -108,7 +114,7 @@ class _Reloads:
 
     async def _reload(self) -> None:
         assert self._consoles.reload is not None
-        with contextlib.suppress(OobError):  # it is in the log already
+        with contextlib.suppress(OobError), notify.reloading():  # a fault is in the log already
             await self._consoles.reload(None)
 
 
@@ -155,10 +161,10 @@ def _make_state_dir(folder: Path) -> None:
         raise EnvironmentFault(f"{folder}: others may write into the server's state_dir; chmod 700 it")
 
 
-def _write_ports(folder: Path, addresses: list[str]) -> None:
+def _write_ports(folder: Path, name: str, addresses: list[str]) -> None:
     """Say which ports `listen` with port 0 got, one a line: whoever starts us may wait for the file."""
-    file = folder / "ssh_port"
-    fresh = folder / "ssh_port.new"
+    file = folder / name
+    fresh = folder / f"{name}.new"
     try:
         fresh.write_text("".join(f"{address.rpartition(':')[2]}\n" for address in addresses))
         fresh.replace(file)

@@ -1,35 +1,93 @@
-"""Logging: structlog, to standard error, as text for people or JSON for machines."""
+"""Logging: structlog, as text for people or JSON for machines to standard error, or to the journal. Nothing waits."""
 
 from __future__ import annotations
 
 import logging
+import select
 import sys
 import time
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Final, Literal, TextIO
 
 import structlog
 
+from oobconsole import journal
+
+#: What a pipe takes without waiting once it takes anything (PIPE_BUF, pipe(7)), in bytes.
+_PIECE: Final = 4096
+
+
+class Unblocked:
+    """A text stream that loses lines, and says how many, rather than wait for who reads it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._poll = select.poll()
+        self._poll.register(stream, select.POLLOUT)
+        self._lost = 0
+
+    def write(self, text: str) -> None:
+        """Write a line, in as many pieces as there is room for."""
+        if self._lost:
+            text = f"{self._lost} log lines were lost: nobody read them\n{text}"
+        data = text.encode("utf-8", "backslashreplace")
+        for at in range(0, len(data), _PIECE):
+            if not self._poll.poll(0):
+                self._lost += 1
+                return
+            self._stream.buffer.write(data[at : at + _PIECE])
+            self._stream.buffer.flush()
+        self._lost = 0
+
+    def flush(self) -> None:
+        """Done already."""
+
 
 def setup(style: Literal["console", "json", "journald"]) -> None:
-    """Send every log record, ours and the libraries', to standard error in one style."""
-    shared: list[Any] = [
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    renderer = (
-        structlog.processors.JSONRenderer()
-        if style == "json"
-        # repr: what a client sends must not act on the terminal that shows the log
-        else structlog.dev.ConsoleRenderer(colors=False, repr_native_str=True, sort_keys=False)
-    )
-    tail: list[Any] = [structlog.processors.format_exc_info] if style == "json" else []
+    """Send every log record, ours and the libraries', to one place in one style.
+
+    Raises:
+        EnvironmentFault: it is the journal, and there is none.
+    """
+    logging.getLogger("asyncssh").setLevel(logging.ERROR)
+    if style == "journald":
+        _to_journal(journal.SOCKET)
+    else:
+        _to_stream(style == "json", Unblocked(sys.stderr))
+
+
+def _configure(factory: Any, *tail: Any) -> None:
     structlog.configure(
-        processors=[*shared, *tail, renderer],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        processors=[structlog.stdlib.add_log_level, *tail],
+        logger_factory=factory,
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
     )
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("asyncssh").setLevel(logging.ERROR)
+
+
+def _to_stream(as_json: bool, stream: Any) -> None:
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    if as_json:
+        _configure(
+            structlog.WriteLoggerFactory(stream),
+            stamp,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        )
+    else:
+        # repr: what a client sends must not act on the terminal that shows the log
+        plain = structlog.dev.ConsoleRenderer(colors=False, repr_native_str=True, sort_keys=False)
+        _configure(structlog.WriteLoggerFactory(stream), stamp, plain)
+    logging.basicConfig(stream=stream, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+
+
+def _to_journal(path: Path) -> None:
+    target = journal.Journal(path)
+    _configure(lambda *_: journal.JournalLogger(target), structlog.processors.format_exc_info, _as_fields)
+    logging.basicConfig(handlers=[journal.JournalHandler(target)], level=logging.WARNING, format="%(message)s")
+
+
+def _as_fields(_: Any, __: str, record: Any) -> Any:
+    return (), dict(record)
 
 
 class LogLimit:

@@ -252,6 +252,7 @@ class Machine:
         defaults: ConsoleConfig | None = None,
     ) -> None:
         self.name = config.name
+        self.connected = False
         defaults = defaults or ConsoleConfig()
         self.interceptor = interceptor
         self.guests = [Guest(guest, interceptor, scrollback=scrollback, defaults=defaults) for guest in config.guests]
@@ -281,9 +282,11 @@ class Machine:
     # -- InterceptorEvents --------------------------------------------------------------------------
 
     def link_up(self, peer: str) -> None:
+        self.connected = True
         log.info("machine connected", machine=self.name, peer=peer)
 
     def link_down(self, reason: str) -> None:
+        self.connected = False
         for guest in self.guests:
             if guest.context is not None:
                 guest.away(f"machine {self.name} is not connected: {reason}")

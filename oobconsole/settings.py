@@ -63,6 +63,16 @@ def _max_startups(value: str) -> str:
     raise ValueError(f"{value!r} is not START:RATE:FULL: three numbers, 1 to 100 in the middle, START not over FULL")
 
 
+def _loopback(value: str) -> str:
+    host = _address(value).rpartition(":")[0].removeprefix("[").removesuffix("]")
+    if not ipaddress.ip_address(host).is_loopback:
+        raise ValueError(
+            f"{value!r} is not on loopback, and metrics ask for no password: use 127.0.0.1 or [::1], "
+            "with a proxy before it if others are to read them"
+        )
+    return value
+
+
 def _one_or_more(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
@@ -94,6 +104,7 @@ Name = Annotated[str, AfterValidator(_name)]
 Address = Annotated[str, AfterValidator(_address)]
 Network = Annotated[str, AfterValidator(_network)]
 MaxStartups = Annotated[str, AfterValidator(_max_startups)]
+Loopback = Annotated[str, AfterValidator(_loopback)]
 FilePath = Annotated[Path, BeforeValidator(_path)]
 Rights = Annotated[list[Annotated[str, BeforeValidator(_right)]], BeforeValidator(_one_or_more)]
 Words = Annotated[list[str], BeforeValidator(_one_or_more)]
@@ -108,8 +119,8 @@ class Table(BaseModel):
 class UartConfig(Table):
     """A UART of a guest: I/O base (a multiple of 8, from 0x100) and ISA interrupt."""
 
-    port: Annotated[int, Field(ge=0x100, le=0xFFF8, multiple_of=8)]
-    irq: Annotated[int, Field(ge=1, le=15)]
+    port: Annotated[int, Field(ge=0x100, le=0xFFF8, multiple_of=8)] = Field(description="I/O base")
+    irq: Annotated[int, Field(ge=1, le=15)] = Field(description="ISA interrupt")
 
 
 class ConsoleConfig(Table):
@@ -148,7 +159,7 @@ class PowerConfig(Table):
 class GuestConfig(Table):
     """An L2. Its first UART's console has its name, another one `NAME.com2`, or `NAME.2e0` by its port."""
 
-    name: Name
+    name: Name = Field(description="the guest's, and that of its first UART's console")
     uarts: Annotated[list[Annotated[UartConfig, BeforeValidator(_uart)]], Field(min_length=1, max_length=8)] = Field(
         default_factory=lambda: [UartConfig(port=0x3F8, irq=4)],
         description="com1 to com4, or { port = 0x2e0, irq = 10 }",
@@ -267,14 +278,14 @@ class AuditConfig(Table):
 class MetricsConfig(Table):
     """`/metrics` for Prometheus, and `/healthz`."""
 
-    listen: Address | None = Field(default=None, description="a loopback address; off by default")
+    listen: Loopback | None = Field(default=None, description="a loopback address; off by default")
 
 
 class GroupConfig(Table):
     """Users that `[[grant]]` can name together."""
 
-    name: Name
-    members: Annotated[list[str], Field(min_length=1, max_length=10000)]
+    name: Name = Field(description="for `groups` of `[[grant]]`")
+    members: Annotated[list[str], Field(min_length=1, max_length=10000)] = Field(description="names of users")
 
 
 class GrantConfig(Table):

@@ -27,6 +27,7 @@ REMOTE: Final = {
     "replay": "show what a guest printed, as it came",
     "search": "look for a pattern in what a guest printed",
     "reload": "read the server's configuration again",
+    "status": "say how the server does",
     "help": "what these commands can do",
 }
 DEFAULT_CONFIG: Final = Path("/etc/oobconsole/oobconsole.toml")
@@ -94,8 +95,8 @@ def serve(config: ConfigFile) -> None:
     from oobconsole import log
     from oobconsole.app import serve as run
 
-    log.setup(settings.server.log)
     try:
+        log.setup(settings.server.log)
         uvloop.run(run(settings, config))
     except EnvironmentFault as error:
         typer.echo(f"oobconsole: {error}", err=True)
@@ -140,6 +141,17 @@ def qemu_options(
         hide_registers=wanted.hide_registers,
     )
     typer.echo(shlex.join(words))
+
+
+@app.command()
+def doctor(
+    config: ConfigFile,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object for each finding")] = False,
+) -> None:
+    """Look for faults in this host, the configuration and the permissions of what it names."""
+    from oobconsole.ops.doctor import report
+
+    raise typer.Exit(report(config, as_json=as_json))
 
 
 def main() -> None:

@@ -72,6 +72,7 @@ class Console:
         reason: of its state, in words.
         closed: the server stops.
         input_lost: bytes typed that no guest took, it being gone.
+        skipped: bytes of output that readers were too slow for, all readers together.
         printed_at: when the guest printed last, by `time.monotonic`; None: never.
         attended_changed: called when the first reader comes (True) and the last leaves (False).
     """
@@ -82,6 +83,7 @@ class Console:
         self.reason = ConsoleState.WAITING.value
         self.closed = False
         self.input_lost = 0
+        self.skipped = 0
         self.printed_at: float | None = None
         self.attended_changed: Callable[[bool], object] | None = None
         self._state = ConsoleState.WAITING

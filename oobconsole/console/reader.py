@@ -62,6 +62,7 @@ class Reader:
         chunk = self._console.read_from(self._position, limit)
         if chunk.skipped:
             self._position = chunk.offset
+            self._console.skipped += chunk.skipped
             detail = {"offset": chunk.offset - chunk.skipped, "bytes": chunk.skipped}
             return Notice(f"{chunk.skipped} bytes of output are not kept any more, and skipped", "skipped", detail)
         self._position += len(chunk.data)

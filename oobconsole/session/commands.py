@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from oobconsole.access import Principal, Right
-from oobconsole.session import history, listing, player, scripting, verbs_server
+from oobconsole.session import history, listing, player, scripting, status, verbs_server
 from oobconsole.session.attend import Attended
 from oobconsole.session.pipe import Pipe
 from oobconsole.session.request import Denied, ExitStatus, Handler, Peer, Request, UsageError, count, echo
@@ -121,6 +121,7 @@ VERBS: Final[dict[str, Verb]] = {
     "log": Verb("what a guest printed, and who typed what", history.log_arguments, history.handle_log),
     "replay": Verb("what a guest printed, as it came", player.replay_arguments, player.handle_replay),
     "search": Verb("look for a pattern in what a guest printed", history.search_arguments, history.handle_search),
+    "status": Verb("how the server does", _json, status.handle_status),
     "help": Verb("what a command does, and its options", _help, _handle_help),
 }
 

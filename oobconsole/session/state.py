@@ -15,6 +15,7 @@ from oobconsole.events import Events
 from oobconsole.machine import Machine
 from oobconsole.session.room import Room
 from oobconsole.session.states import StateEvents
+from oobconsole.vitals import Vitals
 from oobconsole.vm.power import Power
 
 #: Screens that are kept up to date at the same time: each costs up to a few hundred KiB.
@@ -39,6 +40,7 @@ class Consoles:
         audit_head: number and hash of the audit log's last entry.
         recordings: of the consoles; None: nothing is recorded.
         stopping: set when the server stops.
+        vitals: how the server does.
     """
 
     machines: Sequence[Machine]
@@ -54,8 +56,10 @@ class Consoles:
     audit_head: Callable[[], tuple[int, str]] | None = None
     recordings: Recordings | None = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    vitals: Vitals = field(init=False)
 
     def __post_init__(self) -> None:
+        self.vitals = Vitals(self.events)
         for machine in self.machines:
             for console in machine.consoles:
                 console.observe(StateEvents(console, self.events))

@@ -1,0 +1,103 @@
+"""The journal's native protocol: one datagram for each record (systemd.io/JOURNAL_NATIVE_PROTOCOL).
+
+Nothing waits for the journal: what it does not take at once is lost, and the next record says how many were.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+from pathlib import Path
+from typing import Any, Final
+
+from oobconsole.errors import EnvironmentFault
+
+SOCKET: Final = Path("/run/systemd/journal/socket")
+#: Bytes of one field; more is cut. A datagram of a few of these fits every default socket buffer.
+FIELD_MAX: Final = 16384
+#: syslog(3)'s levels, by structlog's and logging's names.
+_PRIORITY: Final = {"critical": 2, "exception": 3, "error": 3, "warning": 4, "info": 6, "debug": 7}
+_NAME: Final = re.compile(r"[^A-Z0-9_]")
+
+
+def encode(fields: dict[str, str]) -> bytes:
+    """A datagram: KEY=value, or the long form where the value has several lines."""
+    out = bytearray()
+    for key, text in fields.items():
+        value = text.encode("utf-8", "replace")[:FIELD_MAX]
+        if b"\n" in value:
+            out += key.encode() + b"\n" + len(value).to_bytes(8, "little") + value + b"\n"
+        else:
+            out += key.encode() + b"=" + value + b"\n"
+    return bytes(out)
+
+
+def _field(key: str) -> str:
+    return f"OOB_{_NAME.sub('_', key.upper())}"[:64]
+
+
+class Journal:
+    """A connection to the journal.
+
+    Raises:
+        EnvironmentFault: there is none.
+    """
+
+    def __init__(self, path: Path = SOCKET) -> None:
+        self._lost = 0
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        try:
+            self._socket.connect(str(path))
+        except OSError as error:
+            self._socket.close()
+            raise EnvironmentFault(
+                f"{path}: there is no journal here: {error.strerror}; "
+                'set log = "json" or "console" in [server], or start systemd-journald'
+            ) from error
+
+    def send(self, level: str, message: str, more: dict[str, str]) -> None:
+        """Send a record; returns at once."""
+        fields = {
+            "MESSAGE": message,
+            "PRIORITY": str(_PRIORITY.get(level, 6)),
+            "SYSLOG_IDENTIFIER": "oobconsole",
+            **{_field(key): value for key, value in more.items()},
+        }
+        if self._lost:
+            fields["OOB_RECORDS_LOST"] = str(self._lost)
+        try:
+            self._socket.send(encode(fields))
+            self._lost = 0
+        except OSError:
+            self._lost += 1  # it is full, or restarts: it takes the next one, or one after that
+
+
+class JournalLogger:
+    """What structlog writes to: every level is the same method, the level is in the record."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def msg(self, *, event: str, level: str, **more: Any) -> None:
+        """Send a record; its message is readable without the fields, too."""
+        exception = more.pop("exception", "")
+        about = " ".join(f"{key}={value!r}" for key, value in more.items())
+        text = f"{event} {about}".rstrip() + (f"\n{exception}" if exception else "")
+        self._journal.send(level, text, {key: str(value) for key, value in more.items()})
+
+    debug = info = warning = error = critical = exception = msg
+
+
+class JournalHandler(logging.Handler):
+    """The same for the records of libraries."""
+
+    def __init__(self, journal: Journal) -> None:
+        super().__init__()
+        self._journal = journal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._journal.send(record.levelname.lower(), self.format(record), {"logger": record.name})
+        except Exception:
+            self.handleError(record)

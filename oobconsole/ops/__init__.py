@@ -1,0 +1,1 @@
+"""What whoever operates the server needs: metrics, health, systemd, doctor, reference."""

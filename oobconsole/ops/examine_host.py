@@ -1,0 +1,177 @@
+"""What this host must have for a configuration: programs, files with their modes, addresses, room, time."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Final
+
+from oobconsole.ops.finding import Finding, Level
+from oobconsole.settings import Config
+
+PYTHON: Final = (3, 11)
+#: The first QEMU with the plugin interface that native/tcg needs.
+QEMU: Final = (11, 1)
+QEMU_SECONDS: Final = 10
+#: A path of a UNIX socket, in bytes (unix(7)).
+SOCKET_PATH_MAX: Final = 107
+#: Seconds since 1970 that this code is younger than: a clock before it has not been set.
+_NOT_BEFORE: Final = 1_750_000_000
+
+
+def python() -> Iterator[Finding]:
+    """The interpreter, and what is installed in it."""
+    if sys.version_info < PYTHON:
+        wanted = ".".join(map(str, PYTHON))
+        yield Finding(Level.FAULT, sys.executable, f"is Python {sys.version.split()[0]}", f"install Python {wanted}")
+    for line in requires("oobconsole") or ():
+        name = re.split(r"[^A-Za-z0-9_.-]", line, maxsplit=1)[0]
+        if "extra ==" in line:
+            continue
+        try:
+            version(name)
+        except PackageNotFoundError:
+            yield Finding(Level.FAULT, name, "is not installed", f"{sys.executable} -m pip install '{line}'")
+
+
+def files(config: Config) -> Iterator[Finding]:
+    """Owners and modes of what is secret, and of what says who may log in."""
+    server = config.server
+    for secret in (server.host_key_file, config.audit_key):
+        yield from _private(secret)
+    yield from _unwritable_by_others(server.authorized_keys)
+    for file in server.authorized_keys.iterdir():
+        yield from _unwritable_by_others(file)
+        if not os.access(file, os.R_OK):
+            yield Finding(Level.FAULT, str(file), "cannot be read", f"chown {os.geteuid()} {file}")
+    for named in filter(None, (server.user_ca, server.host_certificate)):
+        if not os.access(named, os.R_OK):
+            yield Finding(Level.FAULT, str(named), "cannot be read", f"make it, or chown {os.geteuid()} {named}")
+    for folder in (server.state_dir, config.recordings, config.audit_file.parent):
+        yield from _writable(folder)
+    if server.state_dir.is_dir():
+        yield from _unwritable_by_others(server.state_dir)
+
+
+def _private(file: Path) -> Iterator[Finding]:
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return  # made on first start
+    except OSError as error:
+        yield Finding(Level.FAULT, str(file), f"cannot be looked at: {error.strerror}", f"namei -l {file}")
+        return
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        yield Finding(Level.FAULT, str(file), "others may read this private key", f"chmod 600 {file}")
+    if found.st_uid != os.geteuid():
+        yield Finding(
+            Level.FAULT,
+            str(file),
+            f"belongs to user {found.st_uid}, and this is user {os.geteuid()}",
+            f"chown {os.geteuid()} {file}, or run doctor as the server's own user",
+        )
+
+
+def _unwritable_by_others(path: Path) -> Iterator[Finding]:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o022:
+        text = f"others may write it (mode {mode:o}), and so say who logs in"
+        yield Finding(Level.FAULT, str(path), text, f"chmod go-w {path}")
+
+
+def _writable(folder: Path) -> Iterator[Finding]:
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not existing.is_dir():
+        yield Finding(Level.FAULT, str(existing), "is no folder", f"mv {existing} {existing}.old")
+    elif not os.access(existing, os.W_OK | os.X_OK):
+        text = f"nothing can be written here by user {os.geteuid()}"
+        yield Finding(Level.FAULT, str(existing), text, f"install -d -m 700 -o {os.geteuid()} {folder}")
+
+
+def addresses(config: Config) -> Iterator[Finding]:
+    """Whether they can be had; a server that runs has them itself."""
+    metrics = [config.metrics.listen] if config.metrics.listen else []
+    for address in (*config.server.listen, *metrics):
+        host, _, port = address.rpartition(":")
+        host = host.strip("[]")
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                sock.bind((host, int(port)))
+            except OSError as error:
+                if not _serving(config.server.admin_socket):
+                    mend = f"ss -Hltnp 'sport = :{port}' shows who has it; ip addr shows this host's addresses"
+                    yield Finding(Level.FAULT, address, f"cannot be had: {error.strerror}", mend)
+
+
+def _serving(path: Path) -> bool:
+    """Does somebody listen on this UNIX socket? By the kernel's list: nobody is connected to."""
+    try:
+        listed = Path("/proc/net/unix").read_text(errors="replace")
+    except OSError:
+        return False
+    return any(line.split(maxsplit=7)[-1] == str(path) for line in listed.splitlines()[1:])
+
+
+def sockets(config: Config) -> Iterator[Finding]:
+    """Paths of UNIX sockets."""
+    for path in (config.server.admin_socket, *(config.socket_of(m) for m in config.machines)):
+        if len(os.fsencode(path)) > SOCKET_PATH_MAX:
+            text = f"is longer than the {SOCKET_PATH_MAX} bytes that the kernel allows for a socket"
+            yield Finding(Level.FAULT, str(path), text, "choose a shorter state_dir, or socket")
+        elif path.exists() and not path.is_socket():
+            yield Finding(Level.FAULT, str(path), "is there, and is no socket", f"mv {path} {path}.old")
+        elif path.is_socket() and stat.S_IMODE(path.stat().st_mode) & 0o077:
+            yield Finding(Level.FAULT, str(path), "others may connect to it", f"chmod 600 {path}")
+
+
+def space(config: Config) -> Iterator[Finding]:
+    """Room for what recordings may take."""
+    if not config.recording.enabled:
+        return
+    folder = next(parent for parent in (config.recordings, *config.recordings.parents) if parent.exists())
+    count = sum(len(guest.console_names) for machine in config.machines for guest in machine.guests)
+    free, wanted = shutil.disk_usage(folder).free >> 20, count * config.recording.keep_mib
+    if free < config.recording.rotate_mib:
+        text = f"{free} MiB are free, less than one file of a recording ({config.recording.rotate_mib} MiB)"
+        yield Finding(Level.FAULT, str(folder), text, "make room, or name another recording.folder")
+    elif free < wanted:
+        text = f"{free} MiB are free; {count} consoles may keep {wanted} MiB"
+        yield Finding(Level.WARNING, str(folder), text, f"set recording.keep_mib to {max(1, free // count // 2)}")
+
+
+def clock(config: Config) -> Iterator[Finding]:
+    """Whether it was ever set: certificates, recordings and the audit log go by it."""
+    if time.time() < _NOT_BEFORE:
+        text = f"says {time.strftime('%Y-%m-%d', time.gmtime())}, which is past"
+        yield Finding(Level.FAULT, "the clock", text, "timedatectl set-ntp true")
+
+
+def qemu(config: Config) -> Iterator[Finding]:
+    """QEMU and the plugin, where a machine is run by it on this host."""
+    if not any(machine.interceptor == "tcg" for machine in config.machines):
+        return
+    program = shutil.which("qemu-system-x86_64")
+    if program is None:
+        yield Finding(Level.WARNING, "qemu-system-x86_64", "is not in PATH", "apt install qemu-system-x86")
+        return
+    try:
+        done = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, timeout=QEMU_SECONDS, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        yield Finding(Level.FAULT, program, f"does not run: {error}", f"{program} --version")
+        return
+    found = re.search(r"version (\d+)\.(\d+)", done.stdout)
+    if found is None or (int(found[1]), int(found[2])) < QEMU:
+        text = f"is {found[0] if found else 'of no known version'}; the plugin needs 11.1"
+        yield Finding(Level.FAULT, program, text, "install QEMU 11.1 or newer")

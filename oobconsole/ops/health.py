@@ -1,0 +1,23 @@
+"""Is the server fit to serve? A machine that is not connected is no fault of ours."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from oobconsole.vitals import Vitals
+
+#: A loop that was so late within the last half minute serves nobody well, in seconds.
+LAG_MAX: Final = 1.0
+
+
+def faults(vitals: Vitals, policy: Literal["best_effort", "strict"]) -> list[str]:
+    """Why it is not, in sentences; empty: it is."""
+    found = []
+    if vitals.worst_lag > LAG_MAX:
+        found.append(f"the event loop was {vitals.worst_lag:.1f} s late within the last half minute")
+    if policy == "strict" and vitals.unrecorded:
+        console, reason = next(iter(vitals.unrecorded.items()))
+        found.append(
+            f"{len(vitals.unrecorded)} consoles take no input, as they cannot be recorded: {console}: {reason}"
+        )
+    return found

@@ -1,0 +1,114 @@
+"""HTTP for `/metrics` and `/healthz`: as much of RFC 9112 as a scraper on this host needs, on the server's loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+from oobconsole.errors import EnvironmentFault
+
+#: A request, its header included, may be so long, in bytes, and may take so long, in seconds; so may the answer.
+REQUEST_MAX: Final = 8192
+SECONDS: Final = 5.0
+#: Connections at the same time; one more is told so.
+CONNECTIONS_MAX: Final = 16
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a page answers."""
+
+    status: HTTPStatus
+    kind: str
+    body: bytes
+
+
+Page = Callable[[], Awaitable[Answer]]
+
+
+class HttpServer:
+    """Serves `pages`, by path. GET and HEAD; one request for each connection."""
+
+    def __init__(self, pages: Mapping[str, Page]) -> None:
+        self._pages = pages
+        self._connections: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def start(self, address: str) -> str:
+        """Listen; returns the address, with the port that was had. Raises `EnvironmentFault`."""
+        host, _, port = address.rpartition(":")
+        try:
+            self._server = await asyncio.start_server(self._connected, host.strip("[]"), int(port), limit=REQUEST_MAX)
+        except OSError as error:
+            raise EnvironmentFault(f"metrics.listen: cannot listen on {address}: {error.strerror}") from error
+        return f"{host}:{self._server.sockets[0].getsockname()[1]}"
+
+    async def stop(self) -> None:
+        """Close everything."""
+        if self._server is not None:
+            self._server.close()
+        for connection in tuple(self._connections):
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        try:
+            async with asyncio.timeout(SECONDS):
+                await self._serve(reader, writer)
+        except (OSError, TimeoutError):
+            writer.transport.abort()  # it says nothing, or takes nothing
+        finally:
+            self._connections.discard(task)
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._connections) > CONNECTIONS_MAX:
+            method, answer = "GET", _problem(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
+        else:
+            method, answer = await self._answer(reader)
+        writer.write(_head(answer) + (b"" if method == "HEAD" else answer.body))
+        await writer.drain()
+        writer.write_eof()
+        while await reader.read(REQUEST_MAX):  # what is unread at the close would reset it, answer and all
+            pass
+
+    async def _answer(self, reader: asyncio.StreamReader) -> tuple[str, Answer]:
+        try:
+            request = await reader.readuntil(b"\r\n\r\n")
+        except asyncio.IncompleteReadError:
+            return "GET", _problem(HTTPStatus.BAD_REQUEST, "no whole request")
+        except asyncio.LimitOverrunError:
+            return "GET", _problem(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"at most {REQUEST_MAX} bytes")
+        words = request.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
+        if len(words) != 3 or not words[2].startswith("HTTP/1."):
+            return "GET", _problem(HTTPStatus.BAD_REQUEST, "this is no HTTP/1.1 request")
+        method, target, _ = words
+        if method not in ("GET", "HEAD"):
+            return method, _problem(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD")
+        page = self._pages.get(target.partition("?")[0])
+        if page is None:
+            return method, _problem(HTTPStatus.NOT_FOUND, f"there are: {' '.join(self._pages)}")
+        return method, await page()
+
+
+def _problem(status: HTTPStatus, text: str) -> Answer:
+    return Answer(status, "text/plain; charset=utf-8", f"{text}\n".encode())
+
+
+def _head(answer: Answer) -> bytes:
+    lines = [
+        f"HTTP/1.1 {answer.status.value} {answer.status.phrase}",
+        f"Content-Type: {answer.kind}",
+        f"Content-Length: {len(answer.body)}",
+        "Cache-Control: no-store",
+        "Connection: close",
+    ]
+    if answer.status is HTTPStatus.METHOD_NOT_ALLOWED:
+        lines.append("Allow: GET, HEAD")
+    return "\r\n".join([*lines, "", ""]).encode()

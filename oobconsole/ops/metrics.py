@@ -1,0 +1,168 @@
+"""What Prometheus is told, in prometheus-client's exposition format.
+
+One family is rendered at a time: between two of them the loop serves others, so that 1,000 consoles delay nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from oobconsole.access import Principal
+from oobconsole.console.console import Console, ConsoleState
+from oobconsole.events import Kind
+from oobconsole.interceptors.tcg import TcgInterceptor
+from oobconsole.session.state import Consoles
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+_EVENTS: Final = {
+    Kind.LOGIN: ("oobconsole_logins", "Logins"),
+    Kind.LOGIN_REFUSED: ("oobconsole_logins_refused", "Refused logins"),
+    Kind.DENIED: ("oobconsole_denied", "Commands refused for lack of a right"),
+    Kind.ATTACHED: ("oobconsole_attachments", "Sessions that attached to a console"),
+}
+
+
+class Tally:
+    """Observes a console, and counts what it does not count itself.
+
+    Attributes:
+        typed_bytes: typed by users.
+        gaps, lost_bytes: holes in the output, and bytes of it that never reached us.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.typed_bytes = self.gaps = self.lost_bytes = 0
+        console.observe(self)
+
+    def output(self, offset: int, data: bytes) -> None:
+        """The console's own offset counts it."""
+
+    def gap(self, offset: int, lost: int) -> None:
+        """Output never reached us."""
+        self.gaps += 1
+        self.lost_bytes += lost
+
+    def typed(self, data: bytes, who: Principal | None) -> None:
+        """Somebody typed."""
+        self.typed_bytes += len(data)
+
+    def state_changed(self, state: ConsoleState, reason: str) -> None:
+        """Read when it is asked for."""
+
+
+class _Rendered(Collector):
+    """One family, for `generate_latest`."""
+
+    def __init__(self, family: Metric) -> None:
+        self._family = family
+
+    def collect(self) -> Iterable[Metric]:
+        return (self._family,)
+
+
+class Metrics:
+    """Everything there is to know of `consoles`."""
+
+    def __init__(self, consoles: Consoles) -> None:
+        self._consoles = consoles
+        self._tallies = [(c, Tally(c)) for machine in consoles.machines for c in machine.consoles]
+        self._one_at_a_time = asyncio.Lock()
+
+    async def render(self) -> bytes:
+        """The exposition, made of what holds at each family's turn."""
+        parts = []
+        async with self._one_at_a_time:
+            for family in self.families():
+                parts.append(generate_latest(_Rendered(family)))
+                await asyncio.sleep(0)
+        return b"".join(parts)
+
+    def families(self) -> Iterator[Metric]:
+        """Each is made when it is asked for."""
+        yield from self._server()
+        yield from self._by_console()
+        yield from self._by_machine()
+        yield from ProcessCollector(registry=None).collect()
+
+    def _server(self) -> Iterator[Metric]:
+        vitals = self._consoles.vitals
+        yield _gauge("oobconsole_uptime_seconds", "Since the server started", vitals.uptime)
+        yield _gauge("oobconsole_loop_lag_seconds", "How late the event loop was, last", vitals.lag)
+        yield _gauge(
+            "oobconsole_loop_lag_worst_seconds", "How late it was at worst in half a minute", vitals.worst_lag
+        )
+        yield _gauge("oobconsole_recording_failing", "Consoles that cannot be recorded", len(vitals.unrecorded))
+        for kind, (name, text) in _EVENTS.items():
+            yield CounterMetricFamily(name, text, value=vitals.seen[kind])
+        events = CounterMetricFamily("oobconsole_events", "Events, by kind", labels=["kind"])
+        for kind in Kind:
+            events.add_metric([kind], vitals.seen[kind])
+        yield events
+
+    def _by_console(self) -> Iterator[Metric]:
+        states = Counter(console.state for console, _ in self._tallies)
+        by_state = GaugeMetricFamily("oobconsole_consoles", "Consoles, by state", labels=["state"])
+        for state in ConsoleState:
+            by_state.add_metric([state.name.lower()], states[state])
+        yield by_state
+        yield self._gauge_of("oobconsole_console_attached", "Readers attached", lambda c, _: c.attached)
+        yield self._gauge_of("oobconsole_console_input_waiting_bytes", "Not taken yet", lambda c, _: c.input_waiting)
+        yield self._count("oobconsole_console_output_bytes", "Printed by the guest", lambda c, _: c.end)
+        yield self._count("oobconsole_console_input_bytes", "Typed by users", lambda _, t: t.typed_bytes)
+        yield self._count("oobconsole_console_input_lost_bytes", "Typed at no guest", lambda c, _: c.input_lost)
+        yield self._count("oobconsole_console_gaps", "Holes in the output", lambda _, t: t.gaps)
+        yield self._count("oobconsole_console_lost_bytes", "Output that never reached us", lambda _, t: t.lost_bytes)
+        yield self._count("oobconsole_console_skipped_bytes", "Readers were too slow for", lambda c, _: c.skipped)
+
+    def _gauge_of(self, name: str, text: str, value: Callable[[Console, Tally], int]) -> Metric:
+        family = GaugeMetricFamily(name, text, labels=["console"])
+        for console, tally in self._tallies:
+            family.add_metric([console.name], value(console, tally))
+        return family
+
+    def _count(self, name: str, text: str, value: Callable[[Console, Tally], int]) -> Metric:
+        family = CounterMetricFamily(name, text, labels=["console"])
+        for console, tally in self._tallies:
+            family.add_metric([console.name], value(console, tally))
+        return family
+
+    def _by_machine(self) -> Iterator[Metric]:
+        connected = GaugeMetricFamily("oobconsole_machine_connected", "Its native half is there", labels=["machine"])
+        served = CounterMetricFamily("oobconsole_accesses", "Synchronous accesses served", labels=["machine"])
+        native = CounterMetricFamily(
+            "oobconsole_native", "What the native half counted (docs/wire-protocol.md)", labels=["machine", "counter"]
+        )
+        latency = HistogramMetricFamily(
+            "oobconsole_access_seconds", "Synchronous accesses, as the guest waited", labels=["machine"]
+        )
+        for machine in self._consoles.machines:
+            interceptor = machine.interceptor
+            connected.add_metric([machine.name], machine.connected)
+            if isinstance(interceptor, TcgInterceptor):
+                served.add_metric([machine.name], interceptor.counters.accesses)
+                for counter, value in interceptor.stats.counters.items():
+                    native.add_metric([machine.name, counter], value)
+                latency.add_metric([machine.name], _buckets(interceptor.stats.latency), sum_value=None)
+        yield from (connected, served, native, latency)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)
+
+
+def _buckets(counts: Iterable[int]) -> list[tuple[str, float]]:
+    """Cumulative, of buckets that grow by a fourth root of two from 1 us (wire.Stats); each fourth is told."""
+    total, buckets = 0, []
+    for bucket, count in enumerate(counts):
+        total += count
+        if bucket % 4 == 3:
+            buckets.append((repr(2 ** ((bucket + 1) // 4) / 1e6), float(total)))
+    return [*buckets, ("+Inf", float(total))]

@@ -1,0 +1,62 @@
+"""What runs beside the server for whoever operates it: vitals, metrics, health, systemd's watchdog."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from http import HTTPStatus
+
+import structlog
+
+from oobconsole.ops import health, notify
+from oobconsole.ops.http import Answer, HttpServer, Page
+from oobconsole.session.state import Consoles
+from oobconsole.settings import Config
+
+log = structlog.get_logger(__name__)
+
+
+class Operation:
+    """Starts when the server serves, and stops with it."""
+
+    def __init__(self, config: Config, consoles: Consoles) -> None:
+        self._config = config
+        self._consoles = consoles
+        self._http: HttpServer | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> str | None:
+        """Begin; returns where metrics are, if anywhere. Raises `EnvironmentFault`."""
+        self._tasks = [asyncio.create_task(run) for run in (self._consoles.vitals.run(), notify.watchdog())]
+        address = None
+        if self._config.metrics.listen:
+            self._http = HttpServer(self._pages())
+            address = await self._http.start(self._config.metrics.listen)
+            log.info("metrics", address=address)
+        notify.notify("READY=1", f"STATUS={len(self._consoles.machines)} machines")
+        return address
+
+    async def stop(self) -> None:
+        """Idempotent."""
+        notify.notify("STOPPING=1")
+        if self._http is not None:
+            await self._http.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _pages(self) -> dict[str, Page]:
+        from oobconsole.ops.metrics import CONTENT_TYPE, Metrics  # who has no metrics starts faster without
+
+        metrics = Metrics(self._consoles)
+
+        async def show() -> Answer:
+            return Answer(HTTPStatus.OK, CONTENT_TYPE, await metrics.render())
+
+        return {"/metrics": show, "/healthz": self._healthz}
+
+    async def _healthz(self) -> Answer:
+        faults = health.faults(self._consoles.vitals, self._config.recording.policy)
+        status = HTTPStatus.SERVICE_UNAVAILABLE if faults else HTTPStatus.OK
+        body = {"status": "failing", "reasons": faults} if faults else {"status": "ok"}
+        return Answer(status, "application/json", json.dumps(body).encode() + b"\n")

@@ -1,0 +1,152 @@
+"""The reference of the configuration file, made from its types: `python -m oobconsole.ops.reference`.
+
+Markdown, as `docs/man/oobconsole.toml.5.md` holds it; a test says when that one is stale.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from annotated_types import Ge, Le, MaxLen, MinLen, MultipleOf
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from oobconsole.settings import (
+    AuditConfig,
+    ConsoleConfig,
+    GrantConfig,
+    GroupConfig,
+    GuestConfig,
+    MachineConfig,
+    MetricsConfig,
+    PowerConfig,
+    RecordingConfig,
+    ServerConfig,
+    Table,
+    UartConfig,
+)
+
+#: Every table, as the file writes it, in the order of the example.
+TABLES: Final[dict[str, type[Table]]] = {
+    "[server]": ServerConfig,
+    "[console]": ConsoleConfig,
+    "[recording]": RecordingConfig,
+    "[audit]": AuditConfig,
+    "[metrics]": MetricsConfig,
+    "[[group]]": GroupConfig,
+    "[[grant]]": GrantConfig,
+    "[[machine]]": MachineConfig,
+    "[[machine.guest]]": GuestConfig,
+    "uarts = [{ … }]": UartConfig,
+    "power = { … }": PowerConfig,
+}
+_WORDS: Final = {str: "string", int: "integer", bool: "boolean", Path: "path"}
+
+HEAD: Final = """\
+# oobconsole.toml 5 "" "oobconsole" "File Formats"
+
+# NAME
+
+oobconsole.toml - configuration of the out-of-band console server
+
+# DESCRIPTION
+
+A TOML file, by default */etc/oobconsole/oobconsole.toml*. Unknown keys and wrong types are errors. Relative paths are
+relative to the file. *oobconsole check* validates it; *oobconsole doctor* also looks at what it names.
+"""
+FOOT: Final = """
+# SEE ALSO
+
+**oobconsole**(1)
+"""
+
+
+def markdown() -> str:
+    """The whole page."""
+    return HEAD + "".join(_section(title, table) for title, table in TABLES.items()) + FOOT
+
+
+def _section(title: str, table: type[Table]) -> str:
+    about = _escaped((table.__doc__ or "").strip())
+    entries = "".join(_entry(key, field) for key, field in keys(table))
+    return f"\n# {_escaped(title)}\n\n{about}\n{entries}"
+
+
+def keys(table: type[Table]) -> Iterator[tuple[str, FieldInfo]]:
+    """The keys that the file may have there, as it writes them; tables of their own left out."""
+    own = tuple(TABLES.values())
+    for name, field in table.model_fields.items():
+        inner = _plain(field.annotation)
+        listed = typing.get_args(inner)[0] if typing.get_origin(inner) is list else None
+        if field.alias is None or _plain(listed) not in own:
+            yield field.alias or name, field
+
+
+def _entry(key: str, field: FieldInfo) -> str:
+    facts = ", ".join(filter(None, (_type(field.annotation), _bounds(field.metadata), _default(field))))
+    meaning = _escaped((field.description or "").strip())
+    return f"\n**{_escaped(key)}** ({facts})\n: {meaning[:1].upper()}{meaning[1:]}.\n"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if value is None or value is PydanticUndefined or (value == [] or value == {}):
+        return "none by default"
+    return f"default {_escaped(_value(value))}"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return "[" + ", ".join(_value(item) for item in value) + "]"
+    if isinstance(value, Table):
+        return "{ " + ", ".join(f"{key} = {_value(item)}" for key, item in value) + " }"
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _plain(kind: Any) -> Any:
+    """Without its annotations, and without `| None`."""
+    if typing.get_origin(kind) is typing.Annotated:
+        return _plain(typing.get_args(kind)[0])
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):
+        return _plain(next(part for part in typing.get_args(kind) if part is not type(None)))
+    return kind
+
+
+def _type(kind: Any) -> str:
+    kind = _plain(kind)
+    if typing.get_origin(kind) is list:
+        return f"list of {_type(typing.get_args(kind)[0])}s"
+    if typing.get_origin(kind) is typing.Literal:
+        return " or ".join(f'"{word}"' for word in typing.get_args(kind))
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return "string"
+    return _WORDS.get(kind, "table")
+
+
+def _bounds(metadata: list[Any]) -> str:
+    low = next((m.ge for m in metadata if isinstance(m, Ge)), None)
+    high = next((m.le for m in metadata if isinstance(m, Le)), None)
+    multiple = next((f"a multiple of {m.multiple_of}" for m in metadata if isinstance(m, MultipleOf)), "")
+    few = next((m.min_length for m in metadata if isinstance(m, MinLen)), None)
+    many = next((m.max_length for m in metadata if isinstance(m, MaxLen)), None)
+    length = f"{few or 0} to {many} long" if many is not None else ""
+    return ", ".join(filter(None, (f"{low} to {high}" if high is not None else "", multiple, length)))
+
+
+def _escaped(text: str) -> str:
+    for mark in ("\\", "*", "_", "`", "<", "["):
+        text = text.replace(mark, "\\" + mark)
+    return text
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")

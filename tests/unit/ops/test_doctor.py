@@ -1,0 +1,162 @@
+"""Every fault is found, once, with its mend; a good configuration has none."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from oobconsole.ops import doctor
+from oobconsole.ops.finding import Finding, Level
+
+
+class Setup:
+    """A configuration without a fault, and what it names."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.keys = folder / "keys"
+        self.state = folder / "state"
+        self.keys.mkdir(mode=0o700)
+        self.state.mkdir(mode=0o700)
+        (self.keys / "alice.pub").write_text("ssh-ed25519 AAAA alice\n")
+        (self.keys / "alice.pub").chmod(0o600)
+        self.file = folder / "oobconsole.toml"
+        self.write()
+
+    def write(self, more: str = "", server: str = "", machine: str = 'interceptor = "memory"') -> None:
+        self.file.write_text(
+            '[server]\nlisten = "127.0.0.1:0"\nstate_dir = "state"\nauthorized_keys = "keys"\n'
+            f"{server}\n[recording]\nkeep_mib = 65\n"
+            f'[[machine]]\nname = "rack7"\n{machine}\n[[machine.guest]]\nname = "web1"\n'
+            f'[[grant]]\nusers = ["alice"]\nrights = "all"\n{more}\n'
+        )
+
+    def only(self) -> Finding:
+        found = list(doctor.examine(self.file))
+        assert len(found) == 1, found
+        return found[0]
+
+
+@pytest.fixture
+def setup(tmp_path: Path) -> Setup:
+    return Setup(tmp_path)
+
+
+def test_no_fault(setup: Setup, capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(doctor.examine(setup.file)) == []
+    assert doctor.report(setup.file, as_json=False) == 0
+    assert capsys.readouterr().out == "no fault was found\n"
+
+
+def test_a_configuration_that_is_not_valid(setup: Setup, capsys: pytest.CaptureFixture[str]) -> None:
+    setup.write(server="colour = 1")
+    assert doctor.report(setup.file, as_json=True) == 1
+    finding = json.loads(capsys.readouterr().out)
+    assert (finding["level"], finding["about"]) == ("fault", "server.colour")
+
+
+@pytest.mark.parametrize("name", ["state/ssh_host_ed25519_key", "state/audit_ed25519_key"])
+def test_a_private_key_that_others_read(setup: Setup, name: str) -> None:
+    file = setup.folder / name
+    file.write_text("secret")
+    file.chmod(0o644)
+    finding = setup.only()
+    assert (finding.level, finding.mend) == (Level.FAULT, f"chmod 600 {file}")
+    file.chmod(0o600)
+    assert list(doctor.examine(setup.file)) == []
+
+
+@pytest.mark.parametrize("name", ["keys", "keys/alice.pub", "state"])
+def test_what_others_can_write(setup: Setup, name: str) -> None:
+    path = setup.folder / name
+    path.chmod(0o777)
+    assert setup.only().mend == f"chmod go-w {path}"
+
+
+def test_a_user_without_a_key_and_one_without_a_grant(setup: Setup) -> None:
+    (setup.keys / "alice.pub").rename(setup.keys / "bob")
+    found = list(doctor.examine(setup.file))
+    assert [f.text for f in found] == [
+        "has grants, and no key to log in with",
+        "user bob can log in, and may do nothing",
+    ]
+    assert {f.level for f in found} == {Level.WARNING}
+    assert found[0].mend == f"cp THEIR_KEY.pub {setup.keys / 'alice'}"
+
+
+def test_a_group_that_nobody_uses_and_a_grant_for_no_console(setup: Setup) -> None:
+    setup.write('consoles = ["db*"]\n[[group]]\nname = "ops"\nmembers = ["alice"]')
+    assert [f.about for f in doctor.examine(setup.file)] == ["group ops", "grant.0.consoles"]
+
+
+def test_an_address_that_somebody_has(setup: Setup) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        setup.write(more=f'[metrics]\nlisten = "127.0.0.1:{port}"')
+        finding = setup.only()
+    assert finding.about == f"127.0.0.1:{port}"
+    assert "Address already in use" in finding.text
+
+
+def test_an_address_that_the_running_server_has_is_no_fault(setup: Setup) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.socket(socket.AF_UNIX) as admin:
+        admin.bind(str(setup.state / "admin.sock"))
+        (setup.state / "admin.sock").chmod(0o600)
+        admin.listen()
+        setup.write(more=f'[metrics]\nlisten = "127.0.0.1:{taken.getsockname()[1]}"')
+        assert list(doctor.examine(setup.file)) == []
+
+
+def test_a_socket_path_that_is_too_long(setup: Setup) -> None:
+    setup.write(machine=f'interceptor = "memory"\nsocket = "/{"x" * 107}"')
+    assert "107 bytes" in setup.only().text
+
+
+def test_a_file_where_a_socket_should_be(setup: Setup) -> None:
+    (setup.state / "admin.sock").write_text("")
+    assert setup.only().mend == f"mv {setup.state / 'admin.sock'} {setup.state / 'admin.sock'}.old"
+
+
+def test_too_little_room(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Usage:
+        free = 64 << 20
+
+    monkeypatch.setattr("oobconsole.ops.examine_host.shutil.disk_usage", lambda _: Usage)
+    assert setup.only().level is Level.WARNING
+    Usage.free = 1 << 20
+    assert setup.only().level is Level.FAULT
+
+
+def test_a_clock_that_was_never_set(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oobconsole.ops.examine_host.time.time", lambda: 0.0)
+    assert setup.only().about == "the clock"
+
+
+@pytest.mark.parametrize(
+    ("says", "text"), [("echo QEMU emulator version 9.2.0", "is version 9.2"), ("exit 3", "does not run")]
+)
+def test_a_qemu_that_is_too_old_or_broken(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, says: str, text: str
+) -> None:
+    program = tmp_path / "qemu-system-x86_64"
+    program.write_text(f"#!/bin/sh\n{says}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    setup.write(machine='interceptor = "tcg"')
+    finding = setup.only()
+    assert text in finding.text
+    assert finding.level is Level.FAULT
+
+
+def test_a_file_where_recordings_should_be(setup: Setup) -> None:
+    (setup.state / "recordings").write_text("")
+    assert setup.only().text == "is no folder"
+
+
+def test_a_certificate_authority_that_is_missing(setup: Setup) -> None:
+    setup.write(server='user_ca = "nothing"')
+    assert setup.only().about == str(setup.folder / "nothing")

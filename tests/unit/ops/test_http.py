@@ -1,0 +1,87 @@
+"""The HTTP of /metrics and /healthz, byte by byte."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+
+import pytest
+
+from oobconsole.errors import EnvironmentFault
+from oobconsole.ops import http
+from oobconsole.ops.http import Answer, HttpServer
+from tests.support.aio import soon
+
+
+async def _page() -> Answer:
+    return Answer(HTTPStatus.OK, "text/plain", b"hello\n")
+
+
+@pytest.fixture
+async def address() -> AsyncIterator[tuple[str, int]]:
+    server = HttpServer({"/page": _page})
+    host, _, port = (await server.start("127.0.0.1:0")).rpartition(":")
+    yield host, int(port)
+    await server.stop()
+
+
+async def _ask(address: tuple[str, int], request: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(request)
+    answer = await soon(reader.read())
+    writer.close()
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [
+        (b"GET /page HTTP/1.1", 200),
+        (b"GET /page?x=1 HTTP/1.0", 200),
+        (b"HEAD /page HTTP/1.1", 200),
+        (b"GET /other HTTP/1.1", 404),
+        (b"POST /page HTTP/1.1", 405),
+        (b"GET /page", 400),
+        (b"\xff\x00\xfe", 400),
+        (b"GET /page HTTP/2.0", 400),
+    ],
+)
+async def test_a_request_gets_its_status(address: tuple[str, int], request_line: bytes, status: int) -> None:
+    answer = await _ask(address, request_line + b"\r\nHost: x\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 %d " % status), answer
+
+
+async def test_get_has_a_body_and_head_has_none(address: tuple[str, int]) -> None:
+    assert (await _ask(address, b"GET /page HTTP/1.1\r\n\r\n")).endswith(b"\r\n\r\nhello\n")
+    head = await _ask(address, b"HEAD /page HTTP/1.1\r\n\r\n")
+    assert b"Content-Length: 6\r\n" in head
+    assert head.endswith(b"\r\n\r\n")
+
+
+async def test_a_request_too_long_is_refused(address: tuple[str, int]) -> None:
+    answer = await _ask(address, b"GET /page HTTP/1.1\r\nX: " + b"x" * http.REQUEST_MAX * 4)
+    assert answer.startswith(b"HTTP/1.1 431 ")
+
+
+async def test_who_says_nothing_is_disconnected(address: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "SECONDS", 0.05)
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(b"GET /page HT")
+    with contextlib.suppress(ConnectionResetError):
+        assert await soon(reader.read()) == b""
+    writer.close()
+
+
+async def test_one_connection_too_many_is_told(address: tuple[str, int]) -> None:
+    idle = [await asyncio.open_connection(*address) for _ in range(http.CONNECTIONS_MAX)]
+    assert (await _ask(address, b"GET /page HTTP/1.1\r\n\r\n")).startswith(b"HTTP/1.1 503 ")
+    for _, writer in idle:
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_port_that_is_taken_is_said(address: tuple[str, int]) -> None:
+    with pytest.raises(EnvironmentFault, match=r"metrics\.listen: cannot listen on 127"):
+        await HttpServer({}).start(f"127.0.0.1:{address[1]}")

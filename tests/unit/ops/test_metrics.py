@@ -1,0 +1,73 @@
+"""What Prometheus is told, parsed by its own parser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from oobconsole.access import Principal
+from oobconsole.events import Kind
+from oobconsole.interceptors import wire
+from oobconsole.interceptors.tcg import TcgInterceptor
+from oobconsole.ops.metrics import Metrics, _buckets
+from oobconsole.settings import Config
+from tests.loopback.lab import Lab
+
+
+async def _values(metrics: Metrics) -> dict[tuple[str, str], float]:
+    families = text_string_to_metric_families((await metrics.render()).decode())
+    return {(s.name, ",".join(s.labels.values())): s.value for family in families for s in family.samples}
+
+
+async def test_a_console_is_counted(tmp_path: Path) -> None:
+    async with Lab(tmp_path) as lab:
+        metrics = Metrics(lab.consoles)
+        lab.appear()
+        lab.console.gap(7)
+        reader = lab.console.attach()
+        await lab.console.write(b"abc", Principal("alice"))
+        lab.consoles.events.emit(Kind.LOGIN_REFUSED)
+        found = await _values(metrics)
+        reader.close()
+    assert found["oobconsole_consoles", "live"] == 1
+    assert found["oobconsole_console_attached", "web1"] == 1
+    assert found["oobconsole_console_output_bytes_total", "web1"] == lab.console.end > 0
+    assert found["oobconsole_console_input_bytes_total", "web1"] == 3
+    assert found["oobconsole_console_gaps_total", "web1"] == 1
+    assert found["oobconsole_console_lost_bytes_total", "web1"] == 7
+    assert found["oobconsole_logins_refused_total", ""] == 1
+
+
+async def test_a_slow_readers_loss_is_counted(tmp_path: Path) -> None:
+    async with Lab(tmp_path, "scrollback_kib = 4") as lab:
+        metrics = Metrics(lab.consoles)
+        reader = lab.console.attach()
+        lab.console.output(b"x" * 5000)
+        await reader.next()
+        assert (await _values(metrics))["oobconsole_console_skipped_bytes_total", "web1"] == 5000 - 4096
+        reader.close()
+
+
+async def test_what_a_native_half_counted_is_told(tmp_path: Path) -> None:
+    async with Lab(tmp_path) as lab:
+        interceptor = TcgInterceptor("rack7", tmp_path / "s", spin_us=0)
+        interceptor.stats = wire.Stats({"accesses": 12}, (0,) * 16 + (9, 0, 0, 1) + (0,) * 20)
+        interceptor.counters.accesses = 10
+        lab.machine.interceptor = interceptor
+        found = await _values(Metrics(lab.consoles))
+    assert found["oobconsole_native_total", "accesses,rack7"] == 12
+    assert found["oobconsole_accesses_total", "rack7"] == 10
+    assert found["oobconsole_access_seconds_bucket", "1.6e-05,rack7"] == 0
+    assert found["oobconsole_access_seconds_bucket", "3.2e-05,rack7"] == 10
+
+
+def test_buckets_are_cumulative_to_infinity() -> None:
+    assert _buckets((1, 2, 3, 4)) == [("2e-06", 10.0), ("+Inf", 10.0)]
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:9464", "192.0.2.1:9464", "[::]:9464"])
+def test_metrics_are_on_loopback_only(address: str) -> None:
+    with pytest.raises(ValueError, match="is not on loopback"):
+        Config.model_validate({"metrics": {"listen": address}})

@@ -1,0 +1,40 @@
+"""What the server counts about itself."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from oobconsole import vitals
+from oobconsole.events import Events, Kind
+from oobconsole.ops.health import faults
+from tests.support.aio import until
+
+
+def test_events_are_counted_by_kind() -> None:
+    events = Events()
+    seen = vitals.Vitals(events).seen
+    events.emit(Kind.LOGIN)
+    events.emit(Kind.LOGIN)
+    events.emit(Kind.DENIED)
+    assert (seen[Kind.LOGIN], seen[Kind.DENIED], seen[Kind.LOGOUT]) == (2, 1, 0)
+
+
+def test_a_console_that_cannot_be_recorded_is_unhealthy_under_a_strict_policy_only() -> None:
+    events = Events()
+    found = vitals.Vitals(events)
+    events.emit(Kind.RECORDING, "web1", state="stopped", reason="the disk is full")
+    assert faults(found, "best_effort") == []
+    assert "web1: the disk is full" in faults(found, "strict")[0]
+    events.emit(Kind.RECORDING, "web1", state="resumed")
+    assert faults(found, "strict") == []
+
+
+async def test_a_loop_that_was_held_up_shows_it() -> None:
+    found = vitals.Vitals(Events())
+    task = asyncio.create_task(found.run())
+    await asyncio.sleep(0)
+    time.sleep(vitals.INTERVAL + 1.2)  # noqa: ASYNC251 - holding up the loop is what is tested
+    await until(lambda: found.worst_lag > 1, lambda: found.worst_lag)
+    assert "event loop" in faults(found, "best_effort")[0]
+    task.cancel()
