@@ -29,6 +29,7 @@ _NOT_SHOWN: Final = frozenset({*_SHOWN_FIRST, "seq", "time", "prev", "hash", "si
 
 @audit_app.command()
 def verify(
+    ctx: typer.Context,
     names: Files = None,
     config: ConfigFile = None,
     key: Annotated[
@@ -41,8 +42,8 @@ def verify(
     Without --head entries missing at the end cannot be found: a log that was cut looks like a shorter one.
     """
     with _errors():
-        public = chain.load_public_key(key or _configured_key(config))
-        which = _which(names, config)
+        public = chain.load_public_key(key or _configured_key(_named(ctx, config)))
+        which = _which(names, _named(ctx, config))
         report = check(which, public, heads=head or (), whole=not names)
     for note in report.notes:
         typer.echo(f"note: {note}")
@@ -57,10 +58,10 @@ def verify(
 
 
 @audit_app.command()
-def head(names: Files = None, config: ConfigFile = None) -> None:
+def head(ctx: typer.Context, names: Files = None, config: ConfigFile = None) -> None:
     """Print the last entry's number and hash: note them elsewhere, for `verify --head`."""
     with _errors():
-        last = files.last_entry(_which(names, config)[-1])
+        last = files.last_entry(_which(names, _named(ctx, config))[-1])
         if last is None:
             raise EnvironmentFault("the log's last line is no entry; 'oobconsole audit verify' says more")
     typer.echo(f"{last.seq} {last.hash}")
@@ -68,13 +69,16 @@ def head(names: Files = None, config: ConfigFile = None) -> None:
 
 @audit_app.command()
 def show(
+    ctx: typer.Context,
     names: Files = None,
     config: ConfigFile = None,
     last: Annotated[int, typer.Option("--last", min=1, max=1_000_000, help="so many entries")] = 50,
 ) -> None:
     """Show entries, one a line. Nothing is verified: `verify` does that."""
     with _errors():
-        entries = deque((line for name in _which(names, config) for line in files.lines(name)), maxlen=last)
+        entries = deque(
+            (line for name in _which(names, _named(ctx, config)) for line in files.lines(name)), maxlen=last
+        )
     for line in entries:
         typer.echo(_readable(line))
 
@@ -97,25 +101,27 @@ def _word(value: object) -> str:
     return text if text.isprintable() and " " not in text else json.dumps(text)
 
 
-def _which(names: list[Path] | None, config: Path | None) -> list[Path]:
+def _which(names: list[Path] | None, config: Path) -> list[Path]:
     if names:
         return names
-    file = load(_needed(config)).audit_file
+    file = load(config).audit_file
     found = files.all_of(file)
     if not found:
         raise EnvironmentFault(f"{file}: there is no audit log")
     return found
 
 
-def _configured_key(config: Path | None) -> Path:
-    private = load(_needed(config)).audit_key
+def _configured_key(config: Path) -> Path:
+    private = load(config).audit_key
     return private.with_name(private.name + ".pub")
 
 
-def _needed(config: Path | None) -> Path:
-    if config is None:
-        raise EnvironmentFault("say which log: --config FILE, or the log's files and --key")
-    return config
+def _named(ctx: typer.Context, config: Path | None) -> Path:
+    """What stands after the command, or before it, or where it is installed."""
+    from oobconsole.cli.main import DEFAULT_CONFIG
+
+    before = ctx.find_root().obj
+    return config or (before[0] if before else None) or DEFAULT_CONFIG
 
 
 @contextmanager

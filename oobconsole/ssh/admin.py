@@ -39,11 +39,10 @@ class _LocalLogin(Login):
         self._who = who
 
     def begin_auth(self, username: str) -> bool:
-        self.user = self._who.name
         return False  # the kernel has said who it is
 
-    def auth_completed(self) -> None:
-        self.welcome(self._who)
+    def principal(self) -> Principal:
+        return self._who
 
 
 class AdminSocket:

@@ -64,7 +64,7 @@ class _Granted(asyncssh.SSHAuthorizedKeys):
 
 
 class Connection(asyncssh.SSHServerConnection):
-    """asyncssh's, with every login attempt passing through `Login`, and without environments."""
+    """asyncssh's, with every login attempt passing through `KeyLogin`, and without environments."""
 
     async def validate_public_key(self, username: str, key_data: bytes, msg: bytes, signature: bytes) -> bool:
         login = self._login
@@ -96,9 +96,9 @@ class Connection(asyncssh.SSHServerConnection):
         return channel
 
     @property
-    def _login(self) -> Login:
+    def _login(self) -> KeyLogin:
         login = self.get_owner()
-        assert isinstance(login, Login)
+        assert isinstance(login, KeyLogin)
         return login
 
 
@@ -109,42 +109,91 @@ def _weak(signature: bytes) -> bool:
 
 
 class Login(asyncssh.SSHServer):
-    """Whoever is at the other end. asyncssh's defaults refuse what nobody may do here: forwarding, SFTP."""
+    """Somebody who is, or is to be, logged in. asyncssh's defaults refuse what nobody may do: forwarding, SFTP."""
 
     def __init__(self, server: SshServer) -> None:
-        self._server = server
-        self._loop = asyncio.get_running_loop()
-        self._since = self._loop.time()
+        self.server = server
+        self.who: Principal | None = None  # once logged in
+        self.began = asyncio.get_running_loop().time()
         self._sessions: set[Channel] = set()
+
+    def principal(self) -> Principal:
+        """Who has just logged in."""
+        raise NotImplementedError
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
+        self.server.connections[conn] = self
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.server.connections.pop(self._connection, None)
+        if self.who is not None:
+            seconds = round(asyncio.get_running_loop().time() - self.began, 3)
+            self.server.events.emit(Kind.LOGOUT, who=self.who, local=self.who.local, seconds=seconds)
+
+    def auth_completed(self) -> None:
+        self.who = who = self.principal()
+        self.server.events.emit(Kind.LOGIN, who=who, local=who.local)
+        log.info("logged in", user=who.name, address=who.address, key=who.key, local=who.local)
+
+    def session_requested(self) -> Channel | bool:
+        if len(self._sessions) >= _SESSIONS_MAX:
+            log.warning("too many sessions of one connection", user=self.who and self.who.name, limit=_SESSIONS_MAX)
+            return False
+        channel = Channel(self._begin, self._sessions.discard)
+        self._sessions.add(channel)
+        return channel
+
+    def command(self, channel: Channel) -> str | None:
+        """What is to be done."""
+        return channel.command
+
+    def _begin(self, channel: Channel) -> None:
+        assert self.who is not None
+        self.server.begin(channel, self.who, self.command(channel))
+
+    async def end_if_not_trusted(self) -> bool:
+        """What let this user in may have been taken away: then the connection ends, with the reason."""
+        if self.who is None or await self.trusted():
+            return False
+        await asyncio.gather(*(_dismiss(channel) for channel in list(self._sessions)))
+        await asyncio.wait([asyncio.ensure_future(self._connection.wait_closed())], timeout=_DISMISS_SECONDS)
+        self._connection.close()
+        return True
+
+    async def trusted(self) -> bool:
+        """Would what let this user in still do so?"""
+        return True
+
+
+class KeyLogin(Login):
+    """By a key or a certificate, over the network."""
+
+    def __init__(self, server: SshServer) -> None:
+        super().__init__(server)
         self._name: str | None = None  # as the client said it: USER or USER+CONSOLE
         self._tries = 0
         self._offered: Offered | None = None
-        self._principal: Principal | None = None
         self.user = ""
         self.reason = ""
 
     # -- the connection -----------------------------------------------------------------------------
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
-        self._connection = conn
+        super().connection_made(conn)
         self._address = str((conn.get_extra_info("peername") or ("",))[0])
-        self._server.connections[conn] = self
-        self._server.gate.entered(self._address)
+        self.server.gate.entered(self._address)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._server.connections.pop(self._connection, None)
-        self._server.gate.left(self._address, logged_in=self._principal is not None)
-        seconds = round(self._loop.time() - self._since, 3)
-        if self._principal is not None:
-            self._server.events.emit(Kind.LOGOUT, who=self._principal, seconds=seconds)
-            return
-        offence = self._offence(exc)
-        self._server.gate.punish(self._address, offence)
-        key = self._offered.text if self._offered is not None else ""
-        self._server.refusals.add(Principal(self.user[:_USER_SHOWN], key, self._address), self.reason or offence.text)
+        super().connection_lost(exc)
+        self.server.gate.left(self._address, logged_in=self.who is not None)
+        if self.who is None:
+            offence = self._offence(exc)
+            self.server.gate.punish(self._address, offence)
+            self.server.refusals.add(self.principal(), self.reason or offence.text)
 
     def _offence(self, exc: Exception | None) -> Offence:
-        if self._loop.time() - self._since >= self._server.config.login_grace_s - _TIMER_SECONDS:
+        if asyncio.get_running_loop().time() - self.began >= self.server.config.login_grace_s - _TIMER_SECONDS:
             return Offence.GRACE_EXCEEDED
         if self._offered is not None or self._tries > 1:
             return Offence.AUTH_FAILED
@@ -175,7 +224,7 @@ class Login(asyncssh.SSHServer):
             self.reason = "a kind of key that is not supported"
             return None
         try:
-            return await asyncio.to_thread(self._server.trust.allows, self.user, offered, self._address)
+            return await asyncio.to_thread(self.server.trust.allows, self.user, offered, self._address)
         except auth.Refused as error:
             self.reason = str(error)
             return None
@@ -188,49 +237,30 @@ class Login(asyncssh.SSHServer):
         """An attempt failed; ends the connection when it was one too many. The first is the client's question which
         methods there are."""
         self._tries += 1
-        if self._tries <= self._server.config.max_auth_tries:
+        if self._tries <= self.server.config.max_auth_tries:
             return True
         self.reason = f"{self.reason or 'no key'}; too many attempts"
         self._connection.disconnect(asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE, "too many authentication failures")
         return False
 
     def auth_completed(self) -> None:
+        self.server.gate.logged_in()
+        super().auth_completed()
+
+    def principal(self) -> Principal:
         key = self._offered.text if self._offered is not None else ""
-        self.welcome(Principal(self.user, key, self._address))
+        return Principal(self.user[:_USER_SHOWN], key, self._address)
 
-    def welcome(self, who: Principal) -> None:
-        """It is known who it is."""
-        self._principal = who
-        self._server.gate.logged_in()
-        self._server.events.emit(Kind.LOGIN, who=self._principal)
-        log.info("logged in", user=who.name, address=who.address, key=who.key)
+    # -- once logged in -----------------------------------------------------------------------------
 
-    # -- sessions -----------------------------------------------------------------------------------
-
-    def session_requested(self) -> Channel | bool:
-        if len(self._sessions) >= _SESSIONS_MAX:
-            log.warning("too many sessions of one connection", user=self.user, limit=_SESSIONS_MAX)
-            return False
-        channel = Channel(self._begin, self._sessions.discard)
-        self._sessions.add(channel)
-        return channel
-
-    def _begin(self, channel: Channel) -> None:
-        assert self._principal is not None
+    def command(self, channel: Channel) -> str | None:
         _, plus, console = (self._name or "").partition("+")
-        self._server.begin(channel, self._principal, channel.command or (console if plus else None))
+        return channel.command or (console if plus else None)
 
-    async def end_if_not_trusted(self) -> bool:
-        """What let this user in may have been taken away: then the connection ends, with the reason."""
-        if self._principal is None or self._offered is None:
+    async def trusted(self) -> bool:
+        if self._offered is None:
             return False
-        if await asyncio.to_thread(self._server.trust.still_allows, self.user, self._offered):
-            return False
-        channels = list(self._sessions)
-        await asyncio.gather(*(_dismiss(channel) for channel in channels))
-        await asyncio.wait([asyncio.ensure_future(self._connection.wait_closed())], timeout=_DISMISS_SECONDS)
-        self._connection.close()
-        return True
+        return await asyncio.to_thread(self.server.trust.still_allows, self.user, self._offered)
 
 
 async def _dismiss(channel: Channel) -> None:

@@ -21,7 +21,7 @@ from oobconsole.ssh.auth import Trust, trust_of
 from oobconsole.ssh.channel import Channel
 from oobconsole.ssh.door import Doorkeeper
 from oobconsole.ssh.gate import Gate
-from oobconsole.ssh.login import SIGNATURES, Connection, Login
+from oobconsole.ssh.login import SIGNATURES, Connection, KeyLogin, Login
 from oobconsole.ssh.refusals import Refusals
 
 log = structlog.get_logger(__name__)
@@ -103,14 +103,14 @@ class SshServer:
         logins = list(self.connections.values())
         ended = await asyncio.gather(*(login.end_if_not_trusted() for login in logins))
         if any(ended):
-            users = {login.user for login, gone in zip(logins, ended, strict=True) if gone}
+            users = {login.who.name for login, gone in zip(logins, ended, strict=True) if gone and login.who}
             log.warning("connections ended: their keys count no longer", users=sorted(users))
 
     def _options(
         self, config: ServerConfig, certificates: Sequence[asyncssh.SSHCertificate]
     ) -> asyncssh.SSHServerConnectionOptions:
         return asyncssh.SSHServerConnectionOptions(
-            server_factory=lambda: Login(self),
+            server_factory=lambda: KeyLogin(self),
             server_host_keys=[self._host_key],
             server_host_certs=certificates,
             encoding=None,

@@ -11,6 +11,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -536,6 +537,23 @@ class TestReload:
                 self.hup(server, "configuration reloaded")
                 alice.expect(rb"the key that you logged in with counts no longer", timeout=PATIENCE)
 
+    def test_by_the_local_command(self) -> None:
+        with Server() as server:
+            done = local(server, "reload")
+            assert (done.returncode, done.stderr) == (0, b"")
+            assert done.stdout == b"reloaded: nothing in the file; keys and certificates were read again\n"
+            server.config.write_text(
+                server.config.read_text().replace("authorized_keys", "tail_lines = 7\nauthorized_keys")
+            )
+            assert local(server, "reload").stdout == b"reloaded: server.tail_lines\n"
+            server.config.write_text(
+                server.config.read_text().replace("tail_lines", 'user_ca = "nosuch"\ntail_lines')
+            )
+            done = local(server, "reload")
+            assert (done.returncode, done.stdout) == (1, b"")
+            assert b"nothing was changed: " in done.stderr
+            assert b"nosuch: user_ca cannot be read: No such file or directory" in done.stderr
+
     def test_is_no_business_of_users(self, plain: Server) -> None:
         for words in (("reload",), ("audit", "head")):
             done = ssh(plain, *words)
@@ -550,7 +568,28 @@ def wait_for_who(server: Server, count: int) -> None:
         assert time.monotonic() < deadline, seen
 
 
+def local(server: Server, *words: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "oobconsole", "--config", str(server.config), *words]
+    return subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
+
+
 class TestAudit:
+    def test_by_the_local_command(self) -> None:
+        with Server() as server:
+            assert ssh(server, "ls").returncode == 0
+            head = local(server, "audit", "head").stdout.split()[1].decode()
+            assert ssh(server, "web1").returncode == 0
+            done = local(server, "audit", "verify", "--head", head)
+            assert done.returncode == 0, done
+            assert done.stdout.startswith(b"intact: ")
+            shown = local(server, "audit", "show").stdout
+            assert re.search(rb" attached +alice +web1 +127.0.0.1 +key=SHA256:", shown), shown
+            log = server.folder / "state" / "audit.jsonl"
+            log.write_bytes(log.read_bytes().replace(b'"attached"', b'"detached"'))
+            done = local(server, "audit", "verify", "--head", head)
+            assert done.returncode == 1
+            assert b"was changed: its hash is another" in done.stdout
+
     def test_of_a_real_server(self) -> None:
         with Server() as server:
             state = server.folder / "state"
