@@ -146,8 +146,8 @@ class AuditLog:
 
     def _wait_for_entries(self) -> bool:
         with self._wake:
-            self._wake.wait_for(lambda: self._waiting or self._closing)
-            return bool(self._waiting)
+            self._wake.wait_for(lambda: self._waiting or self._lost or self._closing)
+            return bool(self._waiting or self._lost)
 
     def _write_batch(self) -> None:
         """Write the first of what waits; it is taken from the queue only then."""
@@ -155,7 +155,8 @@ class AuditLog:
         if self._since is not None or self._lost:
             self._tell_of_gap()
         batch = [self._waiting[i] for i in range(min(len(self._waiting), _BATCH_MAX))]
-        self._append(batch)
+        if batch:
+            self._append(batch)
         with self._wake:
             for _ in batch:
                 self._waiting.popleft()

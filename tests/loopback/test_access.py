@@ -448,6 +448,11 @@ class TestLimits:
             assert ssh(server, "ls").returncode == 0
             waiting[1].close()
 
+    async def test_who_is_logged_in_is_not_logging_in(self, tmp_path: Path) -> None:
+        async with Lab(tmp_path, limits='max_startups = "2:100:5"') as lab, contextlib.AsyncExitStack() as stack:
+            for _ in range(6):
+                await stack.enter_async_context(await soon(lab.connect()))
+
     def test_connections_of_one_address(self) -> None:
         with (
             Server(limits="max_connections_per_source = 1") as server,
@@ -494,6 +499,16 @@ class TestReload:
                     assert bob.wait(PATIENCE) != 0
                     server.run("send", "web1", "still-here")
                     alice.expect(rb"still-here", timeout=PATIENCE)
+
+    def test_limits(self) -> None:
+        server = Server(limits='penalties = false\nmax_startups = "1:100:1"')
+        with server, socket.create_connection(("127.0.0.1", server.port)) as waiting:
+            waiting.settimeout(PATIENCE)
+            assert waiting.recv(8) == b"SSH-2.0-"
+            assert b"too many logins" in ssh(server, "ls").stderr
+            server.config.write_text(server.config.read_text().replace("1:100:1", "5:100:5"))
+            self.hup(server, "configuration reloaded.*server.max_startups")
+            assert ssh(server, "ls").returncode == 0
 
     def test_is_all_or_nothing(self) -> None:
         with Server() as server:

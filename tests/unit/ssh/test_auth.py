@@ -111,8 +111,12 @@ class TestCertificates:
         trust = Trust(tmp_path, (CA.convert_to_public(),))
         assert trust.allows("alice", certified(["bob", "alice"]), "192.0.2.1") == Allowed()
         assert trust.allows("alice", certified(["alice"], force="web1"), "192.0.2.1") == Allowed("web1")
-        for principals, user in ((["alice"], "bob"), ([], "alice"), (["*"], "alice")):
-            with pytest.raises(Refused):
+        for principals, user, reason in (
+            (["alice"], "bob", "no principal of the certificate"),
+            ([], "alice", "names no principals"),
+            (["*"], "alice", "no principal of the certificate"),
+        ):
+            with pytest.raises(Refused, match=reason):
                 trust.allows(user, certified(principals), "192.0.2.1")
         with pytest.raises(Refused):
             trust.allows("alice", certified(["alice"], ca=OTHER), "192.0.2.1")
