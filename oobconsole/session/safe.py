@@ -13,23 +13,34 @@ from typing import Final
 #: A control sequence, or one of the strings that are dropped, that is longer than this is no terminal's, in bytes.
 _SEQUENCE_MAX: Final = 256
 _STRING_MAX: Final = 1 << 16
-_ESC, _BEL, _CAN, _SUB, _ENQ = 0x1B, 0x07, 0x18, 0x1A, 0x05
-#: Nothing in a piece of output needs a second look: no ESC, ENQ, nor a byte that can be C1 or part of UTF-8.
-_PLAIN: Final = re.compile(rb"[^\x1b\x05\x80-\xff]*")
-#: ESC and one of these, and C1 forms: strings that end with ST (OSC also with BEL).
-_STRINGS: Final = b"P]X^_"
-#: ESC and one of these: what makes a terminal answer (DECID), or programs its keys or itself.
-_ESCAPES_DROPPED: Final = b"Z"
-#: Final bytes of control sequences that make a terminal answer (DA, DSR, DECREQTPARM, DECRQM), act on its window
-#: (XTWINOPS), or print (MC); with the intermediate bytes that they have.
+_ESC, _BEL, _CAN, _SUB, _ENQ, _LF = 0x1B, 0x07, 0x18, 0x1A, 0x05, 0x0A
+#: What needs no second look: no ESC, ENQ, or C1, but whole characters of UTF-8 (RFC 3629, section 4).
+_TEXT: Final = (
+    rb"[^\x1b\x05\x80-\xff]+|\xc2[\xa0-\xbf]|[\xc3-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]"
+    rb"|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]|\xf0[\x90-\xbf][\x80-\xbf]{2}"
+    rb"|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}"
+)
+_PLAIN_STRICT: Final = re.compile(b"(?:" + _TEXT + b")*+")
+#: And the control sequences of which every screen is full: cursor, erasing, inserting, colours.
+_PLAIN: Final = re.compile(b"(?:" + _TEXT + rb"|\x1b\[[0-9;]{0,64}[@-HJ-MPXdm])*+")
+#: ESC and one of these, and C1 forms: strings that end with ST (OSC also with BEL); k is GNU screen's title.
+_STRINGS: Final = b"P]X^_k"
+#: What makes a terminal answer (DECID), or take UTF-8 for single bytes, among which C1 would be found (DOCS).
+_ESCAPES_DROPPED: Final = frozenset({b"\x1bZ", b"\x1b%@"})
+#: Final bytes, behind their intermediates, of what makes a terminal answer (DA, DSR, DECREQTPARM, DECRQM, DECRQCRA,
+#: XTREPORTSGR, …), test itself (DECTST), act on its window (XTWINOPS, DECSCPP, DECSNLS), or print (MC).
 _CSI_DROPPED: Final = frozenset(
-    {"c", "n", "x", "t", "i", "$p", "*y", "$w", "$u", "&u", '"v', "'|", "'z", "'w", "q", "S", "u"}
+    "c n x t i y q S u $p *y $w $u &u \"v '| 'z 'w #R #Q #| $| *|".split(),
 )
 #: Of those, the ones that are harmless so: CSI u restores the cursor, CSI S scrolls, CSI q lights LEDs.
-_CSI_PARTS: Final = re.compile(r"([0-?]*)([ -/]*)([@-~])")
-_CSI_HARMLESS: Final = re.compile(r"u|[\d;]*S|[\d;]*q")
-#: Modes (DECSET) that make a terminal send what nobody typed: mouse and focus reports, in-band size reports.
-_MODES_DROPPED: Final = frozenset({"9", "1000", "1001", "1002", "1003", "1004", "2048", "2031"})
+_CSI_PARTS: Final = re.compile(r"([<=>?]?[\d:;]*)([ -/]*)([@-~])", re.ASCII)
+_CSI_HARMLESS: Final = re.compile(r"u|[\d;]*S|[\d;]*q", re.ASCII)
+#: Modes that make a terminal send what nobody typed (reports of mouse, focus, size, theme), raise its window at a bell,
+#: no longer know ECMA-48 (DECANM), or lock its keyboard (KAM).
+_MODES_DROPPED: Final = {
+    "?": frozenset("2 9 1000 1001 1002 1003 1004 1042 1043 2031 2048".split()),
+    "": frozenset({"2"}),
+}
 
 
 class _State(Enum):
@@ -66,7 +77,7 @@ class SafeFilter:
         at, end = 0, len(data)
         while at < end:
             if self._state is _State.GROUND:
-                plain = _PLAIN.match(data, at)
+                plain = (_PLAIN_STRICT if self._strict else _PLAIN).match(data, at)
                 assert plain is not None  # it matches nothing, too
                 if plain.end() > at:
                     out += self._text(plain[0])
@@ -77,7 +88,11 @@ class SafeFilter:
         return bytes(out)
 
     def _text(self, text: bytes) -> bytes:
-        return _UNSAFE_TEXT.sub(b"", text) if self._strict else text
+        if not self._strict:
+            return text
+        if text.isascii():
+            return _UNSAFE_TEXT.sub(b"", text)
+        return "".join(c for c in text.decode() if c.isprintable() or c in "\b\t\n\r").encode()
 
     def _byte(self, byte: int, out: bytearray) -> None:
         match self._state:
@@ -108,7 +123,7 @@ class SafeFilter:
 
     def _utf8(self, byte: int, out: bytearray) -> None:
         if not 0x80 <= byte <= 0xBF:  # no character: what stood before is Latin-1, or nothing
-            out += self._release()
+            out += _C1.sub(b"", self._release())
             self._byte(byte, out)
             return
         self._held.append(byte)
@@ -119,13 +134,13 @@ class SafeFilter:
             if is_c1:
                 self._hold(_State.ESCAPE, _ESC)
                 self._escape(character[1] - 0x40, out)
-            else:
-                out += character
+            elif _PLAIN_STRICT.fullmatch(character):
+                out += self._text(character)  # one that UTF-8 forbids may be a control to a careless decoder
 
     def _escape(self, byte: int, out: bytearray) -> None:
-        if byte in _STRINGS:
+        if byte in _STRINGS and len(self._held) == 1:
             self._drop(_State.STRING)
-        elif byte == 0x5B:
+        elif byte == 0x5B and len(self._held) == 1:
             self._hold(_State.CSI, byte)
         elif byte == _ESC:
             self._drop(_State.ESCAPE)
@@ -135,8 +150,9 @@ class SafeFilter:
         else:
             held = self._release()
             if 0x30 <= byte <= 0x7E:
-                if not self._strict and byte not in _ESCAPES_DROPPED:
-                    out += held + bytes((byte,))
+                sequence = held + bytes((byte,))
+                if not self._strict and sequence not in _ESCAPES_DROPPED:
+                    out += sequence
             else:
                 self._byte(byte, out)  # a control in the middle cancels, and counts itself
 
@@ -164,9 +180,8 @@ class SafeFilter:
             return b""  # XTMODKEYS and its query
         if self._strict:
             return sequence if final == "m" and not intermediate else b""
-        if final in "hl" and parameters.startswith("?"):
-            kept = [mode for mode in parameters[1:].split(";") if mode not in _MODES_DROPPED]
-            return f"\x1b[?{';'.join(kept)}{final}".encode() if kept else b""
+        if final in "hl" and not intermediate:
+            return _modes(parameters, final)
         if intermediate + final in _CSI_DROPPED and not _CSI_HARMLESS.fullmatch(body):
             return b""
         return sequence
@@ -180,6 +195,9 @@ class SafeFilter:
             self._escape(byte, out)
         elif byte == _ESC:
             self._state = _State.STRING_ESCAPE
+        elif byte == _LF:  # noise on the line, most probably: what follows is filtered like everything
+            self._release()
+            out.append(byte)
         elif self._state is _State.STRING_ESCAPE or byte in (_BEL, _CAN, _SUB, 0x9C) or self._length > _STRING_MAX:
             self._release()
 
@@ -199,4 +217,13 @@ class SafeFilter:
         return held
 
 
+def _modes(parameters: str, final: str) -> bytes:
+    """Set or reset (SM, RM, DECSET, DECRST) those of the modes that a guest may."""
+    private = "?" if parameters.startswith("?") else ""
+    dropped = _MODES_DROPPED[private]
+    kept = [mode for mode in parameters[len(private) :].split(";") if mode.lstrip("0") not in dropped]
+    return f"\x1b[{private}{';'.join(kept)}{final}".encode() if kept else b""
+
+
 _UNSAFE_TEXT: Final = re.compile(rb"[^\x08\t\n\r\x20-\x7e]")
+_C1: Final = re.compile(rb"[\x80-\x9f]")
