@@ -17,6 +17,7 @@ from oobconsole.audit.chain import load_or_make_key
 from oobconsole.audit.log import AuditLog
 from oobconsole.audit.syslog import Syslog
 from oobconsole.config import access_of
+from oobconsole.console.recordings import Recordings
 from oobconsole.errors import EnvironmentFault, OobError
 from oobconsole.events import Events, Kind
 from oobconsole.interceptors import registry
@@ -51,14 +52,17 @@ async def serve(config: Config, file: Path) -> None:
         )
         for machine in config.machines
     ]
+    events = Events()
+    recordings = Recordings(config.recording, config.recordings, events) if config.recording.enabled else None
     consoles = Consoles(
         machines,
         access_of(config),
-        Events(),
+        events,
         tail_lines=settings.tail_lines,
         drain_s=settings.drain_ms / 1000,
         drain_max_s=settings.drain_max_s,
         power=_power(config),
+        recordings=recordings,
     )
     _make_state_dir(settings.state_dir)
     audit = _open_audit(config, consoles.events)
@@ -72,8 +76,7 @@ async def serve(config: Config, file: Path) -> None:
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, _Reloads(consoles).begin)
     try:
-        for machine in machines:
-            await machine.start()
+        await consoles.start()
         addresses = await ssh.start()
         admin = AdminSocket(settings.admin_socket, ssh)
         _write_ports(settings.state_dir, addresses)

@@ -11,6 +11,7 @@ import structlog
 
 from devices.uart16550 import Uart16550
 from oobconsole.console.console import Console, ConsoleState
+from oobconsole.console.recorder import Recorder
 from oobconsole.interceptors.base import Context, Interceptor, PortHandler, Publication
 from oobconsole.log import LogLimit
 from oobconsole.settings import ConsoleConfig, GuestConfig, MachineConfig, UartConfig
@@ -41,7 +42,9 @@ class _Port:
         self.base = config.port
         self.line = config.irq
         self.console = console
-        self.received = 0  # bytes of output, lost ones included, since its context was bound
+        self.recorder: Recorder | None = None
+        self.received = 0  # bytes of its context's output, lost ones included
+        self.known = False  # had we, or a server before us, the context before?
         self._timer: asyncio.TimerHandle | None = None
         self.uart = Uart16550(
             transmit=self._transmit,
@@ -78,9 +81,11 @@ class _Port:
             self.guest.changed()
         return taken
 
-    def reset(self) -> None:
-        """Another guest's from now on."""
-        self.received = 0
+    def reset(self, context: Context) -> None:
+        """Another guest's from now on, or one's that had it when the server was here last."""
+        known = self.recorder.bind(context.instance, context.number) if self.recorder else None
+        self.known = known is not None
+        self.received = known or 0
         self.uart.reset()
 
     def gap(self, lost: int) -> None:
@@ -170,12 +175,24 @@ class Guest(PortHandler):
         log.warning("output lost while the server was away", guest=self.name, port=hex(port), bytes=lost)
 
     def received(self) -> tuple[tuple[int, int], ...]:
-        return tuple((port.base, port.received) for port in self._ports)
+        return tuple((port.base, port.received) for port in self._ports if port.known)
 
     def publications(self) -> tuple[Publication, ...]:
         return tuple(port.publication() for port in self._ports)
 
     # -- life ---------------------------------------------------------------------------------------
+
+    def record(self, recorder_of: Callable[[str], Recorder | None]) -> None:
+        """Say what records its consoles, by name."""
+        for port in self._ports:
+            port.recorder = recorder_of(port.console.name)
+
+    def claim(self, context: Context) -> int:
+        """By its recordings: 0: the context's; 1: nobody's; 2: that of another one of the same native half."""
+        recorders = [port.recorder for port in self._ports if port.recorder is not None]
+        if not context.instance or not any(r.remembers(context.instance) for r in recorders):
+            return 1
+        return 0 if any(r.remembers(context.instance, context.number) for r in recorders) else 2
 
     def bind(self, context: Context) -> None:
         """A context appeared, or came back, and is this guest."""
@@ -183,7 +200,9 @@ class Guest(PortHandler):
         self.context = context
         for port in self._ports:
             if new:
-                port.reset()
+                port.reset(context)
+            else:
+                port.known = True
             port.console.set_state(ConsoleState.LIVE)
             port.console.bind(port.feed, port.send_break)
             self.drive(port.line, port.uart.irq_level)
@@ -237,6 +256,11 @@ class Machine:
         self.guests = [Guest(guest, interceptor, scrollback=scrollback, defaults=defaults) for guest in config.guests]
         self._limit = LogLimit(LOG_LINES)
 
+    def record(self, recorder_of: Callable[[str], Recorder | None]) -> None:
+        """Say what records the consoles, by name; before `start`."""
+        for guest in self.guests:
+            guest.record(recorder_of)
+
     async def start(self) -> None:
         """Begin to listen for the native half. Raises `EnvironmentFault`."""
         await self.interceptor.start(self)
@@ -264,7 +288,7 @@ class Machine:
                 guest.away(f"machine {self.name} is not connected: {reason}")
 
     def context_appeared(self, context: Context) -> PortHandler | None:
-        guest = self._guest_of(context) or next((g for g in self.guests if g.context is None), None)
+        guest = self._guest_of(context) or self._free_for(context)
         if guest is None:
             self._log(log.warning, "another L2 gets no console: no guest is configured for it", context)
             return None
@@ -281,6 +305,11 @@ class Machine:
     def _log(self, write: Callable[..., object], event: str, context: Context, **about: object) -> None:
         if self._limit.allows(machine=self.name):
             write(event, **about, machine=self.name, context=context.number, origin=context.origin)
+
+    def _free_for(self, context: Context) -> Guest | None:
+        """The one that it was when the server was here last; else one that no other such context may yet claim."""
+        free = [guest for guest in self.guests if guest.context is None]
+        return min(free, key=lambda guest: guest.claim(context), default=None)
 
     def _guest_of(self, context: Context) -> Guest | None:
         return next((g for g in self.guests if g.context == context), None)

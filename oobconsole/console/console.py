@@ -140,6 +140,11 @@ class Console:
         return self._ring.end
 
     @property
+    def scrollback(self) -> int:
+        """Bytes of output that are kept at most."""
+        return self._ring.capacity
+
+    @property
     def gaps(self) -> tuple[tuple[int, int], ...]:
         """Where output was lost before it reached us: (offset, bytes lost), the latest ones."""
         return tuple(self._gaps)
@@ -261,6 +266,10 @@ class Console:
     async def input_taken(self) -> None:
         """Wait until the guest's UART has accepted everything that was typed."""
         await self._input_empty.wait()
+
+    def announce(self, text: str) -> None:
+        """Tell whoever is attached."""
+        self._tell(Notice(f"{self.name}: {text}"))
 
     def close(self, reason: str) -> None:
         """The server stops: readers get what is left, the reason, then the end."""

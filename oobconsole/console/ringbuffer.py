@@ -29,7 +29,7 @@ class RingBuffer:
     def __init__(self, capacity: int) -> None:
         if capacity < 1:
             raise ValueError(f"a ring of {capacity} bytes")
-        self._capacity = capacity
+        self.capacity = capacity
         self._data = bytearray()  # grows to the capacity: an idle console costs nothing
         self._base = 0  # offset of the byte at index 0
         self._end = 0
@@ -47,21 +47,21 @@ class RingBuffer:
     def restart(self, end: int, data: bytes) -> None:
         """Hold the bytes before `end`: the last ones of `data`, as many as fit."""
         self._data.clear()
-        data = data[-self._capacity :]
+        data = data[-self.capacity :]
         self._base = self._end = end - len(data)
         self.append(data)
 
     def append(self, data: bytes) -> None:
         """Add to the end; the oldest bytes give way."""
-        room = self._capacity - len(self._data)
+        room = self.capacity - len(self._data)
         if room:
             self._data += data[:room]
             self._end += min(room, len(data))
             data = data[room:]
         self._end += len(data)
-        data = data[-self._capacity :]
-        at = (self._end - len(data) - self._base) % self._capacity
-        first = min(len(data), self._capacity - at)
+        data = data[-self.capacity :]
+        at = (self._end - len(data) - self._base) % self.capacity
+        first = min(len(data), self.capacity - at)
         self._data[at : at + first] = data[:first]
         self._data[: len(data) - first] = data[first:]
 
@@ -70,6 +70,6 @@ class RingBuffer:
         offset = min(offset, self._end)
         begin = max(offset, self.start)
         length = min(limit, self._end - begin)
-        at = (begin - self._base) % self._capacity
+        at = (begin - self._base) % self.capacity
         data = bytes(self._data[at : at + length])
         return Chunk(begin, begin - offset, data + bytes(self._data[: length - len(data)]))

@@ -22,11 +22,13 @@ class Context:
         machine: the configured name of the L1 it runs under.
         number: from 1, given by the native half, unique among the live contexts of `machine`.
         origin: where it was seen (VMCB, nested CR3), for the log; never an identity.
+        instance: of the native half, where it outlives us: it gives a number only once. 0: it does not.
     """
 
     machine: str
     number: int
     origin: str = ""
+    instance: int = 0
 
 
 class Publication(NamedTuple):
@@ -64,8 +66,8 @@ class PortHandler(Protocol):
         """Learn that `lost` bytes written to `port` did not reach the server, at this place."""
 
     def received(self) -> tuple[tuple[int, int], ...]:
-        """For the first port of each range: how many bytes of output have come since the context was bound, those
-        that a gap told of included."""
+        """For the first port of each range whose output we know: how many bytes of it have come since the context was
+        first bound, by us or a server before us, those that a gap told of included."""
 
     def publications(self) -> tuple[Publication, ...]:
         """What may be read without asking after the accesses served so far; cheap, called often."""

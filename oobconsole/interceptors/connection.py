@@ -70,7 +70,7 @@ class Owner(Protocol):
 class Binding:
     """One context of a connected native half."""
 
-    __slots__ = ("accesses", "context", "failed", "handler", "published", "resumed")
+    __slots__ = ("accesses", "context", "failed", "handler", "published")
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -78,7 +78,6 @@ class Binding:
         self.accesses = 0
         self.published: tuple[int, tuple[Publication, ...]] | None = None
         self.failed = False
-        self.resumed = False
 
 
 class Connection:
@@ -98,6 +97,7 @@ class Connection:
         self._owner = owner
         self._decoder = wire.Decoder()
         self._capabilities = 0
+        self._instance = 0
         self._waiting: list[Binding] = []
         self._loop = asyncio.get_running_loop()
         self._out = bytearray()
@@ -279,6 +279,7 @@ class Connection:
             self._ready()
 
     def _hello(self, hello: wire.Hello) -> None:
+        self._instance = hello.instance
         interrupts = _LEVEL if hello.capabilities & _LEVEL else _PULSE
         self._capabilities = hello.capabilities & (interrupts | _ATTENTION | _PUBLISH)
         self._out += wire.encode_welcome(self._capabilities)
@@ -290,11 +291,12 @@ class Connection:
 
     def _appeared(self, event: wire.ContextAppeared) -> None:
         origin = f"VMCB {event.vmcb:#x}, nested CR3 {event.ncr3:#x}"
-        bound = self.bound[event.context] = Binding(Context(self._owner.machine, event.context, origin))
+        context = Context(self._owner.machine, event.context, origin, self._instance)
+        bound = self.bound[event.context] = Binding(context)
         former = self.missing.pop(event.context, None)
         self._waiting.append(bound)
         if former is not None:
-            bound.context, bound.resumed = former, True
+            bound.context = former
             self._bind(self._waiting.pop())
         if not self.missing:
             self._all_announced()
@@ -309,9 +311,9 @@ class Connection:
         self._waiting.clear()
 
     def _ready(self) -> None:
-        """Say where the output of those that came back is to go on."""
+        """Say where the output of those that we know is to go on."""
         for bound in self.bound.values():
-            if bound.resumed and bound.handler is not None:
+            if bound.handler is not None:
                 for port, received in bound.handler.received():
                     self._out += wire.encode_resume(bound.context.number, port, received)
         self._out += wire.encode_ready()

@@ -10,6 +10,7 @@ from typing import Final
 from oobconsole.access import Access, Principal
 from oobconsole.console.console import Console
 from oobconsole.console.screen import Screen
+from oobconsole.console.recordings import Recordings
 from oobconsole.events import Events
 from oobconsole.machine import Machine
 from oobconsole.session.room import Room
@@ -35,6 +36,7 @@ class Consoles:
         screens: what consoles look like, by their names; of those that somebody wanted to see.
         reload: reads the configuration again, for whoever asks; returns what has changed, or raises `OobError`.
         audit_head: number and hash of the audit log's last entry.
+        recordings: of the consoles; None: nothing is recorded.
         stopping: set when the server stops.
     """
 
@@ -49,13 +51,25 @@ class Consoles:
     screens: dict[str, Screen] = field(default_factory=dict)
     reload: Callable[[Principal | None], Awaitable[str]] | None = None
     audit_head: Callable[[], tuple[int, str]] | None = None
+    recordings: Recordings | None = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def start(self) -> None:
+        """Go on with the recordings, then wait for guests. Raises `EnvironmentFault`."""
+        if self.recordings is not None:
+            await self.recordings.start([console for machine in self.machines for console in machine.consoles])
+            for machine in self.machines:
+                machine.record(self.recordings.recorder)
+        for machine in self.machines:
+            await machine.start()
 
     async def stop(self, reason: str) -> None:
         """End every session, and let the guests go on without us."""
         self.stopping.set()
         for machine in self.machines:
             await machine.stop(reason)
+        if self.recordings is not None:
+            await self.recordings.stop()
 
     def find(self, name: str) -> Console | None:
         """The console of that name."""

@@ -21,7 +21,7 @@ class Recorder(PortHandler):
     def __init__(self, interceptor: Interceptor, context: Context) -> None:
         self.log: list[tuple[object, ...]] = []
         self.answer = 0x12345678
-        self.has = 0
+        self.has: int | None = None
         self.broken = False
         self.raise_irq = False
         self.published: tuple[Publication, ...] = ()
@@ -46,7 +46,7 @@ class Recorder(PortHandler):
         self.log.append(("gap", port, lost))
 
     def received(self) -> tuple[tuple[int, int], ...]:
-        return ((PORT, self.has),)
+        return () if self.has is None else ((PORT, self.has),)
 
     def publications(self) -> tuple[Publication, ...]:
         return self.published

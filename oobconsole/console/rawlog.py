@@ -1,0 +1,312 @@
+"""Writing one console's recording (segments.py says what the files are). Blocking: for the writer's thread.
+
+Files are opened for each write: an idle console holds no descriptor, and a thousand busy ones need three. There is no
+fsync: what was written survives the server, and is lost with the machine's power as any file's last seconds are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from oobconsole.console import segments
+from oobconsole.console.asciicast import Asciicast
+from oobconsole.console.segments import CAST, INDEX, RAW, TYPED, Segment
+from oobconsole.settings import RecordingConfig
+
+#: After a failure it is tried again after so long, in seconds, twice as long each time, up to the last.
+RETRY_FIRST: Final = 1.0
+RETRY_LAST: Final = 60.0
+#: So much of an index, in bytes, holds the binding at least once: a restart reads no more.
+BINDING_EVERY: Final = 32768
+_NEW: Final = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_CREAT
+_OLD: Final = _NEW & ~os.O_CREAT
+
+
+@dataclass(slots=True)
+class Printed:
+    """Output: when it began to come, and the offset of its first byte."""
+
+    at: float
+    offset: int
+    data: bytearray
+
+
+class Record(NamedTuple):
+    """Anything else: goes into the index, or, when `kind` is `typed`, into the file of what was typed."""
+
+    at: float
+    offset: int
+    kind: str
+    about: tuple[Any, ...] = ()
+
+
+Entry = Printed | Record
+
+
+class Binding(NamedTuple):
+    """Whose output the console's is.
+
+    Attributes:
+        instance: of the native half, as it says in HELLO.
+        number: of the context.
+        base: offset at which the server's count of the context's output (RESUME in docs/wire-protocol.md) is 0.
+    """
+
+    instance: int
+    number: int
+    base: int
+
+
+class Outcome(NamedTuple):
+    """What became of a write.
+
+    Attributes:
+        error: why nothing can be written, or nothing could; empty: it was written.
+        hole: bytes of output that are missing before what was written.
+        rotated: a segment was closed.
+        retry_s: when to try again, in seconds.
+    """
+
+    error: str = ""
+    hole: int = 0
+    rotated: bool = False
+    retry_s: float = 0.0
+
+
+@dataclass(slots=True)
+class _Run:
+    """What goes into the files of one segment at once."""
+
+    raw: bytearray = field(default_factory=bytearray)
+    index: bytearray = field(default_factory=bytearray)
+    cast: bytearray = field(default_factory=bytearray)
+    typed: bytearray = field(default_factory=bytearray)
+
+
+class RawLog:
+    """Appends to the recording of one console.
+
+    Args:
+        folder: of the recording; made when first needed.
+        rows, columns: of the terminal, for the asciicast header.
+
+    Attributes:
+        end: offset behind the last byte that was recorded.
+        binding: the last one.
+    """
+
+    __slots__ = (
+        "_began",
+        "_cast",
+        "_delay",
+        "_error",
+        "_hole",
+        "_indexed",
+        "_retry_at",
+        "_rotated",
+        "_segment",
+        "_settings",
+        "_size",
+        "binding",
+        "end",
+        "folder",
+    )
+
+    def __init__(self, folder: Path, settings: RecordingConfig, rows: int = 24, columns: int = 80) -> None:
+        self.folder = folder
+        self.end = 0
+        self.binding: Binding | None = None
+        self._settings = settings
+        self._size = (rows, columns)
+        self._segment: Segment | None = None
+        self._cast: Asciicast | None = None
+        self._began = 0.0
+        self._indexed = 0
+        self._hole = 0
+        self._rotated = False
+        self._error = ""
+        self._retry_at = 0.0
+        self._delay = RETRY_FIRST
+
+    def recover(self) -> None:
+        """Find where the recording ends, mend what a crash has left, and go on there."""
+        found = segments.segments(self.folder)
+        if not found:
+            return
+        last = found[-1]
+        for kind in (INDEX, CAST, TYPED):
+            segments.mend(last.path(kind))
+        header = last.header()
+        if last.compressed:  # somebody compressed it by hand
+            self.end = last.start + _length(last)
+            return
+        self.end = last.start + last.path(RAW).stat().st_size
+        self.binding = _binding_of(last, header)
+        if "time" in header and (last.path(CAST).exists() or not self._settings.asciicast):
+            self._segment, self._began = last, float(header["time"])
+            self._cast = Asciicast(self._began) if self._settings.asciicast else None
+
+    def history(self, limit: int) -> bytes:
+        """The last bytes that are not compressed, up to the last hole."""
+        found = b""
+        end = self.end
+        for segment in reversed(segments.segments(self.folder)):
+            part = segments.tail(segment.path(RAW), limit - len(found))
+            if not part or segment.start + segment.path(RAW).stat().st_size != end:
+                break
+            found, end = part + found, segment.start
+            if len(found) >= limit:
+                break
+        return found
+
+    def write(self, entries: Iterable[Entry]) -> Outcome:
+        """Append. Never raises `OSError`: it says so, and writes nothing until some time has passed."""
+        self._hole, self._rotated = 0, False
+        now = time.monotonic()
+        if self._error and now < self._retry_at:
+            self._note_bindings(entries)
+            return Outcome(self._error, retry_s=self._retry_at - now)
+        try:
+            self._write(entries)
+        except OSError as error:
+            self._note_bindings(entries)
+            return self.give_up(error.strerror or str(error))
+        if self._error and now - self._retry_at > RETRY_LAST:
+            self._delay = RETRY_FIRST
+        self._error = ""
+        return Outcome("", self._hole, self._rotated)
+
+    # -- one segment --------------------------------------------------------------------------------
+
+    def _write(self, entries: Iterable[Entry]) -> None:
+        run = _Run()
+        for entry in entries:
+            if self._must_begin(entry, run):
+                self._commit(run)
+                run = _Run()
+                self._begin(entry.at, entry.offset)
+            self._add(entry, run)
+        self._commit(run)
+
+    def _must_begin(self, entry: Entry, run: _Run) -> bool:
+        """Is a new segment needed: for the first byte, behind a hole, or by size or age?"""
+        if self._segment is None or entry.offset != self.end + len(run.raw):
+            return True
+        size = self.end + len(run.raw) - self._segment.start
+        old = entry.at - self._began >= self._settings.rotate_hours * 3600
+        return size >= self._settings.rotate_mib << 20 or (old and size > 0)
+
+    def _begin(self, at: float, offset: int) -> None:
+        """Make a segment's files. One of the same name has no byte of output."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._rotated = self._segment is not None or self._rotated
+        hole = offset - self.end
+        binding = list(self.binding) if self.binding else None
+        head = {"oobconsole": 1, "console": self.folder.name, "time": at, "offset": offset, "binding": binding}
+        self._segment, self._began = Segment(offset, self.folder), at
+        self._cast = Asciicast(at) if self._settings.asciicast else None
+        self._append(INDEX, _line(head | ({"hole": hole} if hole else {})), _NEW | os.O_TRUNC)
+        if self._cast is not None:
+            self._append(CAST, self._cast.header(self.folder.name, *self._size), _NEW | os.O_TRUNC)
+        self._append(RAW, b"", _NEW | os.O_TRUNC)
+        self._hole, self._indexed, self.end = self._hole + hole, 0, offset
+
+    def _add(self, entry: Entry, run: _Run) -> None:
+        if isinstance(entry, Printed):
+            run.index += _line([round(entry.at, 3), entry.offset])
+            run.raw += entry.data
+            if self._cast is not None:
+                run.cast += self._cast.output(entry.at, bytes(entry.data))
+        elif entry.kind == "typed":
+            run.typed += _line([round(entry.at, 3), entry.offset, *entry.about])
+        else:
+            self._add_record(entry, run)
+
+    def _add_record(self, entry: Record, run: _Run) -> None:
+        run.index += _line([round(entry.at, 3), entry.offset, entry.kind, *entry.about])
+        if entry.kind == "binding":
+            self._note_bindings([entry])
+        elif self._cast is not None:
+            run.cast += self._cast.marker(entry.at, " ".join(str(part) for part in (entry.kind, *entry.about)))
+
+    def _commit(self, run: _Run) -> None:
+        """The index goes first: it may be ahead of the raw file, but no byte may be there whose binding is not."""
+        self._indexed += len(run.index)
+        if self._indexed >= BINDING_EVERY and self.binding is not None:
+            run.index += _line([round(time.time(), 3), self.end + len(run.raw), "binding", *self.binding])
+            self._indexed = 0
+        for kind, data in ((INDEX, run.index), (RAW, run.raw), (CAST, run.cast)):
+            if data:
+                self._append(kind, data, _OLD)
+        self.end += len(run.raw)
+        if run.typed:
+            self._append(TYPED, run.typed, _NEW)
+
+    def _append(self, kind: str, data: bytes | bytearray, flags: int) -> None:
+        assert self._segment is not None
+        fd = os.open(self._segment.path(kind), flags, 0o600)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+        finally:
+            os.close(fd)
+
+    # -- when it cannot be written ------------------------------------------------------------------
+
+    def give_up(self, reason: str) -> Outcome:
+        """End the segment where its raw file ends; what comes then is a new one's."""
+        if self._segment is not None:
+            try:
+                self._salvage(self._segment)
+            except OSError as error:
+                reason = error.strerror or str(error)
+        self._segment = self._cast = None
+        self._delay = min(RETRY_LAST, 2 * self._delay if self._error or self._retry_at else RETRY_FIRST)
+        self._error = reason
+        self._retry_at = time.monotonic() + self._delay
+        return Outcome(reason, retry_s=self._delay)
+
+    def _salvage(self, segment: Segment) -> None:
+        raw = segment.path(RAW)
+        size = raw.stat().st_size if raw.exists() else 0
+        if size:
+            self.end = segment.start + size
+        for path in segment.files() if not size else ():  # an empty segment would only be in the way
+            path.unlink()
+        for kind in (INDEX, CAST, TYPED):
+            segments.mend(segment.path(kind))
+
+    def _note_bindings(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            if isinstance(entry, Record) and entry.kind == "binding":
+                self.binding = Binding(*entry.about) if entry.about else None
+
+
+def _line(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
+
+
+def _binding_of(segment: Segment, header: dict[str, Any]) -> Binding | None:
+    """The last one in the index's end; in a short index the header may say it."""
+    end = segments.tail(segment.path(INDEX), 2 * BINDING_EVERY)
+    for line in reversed(end.splitlines(keepends=True)):
+        found = segments.parse(line)
+        if isinstance(found, list) and found[2:3] == ["binding"]:
+            return Binding(*found[3:6]) if len(found) == 6 else None
+    told = header.get("binding") if len(end) < 2 * BINDING_EVERY else None
+    return Binding(*told) if isinstance(told, list) and len(told) == 3 else None
+
+
+def _length(segment: Segment) -> int:
+    file = segment.open(RAW)
+    if file is None:
+        return 0
+    with file:
+        return sum(len(part) for part in iter(lambda: file.read(1 << 18), b""))

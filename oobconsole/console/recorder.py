@@ -1,0 +1,198 @@
+"""Records one console: gathers what happens there, on the event loop, for the writer's thread to write."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final, Protocol
+
+from oobconsole.access import Principal
+from oobconsole.console.console import Console, ConsoleState
+from oobconsole.console.keystrokes import Keystrokes
+from oobconsole.console.rawlog import Binding, Entry, Outcome, Printed, RawLog, Record
+
+#: Output that may wait for the disk, in bytes, of one console; beyond it there is a hole in the recording.
+WAITING_MAX: Final = 4 << 20
+#: Other entries that may wait; beyond it they are left out.
+ENTRIES_MAX: Final = 16384
+#: Output that comes within so many seconds has one time, and is one entry, of so many bytes at most.
+_TOGETHER: Final = 0.01
+_ENTRY_MAX: Final = 16384
+TOO_SLOW: Final = "the disk is too slow"
+
+
+class Hub(Protocol):
+    """What writes for all recorders."""
+
+    def due(self, recorder: Recorder) -> None:
+        """It has something to write."""
+
+    def room(self, size: int) -> bool:
+        """May so many bytes more wait, of all consoles together? Then they do."""
+
+    def typing(self, recorder: Recorder) -> None:
+        """It waits for echoes: `expire` is to be called now and then."""
+
+    def stopped(self, recorder: Recorder, reason: str) -> None:
+        """Nothing can be recorded."""
+
+    def resumed(self, recorder: Recorder, hole: int) -> None:
+        """It can again; so many bytes are missing."""
+
+
+class Recorder:
+    """An `Observer` of a console.
+
+    Args:
+        keystrokes: also record who typed what.
+
+    Attributes:
+        reason: why nothing is being recorded; empty: it is.
+        binding: whose output it is; the writer has its own, which follows.
+    """
+
+    __slots__ = (
+        "_entries",
+        "_hub",
+        "_keystrokes",
+        "_skipping",
+        "_typist",
+        "_waiting",
+        "binding",
+        "console",
+        "log",
+        "reason",
+    )
+
+    def __init__(self, console: Console, log: RawLog, hub: Hub, *, keystrokes: bool) -> None:
+        self.console = console
+        self.log = log
+        self.reason = ""
+        self.binding: Binding | None = None
+        self._hub = hub
+        self._keystrokes = keystrokes
+        self._typist: Keystrokes | None = None  # made by the first key: an idle console costs little
+        self._entries: list[Entry] | None = None
+        self._waiting = 0
+        self._skipping = False
+
+    # -- Observer -----------------------------------------------------------------------------------
+
+    def output(self, offset: int, data: bytes) -> None:
+        """Keep it for the writer, if there is room."""
+        now = time.time()
+        if self._typist is not None:
+            self._typist.output(data, now)
+        if self._skipping or self._waiting + len(data) > WAITING_MAX or not self._hub.room(len(data)):
+            self._skip()
+            return
+        self._waiting += len(data)
+        last = self._entries[-1] if self._entries else None
+        if isinstance(last, Printed) and now - last.at < _TOGETHER and len(last.data) < _ENTRY_MAX:
+            last.data += data
+        else:
+            self._add(Printed(now, offset, bytearray(data)))
+
+    def gap(self, offset: int, lost: int) -> None:
+        """They count as the context's output, but have no offsets."""
+        self.note("lost", lost)
+        if self.binding is not None:
+            self._bound(self.binding._replace(base=self.binding.base - lost))
+
+    def typed(self, data: bytes, who: Principal | None) -> None:
+        """See what the guest makes of it."""
+        if self._keystrokes:
+            if self._typist is None:
+                self._typist = Keystrokes(self._was_typed)
+            self._typist.typed(data, who, time.time())
+            self._hub.typing(self)
+
+    def state_changed(self, state: ConsoleState, reason: str) -> None:
+        """Into the index."""
+        self.note("state", state.name.lower(), reason)
+
+    # -- what else there is to record ---------------------------------------------------------------
+
+    def note(self, kind: str, *about: Any) -> None:
+        """Record something, at this place of the output."""
+        if self._entries is None or len(self._entries) < ENTRIES_MAX:
+            self._add(Record(time.time(), self.console.end, kind, about))
+
+    def bind(self, instance: int, number: int) -> int | None:
+        """The console is that context's from now on (instance 0: one that no restart of ours outlives). Returns how
+        many bytes of its output we have, lost ones included; None when it is a new one."""
+        end = self.console.end
+        received = None
+        if self.binding is not None and self.remembers(instance, number):
+            received = max(0, end - self.binding.base)
+        self._bound(Binding(instance, number, end - (received or 0)) if instance else None)
+        return received
+
+    def remembers(self, instance: int, number: int | None = None) -> bool:
+        """Was the console that context's, or one's of that native half, when the server was here last?"""
+        found = self.binding
+        return found is not None and found.instance == instance and number in (None, found.number)
+
+    def _bound(self, binding: Binding | None) -> None:
+        if binding != self.binding:
+            self.binding = binding
+            self.note("binding", *(binding or ()))
+
+    def _was_typed(self, at: float, who: Principal | None, what: str | int) -> None:
+        name, address = (who.name, who.address) if who else ("", "")
+        if self._entries is None or len(self._entries) < ENTRIES_MAX:
+            self._add(Record(at, self.console.end, "typed", (name, address, what)))
+
+    # -- the hub's side -----------------------------------------------------------------------------
+
+    @property
+    def waiting(self) -> int:
+        """Bytes of output that have not been taken."""
+        return self._waiting
+
+    def began(self) -> None:
+        """The server was started; that is recorded with whatever happens first."""
+        self.binding = self.log.binding
+        self._entries = [Record(time.time(), self.console.end, "server", ("started",))]
+
+    def take(self) -> list[Entry]:
+        """What is to be written; it is the writer's now. Behind a hole goes an entry that shows where it ends."""
+        if self._skipping:
+            self._skipping = False
+            self._add(Record(time.time(), self.console.end, "recording"))
+        entries, self._entries, self._waiting = self._entries or [], None, 0
+        return entries
+
+    def expire(self) -> bool:
+        """Give up echoes that do not come; is there still something to wait for?"""
+        if self._typist is not None:
+            self._typist.expire(time.time())
+        return self._typist is not None and self._typist.pending
+
+    def finish(self) -> None:
+        """Nothing comes any more."""
+        if self._typist is not None:
+            self._typist.close()
+
+    def written(self, outcome: Outcome) -> None:
+        """The writer has been here."""
+        if outcome.error:
+            self._stop(outcome.error)
+        elif self.reason and not self._skipping and (outcome.hole or self.reason != TOO_SLOW):
+            self.reason = ""
+            self._hub.resumed(self, outcome.hole)
+
+    def _skip(self) -> None:
+        self._skipping = True
+        self._stop(TOO_SLOW)
+        self._hub.due(self)
+
+    def _stop(self, reason: str) -> None:
+        if not self.reason:
+            self.reason = reason
+            self._hub.stopped(self, reason)
+
+    def _add(self, entry: Entry) -> None:
+        if self._entries is None:
+            self._entries = []
+        self._entries.append(entry)
+        self._hub.due(self)

@@ -1,0 +1,148 @@
+"""The files of a recording: their names, and how to read them (docs/recording.md). Blocking: for threads.
+
+A console's recording is a folder of segments. Each is named by the absolute offset of its first byte and has:
+
+    OFFSET.raw    what the guest printed, nothing else: byte n of it has the offset OFFSET + n
+    OFFSET.idx    JSON lines: a header, then [time, offset] for what was printed, [time, offset, kind, …] for the rest
+    OFFSET.cast   asciicast v2
+    OFFSET.typed  JSON lines: who typed what; made when needed
+
+The raw file's size says what was recorded: an index may be ahead of it, or behind, after a crash. A last line that is
+torn counts for nothing. A closed segment's files are gzip files with `.gz` at the end of their names.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+RAW: Final = ".raw"
+INDEX: Final = ".idx"
+CAST: Final = ".cast"
+TYPED: Final = ".typed"
+KINDS: Final = (RAW, INDEX, CAST, TYPED)
+GZ: Final = ".gz"
+#: A line of JSON that is longer is not ours.
+LINE_MAX: Final = 1 << 17
+_NAME: Final = re.compile(r"(\d{20})\.raw(?:\.gz)?")
+#: How much of a file's end may be torn: more than one write.
+_TAIL: Final = 1 << 18
+
+
+@dataclass(frozen=True, order=True)
+class Segment:
+    """One of a recording's segments.
+
+    Attributes:
+        start: absolute offset of its first byte.
+    """
+
+    start: int
+    folder: Path
+
+    def path(self, kind: str) -> Path:
+        """Where that file is, or is to be, while it is not compressed."""
+        return self.folder / f"{self.start:020d}{kind}"
+
+    def files(self) -> list[Path]:
+        """Those that there are."""
+        names = [self.path(kind) for kind in KINDS]
+        return [path for name in names for path in (name, name.with_name(name.name + GZ)) if path.exists()]
+
+    def open(self, kind: str) -> IO[bytes] | None:
+        """Open a file to read it, compressed or not; None when there is none (any more)."""
+        path = self.path(kind)
+        for _ in range(2):  # it may be compressed just now
+            try:
+                return path.open("rb")
+            except FileNotFoundError:
+                pass
+            try:
+                return io.BufferedReader(gzip.open(path.with_name(path.name + GZ), "rb"))  # type: ignore[arg-type]
+            except FileNotFoundError:
+                pass
+        return None
+
+    @property
+    def compressed(self) -> bool:
+        """Is its raw file compressed?"""
+        return not self.path(RAW).exists()
+
+    def header(self) -> dict[str, Any]:
+        """The first line of its index; empty when it cannot be read."""
+        file = self.open(INDEX)
+        if file is None:
+            return {}
+        with file:
+            found = parse(file.readline(LINE_MAX))
+        return found if isinstance(found, dict) else {}
+
+    def records(self) -> Iterator[list[Any]]:
+        """Of its index, in order: [time, offset], [time, offset, kind, …]."""
+        yield from _records(self.open(INDEX))
+
+    def typed(self) -> Iterator[list[Any]]:
+        """Who typed what: [time, offset, user, address, text or number of bytes]."""
+        yield from _records(self.open(TYPED))
+
+
+def _records(file: IO[bytes] | None) -> Iterator[list[Any]]:
+    if file is None:
+        return
+    with file:
+        while line := file.readline(LINE_MAX):
+            found = parse(line)
+            if isinstance(found, list) and len(found) >= 2 and isinstance(found[0], int | float):
+                yield found
+
+
+def parse(line: bytes) -> Any:
+    """What a line says; None for one that is torn or damaged."""
+    try:
+        return json.loads(line) if line.endswith(b"\n") else None
+    except ValueError:
+        return None
+
+
+def segments(folder: Path) -> list[Segment]:
+    """A recording's, in order."""
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except FileNotFoundError:
+        return []
+    return sorted({Segment(int(match[1]), folder) for name in names if (match := _NAME.fullmatch(name))})
+
+
+def mend(path: Path) -> None:
+    """Cut off what a crash, or a full disk, has left of a line at a file's end; a file without a whole line goes."""
+    try:
+        with path.open("r+b") as file:
+            size = file.seek(0, os.SEEK_END)
+            begin = file.seek(max(0, size - _TAIL))
+            tail = file.read()
+            while tail and parse(tail[tail.rfind(b"\n", 0, -1) + 1 :]) is None:
+                tail = tail[: tail.rfind(b"\n", 0, -1) + 1]
+            if begin + len(tail) < size:
+                file.truncate(begin + len(tail))
+        if not begin and not tail:
+            path.unlink()
+    except FileNotFoundError:
+        return
+
+
+def tail(path: Path, limit: int) -> bytes:
+    """The last bytes of a file; none of a file that is not there."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - limit))
+            return file.read(limit)
+    except FileNotFoundError:
+        return b""
