@@ -66,7 +66,7 @@ def compress_file(plain: Path, stopping: Callable[[], bool]) -> None:
     """Put a compressed file in the place of `plain`, unless `stopping` comes first."""
     fresh = plain.with_name(plain.name + GZ + _UNFINISHED)
     try:
-        with plain.open("rb") as source, open(fresh, "wb", opener=_private) as target:  # noqa: PTH123 - Path has no opener
+        with plain.open("rb") as source, open(fresh, "wb", opener=_private) as target:
             with gzip.GzipFile(filename=plain.name, mode="wb", compresslevel=_LEVEL, fileobj=target) as packed:
                 while part := source.read(_SLICE):
                     packed.write(part)

@@ -65,7 +65,7 @@ class Segment:
             except FileNotFoundError:
                 pass
             try:
-                return io.BufferedReader(gzip.open(path.with_name(path.name + GZ), "rb"))  # type: ignore[arg-type]
+                return io.BufferedReader(gzip.open(path.with_name(path.name + GZ), "rb"))
             except FileNotFoundError:
                 pass
         return None

@@ -9,8 +9,8 @@ from typing import Final
 
 from oobconsole.access import Access, Principal
 from oobconsole.console.console import Console
-from oobconsole.console.screen import Screen
 from oobconsole.console.recordings import Recordings
+from oobconsole.console.screen import Screen
 from oobconsole.events import Events
 from oobconsole.machine import Machine
 from oobconsole.session.room import Room

@@ -215,9 +215,11 @@ class TestContexts:
         handler = rack.appear()
         handler.write_block(COM1, b"abc")
         handler.gap(COM1, 5)
-        assert handler.received() == ((COM1, 8),)
+        assert handler.received() == ()  # a native half that has just announced it keeps its own count
+        rack.interceptor.lose_link("it closed the connection")
+        assert rack.appear().received() == ((COM1, 8),)
         rack.interceptor.vanish(1, "replaced")
-        assert rack.appear(2).received() == ((COM1, 0),)
+        assert rack.appear(2).received() == ()
 
     async def test_a_guest_that_is_gone_while_the_link_is_down(self) -> None:
         rack = await Rack().started()
