@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from oobconsole.access import Principal, Right
-from oobconsole.session import listing, scripting, verbs_server
+from oobconsole.session import history, listing, player, scripting, verbs_server
 from oobconsole.session.attend import Attended
 from oobconsole.session.pipe import Pipe
 from oobconsole.session.request import Denied, ExitStatus, Handler, Peer, Request, UsageError, echo
@@ -124,6 +124,9 @@ VERBS: Final[dict[str, Verb]] = {
     ),
     "reload": Verb("read the server's configuration again", _nothing, verbs_server.handle_reload),
     "audit": Verb("the audit log's last number and hash", verbs_server.audit_arguments, verbs_server.handle_audit),
+    "log": Verb("what a guest printed, and who typed what", history.log_arguments, history.handle_log),
+    "replay": Verb("what a guest printed, as it came", player.replay_arguments, player.handle_replay),
+    "search": Verb("look for a pattern in what a guest printed", history.search_arguments, history.handle_search),
     "help": Verb("what a command does, and its options", _help, _handle_help),
 }
 

@@ -1,0 +1,195 @@
+"""Reading a recording: by offset, time and lines, over segments that are compressed or not. Blocking: for threads.
+
+Everything is read in slices, and a generator does no more than one slice's work between two items: whoever reads may
+stop, and others get their turn.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Final, NamedTuple
+
+from oobconsole.console.segments import RAW, Segment, segments
+
+SLICE: Final = 65536
+#: More lines are not counted backwards.
+LINES_MAX: Final = 100_000
+
+
+class Part(NamedTuple):
+    """A piece of a recording.
+
+    Attributes:
+        offset: absolute, of the first byte of `data`, or of what is missing.
+        data: possibly empty.
+        missing: bytes that were not recorded, or are no longer kept.
+    """
+
+    offset: int
+    data: bytes
+    missing: int = 0
+
+
+class Frame(NamedTuple):
+    """What was printed at one time."""
+
+    at: float
+    part: Part
+
+
+class Transcript:
+    """The recording of one console.
+
+    Args:
+        folder: where its segments are.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def segments(self) -> list[Segment]:
+        """Those that there are now."""
+        return segments(self._folder)
+
+    @property
+    def start(self) -> int:
+        """Offset of the oldest byte that is kept."""
+        found = self.segments()
+        return found[0].start if found else 0
+
+    # -- bytes --------------------------------------------------------------------------------------
+
+    def read(self, start: int = 0) -> Iterator[Part]:
+        """From an absolute offset to the end, as it is then."""
+        at: int | None = None
+        for segment, last in _with_next(self.segments()):
+            if last is not None and last.start <= start:
+                continue
+            at = segment.start if at is None else at
+            if segment.start > at:
+                yield Part(at, b"", segment.start - at)
+            at = segment.start
+            for part in _slices(segment, max(start - segment.start, 0)):
+                at = part.offset + len(part.data)
+                yield part
+
+    def tail(self, lines: int) -> int:
+        """Offset at which the last lines begin, the unfinished one not counted; of the oldest byte when there are
+        fewer."""
+        wanted = min(lines, LINES_MAX) + 1
+        for segment in reversed(self.segments()):
+            ends = _line_ends(segment, wanted)
+            if len(ends) >= wanted:
+                return ends[-wanted] + 1
+            wanted -= len(ends)
+        return self.start
+
+    # -- time ---------------------------------------------------------------------------------------
+
+    def offset_at(self, time: float) -> int | None:
+        """Offset of what was first printed at that time (since 1970, in seconds), or later; None: there is nothing."""
+        found = self.segments()
+        later = [segment for segment in found if _began(segment) < time]
+        for segment in found[max(0, len(later) - 1) :]:
+            for record in segment.records():
+                if len(record) == 2 and record[0] >= time:
+                    return int(record[1])
+        return None
+
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        """What was printed, and when, from an absolute offset on."""
+        for segment, after in _with_next(self.segments()):
+            if after is None or after.start > start:
+                yield from _frames(segment, start)
+
+    def began(self) -> float:
+        """When the oldest segment was begun; 0: there is none."""
+        found = self.segments()
+        return _began(found[0]) if found else 0.0
+
+    def typed(self, since: float = 0.0) -> Iterator[list[object]]:
+        """Who typed what: [time, offset, user, address, text or number of bytes]."""
+        for segment in self.segments():
+            for record in segment.typed():
+                if record[0] >= since and len(record) == 5:
+                    yield record
+
+
+def _with_next(found: list[Segment]) -> Iterator[tuple[Segment, Segment | None]]:
+    yield from zip(found, [*found[1:], None], strict=True)
+
+
+def _began(segment: Segment) -> float:
+    return float(segment.header().get("time", 0.0))
+
+
+def _slices(segment: Segment, skip: int) -> Iterator[Part]:
+    file = segment.open(RAW)
+    if file is None:
+        return
+    with file:
+        if not _skip(file, skip):
+            return
+        at = segment.start + skip
+        while data := file.read(SLICE):
+            yield Part(at, data)
+            at += len(data)
+
+
+def _skip(file: IO[bytes], size: int) -> bool:
+    """A compressed file is read up to there."""
+    return file.seek(size) == size
+
+
+def _line_ends(segment: Segment, wanted: int) -> list[int]:
+    """Offsets of the segment's last line ends; a file that is not compressed is read from its end."""
+    if segment.compressed:
+        ends: deque[int] = deque(maxlen=wanted)
+        for part in _slices(segment, 0):
+            ends.extend(_ends_in(part.data, part.offset))
+        return list(ends)
+    found: list[int] = []
+    size = segment.path(RAW).stat().st_size
+    with segment.path(RAW).open("rb") as file:
+        for at in range((size - 1) // SLICE * SLICE, -1, -SLICE):
+            file.seek(at)
+            found = [*_ends_in(file.read(SLICE), segment.start + at), *found]
+            if len(found) >= wanted:
+                break
+    return found
+
+
+def _ends_in(data: bytes, offset: int) -> list[int]:
+    ends = []
+    at = data.find(b"\n")
+    while at >= 0:
+        ends.append(offset + at)
+        at = data.find(b"\n", at + 1)
+    return ends
+
+
+def _frames(segment: Segment, start: int) -> Iterator[Frame]:
+    """Between one time and the next is what was printed at the first; what a crash left without is at the last."""
+    file = segment.open(RAW)
+    if file is None:
+        return
+    with file:
+        at = max(start, segment.start)
+        file.seek(at - segment.start)
+        time = _began(segment)
+        for record in segment.records():
+            if len(record) == 2:
+                yield from _frames_to(file, at, int(record[1]), time)
+                at, time = max(at, int(record[1])), float(record[0])
+        yield from _frames_to(file, at, None, time)
+
+
+def _frames_to(file: IO[bytes], at: int, end: int | None, time: float) -> Iterator[Frame]:
+    while end is None or at < end:
+        data = file.read(SLICE if end is None else min(SLICE, end - at))
+        if not data:
+            return
+        yield Frame(time, Part(at, data))
+        at += len(data)

@@ -1,0 +1,242 @@
+"""Verbs that read recordings: log, search. (replay: player.py.) Files are read in threads, a slice at a time."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final, TypeVar
+
+import regex
+
+from oobconsole.access import Right
+from oobconsole.console.recordings import Recordings
+from oobconsole.console.transcript import LINES_MAX, Frame, Transcript
+from oobconsole.events import Kind
+from oobconsole.session.pipe import first_done
+from oobconsole.session.request import ExitStatus, Request, UsageError, echo
+from oobconsole.session.safe import SafeFilter
+from oobconsole.session.when import When, shown, when
+
+T = TypeVar("T")
+
+PATTERN_MAX: Final = 1000
+#: Longest part of a line that is searched, in bytes, and how long that may take, in seconds.
+LINE_MAX: Final = 4096
+MATCH_SECONDS: Final = 0.05
+#: One turn of a search in a reader's thread, in seconds.
+TURN_SECONDS: Final = 0.05
+#: The most that is found is said, and that there is more.
+FOUND_MAX: Final = 10_000
+_COLOUR: Final = regex.compile(rb"\x1b\[[0-9;:]*m")
+
+
+def log_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of `log`."""
+    parser.add_argument("console", metavar="CONSOLE")
+    parser.add_argument("--since", type=when, metavar="TIME", help="from then on: 10m (ago), 02:13, 2026-03-01T02:13")
+    parser.add_argument("--lines", type=_lines, metavar="N", help="the last N lines")
+    parser.add_argument("--typed", action="store_true", help="who typed what, where the guest echoed it")
+
+
+def search_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of `search`."""
+    parser.add_argument("console", metavar="CONSOLE")
+    parser.add_argument("pattern", metavar="REGEX", type=_pattern)
+    parser.add_argument("--since", type=when, metavar="TIME", help="from then on: 10m (ago), 02:13, 2026-03-01T02:13")
+
+
+def _lines(text: str) -> int:
+    if not text.isdecimal() or len(text) > 9 or int(text) > LINES_MAX:
+        raise argparse.ArgumentTypeError(f"{echo(text)} is no number of lines from 0 to {LINES_MAX}")
+    return int(text)
+
+
+def _pattern(text: str) -> regex.Pattern[bytes]:
+    if len(text) > PATTERN_MAX:
+        raise argparse.ArgumentTypeError(f"a pattern has at most {PATTERN_MAX} characters")
+    try:
+        return regex.compile(text.encode())
+    except (regex.error, OverflowError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"{echo(text)} is no regular expression: {error}") from error
+
+
+class History:
+    """What a verb reads: the recording of the console that was named.
+
+    Raises:
+        UsageError, Denied: as `Request.console`; or nothing is recorded.
+    """
+
+    def __init__(self, request: Request, verb: str) -> None:
+        self.console = request.console(Right.LOG)
+        if request.consoles.recordings is None:
+            raise UsageError("nothing is recorded: the server's configuration says [recording] enabled = false")
+        self.request = request
+        self.recordings: Recordings = request.consoles.recordings
+        self.transcript = Transcript(self.recordings.folder / self.console.name)
+        request.consoles.events.emit(Kind.READ, self.console.name, request.who, by=verb)
+
+    async def ready(self) -> None:
+        """Have everything printed so far in the files, or say that it is not."""
+        try:
+            await self.recordings.flush()
+            late = False
+        except TimeoutError:
+            late = True
+        recorder = self.recordings.recorder(self.console.name)
+        if late or (recorder is not None and recorder.reason):
+            reason = recorder.reason if recorder is not None and recorder.reason else "the disk is slow"
+            await self.request.peer.tell(f"{self.console.name}: the newest output is not recorded: {reason}")
+
+    async def call(self, what: Callable[[], T]) -> T:
+        """Do it in a reader's thread.
+
+        Raises:
+            UsageError: a file cannot be read.
+        """
+        try:
+            return await self.recordings.read(what)
+        except (OSError, EOFError) as error:  # EOFError: a compressed file that ends too early
+            raise UsageError(f"{self.console.name}: its recording cannot be read: {error}") from error
+
+    async def next(self, items: Iterator[T]) -> T | None:
+        """The next one, from a reader's thread; None at the end."""
+        return await self.call(partial(next, items, None))
+
+    async def offset_since(self, since: When) -> int | None:
+        """Where to begin; None: nothing was printed since."""
+        return await self.call(partial(self.transcript.offset_at, since.before(time.time())))
+
+
+async def handle_log(request: Request) -> ExitStatus:
+    """Print what was recorded: on a terminal without what acts on it, into a pipe as the guest printed it."""
+    history = History(request, "log --typed" if request.args.typed else "log")
+    await history.ready()
+    return await (_print_typed if request.args.typed else _print_output)(history)
+
+
+async def _print_output(history: History) -> ExitStatus:
+    start = await _start(history)
+    request, peer = history.request, history.request.peer
+    safe = SafeFilter(strict=True) if request.terminal else None
+    parts = history.transcript.read(start) if start is not None else iter(())
+    while (part := await history.next(parts)) is not None:
+        if part.missing:
+            await peer.tell(f"{part.missing} bytes are missing here, from offset {part.offset} on")
+        elif data := safe.feed(part.data) if safe else part.data:
+            await peer.write(data)
+    if safe:
+        await peer.write(b"\x1b[m\r\n")
+    return ExitStatus.OK
+
+
+async def _start(history: History) -> int | None:
+    args = history.request.args
+    since = 0
+    if args.since is not None:
+        found = await history.offset_since(args.since)
+        if found is None or args.lines is None:
+            return found
+        since = found
+    lines = history.request.consoles.tail_lines if args.lines is None else args.lines
+    return max(since, await history.call(partial(history.transcript.tail, lines)))
+
+
+async def _print_typed(history: History) -> ExitStatus:
+    args = history.request.args
+    since = args.since.before(time.time()) if args.since is not None else 0.0
+    if args.lines is not None:
+        raise UsageError("--typed goes with --since, not with --lines")
+    records = history.transcript.typed(since)
+    while (record := await history.next(records)) is not None:
+        await history.request.print([_typed_line(record)])
+    return ExitStatus.OK
+
+
+def _typed_line(record: list[object]) -> str:
+    at, _, name, address, what = record
+    who = f"{name} ({address})" if address else f"{name}"
+    said = repr(what) if isinstance(what, str) else f"{what} bytes that the guest did not echo"
+    return f"{shown(at) if isinstance(at, int | float) else '?'}  {who or 'somebody'}  {said}"
+
+
+async def handle_search(request: Request) -> ExitStatus:
+    """Print the lines in which a pattern is, with their time and offset."""
+    history = History(request, "search")
+    await history.ready()
+    return await first_done(_search(history), _gone(request))
+
+
+async def _gone(request: Request) -> ExitStatus:
+    await request.peer.gone()
+    return ExitStatus.FAILED
+
+
+async def _search(history: History) -> ExitStatus:
+    args = history.request.args
+    start = 0 if args.since is None else await history.offset_since(args.since)
+    found = 0
+    turns = search(history.transcript.frames(start), args.pattern) if start is not None else iter(())
+    while (lines := await history.next(turns)) is not None:
+        found += len(lines)
+        await history.request.print(lines)
+        if found >= FOUND_MAX:
+            await history.request.peer.tell(f"there is more than these {found} lines; say --since, or more of it")
+            break
+    return ExitStatus.OK if found else ExitStatus.FAILED
+
+
+def search(frames: Iterator[Frame], pattern: regex.Pattern[bytes]) -> Iterator[list[str]]:
+    """The lines that match, a turn's at a time.
+
+    Raises:
+        UsageError: the pattern takes too long.
+    """
+    until = time.monotonic() + TURN_SECONDS
+    found: list[str] = []
+    for at, offset, line in lines_of(frames):
+        text = _COLOUR.sub(b"", SafeFilter(strict=True).feed(line)) if b"\x1b" in line else line
+        if _matches(pattern, text):
+            found.append(f"{shown(at)}  {offset}  {_plain(text)}")
+        if time.monotonic() >= until:
+            yield found
+            found, until = [], time.monotonic() + TURN_SECONDS
+    yield found
+
+
+def _matches(pattern: regex.Pattern[bytes], text: bytes) -> bool:
+    try:
+        return pattern.search(text, timeout=MATCH_SECONDS) is not None
+    except TimeoutError as error:
+        raise UsageError(f"{echo(pattern.pattern.decode())} takes too long to match: make it simpler") from error
+
+
+def lines_of(frames: Iterator[Frame]) -> Iterator[tuple[float, int, bytes]]:
+    """Time and offset of each line, and as much of it as `LINE_MAX`."""
+    line = bytearray()
+    began, offset, end = 0.0, 0, -1
+    for frame in frames:
+        if frame.part.offset != end:  # behind a hole is another line
+            if line:
+                yield began, offset, bytes(line)
+            line.clear()
+        at = frame.part.offset
+        for piece in frame.part.data.splitlines(keepends=True):
+            if not line:
+                began, offset = frame.at, at
+            line += piece[: LINE_MAX - len(line)]
+            at += len(piece)
+            if piece.endswith(b"\n"):
+                yield began, offset, bytes(line)
+                line.clear()
+        end = at
+    if line:
+        yield began, offset, bytes(line)
+
+
+def _plain(text: bytes) -> str:
+    """Nothing in it acts on a terminal."""
+    shown_text = text.rstrip(b"\r\n").decode("utf-8", "replace")
+    return "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in shown_text)

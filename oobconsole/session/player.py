@@ -1,0 +1,125 @@
+"""`replay`: a recording once more, at its own pace or another."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import math
+from functools import partial
+from typing import Final
+
+from oobconsole.session.history import History
+from oobconsole.session.pipe import first_done
+from oobconsole.session.request import ExitStatus, Request, echo
+from oobconsole.session.safe import SafeFilter
+from oobconsole.session.when import shown, when
+
+#: A pause of the guest is replayed as this, in seconds, at most.
+IDLE_MAX: Final = 2.0
+SPEED_MIN, SPEED_MAX = 0.1, 100.0
+#: A frame is at most so late or early, in seconds: several go out at once.
+_LEAST: Final = 0.01
+#: As a terminal was before: soft reset (DECSTR), the main screen, no colour.
+_RESTORE: Final = b"\x1b[!p\x1b[?1049l\x1b[m\r\n"
+_QUIT: Final = b"qQ\x03\x04"
+
+
+def replay_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of `replay`."""
+    parser.add_argument("console", metavar="CONSOLE")
+    parser.add_argument(
+        "--at", type=when, metavar="TIME", help="from 02:13 or 2026-03-01T02:13 on, or 90s behind the beginning"
+    )
+    parser.add_argument("--speed", type=_speed, default=1.0, metavar="N", help="so many times as fast")
+
+
+def _speed(text: str) -> float:
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = math.nan
+    if not SPEED_MIN <= speed <= SPEED_MAX:
+        raise argparse.ArgumentTypeError(f"{echo(text)} is no speed from {SPEED_MIN:g} to {SPEED_MAX:g}")
+    return speed
+
+
+class Pace:
+    """How fast, and whether at all: the keys change it."""
+
+    def __init__(self, speed: float) -> None:
+        self.speed = speed
+        self.paused = False
+        self._changed = asyncio.Event()
+
+    def key(self, key: bytes) -> None:
+        """Space, +, -; others do nothing."""
+        if key == b" ":
+            self.paused = not self.paused
+        elif key in (b"+", b"="):
+            self.speed = min(SPEED_MAX, 2 * self.speed)
+        elif key in (b"-", b"_"):
+            self.speed = max(SPEED_MIN, self.speed / 2)
+        self._changed.set()
+
+    async def wait(self, seconds: float) -> None:
+        """Wait for so long in the recording's time, whatever the keys make of it."""
+        loop = asyncio.get_running_loop()
+        while seconds > 0 or self.paused:
+            self._changed.clear()
+            speed, began = 0.0 if self.paused else self.speed, loop.time()
+            try:
+                async with asyncio.timeout(seconds / speed if speed else None):
+                    await self._changed.wait()
+            except TimeoutError:
+                return
+            seconds -= (loop.time() - began) * speed
+
+
+async def handle_replay(request: Request) -> ExitStatus:
+    """Replay what was recorded."""
+    history = History(request, "replay")
+    await history.ready()
+    begin = await history.call(history.transcript.began)
+    start: int | None = 0
+    if request.args.at is not None:
+        start = await history.call(partial(history.transcript.offset_at, request.args.at.after(begin)))
+    if start is None or not begin:
+        await request.peer.tell(f"{history.console.name}: nothing is recorded of that time")
+        return ExitStatus.FAILED
+    pace = Pace(request.args.speed)
+    if request.terminal is None:
+        return await first_done(_play(history, start, pace), _gone(request))
+    await request.peer.tell("replay: space pauses, + and - change the speed, q ends")
+    try:
+        return await first_done(_play(history, start, pace), _keys(request, pace), _gone(request))
+    finally:
+        request.terminal.draw(_RESTORE.decode())
+
+
+async def _play(history: History, start: int, pace: Pace) -> ExitStatus:
+    """What makes a terminal answer or act outside of its window is left out, whatever the console's setting is."""
+    safe = SafeFilter()
+    frames = history.transcript.frames(start)
+    before: float | None = None
+    while (frame := await history.next(frames)) is not None:
+        pause = min(IDLE_MAX, max(0.0, frame.at - before)) if before is not None else 0.0
+        if pause >= _LEAST or pace.paused:
+            await pace.wait(pause)
+        before = frame.at
+        await history.request.peer.write(safe.feed(frame.part.data))
+    await history.request.peer.tell(f"replay: the recording ends here, at {shown(before or 0.0)}")
+    return ExitStatus.OK
+
+
+async def _keys(request: Request, pace: Pace) -> ExitStatus:
+    while keys := await request.peer.read():
+        for key in keys:
+            if key in _QUIT:
+                return ExitStatus.OK
+            pace.key(bytes((key,)))
+    return ExitStatus.OK
+
+
+async def _gone(request: Request) -> ExitStatus:
+    await request.peer.gone()
+    return ExitStatus.FAILED
