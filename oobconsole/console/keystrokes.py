@@ -48,7 +48,7 @@ class _Line:
 def _echoes(byte: int) -> tuple[bytes, ...]:
     """What Linux's line discipline and readline answer to a key."""
     if byte in b"\r\n":
-        return (b"\r\n", b"\n")
+        return (b"\r", b"\n")  # a line feed behind a return is skipped
     if byte in b"\x08\x7f":
         return (b"\b \b", b"\b\x1b[K")
     if byte < 0x20:
@@ -72,6 +72,7 @@ class Keystrokes:
         self._lines: deque[_Line] = deque()
         self._partial = b""  # of an echo of more than one byte
         self._waiting = 0
+        self._returned = False  # the last echo was a return
 
     def typed(self, data: bytes, who: Principal | None, now: float) -> None:
         """Somebody typed `data`."""
@@ -133,6 +134,9 @@ class Keystrokes:
         return self._lines[-1]
 
     def _compare(self, line: _Line, byte: int) -> None:
+        returned, self._returned = self._returned, byte == ord("\r")
+        if returned and byte == ord("\n"):
+            return
         self._partial += bytes((byte,))
         wanted = _echoes(line.typed[line.echoed])
         if self._partial in wanted:

@@ -136,6 +136,7 @@ class RawLog:
 
     def recover(self) -> None:
         """Find where the recording ends, mend what a crash has left, and go on there."""
+        segments.sweep(self.folder)
         found = segments.segments(self.folder)
         if not found:
             return
@@ -233,7 +234,7 @@ class RawLog:
         if entry.kind == "binding":
             self._note_bindings([entry])
         elif self._cast is not None:
-            run.cast += self._cast.marker(entry.at, " ".join(str(part) for part in (entry.kind, *entry.about)))
+            run.cast += self._cast.marker(entry.at, " ".join(str(part) for part in (entry.kind, *entry.about) if part != ""))
 
     def _commit(self, run: _Run) -> None:
         """The index goes first: it may be ahead of the raw file, but no byte may be there whose binding is not."""

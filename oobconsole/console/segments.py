@@ -32,6 +32,7 @@ GZ: Final = ".gz"
 #: A line of JSON that is longer is not ours.
 LINE_MAX: Final = 1 << 17
 _NAME: Final = re.compile(r"(\d{20})\.raw(?:\.gz)?")
+_OURS: Final = re.compile(r"(\d{20})\.[a-z]+(?:\.gz)?(\.new)?")
 #: How much of a file's end may be torn: more than one write.
 _TAIL: Final = 1 << 18
 
@@ -118,6 +119,15 @@ def segments(folder: Path) -> list[Segment]:
     except FileNotFoundError:
         return []
     return sorted({Segment(int(match[1]), folder) for name in names if (match := _NAME.fullmatch(name))})
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a crash has left: a segment's files that were begun without the raw one, and unfinished ones."""
+    known = {segment.start for segment in segments(folder)}
+    for path in folder.iterdir() if folder.exists() else ():
+        match = _OURS.fullmatch(path.name)
+        if match and (match[2] or int(match[1]) not in known):
+            path.unlink(missing_ok=True)
 
 
 def mend(path: Path) -> None:

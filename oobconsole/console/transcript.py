@@ -89,7 +89,7 @@ class Transcript:
     # -- time ---------------------------------------------------------------------------------------
 
     def offset_at(self, time: float) -> int | None:
-        """Offset of what was first printed at that time (since 1970, in seconds), or later; None: there is nothing."""
+        """Offset of what was printed first from that time on (since 1970, in seconds); None: nothing was."""
         found = self.segments()
         later = [segment for segment in found if _began(segment) < time]
         for segment in found[max(0, len(later) - 1) :]:
@@ -118,7 +118,8 @@ class Transcript:
 
 
 def _with_next(found: list[Segment]) -> Iterator[tuple[Segment, Segment | None]]:
-    yield from zip(found, [*found[1:], None], strict=True)
+    for place, segment in enumerate(found, 1):
+        yield segment, found[place] if place < len(found) else None
 
 
 def _began(segment: Segment) -> float:

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from oobconsole.console.asciicast import Asciicast
+
+
+def events(lines: bytes) -> list[list[object]]:
+    return [json.loads(line) for line in lines.splitlines()]
+
+
+def test_the_header_is_as_the_format_says() -> None:
+    header = json.loads(Asciicast(1700000000.5).header("web1", 25, 132))
+    assert header == {"version": 2, "width": 132, "height": 25, "timestamp": 1700000000, "title": "web1"}
+
+
+def test_a_character_that_comes_in_two_pieces_is_one() -> None:
+    cast = Asciicast(1000.0)
+    assert events(cast.output(1001.5, b"gr\xc3") + cast.output(1002, b"\xbc\xc3") + cast.output(1003, b"\x9f")) == [
+        [1.5, "o", "gr"],
+        [2, "o", "ü"],
+        [3, "o", "ß"],
+    ]
+
+
+def test_what_is_no_utf_8_is_replaced() -> None:
+    assert events(Asciicast(0).output(1, b"a\xffb\x1b[0m\0")) == [[1, "o", "a\ufffdb\x1b[0m\0"]]
+
+
+def test_time_never_runs_backwards() -> None:
+    cast = Asciicast(1000.0)
+    assert [e[0] for e in events(cast.output(1005, b"a") + cast.marker(900, "b") + cast.output(1006, b"c"))] == [
+        5,
+        5,
+        6,
+    ]
+
+
+def test_asciinema_plays_it(tmp_path: Path) -> None:
+    cast = Asciicast(1000.0)
+    lines = (
+        cast.header("web1", 24, 80) + cast.output(1000, "grüße\r\n".encode()) + cast.marker(1000.5, "attached bob")
+    )
+    (tmp_path / "x.cast").write_bytes(lines + cast.output(1001, b"login: "))
+    command = [sys.executable, "-m", "asciinema", "cat", str(tmp_path / "x.cast")]
+    done = subprocess.run(
+        command, capture_output=True, timeout=30, check=True, env={"LANG": "C.UTF-8", "HOME": str(tmp_path)}
+    )
+    assert done.stdout == "grüße\r\nlogin: ".encode()
