@@ -234,7 +234,9 @@ class RawLog:
         if entry.kind == "binding":
             self._note_bindings([entry])
         elif self._cast is not None:
-            run.cast += self._cast.marker(entry.at, " ".join(str(part) for part in (entry.kind, *entry.about) if part != ""))
+            run.cast += self._cast.marker(
+                entry.at, " ".join(str(part) for part in (entry.kind, *entry.about) if part != "")
+            )
 
     def _commit(self, run: _Run) -> None:
         """The index goes first: it may be ahead of the raw file, but no byte may be there whose binding is not."""

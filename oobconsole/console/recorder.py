@@ -80,8 +80,11 @@ class Recorder:
     def output(self, offset: int, data: bytes) -> None:
         """Keep it for the writer, if there is room."""
         now = time.time()
+        self._keep(offset, data, now)
         if self._typist is not None:
             self._typist.output(data, now)
+
+    def _keep(self, offset: int, data: bytes, now: float) -> None:
         if self._skipping or self._waiting + len(data) > WAITING_MAX or not self._hub.room(len(data)):
             self._skip()
             return

@@ -70,8 +70,8 @@ class Transcript:
             at = segment.start if at is None else at
             if segment.start > at:
                 yield Part(at, b"", segment.start - at)
-            at = segment.start
-            for part in _slices(segment, max(start - segment.start, 0)):
+            at = max(segment.start, start)
+            for part in _slices(segment, at - segment.start):
                 at = part.offset + len(part.data)
                 yield part
 

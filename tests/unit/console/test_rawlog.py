@@ -95,8 +95,8 @@ class Writes:
             self.done.append((path, b""))
             return real_open(path, flags, mode)
 
-        monkeypatch.setattr(rawlog.os, "write", write)
-        monkeypatch.setattr(rawlog.os, "open", opens)
+        monkeypatch.setattr(os, "write", write)
+        monkeypatch.setattr(os, "open", opens)
 
     @property
     def steps(self) -> int:
@@ -138,7 +138,7 @@ def _opens(folder: Path) -> None:
     assert recorded(folder) == before
     if 0 < again.end <= 10:
         assert again.binding in (Binding(7, 1, 0), Binding(7, 2, 10))
-    if 10 < again.end:
+    if again.end > 10:
         assert again.binding == Binding(7, 2, 10)
     for path in (*folder.glob("*.idx"), *folder.glob("*.cast"), *folder.glob("*.typed")):
         assert [json.loads(line) for line in path.read_bytes().splitlines()], path
@@ -202,7 +202,7 @@ def test_a_full_disk_leaves_a_hole_of_exact_size(small_disk: Path) -> None:
 
 def test_it_is_tried_again_later_and_later(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
-    monkeypatch.setattr(rawlog.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     folder.parent.mkdir()
     folder.write_text("a file in its place")
     log = RawLog(folder, RecordingConfig())
@@ -235,5 +235,5 @@ def test_files_that_somebody_has_removed_are_begun_again(folder: Path, monkeypat
         path.unlink()
     assert log.write([printed(3, b"def")]).error == os.strerror(errno.ENOENT)
     later = time.monotonic() + 2 * rawlog.RETRY_FIRST
-    monkeypatch.setattr(rawlog.time, "monotonic", lambda: later)
+    monkeypatch.setattr(time, "monotonic", lambda: later)
     assert log.write([printed(6, b"ghi")]).hole == 3

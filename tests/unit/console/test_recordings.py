@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from oobconsole.access import Principal
+from oobconsole.console import rawlog, recorder, recordings
+from oobconsole.console.console import Console, ConsoleState
+from oobconsole.console.rawlog import Entry, Outcome, RawLog
+from oobconsole.console.reader import Notice, Reader
+from oobconsole.console.recordings import Recordings
+from oobconsole.console.segments import CAST, TYPED, segments
+from oobconsole.console.transcript import Transcript
+from oobconsole.errors import EnvironmentFault
+from oobconsole.events import Event, Events, Kind
+from oobconsole.settings import RecordingConfig
+from tests.support.aio import soon, until
+
+ALICE = Principal("alice", "SHA256:key", "192.0.2.1")
+
+
+class Desk:
+    """A console that is recorded, and what is told of it."""
+
+    def __init__(self, folder: Path, settings: RecordingConfig | None = None) -> None:
+        self.events: list[Event] = []
+        bus = Events()
+        bus.add_sink(self.events.append)
+        self.bus = bus
+        self.folder = folder
+        self.console = Console("web1", scrollback=4096)
+        self.recordings = Recordings(settings or RecordingConfig(), folder, bus)
+
+    async def __aenter__(self) -> Desk:
+        await self.recordings.start([self.console])
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.recordings.stop()
+
+    def recorded(self) -> bytes:
+        return b"".join(part.data for part in self.transcript.read())
+
+    @property
+    def transcript(self) -> Transcript:
+        return Transcript(self.folder / "web1")
+
+    def states(self) -> list[tuple[object, ...]]:
+        return [tuple(e.detail.values()) for e in self.events if e.kind is Kind.RECORDING]
+
+
+async def notice(reader: Reader) -> str:
+    """The next one about the recording."""
+    while not isinstance(item := await soon(reader.next()), Notice) or "recording" not in item.text:
+        pass
+    return item.text
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with Desk(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 512 KiB: a real one, which needs root."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(path)], check=True)
+    yield path
+    subprocess.run(["umount", str(path)], check=True)
+
+
+async def test_an_idle_console_has_no_files(desk: Desk) -> None:
+    await desk.recordings.flush()
+    assert not (desk.folder / "web1").exists()
+
+
+async def test_output_is_written_soon_without_being_asked(desk: Desk) -> None:
+    desk.console.output(b"login: ")
+    await until(lambda: desk.recorded() == b"login: ", desk.recorded)
+
+
+async def test_no_file_stays_open(desk: Desk) -> None:
+    before = _descriptors()
+    desk.console.output(b"login: ")
+    await desk.recordings.flush()
+    assert _descriptors() == before
+
+
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_the_next_server_goes_on_with_offsets_and_scrollback(tmp_path: Path) -> None:
+    async with Desk(tmp_path) as first:
+        first.console.output(b"x" * 5000 + b"end")
+    async with Desk(tmp_path) as second:
+        assert second.console.end == 5003
+        assert second.console.read_from(0, 9999).data == b"x" * 4093 + b"end"
+        second.console.output(b"more")
+        await second.recordings.flush()
+        assert second.recorded() == b"x" * 5000 + b"endmore"
+
+
+async def test_what_happens_is_in_the_index(desk: Desk) -> None:
+    desk.console.set_state(ConsoleState.LIVE)
+    desk.console.output(b"ab")
+    desk.console.gap(7)
+    desk.bus.emit(Kind.ATTACHED, "web1", ALICE)
+    await desk.recordings.flush()
+    (segment,) = segments(desk.folder / "web1")
+    about = [record[1:] for record in segment.records()]
+    live = "a guest uses this port"
+    assert about == [
+        [0, "server", "started"],
+        [0, "state", "live", live],
+        [0],
+        [2, "lost", 7],
+        [2, "attached", "alice"],
+    ]
+
+
+async def test_who_typed_what_is_apart_from_the_output(desk: Desk) -> None:
+    desk.console.bind(len)
+    for typed, answer in (
+        (b"root\r", b"root\r\nPassword: "),
+        (b"secret\r", b"\r\n# "),
+        (b"id\r", b"id\r\nuid=0\r\n"),
+    ):
+        await desk.console.write(typed, ALICE)
+        desk.console.output(answer)
+    await desk.recordings.flush()
+    assert [record[2:] for record in desk.transcript.typed()] == [
+        ["alice", "192.0.2.1", "root\r"],
+        ["alice", "192.0.2.1", 7],
+        ["alice", "192.0.2.1", "id\r"],
+    ]
+    for path in desk.folder.rglob("*.*"):
+        assert b"secret" not in path.read_bytes()
+    (segment,) = segments(desk.folder / "web1")
+    assert b'"i"' not in segment.path(CAST).read_bytes()
+
+
+async def test_keystrokes_and_asciicast_can_be_off(tmp_path: Path) -> None:
+    async with Desk(tmp_path, RecordingConfig(keystrokes=False, asciicast=False)) as desk:
+        desk.console.bind(len)
+        await desk.console.write(b"id\r", ALICE)
+        desk.console.output(b"id\r\n")
+        await desk.recordings.flush()
+        (segment,) = segments(tmp_path / "web1")
+        assert not segment.path(TYPED).exists()
+        assert not segment.path(CAST).exists()
+
+
+# -- trouble ---------------------------------------------------------------------------------------
+
+
+async def test_a_full_disk_is_announced_and_the_guest_goes_on(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rawlog, "RETRY_FIRST", 0.05)
+    ballast = disk / "ballast"
+    ballast.write_bytes(bytes(200_000))
+    async with Desk(disk / "recordings") as desk:
+        reader = desk.console.attach()
+        desk.console.bind(len)
+        data = os.urandom(700_000)
+        for at in range(0, len(data), 1000):
+            desk.console.output(data[at : at + 1000])
+        await desk.recordings.flush()
+        full = os.strerror(28)
+        assert await notice(reader) == f"web1: recording has stopped: {full}; the guest goes on"
+        assert desk.states() == [("stopped", full)]
+        await soon(desk.console.write(b"still typed", ALICE))
+        assert desk.console.input_waiting == 0
+        kept = len(desk.recorded())
+        ballast.unlink()
+        await until(lambda: len(desk.states()) == 2, desk.states)
+        missing = len(data) - kept
+        assert desk.states()[1] == ("resumed", missing)
+        assert await notice(reader) == f"web1: recording goes on; {missing} bytes of output are missing in it"
+        desk.console.output(b"after")
+        await desk.recordings.flush()
+        assert list(desk.transcript.read(len(data)))[-1][:2] == (len(data), b"after")
+
+
+async def test_strict_takes_no_input_until_it_can_be_recorded(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rawlog, "RETRY_FIRST", 0.05)
+    ballast = disk / "ballast"
+    async with Desk(disk / "recordings", RecordingConfig(policy="strict")) as desk:
+        typed = bytearray()
+        desk.console.bind(lambda data: typed.extend(data) or len(data))  # type: ignore[func-returns-value]
+        ballast.write_bytes(bytes(480_000))
+        desk.console.output(os.urandom(100_000))
+        await desk.recordings.flush()
+        await desk.console.write(b"halt\r", ALICE)
+        assert (bytes(typed), desk.console.input_waiting) == (b"", 5)
+        ballast.unlink()
+        await until(lambda: bytes(typed) == b"halt\r", lambda: (typed, desk.states()))
+
+
+class SlowDisk:
+    """Writes nothing until it is let."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.let = threading.Event()
+        real = RawLog.write
+
+        def write(log: RawLog, entries: list[Entry]) -> Outcome:
+            assert self.let.wait(10)
+            return real(log, entries)
+
+        monkeypatch.setattr(RawLog, "write", write)
+
+
+@pytest.mark.parametrize("bound", ["of a console", "of all"])
+async def test_a_slow_disk_costs_a_hole_and_never_the_guest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    monkeypatch.setattr(*((recorder if bound == "of a console" else recordings), "WAITING_MAX", 10_000))
+    disk = SlowDisk(monkeypatch)
+    async with Desk(tmp_path) as desk:
+        desk.console.output(b"a")
+        await asyncio.sleep(2 * recordings.GATHER_SECONDS)  # the writer is at work now
+        for _ in range(100):
+            desk.console.output(b"b" * 1000)
+        assert desk.console.end == 100_001
+        assert desk.states() == [("stopped", "the disk is too slow")]
+        disk.let.set()
+        await desk.recordings.flush()
+        (hole,) = [part for part in desk.transcript.read() if part.missing]
+        assert desk.states()[1:] == [("resumed", hole.missing)]
+        assert len(desk.recorded()) + hole.missing == 100_001
+        desk.console.output(b"c")
+        await desk.recordings.flush()
+        assert desk.recorded()[-1:] == b"c"
+
+
+async def test_a_disk_that_hangs_does_not_keep_the_server_from_stopping(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(recordings, "PATIENCE", 0.1)
+    disk = SlowDisk(monkeypatch)
+    async with Desk(tmp_path) as desk:
+        desk.console.output(b"a")
+    disk.let.set()
+    assert "could not be written in time" in capsys.readouterr().out
+
+
+async def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentFault, match=r"file/recordings: cannot be used for recordings: Not a directory"):
+        async with Desk(tmp_path / "file" / "recordings"):
+            pass
