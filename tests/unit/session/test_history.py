@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import regex
+
+from oobconsole.access import Access, Grant, Principal, Right
+from oobconsole.console.recordings import Recordings
+from oobconsole.console.segments import RAW, segments
+from oobconsole.console.transcript import Frame, Part
+from oobconsole.events import Event, Kind
+from oobconsole.session import commands
+from oobconsole.session.history import LINE_MAX, lines_of, search
+from oobconsole.session.player import Pace
+from oobconsole.session.request import ExitStatus, UsageError
+from oobconsole.session.state import Consoles
+from oobconsole.session.when import when
+from oobconsole.settings import RecordingConfig
+from tests.support.aio import soon, stays
+from tests.unit.session.fakes import ALICE, FakePeer, consoles
+
+BOB = Principal("bob")
+
+
+@pytest.fixture
+async def recorded(tmp_path: Path) -> AsyncIterator[Consoles]:
+    """web1 has printed three lines."""
+    made = consoles("web1")
+    recordings = Recordings(RecordingConfig(), tmp_path, made.events)
+    made = replace(made, recordings=recordings)
+    await recordings.start([c for machine in made.machines for c in machine.consoles])
+    console = made.find("web1")
+    assert console is not None
+    console.output(b"one\r\ntwo\r\nthree\r\n")
+    yield made
+    await recordings.stop()
+
+
+async def run(settings: Consoles, command: str, who: Principal = ALICE) -> tuple[ExitStatus, FakePeer]:
+    peer = FakePeer()
+    return await soon(commands.run(command, peer, None, settings, who)), peer
+
+
+async def test_the_last_lines_unless_told(recorded: Consoles) -> None:
+    status, peer = await run(recorded, "log web1")
+    assert (status, bytes(peer.got), peer.told) == (ExitStatus.OK, b"two\r\nthree\r\n", [])
+
+
+async def test_who_read_what_is_an_event(recorded: Consoles) -> None:
+    seen: list[Event] = []
+    recorded.events.add_sink(seen.append)
+    for command in ("log web1", "log --typed web1", "search web1 x", "replay web1 --speed 100"):
+        await run(recorded, command)
+    about = [(e.kind, e.console, e.who, e.detail["by"]) for e in seen]
+    assert about == [(Kind.READ, "web1", ALICE, by) for by in ("log", "log --typed", "search", "replay")]
+
+
+async def test_only_who_may_reads(recorded: Consoles) -> None:
+    grants = (Grant(("bob",), ("*",), frozenset({Right.WATCH, Right.WRITE})),)
+    watcher = replace(recorded, access=Access(grants))
+    for command in ("log web1", "search web1 x", "replay web1"):
+        status, peer = await run(watcher, command, BOB)
+        assert (status, bytes(peer.got)) == (ExitStatus.DENIED, b"")
+
+
+async def test_nothing_is_recorded() -> None:
+    status, peer = await run(consoles("web1"), "log web1")
+    assert (status, "nothing is recorded" in peer.told[0]) == (ExitStatus.USAGE, True)
+
+
+async def test_a_client_that_stalls_is_not_read_ahead_for(recorded: Consoles) -> None:
+    peer = FakePeer()
+    peer.writable.clear()
+    task = await stays(commands.run("log web1 --lines 9", peer, None, recorded, ALICE))
+    peer.writable.set()
+    assert await soon(task) is ExitStatus.OK
+
+
+async def test_a_file_that_is_damaged_is_named_and_costs_nothing_else(recorded: Consoles) -> None:
+    assert recorded.recordings is not None
+    await recorded.recordings.flush()
+    folder = recorded.recordings.folder / "web1"
+    _damage(folder)
+    status, peer = await run(recorded, "log web1 --since 1h")
+    assert (status, "its recording cannot be read" in peer.told[-1]) == (ExitStatus.USAGE, True)
+
+
+def _damage(folder: Path) -> None:
+    (segment,) = segments(folder)
+    raw = segment.path(RAW)
+    raw.rename(raw.with_name(raw.name + ".gz"))
+
+
+# -- search ----------------------------------------------------------------------------------------
+
+
+def frames(*parts: tuple[float, int, bytes]) -> Iterator[Frame]:
+    return (Frame(at, Part(offset, data)) for at, offset, data in parts)
+
+
+def test_a_line_may_come_in_pieces() -> None:
+    assert list(lines_of(frames((1, 0, b"on"), (2, 2, b"e\ntw"), (3, 6, b"o")))) == [(1, 0, b"one\n"), (2, 4, b"two")]
+
+
+def test_a_hole_ends_a_line() -> None:
+    assert list(lines_of(frames((1, 0, b"on"), (2, 9, b"e\n")))) == [(1, 0, b"on"), (2, 9, b"e\n")]
+
+
+def test_a_line_without_an_end_is_bounded() -> None:
+    many = frames(*((1.0, at * 1000, b"x" * 1000) for at in range(1000)))
+    ((_, _, line),) = lines_of(many)
+    assert len(line) == LINE_MAX
+
+
+def test_escapes_are_not_searched_and_not_shown() -> None:
+    (found,) = search(frames((0, 0, b"\x1b[1mE\x1b[31mrror\x1b]0;x\x07\x07\r\n")), regex.compile(b"^Error"))
+    assert found[0].endswith("  0  Error")
+
+
+def test_a_pattern_that_takes_for_ever_is_given_up() -> None:
+    with pytest.raises(UsageError, match="takes too long"):
+        list(search(frames((0, 0, b"a" * 4000)), regex.compile(b"(a|a|aa)+$x")))
+
+
+# -- replay ----------------------------------------------------------------------------------------
+
+
+async def test_a_pause_lasts_until_it_is_ended() -> None:
+    pace = Pace(100.0)
+    pace.key(b" ")
+    waiting = await stays(pace.wait(0.01))
+    pace.key(b" ")
+    await soon(waiting)
+
+
+async def test_the_speed_changes_while_it_waits() -> None:
+    pace = Pace(0.1)
+    waiting = asyncio.ensure_future(pace.wait(2))
+    for _ in range(12):
+        pace.key(b"+")
+    assert pace.speed == 100
+    await soon(waiting)
+
+
+# -- times -----------------------------------------------------------------------------------------
+
+
+def test_times() -> None:
+    assert when("90s").before(1000) == 910
+    assert when("90s").after(1000) == 1090
+    assert when("2h").before(7200) == 0
+    assert when("2026-03-01T02:13+00:00").before(0) == when("2026-03-01T02:13+00:00").after(5) == 1772331180
+    assert when("2026-03-01T02:13:00+01:00").at == 1772331180 - 3600
+
+
+@pytest.mark.parametrize("text", ["", "10", "m", "25:00", "02:60", "soon", "-5m", "9999999999d", "0000-01-01"])
+def test_what_is_no_time(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="is no time"):
+        when(text)
