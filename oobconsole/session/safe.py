@@ -30,7 +30,31 @@ _ESCAPES_DROPPED: Final = frozenset({b"\x1bZ", b"\x1b%@"})
 #: Final bytes, behind their intermediates, of what makes a terminal answer (DA, DSR, DECREQTPARM, DECRQM, DECRQCRA,
 #: XTREPORTSGR, …), test itself (DECTST), act on its window (XTWINOPS, DECSCPP, DECSNLS), or print (MC).
 _CSI_DROPPED: Final = frozenset(
-    "c n x t i y q S u $p *y $w $u &u \"v '| 'z 'w #R #Q #| $| *|".split(),
+    [
+        "c",
+        "n",
+        "x",
+        "t",
+        "i",
+        "y",
+        "q",
+        "S",
+        "u",
+        "$p",
+        "*y",
+        "$w",
+        "$u",
+        "&u",
+        '"v',
+        "'|",
+        "'z",
+        "'w",
+        "#R",
+        "#Q",
+        "#|",
+        "$|",
+        "*|",
+    ],
 )
 #: Of those, the ones that are harmless so: CSI u restores the cursor, CSI S scrolls, CSI q lights LEDs.
 _CSI_PARTS: Final = re.compile(r"([<=>?]?[\d:;]*)([ -/]*)([@-~])", re.ASCII)
@@ -38,7 +62,7 @@ _CSI_HARMLESS: Final = re.compile(r"u|[\d;]*S|[\d;]*q", re.ASCII)
 #: Modes that make a terminal send what nobody typed (reports of mouse, focus, size, theme), raise its window at a bell,
 #: no longer know ECMA-48 (DECANM), or lock its keyboard (KAM).
 _MODES_DROPPED: Final = {
-    "?": frozenset("2 9 1000 1001 1002 1003 1004 1042 1043 2031 2048".split()),
+    "?": frozenset(["2", "9", "1000", "1001", "1002", "1003", "1004", "1042", "1043", "2031", "2048"]),
     "": frozenset({"2"}),
 }
 
