@@ -59,8 +59,8 @@ _CSI_DROPPED: Final = frozenset(
 #: Of those, the ones that are harmless so: CSI u restores the cursor, CSI S scrolls, CSI q lights LEDs.
 _CSI_PARTS: Final = re.compile(r"([<=>?]?[\d:;]*)([ -/]*)([@-~])", re.ASCII)
 _CSI_HARMLESS: Final = re.compile(r"u|[\d;]*S|[\d;]*q", re.ASCII)
-#: Modes that make a terminal send what nobody typed (reports of mouse, focus, size, theme), raise its window at a bell,
-#: no longer know ECMA-48 (DECANM), or lock its keyboard (KAM).
+#: Modes that make a terminal send what nobody typed (reports of mouse, focus, size, theme), raise its window at a
+#: bell, no longer know ECMA-48 (DECANM), or lock its keyboard (KAM).
 _MODES_DROPPED: Final = {
     "?": frozenset(["2", "9", "1000", "1001", "1002", "1003", "1004", "1042", "1043", "2031", "2048"]),
     "": frozenset({"2"}),

@@ -73,15 +73,6 @@ class Consoles:
         for machine in self.machines:
             await machine.start()
 
-    async def start(self) -> None:
-        """Go on with the recordings, then wait for guests. Raises `EnvironmentFault`."""
-        if self.recordings is not None:
-            await self.recordings.start([console for machine in self.machines for console in machine.consoles])
-            for machine in self.machines:
-                machine.record(self.recordings.recorder)
-        for machine in self.machines:
-            await machine.start()
-
     async def stop(self, reason: str) -> None:
         """End every session, and let the guests go on without us."""
         self.stopping.set()
