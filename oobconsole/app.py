@@ -12,8 +12,9 @@ from oobconsole.config import access_of
 from oobconsole.errors import EnvironmentFault
 from oobconsole.events import Events
 from oobconsole.interceptors import registry
+from oobconsole.line import Line
 from oobconsole.machine import Machine
-from oobconsole.session.state import Consoles
+from oobconsole.session.state import Consoles, Source
 from oobconsole.settings import Config
 from oobconsole.ssh import hostkeys
 from oobconsole.ssh.server import SshServer
@@ -30,15 +31,14 @@ async def serve(config: Config) -> None:
         EnvironmentFault: something that the configuration names cannot be had.
     """
     settings = config.server
-    machines = [
-        Machine(
-            machine,
-            registry.make(config, machine),
-            scrollback=settings.scrollback_kib * 1024,
-            defaults=config.console,
-        )
+    scrollback, defaults = settings.scrollback_kib * 1024, config.console
+    machines: list[Source] = [
+        Machine(machine, registry.make(config, machine), scrollback=scrollback, defaults=defaults)
         for machine in config.machines
     ]
+    for vm in config.vms:
+        own = defaults.with_own(vm.console)
+        machines.append(Line(vm.name, vm.kind, registry.make_line(vm), scrollback=scrollback, settings=own))
     consoles = Consoles(
         machines,
         access_of(config),

@@ -5,11 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from oobconsole.access import Access
 from oobconsole.console.console import Console
 from oobconsole.events import Events
-from oobconsole.machine import Machine
+
+
+class Source(Protocol):
+    """A machine or a line: where consoles come from."""
+
+    name: str
+
+    @property
+    def consoles(self) -> list[Console]:
+        """Its consoles."""
+
+    async def start(self) -> None:
+        """Begin. Raises `EnvironmentFault`."""
+
+    async def stop(self, reason: str) -> None:
+        """Tell whoever is attached, and let the guests go on without us."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +33,7 @@ class Consoles:
     """Every console of the server.
 
     Attributes:
-        machines: all of them.
+        machines: and lines: all of them.
         access: who may do what.
         events: what happens.
         tail_lines: lines shown on attach.
@@ -26,7 +42,7 @@ class Consoles:
         stopping: set when the server stops.
     """
 
-    machines: Sequence[Machine]
+    machines: Sequence[Source]
     access: Access
     events: Events
     tail_lines: int
