@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import stat
+from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -21,16 +22,18 @@ from oobconsole.console.recordings import Recordings
 from oobconsole.errors import EnvironmentFault, OobError
 from oobconsole.events import Events, Kind
 from oobconsole.interceptors import registry
+from oobconsole.line import Line
 from oobconsole.machine import Machine
 from oobconsole.ops import notify
 from oobconsole.ops.operation import Operation
 from oobconsole.reload import Reloader
-from oobconsole.session.state import Consoles
+from oobconsole.session.state import Consoles, Source
 from oobconsole.settings import Config
 from oobconsole.ssh import hostkeys
 from oobconsole.ssh.admin import AdminSocket
 from oobconsole.ssh.server import SshServer
 from oobconsole.vm.power import CommandPower, Power
+from oobconsole.vm.qmp import Qmp, QmpPower
 
 log = structlog.get_logger(__name__)
 
@@ -45,15 +48,8 @@ async def serve(config: Config, file: Path) -> None:
     """
     settings = config.server
     os.umask(0o077)  # sockets and files are ours alone, whatever makes them
-    machines = [
-        Machine(
-            machine,
-            registry.make(config, machine),
-            scrollback=settings.scrollback_kib * 1024,
-            defaults=config.console,
-        )
-        for machine in config.machines
-    ]
+    monitors = {vm.name: Qmp(vm.name, vm.qmp) for vm in config.vms if vm.qmp is not None}
+    machines = _sources(config, monitors)
     events = Events()
     recordings = Recordings(config.recording, config.recordings, events) if config.recording.enabled else None
     consoles = Consoles(
@@ -63,7 +59,7 @@ async def serve(config: Config, file: Path) -> None:
         tail_lines=settings.tail_lines,
         drain_s=settings.drain_ms / 1000,
         drain_max_s=settings.drain_max_s,
-        power=_power(config),
+        power=_power(config, monitors),
         recordings=recordings,
     )
     _make_state_dir(settings.state_dir)
@@ -140,15 +136,38 @@ def _log_head(event: str, audit: AuditLog) -> None:
     log.info(event, entries=entries, head=head, key=audit.fingerprint)
 
 
-def _power(config: Config) -> dict[str, Power]:
+def _sources(config: Config, monitors: Mapping[str, Qmp]) -> list[Source]:
+    """Where consoles come from."""
+    scrollback, defaults = config.server.scrollback_kib * 1024, config.console
+    sources: list[Source] = [
+        Machine(machine, registry.make(config, machine), scrollback=scrollback, defaults=defaults)
+        for machine in config.machines
+    ]
+    sources += [
+        Line(
+            vm.name,
+            registry.make_line(vm),
+            scrollback=scrollback,
+            settings=defaults.with_own(vm.console),
+            monitor=monitors.get(vm.name),
+            address=(vm.chardev or "").partition(":")[2],
+        )
+        for vm in config.vms
+    ]
+    return sources
+
+
+def _power(config: Config, monitors: Mapping[str, Qmp]) -> dict[str, Power]:
     """What switches guests, by the names of their consoles."""
     guests = [guest for machine in config.machines for guest in machine.guests]
-    return {
+    by_hook: dict[str, Power] = {
         name: CommandPower(guest.name, guest.power)
         for guest in guests
         if guest.power is not None
         for name in guest.console_names
     }
+    by_hook |= {vm.name: CommandPower(vm.name, vm.power) for vm in config.vms if vm.power is not None}
+    return by_hook | {name: QmpPower(monitor) for name, monitor in monitors.items()}
 
 
 def _make_state_dir(folder: Path) -> None:

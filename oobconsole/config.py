@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,8 @@ from oobconsole.access import ALL, Access, Grant, Right
 from oobconsole.errors import ConfigError
 from oobconsole.settings import Config, MachineConfig, Table, UartConfig
 
+#: A line at a UNIX socket (settings.VmConfig): nothing else in the file begins so.
+_UNIX: Final = re.compile(r"(unix(?:-listen)?:)(.+)")
 _PORTS_MAX: Final = 8  # native/tcg/options.h
 
 
@@ -41,6 +44,8 @@ def load(file: Path) -> Config:
         key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
         raise ConfigError(str(file), key, _reason(first["type"], first["msg"])) from error
     config = _resolve(config, file.resolve().parent)
+    if not config.machines and not config.vms:
+        raise ConfigError(str(file), "", "no console: a [[machine]] with guests, or a [[vm]], is needed")
     fault = _conflict(config) or _unknown_group(config) or _keys_missing(config)
     if fault is not None:
         raise ConfigError(str(file), *fault)
@@ -69,6 +74,9 @@ def _conflict(config: Config) -> tuple[str, str] | None:
             for name in guest.console_names:
                 if reason := repeated("console", name):
                     return f"{key}.guest.{g}.name", reason
+    for v, vm in enumerate(config.vms):
+        if reason := repeated("console", vm.name):
+            return f"vm.{v}.name", reason
     return None
 
 
@@ -132,6 +140,8 @@ def _resolve(config: Config, base: Path) -> Config:
     def absolute(value: Any) -> Any:
         if isinstance(value, Path):
             return base / value
+        if isinstance(value, str) and (found := _UNIX.fullmatch(value)):
+            return f"{found[1]}{base / found[2]}"
         if isinstance(value, list):
             return [absolute(item) for item in value]
         if isinstance(value, Table):

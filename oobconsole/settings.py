@@ -8,9 +8,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from oobconsole.access import Right
 
@@ -91,6 +91,15 @@ def _uart(value: Any) -> Any:
             raise ValueError(f"{value!r} is no UART: com1 to com4, or a table with port and irq")
         port, irq = COM[value]
         return {"port": port, "irq": irq}
+    return value
+
+
+def _chardev(value: str) -> str:
+    kind, _, rest = value.partition(":")
+    host, _, port = rest.rpartition(":")
+    is_tcp = kind in ("tcp", "tcp-listen") and host and port.isdecimal() and 0 < int(port) < 65536
+    if not is_tcp and not (kind in ("unix", "unix-listen") and rest):
+        raise ValueError(f"{value!r} is no line: unix:PATH, unix-listen:PATH, tcp:HOST:PORT or tcp-listen:HOST:PORT")
     return value
 
 
@@ -191,6 +200,38 @@ class MachineConfig(Table):
         description="while a console is in use, L1 sees none of its guest's registers that it does not need",
     )
     guests: Annotated[list[GuestConfig], Field(alias="guest", min_length=1, max_length=1024)]
+
+
+class SerialConfig(Table):
+    """A real serial port."""
+
+    device: str = Field(min_length=1, pattern=r"^(/|rfc2217://)", description="/dev/ttyUSB0, or rfc2217://HOST:PORT")
+    baud: int = Field(default=115200, ge=50, le=4_000_000, description="bits in a second")
+    bits: Literal[5, 6, 7, 8] = Field(default=8, description="of a character")
+    parity: Literal["none", "even", "odd", "mark", "space"] = Field(default="none", description="of a character")
+    stop_bits: Literal[1, 2] = Field(default=1, description="after a character")
+    flow: Literal["none", "rtscts", "xonxoff"] = Field(default="none", description="flow control")
+    dtr: bool = Field(default=True, description="level of DTR while the port is open")
+    rts: bool = Field(default=True, description="level of RTS while the port is open, without rtscts")
+
+
+class VmConfig(Table):
+    """A guest whose serial port somebody else emulates, or a real port: exactly one of `chardev` and `serial`."""
+
+    name: Name
+    chardev: Annotated[str, AfterValidator(_chardev)] | None = Field(
+        default=None, description="unix:PATH or tcp:HOST:PORT to connect to, unix-listen: or tcp-listen: to wait at"
+    )
+    serial: SerialConfig | None = Field(default=None, description="a real serial port")
+    qmp: FilePath | None = Field(default=None, description="QEMU's monitor socket: state, power, NMI, break")
+    console: ConsoleConfig | None = Field(default=None, description="what differs from `[console]`")
+    power: PowerConfig | None = Field(default=None, description="how to switch it, without `qmp`")
+
+    @model_validator(mode="after")
+    def _one_line(self) -> Self:
+        if (self.chardev is None) == (self.serial is None):
+            raise ValueError("exactly one of chardev and serial is needed")
+        return self
 
 
 class ServerConfig(Table):
@@ -307,7 +348,8 @@ class Config(Table):
     metrics: MetricsConfig = Field(default_factory=MetricsConfig)
     groups: Annotated[list[GroupConfig], Field(alias="group", max_length=10000)] = Field(default_factory=list)
     grants: Annotated[list[GrantConfig], Field(alias="grant", max_length=10000)] = Field(default_factory=list)
-    machines: Annotated[list[MachineConfig], Field(alias="machine", min_length=1, max_length=1024)]
+    machines: Annotated[list[MachineConfig], Field(alias="machine", max_length=1024)] = Field(default_factory=list)
+    vms: Annotated[list[VmConfig], Field(alias="vm", max_length=10000)] = Field(default_factory=list)
 
     def machine(self, name: str) -> MachineConfig | None:
         """The machine with that name."""

@@ -34,13 +34,17 @@ class ConsoleState(Enum):
     LIVE = "a guest uses this port"
     AWAY = "the native half is away; the guest, if it runs, goes on without us"
     GONE = "the guest is gone"
+    FAULT = "its line cannot be reached"
 
 
+#: Nobody is there to type at, and whoever comes next may be somebody else.
+_NOBODY: Final = frozenset({ConsoleState.GONE, ConsoleState.FAULT})
 _ALLOWED: Final = {
-    ConsoleState.WAITING: {ConsoleState.LIVE},
-    ConsoleState.LIVE: {ConsoleState.AWAY, ConsoleState.GONE},
+    ConsoleState.WAITING: {ConsoleState.LIVE, ConsoleState.FAULT},
+    ConsoleState.LIVE: {ConsoleState.AWAY, ConsoleState.GONE, ConsoleState.FAULT},
     ConsoleState.AWAY: {ConsoleState.LIVE, ConsoleState.GONE},
     ConsoleState.GONE: {ConsoleState.LIVE},
+    ConsoleState.FAULT: {ConsoleState.LIVE},
 }
 
 
@@ -112,6 +116,7 @@ class Console:
     def set_state(self, state: ConsoleState, reason: str = "") -> None:
         """Move to another state, and tell whoever is attached. Input does not outlive its guest."""
         if state is self._state:
+            self.reason = reason or state.value
             return
         if state not in _ALLOWED[self._state]:
             raise StateError(self._state, state)
@@ -124,7 +129,7 @@ class Console:
         for observer in self._observers:
             observer.state_changed(state, self.reason)
         self._loss_told = False
-        if state is ConsoleState.GONE:
+        if state in _NOBODY:
             self._lose_input()
 
     @property
@@ -271,7 +276,7 @@ class Console:
         for observer in self._observers:
             observer.typed(part, who)
         self._input_empty.clear()
-        if self._state is ConsoleState.GONE:
+        if self._state in _NOBODY:
             self._lose_input()
         self.pump()
 
@@ -287,6 +292,10 @@ class Console:
     def announce(self, text: str) -> None:
         """Tell whoever is attached."""
         self._tell(Notice(f"{self.name}: {text}"))
+
+    def tell(self, text: str) -> None:
+        """Tell everybody who is attached, behind what was printed so far."""
+        self._tell(Notice(text))
 
     def close(self, reason: str) -> None:
         """The server stops: readers get what is left, the reason, then the end."""

@@ -18,38 +18,34 @@ PATH_MAX: Final = 107
 RETRY_SECONDS: Final = 1.0
 
 
-class Listener:
-    """Accepts connections on `path`, mode 0600.
+class Acceptor:
+    """Accepts connections on a listening socket, non-blocking ones.
 
     Args:
-        path: at most 107 bytes; a dead server's socket is replaced, its folder made (0700) when missing.
-        accepted: gets each connection, non-blocking.
+        listener: non-blocking; closed with the acceptor.
+        accepted: gets each connection.
         failed: is told why a connection could not be accepted.
-
-    Raises:
-        EnvironmentFault: the path cannot be had, with the reason.
     """
 
     def __init__(
-        self, path: Path, accepted: Callable[[socket.socket], object], failed: Callable[[str], object]
+        self,
+        listener: socket.socket,
+        accepted: Callable[[socket.socket], object],
+        failed: Callable[[str], object],
     ) -> None:
-        self._path = path
         self._accepted = accepted
         self._failed = failed
         self._loop = asyncio.get_running_loop()
-        self._socket = _bind(path)
-        self._inode = path.stat().st_ino
+        self._socket = listener
         self._retry: asyncio.TimerHandle | None = None
         self._listen()
 
     def close(self) -> None:
-        """Stop, and remove the socket unless somebody has put another in its place."""
+        """Stop."""
         self._loop.remove_reader(self._socket.fileno())
         if self._retry is not None:
             self._retry.cancel()
         self._socket.close()
-        if os.path.lexists(self._path) and self._path.lstat().st_ino == self._inode:
-            self._path.unlink()
 
     def _listen(self) -> None:
         self._loop.add_reader(self._socket.fileno(), self._accept)
@@ -66,6 +62,30 @@ class Listener:
             return
         connection.setblocking(False)
         self._accepted(connection)
+
+
+class Listener(Acceptor):
+    """Accepts connections on `path`, mode 0600.
+
+    Args:
+        path: at most 107 bytes; a dead server's socket is replaced, its folder made (0700) when missing.
+
+    Raises:
+        EnvironmentFault: the path cannot be had, with the reason.
+    """
+
+    def __init__(
+        self, path: Path, accepted: Callable[[socket.socket], object], failed: Callable[[str], object]
+    ) -> None:
+        super().__init__(_bind(path), accepted, failed)
+        self._path = path
+        self._inode = path.stat().st_ino
+
+    def close(self) -> None:
+        """Stop, and remove the socket unless somebody has put another in its place."""
+        super().close()
+        if os.path.lexists(self._path) and self._path.lstat().st_ino == self._inode:
+            self._path.unlink()
 
 
 def _bind(path: Path) -> socket.socket:

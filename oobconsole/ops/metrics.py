@@ -19,6 +19,7 @@ from oobconsole.access import Principal
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.events import Kind
 from oobconsole.interceptors.tcg import TcgInterceptor
+from oobconsole.machine import Machine
 from oobconsole.session.state import Consoles
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
@@ -144,8 +145,8 @@ class Metrics:
             "oobconsole_access_seconds", "Synchronous accesses, as the guest waited", labels=["machine"]
         )
         for machine in self._consoles.machines:
-            interceptor = machine.interceptor
             connected.add_metric([machine.name], machine.connected)
+            interceptor = machine.interceptor if isinstance(machine, Machine) else None
             if isinstance(interceptor, TcgInterceptor):
                 served.add_metric([machine.name], interceptor.counters.accesses)
                 for counter, value in interceptor.stats.counters.items():

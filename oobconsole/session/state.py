@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from oobconsole.access import Access, Principal
 from oobconsole.console.console import Console
+from oobconsole.console.recorder import Recorder
 from oobconsole.console.recordings import Recordings
 from oobconsole.console.screen import Screen
 from oobconsole.events import Events
-from oobconsole.machine import Machine
 from oobconsole.session.room import Room
 from oobconsole.session.states import StateEvents
 from oobconsole.vitals import Vitals
@@ -22,12 +22,35 @@ from oobconsole.vm.power import Power
 SCREENS_MAX: Final = 64
 
 
+class Source(Protocol):
+    """A machine or a line: where consoles come from."""
+
+    name: str
+
+    @property
+    def consoles(self) -> list[Console]:
+        """Its consoles."""
+
+    @property
+    def connected(self) -> bool:
+        """Is its native half, or its line, there?"""
+
+    def record(self, recorder_of: Callable[[str], Recorder | None]) -> None:
+        """Say what records the consoles, by name; before `start`."""
+
+    async def start(self) -> None:
+        """Begin. Raises `EnvironmentFault`."""
+
+    async def stop(self, reason: str) -> None:
+        """Tell whoever is attached, and let the guests go on without us."""
+
+
 @dataclass
 class Consoles:
     """Every console of the server.
 
     Attributes:
-        machines: all of them.
+        machines: and lines: all of them.
         access: who may do what.
         events: what happens.
         tail_lines: lines that `~l` and `log` show.
@@ -43,7 +66,7 @@ class Consoles:
         vitals: how the server does.
     """
 
-    machines: Sequence[Machine]
+    machines: Sequence[Source]
     access: Access
     events: Events
     tail_lines: int

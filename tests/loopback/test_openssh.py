@@ -122,7 +122,9 @@ def test_a_paste_of_a_mebibyte_arrives_whole(server: Server) -> None:
 
 def test_a_stopped_client_delays_nobody(server: Server) -> None:
     """Its own window fills; the guest and the others go on."""
-    stopped = subprocess.Popen(server.ssh("watch", "web1", "--from-start"), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    stopped = subprocess.Popen(
+        server.ssh("watch", "web1", "--from-start"), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     try:
         assert stopped.stdout is not None
         assert stopped.stdout.read(5) == b"memor"  # it is attached

@@ -1,0 +1,193 @@
+"""QEMU's `-serial unix:…` and `-chardev socket`, and any other byte stream on a socket; either side may listen.
+
+The stream has no framing and no acknowledgement: what QEMU had not sent when its socket broke is lost unnoticed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+from typing import Final, NamedTuple, cast
+
+import structlog
+
+from oobconsole.errors import EnvironmentFault
+from oobconsole.interceptors.listener import Acceptor, Listener
+from oobconsole.interceptors.stream import Dialer, Stream, StreamEvents, why
+from oobconsole.log import LogLimit
+
+log = structlog.get_logger(__name__)
+
+#: Input that waits in our socket for QEMU, in bytes; beyond it `write` accepts nothing.
+OUTPUT_MAX: Final = 65536
+CONNECT_SECONDS: Final = 10.0
+#: A stream that comes and goes may write this many lines a minute to the log.
+LOG_LINES: Final = 10
+
+
+class Address(NamedTuple):
+    """Where the other end of a line is.
+
+    Attributes:
+        path: of a UNIX socket, or None for TCP.
+        host, port: of TCP.
+        listen: we listen, QEMU connects (`-chardev socket,…,server=off,reconnect-ms=…`).
+    """
+
+    path: Path | None
+    host: str
+    port: int
+    listen: bool
+
+    def __str__(self) -> str:
+        return str(self.path) if self.path else f"{self.host}:{self.port}"
+
+
+def parse(text: str) -> Address:
+    """Take a validated `unix:PATH`, `unix-listen:PATH`, `tcp:HOST:PORT` or `tcp-listen:HOST:PORT` apart."""
+    kind, _, rest = text.partition(":")
+    listen = kind.endswith("-listen")
+    if kind.startswith("unix"):
+        return Address(Path(rest), "", 0, listen)
+    host, _, port = rest.rpartition(":")
+    return Address(None, host.strip("[]"), int(port), listen)
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, line: ChardevStream) -> None:
+        self._line = line
+        self.room = True
+        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's are none by name
+        self.transport.set_write_buffer_limits(high=OUTPUT_MAX)
+        self._line.connected(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._line.events.output(data)
+
+    def pause_writing(self) -> None:
+        self.room = False
+
+    def resume_writing(self) -> None:
+        self.room = True
+        self._line.events.writable()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.ended.done():
+            reason = why(exc) if isinstance(exc, OSError) else "the other end closed the connection"
+            self.ended.set_result(reason)
+
+
+class ChardevStream(Stream):
+    """One line over a socket.
+
+    Args:
+        name: the console's, for the log.
+        address: where its other end is.
+    """
+
+    events: StreamEvents
+
+    def __init__(self, name: str, address: Address) -> None:
+        self.name = name
+        self.address = address
+        self._connection: _Connection | None = None
+        self._dialer = Dialer(self._dial, self._down)
+        self._acceptor: Acceptor | None = None
+        self._accepted: set[asyncio.Task[None]] = set()
+        self._limit = LogLimit(LOG_LINES)
+
+    async def start(self, events: StreamEvents) -> None:
+        self.events = events
+        if not self.address.listen:
+            self._dialer.start()
+            return
+        if self.address.path:
+            self._acceptor = Listener(self.address.path, self._accept, self._not_accepted)
+        else:
+            self._acceptor = Acceptor(self._bind_tcp(), self._accept, self._not_accepted)
+        events.down(f"nobody has connected to {self.address} yet", None)
+
+    async def stop(self) -> None:
+        await self._dialer.stop()
+        if self._acceptor is not None:
+            self._acceptor.close()
+            self._acceptor = None
+        if self._connection is not None:
+            self._connection.transport.abort()
+        await asyncio.gather(*self._accepted, return_exceptions=True)
+
+    def write(self, data: bytes) -> int:
+        connection = self._connection
+        if connection is None or not connection.room:
+            return 0
+        connection.transport.write(data)
+        return len(data)
+
+    # -- connections --------------------------------------------------------------------------------
+
+    def connected(self, connection: _Connection) -> None:
+        """There is a connection, and it is the only one."""
+        self._connection = connection
+        self.events.up(str(self.address))
+
+    async def _dial(self) -> str:
+        loop = asyncio.get_running_loop()
+        path, host, port, _ = self.address
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                if path:
+                    _, made = await loop.create_unix_connection(lambda: _Connection(self), str(path))
+                else:
+                    _, made = await loop.create_connection(lambda: _Connection(self), host, port)
+        except TimeoutError as error:
+            raise OSError(f"{self.address} did not answer in {CONNECT_SECONDS:g} s") from error
+        except OSError as error:
+            raise OSError(f"{self.address} cannot be reached: {why(error)}") from error
+        return await self._until_ended(made)
+
+    async def _until_ended(self, connection: _Connection) -> str:
+        try:
+            return await connection.ended
+        finally:
+            self._connection = None
+            connection.transport.abort()
+
+    def _down(self, reason: str, retry_s: float | None) -> None:
+        if self._limit.allows(console=self.name):
+            log.info("line is down", console=self.name, reason=reason, retry_s=retry_s and round(retry_s, 1))
+        self.events.down(reason, retry_s)
+
+    # -- when we listen -----------------------------------------------------------------------------
+
+    def _bind_tcp(self) -> socket.socket:
+        host, port = self.address.host, self.address.port
+        try:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            listener = socket.create_server((host, port), family=family)
+        except OSError as error:
+            raise EnvironmentFault(f"cannot listen on {self.address}: {why(error)}") from error
+        listener.setblocking(False)
+        return listener
+
+    def _accept(self, sock: socket.socket) -> None:
+        task = asyncio.get_running_loop().create_task(self._take(sock))
+        self._accepted.add(task)
+        task.add_done_callback(self._accepted.discard)
+
+    async def _take(self, sock: socket.socket) -> None:
+        if self._connection is not None:
+            sock.close()
+            self._not_accepted("it is connected already")
+            return
+        loop = asyncio.get_running_loop()
+        make = loop.create_unix_connection if sock.family == socket.AF_UNIX else loop.create_connection
+        _, connection = await make(lambda: _Connection(self), sock=sock)
+        self._down(await self._until_ended(connection), None)
+
+    def _not_accepted(self, reason: str) -> None:
+        if self._limit.allows(console=self.name):
+            log.warning("a connection to a line is refused", console=self.name, line=str(self.address), reason=reason)

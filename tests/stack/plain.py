@@ -1,0 +1,49 @@
+"""A guest in a stock QEMU, with no layer between: what most people have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.stack.nested import CACHE, qemu
+from tests.support.expect import Expect
+
+
+class PlainGuest:
+    """A tiny Linux with a shell on its serial port; it ends with the test, whatever becomes of it.
+
+    Args:
+        folder: where its sockets lie: `serial`, `qmp`.
+        serial: what `-serial` gets.
+        options: more for QEMU.
+    """
+
+    def __init__(self, folder: Path, serial: str, options: Sequence[str] = ()) -> None:
+        self.qmp = folder / "qmp"
+        command = ["setpriv", "--pdeathsig", "TERM", str(qemu()), "-accel", "tcg", "-m", "256", "-nodefaults"]
+        command += ["-display", "none", "-kernel", str(CACHE / "guests" / "vmlinuz")]
+        command += ["-initrd", str(CACHE / "guests" / "l2.cpio"), "-append", "console=ttyS0 panic=-1 quiet"]
+        command += ["-serial", serial, "-qmp", f"unix:{self.qmp},server=on,wait=off", *options]
+        self._command = command
+        self._process: Expect | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Power on."""
+        self._process = Expect(self._command)
+
+    def stop(self) -> None:
+        """Pull the plug. Idempotent."""
+        if self._process is not None:
+            self._process.close()
+            self._process = None

@@ -1,0 +1,50 @@
+"""Guests of a stock QEMU, over its own emulated serial port: real QEMU, real Linux, the real OpenSSH client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.stack.nested import L2Console
+from tests.stack.plain import PlainGuest
+from tests.support.server import Server
+
+pytestmark = pytest.mark.vm
+
+#: We connect to QEMU, or QEMU to us: `chardev` of the configuration, `-serial` of QEMU.
+SIDES = {
+    "we connect": ("unix:serial", "unix:{folder}/serial,server=on,wait=off"),
+    "QEMU connects": ("unix-listen:serial", "unix:{folder}/serial,server=off,reconnect-ms=200"),
+}
+
+
+@pytest.fixture(params=SIDES)
+def side(request: pytest.FixtureRequest) -> tuple[str, str]:
+    return SIDES[request.param]
+
+
+@pytest.fixture
+def server(side: tuple[str, str]) -> Iterator[Server]:
+    with Server(f'[[vm]]\nname = "db2"\nchardev = "{side[0]}"\n') as running:
+        yield running
+
+
+def guest_of(folder: Path, side: tuple[str, str]) -> PlainGuest:
+    return PlainGuest(folder, side[1].format(folder=folder))
+
+
+def test_a_guest_that_comes_goes_and_comes_again(server: Server, side: tuple[str, str]) -> None:
+    guest = guest_of(server.folder, side)
+    with guest, L2Console(server, "db2") as console:
+        console.wake(90)
+        assert b"Linux" in console.run("uname -a")
+        text = console.run("seq 1 3000")
+        assert text.replace(b"\r", b"").split() == [str(i).encode() for i in range(1, 3001)]
+        guest.stop()
+        console.expect(rb"db2: [^\n]+\n", timeout=20)
+        assert b"fault" in server.run("ls").stdout
+        guest.start()
+        console.wake(90)
+        assert b"Linux" in console.run("uname -a")
