@@ -12,9 +12,10 @@ from typing import Final, NamedTuple, cast
 
 import structlog
 
+from oobconsole.dialer import Dialer, why
 from oobconsole.errors import EnvironmentFault
 from oobconsole.interceptors.listener import Acceptor, Listener
-from oobconsole.interceptors.stream import Dialer, Stream, StreamEvents, why
+from oobconsole.interceptors.stream import Stream, StreamEvents
 from oobconsole.log import LogLimit
 
 log = structlog.get_logger(__name__)

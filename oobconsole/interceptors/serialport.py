@@ -14,7 +14,8 @@ import serial
 import structlog
 from serial import rfc2217
 
-from oobconsole.interceptors.stream import Dialer, Stream, StreamEvents
+from oobconsole.dialer import Dialer
+from oobconsole.interceptors.stream import Stream, StreamEvents
 from oobconsole.log import LogLimit
 from oobconsole.settings import SerialConfig
 

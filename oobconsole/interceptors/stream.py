@@ -5,19 +5,8 @@ Everything is called from the event loop's thread and returns at once.
 
 from __future__ import annotations
 
-import asyncio
-import random
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
-
-#: Between two attempts to connect, in seconds: the first, and the longest.
-RETRY_FIRST: Final = 0.2
-RETRY_MAX: Final = 30.0
-#: A connection that lasted so long was a good one: the next attempt comes soon. In seconds.
-GOOD_SECONDS: Final = 5.0
-_JITTER: Final = 0.2
+from typing import Protocol
 
 
 class StreamEvents(Protocol):
@@ -64,48 +53,3 @@ class Stream(ABC):
     def send_break(self) -> bool:
         """Send a break condition; False when it could not be sent now."""
         return False
-
-
-class Dialer:
-    """Connects again and again: backoff with jitter, reset by a connection that was good.
-
-    Args:
-        connect: connects, and returns why the connection ended; raises `OSError` when there was none.
-        down: is told the reason, and in how many seconds the next attempt is made.
-    """
-
-    def __init__(self, connect: Callable[[], Awaitable[str]], down: Callable[[str, float], object]) -> None:
-        self._connect = connect
-        self._down = down
-        self._delay = RETRY_FIRST
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
-
-    async def stop(self) -> None:
-        """Connect no more; `connect` is cancelled where it is. Idempotent."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    async def _run(self) -> None:
-        while True:
-            began = time.monotonic()
-            try:
-                reason = await self._connect()
-            except OSError as error:
-                reason = why(error)
-            if time.monotonic() - began >= GOOD_SECONDS:
-                self._delay = RETRY_FIRST
-            wait = self._delay * random.uniform(1 - _JITTER, 1 + _JITTER)
-            self._delay = min(RETRY_MAX, self._delay * 2)
-            self._down(reason, wait)
-            await asyncio.sleep(wait)
-
-
-def why(error: OSError) -> str:
-    """An error in words, without its number."""
-    return error.strerror or str(error) or type(error).__name__

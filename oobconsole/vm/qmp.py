@@ -11,8 +11,8 @@ import structlog
 from qemu.qmp import ExecuteError, QMPClient, QMPError, Runstate
 from qemu.qmp.message import Message
 
+from oobconsole.dialer import Dialer
 from oobconsole.errors import EnvironmentFault
-from oobconsole.interceptors.stream import Dialer
 from oobconsole.log import LogLimit
 from oobconsole.vm.power import PowerAction, PowerError
 

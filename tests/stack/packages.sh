@@ -9,6 +9,7 @@ packages=(
   python3 python3-venv python3-dev libvirt-dev        # the virtual environment
   cpio xz-utils debian-archive-keyring                # the guests
   ca-certificates openssh-client shellcheck           # pip, the tests, the checks
+  ser2net socat                                       # the other ends of lines
   go-md2man man-db systemd bash-completion            # manual pages, the unit, completion
 )
 [ "${1:-}" != fuzz ] || packages=(clang llvm libclang-rt-dev)

@@ -16,7 +16,7 @@ install() { # EXTRAS
 rm -rf .venv
 watched "Making the virtual environment .venv" python3 -m venv .venv ||
   fail "python3 cannot make a virtual environment: install python3-venv, then run this again."
-watched "Installing the Python packages into it (about a minute)" install dev,serial,qemu,libvirt ||
-  watched "Once more, without libvirt's, which is compiled here" install dev,serial,qemu ||
+watched "Installing the Python packages into it (about a minute)" install dev,libvirt ||
+  watched "Once more, without libvirt's, which is compiled here" install dev ||
   fail "pip could not install the Python packages: give it a package index that it reaches (see its message above), then run this again."
 echo "$want" >.venv/.made-from

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.nested import L2Console
+from tests.stack.nested import PROMPT, L2Console
 from tests.stack.plain import PlainGuest
 from tests.support.server import Server
+from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.vm
 
@@ -27,7 +28,7 @@ def side(request: pytest.FixtureRequest) -> tuple[str, str]:
 
 @pytest.fixture
 def server(side: tuple[str, str]) -> Iterator[Server]:
-    with Server(f'[[vm]]\nname = "db2"\nchardev = "{side[0]}"\n') as running:
+    with Server(f'[[vm]]\nname = "db2"\nchardev = "{side[0]}"\nqmp = "qmp"\n') as running:
         yield running
 
 
@@ -48,3 +49,19 @@ def test_a_guest_that_comes_goes_and_comes_again(server: Server, side: tuple[str
         guest.start()
         console.wake(90)
         assert b"Linux" in console.run("uname -a")
+
+
+def test_power_and_break_by_the_monitor(server: Server, side: tuple[str, str]) -> None:
+    with guest_of(server.folder, side):
+        with L2Console(server, "db2") as console:
+            console.wake(90)
+            assert server.run("power", "db2", "reset").returncode == 2  # it must be meant
+            done = server.run("power", "db2", "reset", "--yes")
+            assert (done.returncode, done.stdout) == (0, b"the guest is reset\n"), done
+            console.expect(rb"db2: the guest is reset \(host-qmp-system-reset\)", timeout=20)
+            console.expect(rb"L2 is ready", timeout=90)
+            console.expect(PROMPT, timeout=20)
+        with Terminal(server.ssh("db2", options=("-t", "-e", "none"))) as person:
+            person.expect(rb"you have the keyboard", timeout=20)
+            person.send("\r~sh")
+            person.expect(rb"sysrq: HELP", timeout=20)
