@@ -6,19 +6,25 @@ pyte takes about a second for a megabyte, so nothing is fed for nobody, and neve
 from __future__ import annotations
 
 import asyncio
+import codecs
 import re
+import time
+import unicodedata
+from collections.abc import Callable
 from typing import Any, Final
 
 import pyte
 import structlog
-from pyte import modes
+from pyte import charsets, modes
+from wcwidth import wcwidth
 
 from oobconsole.console.console import Console
 
 log = structlog.get_logger(__name__)
 
-#: Fed between two turns of the event loop, in bytes: a few milliseconds.
-SLICE: Final = 4096
+#: Fed between two looks at the clock, in bytes; and between two turns of the event loop, in seconds.
+SLICE: Final = 512
+TURN_SECONDS: Final = 0.003
 #: Fed at most for one redraw, in bytes. What came before has most probably left the screen.
 BACKLOG_MAX: Final = 65536
 #: Private modes that a terminal must have as the guest has set them: DECCKM, DECAWM, bracketed paste.
@@ -33,8 +39,12 @@ _SGR: Final = (
     ("strikethrough", 9),
 )
 _COLOURS: Final = ("black", "red", "green", "brown", "blue", "magenta", "cyan", "white")
-_PARAMETER_MAX: Final = 9999
-_PARAMETERS: Final = re.compile(rb"\x1b\[[0-9;]{0,256}")
+#: Marks that one character carries at most; Unicode's Stream-Safe Text Format allows 30, writing needs three.
+_MARKS_MAX: Final = 4
+_CSI: Final = re.compile(r"\x1b\[([<=>?]?)([\d:;]*)([ -/]*)([@-~])", re.ASCII)
+#: So many parameters have these; others have one.
+_PARAMETERS_MAX: Final = {"m": 32, "h": 32, "l": 32, "H": 2, "f": 2, "r": 2}
+_CONTROLS: Final = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)))
 
 
 class _Terminal(pyte.Screen):
@@ -81,14 +91,59 @@ class _Terminal(pyte.Screen):
     def report_device_attributes(self, mode: int = 0, **kwargs: Any) -> None:
         """Nobody is asked."""
 
+    def save_cursor(self, *_: int) -> None:
+        """As a terminal: there is one place to save it, not a stack."""
+        self.savepoints.clear()
+        super().save_cursor()
+
+    def restore_cursor(self, *_: int) -> None:
+        """As a terminal: it stays saved."""
+        super().restore_cursor()
+        self.save_cursor()
+
+    def scroll_up(self, count: int = 1) -> None:
+        """SU: the lines of the scrolling region move up."""
+        self._at_top(self.delete_lines, count)
+
+    def scroll_down(self, count: int = 1) -> None:
+        """SD: the lines of the scrolling region move down."""
+        self._at_top(self.insert_lines, count)
+
+    def repeat(self, count: int = 1) -> None:
+        """REP: the character to the left of the cursor again; ncurses uses it for lines."""
+        if self.cursor.x:
+            last = self.buffer[self.cursor.y][self.cursor.x - 1].data
+            super().draw(last * min(count or 1, self.columns))
+
     def draw(self, data: str) -> None:
-        """As pyte, without characters that combine without end: one cell must not grow for ever."""
-        super().draw(_COMBINING_FLOOD.sub(r"\1", data))
+        """As pyte, which leaves out all that follows a control, and lets one cell grow for ever."""
+        data = data.translate(_CONTROLS)
+        super().draw(data if data.isascii() else self._with_few_marks(data))
+
+    def _with_few_marks(self, data: str) -> str:
+        kept = []
+        marks = len(self.buffer[self.cursor.y][self.cursor.x - 1].data) - 1 if self.cursor.x else _MARKS_MAX
+        for character in data:
+            marks = marks + 1 if unicodedata.combining(character) else 0
+            if marks <= _MARKS_MAX and wcwidth(character) >= bool(not marks):
+                kept.append(character)
+        return "".join(kept)
+
+    def _at_top(self, move: Callable[[int], None], count: int) -> None:
+        x, y = self.cursor.x, self.cursor.y
+        self.cursor.y = self.margins.top if self.margins else 0
+        move(count)
+        self.cursor.x, self.cursor.y = x, y
 
 
-_COMBINING_FLOOD: Final = re.compile(
-    "([\u0300-\u036f\u1ab0-\u1aff\u20d0-\u20ff]{4})[\u0300-\u036f\u1ab0-\u1aff\u20d0-\u20ff]+"
-)
+class _Stream(pyte.Stream):
+    """pyte's parser, with the sequences that ncurses uses and pyte lacks."""
+
+    def __init__(self, terminal: _Terminal) -> None:
+        more = {"S": "scroll_up", "T": "scroll_down", "b": "repeat", "s": "save_cursor", "u": "restore_cursor"}
+        self.csi = {**pyte.Stream.csi, **more}
+        super().__init__(terminal)
+        self.use_utf8 = False  # we decode; so it obeys the sequences that choose line drawing
 
 
 class Screen:
@@ -96,77 +151,119 @@ class Screen:
 
     Args:
         console: whose output; its settings say how large its guest believes its terminal to be.
+        clean: makes what takes out of output the strings and half sequences that are nothing on a screen.
+
+    Attributes:
+        failures: how often the emulator gave up, and the screen was begun anew.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, clean: Callable[[], Callable[[bytes], bytes]]) -> None:
         self._console = console
+        self._make_clean = clean
+        self.failures = 0
         self._turn = asyncio.Lock()
         self._forget()
 
     def _forget(self) -> None:
         settings = self._console.settings
         self._terminal = _Terminal(settings.columns, settings.rows)
-        self._stream = pyte.ByteStream(self._terminal)
+        self._stream = _Stream(self._terminal)
+        self._clean = self._make_clean()
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._position = max(self._console.start, self._console.end - BACKLOG_MAX)
+        if self._position:  # most probably in the middle of a line
+            self._position += self._console.read_from(self._position, SLICE).data.find(b"\n") + 1
 
-    async def redraw(self) -> tuple[int, bytes]:
-        """Bring the screen up to date; returns the offset up to which it is true, and what draws it on a terminal."""
+    async def redraw(self, rows: int = 0, columns: int = 0) -> tuple[int, bytes]:
+        """Bring the screen up to date; returns the offset up to which it is true, and what draws it.
+
+        Args:
+            rows, columns: of the terminal to draw on; 0: as the guest's. On a smaller one, what is around the
+                cursor is drawn.
+        """
         async with self._turn:
             settings, target = self._console.settings, self._console.end
             is_size = (settings.rows, settings.columns) == (self._terminal.lines, self._terminal.columns)
             if self._position < target - BACKLOG_MAX or not is_size:
                 self._forget()
+            turn = time.monotonic()
             while self._position < target:
                 chunk = self._console.read_from(self._position, SLICE)
                 self._position = chunk.offset + len(chunk.data)
                 self._feed(chunk.data)
-                await asyncio.sleep(0)
-            return self._position, _drawing(self._terminal)
+                if time.monotonic() - turn > TURN_SECONDS:
+                    await asyncio.sleep(0)
+                    turn = time.monotonic()
+            return self._position, _drawing(self._terminal, rows or settings.rows, columns or settings.columns)
 
     def _feed(self, data: bytes) -> None:
         try:
-            self._stream.feed(_PARAMETERS.sub(_bounded, data))
+            self._stream.feed(_CSI.sub(_understood, self._decoder.decode(self._clean(data))))
         except Exception as error:  # pyte's own, at output that no terminal was made for
+            self.failures += 1
             log.debug("a screen is begun anew", console=self._console.name, reason=repr(error))
             self._terminal.reset()
-            self._stream = pyte.ByteStream(self._terminal)
 
 
-def _bounded(found: re.Match[bytes]) -> bytes:
-    """pyte does as often as it is told: no screen has ten thousand lines to insert."""
-    parts = found[0][2:].split(b";")
-    return b"\x1b[" + b";".join(part if len(part) <= 4 else b"%d" % _PARAMETER_MAX for part in parts)
+def _understood(found: re.Match[str]) -> str:
+    """The sequence as pyte understands it; nothing, when it would take it for another."""
+    prefix, parameters, intermediates, final = found.groups()
+    if intermediates or (prefix and (prefix != "?" or final not in "hlJK")):
+        return ""
+    values = [value.lstrip("0") for value in parameters.replace(":", ";").split(";")]
+    values = values[: _PARAMETERS_MAX.get(final, 1)]
+    if final in "hl":
+        values = [value for value in values if value and (len(value) <= 2 or prefix) and len(value) <= 4]
+        values = [
+            value for value in values if prefix or int(value) < 32
+        ]  # pyte's numbers for private ones begin there
+        if not values:
+            return ""
+    return f"\x1b[{prefix}{';'.join(value if len(value) <= 4 else '9999' for value in values)}{final}"
 
 
-def _drawing(terminal: _Terminal) -> bytes:
+def _drawing(terminal: _Terminal, rows: int, columns: int) -> bytes:
     """What makes another terminal look the same."""
-    out = ["\x1b[?1049h" if terminal.alternate else "", "\x1b[0m\x1b[r\x1b[H\x1b[2J"]
+    cursor = terminal.cursor
+    out = ["\x1b[?1049h" if terminal.alternate else "", "\x1b[0m\x0f\x1b(B\x1b[?6l\x1b[4l\x1b[r\x1b[H\x1b[2J"]
     last = max((y for y in range(terminal.lines) if _is_used(terminal, y)), default=-1)
-    for y in range(last + 1):
-        out += [_line(terminal, y), "\x1b[0m", "\r\n" if y < last else ""]
+    top = max(0, cursor.y - rows + 1)
+    last = min(last, top + rows - 1)
+    for y in range(top, last + 1):
+        out += [_line(terminal, y, columns), "\x1b[0m", "\r\n" if y < last else ""]
+    out += _modes(terminal, rows)
+    out.append(f"\x1b[{cursor.y - top + 1};{min(cursor.x, terminal.columns - 1, columns - 1) + 1}H")
+    out.append(f"\x1b[?25{'l' if cursor.hidden else 'h'}")
+    out.append(_attributes(cursor.attrs))
+    return "".join(out).encode("utf-8", "replace")
+
+
+def _modes(terminal: _Terminal, rows: int) -> list[str]:
+    """What the guest has set that a screen does not show, but what comes next depends on."""
+    out = []
     margins = terminal.margins
-    if margins is not None:
+    if margins is not None and margins.bottom < rows:
         out.append(f"\x1b[{margins.top + 1};{margins.bottom + 1}r")
     for mode in _KEPT_MODES:
         on = mode in terminal.kept_modes or (mode == 7 and modes.DECAWM in terminal.mode)
         out.append(f"\x1b[?{mode}{'h' if on else 'l'}")
-    cursor = terminal.cursor
-    out.append(f"\x1b[{cursor.y + 1};{min(cursor.x, terminal.columns - 1) + 1}H")
-    out.append(f"\x1b[?25{'l' if cursor.hidden else 'h'}")
-    out.append(_attributes(cursor.attrs))
-    return "".join(out).encode("utf-8", "replace")
+    if terminal.g0_charset == charsets.VT100_MAP:
+        out.append("\x1b(0")
+    if terminal.charset:
+        out.append("\x1b)0\x0e" if terminal.g1_charset == charsets.VT100_MAP else "\x0e")
+    return out
 
 
 def _is_used(terminal: _Terminal, y: int) -> bool:
     return y <= terminal.cursor.y or any(c.data.strip() or c.bg != "default" for c in terminal.buffer[y].values())
 
 
-def _line(terminal: _Terminal, y: int) -> str:
+def _line(terminal: _Terminal, y: int, columns: int) -> str:
     line = terminal.buffer[y]
     last = max((x for x, c in line.items() if c.data != " " or c.bg != "default" or c.reverse), default=-1)
     out: list[str] = []
     attributes = ""
-    for x in range(min(last + 1, terminal.columns)):
+    for x in range(min(last + 1, terminal.columns, columns)):
         cell = line[x]
         wanted = _attributes(cell)
         if wanted != attributes:

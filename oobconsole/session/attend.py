@@ -60,7 +60,8 @@ class Attended:
         """To its end: `~.`, the end of input, a right taken away, or the server's stop."""
         drawing = b""
         if self._offset is None:
-            self._offset, drawing = await self._request.consoles.screen(self._console).redraw()
+            size = self._request.terminal.size() if self._request.terminal else (0, 0)
+            self._offset, drawing = await self._request.consoles.screen(self._console).redraw(*size)
         self._reader: Reader = self._console.attach(self._offset)
         self._member: Member = self._room.join(self._request.who, self._reader, watch=self._watch)
         try:

@@ -21,8 +21,12 @@ _TEXT: Final = (
     rb"|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}"
 )
 _PLAIN_STRICT: Final = re.compile(b"(?:" + _TEXT + b")*+")
-#: And the control sequences of which every screen is full: cursor, erasing, inserting, colours.
-_PLAIN: Final = re.compile(b"(?:" + _TEXT + rb"|\x1b\[[0-9;]{0,64}[@-HJ-MPXdm])*+")
+#: And the sequences of which every screen is full: cursor, erasing, inserting, colours, character sets.
+_PLAIN: Final = re.compile(
+    b"(?:" + _TEXT + rb"|\x1b(?:[78=>DM]|[()][0AB]|\[(?:[0-9;]{0,64}[@-HJ-MPXdm]|\?25[hl])))*+"
+)
+#: A whole control sequence; those that come in pieces are put together first.
+_CSI: Final = re.compile(rb"\x1b\[[ -?]{0,253}[@-~]")
 #: ESC and one of these, and C1 forms: strings that end with ST (OSC also with BEL); k is GNU screen's title.
 _STRINGS: Final = b"P]X^_k"
 #: What makes a terminal answer (DECID), or take UTF-8 for single bytes, among which C1 would be found (DOCS).
@@ -30,31 +34,10 @@ _ESCAPES_DROPPED: Final = frozenset({b"\x1bZ", b"\x1b%@"})
 #: Final bytes, behind their intermediates, of what makes a terminal answer (DA, DSR, DECREQTPARM, DECRQM, DECRQCRA,
 #: XTREPORTSGR, …), test itself (DECTST), act on its window (XTWINOPS, DECSCPP, DECSNLS), or print (MC).
 _CSI_DROPPED: Final = frozenset(
-    [
-        "c",
-        "n",
-        "x",
-        "t",
-        "i",
-        "y",
-        "q",
-        "S",
-        "u",
-        "$p",
-        "*y",
-        "$w",
-        "$u",
-        "&u",
-        '"v',
-        "'|",
-        "'z",
-        "'w",
-        "#R",
-        "#Q",
-        "#|",
-        "$|",
-        "*|",
-    ],
+    {
+        *("c", "n", "x", "t", "i", "y", "q", "S", "u", "$p", "*y", "$w", "$u", "&u"),
+        *('"v', "'|", "'z", "'w", "#R", "#Q", "#|", "$|", "*|"),
+    }
 )
 #: Of those, the ones that are harmless so: CSI u restores the cursor, CSI S scrolls, CSI q lights LEDs.
 _CSI_PARTS: Final = re.compile(r"([<=>?]?[\d:;]*)([ -/]*)([@-~])", re.ASCII)
@@ -62,7 +45,7 @@ _CSI_HARMLESS: Final = re.compile(r"u|[\d;]*S|[\d;]*q", re.ASCII)
 #: Modes that make a terminal send what nobody typed (reports of mouse, focus, size, theme), raise its window at a
 #: bell, no longer know ECMA-48 (DECANM), or lock its keyboard (KAM).
 _MODES_DROPPED: Final = {
-    "?": frozenset(["2", "9", "1000", "1001", "1002", "1003", "1004", "1042", "1043", "2031", "2048"]),
+    "?": frozenset({"2", "9", "1000", "1001", "1002", "1003", "1004", "1042", "1043", "2031", "2048"}),
     "": frozenset({"2"}),
 }
 
@@ -106,6 +89,10 @@ class SafeFilter:
                 if plain.end() > at:
                     out += self._text(plain[0])
                     at = plain.end()
+                    continue
+                if sequence := _CSI.match(data, at):
+                    out += self._control_sequence(sequence[0])
+                    at = sequence.end()
                     continue
             self._byte(data[at], out)
             at += 1
