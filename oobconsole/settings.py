@@ -218,7 +218,7 @@ class SerialConfig(Table):
 class VmConfig(Table):
     """A guest whose serial port somebody else emulates, or a real port: exactly one of `chardev` and `serial`."""
 
-    name: Name
+    name: Name = Field(description="the console's")
     chardev: Annotated[str, AfterValidator(_chardev)] | None = Field(
         default=None, description="unix:PATH or tcp:HOST:PORT to connect to, unix-listen: or tcp-listen: to wait at"
     )

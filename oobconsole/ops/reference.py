@@ -26,9 +26,11 @@ from oobconsole.settings import (
     MetricsConfig,
     PowerConfig,
     RecordingConfig,
+    SerialConfig,
     ServerConfig,
     Table,
     UartConfig,
+    VmConfig,
 )
 
 #: Every table, as the file writes it, in the order of the example.
@@ -43,6 +45,8 @@ TABLES: Final[dict[str, type[Table]]] = {
     "[[machine]]": MachineConfig,
     "[[machine.guest]]": GuestConfig,
     "uarts = [{ … }]": UartConfig,
+    "[[vm]]": VmConfig,
+    "serial = { … }": SerialConfig,
     "power = { … }": PowerConfig,
 }
 _WORDS: Final = {str: "string", int: "integer", bool: "boolean", Path: "path"}
