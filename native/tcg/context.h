@@ -41,7 +41,6 @@ struct oob_l2_vcpu {
     uint32_t apic_id;    /* until CPUID has told it, the index: KVM numbers them so */
     uint8_t logical_id;  /* as its local APIC's LDR has it, for the flat model; 0: not written */
     bool entered_by_irq; /* the last VMRUN delivered an interrupt of L1's, and nothing has ended it for QEMU */
-    uint64_t relayed;    /* an interrupt of L1's, as EVENTINJ had it, that is in the VMCB as a V_IRQ; 0: none */
     bool armed;          /* our V_IRQ is in the VMCB */
     uint8_t armed_line;
     bool forced; /* an exit was forced: RAX and RDX are to be put back */

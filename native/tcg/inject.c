@@ -40,39 +40,6 @@ bool oob_inject_wanted(const struct oob_l2_vcpu *l2) {
     return !l2->armed && due(l2, &route) >= 0;
 }
 
-static void set_virq(const struct oob_l2_vcpu *l2, uint32_t int_ctl, unsigned vector) {
-    oob_phys_write_u32(l2->vmcb + VMCB_INT_VECTOR, vector);
-    oob_phys_write_u32(l2->vmcb + VMCB_INT_CTL, int_ctl | VMCB_V_INTR_BITS);
-}
-
-/* An interrupt that L1 injects becomes a V_IRQ, which QEMU delivers as any other. After EVENTINJ's it has an
- * exception left over (helper_vmrun, SVM_EVTINJ_TYPE_INTR), and delivers the interrupt once more, whatever IF says,
- * as soon as something makes the vCPU leave its loop before the next #VMEXIT: another vCPU's exclusive section, or
- * we. L1s that let L2 print without an exit leave much time for that. */
-static bool relay(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
-    uint64_t event = oob_phys_read_u64(l2->vmcb + VMCB_EVENTINJ);
-
-    if (!(event & VMCB_EVENTINJ_VALID) || (event & VMCB_EVENTINJ_TYPE) ||
-        !(oob_phys_read_u64(l2->vmcb + VMCB_RFLAGS) & RFLAGS_IF) ||
-        (oob_phys_read_u32(l2->vmcb + VMCB_INT_STATE) & VMCB_INT_SHADOW))
-        return false;
-    l2->relayed = event;
-    oob_phys_write_u64(l2->vmcb + VMCB_EVENTINJ, 0);
-    set_virq(l2, int_ctl, event & 0xff);
-    return true;
-}
-
-/* It was delivered, or else it is L1's to inject again. */
-static void relay_at_exit(struct oob_l2_vcpu *l2) {
-    uint32_t int_ctl = oob_phys_read_u32(l2->vmcb + VMCB_INT_CTL);
-
-    if (int_ctl & VMCB_V_IRQ)
-        oob_phys_write_u64(l2->vmcb + VMCB_EXITINTINFO, l2->relayed);
-    l2->relayed = 0;
-    oob_phys_write_u32(l2->vmcb + VMCB_INT_CTL, int_ctl & ~VMCB_V_INTR_BITS);
-    oob_phys_write_u32(l2->vmcb + VMCB_INT_VECTOR, 0);
-}
-
 void oob_inject_at_vmrun(struct oob_l2_vcpu *l2) {
     uint32_t int_ctl = oob_phys_read_u32(l2->vmcb + VMCB_INT_CTL);
     struct oob_route route;
@@ -80,16 +47,13 @@ void oob_inject_at_vmrun(struct oob_l2_vcpu *l2) {
 
     if (l2->armed) /* its vCPU was reset in the middle, without a #VMEXIT */
         l2->armed = l2->context->line[l2->armed_line].armed = false;
-    l2->relayed = 0;
-    /* L1 opens an interrupt window with a V_IRQ of its own: it comes first, and soon. */
-    if ((int_ctl & VMCB_V_IRQ) || (oob_phys_read_u32(l2->vmcb + VMCB_INTERCEPTS_3) & VMCB_INTERCEPT_VINTR))
-        return;
-    if (relay(l2, int_ctl))
-        return;
     range = due(l2, &route);
-    if (range < 0)
+    /* L1 opens an interrupt window with a V_IRQ of its own: it comes first, and soon. */
+    if (range < 0 || (int_ctl & VMCB_V_IRQ) ||
+        (oob_phys_read_u32(l2->vmcb + VMCB_INTERCEPTS_3) & VMCB_INTERCEPT_VINTR))
         return;
-    set_virq(l2, int_ctl, route.vector);
+    oob_phys_write_u32(l2->vmcb + VMCB_INT_VECTOR, route.vector);
+    oob_phys_write_u32(l2->vmcb + VMCB_INT_CTL, int_ctl | VMCB_V_INTR_BITS);
     l2->context->line[range].looked = false;
     l2->context->line[range].armed = true;
     l2->armed = true;
@@ -101,8 +65,6 @@ void oob_inject_at_exit(struct oob_l2_vcpu *l2) {
     uint64_t event;
     struct oob_line *line;
 
-    if (l2->relayed)
-        relay_at_exit(l2);
     if (!l2->armed)
         return;
     l2->armed = false;

@@ -21,6 +21,7 @@
 
 #define EFER_SVME (1u << 12)
 #define EFER_KNOWN 0xffffffffull
+#define RFLAGS_DF (1u << 10)
 
 enum { CPUID_FEATURES = 1, CPUID_TOPOLOGY = 0xb };
 
@@ -110,8 +111,8 @@ void oob_on_vmrun(unsigned vcpu, bool certain) {
         learn_cpuid_answer(vcpu, state->l2);
         oob_hide_restore(vcpu, state->l2);
         oob_force_restore(vcpu, state->l2);
-        oob_inject_at_vmrun(state->l2);
         oob_force_at_vmrun(state->l2);
+        oob_inject_at_vmrun(state->l2);
     }
     pthread_mutex_unlock(&oob_lock);
     oob_mark_down(vcpu, oob_phys_read_u64(state->vmcb + VMCB_RFLAGS) & RFLAGS_DF);
