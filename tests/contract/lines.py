@@ -227,7 +227,7 @@ class Rfc2217Rig(PtyRig):
             f"  connector: serialdev,{self.device},115200n81,local\n"
         )
         self._process = await asyncio.create_subprocess_exec(
-            "ser2net", "-n", "-d", "-c", config, stderr=asyncio.subprocess.DEVNULL
+            "/usr/sbin/ser2net", "-n", "-d", "-c", config, stderr=asyncio.subprocess.DEVNULL
         )
 
     async def vanish(self) -> None:
