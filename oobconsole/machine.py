@@ -220,6 +220,8 @@ class Guest(PortHandler):
         """The context is gone."""
         self.context = None
         for port in self._ports:
+            if port.recorder is not None:
+                port.recorder.unbind()
             port.console.bind(None)
             port.console.set_state(ConsoleState.GONE, reason)
 

@@ -130,6 +130,10 @@ class Recorder:
         self._bound(Binding(instance, number, end - (received or 0)) if instance else None)
         return received
 
+    def unbind(self) -> None:
+        """The context is gone for good: the console is anybody's again."""
+        self._bound(None)
+
     def remembers(self, instance: int, number: int | None = None) -> bool:
         """Was the console that context's, or one's of that native half, when the server was here last?"""
         found = self.binding

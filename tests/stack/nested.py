@@ -75,7 +75,9 @@ class NestedStack:
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="oob-"))
         guests = "".join(f'[[machine.guest]]\nname = "web{i + 1}"\nuarts = {list(uarts)}\n' for i in range(l2))
-        self.server = Server(f'[[machine]]\nname = "l1"\n{guests}', settings=settings, folder=self.folder)
+        # Shared: several scripts type at one console here; who may type is tests/loopback/test_roles.py's.
+        machine = f'[console]\nshare = true\n[[machine]]\nname = "l1"\n{guests}'
+        self.server = Server(machine, settings=settings, folder=self.folder)
         self._l1_log = self.folder / "l1-console.log"
         self._append = f"console=ttyS0 panic=-1 quiet oob.l2={l2} {l1_append}"
         self._smp = smp

@@ -132,19 +132,24 @@ def test_a_server_killed_twenty_times_loses_nothing(stack: NestedStack) -> None:
 def test_what_does_not_fit_while_the_server_is_away_is_a_gap_of_its_size(stack: NestedStack) -> None:
     """The guest says over its other port, which is L1's, that it has printed."""
     size = 200_000
+    mark = secrets.token_hex(4)
     with stack.console() as console:
         console.run(f"head -c {size} /dev/zero | tr '\\0' x >/tmp/much")
-        console.send("sleep 3; cat /tmp/much; echo; echo all pri''nted >/dev/ttyS1; echo fi''nis\n")
-        console.expect(rb"nis\r?\n", timeout=10)
+        console.run("echo 'sleep 3; cat /tmp/much; echo; echo all printed >/dev/ttyS1; echo finis' >/tmp/say")
+        console.send(f". /tmp/say # {mark}\n")
+        console.expect(mark, timeout=10)
+        (*_, recorded) = sorted((stack.folder / "state" / "recordings" / "web1").glob("*.raw"))
+        with Expect(["tail", "-n", "+1", "-f", str(recorded)]) as recording:
+            recording.expect(rf"{mark}\r?\n", timeout=10)  # what is not yet recorded would be lost, too
         stack.server.kill()
         assert b"xxx" not in console.read_to_end(timeout=20)
     stack.l1_run("until grep -q 'all printed' /com2-1; do sleep 0.2; done", timeout=60)
     stack.server.start()
     with Expect(stack.server.ssh("-tt", "web1")) as client:
-        lost = int(client.expect(rb"web1: (\d+) bytes of output were lost", timeout=20)[1])
+        told = client.expect(rb"web1: (\d+) bytes of output were lost", timeout=20)
         client.expect(rb"finis\r?\n", timeout=20)
-        assert lost > 0
-        assert lost + bytes(client.seen).count(b"x") == size
+        assert int(told[1]) > 0
+        assert int(told[1]) + bytes(client.seen[told.end() :]).count(b"x") == size
 
 
 def test_the_plugin_refuses_bad_options() -> None:
