@@ -40,13 +40,12 @@ struct oob_l2_vcpu {
     uint32_t cpuid_leaf; /* of a CPUID that L1 is answering: 1 or 0xb, whose answer holds the APIC ID */
     uint32_t apic_id;    /* until CPUID has told it, the index: KVM numbers them so */
     uint8_t logical_id;  /* as its local APIC's LDR has it, for the flat model; 0: not written */
-    bool entered_by_irq; /* the last VMRUN delivered an interrupt of L1's, and nothing has ended it for QEMU */
     bool armed;          /* our V_IRQ is in the VMCB */
     uint8_t armed_line;
-    bool forced; /* an exit was forced: RAX and RDX are to be put back */
-    uint64_t forced_rip, forced_again_rip, forced_rax, forced_rdx;
+    bool forced;       /* the CPU executes an access at another port: RAX and RDX are to be put back */
+    bool forced_again; /* it may be executed once more */
+    uint64_t forced_at, forced_next, forced_rax, forced_rdx; /* its RIP, the next one, and the registers */
     struct oob_hidden hidden;
-    uint64_t iopm_at, iopm;         /* eight bytes of L1's I/O permission map that were changed; iopm_at 0: none */
     uint64_t tsc, tsc_ns;           /* the last time stamp that this vCPU read, and when */
     uint64_t base_tsc, base_tsc_ns; /* an earlier one: both together give the rate */
 };

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Port I/O instructions of an L2 that the CPU executes after all, so that they lead to an exit or a fault: with a
- * port that means nothing, and nothing in RAX for L1 to see. Call with oob_lock held. */
+/*
+ * Port I/O instructions of an L2 that was served are executed by the CPU after all, at a port that means nothing and
+ * with nothing in RAX for L1 to see; L2's registers are put back before its next instruction. So RIP, flags, traps
+ * and interrupt shadows are the CPU's business: to step over an instruction in the middle of a block would leave
+ * EFLAGS as they were before the block, because QEMU writes them only where it needs them.
+ *
+ * Call with oob_lock held.
+ */
 #ifndef OOB_FORCE_H
 #define OOB_FORCE_H
 
@@ -10,21 +16,24 @@
 #include "context.h"
 #include "intercept.h"
 
-/* At VMRUN: does it deliver an interrupt? */
-void oob_force_at_vmrun(struct oob_l2_vcpu *l2);
-/* After an access was served: makes it an exit when an interrupt is due, that only a VMRUN can deliver, or when the
- * instruction cannot be stepped over. */
-bool oob_force_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site);
+/* After an access was served: L2 goes on behind it, and L1 is not told. False when L2's TSS keeps it from the port
+ * that this takes. */
+bool oob_force_pass(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, unsigned size);
+/* After an access was served: makes it an exit when an interrupt is due that only a VMRUN can deliver. */
+bool oob_force_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, unsigned size);
 /* Instead of an access that the CPU must refuse by its TSS; if L1 has seen to it that it does not, L1 gets nothing.
  */
 void oob_force_denial(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site);
 /* Instead of a string instruction whose memory the CPU cannot reach. */
 void oob_force_fault(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site);
 
-/* Gives L2 its registers back: in the VMCB, between #VMEXIT and VMRUN; or in the CPU, when it did fault in L2. */
-void oob_force_restore(unsigned vcpu, struct oob_l2_vcpu *l2);
-void oob_force_faulted(unsigned vcpu, struct oob_l2_vcpu *l2);
+/* L2 is about to execute another instruction, or has faulted: its registers, in the CPU. */
+void oob_force_landed(unsigned vcpu, struct oob_l2_vcpu *l2);
+/* Between #VMEXIT and VMRUN: L2's registers where L1 needs them, or where L2 is elsewhere by now. */
+void oob_force_at_exit(unsigned vcpu, struct oob_l2_vcpu *l2, uint64_t exit_code);
+/* L2's registers, in the VMCB, if L1 lets it go on where it was. */
+void oob_force_at_vmrun(unsigned vcpu, struct oob_l2_vcpu *l2);
 /* L1's permission map, as it was. */
-void oob_force_restore_map(struct oob_l2_vcpu *l2);
+void oob_force_close_map(unsigned vcpu);
 
 #endif

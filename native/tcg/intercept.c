@@ -105,13 +105,13 @@ void oob_on_vmrun(unsigned vcpu, bool certain) {
     pthread_mutex_lock(&oob_lock);
     oob_link_poll();
     oob_context_tick();
+    oob_force_close_map(vcpu); /* of a CPU that was reset in the middle, without a #VMEXIT */
     state->l2 = certain ? oob_context_enter(state->vmcb) : NULL;
     if (state->l2) {
         state->tag = state->l2->tag;
         learn_cpuid_answer(vcpu, state->l2);
         oob_hide_restore(vcpu, state->l2);
-        oob_force_restore(vcpu, state->l2);
-        oob_force_at_vmrun(state->l2);
+        oob_force_at_vmrun(vcpu, state->l2);
         oob_inject_at_vmrun(state->l2);
     }
     pthread_mutex_unlock(&oob_lock);
@@ -119,20 +119,19 @@ void oob_on_vmrun(unsigned vcpu, bool certain) {
     oob_mark_guest(vcpu, true);
 }
 
-void oob_on_exception(unsigned vcpu) {
-    struct oob_l2_vcpu *l2;
+void oob_on_landing(unsigned vcpu) {
+    pthread_mutex_lock(&oob_lock);
+    oob_force_landed(vcpu, entered(vcpu));
+    pthread_mutex_unlock(&oob_lock);
+}
 
+void oob_on_exception(unsigned vcpu) {
     if (!oob_guest_mark(vcpu))
         return;
-    if (in_host(vcpu)) {
+    if (in_host(vcpu))
         oob_mark_guest(vcpu, false);
-        return;
-    }
-    pthread_mutex_lock(&oob_lock);
-    l2 = entered(vcpu);
-    if (l2) /* the instruction that was not ours to serve did fault */
-        oob_force_faulted(vcpu, l2);
-    pthread_mutex_unlock(&oob_lock);
+    else
+        oob_on_landing(vcpu); /* an access that was not ours to serve did fault, or the next instruction */
 }
 
 void oob_on_l1_wrmsr(void) {
@@ -185,13 +184,13 @@ void oob_on_exit(unsigned vcpu) {
     struct oob_l2_vcpu *l2;
 
     mark_host(vcpu, 0);
+    oob_mark_passing(vcpu, false);
     pthread_mutex_lock(&oob_lock);
     l2 = entered(vcpu);
+    oob_force_close_map(vcpu);
     if (l2 && code != state->nonce) {
-        oob_force_restore_map(l2);
         oob_inject_at_exit(l2);
-        if (code == VMEXIT_NPF || (code >= VMEXIT_EXCEPTION && code <= VMEXIT_EXCEPTION_LAST))
-            oob_force_restore(vcpu, l2); /* the instruction that was not ours to serve did fault, and L1 is told */
+        oob_force_at_exit(vcpu, l2, code);
         if (code == VMEXIT_NPF)
             learn_mmio_write(vcpu, l2);
         else if (code == VMEXIT_CPUID)
@@ -211,7 +210,7 @@ static uint64_t with_result(uint64_t rax, unsigned size, uint32_t value) {
     return size == 4 ? value : (rax & ~(uint64_t)size_mask(size)) | (value & size_mask(size));
 }
 
-/* Between AX, or its parts, and the port. False when the instruction is to be executed after all. */
+/* Between AX, or its parts, and the port. True when the instruction must be stepped over. */
 static bool register_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port, unsigned size) {
     uint64_t rax = oob_reg_read(vcpu, OOB_REG_RAX);
 
@@ -219,7 +218,7 @@ static bool register_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site
         oob_serve_write(l2->context, l2->index, port, size, (uint32_t)rax & size_mask(size));
     else
         oob_reg_write(vcpu, OOB_REG_RAX, with_result(rax, size, oob_serve_read(l2->context, l2->index, port, size)));
-    return !oob_force_exit(vcpu, l2, site);
+    return !oob_force_exit(vcpu, l2, site, size) && !oob_force_pass(vcpu, l2, site, size);
 }
 
 /* No believable guest: neither it nor L1 gets anything. */
@@ -229,7 +228,7 @@ static void refuse(unsigned vcpu, union oob_io_site site, unsigned size) {
         oob_reg_write(vcpu, OOB_REG_RAX, with_result(oob_reg_read(vcpu, OOB_REG_RAX), size, 0xffffffff));
 }
 
-/* False when the instruction is to be executed after all; else L2 goes on at `pc`. */
+/* False when the CPU is to execute the instruction; else L2 goes on at `pc`. */
 static bool on_uart(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port, uint64_t *pc) {
     unsigned size = 1u << site.size_log2;
     enum oob_mode mode = OOB_MODE_64;
@@ -246,7 +245,6 @@ static bool on_uart(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site sit
     if (!oob_options_touched(&oob_options, port, size))
         return false;
     l2->context->last_access_ns = oob_now_ns();
-    oob_force_restore_map(l2);
     if (!oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, port, size)) {
         /* It will fault, as it does on any machine; if L1 has seen to it that it does not, L1 gets nothing. */
         oob_force_denial(vcpu, l2, site);

@@ -40,8 +40,10 @@ void oob_on_reset_vector(unsigned vcpu);
 /* Did the vCPU enter a guest at its last VMRUN and not leave it since? Asked when a block is translated. */
 bool oob_in_guest(unsigned vcpu);
 
-/* Before a port I/O instruction of L2. May not return: the instruction is stepped over. */
+/* Before a port I/O instruction of L2. May not return: string I/O is stepped over. */
 void oob_on_io(unsigned vcpu, union oob_io_site site);
+/* Before the next instruction of L2 after one that the CPU executed at another port. */
+void oob_on_landing(unsigned vcpu);
 /* After RDTSC and before WRMSR of L2. */
 void oob_on_rdtsc(unsigned vcpu);
 void oob_on_wrmsr(unsigned vcpu);
@@ -49,6 +51,8 @@ void oob_on_wrmsr(unsigned vcpu);
 /* Says how a vCPU's mark is kept: true between VMRUN and the next instruction of L1 (oob_tcg.c). */
 void oob_mark_guest(unsigned vcpu, bool guest);
 bool oob_guest_mark(unsigned vcpu);
+/* The CPU executes an access at another port: `oob_on_landing` is wanted. */
+void oob_mark_passing(unsigned vcpu, bool passing);
 /* The same for L2's direction flag: true when string instructions go down. */
 void oob_mark_down(unsigned vcpu, bool down);
 bool oob_down_mark(unsigned vcpu);

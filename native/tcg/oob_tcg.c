@@ -24,12 +24,13 @@ OOB_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
 
 /* What QEMU keeps for each vCPU and its generated code tests without calling us. */
 struct marks {
-    uint64_t guest; /* VMRUN was executed, and no instruction of L1 since */
-    uint64_t tsc;   /* how often RDTSC was executed since we last looked: its result stands in EDX:EAX then */
-    uint64_t down;  /* EFLAGS.DF of L2, which QEMU does not show: from VMRUN, STD and CLD */
+    uint64_t guest;   /* VMRUN was executed, and no instruction of L1 since */
+    uint64_t tsc;     /* how often RDTSC was executed since we last looked: its result stands in EDX:EAX then */
+    uint64_t passing; /* an access is executed at another port: registers are to be put back */
+    uint64_t down;    /* EFLAGS.DF of L2, which QEMU does not show: from VMRUN, STD and CLD */
 };
 
-static qemu_plugin_u64 guest_marks, tsc_marks, down_marks;
+static qemu_plugin_u64 guest_marks, tsc_marks, passing_marks, down_marks;
 static _Thread_local int this_vcpu = -1;
 
 /* RDTSC ends a block. Where blocks after one begin: a table that forgets, at worst a sample is missed. */
@@ -47,6 +48,10 @@ void oob_mark_guest(unsigned vcpu, bool guest) {
 
 bool oob_guest_mark(unsigned vcpu) {
     return qemu_plugin_u64_get(guest_marks, vcpu) != 0;
+}
+
+void oob_mark_passing(unsigned vcpu, bool passing) {
+    qemu_plugin_u64_set(passing_marks, vcpu, passing);
 }
 
 void oob_mark_down(unsigned vcpu, bool down) {
@@ -83,6 +88,11 @@ static void exit_cb(unsigned vcpu, void *unused) {
 
 static void io_cb(unsigned vcpu, void *packed) {
     oob_on_io(vcpu, (union oob_io_site){.packed = packed});
+}
+
+static void landing_cb(unsigned vcpu, void *unused) {
+    (void)unused;
+    oob_on_landing(vcpu);
 }
 
 static void rdtsc_cb(unsigned vcpu, void *unused) {
@@ -145,9 +155,14 @@ static void hook_rdtsc(struct qemu_plugin_insn *insn, size_t len) {
     qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(insn, OP_ADD_U64, tsc_marks, 1);
 }
 
-static void hook_l2(struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t len, uint64_t cs_base) {
+static void hook_landing(struct qemu_plugin_insn *insn) {
+    qemu_plugin_register_vcpu_insn_exec_cond_cb(insn, landing_cb, CB_RW_REGS, COND_NE, passing_marks, 0, NULL);
+}
+
+/* True when the CPU may execute it at another port. */
+static bool hook_l2(struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t len, uint64_t cs_base) {
     struct oob_io_insn io;
-    bool down;
+    bool down, is_io = oob_decode_io(bytes, len, OOB_MODE_64, &io) && io.length == len;
 
     if (oob_sets_direction(bytes, len, &down))
         qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(insn, OP_STORE_U64, down_marks, down);
@@ -155,8 +170,9 @@ static void hook_l2(struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t 
         qemu_plugin_register_vcpu_insn_exec_cb(insn, wrmsr_cb, CB_RW_REGS, NULL);
     else if (oob_is_rdtsc(bytes, len))
         hook_rdtsc(insn, len);
-    else if (oob_decode_io(bytes, len, OOB_MODE_64, &io) && io.length == len)
+    else if (is_io)
         hook_io(insn, &io, cs_base);
+    return is_io && !io.immediate;
 }
 
 static void hook_first(struct qemu_plugin_insn *first, bool guest) {
@@ -166,7 +182,7 @@ static void hook_first(struct qemu_plugin_insn *first, bool guest) {
         qemu_plugin_register_vcpu_insn_exec_cb(first, reset_vector_cb, CB_R_REGS, NULL);
     if (!guest)
         qemu_plugin_register_vcpu_insn_exec_cond_cb(first, exit_cb, CB_RW_REGS, COND_NE, guest_marks, 0, NULL);
-    else if (__atomic_load_n(after_rdtsc_slot(vaddr), __ATOMIC_RELAXED) == vaddr)
+    if (guest && __atomic_load_n(after_rdtsc_slot(vaddr), __ATOMIC_RELAXED) == vaddr)
         qemu_plugin_register_vcpu_insn_exec_cond_cb(first, rdtsc_cb, CB_R_REGS, COND_GE, tsc_marks, RDTSC_SAMPLED,
                                                     NULL);
 }
@@ -177,6 +193,7 @@ static void translate_cb(struct qemu_plugin_tb *tb, void *unused) {
     bool guest = this_vcpu >= 0 && oob_in_guest(vcpu);
     /* A block is translated when the CPU is about to run it: RIP is its first instruction's. */
     uint64_t cs_base = guest ? qemu_plugin_insn_vaddr(first) - oob_reg_read(vcpu, OOB_REG_RIP) : 0;
+    bool landing = guest; /* the block before may have ended with an access */
 
     (void)unused;
     hook_first(first, guest);
@@ -185,8 +202,10 @@ static void translate_cb(struct qemu_plugin_tb *tb, void *unused) {
         uint8_t bytes[OOB_INSN_MAX];
         size_t len = qemu_plugin_insn_data(insn, bytes, sizeof bytes);
 
+        if (landing)
+            hook_landing(insn);
         if (guest)
-            hook_l2(insn, bytes, len, cs_base);
+            landing = hook_l2(insn, bytes, len, cs_base);
         else
             hook_l1(insn, bytes, len);
     }
@@ -229,8 +248,10 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, 
         fprintf(stderr, "oob_tcg: cannot start the thread that connects to %s\n", oob_options.socket);
         return 1;
     }
-    guest_marks.score = tsc_marks.score = down_marks.score = qemu_plugin_scoreboard_new(sizeof(struct marks));
+    guest_marks.score = tsc_marks.score = passing_marks.score = down_marks.score =
+        qemu_plugin_scoreboard_new(sizeof(struct marks));
     tsc_marks.offset = offsetof(struct marks, tsc);
+    passing_marks.offset = offsetof(struct marks, passing);
     down_marks.offset = offsetof(struct marks, down);
     qemu_plugin_register_vcpu_init_cb(id, vcpu_init_cb, NULL);
     qemu_plugin_register_vcpu_tb_trans_cb(id, translate_cb, NULL);

@@ -116,11 +116,11 @@ class Ended:
         assert bytes.fromhex(self.values["data"]) == after
 
 
-#: What is known to be otherwise than on a CPU, and stays so: QEMU lets a plugin step over an instruction, but not
-#: raise the trap, end the shadow or look into the descriptor cache that go with it (docs/threat-model.md).
+#: What is known to be otherwise than on a CPU, and stays so: QEMU lets a plugin step over a string instruction, but not
+#: raise the trap that goes with it, nor look into the descriptor cache (docs/threat-model.md).
 DEVIATIONS = {
-    "single-step": "the trap of a traced access comes one instruction late",
-    "after-sti": "the interrupt shadow of STI does not end with an access",
+    "string-single-step": "the trap of a traced INS or OUTS comes one instruction late",
+    "string-flags": "EFLAGS behind INS or OUTS may be those before the block it stands in",
     "descriptor-changed-later": "16-bit and 32-bit code are told apart by the descriptor in memory",
 }
 

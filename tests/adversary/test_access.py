@@ -122,6 +122,29 @@ ENCODINGS = [
     ),
 ]
 
+
+def _flags(name: str, asm: str, flags: int, **rest: Any) -> Case:
+    """Flags are as the last arithmetic before the access has left them, whatever they were before that."""
+    code = f"push $0x2; popfq; {asm}; pushfq; popq %rsi"
+    regs = {"rdx": COM1, "rax": 0x41, "rbx": 0x3F0, "rcx": 0x310}
+    return Case(name, Mode.LONG, code, regs, {"rsi": flags | 2} | rest.pop("after", {}), **rest)
+
+
+CF, PF, SF = 0x1, 0x4, 0x80
+FLAGS = [
+    _flags("flags-add", "add %rcx, %rbx; outb %al, %dx", PF, after={"rbx": 0x700}, prints=b"A"),
+    _flags("flags-sub", "sub %rcx, %rbx; outb %al, %dx", 0, after={"rbx": 0xE0}, prints=b"A"),
+    _flags("flags-inc", "stc; inc %rcx; outb %al, %dx", CF | PF, after={"rcx": 0x311}, prints=b"A"),
+    _flags("flags-logic", "or $-1, %rbx; outb %al, %dx", SF | PF, after={"rbx": (1 << 64) - 1}, prints=b"A"),
+    _flags("flags-twice", "add %rcx, %rbx; outb %al, %dx; outb %al, %dx", PF, after={"rbx": 0x700}, prints=b"AA"),
+    _flags(
+        "flags-in",
+        "mov $0x3fd, %dx; add %rcx, %rbx; inb %dx, %al",
+        PF,
+        after={"rbx": 0x700, "rdx": 0x3FD, "rax": 0x60},
+    ),
+]
+
 USER_MODES = [Mode.PROTECTED_16, Mode.PROTECTED_32, Mode.COMPATIBILITY, Mode.LONG]
 
 
@@ -158,6 +181,7 @@ CASES = [
     *(case for mode in Mode if mode is not Mode.V86 for case in _in_every_mode(mode)),
     *_in_every_mode(Mode.V86, cpl=3, iopl=3, ports=(COM1 - 3, SCR + 3)),
     *ENCODINGS,
+    *FLAGS,
     *PRIVILEGES,
 ]
 

@@ -159,7 +159,27 @@ FAULTS = [
     _outs("user-by-iopl", Mode.PROTECTED_32, "rep outsb", b"yes", b"yes", 3, count=3, cpl=3, iopl=3),
     # A trap comes after each turn (AMD APM vol. 3, 1.2.6).
     _outs(
-        "single-step", Mode.LONG, "rep outsb", b"abc", b"a", 1, count=3, left=2, rflags=TF, exit=EXIT_DB, stops_at=0
+        "string-single-step",
+        Mode.LONG,
+        "rep outsb",
+        b"abc",
+        b"a",
+        1,
+        count=3,
+        left=2,
+        rflags=TF,
+        exit=EXIT_DB,
+        stops_at=0,
+    ),
+    # PF comes from ADD, and nothing else from anywhere.
+    Case(
+        "string-flags",
+        Mode.LONG,
+        "push $0x2; popfq; add %rcx, %rbx; outsb; pushfq; popq %rdi",
+        {"rdx": COM1, "rsi": DATA, "rbx": 0x3F0, "rcx": 0x310},
+        {"rsi": DATA + 1, "rbx": 0x700, "rdi": 0x6},
+        b"f",
+        data=b"f",
     ),
     Case(
         "outsw-from-below",
