@@ -40,6 +40,8 @@ struct oob_l2_vcpu {
     uint32_t cpuid_leaf; /* of a CPUID that L1 is answering: 1 or 0xb, whose answer holds the APIC ID */
     uint32_t apic_id;    /* until CPUID has told it, the index: KVM numbers them so */
     uint8_t logical_id;  /* as its local APIC's LDR has it, for the flat model; 0: not written */
+    uint64_t relayed;    /* an interrupt of L1's, as EVENTINJ had it, that is in the VMCB as a V_IRQ; 0: none */
+    bool returned;       /* the last one was not delivered, and L1 injects it again */
     bool armed;          /* our V_IRQ is in the VMCB */
     uint8_t armed_line;
     bool forced;       /* the CPU executes an access at another port: RAX and RDX are to be put back */

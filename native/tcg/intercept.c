@@ -21,7 +21,6 @@
 
 #define EFER_SVME (1u << 12)
 #define EFER_KNOWN 0xffffffffull
-#define RFLAGS_DF (1u << 10)
 
 enum { CPUID_FEATURES = 1, CPUID_TOPOLOGY = 0xb };
 

@@ -8,6 +8,7 @@ enum vmcb_offset {
     VMCB_IOPM_BASE = 0x040,    /* u64 */
     VMCB_INT_CTL = 0x060,      /* u32 of V_TPR, V_IRQ, V_INTR_PRIO, V_IGN_TPR */
     VMCB_INT_VECTOR = 0x064,   /* u32 */
+    VMCB_INT_STATE = 0x068,    /* u64; bit 0: the interrupt shadow */
     VMCB_EXITCODE = 0x070,     /* u64 */
     VMCB_EXITINFO1 = 0x078,
     VMCB_EXITINFO2 = 0x080,
@@ -30,11 +31,14 @@ enum vmcb_offset {
     VMCB_LSTAR = 0x608,
 };
 
+#define RFLAGS_IF (1u << 9)
+#define RFLAGS_DF (1u << 10)
 #define VMCB_INTERCEPT_VINTR (1u << 4)
 #define VMCB_V_IRQ (1u << 8)
 #define VMCB_V_INTR_PRIO_MAX (0xfu << 16)
 #define VMCB_V_IGN_TPR (1u << 20)
 #define VMCB_V_INTR_BITS (VMCB_V_IRQ | VMCB_V_INTR_PRIO_MAX | VMCB_V_IGN_TPR)
+#define VMCB_INT_SHADOW (1u << 0)
 #define VMCB_EXITINTINFO_VALID (1ull << 31)
 #define VMCB_EVENTINJ_VALID (1ull << 31)
 #define VMCB_EVENTINJ_TYPE (7ull << 8) /* 0: an interrupt */

@@ -68,6 +68,15 @@ def test_an_interrupt_of_l1s(adversary: Adversary, takes: int) -> None:
     assert report.exits == []
 
 
+def test_an_interrupt_of_l1s_while_another_cpu_stops_all(adversary: Adversary) -> None:
+    """L1 injects an interrupt, and its other CPU has QEMU stop all CPUs again and again while L2's handler runs.
+
+    It is delivered once: QEMU by itself delivers what EVENTINJ has injected once more at each stop.
+    """
+    report = adversary.run("injected_and_stopped", smp=2)
+    assert report.number("handled") == 1
+
+
 def test_code_that_changes(adversary: Adversary) -> None:
     """L2 rewrites its own `out` to `nop` and back, in the block that runs; then L1 does, while L2 is stopped.
 

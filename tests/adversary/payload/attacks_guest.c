@@ -80,20 +80,46 @@ ATTACK(forced_single_step) {
     print("step_rax=%x\n", l2->regs.r[RAX]);
 }
 
+/* L2 in real mode, stopped where L1 has an interrupt for it; its handler stands behind a VMMCALL. */
+static void inject(struct l2 *l2) {
+    enum { VECTOR = 0x24, HANDLER = 3 };
+
+    l2_set_mode(l2, MODE_REAL, 0, 0);
+    ((uint32_t *)l2->memory)[VECTOR] = L2_CODE >> 4 << 16 | HANDLER;
+    l2->vmcb->rflags |= option("takes", 1) << 9;
+    l2->vmcb->event_inject = 1u << 31 | VECTOR;
+}
+
 /* L1 has an interrupt of its own for L2, whose handler prints. */
 ATTACK(injected) {
-    enum { VECTOR = 0x24, HANDLER = 3 };
     struct l2 *l2 = l2_new();
     unsigned ioio = 0;
     uint64_t code;
 
     L2_LOAD(l2, l2_handler);
-    l2_set_mode(l2, MODE_REAL, 0, 0);
-    ((uint32_t *)l2->memory)[VECTOR] = L2_CODE >> 4 << 16 | HANDLER;
-    l2->vmcb->rflags |= option("takes", 0) << 9;
-    l2->vmcb->event_inject = 1u << 31 | VECTOR;
+    inject(l2);
     code = l2_run_past_io(l2, &ioio);
     print("\nexit=%x\nhandled=%u\n", code, l2->regs.r[RCX] & 0xffff);
+}
+
+/* Two lines of the cache: QEMU stops every CPU for that. */
+static void stop_the_world(void) {
+    static uint8_t lines[128] __attribute__((aligned(64)));
+
+    for (second_running = true; !second_stop;)
+        __asm__ volatile("lock incl %0" : "+m"(*(uint32_t *)(lines + 62)));
+}
+
+/* ... and the other CPU makes this one pause all the time, while the handler runs. */
+ATTACK(injected_and_stopped) {
+    struct l2 *l2 = l2_new();
+
+    L2_LOAD(l2, l2_slow_handler);
+    second_start_and_wait(stop_the_world);
+    inject(l2);
+    print("exit=%x\n", l2_run(l2));
+    print("handled=%u\n", l2->regs.r[RCX] & 0xffff);
+    second_stop = true;
 }
 
 ATTACK(modified_code) {

@@ -146,6 +146,21 @@
     .code64
     end_block l2_handler
 
+/* A handler that takes its time, 33 million turns of it, without an exit. */
+    block l2_slow_handler
+    .code16
+    vmmcall
+    inc %cx
+    mov $0xffff, %si
+1:  mov $0x200, %di
+2:  dec %di
+    jnz 2b
+    dec %si
+    jnz 1b
+    iret
+    .code64
+    end_block l2_slow_handler
+
 /* RBX gets RAX, RCX gets RDX. */
     block l2_tell
     mov %rax, %rbx

@@ -127,7 +127,7 @@ void take_interrupts(void);
     each(l2_print) each(l2_await) each(l2_read) each(l2_out) each(l2_spin) each(l2_late) each(l2_forced)             \
         each(l2_modify) each(l2_flood_in) each(l2_flood_ier) each(l2_shared) each(l2_scratch) each(l2_nothing)       \
             each(l2_secret) each(l2_tell) each(l2_pause) each(l2_print_string) each(l2_toggle_svme) each(l2_handler) \
-                each(l2_long_pause)
+                each(l2_slow_handler) each(l2_long_pause)
 #define L2_CODE_DECLARE(name) extern const uint8_t name[], name##_end[];
 L2_CODE_BLOCKS(L2_CODE_DECLARE)
 #define L2_LOAD(l2, name) l2_load(l2, name, (size_t)(name##_end - name))
