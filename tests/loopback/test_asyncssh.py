@@ -280,3 +280,19 @@ class TestTerminals:
         done = await soon(script.wait())
         assert (done.stderr, done.exit_status) == (b"oobconsole: the server stops\n", 1)
         assert lab.console.state is ConsoleState.LIVE
+
+
+async def test_a_client_that_gives_a_window_of_4_gib_and_reads_nothing_costs_no_memory(lab: Lab) -> None:
+    """Only the network says that it takes nothing."""
+    lab.appear()
+    async with await soon(lab.connect()) as client:
+        await soon(client.create_session(asyncssh.SSHClientSession, "watch web1", encoding=None, window=0xFFFFFFFF))
+        await until(lambda: bool(lab.console.attached), lambda: lab.console.attached)
+        (server,) = lab.ssh.connections
+        vars(client)["_transport"].pause_reading()
+        for _ in range(1024):
+            lab.console.output(bytes(32768))
+            await asyncio.sleep(0)
+        waiting = vars(server)["_transport"].get_write_buffer_size()
+        assert 0 < waiting < 1 << 20
+        client.abort()
