@@ -79,6 +79,7 @@ class Console:
         input_lost: bytes typed that no guest took, it being gone.
         skipped: bytes of output that readers were too slow for, all readers together.
         printed_at: when the guest printed last, by `time.monotonic`; None: never.
+        pace: how fast the guest may print.
         attended_changed: called when the first reader comes (True) and the last leaves (False).
     """
 
@@ -93,7 +94,7 @@ class Console:
         self.attended_changed: Callable[[bool], object] | None = None
         self._state = ConsoleState.WAITING
         self._ring = RingBuffer(scrollback)
-        self._pace = Pace(scrollback)
+        self.pace = Pace(scrollback)
         self._readers: set[Reader] = set()
         self._gaps: deque[tuple[int, int]] = deque(maxlen=_GAPS_MAX)
         self._observers: list[Observer] = []
@@ -171,7 +172,7 @@ class Console:
         that makes the guest wait with its output, if it can be."""
         self._device = device
         self._send_break = send_break
-        self._pace.bind(hold)
+        self.pace.bind(hold)
         self.pump()
 
     def output(self, data: bytes) -> None:
@@ -181,7 +182,7 @@ class Console:
         self._ring.append(data)
         for observer in self._observers:
             observer.output(offset, data)
-        self._pace.printed(self._ring.end, self._readers)
+        self.pace.printed(self._ring.end, self._readers)
         for reader in self._readers:
             reader.wake()
 
@@ -236,7 +237,7 @@ class Console:
         """End a reader. Idempotent."""
         if reader in self._readers:
             self._readers.remove(reader)
-            self._pace.forget(reader)
+            self.pace.forget(reader)
             if not self._readers and self.attended_changed:
                 self.attended_changed(False)
 
@@ -246,7 +247,7 @@ class Console:
 
     def has_read(self, reader: Reader) -> None:
         """A reader has moved on."""
-        self._pace.has_read(self._ring.end, reader)
+        self.pace.has_read(self._ring.end, reader)
 
     def tail(self, lines: int) -> int:
         """Offset where the last `lines` lines begin, the unfinished one not counted."""
