@@ -8,6 +8,7 @@ import os
 import re
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -22,7 +23,8 @@ from typing import Any, Self
 from tests.support.expect import Expect, ExpectError
 from tests.support.server import Server
 
-_START_SECONDS = 60.0
+#: conserver takes a second for each 16 lines.
+_START_SECONDS = 180.0
 
 
 class Process:
@@ -85,12 +87,16 @@ class Rig(ABC):
 
     Args:
         count: of lines; their consoles are `g0`, `g1`, …
+
+    Attributes:
+        start_seconds: how long it took from its start until all lines were connected, or it listened.
     """
 
     name = ""
 
     def __init__(self, count: int) -> None:
         self.count = count
+        self.start_seconds = 0.0
         self.folder = Path(tempfile.mkdtemp(prefix="oob-"))
 
     def __enter__(self) -> Self:
@@ -98,8 +104,10 @@ class Rig(ABC):
             stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
             self.source = stack.enter_context(Process("source", str(self.folder), str(self.count)))
             stack.callback(self.stop)
+            began = time.monotonic()
             self.start()
             self._wait_connected()
+            self.start_seconds = time.monotonic() - began
             self._stack = stack.pop_all()
         return self
 
@@ -191,9 +199,13 @@ class _Daemon(Rig):
 
     def stop(self) -> None:
         if self._process is not None:
+            _, *children = self.pids()
             self._process.terminate()
             self._process.wait(20)
             self._process = None
+            for child in children:  # conserver's outlive it when it ends too early
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGTERM)
 
     def _wait_listening(self, port: int) -> None:
         deadline = time.monotonic() + _START_SECONDS

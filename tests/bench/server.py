@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -37,11 +38,14 @@ def server() -> Results:
     """Everything, of each server."""
     out = _idle_memory()
     for kind in RIGS:
+        print(f"    {kind.name}: one client, a flood", file=sys.stderr, flush=True)
         with kind(4) as rig:
             results = _attach(rig) | _echo(rig, "alone") | _throughput(rig) | _flood(rig)
+        print(f"    {kind.name}: {CONSOLES} consoles, {CLIENTS} clients", file=sys.stderr, flush=True)
         with kind(CONSOLES) as rig:
             results |= _many(rig)
         out |= {f"server.{kind.name}.{name}": value for name, value in results.items()}
+        print(f"    {results}", file=sys.stderr, flush=True)
     return out
 
 
@@ -216,6 +220,7 @@ def _many(rig: Rig) -> Results:
     with rig.crowd([rig.watcher(number, terminal=i % 2 == 0) for i, number in enumerate(numbers)]) as crowd:
         many = memory_mib(rig.pids())
         out = {
+            "many.start_s": rig.start_seconds,
             "many.mib": few,
             "many.mib_with_clients": many,
             "many.kib_per_client": (many - few) * 1024 / CLIENTS,
