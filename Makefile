@@ -54,6 +54,7 @@ check: venv plugin
 	shellcheck -x $(SCRIPTS) .ci/run
 
 bench: setup
+	@tests/stack/packages.sh bench
 	@$(PY) -m tests.bench $(ONLY)
 
 leak: setup

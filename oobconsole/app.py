@@ -146,7 +146,7 @@ def _sources(config: Config, monitors: Mapping[str, Qmp]) -> list[Source]:
     sources += [
         Line(
             vm.name,
-            registry.make_line(vm),
+            registry.make_line(vm, scrollback),
             scrollback=scrollback,
             settings=defaults.with_own(vm.console),
             monitor=monitors.get(vm.name),

@@ -72,10 +72,12 @@ class Line:
 
     def up(self, peer: str) -> None:
         self.console.set_state(ConsoleState.LIVE)
+        send_break: Callable[[], bool] | None
         if self._monitor is not None:
-            self.console.bind(self.stream.write, self._monitor_break)
+            send_break = self._monitor_break
         else:
-            self.console.bind(self.stream.write, self.stream.send_break if self.stream.has_break else None)
+            send_break = self.stream.send_break if self.stream.has_break else None
+        self.console.bind(self.stream.write, send_break, self.stream.hold)
 
     def down(self, reason: str, retry_s: float | None) -> None:
         self.console.bind(None)

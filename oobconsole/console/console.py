@@ -1,7 +1,7 @@
 """One port's byte stream: output to any number of readers, input from any number of writers.
 
 The guest's side (`output`, `gap`, `bind`, `set_state`) is called from the interceptor and returns at once.
-A reader that is slow loses bytes, and is told how many; a writer waits.
+A reader that is slow loses bytes, and is told how many (pace.py says which one is slow); a writer waits.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Final, Protocol
 
 from oobconsole.access import Principal
+from oobconsole.console.pace import Hold, Pace
 from oobconsole.console.reader import Notice, Reader
 from oobconsole.console.ringbuffer import Chunk, RingBuffer
 from oobconsole.errors import StateError
@@ -78,6 +79,7 @@ class Console:
         input_lost: bytes typed that no guest took, it being gone.
         skipped: bytes of output that readers were too slow for, all readers together.
         printed_at: when the guest printed last, by `time.monotonic`; None: never.
+        pace: how fast the guest may print.
         attended_changed: called when the first reader comes (True) and the last leaves (False).
     """
 
@@ -92,6 +94,7 @@ class Console:
         self.attended_changed: Callable[[bool], object] | None = None
         self._state = ConsoleState.WAITING
         self._ring = RingBuffer(scrollback)
+        self.pace = Pace(scrollback)
         self._readers: set[Reader] = set()
         self._gaps: deque[tuple[int, int]] = deque(maxlen=_GAPS_MAX)
         self._observers: list[Observer] = []
@@ -159,10 +162,17 @@ class Console:
 
     # -- the guest's side ---------------------------------------------------------------------------
 
-    def bind(self, device: Callable[[bytes], int] | None, send_break: Callable[[], bool] | None = None) -> None:
-        """Say where input goes: a function that accepts bytes and returns how many it took; and one for a break."""
+    def bind(
+        self,
+        device: Callable[[bytes], int] | None,
+        send_break: Callable[[], bool] | None = None,
+        hold: Hold | None = None,
+    ) -> None:
+        """Say where input goes: a function that accepts bytes and returns how many it took; one for a break; and one
+        that makes the guest wait with its output, if it can be."""
         self._device = device
         self._send_break = send_break
+        self.pace.bind(hold)
         self.pump()
 
     def output(self, data: bytes) -> None:
@@ -172,6 +182,7 @@ class Console:
         self._ring.append(data)
         for observer in self._observers:
             observer.output(offset, data)
+        self.pace.printed(self._ring.end, self._readers)
         for reader in self._readers:
             reader.wake()
 
@@ -226,12 +237,17 @@ class Console:
         """End a reader. Idempotent."""
         if reader in self._readers:
             self._readers.remove(reader)
+            self.pace.forget(reader)
             if not self._readers and self.attended_changed:
                 self.attended_changed(False)
 
     def read_from(self, offset: int, limit: int) -> Chunk:
         """Read the kept output from an absolute offset."""
         return self._ring.read(offset, limit)
+
+    def has_read(self, reader: Reader) -> None:
+        """A reader has moved on."""
+        self.pace.has_read(self._ring.end, reader)
 
     def tail(self, lines: int) -> int:
         """Offset where the last `lines` lines begin, the unfinished one not counted."""

@@ -29,11 +29,16 @@ class Notice(NamedTuple):
 
 
 class Reader:
-    """A cursor into a console's output. Get one from `Console.attach`, and `close` it."""
+    """A cursor into a console's output. Get one from `Console.attach`, and `close` it.
+
+    Attributes:
+        keeps_up: the guest may have to wait for it (pace.py).
+    """
 
     def __init__(self, console: Console, position: int, notices: Iterable[tuple[int, Notice]]) -> None:
         self._console = console
         self._position = position
+        self.keeps_up = True
         self._notices = deque(notices, maxlen=_NOTICES_MAX)
         self._wake = asyncio.Event()
 
@@ -66,6 +71,7 @@ class Reader:
             detail = {"offset": chunk.offset - chunk.skipped, "bytes": chunk.skipped}
             return Notice(f"{chunk.skipped} bytes of output are not kept any more, and skipped", "skipped", detail)
         self._position += len(chunk.data)
+        self._console.has_read(self)
         return chunk.data
 
     def wake(self, notice: Notice | None = None) -> None:

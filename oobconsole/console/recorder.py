@@ -12,6 +12,8 @@ from oobconsole.console.rawlog import Binding, Entry, Outcome, Printed, RawLog, 
 
 #: Output that may wait for the disk, in bytes, of one console; beyond it there is a hole in the recording.
 WAITING_MAX: Final = 4 << 20
+#: With so much of it the guest waits, if its line can (pace.py).
+WAITING_HELD: Final = 2 << 20
 #: Other entries that may wait; beyond it they are left out.
 ENTRIES_MAX: Final = 16384
 #: Output that comes within so many seconds has one time, and is one entry, of so many bytes at most.
@@ -47,6 +49,7 @@ class Recorder:
 
     Attributes:
         reason: why nothing is being recorded; empty: it is.
+        keeps_up: the disk does.
         binding: whose output it is; the writer has its own, which follows.
     """
 
@@ -59,6 +62,7 @@ class Recorder:
         "_waiting",
         "binding",
         "console",
+        "keeps_up",
         "log",
         "reason",
     )
@@ -67,6 +71,7 @@ class Recorder:
         self.console = console
         self.log = log
         self.reason = ""
+        self.keeps_up = True
         self.binding: Binding | None = None
         self._hub = hub
         self._keystrokes = keystrokes
@@ -89,6 +94,8 @@ class Recorder:
             self._skip()
             return
         self._waiting += len(data)
+        if self._waiting > WAITING_HELD:
+            self.console.pace.wait_for(self)
         last = self._entries[-1] if self._entries else None
         if isinstance(last, Printed) and now - last.at < _TOGETHER and len(last.data) < _ENTRY_MAX:
             last.data += data
@@ -167,6 +174,8 @@ class Recorder:
             self._skipping = False
             self._add(Record(time.time(), self.console.end, "recording"))
         entries, self._entries, self._waiting = self._entries or [], None, 0
+        self.keeps_up = True
+        self.console.pace.forget(self)
         return entries
 
     def expire(self) -> bool:

@@ -23,6 +23,9 @@ log = structlog.get_logger(__name__)
 #: Input that waits in our socket for QEMU, in bytes; beyond it `write` accepts nothing.
 OUTPUT_MAX: Final = 65536
 CONNECT_SECONDS: Final = 10.0
+#: Output that is read at once, in bytes. Lines take turns with one buffer: each is done with it before it returns.
+READ_MAX: Final = 65536
+_BUFFER: Final = memoryview(bytearray(READ_MAX))
 #: A stream that comes and goes may write this many lines a minute to the log.
 LOG_LINES: Final = 10
 
@@ -55,7 +58,7 @@ def parse(text: str) -> Address:
     return Address(None, host.strip("[]"), int(port), listen)
 
 
-class _Connection(asyncio.Protocol):
+class _Connection(asyncio.BufferedProtocol):
     def __init__(self, line: ChardevStream) -> None:
         self._line = line
         self.room = True
@@ -66,8 +69,11 @@ class _Connection(asyncio.Protocol):
         self.transport.set_write_buffer_limits(high=OUTPUT_MAX)
         self._line.connected(self)
 
-    def data_received(self, data: bytes) -> None:
-        self._line.events.output(data)
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _BUFFER[: self._line.at_once]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._line.events.output(bytes(_BUFFER[:nbytes]))
 
     def pause_writing(self) -> None:
         self.room = False
@@ -88,12 +94,14 @@ class ChardevStream(Stream):
     Args:
         name: the console's, for the log.
         address: where its other end is.
+        at_once: output that is read at once, in bytes.
     """
 
     events: StreamEvents
 
-    def __init__(self, name: str, address: Address) -> None:
+    def __init__(self, name: str, address: Address, *, at_once: int = READ_MAX) -> None:
         self.name = name
+        self.at_once = min(at_once, READ_MAX)
         self.address = address
         self._connection: _Connection | None = None
         self._dialer = Dialer(self._dial, self._down)
@@ -127,6 +135,16 @@ class ChardevStream(Stream):
             return 0
         connection.transport.write(data)
         return len(data)
+
+    def hold(self, held: bool) -> bool:
+        connection = self._connection
+        if connection is None or connection.transport.is_closing():
+            return False
+        if held:
+            connection.transport.pause_reading()
+        else:
+            connection.transport.resume_reading()
+        return True
 
     # -- connections --------------------------------------------------------------------------------
 

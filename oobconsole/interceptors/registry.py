@@ -18,9 +18,9 @@ def make(config: Config, machine: MachineConfig) -> Interceptor:
     return TcgInterceptor(machine.name, config.socket_of(machine), spin_us=machine.spin_us)
 
 
-def make_line(vm: VmConfig) -> Stream:
-    """Make the line of a VM or port; `start` begins its work."""
+def make_line(vm: VmConfig, scrollback: int) -> Stream:
+    """Make the line of a VM or port; `start` begins its work. Its console keeps `scrollback` bytes."""
     if vm.chardev is not None:
-        return ChardevStream(vm.name, parse(vm.chardev))
+        return ChardevStream(vm.name, parse(vm.chardev), at_once=scrollback // 4)
     assert vm.serial is not None  # exactly one is there: settings.VmConfig
     return SerialStream(vm.name, vm.serial)

@@ -50,6 +50,10 @@ class Stream(ABC):
         """Type; returns how many bytes were accepted. None while the line is down; after fewer than all, `writable`
         comes."""
 
+    def hold(self, held: bool) -> bool:
+        """Take nothing more of what the guest prints, or take it again; False: this line cannot wait, and goes on."""
+        return False
+
     def send_break(self) -> bool:
         """Send a break condition; False when it could not be sent now."""
         return False

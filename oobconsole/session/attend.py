@@ -12,7 +12,7 @@ from oobconsole.console.console import Console
 from oobconsole.console.reader import Notice, Reader
 from oobconsole.events import Kind
 from oobconsole.session.escape import Command, EscapeFilter
-from oobconsole.session.pipe import END_SECONDS, GATHER_SECONDS, first_done, type_in
+from oobconsole.session.pipe import END_SECONDS, first_done, gather, type_in
 from oobconsole.session.prompt import Keys
 from oobconsole.session.request import ExitStatus, Request
 from oobconsole.session.room import Member
@@ -104,7 +104,7 @@ class Attended:
                 await self._peer.tell(item.text)
             else:
                 await self._print(item)
-                await asyncio.sleep(GATHER_SECONDS)
+                await gather(item)
 
     async def _print(self, data: bytes) -> None:
         shown = self._filter.feed(data)

@@ -21,6 +21,8 @@ HINT_SECONDS: Final = 2.0
 #: After a write, output gathers this long before the next: a packet for each 16 bytes of a busy guest would cost
 #: the server more time than the guest's UART does. The first byte after a pause goes out at once.
 GATHER_SECONDS: Final = 0.004
+#: So many bytes fill a packet, and wait for no more.
+GATHERED: Final = 32768
 #: A session that must end has so long, in seconds, to read why.
 END_SECONDS: Final = 2.0
 #: Bytes that are typed between two looks at who has the keyboard.
@@ -37,6 +39,11 @@ async def first_done(*coroutines: Coroutine[Any, Any, ExitStatus]) -> ExitStatus
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def gather(written: bytes) -> None:
+    """Let output gather, unless more than enough of it came; others get their turn in any case."""
+    await asyncio.sleep(GATHER_SECONDS if len(written) < GATHERED else 0)
 
 
 async def type_in(room: Room, member: Member, data: bytes) -> bool:
@@ -96,7 +103,7 @@ class Pipe:
                 await self._tell(item)
             else:
                 await self._peer.write(item)
-                await asyncio.sleep(GATHER_SECONDS)
+                await gather(item)
 
     async def _tell(self, notice: Notice) -> None:
         if self._as_json:

@@ -31,6 +31,8 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._readable = asyncio.Event()
         self._writable = asyncio.Event()
         self._writable.set()
+        self._room = asyncio.Event()
+        self._room.set()
         self._gone = asyncio.Event()
         self._closed = False
         self._resized: Callable[[], object] | None = None
@@ -85,11 +87,18 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     def resume_writing(self) -> None:
         self._writable.set()
 
+    def set_room(self, room: bool) -> None:
+        """Does the connection below take more? `pause_writing` says only what this channel's window does."""
+        if room or self._gone.is_set():
+            self._room.set()
+        else:
+            self._room.clear()
+
     def _reads_no_more(self, packet: SSHPacket) -> bool:
         """The client's standard output is closed (`| grep -m1`): OpenSSH's PROTOCOL, section 2.1. The session ends as
         that of a client that has hung up, but there is still somebody who wants to know how."""
         packet.check_end()
-        for event in (self._gone, self._writable):
+        for event in (self._gone, self._writable, self._room):
             event.set()
         return True
 
@@ -99,7 +108,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._input_ended = self._closed = True
-        for event in (self._gone, self._readable, self._writable):
+        for event in (self._gone, self._readable, self._writable, self._room):
             event.set()
         self._lost(self)
 
@@ -141,6 +150,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     async def drain(self) -> None:
         """Wait while the client is slow. Raises `BrokenPipeError` when it is gone."""
         await self._writable.wait()
+        await self._room.wait()
         if self._gone.is_set():
             raise BrokenPipeError("the client hung up")
 

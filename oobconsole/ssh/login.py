@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import socket
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -64,7 +65,34 @@ class _Granted(asyncssh.SSHAuthorizedKeys):
 
 
 class Connection(asyncssh.SSHServerConnection):
-    """asyncssh's, with every login attempt passing through `KeyLogin`, and without environments."""
+    """asyncssh's, with every login attempt passing through `KeyLogin`, without environments, and with the network's
+    back-pressure: asyncssh's own is only the window that the client gives, and may be 4 GiB."""
+
+    _tcp: socket.socket | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        sock = transport.get_extra_info("socket")
+        self._tcp = sock if sock.family in (socket.AF_INET, socket.AF_INET6) else None
+
+    def data_received(self, data: bytes, datatype: asyncssh.DataType = None) -> None:
+        """Acknowledge at once: a client without a terminal keeps its next small packet back until then (RFC 896),
+        which made every script wait for 40 ms. Linux forgets the option by itself (tcp(7), TCP_QUICKACK)."""
+        if self._tcp is not None:
+            with contextlib.suppress(OSError):  # it is closed already
+                self._tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        super().data_received(data, datatype)
+
+    def pause_writing(self) -> None:
+        self._set_room(False)
+
+    def resume_writing(self) -> None:
+        self._set_room(True)
+
+    def _set_room(self, room: bool) -> None:
+        login = self.get_owner()
+        if isinstance(login, Login):
+            login.set_room(room)
 
     async def validate_public_key(self, username: str, key_data: bytes, msg: bytes, signature: bytes) -> bool:
         login = self._login
@@ -125,6 +153,7 @@ class Login(asyncssh.SSHServer):
         self.who: Principal | None = None  # once logged in
         self.began = asyncio.get_running_loop().time()
         self._sessions: set[Channel] = set()
+        self._room = True
 
     def principal(self) -> Principal:
         """Who has just logged in."""
@@ -150,6 +179,7 @@ class Login(asyncssh.SSHServer):
             log.warning("too many sessions of one connection", user=self.who and self.who.name, limit=_SESSIONS_MAX)
             return False
         channel = Channel(self._begin, self._sessions.discard)
+        channel.set_room(self._room)
         self._sessions.add(channel)
         return channel
 
@@ -160,6 +190,12 @@ class Login(asyncssh.SSHServer):
     def _begin(self, channel: Channel) -> None:
         assert self.who is not None
         self.server.begin(channel, self.who, self.command(channel))
+
+    def set_room(self, room: bool) -> None:
+        """Does the network take more, or has every session to wait?"""
+        self._room = room
+        for channel in self._sessions:
+            channel.set_room(room)
 
     async def end_if_not_trusted(self) -> bool:
         """What let this user in may have been taken away: then the connection ends, with the reason."""

@@ -8,17 +8,15 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
+from tests.bench.server import server
 from tests.bench.trust import Results, echo_ms, guests, quantiles
 from tests.stack.nested import CACHE, L2Console, NestedStack
 from tests.support.expect import Expect
-from tests.support.server import Server
 
 KIB = 20
 RUNS = 7
 BOOTS = 3
-IDLE_CONSOLES = 200
 
 
 def _boot_seconds(intercept: bool, kernel_log: bool) -> float:
@@ -88,28 +86,6 @@ def _boots(name: str, kernel_log: bool) -> Results:
         f"nested.{name}_without_s": without,
         f"nested.{name}_ratio": with_us / without,
     }
-
-
-def _rss_kib(pid: int) -> int:
-    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    assert found is not None
-    return int(found[1])
-
-
-def server() -> Results:
-    """Memory: a server with one console, and what each further idle console adds."""
-
-    def machines(count: int) -> str:
-        guests = "".join(f'[[machine.guest]]\nname = "g{i}"\n' for i in range(count))
-        return f'[[machine]]\nname = "l1"\n{guests}'
-
-    sizes = {}
-    for count in (1, 1 + IDLE_CONSOLES):
-        with Server(machines(count)) as running:
-            running.run("ls")
-            sizes[count] = _rss_kib(running.pid)
-    few, many = sizes.values()
-    return {"server.rss_mib": few / 1024, "server.rss_kib_per_console": (many - few) / IDLE_CONSOLES}
 
 
 GROUPS: dict[str, Callable[[], Results]] = {

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.lines import DialRig, LineRig, ListenRig, PtyRig, Rfc2217Rig
-from tests.support.aio import until
+from tests.support.aio import idle, until
 
 KINDS = {
     "unix": lambda folder: DialRig(folder, socket.AF_UNIX),
@@ -77,6 +77,22 @@ async def test_a_line_that_is_lost_says_why_and_comes_back(rig: LineRig) -> None
     await rig.meet()
     rig.print(b"again")
     await until(lambda: rig.events.got.endswith(b"again"), lambda: rig.events.got)
+
+
+@pytest.mark.parametrize("kind", ["unix", "tcp", "unix-listen", "tcp-listen"])
+async def test_a_line_that_is_held_waits_and_loses_nothing(kind: str, tmp_path: Path) -> None:
+    rig = KINDS[kind](tmp_path)
+    await rig.start()
+    rig.print(b"before")
+    await until(lambda: rig.events.got == b"before", lambda: rig.events.got)
+    assert rig.stream.hold(True)
+    rig.print(b", and after")
+    await idle()
+    assert rig.events.got == b"before"
+    assert rig.stream.hold(False)
+    await until(lambda: rig.events.got == b"before, and after", lambda: rig.events.got)
+    await rig.stop()
+    assert not rig.stream.hold(True)
 
 
 @pytest.mark.parametrize("kind", ["tty", "rfc2217"])

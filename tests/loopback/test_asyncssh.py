@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import asyncssh
 import pytest
 import pytest_asyncio
 
 from oobconsole.console.console import ConsoleState
+from oobconsole.ssh.login import Connection
 from tests.loopback.lab import Lab
 from tests.support.aio import soon, stays, until
 
@@ -280,3 +283,34 @@ class TestTerminals:
         done = await soon(script.wait())
         assert (done.stderr, done.exit_status) == (b"oobconsole: the server stops\n", 1)
         assert lab.console.state is ConsoleState.LIVE
+
+
+async def test_a_client_that_gives_a_window_of_4_gib_and_reads_nothing_costs_no_memory(lab: Lab) -> None:
+    """Only the network says that it takes nothing."""
+    lab.appear()
+    async with await soon(lab.connect()) as client:
+        await soon(client.create_session(asyncssh.SSHClientSession, "watch web1", encoding=None, window=0xFFFFFFFF))
+        await until(lambda: bool(lab.console.attached), lambda: lab.console.attached)
+        (server,) = lab.ssh.connections
+        vars(client)["_transport"].pause_reading()
+        for _ in range(1024):
+            lab.console.output(bytes(32768))
+            await asyncio.sleep(0)
+        waiting = vars(server)["_transport"].get_write_buffer_size()
+        assert 0 < waiting < 1 << 20
+        client.abort()
+
+
+async def test_packets_are_acknowledged_at_once(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a script's input waits for 40 ms behind its command (Nagle's algorithm and delayed acknowledgements)."""
+    options: list[tuple[int, int, int]] = []
+    received = Connection.data_received
+
+    def data_received(self: Connection, data: bytes, datatype: asyncssh.DataType = None) -> None:
+        vars(self)["_tcp"] = SimpleNamespace(setsockopt=lambda *option: options.append(option))
+        received(self, data, datatype)
+
+    monkeypatch.setattr(Connection, "data_received", data_received)
+    async with await soon(lab.connect()):
+        assert len(options) >= 3
+    assert set(options) == {(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)}

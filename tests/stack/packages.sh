@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building and testing need and that are missing. Says which before it does.
-# With the argument `fuzz`: those that `make fuzz` needs besides.
+# With the argument `fuzz` or `bench`: those that `make fuzz` or `make bench` needs besides.
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -12,7 +12,10 @@ packages=(
   ser2net socat                                       # the other ends of lines
   go-md2man man-db systemd bash-completion            # manual pages, the unit, completion
 )
-[ "${1:-}" != fuzz ] || packages=(clang llvm libclang-rt-dev)
+case "${1:-}" in
+  fuzz) packages=(clang llvm libclang-rt-dev) ;;
+  bench) packages=(conserver-server conserver-client) ;; # what the server is compared with, besides ser2net
+esac
 
 [ "$(dpkg --print-architecture 2>/dev/null)$(command -v apt-get >/dev/null && echo +apt)" = amd64+apt ] ||
   fail "this is no Debian system for amd64: use Debian 12 or 13, in a virtual machine or a container if need be."

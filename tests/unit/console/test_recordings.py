@@ -219,6 +219,19 @@ class SlowDisk:
         monkeypatch.setattr(RawLog, "write", write)
 
 
+async def test_a_guest_that_can_waits_for_the_disk(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "WAITING_HELD", 10_000)
+    held: list[bool] = []
+    desk.console.bind(None, None, held.append)
+    desk.console.output(b"x" * 10_000)
+    assert held == []
+    desk.console.output(b"y")
+    assert held == [True]
+    await until(lambda: held == [True, False], lambda: held)
+    await desk.recordings.flush()
+    assert desk.recorded() == b"x" * 10_000 + b"y"
+
+
 @pytest.mark.parametrize("bound", ["of a console", "of all"])
 async def test_a_slow_disk_costs_a_hole_and_never_the_guest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str

@@ -1,0 +1,255 @@
+"""The server with many consoles and clients, beside Debian's conserver and ser2net at the same lines."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from tests.bench.rigs import Conserver, Oobconsole, Process, Rig, Ser2net, cpu_seconds, memory_mib
+from tests.bench.source import LINE_LENGTH, MARK
+from tests.bench.trust import Results, quantiles
+from tests.support.expect import Expect
+from tests.support.server import Server
+
+CONSOLES: Final = int(os.environ.get("CONSOLES", "1000"))
+CLIENTS: Final = int(os.environ.get("CLIENTS", "200"))
+WATCHERS: Final = int(os.environ.get("WATCHERS", "100"))
+ATTACHES: Final = int(os.environ.get("ATTACHES", "60"))
+FLOOD: Final = 16 << 20
+KEYS: Final = 200
+WARM_UP: Final = 10
+#: Between two keys, in seconds: faster than anybody types, and slow enough that each is alone.
+KEY_SECONDS: Final = 0.02
+#: How long processor time is counted, in seconds.
+WINDOW_SECONDS: Final = 10.0
+IDLE_CONSOLES: Final = 200
+RIGS: Final = (Oobconsole, Conserver, Ser2net)
+
+
+def server() -> Results:
+    """Everything, of each server."""
+    out = _idle_memory()
+    for kind in RIGS:
+        print(f"    {kind.name}: one client, a flood", file=sys.stderr, flush=True)
+        with kind(4) as rig:
+            results = _attach(rig) | _echo(rig, "alone") | _throughput(rig) | _flood(rig)
+        print(f"    {kind.name}: {CONSOLES} consoles, {CLIENTS} clients", file=sys.stderr, flush=True)
+        with kind(CONSOLES) as rig:
+            results |= _many(rig)
+        out |= {f"server.{kind.name}.{name}": value for name, value in results.items()}
+        print(f"    {results}", file=sys.stderr, flush=True)
+    return out
+
+
+def _idle_memory() -> Results:
+    """Of a server with one console of an L2, and what each further idle one adds."""
+
+    def machines(count: int) -> str:
+        guests = "".join(f'[[machine.guest]]\nname = "g{i}"\n' for i in range(count))
+        return f'[[machine]]\nname = "l1"\n{guests}'
+
+    sizes = []
+    for count in (1, 1 + IDLE_CONSOLES):
+        with Server(machines(count)) as running:
+            running.run("ls")
+            sizes.append(memory_mib([running.pid]))
+    return {"server.mib": sizes[0], "server.kib_per_console": (sizes[1] - sizes[0]) * 1024 / IDLE_CONSOLES}
+
+
+# -- one client -----------------------------------------------------------------------------------------
+
+
+def _attach(rig: Rig) -> Results:
+    """From the client's start to the echo of what it typed at once; ours also to the first screen."""
+    out = _times("attach_ms", [_attach_ms(rig, i % rig.count) for i in range(ATTACHES)])
+    if isinstance(rig, Oobconsole):
+        out |= _times("screen_ms", [_screen_ms(rig, i % rig.count) for i in range(ATTACHES)])
+    return out
+
+
+def _attach_ms(rig: Rig, number: int) -> float:
+    start = time.monotonic()
+    with rig.attach(number):
+        return (time.monotonic() - start) * 1000
+
+
+def _screen_ms(rig: Oobconsole, number: int) -> float:
+    """What the guest printed before is on the screen."""
+    start = time.monotonic()
+    with Expect(rig.server.ssh(f"g{number}", options=("-tt",))) as client:
+        client.expect(rb"hello", timeout=20)
+        return (time.monotonic() - start) * 1000
+
+
+def _echo(rig: Rig, name: str) -> Results:
+    """At a console that nobody else watches."""
+    with rig.attach(1) as client:
+        return _times(f"echo_ms.{name}", [_key_ms(client, i) for i in range(WARM_UP + KEYS)][WARM_UP:])
+
+
+def _key_ms(client: Expect, number: int) -> float:
+    key = bytes((ord("A") + number % 26,))
+    time.sleep(KEY_SECONDS)
+    start = time.monotonic()
+    client.send(key)
+    client.expect(key, timeout=10)
+    return (time.monotonic() - start) * 1000
+
+
+def _times(name: str, values: list[float]) -> Results:
+    median, p99 = quantiles(values)
+    return {f"{name}.median": median, f"{name}.p99": p99}
+
+
+# -- a flood --------------------------------------------------------------------------------------------
+
+
+def _throughput(rig: Rig) -> Results:
+    """What a guest gets rid of with nobody there, and what the client that users have gets of it."""
+    out: Results = {}
+    if not isinstance(rig, Ser2net):  # which takes nothing while nobody is there
+        out["flood_mib_s.nobody"] = _mib_s(rig.source.do("flood", line=1, size=FLOOD)["seconds"])
+    with _Client(rig, 2) as client:
+        start = time.monotonic()
+        flooded = rig.source.do("flood", line=2, size=FLOOD)
+        data = client.flood()
+        out["flood_mib_s.one_client"] = _mib_s(time.monotonic() - start)
+    assert hashlib.sha256(data).hexdigest() == flooded["sha256"], f"{rig.name}: {len(data)} of {FLOOD} bytes came"
+    return out
+
+
+def _flood(rig: Rig) -> Results:
+    """One guest prints as fast as it can, many watch, one of them is stopped."""
+    others = [rig.watcher(3, terminal=i % 2 == 0) for i in range(WATCHERS - 1)]
+    with _Client(rig, 3) as stopped, rig.crowd(others, FLOOD) as crowd:
+        stopped.process.send_signal(signal.SIGSTOP)
+        used = [cpu_seconds(rig.pids()), cpu_seconds([crowd.pid])]
+        start = time.monotonic()
+        rig.source.begin("flood", line=3, size=FLOOD)
+        reports = crowd.do("flooded")
+        used = [cpu_seconds(rig.pids()) - used[0], cpu_seconds([crowd.pid]) - used[1]]
+        stopped.process.send_signal(signal.SIGCONT)
+        flooded = rig.source.end()
+        whole = [report for report in reports if report["sha256"] == flooded["sha256"]]
+        out = {
+            "watchers.whole": float(len(whole)),
+            "watchers.least_percent": min(report["got"] for report in reports) * 100 / FLOOD,
+            "watchers.stopped_percent": stopped.got_or_told() * 100 / FLOOD,
+            "watchers.cpu_s": used[0],
+            "watchers.crowd_cpu_s": used[1],
+        }
+        if len(whole) == len(reports):
+            out["watchers.mib_s"] = _mib_s(max(report["at"] for report in reports) - start)
+    if isinstance(rig, Oobconsole):
+        recorded = rig.recorded(3).rpartition(MARK)[2]
+        assert hashlib.sha256(recorded).hexdigest() == flooded["sha256"], "the recording is not whole"
+    return out
+
+
+def _mib_s(seconds: float) -> float:
+    return FLOOD / seconds / (1 << 20)
+
+
+class _Client:
+    """The client that users have, at one console; what it shows goes into files."""
+
+    def __init__(self, rig: Rig, number: int) -> None:
+        self._files = [rig.folder / f"shown.{number}", rig.folder / f"notices.{number}"]
+        self._command = rig.client(number)
+
+    def __enter__(self) -> _Client:
+        out, err = (path.open("wb") for path in self._files)
+        with out, err:
+            self.process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=out, stderr=err)
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"hello\n")
+        self.process.stdin.flush()
+        _until(lambda: b"hello" in self._files[0].read_bytes())
+        self._before = self._size + len(MARK)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+    @property
+    def _size(self) -> int:
+        return self._files[0].stat().st_size
+
+    def flood(self) -> bytes:
+        """What came of it, when it is whole."""
+        _until(lambda: self._size - self._before >= FLOOD)
+        return self._files[0].read_bytes()[self._before :]
+
+    def got_or_told(self) -> int:
+        """Bytes that it got, and those of which it was told that it did not."""
+
+        def count() -> int:
+            told = re.findall(rb"(\d+) bytes of output are not kept", self._files[1].read_bytes())
+            return sum(map(int, told)) + self._size - self._before
+
+        with contextlib.suppress(AssertionError):  # what the others do not tell, they do not tell
+            _until(lambda: count() >= FLOOD)
+        return count()
+
+
+def _until(true: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+# -- many consoles, many clients ------------------------------------------------------------------------
+
+
+def _many(rig: Rig) -> Results:
+    """All idle, then all print once a second."""
+    few = memory_mib(rig.pids())
+    numbers = [i * CONSOLES // CLIENTS for i in range(CLIENTS)]
+    with rig.crowd([rig.watcher(number, terminal=i % 2 == 0) for i, number in enumerate(numbers)]) as crowd:
+        many = memory_mib(rig.pids())
+        out = {
+            "many.start_s": rig.start_seconds,
+            "many.mib": few,
+            "many.mib_with_clients": many,
+            "many.kib_per_client": (many - few) * 1024 / CLIENTS,
+            "many.cpu_percent.idle": _cpu_percent(rig.pids()),
+        }
+        before = crowd.do("count")
+        rig.source.do("print", seconds=1.0)
+        out["many.cpu_percent.printing"] = _cpu_percent(rig.pids())
+        out["many.crowd_cpu_percent"] = _cpu_percent([crowd.pid])
+        out |= _echo(rig, "loaded")
+        printed = rig.source.do("stop")["printed"]
+        wanted = [before[i]["total"] + printed[number] * LINE_LENGTH for i, number in enumerate(numbers)]
+        _all_came(rig, crowd, wanted)
+        out["many.mib_after_printing"] = memory_mib(rig.pids())
+    return out
+
+
+def _all_came(rig: Rig, crowd: Process, wanted: Sequence[int]) -> None:
+    def got() -> list[int]:
+        return [report["total"] for report in crowd.do("count")]
+
+    with contextlib.suppress(AssertionError):
+        _until(lambda: got() == list(wanted))
+    short = [(place, a, b) for place, (a, b) in enumerate(zip(got(), wanted, strict=True)) if a != b]
+    assert not short, f"{rig.name}: {len(short)} clients did not get what was printed: {short[:3]}"
+
+
+def _cpu_percent(pids: Sequence[int]) -> float:
+    """Of one core."""
+    start, used = time.monotonic(), cpu_seconds(pids)
+    time.sleep(WINDOW_SECONDS)
+    return (cpu_seconds(pids) - used) / (time.monotonic() - start) * 100

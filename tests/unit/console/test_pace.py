@@ -1,0 +1,102 @@
+"""When a guest waits for its readers, and for how long."""
+
+from __future__ import annotations
+
+import pytest
+
+from oobconsole.console import pace
+from oobconsole.console.console import Console
+from oobconsole.console.reader import Notice, Reader
+from tests.support.aio import soon, until
+
+SCROLLBACK = 1024
+
+
+class Guest:
+    """Prints while it may."""
+
+    def __init__(self) -> None:
+        self.console = Console("web1", scrollback=SCROLLBACK)
+        self.held = False
+        self.console.bind(None, None, self._hold)
+
+    def _hold(self, held: bool) -> None:
+        assert held is not self.held
+        self.held = held
+
+    def print(self, size: int) -> None:
+        """In pieces such as a line brings."""
+        for _ in range(0, size, SCROLLBACK // 4):
+            if self.held:
+                return
+            self.console.output(b"x" * (SCROLLBACK // 4))
+
+
+async def read(reader: Reader, size: int) -> None:
+    item = await soon(reader.next(size))
+    assert not isinstance(item, Notice)
+    assert len(item) == size
+
+
+async def test_it_waits_for_a_reader_that_is_far_behind_until_that_is_near() -> None:
+    guest = Guest()
+    reader = guest.console.attach()
+    guest.print(SCROLLBACK // 2)
+    assert not guest.held
+    guest.print(SCROLLBACK)
+    assert guest.held
+    await read(reader, SCROLLBACK // 4)
+    assert guest.held
+    await read(reader, SCROLLBACK // 4)
+    assert not guest.held
+
+
+async def test_everybody_has_to_come_near() -> None:
+    guest = Guest()
+    readers = [guest.console.attach() for _ in range(3)]
+    guest.print(SCROLLBACK)
+    for reader in readers[:2]:
+        await read(reader, 3 * SCROLLBACK // 4)
+    assert guest.held
+    await read(readers[2], SCROLLBACK // 2)
+    assert not guest.held
+
+
+async def test_it_waits_for_nobody_who_leaves() -> None:
+    guest = Guest()
+    reader = guest.console.attach()
+    guest.print(SCROLLBACK)
+    reader.close()
+    assert not guest.held
+
+
+async def test_it_waits_once_for_a_reader_that_has_stopped_until_that_has_caught_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pace, "PATIENCE_SECONDS", 0.05)
+    guest = Guest()
+    stopped, other = guest.console.attach(), guest.console.attach()
+    guest.print(SCROLLBACK)
+    await read(other, 3 * SCROLLBACK // 4)
+    assert guest.held
+    await until(lambda: not guest.held, lambda: guest.held)
+    for _ in range(8):
+        guest.print(SCROLLBACK // 2)
+        assert not guest.held
+        await read(other, SCROLLBACK // 2)
+    notice = await soon(stopped.next())
+    assert isinstance(notice, Notice)
+    assert notice.kind == "skipped"
+    await read(stopped, SCROLLBACK)
+    guest.print(SCROLLBACK)
+    assert guest.held
+
+
+async def test_a_new_line_is_not_held() -> None:
+    guest = Guest()
+    guest.console.attach()
+    guest.print(SCROLLBACK)
+    guest.console.bind(None)
+    assert not guest.held
+    guest.print(4 * SCROLLBACK)
+    assert not guest.held
