@@ -103,7 +103,7 @@ def test_several_people_see_the_same(server: Server) -> None:
 def test_no_command_gives_a_menu(server: Server) -> None:
     with tty(server) as client:
         client.expect(rb"web1.*web2", timeout=10)
-        client.send(b"q")
+        client.send(b"\x03")
         assert client.wait(10) == 0
 
 
