@@ -89,6 +89,7 @@ class _Session:
     def __init__(self, process: asyncssh.SSHClientProcess[bytes], on_terminal: bool) -> None:
         self._process = process
         self._on_terminal = on_terminal
+        self._size = os.get_terminal_size(0) if on_terminal else None
         self._loop = asyncio.get_running_loop()
         self._taken = threading.Semaphore(1)  # what was read before has been sent
         self._stop: asyncio.Future[int] = self._loop.create_future()
@@ -133,7 +134,10 @@ class _Session:
             self._stop.set_result(status)
 
     def _resized(self) -> None:
-        self._process.change_terminal_size(*os.get_terminal_size(0))
+        size = os.get_terminal_size(0)
+        if size != self._size:
+            self._size = size
+            self._process.change_terminal_size(*size)
 
     def _read_input(self) -> None:
         """In a thread: standard input may be anything, and stays blocking for whoever shares it with us."""
@@ -157,6 +161,8 @@ class _Session:
     async def _send(self, data: bytes) -> None:
         try:
             if data:
+                if self._on_terminal:
+                    self._resized()  # what is typed after a resize comes after it, whenever the signal does
                 self._process.stdin.write(data)
                 await self._process.stdin.drain()
             else:

@@ -64,7 +64,7 @@ class Attended:
         try:
             await self._print(drawing)
             await self._peer.tell(self._welcome())
-            status = await first_done(self._show(), self._type(), self._hung_up(), self._ended())
+            status = await first_done(self._show(), self._type(), self._breaks(), self._hung_up(), self._ended())
             await self._restore()
             return status
         finally:
@@ -83,7 +83,7 @@ class Attended:
             about.append(f"{holder.who.name} has the keyboard")
         else:
             about.append("you watch")
-        keys = f"; {prefix}. detaches, {prefix}? helps" if prefix else ""
+        keys = f"; {prefix}. detaches, {prefix}h helps" if prefix else ""
         return ", ".join(about) + keys
 
     # -- output -------------------------------------------------------------------------------------
@@ -174,6 +174,13 @@ class Attended:
                 await self._reports()
         return ExitStatus.OK
 
+    async def _breaks(self) -> ExitStatus:
+        """The client's own way to send one."""
+        while self._request.terminal is not None:
+            await self._request.terminal.break_wanted()
+            await self._break()
+        return await self._hung_up()
+
     async def _reports(self) -> None:
         """What the terminal itself answered to the guest while we asked its user something."""
         reports = self._keys.take_reports()
@@ -197,7 +204,7 @@ class Attended:
             case Command.SYSRQ:
                 await self._sysrq()
             case Command.WHO:
-                await self._lines(self._room.who())
+                await self._say("\n".join(self._room.who()))
             case Command.MESSAGE:
                 await self._message()
             case Command.ROLE:
@@ -213,18 +220,12 @@ class Attended:
 
     async def _help(self) -> None:
         p = self._prefix
-        await self._lines(
-            [
-                f"{p}.  detach      {p}{p[-1]}  send {p}        {p}?  this help      (after Enter)",
-                f"{p}b  break       {p}s  SysRq key     {p}p  power: reset, NMI, off, on",
-                f"{p}w  who is here {p}r  keyboard: watch, ask, hand over, take",
-                f"{p}m  message     {p}l  last lines    {p}z  tell the guest this terminal's size",
-            ]
+        await self._say(
+            f"{p}.  detach       {p}{p[-1]}  send {p}      {p}h  this help  (after Enter)\n"
+            f"{p}b  break        {p}s  SysRq key   {p}p  power: reset, NMI, off, on\n"
+            f"{p}w  who is here  {p}m  message     {p}r  keyboard: watch, ask, hand over, take\n"
+            f"{p}l  last lines   {p}z  type the terminal's size into the guest"
         )
-
-    async def _lines(self, lines: list[str]) -> None:
-        for line in lines:
-            await self._say(line)
 
     async def _may_act(self, what: str) -> bool:
         if self._room.may_type(self._member):

@@ -37,6 +37,7 @@ _HELP: Final = "Enter attach  ^W watch  ^R replay  ^P power  Esc clear the searc
 _NOBODY: Final = "there is no console at which you have any right; a [[grant]] of the server gives them"
 _REFRESH_SECONDS: Final = 1.0
 _SEARCH_MAX: Final = 64
+_KEYS_AT_ONCE: Final = 32
 #: A terminal with fewer rows has only the search and the list; with fewer columns no people, no idle time, no state.
 _ROWS_FOR_ALL: Final = 8
 _COLUMNS_FOR: Final = {"people": 72, "idle": 56, "state": 32}
@@ -130,7 +131,6 @@ class Menu:
     def _look_for(self, text: str) -> None:
         self._place.search = "".join(c for c in text if c.isprintable())[:_SEARCH_MAX]
         self._place.marked, self._at = "", 0
-        self._found()  # Enter may come before it is drawn
 
     def _move(self, by: int) -> None:
         found = self._found()
@@ -139,7 +139,10 @@ class Menu:
             self._place.marked = found[self._at].name
 
     def _choose(self, action: Action) -> None:
-        """Of what the user sees marked, though it may have gone from the list since."""
+        """Of what the user sees marked, though it may have gone from the list since; or what they will see: keys may
+        come faster than they are drawn."""
+        if not self._place.marked:
+            self._found()
         if self._place.marked:
             self._leave(Choice(action, self._place.marked))
 
@@ -271,7 +274,9 @@ async def _type(terminal: Terminal, keys: Keys, menu: Menu) -> None:
         while data:
             await terminal.drain()  # whoever does not look at the answer does not get to ask for more
             data = await terminal.read()
-            keys.feed(data)
+            for at in range(0, max(1, len(data)), _KEYS_AT_ONCE):
+                keys.feed(data[at : at + _KEYS_AT_ONCE])
+                await asyncio.sleep(0)  # others have their turn: each key costs up to a millisecond
     finally:
         menu.quit()  # a client may be gone while it is waited for, too
 

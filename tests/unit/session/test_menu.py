@@ -72,6 +72,9 @@ class FakeTerminal:
         if self.broken:
             raise BrokenPipeError
 
+    async def break_wanted(self) -> None:
+        await asyncio.Event().wait()
+
     def on_resize(self, call: Callable[[], object] | None) -> None:
         self._resized = call
 
@@ -325,6 +328,17 @@ class TestTerminals:
         terminal.writable.set()
         await until(lambda: terminal.marked == "web39", lambda: terminal.lines)
         await leave(terminal, task)
+
+    async def test_a_flood_of_keys_delays_nobody(self) -> None:
+        """Between any two turns of the event loop only so many keys are looked at."""
+        terminal, turns = FakeTerminal(), 0
+        task = begin(terminal)
+        await shown(terminal, "web00")
+        terminal.type(b"\x1b[B\x1b[A" * 1000 + b"\x03")
+        while not task.done():
+            turns += 1
+            await asyncio.sleep(0)
+        assert turns >= 6000 / 32
 
     async def test_a_client_that_goes_while_it_does_not_read_ends_the_menu(self) -> None:
         terminal = FakeTerminal()
