@@ -13,6 +13,7 @@ import typer
 
 from oobconsole.audit import chain, files
 from oobconsole.audit.verify import verify as check
+from oobconsole.cli.verbs import DEFAULT_CONFIG
 from oobconsole.config import load
 from oobconsole.errors import ConfigError, EnvironmentFault
 
@@ -118,8 +119,6 @@ def _configured_key(config: Path) -> Path:
 
 def _named(ctx: typer.Context, config: Path | None) -> Path:
     """What stands after the command, or before it, or where it is installed."""
-    from oobconsole.cli.main import DEFAULT_CONFIG
-
     before = ctx.find_root().obj
     return config or (before[0] if before else None) or DEFAULT_CONFIG
 

@@ -4,37 +4,18 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
+from oobconsole.cli import completion
 from oobconsole.cli.audit import audit_app
+from oobconsole.cli.verbs import DEFAULT_CONFIG, REMOTE
 from oobconsole.config import load, ports_of
 from oobconsole.errors import ConfigError, EnvironmentFault
 from oobconsole.settings import Config
 
-#: Done by the server: its own `help` says more.
-REMOTE: Final = {
-    "attach": "attach to a console",
-    "watch": "attach to a console, without the keyboard",
-    "ls": "list the consoles",
-    "who": "list who is attached",
-    "events": "show what happens, as it happens",
-    "send": "type a text into a guest",
-    "wait": "wait until a guest prints something",
-    "power": "switch a guest",
-    "log": "show what a guest printed, and who typed what",
-    "replay": "show what a guest printed, as it came",
-    "search": "look for a pattern in what a guest printed",
-    "reload": "read the server's configuration again",
-    "status": "say how the server does",
-    "help": "what these commands can do",
-}
-DEFAULT_CONFIG: Final = Path("/etc/oobconsole/oobconsole.toml")
-
-
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -63,14 +44,17 @@ def options(
     ctx.obj = (config, socket)
 
 
-def _forward(ctx: typer.Context) -> None:
+def _forward(
+    ctx: typer.Context,
+    words: Annotated[list[str] | None, typer.Argument(autocompletion=completion.words)] = None,
+) -> None:
     """Let the running server do it."""
     config, socket = ctx.obj
     if socket is None:
         socket = _load(config or DEFAULT_CONFIG).server.admin_socket
     from oobconsole.cli import remote
 
-    raise typer.Exit(remote.run(socket, [str(ctx.info_name), *ctx.args]))
+    raise typer.Exit(remote.run(socket, [str(ctx.info_name), *(words or ())]))
 
 
 for _verb, _summary in REMOTE.items():
@@ -80,7 +64,6 @@ for _verb, _summary in REMOTE.items():
         add_help_option=False,
         context_settings={
             "ignore_unknown_options": True,
-            "allow_extra_args": True,
             "allow_interspersed_args": False,
         },
     )(_forward)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import shlex
 import signal
@@ -41,6 +42,21 @@ def run(path: Path, words: list[str]) -> int:
     except Unreachable as error:
         print(f"oobconsole: {error}", file=sys.stderr)
         return FAILED
+
+
+def consoles(path: Path) -> list[str]:
+    """The names of a server's consoles.
+
+    Raises:
+        Unreachable: nobody listens there, or not to us.
+    """
+    return asyncio.run(_consoles(path))
+
+
+async def _consoles(path: Path) -> list[str]:
+    async with await connect(path) as connection:
+        listed = await connection.run("ls --json")
+    return [str(json.loads(line)["console"]) for line in str(listed.stdout).splitlines()]
 
 
 async def connect(path: Path) -> asyncssh.SSHClientConnection:
