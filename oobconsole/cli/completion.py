@@ -31,9 +31,8 @@ def _consoles(ctx: typer.Context) -> list[str]:
     """None when there is no server: whoever presses Tab wants no error message."""
     from oobconsole.cli import remote  # other completions come faster without
 
-    given = ctx.find_root().params
     try:
-        socket = given["socket"] or load(given["config"] or verbs.DEFAULT_CONFIG).server.admin_socket
+        socket = ctx.find_root().params["socket"] or load(verbs.config_file(ctx)).server.admin_socket
         return remote.consoles(Path(socket))
     except (ConfigError, remote.Unreachable):
         return []

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+import typer
+
 #: Its own `help` says more.
 REMOTE: Final = {
     "attach": "attach to a console",
@@ -25,3 +27,9 @@ REMOTE: Final = {
 #: Those whose first argument is a console.
 OF_A_CONSOLE: Final = frozenset({"attach", "watch", "send", "wait", "power", "log", "replay", "search"})
 DEFAULT_CONFIG: Final = Path("/etc/oobconsole/oobconsole.toml")
+
+
+def config_file(ctx: typer.Context, given: Path | None = None) -> Path:
+    """What stands behind the command, or before it, or in the environment; else where it is installed."""
+    before: Path | None = ctx.find_root().params["config"]
+    return given or before or DEFAULT_CONFIG
