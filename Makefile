@@ -1,4 +1,5 @@
 # make demo   boots the nested stack and gives you the guest's console
+# make cast   records that, as docs/demo.cast
 # make test   sets everything up and runs every test
 # make check  static checks: style, types, layers, C warnings
 # make bench  measures (ONLY=group for one group)
@@ -12,7 +13,7 @@ PY := .venv/bin/python
 SCRIPTS := $(wildcard tests/stack/*.sh) $(wildcard tests/stack/guests/*.sh) $(wildcard tests/fuzz/*.sh)
 SECONDS ?= 600
 
-.PHONY: all setup packages venv plugin images man demo test check bench leak fuzz sanitize clean
+.PHONY: all setup packages venv plugin images man demo cast test check bench leak fuzz sanitize clean
 
 all: setup
 
@@ -40,6 +41,9 @@ build/man/%: docs/man/%.md
 
 demo: setup
 	@$(PY) -m tests.stack.demo
+
+cast: setup
+	@$(PY) -m tests.stack.cast
 
 test: setup
 	@$(PY) -m pytest

@@ -13,6 +13,7 @@ import typer
 
 from oobconsole.audit import chain, files
 from oobconsole.audit.verify import verify as check
+from oobconsole.cli.verbs import config_file
 from oobconsole.config import load
 from oobconsole.errors import ConfigError, EnvironmentFault
 
@@ -42,8 +43,8 @@ def verify(
     Without --head entries missing at the end cannot be found: a log that was cut looks like a shorter one.
     """
     with _errors():
-        public = chain.load_public_key(key or _configured_key(_named(ctx, config)))
-        which = _which(names, _named(ctx, config))
+        public = chain.load_public_key(key or _configured_key(config_file(ctx, config)))
+        which = _which(names, config_file(ctx, config))
         report = check(which, public, heads=head or (), whole=not names)
     for note in report.notes:
         typer.echo(f"note: {note}")
@@ -61,7 +62,7 @@ def verify(
 def head(ctx: typer.Context, names: Files = None, config: ConfigFile = None) -> None:
     """Print the last entry's number and hash: note them elsewhere, for `verify --head`."""
     with _errors():
-        last = files.last_entry(_which(names, _named(ctx, config))[-1])
+        last = files.last_entry(_which(names, config_file(ctx, config))[-1])
         if last is None:
             raise EnvironmentFault("the log's last line is no entry; 'oobconsole audit verify' says more")
     typer.echo(f"{last.seq} {last.hash}")
@@ -77,7 +78,7 @@ def show(
     """Show entries, one a line. Nothing is verified: `verify` does that."""
     with _errors():
         entries = deque(
-            (line for name in _which(names, _named(ctx, config)) for line in files.lines(name)), maxlen=last
+            (line for name in _which(names, config_file(ctx, config)) for line in files.lines(name)), maxlen=last
         )
     for line in entries:
         typer.echo(_readable(line))
@@ -114,14 +115,6 @@ def _which(names: list[Path] | None, config: Path) -> list[Path]:
 def _configured_key(config: Path) -> Path:
     private = load(config).audit_key
     return private.with_name(private.name + ".pub")
-
-
-def _named(ctx: typer.Context, config: Path | None) -> Path:
-    """What stands after the command, or before it, or where it is installed."""
-    from oobconsole.cli.main import DEFAULT_CONFIG
-
-    before = ctx.find_root().obj
-    return config or (before[0] if before else None) or DEFAULT_CONFIG
 
 
 @contextmanager

@@ -4,43 +4,26 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
+from oobconsole.cli import completion
 from oobconsole.cli.audit import audit_app
+from oobconsole.cli.verbs import DEFAULT_CONFIG, REMOTE, config_file
 from oobconsole.config import load, ports_of
 from oobconsole.errors import ConfigError, EnvironmentFault
 from oobconsole.settings import Config
 
-#: Done by the server: its own `help` says more.
-REMOTE: Final = {
-    "attach": "attach to a console",
-    "watch": "attach to a console, without the keyboard",
-    "ls": "list the consoles",
-    "who": "list who is attached",
-    "events": "show what happens, as it happens",
-    "send": "type a text into a guest",
-    "wait": "wait until a guest prints something",
-    "power": "switch a guest",
-    "log": "show what a guest printed, and who typed what",
-    "replay": "show what a guest printed, as it came",
-    "search": "look for a pattern in what a guest printed",
-    "reload": "read the server's configuration again",
-    "status": "say how the server does",
-    "help": "what these commands can do",
-}
-DEFAULT_CONFIG: Final = Path("/etc/oobconsole/oobconsole.toml")
-
-
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 app.add_typer(audit_app, name="audit")
 
-ConfigFile = Annotated[Path, typer.Option("--config", help="the configuration file (TOML)")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help=f"the configuration file (TOML); default: {DEFAULT_CONFIG}")
+]
 
 
 def _load(file: Path) -> Config:
@@ -53,24 +36,23 @@ def _load(file: Path) -> Config:
 
 @app.callback()
 def options(
-    ctx: typer.Context,
     config: Annotated[
         Path | None, typer.Option("--config", envvar="OOBCONSOLE_CONFIG", help="of the server that is to do it")
     ] = None,
     socket: Annotated[Path | None, typer.Option(help="its admin socket, instead")] = None,
 ) -> None:
     """Out-of-band consoles for virtual machines: the guest's UART is emulated outside its hypervisor."""
-    ctx.obj = (config, socket)
 
 
-def _forward(ctx: typer.Context) -> None:
+def _forward(
+    ctx: typer.Context,
+    words: Annotated[list[str] | None, typer.Argument(autocompletion=completion.words)] = None,
+) -> None:
     """Let the running server do it."""
-    config, socket = ctx.obj
-    if socket is None:
-        socket = _load(config or DEFAULT_CONFIG).server.admin_socket
+    socket = ctx.find_root().params["socket"] or _load(config_file(ctx)).server.admin_socket
     from oobconsole.cli import remote
 
-    raise typer.Exit(remote.run(socket, [str(ctx.info_name), *ctx.args]))
+    raise typer.Exit(remote.run(socket, [str(ctx.info_name), *(words or ())]))
 
 
 for _verb, _summary in REMOTE.items():
@@ -80,16 +62,16 @@ for _verb, _summary in REMOTE.items():
         add_help_option=False,
         context_settings={
             "ignore_unknown_options": True,
-            "allow_extra_args": True,
             "allow_interspersed_args": False,
         },
     )(_forward)
 
 
 @app.command()
-def serve(config: ConfigFile) -> None:
+def serve(ctx: typer.Context, config: ConfigFile = None) -> None:
     """Run the console server until SIGTERM or Ctrl-C."""
-    settings = _load(config)
+    file = config_file(ctx, config)
+    settings = _load(file)
     import uvloop  # the other commands start faster without
 
     from oobconsole import log
@@ -97,33 +79,38 @@ def serve(config: ConfigFile) -> None:
 
     try:
         log.setup(settings.server.log)
-        uvloop.run(run(settings, config))
+        uvloop.run(run(settings, file))
     except EnvironmentFault as error:
         typer.echo(f"oobconsole: {error}", err=True)
         raise typer.Exit(1) from error
 
 
 @app.command()
-def check(config: ConfigFile) -> None:
+def check(ctx: typer.Context, config: ConfigFile = None) -> None:
     """Validate a configuration file and say what it configures."""
-    settings = _load(config)
+    settings = _load(config_file(ctx, config))
     for machine in settings.machines:
         names = ", ".join(name for guest in machine.guests for name in guest.console_names)
         typer.echo(f"machine {machine.name} ({machine.interceptor}): {names}")
+    for vm in settings.vms:
+        line = vm.chardev or (vm.serial.device if vm.serial else "")
+        typer.echo(f"line {vm.name}: {line}{' with QEMU monitor' if vm.qmp else ''}")
 
 
 @app.command("qemu-options")
 def qemu_options(
+    ctx: typer.Context,
     machine: Annotated[str, typer.Argument(help="the machine's name in the configuration")],
-    config: ConfigFile,
+    config: ConfigFile = None,
     plugin: Annotated[Path, typer.Option(help="the plugin, as `make -C native/tcg` builds it")] = Path("oob_tcg.so"),
 ) -> None:
     """Print what to add to a machine's QEMU command line."""
-    settings = _load(config)
+    file = config_file(ctx, config)
+    settings = _load(file)
     wanted = settings.machine(machine)
     if wanted is None:
         known = ", ".join(m.name for m in settings.machines)
-        typer.echo(f"oobconsole: {config}: there is no machine '{machine}'; there are: {known}", err=True)
+        typer.echo(f"oobconsole: {file}: there is no machine '{machine}'; there are: {known}", err=True)
         raise typer.Exit(2)
     if wanted.interceptor != "tcg":
         typer.echo(f"oobconsole: machine '{machine}' is not run by QEMU: its interceptor is not tcg", err=True)
@@ -145,13 +132,14 @@ def qemu_options(
 
 @app.command()
 def doctor(
-    config: ConfigFile,
+    ctx: typer.Context,
+    config: ConfigFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object for each finding")] = False,
 ) -> None:
     """Look for faults in this host, the configuration and the permissions of what it names."""
     from oobconsole.ops.doctor import report
 
-    raise typer.Exit(report(config, as_json=as_json))
+    raise typer.Exit(report(config_file(ctx, config), as_json=as_json))
 
 
 def main() -> None:

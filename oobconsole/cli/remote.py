@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import shlex
 import signal
@@ -41,6 +42,21 @@ def run(path: Path, words: list[str]) -> int:
     except Unreachable as error:
         print(f"oobconsole: {error}", file=sys.stderr)
         return FAILED
+
+
+def consoles(path: Path) -> list[str]:
+    """The names of a server's consoles.
+
+    Raises:
+        Unreachable: nobody listens there, or not to us.
+    """
+    return asyncio.run(_consoles(path))
+
+
+async def _consoles(path: Path) -> list[str]:
+    async with await connect(path) as connection:
+        listed = await connection.run("ls --json")
+    return [str(json.loads(line)["console"]) for line in str(listed.stdout).splitlines()]
 
 
 async def connect(path: Path) -> asyncssh.SSHClientConnection:
@@ -89,6 +105,7 @@ class _Session:
     def __init__(self, process: asyncssh.SSHClientProcess[bytes], on_terminal: bool) -> None:
         self._process = process
         self._on_terminal = on_terminal
+        self._size = os.get_terminal_size(0) if on_terminal else None
         self._loop = asyncio.get_running_loop()
         self._taken = threading.Semaphore(1)  # what was read before has been sent
         self._stop: asyncio.Future[int] = self._loop.create_future()
@@ -133,7 +150,10 @@ class _Session:
             self._stop.set_result(status)
 
     def _resized(self) -> None:
-        self._process.change_terminal_size(*os.get_terminal_size(0))
+        size = os.get_terminal_size(0)
+        if size != self._size:
+            self._size = size
+            self._process.change_terminal_size(*size)
 
     def _read_input(self) -> None:
         """In a thread: standard input may be anything, and stays blocking for whoever shares it with us."""
@@ -157,6 +177,8 @@ class _Session:
     async def _send(self, data: bytes) -> None:
         try:
             if data:
+                if self._on_terminal:
+                    self._resized()  # what is typed after a resize comes after it, whenever the signal does
                 self._process.stdin.write(data)
                 await self._process.stdin.drain()
             else:

@@ -7,18 +7,16 @@ import contextlib
 import re
 from typing import Final
 
-from oobconsole.access import Right
 from oobconsole.console.console import Console
 from oobconsole.console.reader import Notice, Reader
 from oobconsole.events import Kind
+from oobconsole.session import switch
 from oobconsole.session.escape import Command, EscapeFilter
 from oobconsole.session.pipe import END_SECONDS, first_done, gather, type_in
 from oobconsole.session.prompt import Keys
 from oobconsole.session.request import ExitStatus, Request
 from oobconsole.session.room import Member
 from oobconsole.session.safe import SafeFilter
-from oobconsole.session.switch import switch
-from oobconsole.vm.power import PowerAction, PowerError
 
 #: A notice waits at most so long, in seconds, for the guest to finish a character or an escape sequence.
 WHOLE_SECONDS: Final = 0.2
@@ -28,7 +26,6 @@ BREAK_SECONDS: Final = 5.0
 _SANE: Final = b"\x1b[0m\x1b7\x1b[r\x1b8\x1b[?1l\x1b>\x1b[?7h\x1b[?2004l\x1b[?25h"
 _MAIN_SCREEN: Final = b"\x1b[?1049l"
 _ALTERNATE: Final = re.compile(rb"\x1b\[\?(?:47|1047|1049)([hl])")
-_POWER_KEYS: Final = {b"r": PowerAction.RESET, b"n": PowerAction.NMI, b"f": PowerAction.OFF, b"o": PowerAction.ON}
 
 
 class Attended:
@@ -67,7 +64,7 @@ class Attended:
         try:
             await self._print(drawing)
             await self._peer.tell(self._welcome())
-            status = await first_done(self._show(), self._type(), self._hung_up(), self._ended())
+            status = await first_done(self._show(), self._type(), self._breaks(), self._hung_up(), self._ended())
             await self._restore()
             return status
         finally:
@@ -86,7 +83,7 @@ class Attended:
             about.append(f"{holder.who.name} has the keyboard")
         else:
             about.append("you watch")
-        keys = f"; {prefix}. detaches, {prefix}? helps" if prefix else ""
+        keys = f"; {prefix}. detaches, {prefix}h helps" if prefix else ""
         return ", ".join(about) + keys
 
     # -- output -------------------------------------------------------------------------------------
@@ -177,6 +174,13 @@ class Attended:
                 await self._reports()
         return ExitStatus.OK
 
+    async def _breaks(self) -> ExitStatus:
+        """The client's own way to send one."""
+        while self._request.terminal is not None:
+            await self._request.terminal.break_wanted()
+            await self._break()
+        return await self._hung_up()
+
     async def _reports(self) -> None:
         """What the terminal itself answered to the guest while we asked its user something."""
         reports = self._keys.take_reports()
@@ -200,7 +204,7 @@ class Attended:
             case Command.SYSRQ:
                 await self._sysrq()
             case Command.WHO:
-                await self._lines(self._room.who())
+                await self._say("\n".join(self._room.who()))
             case Command.MESSAGE:
                 await self._message()
             case Command.ROLE:
@@ -216,18 +220,12 @@ class Attended:
 
     async def _help(self) -> None:
         p = self._prefix
-        await self._lines(
-            [
-                f"{p}.  detach      {p}{p[-1]}  send {p}        {p}?  this help      (after Enter)",
-                f"{p}b  break       {p}s  SysRq key     {p}p  power: reset, NMI, off, on",
-                f"{p}w  who is here {p}r  keyboard: watch, ask, hand over, take",
-                f"{p}m  message     {p}l  last lines    {p}z  tell the guest this terminal's size",
-            ]
+        await self._say(
+            f"{p}.  detach       {p}{p[-1]}  send {p}      {p}h  this help  (after Enter)\n"
+            f"{p}b  break        {p}s  SysRq key   {p}p  power: reset, NMI, off, on\n"
+            f"{p}w  who is here  {p}m  message     {p}r  keyboard: watch, ask, hand over, take\n"
+            f"{p}l  last lines   {p}z  type the terminal's size into the guest"
         )
-
-    async def _lines(self, lines: list[str]) -> None:
-        for line in lines:
-            await self._say(line)
 
     async def _may_act(self, what: str) -> bool:
         if self._room.may_type(self._member):
@@ -281,23 +279,7 @@ class Attended:
         await self._say(action(self._member) if action else "nothing has changed")
 
     async def _power(self) -> None:
-        name = self._console.name
-        power = self._request.consoles.power.get(name)
-        if not self._room.may(self._member.who, Right.POWER):
-            self._emit(Kind.DENIED, right="power")
-            await self._say(f"you have no right to switch {name}")
-            return
-        if power is None:
-            await self._say(f"nothing is configured that could switch {name} (power = …, oobconsole.toml(5))")
-            return
-        action = _POWER_KEYS.get(await self._keys.ask("power: r reset, n NMI, f off, o on"))
-        if action is None or await self._keys.ask(f"{action} {name}? y does it") != b"y":
-            await self._say("nothing was switched")
-            return
-        try:
-            await switch(self._request.consoles, self._console, power, action, self._member.who)
-        except PowerError as error:
-            await self._say(f"{action} of {name} failed: {error}")
+        await switch.ask(self._request.consoles, self._console, self._member.who, self._keys, self._say)
 
     async def _last(self) -> None:
         start = self._console.tail(self._request.consoles.tail_lines)

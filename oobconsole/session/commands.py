@@ -14,8 +14,8 @@ from oobconsole.session.attend import Attended
 from oobconsole.session.pipe import Pipe
 from oobconsole.session.request import Denied, ExitStatus, Handler, Peer, Request, UsageError, count, echo
 from oobconsole.session.state import Consoles
-from oobconsole.session.tui.menu import choose
 from oobconsole.session.tui.terminal import Terminal
+from oobconsole.session.visit import visit
 
 #: A command line may be this long, in characters: `send` carries text.
 COMMAND_MAX: Final = 65536
@@ -178,14 +178,8 @@ async def _handle_menu(peer: Peer, terminal: Terminal | None, consoles: Consoles
         await listing.handle_ls(Request(argparse.Namespace(json=False), peer, None, consoles, who))
         await peer.tell("for a menu: ssh -t HOST; 'help' lists the commands")
         return ExitStatus.USAGE
-    status = ExitStatus.OK
 
-    def rows() -> list[tuple[str, str, int, str]]:
-        return [(c.name, c.state.name.lower(), c.attached, m) for c, m in consoles.visible(who)]
+    async def run_in_menu(command: str, heard: Peer) -> ExitStatus:
+        return await run(command, heard, terminal, consoles, who)
 
-    while status is ExitStatus.OK and (name := await choose(terminal, rows, consoles.stopping)) is not None:
-        status = await run(shlex.join(["attach", name]), peer, terminal, consoles, who)
-    if status is ExitStatus.OK and consoles.stopping.is_set():
-        await peer.tell("the console server stops")
-        return ExitStatus.FAILED
-    return status
+    return await visit(peer, terminal, consoles, who, run_in_menu)

@@ -21,7 +21,8 @@ class Command(Enum):
     SIZE = b"z"
 
 
-_COMMANDS: Final = {command.value[0]: command for command in Command}
+#: OpenSSH's client answers `~?` itself, so there is another key for help.
+_COMMANDS: Final = {ord("h"): Command.HELP} | {command.value[0]: command for command in Command}
 _LINE_ENDS: Final = b"\r\n"
 _ESC: Final = 0x1B
 _PARAMETERS: Final = b"0123456789;?"

@@ -15,7 +15,7 @@ from oobconsole.console.recordings import Recordings
 from oobconsole.console.transcript import LINES_MAX, Frame, Transcript
 from oobconsole.events import Kind
 from oobconsole.session.pipe import first_done
-from oobconsole.session.request import ExitStatus, Request, UsageError, echo
+from oobconsole.session.request import ExitStatus, Request, UsageError, Words, echo
 from oobconsole.session.safe import SafeFilter
 from oobconsole.session.when import When, shown, when
 
@@ -43,7 +43,7 @@ def log_arguments(parser: argparse.ArgumentParser) -> None:
 def search_arguments(parser: argparse.ArgumentParser) -> None:
     """Of `search`."""
     parser.add_argument("console", metavar="CONSOLE")
-    parser.add_argument("pattern", metavar="REGEX", type=_pattern)
+    parser.add_argument("pattern", metavar="REGEX", action=Words, understand=_pattern)
     parser.add_argument("--since", type=when, metavar="TIME", help="from then on: 10m (ago), 02:13, 2026-03-01T02:13")
 
 

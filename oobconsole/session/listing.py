@@ -33,7 +33,9 @@ def _idle(console: Console) -> float | None:
     return None if console.printed_at is None else time.monotonic() - console.printed_at
 
 
-def _short(seconds: float | None) -> str:
+def shown_idle(console: Console) -> str:
+    """How long ago the guest printed last, in a few characters."""
+    seconds = _idle(console)
     if seconds is None:
         return "never"
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
@@ -58,7 +60,7 @@ async def handle_ls(request: Request) -> ExitStatus:
         row = _row(request, console, machine)
         lines.append(
             f"{console.name:<{width}}  {row['state']:<7}  {row['attached']:>8}  {row['keyboard'] or '-':<10}  "
-            f"{_short(_idle(console)):>6}  {machine:<10}  {row['last_line']}".rstrip()
+            f"{shown_idle(console):>6}  {machine:<10}  {row['last_line']}".rstrip()
         )
     return await request.print(lines)
 

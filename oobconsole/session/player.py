@@ -27,9 +27,11 @@ _QUIT: Final = b"qQ\x03\x04"
 def replay_arguments(parser: argparse.ArgumentParser) -> None:
     """Of `replay`."""
     parser.add_argument("console", metavar="CONSOLE")
-    parser.add_argument(
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
         "--at", type=when, metavar="TIME", help="from 02:13 or 2026-03-01T02:13 on, or 90s behind the beginning"
     )
+    where.add_argument("--since", type=when, metavar="TIME", help="from then on: 10m (ago), 02:13, 2026-03-01T02:13")
     parser.add_argument("--speed", type=_speed, default=1.0, metavar="N", help="so many times as fast")
 
 
@@ -81,7 +83,9 @@ async def handle_replay(request: Request) -> ExitStatus:
     await history.ready()
     begin = await history.call(history.transcript.began)
     start: int | None = 0
-    if request.args.at is not None:
+    if request.args.since is not None:
+        start = await history.offset_since(request.args.since)
+    elif request.args.at is not None:
         start = await history.call(partial(history.transcript.offset_at, request.args.at.after(begin)))
     if start is None or not begin:
         await request.peer.tell(f"{history.console.name}: nothing is recorded of that time")

@@ -45,8 +45,8 @@ class Keys:
         await self._tell(question)
         return await self._key()
 
-    async def ask_line(self, question: str) -> str:
-        """Ask for a line, echoing it; empty when it was cancelled, or none came in time."""
+    async def ask_line(self, question: str) -> str | None:
+        """Ask for a line, echoing it; None when it was cancelled, or none came in time."""
         await self._tell(question)
         typed = bytearray()
         while key := await self._key():
@@ -63,7 +63,7 @@ class Keys:
                 typed += key
                 await self._peer.write(key)
         await self._tell("cancelled")
-        return ""
+        return None
 
     def take_reports(self) -> bytes:
         """What the terminal itself typed while a question was open: it is for the guest."""

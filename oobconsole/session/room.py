@@ -90,7 +90,7 @@ class Room:
             elif not self.may(member.who, Right.WRITE) and not member.watching:
                 self._put_down(member)
                 member.tell(f"your right to write to {self.console.name} was taken away: you watch")
-        self._watch_idle()  # there may be a limit now
+        self._watch_idle()  # there may be another limit now
 
     def _put_down(self, member: Member) -> None:
         """It watches now, and if it had the keyboard, that is free, and nobody's."""
@@ -223,19 +223,25 @@ class Room:
             member.typed_at = time.monotonic()
             self._watch_idle()
 
+    @property
+    def _idle_limit(self) -> float:
+        """In seconds; 0: none."""
+        return self.console.settings.idle_minutes * 60.0
+
     def _watch_idle(self) -> None:
         """Look again when the holder of the keyboard may have typed nothing for too long."""
-        limit = self.console.settings.idle_minutes * 60
-        if limit and self._holder is not None and self._idle_timer is None:
-            left = max(0.0, self._holder.typed_at + limit - time.monotonic())
-            self._idle_timer = asyncio.get_running_loop().call_later(left, self._look_for_idle, limit)
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
+        if self._idle_limit and self._holder is not None:
+            left = max(0.0, self._holder.typed_at + self._idle_limit - time.monotonic())
+            self._idle_timer = asyncio.get_running_loop().call_later(left, self._look_for_idle)
 
-    def _look_for_idle(self, limit: int) -> None:
-        self._idle_timer = None
-        holder = self._holder
-        if holder is not None and time.monotonic() - holder.typed_at >= limit:
+    def _look_for_idle(self) -> None:
+        holder, limit = self._holder, self._idle_limit
+        if holder is not None and limit and time.monotonic() - holder.typed_at >= limit:
             self._put_down(holder)
-            holder.tell(f"you typed nothing for {limit // 60} minutes: the keyboard is free, and you watch")
+            holder.tell(f"you typed nothing for {limit / 60:.0f} min: the keyboard is free, and you watch")
         self._watch_idle()
 
 

@@ -3,14 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
 
-from oobconsole.access import Principal
+from oobconsole.access import Principal, Right
 from oobconsole.console.console import Console
 from oobconsole.events import Kind
+from oobconsole.session.prompt import Keys
 from oobconsole.session.state import Consoles
 from oobconsole.vm.power import Power, PowerAction, PowerError
 
+_KEYS: Final = {b"r": PowerAction.RESET, b"n": PowerAction.NMI, b"f": PowerAction.OFF, b"o": PowerAction.ON}
+
 _running: set[asyncio.Task[str]] = set()
+
+
+async def ask(
+    consoles: Consoles, console: Console, who: Principal, keys: Keys, say: Callable[[str], Awaitable[None]]
+) -> str:
+    """Ask a person what to do, and whether it is meant, and do it; returns what was done, which whoever is attached
+    is told, too. Empty: nothing was, and `say` has said why."""
+    power = consoles.power.get(console.name)
+    if not consoles.access.may(who, Right.POWER, console.name):
+        consoles.events.emit(Kind.DENIED, console.name, who, right=str(Right.POWER))
+        await say(f"you have no right to switch {console.name}")
+        return ""
+    if power is None:
+        await say(f"nothing is configured that could switch {console.name} (power = …, oobconsole.toml(5))")
+        return ""
+    action = _KEYS.get(await keys.ask(f"power of {console.name}: r reset, n NMI, f off, o on"))
+    if action is None or await keys.ask(f"{action} {console.name}? y does it") != b"y":
+        await say("nothing was switched")
+        return ""
+    try:
+        return f"{action} of {console.name}: {await switch(consoles, console, power, action, who)}"
+    except PowerError as error:
+        await say(f"{action} of {console.name} failed: {error}")
+        return ""
 
 
 async def switch(consoles: Consoles, console: Console, power: Power, action: PowerAction, who: Principal) -> str:

@@ -34,6 +34,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._room = asyncio.Event()
         self._room.set()
         self._gone = asyncio.Event()
+        self._break = asyncio.Event()
         self._closed = False
         self._resized: Callable[[], object] | None = None
 
@@ -106,6 +107,10 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         if self._resized is not None:
             self._resized()
 
+    def break_received(self, msec: int) -> bool:
+        self._break.set()
+        return self.has_terminal
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._input_ended = self._closed = True
         for event in (self._gone, self._readable, self._writable, self._room):
@@ -132,10 +137,11 @@ class Channel(asyncssh.SSHServerSession[bytes]):
 
     async def tell(self, text: str) -> None:
         """Say something that is not the guest's: on standard error, or marked on a terminal."""
+        lines = text.split("\n")
         if self.has_terminal:
-            self._send(f"\r\n[oobconsole: {text}]\r\n".encode())
+            self._send(("\r\n" + "".join(f"[oobconsole: {line}]\r\n" for line in lines)).encode())
         else:
-            self._send(f"oobconsole: {text}\n".encode(), asyncssh.EXTENDED_DATA_STDERR)
+            self._send("".join(f"oobconsole: {line}\n" for line in lines).encode(), asyncssh.EXTENDED_DATA_STDERR)
         await self.drain()
 
     async def error(self, data: bytes) -> None:
@@ -180,6 +186,11 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         """Send without waiting. Nothing is drawn for a client that is gone."""
         if not self._gone.is_set() and not self._channel.is_closing():
             self._channel.write(text.encode("utf-8", "replace"))
+
+    async def break_wanted(self) -> None:
+        """Wait until the client asks for a break (RFC 4335): `~B` of OpenSSH's, after Enter."""
+        await self._break.wait()
+        self._break.clear()
 
     def on_resize(self, call: Callable[[], object] | None) -> None:
         """Say whom to call when the size changes."""

@@ -72,6 +72,15 @@ def test_on_a_terminal(server: Server) -> None:
         assert terminal.wait(10) == 0
 
 
+def test_a_resize_comes_before_what_is_typed_after_it(server: Server) -> None:
+    """Whenever its signal comes: here, never."""
+    with Terminal(["env", "--block-signal=WINCH", *command(server, "attach", "web1")]) as terminal:
+        terminal.expect(rb"helps\]", timeout=20)
+        terminal.resize(31, 101)
+        terminal.send("~z")
+        terminal.expect(rb"stty rows 31 columns 101", timeout=10)
+
+
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP])
 def test_the_terminal_is_given_back(server: Server, end: signal.Signals) -> None:
     with Terminal(command(server, "attach", "web1")) as terminal:

@@ -171,6 +171,17 @@ class TestKeys:
             alice.expect(rf"the last lines:\].*{word}.*end of the last lines".encode(), timeout=10)
 
 
+class TestOpenSshsOwn:
+    """Its client has escapes of its own, and by default the same character."""
+
+    def test_help_and_break(self, server: Server) -> None:
+        with person(server, "web1", "--raw", escape="~") as alice:
+            alice.send("\r~h")
+            alice.expect(rb"\[oobconsole: ~\.  detach .*\]\r\n\[oobconsole: ~b  break", timeout=10)
+            alice.send("\r~B")
+            alice.expect(rb"break sent", timeout=10)
+
+
 class TestPrefix:
     def test_a_longer_one_works_behind_the_clients_own(self, server: Server) -> None:
         """`~~` makes OpenSSH's client send `~`, and what follows is then none of its own escapes."""
@@ -247,6 +258,21 @@ async def test_a_break_is_one_to_the_guests_uart(lab: Lab) -> None:
         process.stdin.write(b"before\r~b")
         await until(lambda: guest.received == b"before\r\0", lambda: guest.received)
     assert any(value & Lsr.BI and value & Lsr.DR for value in spy.lsr)
+
+
+async def test_the_clients_own_break_is_one_to_the_guest(lab: Lab) -> None:
+    _, guest = lab.appear()
+    async with await soon(lab.connect()) as client:
+        process = await soon(client.create_process("web1", encoding=None, term_type="xterm"))
+        await soon(process.stdout.readuntil(b"helps]\r\n"))
+        process.send_break(500)
+        await soon(process.stdout.readuntil(b"break sent]\r\n"))
+        assert guest.received == b"\0"
+        watcher = await soon(client.create_process("watch web1", encoding=None, term_type="xterm"))
+        await soon(watcher.stdout.readuntil(b"helps]\r\n"))
+        watcher.send_break(500)
+        await soon(watcher.stdout.readuntil(b"a break needs the keyboard"))
+        assert guest.received == b"\0"
 
 
 async def test_a_right_that_is_taken_away_ends_or_demotes(lab: Lab) -> None:

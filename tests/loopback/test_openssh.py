@@ -22,6 +22,13 @@ def tty(server: Server, *words: str, options: tuple[str, ...] = ("-e", "none")) 
     return Expect(server.ssh(*words, options=("-tt", *options)))
 
 
+def attached(server: Server) -> Expect:
+    """A person at web1, who is there already."""
+    client = tty(server, "web1")
+    client.expect(rb"~\. detaches", timeout=10)
+    return client
+
+
 def test_ls_lists_the_consoles(server: Server) -> None:
     done = server.run("ls")
     assert done.returncode == 0
@@ -91,11 +98,9 @@ def test_the_scrollback_is_shown_on_attach(server: Server) -> None:
 
 
 def test_several_people_see_the_same(server: Server) -> None:
-    with tty(server, "web1") as one, tty(server, "web1") as two:
-        for client in (one, two):
-            client.expect(rb"~\.", timeout=10)
+    with attached(server) as one, attached(server) as two:
         word = secrets.token_hex(8)
-        one.send(word)
+        one.send(word)  # who is attached first has the keyboard
         for client in (one, two):
             client.expect(word, timeout=5)
 
@@ -103,7 +108,7 @@ def test_several_people_see_the_same(server: Server) -> None:
 def test_no_command_gives_a_menu(server: Server) -> None:
     with tty(server) as client:
         client.expect(rb"web1.*web2", timeout=10)
-        client.send(b"q")
+        client.send(b"\x03")
         assert client.wait(10) == 0
 
 

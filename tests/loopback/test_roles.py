@@ -196,6 +196,17 @@ class TestScripts:
         if status in (1, 4):
             assert b"comes: 42" in done.stderr
 
+    def test_quotes_that_the_users_shell_has_taken_are_not_missed(self, server: Server) -> None:
+        (listed,) = script(server, "eve", "ls", "--json").stdout.splitlines()
+        word = secrets.token_hex(8)
+        assert script(server, "alice", "send", "web1", "two words", word, "--no-enter").returncode == 0
+        end = ("--from", str(json.loads(listed)["offset"]))
+        done = script(server, "eve", "wait", "web1", f"two words {word}", "--timeout", "20", *end)
+        assert (done.returncode, done.stdout) == (0, f"two words {word}\n".encode())
+        done = script(server, "eve", "wait", "web1", "two (words", "--timeout", "20")
+        assert done.returncode == 2
+        assert b"is no regular expression" in done.stderr
+
     @pytest.mark.parametrize("stdin", [subprocess.PIPE, subprocess.DEVNULL])
     def test_a_pipeline_that_has_what_it_wants_ends(self, server: Server, stdin: int) -> None:
         line = subprocess.list2cmdline(command(server, "eve", "watch", "web1"))

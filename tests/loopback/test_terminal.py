@@ -63,22 +63,6 @@ def test_a_paste_of_a_mebibyte_arrives_whole(server: Server) -> None:
         assert hashlib.sha256(found[1]).digest() == hashlib.sha256(data).digest()
 
 
-def test_the_menu(server: Server) -> None:
-    with person(server) as terminal:
-        terminal.expect_screen(r"^  web1 +live +\d+ attached +mem", timeout=20)
-        terminal.send("\x1b[B\r")
-        terminal.expect(rb"web2 is live", timeout=10)
-        word = secrets.token_hex(8)
-        terminal.send(f"{word}\r")
-        terminal.expect(word, timeout=10)
-        terminal.send("~.")
-        terminal.expect_screen(r"choose a console", timeout=10)
-        terminal.resize(10, 100)
-        terminal.expect_screen(r"choose a console.*q quits", timeout=10)
-        terminal.send("q")
-        assert terminal.wait(10) == 0
-
-
 def test_a_command_line_acts_on_no_terminal(server: Server) -> None:
     """Neither on the one that it comes back to nor on one that shows the log."""
     done = server.run("\x1b]0;title\x07")
@@ -133,7 +117,7 @@ def test_a_stopped_client_delays_nobody_and_is_told_what_it_missed() -> None:
 @pytest.mark.parametrize("words", [("web1",), ()])
 def test_a_server_that_stops_gives_the_terminal_back(words: tuple[str, ...]) -> None:
     with Server() as server, person(server, *words) as terminal:
-        terminal.expect(rb"helps\]|q quits", timeout=20)
+        terminal.expect(rb"helps\]|C leave", timeout=20)
         assert server.stop() == 0
         terminal.expect_screen(r"\[oobconsole: the console server stops", timeout=10)
         assert terminal.wait(10) == 1

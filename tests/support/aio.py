@@ -38,4 +38,6 @@ async def until(true: Callable[[], bool], seen: Callable[[], object]) -> None:
             while not true():  # noqa: ASYNC110 - most of what is waited for has no event
                 await asyncio.sleep(0.005)
     except TimeoutError:
+        if true():  # the machine, not what it waited for, took so long
+            return
         raise AssertionError(f"waited {PATIENCE:g} s in vain; seen: {seen()!r}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -39,6 +40,18 @@ def test_check_says_what_is_configured(config: Path) -> None:
     done = oobconsole("check", "--config", str(config))
     assert done.stdout == "machine l1 (tcg): web1, web1.com2\nmachine mem (memory): mem1, mem2\n"
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_configuration_may_be_named_before_the_command_or_in_the_environment(config: Path) -> None:
+    config.write_text(config.read_text() + '[[vm]]\nname = "db1"\nchardev = "tcp:127.0.0.1:7"\nqmp = "db1.qmp"\n')
+    said = "machine mem (memory): mem1, mem2\nline db1: tcp:127.0.0.1:7 with QEMU monitor\n"
+    for words in (("--config", str(config), "check"), ("--config", "/nonexistent", "check", "--config", str(config))):
+        assert oobconsole(*words).stdout.endswith(said)
+    environment = {**os.environ, "OOBCONSOLE_CONFIG": str(config)}
+    done = subprocess.run(
+        [sys.executable, "-m", "oobconsole", "check"], env=environment, capture_output=True, timeout=60, check=True
+    )
+    assert done.stdout.decode().endswith(said)
 
 
 @pytest.mark.parametrize("command", [["check"], ["serve"], ["qemu-options", "l1"]])

@@ -38,6 +38,9 @@ class Terminal(Protocol):
     async def drain(self) -> None:
         """Wait while the other end is slow. Raises `BrokenPipeError` when it is gone."""
 
+    async def break_wanted(self) -> None:
+        """Wait until the client asks for a break."""
+
     def on_resize(self, call: Callable[[], object] | None) -> None:
         """Say whom to call when the size changes."""
 

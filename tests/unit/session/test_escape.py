@@ -42,6 +42,7 @@ def joined(items: list[bytes | Command]) -> list[bytes | Command]:
         (b"~.", [Command.DETACH]),
         (b"ls\r~.", [b"ls\r", Command.DETACH]),
         (b"ls\n~?x", [b"ls\n", Command.HELP, b"x"]),
+        (b"~hh", [Command.HELP, b"h"]),
         (b"~?~.", [Command.HELP, Command.DETACH]),
         (b"ls ~.", [b"ls ~."]),
         (b"~~.", [b"~."]),

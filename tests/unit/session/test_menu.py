@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 
 import pyte
 import pytest
 from prompt_toolkit.keys import Keys as Key
 
-from oobconsole.session.tui.menu import Row, choose
+from oobconsole.access import Grant, Principal, Right
+from oobconsole.console.console import Console, ConsoleState
+from oobconsole.session.state import Consoles
+from oobconsole.session.tui.catalogue import Catalogue, Row
+from oobconsole.session.tui.menu import Action, Choice, Place, choose
 from oobconsole.session.tui.terminal import Keys
 from tests.support.aio import idle, soon, stays, until
+from tests.unit.session.fakes import ALICE, consoles
 
-ROWS: list[Row] = [(f"web{i:02}", "live", i, "rack7") for i in range(40)]
+MANY = [f"web{i:02}" for i in range(40)]
 
 
 class FakeTerminal:
@@ -21,11 +27,13 @@ class FakeTerminal:
 
     term = "xterm"
 
-    def __init__(self, rows: int = 12, columns: int = 60) -> None:
+    def __init__(self, rows: int = 12, columns: int = 80) -> None:
         self.screen = pyte.Screen(columns, rows)
         self.drawn = 0
+        self.sent = ""
         self.writable = asyncio.Event()
         self.writable.set()
+        self.broken = False
         self._stream = pyte.Stream(self.screen)
         self._typed: asyncio.Queue[bytes] = asyncio.Queue()
         self._resized: Callable[[], object] | None = None
@@ -35,10 +43,10 @@ class FakeTerminal:
         return [line.rstrip() for line in self.screen.display]
 
     @property
-    def chosen(self) -> str:
-        """The line in reverse."""
-        marked = [y for y in range(self.screen.lines) if self.screen.buffer[y][2].reverse and self.lines[y].strip()]
-        return self.lines[marked[0]].split()[0] if len(marked) == 1 else ""
+    def marked(self) -> str:
+        """The console in the line that is marked."""
+        marked = [line.split()[1] for line in self.lines if line.startswith("> ")]
+        return marked[0] if len(marked) == 1 else ""
 
     def type(self, data: bytes) -> None:
         self._typed.put_nowait(data)
@@ -56,103 +64,302 @@ class FakeTerminal:
 
     def draw(self, text: str) -> None:
         self.drawn += len(text)
+        self.sent += text
         self._stream.feed(text)
 
     async def drain(self) -> None:
         await self.writable.wait()
+        if self.broken:
+            raise BrokenPipeError
+
+    async def break_wanted(self) -> None:
+        await asyncio.Event().wait()
 
     def on_resize(self, call: Callable[[], object] | None) -> None:
         self._resized = call
 
 
 async def shown(terminal: FakeTerminal, text: str) -> None:
-    await until(lambda: any(text in line for line in terminal.lines), lambda: terminal.lines)
+    await seen(terminal, re.escape(text))
+
+
+async def seen(terminal: FakeTerminal, pattern: str) -> None:
+    await until(lambda: any(re.search(pattern, line) for line in terminal.lines), lambda: terminal.lines)
+
+
+def begin(
+    terminal: FakeTerminal,
+    settings: Consoles | None = None,
+    *,
+    who: Principal = ALICE,
+    place: Place | None = None,
+    note: str = "",
+) -> asyncio.Future[Choice | None]:
+    """Show the menu."""
+    settings = settings or consoles(*MANY)
+    return asyncio.ensure_future(
+        choose(terminal, Catalogue(settings, who), settings.stopping, place or Place(), note)
+    )
+
+
+async def leave(terminal: FakeTerminal, task: asyncio.Future[Choice | None]) -> None:
+    terminal.type(b"\x03")
+    assert await soon(task) is None
+
+
+def printed(settings: Consoles, name: str, data: bytes) -> Console:
+    """A guest that prints something."""
+    console = settings.find(name)
+    assert console is not None
+    console.set_state(ConsoleState.LIVE)
+    console.output(data)
+    return console
 
 
 class TestChoose:
     @pytest.mark.parametrize(
         ("typed", "chosen"),
         [
-            (b"\r", "web00"),
-            (b"\x1b[B\x1b[B\r", "web02"),
-            (b"jjjk\r", "web02"),
-            (b"k\r", "web00"),
-            (b"\x1b[B" * 100 + b"\r", "web39"),
-            (b"q", None),
+            (b"\r", Choice(Action.ATTACH, "web00")),
+            (b"\x1b[B\x1b[B\r", Choice(Action.ATTACH, "web02")),
+            (b"\x1b[B\x1b[B\x1b[A\x17", Choice(Action.WATCH, "web01")),
+            (b"\x1b[A\x12", Choice(Action.REPLAY, "web00")),
+            (b"\x1b[B" * 100 + b"\x10", Choice(Action.POWER, "web39")),
+            (b"\x1b[F\r", Choice(Action.ATTACH, "web39")),
+            (b"\x1b[F\x1b[H\r", Choice(Action.ATTACH, "web00")),
+            (b"1\x7f2\r", Choice(Action.ATTACH, "web02")),
+            (b"b3\x1b[B\r", Choice(Action.ATTACH, "web31")),
+            (b"\x1b[200~WEB\n17\x1b[201~\r", Choice(Action.ATTACH, "web17")),
+            (b"nosuch\r\x15\x1b[B\r", Choice(Action.ATTACH, "web01")),
             (b"\x03", None),
             (b"\x04", None),
             (b"", None),
         ],
     )
-    async def test_keys(self, typed: bytes, chosen: str | None) -> None:
+    async def test_keys(self, typed: bytes, chosen: Choice | None) -> None:
         terminal = FakeTerminal()
-        task = asyncio.ensure_future(choose(terminal, lambda: ROWS, asyncio.Event()))
+        task = begin(terminal)
         await shown(terminal, "web00")
         terminal.type(typed)
         assert await soon(task) == chosen
 
     async def test_a_sequence_may_come_in_pieces(self) -> None:
         terminal = FakeTerminal()
-        task = asyncio.ensure_future(choose(terminal, lambda: ROWS, asyncio.Event()))
+        task = begin(terminal)
         for byte in b"\x1b[B\r":
             terminal.type(bytes((byte,)))
-        assert await soon(task) == "web01"
+        assert await soon(task) == Choice(Action.ATTACH, "web01")
 
-    async def test_shows_state_and_scrolls_to_the_choice(self) -> None:
+    async def test_searches_as_one_types(self) -> None:
+        terminal, settings = FakeTerminal(), consoles("db1", "db2", "web1")
+        printed(settings, "db2", b"login: ")
+        task = begin(terminal, settings)
+        await shown(terminal, "3 consoles")
+        terminal.type(b"D")
+        await shown(terminal, "2 consoles")
+        assert not any("web1" in line for line in terminal.lines)
+        terminal.type(b"B live")
+        await shown(terminal, "1 console")
+        assert terminal.marked == "db2"
+        terminal.type(b"x")
+        await shown(terminal, "nothing is found")
+        terminal.type(b"\x1b")
+        await shown(terminal, "3 consoles")
+        await leave(terminal, task)
+
+    async def test_a_search_is_bounded(self) -> None:
+        terminal, place = FakeTerminal(), Place()
+        task = begin(terminal, place=place)
+        terminal.type(b"x" * 4000)
+        await shown(terminal, "nothing is found")
+        await leave(terminal, task)
+        assert place.search == "x" * 64
+
+    async def test_scrolls_to_the_mark(self) -> None:
         terminal = FakeTerminal()
-        task = asyncio.ensure_future(choose(terminal, lambda: ROWS, asyncio.Event()))
-        await shown(terminal, "web03  live       3 attached  rack7")
-        assert terminal.chosen == "web00"
-        terminal.type(b"j" * 30)
-        await until(lambda: terminal.chosen == "web30", lambda: terminal.lines)
-        terminal.type(b"q")
-        await soon(task)
+        task = begin(terminal)
+        await seen(terminal, "web03 +waiting +never")
+        assert terminal.marked == "web00"
+        terminal.type(b"\x1b[B" * 30)
+        await until(lambda: terminal.marked == "web30", lambda: terminal.lines)
+        terminal.type(b"\x1b[5~")
+        await until(lambda: terminal.marked == "web23", lambda: terminal.lines)
+        await leave(terminal, task)
 
+    async def test_goes_on_where_it_was_and_says_how_the_last_command_ended(self) -> None:
+        terminal = FakeTerminal()
+        task = begin(terminal, place=Place("web3", "web34"), note="web34: nothing is recorded of that time")
+        await shown(terminal, "web34: nothing is recorded")
+        assert terminal.marked == "web34"
+        terminal.type(b"\x1b[B")
+        await shown(terminal, "10 consoles")
+        assert terminal.marked == "web35"
+        await leave(terminal, task)
+
+
+class TestRows:
+    async def test_state_people_and_the_last_line(self) -> None:
+        terminal, settings = FakeTerminal(), consoles("web1")
+        console = printed(settings, "web1", b"\x1b[32mDebian\x1b[0m\r\nweb1 login: ")
+        room = settings.room(console)
+        room.join(Principal("bob"), console.attach(), watch=True)
+        room.join(ALICE, console.attach(), watch=False)
+        task = begin(terminal, settings)
+        await seen(terminal, r"web1 +live +\ds  alice\*, bob +web1 login:")
+        await leave(terminal, task)
+
+    async def test_news_come_by_themselves(self) -> None:
+        terminal, settings = FakeTerminal(), consoles("web1")
+        task = begin(terminal, settings)
+        await shown(terminal, "waiting")
+        printed(settings, "web1", b"hello")
+        await seen(terminal, r"live +\ds +hello")
+        await leave(terminal, task)
+
+    async def test_the_mark_stays_on_its_console_when_the_list_changes(self) -> None:
+        terminal, settings = FakeTerminal(), consoles("a", "b", "c")
+        printed(settings, "b", b"")
+        task = begin(terminal, settings)
+        terminal.type(b"live")
+        await until(lambda: terminal.marked == "b", lambda: terminal.lines)
+        printed(settings, "a", b"")
+        await shown(terminal, "2 consoles")
+        assert terminal.marked == "b"
+        terminal.type(b"\r")
+        assert await soon(task) == Choice(Action.ATTACH, "b")
+
+    async def test_only_what_one_has_a_right_to(self) -> None:
+        terminal, settings = FakeTerminal(), consoles("db1", "db2", "web1")
+        grants = (
+            Grant(("bob",), ("db1",), frozenset({Right.LOG})),
+            Grant(("bob",), ("db2",), frozenset({Right.WATCH})),
+        )
+        settings.access.grants = grants
+        for name in ("db1", "db2", "web1"):
+            console = printed(settings, name, f"secret of {name}".encode())
+            settings.room(console).join(ALICE, console.attach(), watch=True)
+        task = begin(terminal, settings, who=Principal("bob"))
+        await seen(terminal, r"db2 +live +\ds  alice +secret of db2")
+        text = "\n".join(terminal.lines)
+        assert "web1" not in text
+        assert "secret of db1" not in text
+        assert text.count("alice") == 1
+        settings.access.grants = ()
+        await shown(terminal, "no console at which you have any right")
+        terminal.type(b"\r\x10")
+        await leave(terminal, task)
+
+    async def test_nothing_that_a_guest_prints_acts_on_the_terminal(self) -> None:
+        hostile = (
+            b"\x1b]52;c;cHduZWQ=\x07\x1b]0;pwned\x07\x1b[21t\x1b[5n\x05\x9b6n\xc2\x9b6n\x1bP$qm\x1b\\\x1b[?1003h"
+            b"\x1b[99;1H\xe2\x80\xaeevil\x7f\x08\xff\n"
+        )
+        terminal, settings = FakeTerminal(), consoles("web1")
+        task = begin(terminal, settings)
+        await shown(terminal, "waiting")
+        before = terminal.sent
+        printed(settings, "web1", hostile)
+        await shown(terminal, "evil")
+        sent = terminal.sent[len(before) :]
+        for forbidden in ("]52", "]0;", "[21t", "[5n", "\x05", "\x9b", "\x1bP", "?1003", "99;1H", "\u202e", "\x7f"):
+            assert forbidden not in sent
+        await leave(terminal, task)
+
+    async def test_a_thousand_consoles_cost_what_is_on_the_screen(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        looked_at: list[str] = []
+        real = Catalogue.row
+
+        def counted(catalogue: Catalogue, console: Console) -> Row:
+            looked_at.append(console.name)
+            return real(catalogue, console)
+
+        monkeypatch.setattr(Catalogue, "row", counted)
+        terminal = FakeTerminal()
+        settings = consoles(*(f"node{i:03}" for i in range(1000)))
+        task = begin(terminal, settings)
+        await shown(terminal, "1000 consoles")
+        terminal.type(b"\x1b[F")
+        await until(lambda: terminal.marked == "node999", lambda: terminal.lines)
+        assert len(set(looked_at)) <= 2 * terminal.screen.lines
+        await leave(terminal, task)
+
+
+class TestTerminals:
     async def test_redraws_for_another_size(self) -> None:
         terminal = FakeTerminal()
-        task = asyncio.ensure_future(choose(terminal, lambda: ROWS, asyncio.Event()))
+        task = begin(terminal)
         await shown(terminal, "web00")
         terminal.resize(30, 100)
         await shown(terminal, "web25")
-        terminal.type(b"q")
-        await soon(task)
+        await leave(terminal, task)
 
-    async def test_shows_news_by_itself(self) -> None:
+    @pytest.mark.parametrize(("rows", "columns"), [(24, 80), (8, 72), (7, 56), (5, 32), (2, 12), (1, 9), (1, 1)])
+    async def test_any_size_shows_what_is_marked(self, rows: int, columns: int) -> None:
+        terminal = FakeTerminal(rows, columns)
+        task = begin(terminal)
+        await shown(terminal, "> web00"[:columns])
+        terminal.type(b"\x1b[B" * 39 + b"\x1b[A")
+        await shown(terminal, "> web38"[:columns])
+        assert not any("small" in line for line in terminal.lines)  # as prompt_toolkit says when it gives up
+        terminal.type(b"\r")
+        assert await soon(task) == Choice(Action.ATTACH, "web38")
+
+    async def test_leaves_the_terminal_as_it_was(self) -> None:
         terminal = FakeTerminal()
-        rows: list[Row] = [("web1", "waiting", 0, "rack7")]
-        task = asyncio.ensure_future(choose(terminal, lambda: rows, asyncio.Event()))
-        await shown(terminal, "waiting")
-        rows[0] = ("web1", "live", 2, "rack7")
-        await shown(terminal, "live       2 attached")
-        terminal.type(b"q")
-        await soon(task)
+        task = begin(terminal)
+        await shown(terminal, "web00")
+        await leave(terminal, task)
+        for mode in ("1049", "2004"):
+            assert terminal.sent.rindex(f"\x1b[?{mode}l") > terminal.sent.rindex(f"\x1b[?{mode}h")
+        assert terminal.sent.rindex("\x1b[?25h") > terminal.sent.rfind("\x1b[?25l")
 
     async def test_a_client_that_does_not_read_is_drawn_no_more(self) -> None:
         terminal = FakeTerminal()
-        task = asyncio.ensure_future(choose(terminal, lambda: ROWS, asyncio.Event()))
+        task = begin(terminal)
         await shown(terminal, "web00")
         terminal.writable.clear()
-        terminal.type(b"j")
-        await until(lambda: terminal.chosen == "web01", lambda: terminal.lines)
+        terminal.type(b"\x1b[B")
+        await until(lambda: terminal.marked == "web01", lambda: terminal.lines)
         drawn = terminal.drawn
         for _ in range(100):
-            terminal.type(b"j")
+            terminal.type(b"\x1b[B")
         await idle()
         assert terminal.drawn == drawn
         terminal.writable.set()
-        await until(lambda: terminal.chosen == "web39", lambda: terminal.lines)
-        terminal.type(b"q")
-        await soon(task)
+        await until(lambda: terminal.marked == "web39", lambda: terminal.lines)
+        await leave(terminal, task)
+
+    async def test_a_flood_of_keys_delays_nobody(self) -> None:
+        """Between any two turns of the event loop only so many keys are looked at."""
+        terminal, turns = FakeTerminal(), 0
+        task = begin(terminal)
+        await shown(terminal, "web00")
+        terminal.type(b"\x1b[B\x1b[A" * 1000 + b"\x03")
+        while not task.done():
+            turns += 1
+            await asyncio.sleep(0)
+        assert turns >= 6000 / 32
+
+    async def test_a_client_that_goes_while_it_does_not_read_ends_the_menu(self) -> None:
+        terminal = FakeTerminal()
+        task = begin(terminal)
+        await shown(terminal, "web00")
+        terminal.writable.clear()
+        terminal.type(b"\x1b[B")
+        await until(lambda: terminal.marked == "web01", lambda: terminal.lines)
+        terminal.broken = True
+        terminal.writable.set()
+        assert await soon(task) is None
 
     async def test_ends_when_the_server_stops(self) -> None:
-        terminal, stopping = FakeTerminal(), asyncio.Event()
-        task = await stays(choose(terminal, lambda: ROWS, stopping))
-        stopping.set()
+        terminal, settings = FakeTerminal(), consoles("web1")
+        task = await stays(begin(terminal, settings))
+        settings.stopping.set()
         assert await soon(task) is None
 
     async def test_a_paste_without_an_end_ends_the_menu(self) -> None:
         terminal = FakeTerminal()
-        task = await stays(choose(terminal, lambda: ROWS, asyncio.Event()))
+        task = await stays(begin(terminal))
         terminal.type(b"\x1b[200~" + b"x" * 100000)
         assert await soon(task) is None
 

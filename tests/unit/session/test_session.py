@@ -58,7 +58,7 @@ class TestAttend:
         assert [line.rstrip() for line in screen.display[:4]] == ["one", "two", "three", "login: root"]
         peer.type(b"~.")
         assert await soon(task) is ExitStatus.OK
-        assert peer.told == ["web1 is live, you have the keyboard; ~. detaches, ~? helps", "detached from web1"]
+        assert peer.told == ["web1 is live, you have the keyboard; ~. detaches, ~h helps", "detached from web1"]
         assert console.attached == 0
 
     async def test_helps(self) -> None:

@@ -1,0 +1,77 @@
+"""A person who names no console: the menu, and what is chosen in it, again and again until they leave."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from oobconsole.access import Principal
+from oobconsole.session import switch
+from oobconsole.session.prompt import Keys
+from oobconsole.session.request import ExitStatus, Peer
+from oobconsole.session.state import Consoles
+from oobconsole.session.tui.catalogue import Catalogue
+from oobconsole.session.tui.menu import Action, Choice, Place, choose
+from oobconsole.session.tui.terminal import Terminal
+
+_REPLAY_SINCE: Final = "10m"
+
+#: Does a command line.
+Run = Callable[[str, Peer], Awaitable[ExitStatus]]
+
+
+class _Heard:
+    """A peer, and what it was told last: the menu, which hides that, says it again."""
+
+    def __init__(self, peer: Peer) -> None:
+        self.read, self.write, self.error, self.gone = peer.read, peer.write, peer.error, peer.gone
+        self._tell = peer.tell
+        self.last = ""
+
+    async def tell(self, text: str) -> None:
+        """As the peer, and remember it."""
+        self.last = text
+        await self._tell(text)
+
+
+async def visit(peer: Peer, terminal: Terminal, consoles: Consoles, who: Principal, run: Run) -> ExitStatus:
+    """To the user's end, or the server's. A command that fails is one to try again, or another."""
+    heard, catalogue, place = _Heard(peer), Catalogue(consoles, who), Place()
+    while True:
+        choice = await choose(terminal, catalogue, consoles.stopping, place, heard.last)
+        heard.last = ""
+        if choice is not None:
+            await _do(choice, heard, consoles, who, run)
+        elif consoles.stopping.is_set():
+            await heard.tell("the console server stops")
+        if consoles.stopping.is_set():
+            return ExitStatus.FAILED
+        if choice is None:
+            return ExitStatus.OK
+
+
+async def _do(choice: Choice, peer: _Heard, consoles: Consoles, who: Principal, run: Run) -> None:
+    name = choice.console
+    match choice.action:
+        case Action.REPLAY:
+            question = f"replay {name} since (10m, 02:13, 2026-03-01T02:13; Enter: {_REPLAY_SINCE}; Escape cancels):"
+            since = await Keys(peer, peer.tell).ask_line(question)
+            if since is not None:
+                await run(shlex.join(["replay", name, "--since", since.strip() or _REPLAY_SINCE]), peer)
+                await _look_at(peer)
+        case Action.POWER:
+            console = consoles.find(name)
+            assert console is not None
+            done = await switch.ask(consoles, console, who, Keys(peer, peer.tell), peer.tell)
+            if done:
+                await peer.tell(done)
+        case action:
+            await run(shlex.join([action, name]), peer)
+
+
+async def _look_at(peer: _Heard) -> None:
+    """The menu would hide the last screen of a replay as soon as it is there."""
+    await peer.tell("any key goes back to the menu")
+    await peer.read()
+    peer.last = ""
