@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from oobconsole.access import Principal, Right
+from oobconsole.events import Kind
 from oobconsole.session import history, listing, player, scripting, status, verbs_server
 from oobconsole.session.attend import Attended
 from oobconsole.session.pipe import Pipe
@@ -58,6 +59,9 @@ def _attach(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--lines", type=count, metavar="N", help="begin with the last N lines")
     where.add_argument("--from-start", action="store_true", help="begin with the oldest output that is kept")
     where.add_argument("--from", type=count, metavar="OFFSET", dest="offset", help="begin at an absolute offset")
+    parser.add_argument(
+        "--force", action="store_true", help="end another program that has the line open, such as virsh console"
+    )
     parser.add_argument("--raw", action="store_true", help="no screen, no filter: bytes as they are")
     parser.add_argument("--json-notices", action="store_true", help="notices as JSON on standard error")
 
@@ -76,6 +80,10 @@ async def _handle_watch(request: Request) -> ExitStatus:
 
 async def _begin(request: Request, *, watch: bool) -> ExitStatus:
     console, args = request.console(Right.WATCH), request.args
+    if args.force:
+        request.console(Right.FORCE)
+        if console.take():
+            request.consoles.events.emit(Kind.KEYBOARD, console.name, request.who, taken_from="another program")
     offset = args.offset
     if args.from_start:
         offset = console.start
