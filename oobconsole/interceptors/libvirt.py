@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 OPEN_SECONDS: Final = 15.0
 #: Input that waits for libvirtd, and what it is given at once, in bytes.
-WRITE_MAX: Final = 4096
+WRITE_MAX: Final = 1024
 #: Output that waits for our event loop, in bytes; what comes beyond it is lost, and said to be.
 OUTPUT_MAX: Final = 4 << 20
 #: What is read at once, and how often before other consoles get their turn.

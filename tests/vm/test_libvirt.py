@@ -1,0 +1,249 @@
+"""Domains of a real libvirtd: real QEMU, real Linux, the real OpenSSH client and virsh."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.stack.libvirtd import Libvirtd
+from tests.stack.nested import PROMPT, L2Console
+from tests.support.expect import Expect
+from tests.support.server import Server
+
+pytestmark = pytest.mark.vm
+
+PATIENCE = 30
+
+
+@pytest.fixture
+def libvirtd() -> Iterator[Libvirtd]:
+    with Libvirtd() as running:
+        yield running
+
+
+@pytest.fixture
+def server(libvirtd: Libvirtd) -> Iterator[Server]:
+    with Server(f'[[libvirt]]\nname = "here"\nuri = "{libvirtd.uri}"\ndomains = "web*"\n') as running:
+        yield running
+        print(running.log.read_text()[-4000:])
+
+
+def consoles(server: Server) -> dict[str, dict[str, Any]]:
+    """What `ls` says, by console."""
+    rows = map(json.loads, server.run("ls", "--json").stdout.splitlines())
+    return {row["console"]: row for row in rows}
+
+
+def eventually(seen: Callable[[], object], wanted: object) -> None:
+    """Wait for what somebody else does; each look takes a while by itself."""
+    deadline = time.monotonic() + PATIENCE
+    while (last := seen()) != wanted:
+        assert time.monotonic() < deadline, f"waited {PATIENCE} s for {wanted!r}; seen last: {last!r}"
+
+
+def states(server: Server) -> dict[str, str]:
+    return {name: row["state"] for name, row in consoles(server).items()}
+
+
+def test_a_domain_is_defined_runs_reboots_ends_and_is_undefined(server: Server, libvirtd: Libvirtd) -> None:
+    eventually(lambda: states(server), {})
+    libvirtd.define(libvirtd.xml("other"))
+    libvirtd.define(libvirtd.xml("web1"))
+    eventually(lambda: states(server), {"web1": "off"})
+    assert consoles(server)["web1"]["reason"] == "web1 is shut off"
+    with L2Console(server, "web1") as console, server.attach("events") as events:
+        libvirtd.virsh("start", "web1")
+        console.expect(rb"web1: the guest is started", timeout=PATIENCE)
+        console.wake(90)
+        assert b"Linux" in console.run("uname -a")
+        text = console.run("seq 1 3000")
+        assert text.replace(b"\r", b"").split() == [str(i).encode() for i in range(1, 3001)]
+        libvirtd.virsh("reset", "web1")
+        console.expect(rb"web1: the guest is reset", timeout=PATIENCE)
+        console.expect(rb"L2 is ready", timeout=90)
+        libvirtd.virsh("suspend", "web1")
+        console.expect(rb"web1: the guest is paused", timeout=PATIENCE)
+        libvirtd.virsh("resume", "web1")
+        console.expect(rb"web1: the guest goes on", timeout=PATIENCE)
+        libvirtd.virsh("destroy", "web1")
+        console.expect(rb"web1: web1 is shut off: it was destroyed", timeout=PATIENCE)
+        libvirtd.virsh("undefine", "web1")
+        console.expect(rb"web1: web1 is gone: [^\n]*undefined", timeout=PATIENCE)
+        assert states(server) == {"web1": "gone"}  # as long as somebody is there
+        events.expect(rb"state='gone'", timeout=PATIENCE)
+    eventually(lambda: states(server), {})
+
+
+def test_whoever_is_at_a_domain_that_is_defined_again_is_there_again(server: Server, libvirtd: Libvirtd) -> None:
+    libvirtd.virsh("create", str(libvirtd.xml("web1")))  # not persistent: gone when it ends
+    eventually(lambda: states(server), {"web1": "live"})
+    with L2Console(server, "web1") as console:
+        console.wake(90)
+        libvirtd.virsh("destroy", "web1")
+        console.expect(rb"web1: web1 is gone: [^\n]*not persistent", timeout=PATIENCE)
+        libvirtd.virsh("create", str(libvirtd.xml("web1")))
+        console.expect(rb"L2 is ready", timeout=90)
+        console.wake(20)
+        assert b"Linux" in console.run("uname -a")
+
+
+def test_power(server: Server, libvirtd: Libvirtd) -> None:
+    libvirtd.define(libvirtd.xml("web1"))
+    eventually(lambda: states(server), {"web1": "off"})
+    with L2Console(server, "web1") as console:
+        assert server.run("power", "web1", "on").returncode == 2  # it must be meant
+        assert server.run("power", "web1", "reset", "--yes").stderr.startswith(b"oobconsole: libvirt refuses: ")
+        assert server.run("power", "web1", "on", "--yes").stdout == b"the guest is started\n"
+        console.wake(90)
+        assert server.run("power", "web1", "on", "--yes").stdout == b"the guest runs already\n"
+        libvirtd.virsh("suspend", "web1")
+        assert server.run("power", "web1", "on", "--yes").stdout == b"the guest goes on\n"
+        assert server.run("power", "web1", "nmi", "--yes").stdout == b"an NMI is injected\n"
+        assert server.run("power", "web1", "off", "--yes").stdout == b"the guest is asked to switch off\n"
+        assert server.run("power", "web1", "reset", "--yes").stdout == b"the guest is reset\n"
+        console.expect(rb"L2 is ready", timeout=90)
+    audit = [json.loads(line) for line in (server.folder / "state" / "audit.jsonl").read_text().splitlines()]
+    done = [(entry["action"], entry["user"]) for entry in audit if entry["kind"] == "power" and "result" in entry]
+    assert done == [(action, "alice") for action in ("on", "on", "on", "nmi", "off", "reset")]
+
+
+def test_who_else_has_the_console_and_force(server: Server, libvirtd: Libvirtd) -> None:
+    server.stop()
+    with server.config.open("a") as config:
+        config.write('[[grant]]\nusers = ["bob"]\nrights = ["watch", "write"]\n')
+    bob = server.make_key("bob")
+    libvirtd.define(libvirtd.xml("web1"))
+    libvirtd.virsh("start", "web1")
+    other = Expect(["script", "-qec", f"virsh -c {libvirtd.uri} console web1", "/dev/null"])
+    with other:
+        other.expect(rb"Escape character", timeout=PATIENCE)
+        server.start()
+        eventually(lambda: states(server), {"web1": "fault"})
+        reason = consoles(server)["web1"]["reason"]
+        assert re.fullmatch(
+            r"another program has it open \(.*Active console session.*\); 'attach --force web1' ends that one, with "
+            r"the right to force; the next attempt is in [\d.]+ s",
+            reason,
+        ), reason
+        assert Expect(server.ssh("attach", "--force", "web1", user="bob", key=bob)).wait(10) == 3
+        assert states(server) == {"web1": "fault"}
+        with Expect(server.ssh("attach", "--force", "web1")) as console:
+            eventually(lambda: states(server), {"web1": "live"})
+            console.send(b"\n")
+            console.expect(PROMPT, timeout=90)
+        other.expect(rb"error: [^\n]*", timeout=PATIENCE)
+    with Expect(["script", "-qec", f"virsh -c {libvirtd.uri} console --force web1", "/dev/null"]) as other:
+        eventually(lambda: states(server), {"web1": "fault"})
+        other.expect(rb"Escape character", timeout=PATIENCE)
+    eventually(lambda: states(server), {"web1": "live"})  # by itself, once virsh is gone
+
+
+def test_libvirtd_that_ends_and_comes_back(server: Server, libvirtd: Libvirtd) -> None:
+    for name in ("web1", "web2"):
+        libvirtd.define(libvirtd.xml(name))
+        libvirtd.virsh("start", name)
+    eventually(lambda: states(server), {"web1": "live", "web2": "live"})
+    with L2Console(server, "web1") as console:
+        console.wake(90)
+        libvirtd.stop()
+        found = console.expect(rb"web1: libvirt at [^\n]+", timeout=PATIENCE)[0]
+        assert b"if it runs, goes on without us" in found
+        assert states(server) == {"web1": "fault", "web2": "fault"}
+        refused = server.run("power", "web1", "reset", "--yes")
+        assert refused.returncode == 1
+        assert b"is not connected" in refused.stderr
+        libvirtd.start()
+        eventually(lambda: states(server), {"web1": "live", "web2": "live"})
+        console.wake(20)
+        assert b"Linux" in console.run("uname -a")
+
+
+def test_a_libvirtd_that_hangs_costs_its_own_consoles_only(libvirtd: Libvirtd) -> None:
+    libvirtd.define(libvirtd.xml("web1"))
+    libvirtd.virsh("start", "web1")
+    memory = '[[machine]]\nname = "mem"\ninterceptor = "memory"\n[[machine.guest]]\nname = "echo1"\n'
+    with Server(f'{memory}[[libvirt]]\nuri = "{libvirtd.uri}"\n') as server:
+        eventually(lambda: states(server), {"echo1": "live", "web1": "live"})
+        libvirtd.hang()
+        with L2Console(server, "web1") as console, server.attach("echo1") as echo:
+            began = time.monotonic()
+            for i in range(20):
+                console.send(b"typed at a libvirtd that hangs\n" * 100)
+                echo.send(f"line {i}\n")
+                echo.expect(rf"line {i}\r?\n", timeout=2)
+            console.expect(rb"libvirtd has not answered for 20 s", timeout=60)
+            assert time.monotonic() - began < 40
+            assert states(server) == {"echo1": "live", "web1": "fault"}
+            libvirtd.go_on()
+            eventually(lambda: states(server), {"echo1": "live", "web1": "live"})
+        libvirtd.hang()
+        assert server.stop() == 0
+        libvirtd.go_on()
+
+
+def test_a_guest_that_does_not_read_keeps_no_other_from_it(server: Server, libvirtd: Libvirtd) -> None:
+    for name in ("web1", "web2"):
+        libvirtd.define(libvirtd.xml(name))
+        libvirtd.virsh("start", name)
+    eventually(lambda: states(server), {"web1": "live", "web2": "live"})
+    with L2Console(server, "web1") as stuck, L2Console(server, "web2") as free:
+        stuck.wake(90)
+        free.wake(90)
+        libvirtd.virsh("suspend", "web1")
+        stuck.send(b"#" * (1 << 20))
+        for i in range(50):
+            assert free.run(f"echo {i}") == f"{i}\n".encode()
+        libvirtd.virsh("resume", "web1")
+        stuck.expect(rb"the guest goes on", timeout=PATIENCE)
+        libvirtd.virsh("reset", "web1")
+        stuck.expect(rb"L2 is ready", timeout=90)
+
+
+def test_ports_of_other_kinds(server: Server, libvirtd: Libvirtd) -> None:
+    unix = f"<serial type='unix'><source mode='bind' path='{libvirtd.folder}/two'/></serial>"
+    file = f"<serial type='file'><source path='{libvirtd.folder}/three'/></serial>"
+    virtio = "<console type='pty'><target type='virtio'/></console>"
+    libvirtd.define(libvirtd.xml("web1", devices=("<serial type='pty'/>", unix, file, virtio)))
+    libvirtd.define(libvirtd.xml("web2", devices=()))
+    libvirtd.virsh("start", "web1")
+    libvirtd.virsh("start", "web2")
+    wanted = {
+        "web1": "live",
+        "web1.serial1": "live",
+        "web1.serial2": "fault",
+        "web1.console1": "live",
+        "web2": "fault",
+    }
+    eventually(lambda: states(server), wanted)
+    rows = consoles(server)
+    assert "of type 'file', which nobody can attach to" in rows["web1.serial2"]["reason"]
+    assert "has no serial port and no console" in rows["web2"]["reason"]
+    with L2Console(server, "web1") as first, server.attach("web1.serial1") as second:
+        first.wake(90)
+        first.run("echo over COM2 >/dev/ttyS1")
+        second.expect(rb"over COM2", timeout=PATIENCE)
+
+
+def test_a_domain_that_migrates_keeps_its_console(libvirtd: Libvirtd, tmp_path: Path) -> None:
+    with Libvirtd() as there:
+        hosts = "".join(
+            f'[[libvirt]]\nname = "{n}"\nuri = "{u}"\n' for n, u in (("a", libvirtd.uri), ("b", there.uri))
+        )
+        with Server(hosts) as server:
+            libvirtd.virsh("create", str(libvirtd.xml("web1")))
+            eventually(lambda: [(r["state"], r["machine"]) for r in consoles(server).values()], [("live", "a")])
+            with L2Console(server, "web1") as console:
+                console.wake(90)
+                console.run("X=moved")
+                line = f"unix://{there.folder}/migration"
+                libvirtd.virsh("migrate", "--live", "web1", "--desturi", there.uri, "--migrateuri", line)
+                console.expect(rb"arrived here by migration", timeout=PATIENCE)
+                eventually(lambda: [(r["state"], r["machine"]) for r in consoles(server).values()], [("live", "b")])
+                console.wake(20)
+                assert console.run("echo $X") == b"moved\n"
