@@ -38,8 +38,8 @@ def _name(value: str) -> str:
 def console_name(domain: str, uuid: str, *, unique: bool = False) -> str:
     """The name of a libvirt domain's console: the domain's, if that can be one; else, and if it has to be `unique`,
     what it has of one and the beginning of its UUID."""
-    name = re.sub(r"^[^A-Za-z0-9]+|[^A-Za-z0-9_.-]", "_", domain).lstrip("_")
-    if name == domain and len(name) <= _DOMAIN_MAX and name not in RESERVED and not unique:
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", domain).lstrip("_.-")
+    if name == domain and 0 < len(name) <= _DOMAIN_MAX and name not in RESERVED and not unique:
         return name
     return f"{name[: _DOMAIN_MAX - 9]}-{uuid[:8]}".lstrip("-")
 

@@ -146,6 +146,8 @@ def _vm(found: Found) -> str:
     if found.standing is Standing.MISSING or not (found.chardev or found.device):
         why = printable(found.note)
         return "" if found.kind is Kind.LIBVIRT else f"\n# {found.name} ({found.kind}): {why}\n"
+    if not (found.where + found.qmp).isprintable():  # TOML has no words for every byte of a path
+        return f"\n# {found.name} ({found.kind}): its path cannot be written here: {printable(found.where)}\n"
     lines = [
         f"\n[[vm]]{f'                      # {found.note}' if found.note else ''}",
         f"name = {_quoted(found.name)}",
@@ -160,8 +162,8 @@ def _vm(found: Found) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A basic string of TOML, whose escapes JSON's are."""
-    return json.dumps(text)
+    """A basic string of TOML, whose escapes of printable text are JSON's."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def write(file: Path, found: list[Found]) -> list[str]:
@@ -170,11 +172,11 @@ def write(file: Path, found: list[Found]) -> list[str]:
     Raises:
         EnvironmentFault: the file is there already, cannot be written, or would be empty.
     """
-    if not any(one.standing is not Standing.MISSING and (one.where) for one in found):
+    if not any(one.standing is not Standing.MISSING and one.where for one in found):
         raise EnvironmentFault(f"{file} is not written: nothing was found that could have a console")
     keys = file.parent / "authorized_keys"
     try:
-        with file.open("x") as new:  # never over another
+        with file.open("x", encoding="utf-8") as new:  # never over another
             new.write(toml(found))
         keys.mkdir(mode=0o700, exist_ok=True)
     except FileExistsError as error:
