@@ -45,6 +45,7 @@ _OFF_WHY: Final = {  # virDomainShutoffReason
     8: "libvirt lost it",
 }
 _NO_DOMAIN: Final = 42  # VIR_ERR_NO_DOMAIN
+_NO_SUPPORT: Final = 3  # VIR_ERR_NO_SUPPORT
 #: virDomainEventType in words; the detail is only told where it changes the meaning.
 _LIFE: Final = {
     2: "the guest is started",
@@ -222,8 +223,14 @@ def _register(connection: Any, loop: asyncio.AbstractEventLoop, host: Host, ende
     def on(event: int, call: Callable[..., None]) -> None:
         connection.domainEventRegisterAny(None, event, call, None)
 
-    connection.setKeepAlive(KEEPALIVE_SECONDS, KEEPALIVE_COUNT)
-    connection.registerCloseCallback(lambda _, reason, __: virt.post(loop, end, reason), None)
+    try:
+        virt.attempt(lambda: connection.setKeepAlive(KEEPALIVE_SECONDS, KEEPALIVE_COUNT))
+        virt.attempt(
+            lambda: connection.registerCloseCallback(lambda _, reason, __: virt.post(loop, end, reason), None)
+        )
+    except LibvirtFault as error:
+        if error.code != _NO_SUPPORT:  # a driver in this process has no connection that could be lost
+            raise
     on(library.VIR_DOMAIN_EVENT_ID_LIFECYCLE, life)
     on(library.VIR_DOMAIN_EVENT_ID_REBOOT, lambda _, domain, __: tell(domain, "the guest is reset"))
     on(library.VIR_DOMAIN_EVENT_ID_WATCHDOG, lambda _, d, *__: tell(d, "the guest's watchdog has expired"))
