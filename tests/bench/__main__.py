@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.bench.libvirt import libvirt
 from tests.bench.trust import Results, echo_ms, guests, quantiles
 from tests.stack.nested import CACHE, L2Console, NestedStack
 from tests.support.expect import Expect
@@ -116,6 +117,7 @@ GROUPS: dict[str, Callable[[], Results]] = {
     "nested": nested,
     "guests": lambda: guests(_access_us),
     "server": server,
+    "libvirt": libvirt,
 }
 
 

@@ -15,6 +15,7 @@ from tests.stack.libvirtd import Libvirtd
 from tests.stack.nested import PROMPT, L2Console
 from tests.support.expect import Expect
 from tests.support.server import Server
+from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.vm
 
@@ -121,7 +122,7 @@ def test_who_else_has_the_console_and_force(server: Server, libvirtd: Libvirtd) 
     bob = server.make_key("bob")
     libvirtd.define(libvirtd.xml("web1"))
     libvirtd.virsh("start", "web1")
-    other = Expect(["script", "-qec", f"virsh -c {libvirtd.uri} console web1", "/dev/null"])
+    other = Terminal(["virsh", "-c", libvirtd.uri, "console", "web1"])
     with other:
         other.expect(rb"Escape character", timeout=PATIENCE)
         server.start()
@@ -139,7 +140,7 @@ def test_who_else_has_the_console_and_force(server: Server, libvirtd: Libvirtd) 
             console.send(b"\n")
             console.expect(PROMPT, timeout=90)
         other.expect(rb"error: [^\n]*", timeout=PATIENCE)
-    with Expect(["script", "-qec", f"virsh -c {libvirtd.uri} console --force web1", "/dev/null"]) as other:
+    with Terminal(["virsh", "-c", libvirtd.uri, "console", "--force", "web1"]) as other:
         eventually(lambda: states(server), {"web1": "fault"})
         other.expect(rb"Escape character", timeout=PATIENCE)
     eventually(lambda: states(server), {"web1": "live"})  # by itself, once virsh is gone
