@@ -37,7 +37,7 @@ class Dialer:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def hurry(self) -> None:
-        """Do not wait for the next attempt's time."""
+        """Do not wait for the next attempt's time; while one is made, another follows it at once."""
         self._now.set()
 
     async def stop(self) -> None:
@@ -50,6 +50,7 @@ class Dialer:
     async def _run(self) -> None:
         while True:
             began = time.monotonic()
+            self._now.clear()
             try:
                 reason = await self._connect()
             except OSError as error:
@@ -58,7 +59,6 @@ class Dialer:
                 self._delay = RETRY_FIRST
             wait = self._delay * random.uniform(1 - _JITTER, 1 + _JITTER)
             self._delay = min(RETRY_MAX, self._delay * 2)
-            self._now.clear()
             self._down(reason, wait)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):

@@ -39,10 +39,10 @@ class ConsoleState(Enum):
 
 
 #: Nobody is there to type at, and whoever comes next may be somebody else.
-_NOBODY: Final = frozenset({ConsoleState.GONE, ConsoleState.OFF, ConsoleState.FAULT})
+NOBODY: Final = frozenset({ConsoleState.GONE, ConsoleState.OFF, ConsoleState.FAULT})
 _ALLOWED: Final = {
-    ConsoleState.WAITING: {ConsoleState.LIVE, *_NOBODY},
-    ConsoleState.LIVE: {ConsoleState.AWAY, *_NOBODY},
+    ConsoleState.WAITING: {ConsoleState.LIVE, *NOBODY},
+    ConsoleState.LIVE: {ConsoleState.AWAY, *NOBODY},
     ConsoleState.AWAY: {ConsoleState.LIVE, ConsoleState.GONE},
     ConsoleState.GONE: {ConsoleState.LIVE, ConsoleState.OFF, ConsoleState.FAULT},
     ConsoleState.OFF: {ConsoleState.LIVE, ConsoleState.GONE, ConsoleState.FAULT},
@@ -133,7 +133,7 @@ class Console:
         for observer in self._observers:
             observer.state_changed(state, self.reason)
         self._loss_told = False
-        if state in _NOBODY:
+        if state in NOBODY:
             self._lose_input()
 
     @property
@@ -280,7 +280,7 @@ class Console:
         for observer in self._observers:
             observer.typed(part, who)
         self._input_empty.clear()
-        if self._state in _NOBODY:
+        if self._state in NOBODY:
             self._lose_input()
         self.pump()
 

@@ -201,6 +201,7 @@ class LibvirtStream(Stream):
         self._channel: _Channel | None = None
         self._dialer = Dialer(self._dial, self._down)
         self._force = False
+        self._busy = False  # another program has it open
         self._limit = LogLimit(LOG_LINES)
 
     async def start(self, events: StreamEvents) -> None:
@@ -214,7 +215,7 @@ class LibvirtStream(Stream):
         return self._channel.write(data) if self._channel is not None else 0
 
     def take(self) -> bool:
-        if self._channel is not None:
+        if not self._busy:
             return False
         self._force = True
         self._dialer.hurry()
@@ -226,23 +227,24 @@ class LibvirtStream(Stream):
         try:
             async with asyncio.timeout(OPEN_SECONDS):
                 await channel.opened
-            self._channel = channel
+            self._channel, self._busy = channel, False
             self.events.up(f"{self._device} by {self._uri}")
             return await channel.ended
         except TimeoutError as error:
             raise OSError(f"libvirt did not open {self._device} in {OPEN_SECONDS:g} s") from error
         except LibvirtFault as error:
+            self._busy = error.code == _OPERATION_FAILED
             raise OSError(self._words(error)) from error
         finally:
             self._channel = None
             channel.close()
 
     def _words(self, error: LibvirtFault) -> str:
-        if error.code != _OPERATION_FAILED:
+        if not self._busy:
             return f"libvirt cannot open {self._device}: {error}"
         return (
             f"another program has it open ({error}: virsh console, virt-manager?); "
-            f"'attach --force {self.name}' ends that one, with the right to force"
+            f"'attach --force {self.name}', or ~r f, ends that one, with the right to force"
         )
 
     def _down(self, reason: str, retry_s: float) -> None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from oobconsole.access import Principal, Right
-from oobconsole.events import Kind
 from oobconsole.session import history, listing, player, scripting, status, verbs_server
 from oobconsole.session.attend import Attended
 from oobconsole.session.pipe import Pipe
@@ -82,8 +81,7 @@ async def _begin(request: Request, *, watch: bool) -> ExitStatus:
     console, args = request.console(Right.WATCH), request.args
     if args.force:
         request.console(Right.FORCE)
-        if console.take():
-            request.consoles.events.emit(Kind.KEYBOARD, console.name, request.who, taken_from="another program")
+        request.consoles.room(console).take_line(request.who)
     offset = args.offset
     if args.from_start:
         offset = console.start
