@@ -21,18 +21,23 @@ _SOCKETS: Final = ("libvirt/libvirt-sock", "libvirt/virtqemud-sock")
 
 def serial_ports(tty: Path = Path("/sys/class/tty")) -> Iterator[Found]:
     """Those that there really are: of the kernel's `ttyS…`, the ones with a UART behind them."""
+    own = _text(tty / "console" / "active").split()
     for port in sorted(list_ports.comports(), key=lambda port: port.device):
-        if port.name.startswith("ttyS") and _uart(tty / port.name) == "0":
+        if port.name.startswith("ttyS") and _text(tty / port.name / "type") == "0":
             continue  # PORT_UNKNOWN of serial_core.h: a name without hardware
+        name = console_name(port.name, "serial00")
+        if port.name in own:
+            yield Found(Kind.SERIAL, name, note=f"{port.device} is this host's own console")
+            continue
         about = "" if port.description in (None, "n/a") else printable(port.description)
-        yield Found(Kind.SERIAL, console_name(port.name, "serial00"), device=port.device, note=about)
+        yield Found(Kind.SERIAL, name, device=port.device, note=about)
 
 
-def _uart(port: Path) -> str:
+def _text(file: Path) -> str:
     try:
-        return (port / "type").read_text().strip()
+        return file.read_text().strip()
     except OSError:
-        return ""  # a driver that does not say
+        return ""  # a kernel, or a driver, that does not say
 
 
 def local_uris() -> list[str]:

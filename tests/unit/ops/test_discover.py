@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from serial.tools import list_ports
+from serial.tools.list_ports_linux import SysFS
 
 from oobconsole.config import load
 from oobconsole.errors import EnvironmentFault
@@ -109,6 +111,29 @@ class TestCommandLines:
         (tmp_path / "self").mkdir()
         assert [found.chardev for found in find(tmp_path)] == ["unix:/a"]
 
+
+def test_serial_ports_without_hardware_and_the_hosts_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def port(name: str, about: str = "n/a") -> SysFS:
+        made = SysFS(f"/dev/{name}")
+        made.description = about
+        return made
+
+    monkeypatch.setattr(list_ports, "comports", lambda: [port("ttyUSB0", "a\x1b[2J cable"), *map(port, PORTS)])
+    for name, kind in PORTS.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "type").write_text(f"{kind}\n")
+    (tmp_path / "console").mkdir()
+    (tmp_path / "console" / "active").write_text("tty0 ttyS0\n")
+    found = list(discover_ports.serial_ports(tmp_path))
+    assert [(one.device, one.note) for one in found] == [
+        ("", "/dev/ttyS0 is this host's own console"),
+        ("/dev/ttyS2", ""),
+        ("/dev/ttyUSB0", "a?[2J cable"),
+    ]
+
+
+#: serial_core.h: PORT_16550A, PORT_UNKNOWN
+PORTS = {"ttyS0": 4, "ttyS1": 0, "ttyS2": 4}
 
 CONFIG = """
 [server]
