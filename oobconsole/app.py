@@ -19,6 +19,7 @@ from oobconsole.audit.log import AuditLog
 from oobconsole.audit.syslog import Syslog
 from oobconsole.config import access_of
 from oobconsole.console.recordings import Recordings
+from oobconsole.domains import Domains, DomainSource
 from oobconsole.errors import EnvironmentFault, OobError
 from oobconsole.events import Events, Kind
 from oobconsole.interceptors import registry
@@ -49,7 +50,9 @@ async def serve(config: Config, file: Path) -> None:
     settings = config.server
     os.umask(0o077)  # sockets and files are ours alone, whatever makes them
     monitors = {vm.name: Qmp(vm.name, vm.qmp) for vm in config.vms if vm.qmp is not None}
-    machines = _sources(config, monitors)
+    domains = Domains(settings.scrollback_kib * 1024)
+    hosts = [DomainSource(libvirt, domains, config.console) for libvirt in config.libvirts]
+    machines = [*_sources(config, monitors), *hosts]
     events = Events()
     recordings = Recordings(config.recording, config.recordings, events) if config.recording.enabled else None
     consoles = Consoles(
@@ -62,6 +65,7 @@ async def serve(config: Config, file: Path) -> None:
         power=_power(config, monitors),
         recordings=recordings,
     )
+    domains.keeper = consoles
     _make_state_dir(settings.state_dir)
     audit = _open_audit(config, consoles.events)
     ssh = SshServer(settings, hostkeys.load_or_make(settings.host_key_file), consoles)

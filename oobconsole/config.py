@@ -44,8 +44,8 @@ def load(file: Path) -> Config:
         key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
         raise ConfigError(str(file), key, _reason(first["type"], first["msg"])) from error
     config = _resolve(config, file.resolve().parent)
-    if not config.machines and not config.vms:
-        raise ConfigError(str(file), "", "no console: a [[machine]] with guests, or a [[vm]], is needed")
+    if not (config.machines or config.vms or config.libvirts):
+        raise ConfigError(str(file), "", "no console: a [[machine]] with guests, a [[vm]] or a [[libvirt]] is needed")
     fault = _conflict(config) or _unknown_group(config) or _keys_missing(config)
     if fault is not None:
         raise ConfigError(str(file), *fault)
@@ -77,6 +77,9 @@ def _conflict(config: Config) -> tuple[str, str] | None:
     for v, vm in enumerate(config.vms):
         if reason := repeated("console", vm.name):
             return f"vm.{v}.name", reason
+    for n, libvirt in enumerate(config.libvirts):
+        if reason := repeated("machine", libvirt.name):
+            return f"libvirt.{n}.name", reason
     return None
 
 

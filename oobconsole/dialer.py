@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -29,10 +30,15 @@ class Dialer:
         self._down = down
         self._delay = RETRY_FIRST
         self._task: asyncio.Task[None] | None = None
+        self._now = asyncio.Event()
 
     def start(self) -> None:
         """Begin."""
         self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def hurry(self) -> None:
+        """Do not wait for the next attempt's time; while one is made, another follows it at once."""
+        self._now.set()
 
     async def stop(self) -> None:
         """Connect no more; `connect` is cancelled where it is. Idempotent."""
@@ -44,6 +50,7 @@ class Dialer:
     async def _run(self) -> None:
         while True:
             began = time.monotonic()
+            self._now.clear()
             try:
                 reason = await self._connect()
             except OSError as error:
@@ -53,7 +60,9 @@ class Dialer:
             wait = self._delay * random.uniform(1 - _JITTER, 1 + _JITTER)
             self._delay = min(RETRY_MAX, self._delay * 2)
             self._down(reason, wait)
-            await asyncio.sleep(wait)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._now.wait()
 
 
 def why(error: OSError) -> str:

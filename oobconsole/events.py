@@ -31,6 +31,7 @@ class Kind(StrEnum):
     ATTACHED = "attached"
     DETACHED = "detached"
     KEYBOARD = "keyboard"  # somebody has the keyboard now, or nobody
+    FORCED = "forced"  # another program, such as virsh console, had to leave the line
     BREAK = "break"
     SYSRQ = "sysrq"
     POWER = "power"

@@ -13,7 +13,42 @@ from oobconsole.settings import ConsoleConfig
 from oobconsole.vm.qmp import Qmp
 
 
-class Line:
+class Wire:
+    """A console, and the stream that brings its bytes (`StreamEvents`).
+
+    Attributes:
+        stream: None: there is none now.
+    """
+
+    def __init__(self, console: Console, stream: Stream | None = None) -> None:
+        self.console = console
+        self.stream = stream
+        console.take = lambda: self.stream is not None and self.stream.take()
+
+    def up(self, peer: str) -> None:
+        self.console.set_state(ConsoleState.LIVE)
+        if self.stream is not None:
+            self.console.bind(self.stream.write, self._break_of(self.stream), self.stream.hold)
+
+    def _break_of(self, stream: Stream) -> Callable[[], bool] | None:
+        return stream.send_break if stream.has_break else None
+
+    def down(self, reason: str, retry_s: float | None) -> None:
+        self.console.bind(None)
+        when = "" if retry_s is None else f"; the next attempt is in {retry_s:.1f} s"
+        self.console.set_state(ConsoleState.FAULT, reason + when)
+
+    def output(self, data: bytes) -> None:
+        self.console.output(data)
+
+    def gap(self, lost: int) -> None:
+        self.console.gap(lost)
+
+    def writable(self) -> None:
+        self.console.pump()
+
+
+class Line(Wire):
     """A stream and its console.
 
     Args:
@@ -33,9 +68,9 @@ class Line:
         monitor: Qmp | None = None,
         address: str = "",
     ) -> None:
+        super().__init__(Console(name, scrollback=scrollback, settings=settings), stream)
         self.name = name
-        self.stream = stream
-        self.console = Console(name, scrollback=scrollback, settings=settings)
+        self._line = stream
         self._monitor = monitor
         self._address = address
         self._breaks: set[asyncio.Task[None]] = set()
@@ -57,7 +92,7 @@ class Line:
 
     async def start(self) -> None:
         """Begin to connect. Raises `EnvironmentFault`."""
-        await self.stream.start(self)
+        await self._line.start(self)
         if self._monitor is not None:
             self._monitor.start()
 
@@ -66,34 +101,12 @@ class Line:
         self.console.close(reason)
         if self._monitor is not None:
             await self._monitor.stop()
-        await self.stream.stop()
-
-    # -- StreamEvents -------------------------------------------------------------------------------
-
-    def up(self, peer: str) -> None:
-        self.console.set_state(ConsoleState.LIVE)
-        send_break: Callable[[], bool] | None
-        if self._monitor is not None:
-            send_break = self._monitor_break
-        else:
-            send_break = self.stream.send_break if self.stream.has_break else None
-        self.console.bind(self.stream.write, send_break, self.stream.hold)
-
-    def down(self, reason: str, retry_s: float | None) -> None:
-        self.console.bind(None)
-        when = "" if retry_s is None else f"; the next attempt is in {retry_s:.1f} s"
-        self.console.set_state(ConsoleState.FAULT, reason + when)
-
-    def output(self, data: bytes) -> None:
-        self.console.output(data)
-
-    def gap(self, lost: int) -> None:
-        self.console.gap(lost)
-
-    def writable(self) -> None:
-        self.console.pump()
+        await self._line.stop()
 
     # -- the monitor --------------------------------------------------------------------------------
+
+    def _break_of(self, stream: Stream) -> Callable[[], bool] | None:
+        return super()._break_of(stream) if self._monitor is None else self._monitor_break
 
     def _happened(self, what: str) -> None:
         self.console.tell(f"{self.console.name}: {what}")

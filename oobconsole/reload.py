@@ -12,6 +12,7 @@ import structlog
 
 from oobconsole.access import Principal
 from oobconsole.config import access_of, load
+from oobconsole.domains import DomainSource
 from oobconsole.errors import ConfigError, OobError
 from oobconsole.events import Kind
 from oobconsole.session.state import Consoles
@@ -84,6 +85,10 @@ class Reloader:
             console = consoles.find(name)
             if console is not None:
                 console.settings = settings
+        hosts = dict(_host_settings(new))
+        for source in consoles.machines:
+            if isinstance(source, DomainSource):
+                source.configure(hosts[source.name])
 
 
 def _console_settings(config: Config) -> Iterator[tuple[str, ConsoleConfig]]:
@@ -91,6 +96,13 @@ def _console_settings(config: Config) -> Iterator[tuple[str, ConsoleConfig]]:
         for guest in machine.guests:
             for name in guest.console_names:
                 yield name, config.console.with_own(guest.console)
+    for vm in config.vms:
+        yield vm.name, config.console.with_own(vm.console)
+
+
+def _host_settings(config: Config) -> Iterator[tuple[str, ConsoleConfig]]:
+    """Of the consoles of each libvirt host."""
+    return ((libvirt.name, config.console.with_own(libvirt.console)) for libvirt in config.libvirts)
 
 
 def differences(old: Config, new: Config) -> list[str]:
@@ -99,11 +111,12 @@ def differences(old: Config, new: Config) -> list[str]:
 
 
 def _console_differences(old: Config, new: Config) -> Iterator[str]:
-    before = dict(_console_settings(old))
-    for name, settings in _console_settings(new):
-        for field, value in before.get(name, settings):
-            if value != getattr(settings, field):
-                yield f"console.{field}"
+    for of in (_console_settings, _host_settings):
+        before = dict(of(old))
+        for name, settings in of(new):
+            for field, value in before.get(name, settings):
+                if value != getattr(settings, field):
+                    yield f"console.{field}"
 
 
 def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:

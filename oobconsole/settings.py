@@ -21,6 +21,7 @@ RESERVED: Final = frozenset(
     {"attach", "audit", "events", "help", "log", "ls", "power", "reload", "replay", "search", "send", "status"}
     | {"wait", "watch", "who"}
 )
+_DOMAIN_MAX: Final = 38  # so that `.console15` can follow
 #: The four COM ports of a PC: I/O base and ISA interrupt.
 COM: Final = {"com1": (0x3F8, 4), "com2": (0x2F8, 3), "com3": (0x3E8, 4), "com4": (0x2E8, 3)}
 
@@ -32,6 +33,15 @@ def _name(value: str) -> str:
             f"and not one of {', '.join(sorted(RESERVED))}"
         )
     return value
+
+
+def console_name(domain: str, uuid: str, *, unique: bool = False) -> str:
+    """The name of a libvirt domain's console: the domain's, if that can be one; else, and if it has to be `unique`,
+    what it has of one and the beginning of its UUID."""
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", domain).lstrip("_.-")
+    if name == domain and 0 < len(name) <= _DOMAIN_MAX and name not in RESERVED and not unique:
+        return name
+    return f"{name[: _DOMAIN_MAX - 9]}-{uuid[:8]}".lstrip("-")
 
 
 def _address(value: str) -> str:
@@ -100,6 +110,13 @@ def _chardev(value: str) -> str:
     is_tcp = kind in ("tcp", "tcp-listen") and host and port.isdecimal() and 0 < int(port) < 65536
     if not is_tcp and not (kind in ("unix", "unix-listen") and rest):
         raise ValueError(f"{value!r} is no line: unix:PATH, unix-listen:PATH, tcp:HOST:PORT or tcp-listen:HOST:PORT")
+    return value
+
+
+def _uri(value: str) -> str:
+    scheme, colon, rest = value.partition("://")
+    if not colon or not re.fullmatch(r"[a-z0-9+.-]+", scheme) or not rest or not value.isprintable():
+        raise ValueError(f"{value!r} is no libvirt URI: qemu:///system, qemu:///session, qemu+ssh://host/system, …")
     return value
 
 
@@ -234,6 +251,22 @@ class VmConfig(Table):
         return self
 
 
+class LibvirtConfig(Table):
+    """A libvirt host: each of its domains gets a console with the domain's name, a further port `NAME.serial1`."""
+
+    name: Name = Field(default="libvirt", description="of this host, where consoles are listed")
+    uri: Annotated[str, AfterValidator(_uri)] = Field(
+        description="as virsh takes it: qemu:///system, qemu:///session, qemu+ssh://root@host/system?no_tty=1, …"
+    )
+    domains: Annotated[list[str], BeforeValidator(_one_or_more), Field(min_length=1, max_length=1000)] = Field(
+        default_factory=lambda: ["*"], description="names, or patterns with * and ?, of those that get consoles"
+    )
+    prefix: Annotated[str, Field(max_length=20, pattern=r"^([A-Za-z0-9][A-Za-z0-9_.-]*)?$")] = Field(
+        default="", description="in front of the domains' names; the same at hosts between which domains migrate"
+    )
+    console: ConsoleConfig | None = Field(default=None, description="what differs from `[console]`")
+
+
 class ServerConfig(Table):
     """The server itself."""
 
@@ -350,6 +383,8 @@ class Config(Table):
     grants: Annotated[list[GrantConfig], Field(alias="grant", max_length=10000)] = Field(default_factory=list)
     machines: Annotated[list[MachineConfig], Field(alias="machine", max_length=1024)] = Field(default_factory=list)
     vms: Annotated[list[VmConfig], Field(alias="vm", max_length=10000)] = Field(default_factory=list)
+
+    libvirts: Annotated[list[LibvirtConfig], Field(alias="libvirt", max_length=64)] = Field(default_factory=list)
 
     def machine(self, name: str) -> MachineConfig | None:
         """The machine with that name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -95,6 +96,8 @@ def check(ctx: typer.Context, config: ConfigFile = None) -> None:
     for vm in settings.vms:
         line = vm.chardev or (vm.serial.device if vm.serial else "")
         typer.echo(f"line {vm.name}: {line}{' with QEMU monitor' if vm.qmp else ''}")
+    for libvirt in settings.libvirts:
+        typer.echo(f"libvirt {libvirt.name} ({libvirt.uri}): {', '.join(libvirt.domains)}")
 
 
 @app.command("qemu-options")
@@ -140,6 +143,37 @@ def doctor(
     from oobconsole.ops.doctor import report
 
     raise typer.Exit(report(config_file(ctx, config), as_json=as_json))
+
+
+@app.command()
+def discover(
+    ctx: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="compare with this configuration: what is in it, what is missing")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object for each")] = False,
+    as_toml: Annotated[bool, typer.Option("--toml", help="a configuration to start from")] = False,
+    write: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write that configuration; never over another file")
+    ] = None,
+) -> None:
+    """List what this host runs that could have a console: QEMU, libvirt's domains, serial ports."""
+    from oobconsole.ops import discover as discovery
+
+    named = config or ctx.obj[0] or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None)
+    found, notes = discovery.discover(_load(named) if named else None)
+    for note in notes:
+        typer.echo(f"oobconsole: {note}", err=True)
+    if as_toml:
+        typer.echo(discovery.toml(found), nl=False)
+        return
+    try:
+        lines = discovery.write(write, found) if write else discovery.table(found)
+        for line in (json.dumps(one.as_dict()) for one in found) if as_json else lines:
+            typer.echo(line)
+    except EnvironmentFault as error:
+        typer.echo(f"oobconsole: {error}", err=True)
+        raise typer.Exit(1) from error
 
 
 def main() -> None:

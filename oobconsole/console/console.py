@@ -35,17 +35,19 @@ class ConsoleState(Enum):
     LIVE = "a guest uses this port"
     AWAY = "the native half is away; the guest, if it runs, goes on without us"
     GONE = "the guest is gone"
+    OFF = "the guest is switched off"
     FAULT = "its line cannot be reached"
 
 
 #: Nobody is there to type at, and whoever comes next may be somebody else.
-_NOBODY: Final = frozenset({ConsoleState.GONE, ConsoleState.FAULT})
+NOBODY: Final = frozenset({ConsoleState.GONE, ConsoleState.OFF, ConsoleState.FAULT})
 _ALLOWED: Final = {
-    ConsoleState.WAITING: {ConsoleState.LIVE, ConsoleState.FAULT},
-    ConsoleState.LIVE: {ConsoleState.AWAY, ConsoleState.GONE, ConsoleState.FAULT},
+    ConsoleState.WAITING: {ConsoleState.LIVE, *NOBODY},
+    ConsoleState.LIVE: {ConsoleState.AWAY, *NOBODY},
     ConsoleState.AWAY: {ConsoleState.LIVE, ConsoleState.GONE},
-    ConsoleState.GONE: {ConsoleState.LIVE},
-    ConsoleState.FAULT: {ConsoleState.LIVE},
+    ConsoleState.GONE: {ConsoleState.LIVE, ConsoleState.OFF, ConsoleState.FAULT},
+    ConsoleState.OFF: {ConsoleState.LIVE, ConsoleState.GONE, ConsoleState.FAULT},
+    ConsoleState.FAULT: {ConsoleState.LIVE, ConsoleState.GONE, ConsoleState.OFF},
 }
 
 
@@ -80,6 +82,7 @@ class Console:
         skipped: bytes of output that readers were too slow for, all readers together.
         printed_at: when the guest printed last, by `time.monotonic`; None: never.
         pace: how fast the guest may print.
+        take: has another program that has the line leave it; False when there is none, or it is no such line.
         attended_changed: called when the first reader comes (True) and the last leaves (False).
     """
 
@@ -91,6 +94,7 @@ class Console:
         self.input_lost = 0
         self.skipped = 0
         self.printed_at: float | None = None
+        self.take: Callable[[], bool] = lambda: False
         self.attended_changed: Callable[[bool], object] | None = None
         self._state = ConsoleState.WAITING
         self._ring = RingBuffer(scrollback)
@@ -132,7 +136,7 @@ class Console:
         for observer in self._observers:
             observer.state_changed(state, self.reason)
         self._loss_told = False
-        if state in _NOBODY:
+        if state in NOBODY:
             self._lose_input()
 
     @property
@@ -292,7 +296,7 @@ class Console:
         for observer in self._observers:
             observer.typed(part, who)
         self._input_empty.clear()
-        if self._state in _NOBODY:
+        if self._state in NOBODY:
             self._lose_input()
         self.pump()
 

@@ -58,6 +58,7 @@ class Recordings:
         self._due: set[Recorder] = set()
         self._failed: set[Recorder] = set()
         self._typing: set[Recorder] = set()
+        self._leaving: dict[str, Recorder] = {}  # forgotten, but not yet written to the end
         self._waiting = 0
         self._writing: asyncio.Future[None] | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -72,18 +73,50 @@ class Recordings:
     async def start(self, consoles: Sequence[Console]) -> None:
         """Go on where the recordings end, before anything is printed. Raises `EnvironmentFault`."""
         self._loop = asyncio.get_running_loop()
-        for console in consoles:
-            size = console.settings.rows, console.settings.columns
-            raw = RawLog(self.folder / console.name, self._settings, *size)
-            self._recorders[console.name] = Recorder(console, raw, self, keystrokes=self._settings.keystrokes)
         await self._loop.run_in_executor(self._writer, self._make_folder)
-        for recorder in self._recorders.values():
-            history = await self._loop.run_in_executor(self._writer, self._recover, recorder)
-            recorder.console.resume(recorder.log.end, history)
-            recorder.console.observe(recorder)
-            recorder.began()
+        for console in consoles:
+            await self._add(console)
         self._events.add_sink(self._event)
         self._tidy_all()
+
+    async def _add(self, console: Console) -> None:
+        size = console.settings.rows, console.settings.columns
+        raw = RawLog(self.folder / console.name, self._settings, *size)
+        recorder = Recorder(console, raw, self, keystrokes=self._settings.keystrokes)
+        history = await self._loop.run_in_executor(self._writer, self._recover, recorder)
+        self._recorders[console.name] = recorder
+        console.resume(raw.end, history)
+        console.observe(recorder)
+        recorder.began()
+
+    async def adopt(self, console: Console) -> None:
+        """Go on with the recording of a console that comes while the server runs, before anything is printed."""
+        await self._written(self._leaving.pop(console.name, None))
+        try:
+            await self._add(console)
+        except EnvironmentFault as error:
+            if self._settings.policy == "strict":
+                console.hold_input(f"it cannot be recorded, so nothing is typed: {error}")
+            self._events.emit(Kind.RECORDING, console.name, state="stopped", reason=str(error))
+            log.error("a console is not recorded", console=console.name, reason=str(error))
+
+    def forget(self, console: Console) -> None:
+        """Record it no more; what it has printed so far is still written."""
+        recorder = self._recorders.pop(console.name, None)
+        self._leaving = {name: left for name, left in self._leaving.items() if left in self._due}
+        if recorder is not None:
+            recorder.finish()
+            self._failed.discard(recorder)
+            self._leaving[console.name] = recorder
+
+    async def _written(self, recorder: Recorder | None) -> None:
+        """Wait until the writer's thread has in its queue what this one had."""
+        while recorder is not None and recorder in self._due:
+            if self._writing is None:
+                self._hand_over()
+            else:
+                await asyncio.wait([self._writing])
+                await asyncio.sleep(0)
 
     async def stop(self) -> None:
         """Write what there is, if the disk lets us in time."""

@@ -57,3 +57,7 @@ class Stream(ABC):
     def send_break(self) -> bool:
         """Send a break condition; False when it could not be sent now."""
         return False
+
+    def take(self) -> bool:
+        """Connect at once, and end whatever other program has the line; False when there is nothing to be ended."""
+        return False

@@ -12,9 +12,11 @@ import sys
 import time
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from oobconsole import virt
 from oobconsole.ops.finding import Finding, Level
 from oobconsole.settings import Config
 
@@ -24,6 +26,7 @@ QEMU: Final = (11, 1)
 QEMU_SECONDS: Final = 10
 #: A path of a UNIX socket, in bytes (unix(7)).
 SOCKET_PATH_MAX: Final = 107
+_SYSTEM_SOCKETS: Final = (Path("/run/libvirt/libvirt-sock"), Path("/run/libvirt/virtqemud-sock"))
 #: Seconds since 1970 that this code is younger than: a clock before it has not been set.
 _NOT_BEFORE: Final = 1_750_000_000
 
@@ -132,6 +135,21 @@ def sockets(config: Config) -> Iterator[Finding]:
             yield Finding(Level.FAULT, str(path), "is there, and is no socket", f"mv {path} {path}.old")
         elif path.is_socket() and stat.S_IMODE(path.stat().st_mode) & 0o077:
             yield Finding(Level.FAULT, str(path), "others may connect to it", f"chmod 600 {path}")
+
+
+def libvirt(config: Config) -> Iterator[Finding]:
+    """Its library, and the sockets of daemons on this host."""
+    if config.libvirts and find_spec("libvirt") is None:
+        yield Finding(Level.FAULT, "libvirt-python", "is not installed, and [[libvirt]] needs it", virt.INSTALL)
+    for host in config.libvirts:
+        if host.uri == "qemu:///system":
+            there = [path for path in _SYSTEM_SOCKETS if path.exists()]
+            if not there:
+                mend = "apt install libvirt-daemon-system, or systemctl start libvirtd.socket"
+                yield Finding(Level.WARNING, host.uri, "no libvirt daemon of the system is there", mend)
+            elif not any(os.access(path, os.W_OK) for path in there):
+                text = f"user {os.geteuid()} may not use {there[0]}"
+                yield Finding(Level.FAULT, host.uri, text, "usermod -aG libvirt the server's user, and restart it")
 
 
 def space(config: Config) -> Iterator[Finding]:

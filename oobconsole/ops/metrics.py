@@ -74,8 +74,18 @@ class Metrics:
 
     def __init__(self, consoles: Consoles) -> None:
         self._consoles = consoles
-        self._tallies = [(c, Tally(c)) for machine in consoles.machines for c in machine.consoles]
+        self._known = {c.name: (c, Tally(c)) for machine in consoles.machines for c in machine.consoles}
+        consoles.newcomers.append(self._came)
         self._one_at_a_time = asyncio.Lock()
+
+    def _came(self, console: Console) -> None:
+        self._known[console.name] = console, Tally(console)
+
+    @property
+    def _tallies(self) -> list[tuple[Console, Tally]]:
+        there = {c.name for machine in self._consoles.machines for c in machine.consoles}
+        self._known = {name: known for name, known in self._known.items() if name in there}
+        return list(self._known.values())
 
     async def render(self) -> bytes:
         """The exposition, made of what holds at each family's turn."""

@@ -22,6 +22,7 @@ from oobconsole.settings import (
     GrantConfig,
     GroupConfig,
     GuestConfig,
+    LibvirtConfig,
     MachineConfig,
     MetricsConfig,
     PowerConfig,
@@ -47,6 +48,7 @@ TABLES: Final[dict[str, type[Table]]] = {
     "uarts = [{ … }]": UartConfig,
     "[[vm]]": VmConfig,
     "serial = { … }": SerialConfig,
+    "[[libvirt]]": LibvirtConfig,
     "power = { … }": PowerConfig,
 }
 _WORDS: Final = {str: "string", int: "integer", bool: "boolean", Path: "path"}

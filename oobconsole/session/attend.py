@@ -7,7 +7,7 @@ import contextlib
 import re
 from typing import Final
 
-from oobconsole.console.console import Console
+from oobconsole.console.console import NOBODY, Console
 from oobconsole.console.reader import Notice, Reader
 from oobconsole.events import Kind
 from oobconsole.session import switch
@@ -73,7 +73,8 @@ class Attended:
 
     def _welcome(self) -> str:
         console, holder, prefix = self._console, self._room.holder, self._prefix
-        about = [f"{console.name} is {console.state.name.lower()}"]
+        why = f" ({console.reason})" if console.state in NOBODY else ""
+        about = [f"{console.name} is {console.state.name.lower()}{why}"]
         others = len(self._room.members) - 1
         if others:
             about.append(f"{others} more attached")

@@ -58,6 +58,9 @@ def _attach(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--lines", type=count, metavar="N", help="begin with the last N lines")
     where.add_argument("--from-start", action="store_true", help="begin with the oldest output that is kept")
     where.add_argument("--from", type=count, metavar="OFFSET", dest="offset", help="begin at an absolute offset")
+    parser.add_argument(
+        "--force", action="store_true", help="end another program that has the line open, such as virsh console"
+    )
     parser.add_argument("--raw", action="store_true", help="no screen, no filter: bytes as they are")
     parser.add_argument("--json-notices", action="store_true", help="notices as JSON on standard error")
 
@@ -76,6 +79,9 @@ async def _handle_watch(request: Request) -> ExitStatus:
 
 async def _begin(request: Request, *, watch: bool) -> ExitStatus:
     console, args = request.console(Right.WATCH), request.args
+    if args.force:
+        request.console(Right.FORCE)
+        request.consoles.room(console).take_line(request.who)
     offset = args.offset
     if args.from_start:
         offset = console.start

@@ -174,6 +174,8 @@ class Room:
 
     def force(self, member: Member) -> str:
         """Take the keyboard from whoever has it; returns what to tell."""
+        if self.take_line(member.who):
+            return f"{self.console.name} is taken from the program that had it"
         former = self._holder
         if self.shared or former is None or former is member:
             return self.ask(member)
@@ -188,6 +190,14 @@ class Room:
         former.tell(f"{member.who.name} took the keyboard from you: you watch")
         self.announce(f"{member.who.name} took the keyboard from {former.who.name}", but=former, and_but=member)
         return f"you have the keyboard; {former.who.name} watches"
+
+    def take_line(self, who: Principal) -> bool:
+        """Have another program that has the line open leave it; False when there is none, or `who` may not."""
+        taken = self.may(who, Right.FORCE) and self.console.take()
+        if taken:
+            self._events.emit(Kind.FORCED, self.console.name, who)
+            self.announce(f"{who.name} ends the other program that has {self.console.name} open")
+        return taken
 
     # -- what everybody sees ------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -63,6 +63,7 @@ class Consoles:
         reload: reads the configuration again, for whoever asks; returns what has changed, or raises `OobError`.
         audit_head: number and hash of the audit log's last entry.
         recordings: of the consoles; None: nothing is recorded.
+        newcomers: are called with every console that comes while the server runs.
         stopping: set when the server stops.
         vitals: how the server does.
     """
@@ -73,12 +74,13 @@ class Consoles:
     tail_lines: int
     drain_s: float
     drain_max_s: float
-    power: Mapping[str, Power] = field(default_factory=dict)
+    power: dict[str, Power] = field(default_factory=dict)
     rooms: dict[str, Room] = field(default_factory=dict)
     screens: dict[str, Screen] = field(default_factory=dict)
     reload: Callable[[Principal | None], Awaitable[str]] | None = None
     audit_head: Callable[[], tuple[int, str]] | None = None
     recordings: Recordings | None = None
+    newcomers: list[Callable[[Console], object]] = field(default_factory=list)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     vitals: Vitals = field(init=False)
 
@@ -104,6 +106,22 @@ class Consoles:
             await machine.stop(reason)
         if self.recordings is not None:
             await self.recordings.stop()
+
+    async def adopt(self, console: Console, power: Power) -> None:
+        """A console comes while the server runs; before it prints anything."""
+        console.observe(StateEvents(console, self.events))
+        self.power[console.name] = power
+        if self.recordings is not None:
+            await self.recordings.adopt(console)
+        for newcomer in self.newcomers:
+            newcomer(console)
+
+    def forget(self, console: Console) -> None:
+        """A console is no more, and nobody is at it."""
+        for known in (self.power, self.rooms, self.screens, self.vitals.unrecorded):
+            known.pop(console.name, None)
+        if self.recordings is not None:
+            self.recordings.forget(console)
 
     def find(self, name: str) -> Console | None:
         """The console of that name."""

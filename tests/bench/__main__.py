@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from tests.bench.libvirt import libvirt
 from tests.bench.server import server
 from tests.bench.trust import Results, echo_ms, guests, quantiles
 from tests.stack.nested import CACHE, L2Console, NestedStack
@@ -92,6 +93,7 @@ GROUPS: dict[str, Callable[[], Results]] = {
     "nested": nested,
     "guests": lambda: guests(_access_us),
     "server": server,
+    "libvirt": libvirt,
 }
 
 

@@ -11,10 +11,14 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 from oobconsole.interceptors.chardev import ChardevStream, parse
+from oobconsole.interceptors.libvirt import LibvirtStream
 from oobconsole.interceptors.serialport import SerialStream
 from oobconsole.interceptors.stream import Stream
 from oobconsole.settings import SerialConfig
+from tests.stack.libvirtd import Libvirtd
 from tests.support.aio import soon, until
+
+UUID = "6f2c3f5e-6a0e-4c53-9d1a-7f3f0d7d3f01"
 
 
 class LineEvents:
@@ -164,6 +168,36 @@ class ListenRig(_SocketRig):
         self._peer.connect(self._address)
         self._peer.setblocking(False)
         await super().meet()
+
+
+class LibvirtRig(_SocketRig):
+    """A domain's console by libvirt: a real QEMU, whose guest joins it to a UNIX socket of ours."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.libvirtd = Libvirtd()
+        self._line = self.libvirtd.folder / "line"
+        self.stream = LibvirtStream("web1", self.libvirtd.uri, UUID, "serial0")
+
+    async def appear(self) -> None:
+        await asyncio.to_thread(self._appear)
+
+    def _appear(self) -> None:
+        if not self.libvirtd.running:
+            self.libvirtd.start()
+            self.libvirtd.define(self.libvirtd.bridge("web1", self._line, ident=UUID))
+        self.libvirtd.virsh("start", "web1")
+        self._peer = socket.socket(socket.AF_UNIX)
+        self._peer.connect(str(self._line))
+        self._peer.setblocking(False)
+
+    async def vanish(self) -> None:
+        await super().vanish()
+        await asyncio.to_thread(self.libvirtd.virsh, "destroy", "web1", check=False)
+
+    async def stop(self) -> None:
+        await super().stop()
+        await asyncio.to_thread(self.libvirtd.close)
 
 
 class PtyRig(LineRig):

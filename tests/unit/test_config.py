@@ -69,7 +69,7 @@ def test_addresses(tmp_path: Path, listen: str) -> None:
 
 BAD = [
     ("", "server", "is needed"),
-    (SERVER, "", "a [[machine]] with guests, or a [[vm]], is needed"),
+    (SERVER, "", "a [[machine]] with guests, a [[vm]] or a [[libvirt]] is needed"),
     ("[server", "", "is not TOML: Expected ']'"),
     (SERVER + MACHINE + "\n[extra]\n", "extra", "there is no such key"),
     (SERVER + "colour = 1\n" + MACHINE, "server.colour", "there is no such key"),

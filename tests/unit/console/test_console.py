@@ -209,6 +209,8 @@ class TestState:
         [
             [ConsoleState.LIVE, ConsoleState.AWAY, ConsoleState.LIVE, ConsoleState.GONE, ConsoleState.LIVE],
             [ConsoleState.LIVE, ConsoleState.AWAY, ConsoleState.GONE],
+            [ConsoleState.OFF, ConsoleState.FAULT, ConsoleState.LIVE, ConsoleState.OFF, ConsoleState.GONE],
+            [ConsoleState.GONE, ConsoleState.OFF, ConsoleState.LIVE, ConsoleState.FAULT, ConsoleState.OFF],
         ],
     )
     async def test_what_can_happen(self, path: list[ConsoleState]) -> None:
@@ -217,10 +219,14 @@ class TestState:
             console.set_state(state, f"why {state.name}")
             assert (console.state, console.reason) == (state, f"why {state.name}")
 
-    @pytest.mark.parametrize("state", [ConsoleState.AWAY, ConsoleState.GONE])
+    @pytest.mark.parametrize("state", [ConsoleState.GONE, ConsoleState.OFF, ConsoleState.FAULT])
     async def test_what_cannot(self, state: ConsoleState) -> None:
-        with pytest.raises(StateError, match=f"WAITING, which needs {state.name}"):
-            make().set_state(state)
+        console = make()
+        with pytest.raises(StateError, match="WAITING, which needs AWAY"):
+            console.set_state(ConsoleState.AWAY)
+        console.set_state(state)
+        with pytest.raises(StateError, match=f"{state.name}, which needs WAITING"):
+            console.set_state(ConsoleState.WAITING)
 
     async def test_the_same_state_again_is_no_news(self) -> None:
         console = make(Device(0))

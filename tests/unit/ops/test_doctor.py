@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from oobconsole.ops import doctor
+from oobconsole.ops import doctor, examine_host
 from oobconsole.ops.finding import Finding, Level
 
 
@@ -160,3 +160,31 @@ def test_a_file_where_recordings_should_be(setup: Setup) -> None:
 def test_a_certificate_authority_that_is_missing(setup: Setup) -> None:
     setup.write(server='user_ca = "nothing"')
     assert setup.only().about == str(setup.folder / "nothing")
+
+
+def test_a_grant_for_lines_and_for_domains_that_only_libvirt_knows(setup: Setup) -> None:
+    grant = '[[grant]]\nusers = ["alice"]\nconsoles = "db2"\nrights = "all"\n'
+    setup.write(grant)
+    assert "'db2' matches no console" in setup.only().text
+    setup.write(f'{grant}[[vm]]\nname = "db2"\nchardev = "tcp:127.0.0.1:9"\n')
+    assert list(doctor.examine(setup.file)) == []
+    setup.write(f'{grant}[[libvirt]]\nuri = "test:///default"\n')
+    assert list(doctor.examine(setup.file)) == []
+
+
+def test_libvirt_without_its_library(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    setup.write('[[libvirt]]\nuri = "test:///default"\n')
+    monkeypatch.setattr(examine_host, "find_spec", lambda name: None)
+    assert "pip install 'oobconsole[libvirt]'" in setup.only().mend
+
+
+def test_a_libvirt_daemon_that_is_not_there_or_not_for_us(
+    setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup.write('[[libvirt]]\nuri = "qemu:///system"\n')
+    monkeypatch.setattr(examine_host, "_SYSTEM_SOCKETS", [tmp_path / "sock"])
+    assert setup.only().text == "no libvirt daemon of the system is there"
+    (tmp_path / "sock").touch()
+    assert list(doctor.examine(setup.file)) == []
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / "sock")
+    assert "may not use" in setup.only().text

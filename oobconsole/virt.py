@@ -1,0 +1,118 @@
+"""libvirt's library, loaded when a configuration names it: its event loop in a thread, its blocking calls in others.
+
+None of its calls is made on our event loop: even sending to a "non-blocking" stream waits for a libvirtd that does
+not read.
+Sources: libvirt-python; https://libvirt.org/html/libvirt-libvirt-event.html, libvirt-libvirt-stream.html.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import threading
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from oobconsole.errors import EnvironmentFault
+
+T = TypeVar("T")
+
+INSTALL: Final = (
+    "libvirt-python is not installed here: pip install 'oobconsole[libvirt]' (on Debian it needs libvirt-dev, gcc, "
+    "pkg-config and python3-dev; python3-libvirt is the same, packaged)"
+)
+_lock: Final = threading.Lock()
+_loaded: list[Any] = []
+
+
+class LibvirtFault(OSError):
+    """libvirt refuses, or cannot; its own words.
+
+    Attributes:
+        code: VIR_ERR_… of virterror.h.
+    """
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+def load() -> Any:
+    """The module `libvirt`, its event loop running.
+
+    Raises:
+        EnvironmentFault: it is not installed: what to install.
+    """
+    with _lock:
+        if not _loaded:
+            try:
+                library = importlib.import_module("libvirt")
+            except ImportError as error:
+                raise EnvironmentFault(INSTALL) from error
+            library.registerErrorHandler(lambda *_: None, None)  # it would print what it also raises
+            library.virEventRegisterDefaultImpl()  # once in a process, before the first connection
+            threading.Thread(target=_run, args=(library,), name="libvirt events", daemon=True).start()
+            _loaded.append(library)
+    return _loaded[0]
+
+
+def _run(library: Any) -> None:
+    while True:
+        library.virEventRunDefaultImpl()
+
+
+def attempt(call: Callable[[], T]) -> T:
+    """Make a call of libvirt's. Raises `LibvirtFault`."""
+    library = load()
+    try:
+        return call()
+    except library.libvirtError as error:
+        text, code = str(error.get_error_message() or error), error.get_error_code()
+    # out here the fault keeps nothing of `call` alive: a connection's last reference waits for libvirtd as it goes
+    raise LibvirtFault(text, -1 if code is None else int(code))
+
+
+def settle_events() -> None:
+    """Wait until libvirt's event thread has let go of every callback that was removed before."""
+    library = load()
+    passed = threading.Event()
+
+    def passes(timer: int, _: object) -> None:
+        library.virEventRemoveTimeout(timer)
+        passed.set()
+
+    library.virEventAddTimeout(0, passes, None)
+    passed.wait()
+
+
+def post(loop: asyncio.AbstractEventLoop, call: Callable[..., object], *args: object) -> None:
+    """Call from the event loop's thread, if there still is an event loop."""
+    with contextlib.suppress(RuntimeError):  # closed
+        loop.call_soon_threadsafe(call, *args)
+
+
+def begin(call: Callable[[], T], name: str) -> asyncio.Future[T]:
+    """Make blocking calls in a thread of their own, which keeps no process from ending.
+
+    The future raises what `call` raises, errors of libvirt's as `LibvirtFault`.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: Exception | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)  # type: ignore[arg-type]  # None only where T is
+
+    def work() -> None:
+        try:
+            post(loop, settle, attempt(call), None)
+        except Exception as error:  # whatever it is, whoever waits gets it
+            post(loop, settle, None, error.with_traceback(None))
+
+    threading.Thread(target=work, name=f"libvirt {name}", daemon=True).start()
+    return future

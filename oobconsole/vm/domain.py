@@ -1,0 +1,133 @@
+"""What a libvirt domain is to us, taken from its XML (https://libvirt.org/formatdomain.html, "Consoles, serial,
+parallel & channel devices")."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+#: Ports of one domain that get a console; QEMU's PC has four serial ports, and virtio consoles besides.
+PORTS_MAX: Final = 16
+_ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A `<serial>` or `<console>`.
+
+    Attributes:
+        name: by its place, as libvirt numbers aliases: `serial0`, `console1`.
+        device: what `virDomainOpenConsole` is to open; empty: it cannot be opened by libvirt.
+        address: of QEMU's socket, `unix:PATH` or `tcp:HOST:PORT`; empty: it is no socket that we can connect to.
+        trouble: why nobody can attach to it, and what to do; empty: one can.
+    """
+
+    name: str
+    device: str = ""
+    address: str = ""
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A domain, as it was when it was looked at.
+
+    Attributes:
+        run: tells one run of the domain from the next, while it is active.
+        active: it has a process: it runs, is paused, or sleeps.
+        running: its vCPUs run.
+        state: in words.
+        ports: its first one gets the console with the domain's name; never empty.
+    """
+
+    uuid: str
+    name: str
+    run: int
+    active: bool
+    running: bool
+    state: str
+    ports: tuple[Port, ...]
+
+
+def host_of(uri: str) -> str:
+    """The other host that a libvirt URI names (https://libvirt.org/uri.html); empty: this one."""
+    host = urlsplit(uri).hostname or ""
+    return "" if host in ("localhost", "127.0.0.1", "::1") else host
+
+
+def ports_of(xml: str, host: str) -> tuple[Port, ...]:
+    """The ports of a domain that runs, or would run, on `host` (`host_of`).
+
+    Raises:
+        ValueError: it is no domain's XML.
+    """
+    try:
+        devices = ET.fromstring(xml).find("devices")
+    except ET.ParseError as error:
+        raise ValueError(f"libvirt's XML of the domain cannot be read: {error}") from error
+    if devices is None:
+        return (_NONE,)
+    serial = [_port(f"serial{i}", element, host) for i, element in enumerate(devices.findall("serial"))]
+    consoles = [
+        _port(f"console{i}", element, host)
+        for i, element in enumerate(devices.findall("console"))
+        if not (serial and _is_serial(element))  # libvirt repeats the first serial port as the first console
+    ]
+    return tuple((serial + consoles)[:PORTS_MAX]) or (_NONE,)
+
+
+_NONE: Final = Port(
+    "serial0", trouble="the domain has no serial port and no console: add <serial type='pty'/> to its devices"
+)
+_NO_PATH: Final = "libvirt has not said yet which UNIX socket it is"
+
+
+def _is_serial(console: ET.Element) -> bool:
+    target = console.find("target")
+    return target is None or target.get("type", "serial") == "serial"
+
+
+def _port(name: str, element: ET.Element, host: str) -> Port:
+    kind = element.get("type", "")
+    alias = element.find("alias")
+    device = alias.get("name", name) if alias is not None else name
+    if kind == "pty":
+        return Port(name, device=device)
+    source = element.find("source")
+    if kind not in ("unix", "tcp") or source is None:
+        return Port(
+            name, trouble=f"{device} is of type {kind!r}, which nobody can attach to: make it pty, unix or tcp"
+        )
+    if source.get("mode", "bind") != "bind":
+        where = f"{kind}-listen:{source.get('path') or _socket(source, '')}"
+        return Port(name, trouble=f'{device} connects by itself: give it a [[vm]] with chardev = "{where}"')
+    if kind == "unix":
+        if host:
+            return Port(name, trouble=f"{device} is a UNIX socket on {host}: make it pty, which libvirt brings here")
+        path = source.get("path", "")
+        return Port(name, address=f"unix:{path}") if path.startswith("/") else Port(name, trouble=_NO_PATH)
+    return _tcp(name, device, element, source, host)
+
+
+def _tcp(name: str, device: str, element: ET.Element, source: ET.Element, host: str) -> Port:
+    protocol = element.find("protocol")
+    kind = protocol.get("type", "raw") if protocol is not None else "raw"
+    if kind != "raw" or source.get("tls") == "yes":
+        spoken = "TLS" if kind == "raw" else kind
+        return Port(name, trouble=f"{device} speaks {spoken} over TCP, which is not supported: make it raw, or pty")
+    address = _socket(source, host)
+    number = source.get("service", "")
+    if not (number.isascii() and number.isdecimal() and 0 < int(number) < 65536):
+        return Port(name, trouble=f"{device} has no port number that can be used: service={number[:20]!r}")
+    if host and address.startswith(("127.", "[::1]", "localhost:")):
+        return Port(name, trouble=f"{device} listens at {address} of {host}, out of reach: make it pty")
+    return Port(name, address=f"tcp:{address}")
+
+
+def _socket(source: ET.Element, host: str) -> str:
+    """Where a TCP port is, from here."""
+    at = source.get("host", "")
+    at = (host or _ANY[at]) if at in _ANY else at
+    return f"[{at}]:{source.get('service', '')}" if ":" in at else f"{at}:{source.get('service', '')}"

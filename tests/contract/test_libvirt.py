@@ -1,0 +1,228 @@
+"""Following libvirt hosts: libvirt's own test driver, and peers that are no libvirtd."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oobconsole import virt
+from oobconsole.access import ALL, Access, Grant
+from oobconsole.console.console import ConsoleState
+from oobconsole.domains import Domains, DomainSource
+from oobconsole.errors import EnvironmentFault
+from oobconsole.events import Event, Events
+from oobconsole.ops.metrics import Metrics
+from oobconsole.session.state import Consoles
+from oobconsole.settings import ConsoleConfig, LibvirtConfig
+from oobconsole.vm import libvirt as vm_libvirt
+from oobconsole.vm.domain import Domain
+from oobconsole.vm.libvirt import Host
+from oobconsole.vm.power import PowerAction, PowerError
+from tests.support.aio import until
+
+libvirt = pytest.importorskip("libvirt", reason="libvirt-python is an extra")
+
+
+class Followed:
+    """A server's consoles, and the host that it follows."""
+
+    def __init__(self, uri: str, **config: Any) -> None:
+        domains = Domains(4096)
+        self.source = DomainSource(LibvirtConfig(uri=uri, **config), domains, ConsoleConfig())
+        self.events: list[Event] = []
+        events = Events()
+        events.add_sink(self.events.append)
+        grants = (Grant(("alice",), ("*",), ALL),)
+        self.consoles = Consoles([self.source], Access(grants), events, tail_lines=2, drain_s=0.1, drain_max_s=1)
+        domains.keeper = self.consoles
+
+    @property
+    def states(self) -> dict[str, ConsoleState]:
+        return {console.name: console.state for console in self.source.consoles}
+
+    async def reach(self, **states: ConsoleState) -> None:
+        await until(lambda: self.states == states, lambda: self.states)
+
+
+@pytest.fixture
+async def host() -> AsyncIterator[Any]:
+    """A connection to the test driver's host of this process, whose domain `test` is as libvirt makes it."""
+    virt.load()
+    connection = libvirt.open("test:///default")
+    yield connection
+    for domain in connection.listAllDomains():
+        if domain.name() != "test":
+            if domain.isActive():
+                domain.destroy()
+            domain.undefine()
+    connection.close()
+
+
+@pytest.fixture
+async def followed() -> AsyncIterator[Followed]:
+    made = Followed("test:///default", prefix="t-", domains=["test", "web*"])
+    await made.consoles.start()
+    yield made
+    await made.consoles.stop("over")
+
+
+def xml(name: str, devices: str = "<serial type='pty'/>") -> str:
+    return (
+        f"<domain type='test'><name>{name}</name><memory>65536</memory><os><type>hvm</type></os>"
+        f"<devices>{devices}</devices></domain>"
+    )
+
+
+OFF, FAULT, GONE = ConsoleState.OFF, ConsoleState.FAULT, ConsoleState.GONE
+
+
+async def test_domains_come_run_end_and_go(host: Any, followed: Followed) -> None:
+    await followed.reach(**{"t-test": FAULT})
+    assert "no serial port and no console" in followed.source.consoles[0].reason
+    host.defineXML(xml("other"))
+    domain = host.defineXML(xml("web1"))
+    await followed.reach(**{"t-test": FAULT, "t-web1": OFF})
+    domain.create()
+    await followed.reach(**{"t-test": FAULT, "t-web1": FAULT})
+    console = followed.consoles.find("t-web1")
+    assert console is not None
+    assert console.reason.startswith("libvirt cannot open serial0: this function is not supported")
+    assert "; the next attempt is in " in console.reason
+    domain.destroy()
+    await followed.reach(**{"t-test": FAULT, "t-web1": OFF})
+    assert console.reason == "web1 is shut off: it was destroyed"
+    reader = console.attach()
+    domain.undefine()
+    await followed.reach(**{"t-test": FAULT, "t-web1": GONE})
+    again = host.defineXML(xml("web1"))
+    await followed.reach(**{"t-test": FAULT, "t-web1": OFF})
+    assert followed.consoles.find("t-web1") is console  # whoever is attached stays attached
+    again.undefine()
+    await followed.reach(**{"t-test": FAULT, "t-web1": GONE})
+    reader.close()
+    await followed.reach(**{"t-test": FAULT})
+    assert "t-web1" not in followed.consoles.power
+    told = [event.detail["state"] for event in followed.events if event.console == "t-web1"]
+    assert told == ["off", "fault", "off", "gone", "off", "gone"]
+
+
+async def test_metrics_follow(host: Any, followed: Followed) -> None:
+    metrics = Metrics(followed.consoles)
+    domain = host.defineXML(xml("web7"))
+    await followed.reach(**{"t-test": FAULT, "t-web7": OFF})
+    assert b'oobconsole_console_attached{console="t-web7"} 0.0' in await metrics.render()
+    domain.undefine()
+    await followed.reach(**{"t-test": FAULT})
+    assert b"t-web7" not in await metrics.render()
+
+
+async def test_names_that_are_taken_or_can_be_none(host: Any, followed: Followed) -> None:
+    for name in ("web 1", "web1", "web1.serial1"):
+        host.defineXML(xml(name, "<serial type='pty'/>" * 2))
+    await until(lambda: len(followed.states) == 7, lambda: followed.states)  # as many names as ports
+    other = next(d for d in host.listAllDomains() if d.name() == "web 1").UUIDString()[:8]
+    assert {"t-web1", "t-web1.serial1", f"t-web_1-{other}", f"t-web_1-{other}.serial1"} <= followed.states.keys()
+
+
+async def test_power_by_the_test_driver(host: Any, followed: Followed) -> None:
+    domain = host.defineXML(xml("web1"))
+    await followed.reach(**{"t-test": FAULT, "t-web1": OFF})
+    power = followed.consoles.power["t-web1"]
+    assert await power.do(PowerAction.ON) == "the guest is started"
+    assert await power.do(PowerAction.ON) == "the guest runs already"
+    domain.suspend()
+    assert await power.do(PowerAction.ON) == "the guest goes on"
+    assert await power.do(PowerAction.OFF) == "the guest is asked to switch off"
+    await followed.reach(**{"t-test": FAULT, "t-web1": OFF})
+    with pytest.raises(PowerError, match=r"libvirt refuses: .*domain is not running"):
+        await power.do(PowerAction.RESET)
+    domain.undefine()
+    with pytest.raises(PowerError, match="libvirt refuses: Domain not found"):
+        await power.do(PowerAction.ON)
+
+
+class Told:
+    """A follower that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.lost_for: list[tuple[str, float]] = []
+
+    async def connected_to(self, domains: list[Domain]) -> None:
+        raise AssertionError("that was no libvirtd")
+
+    async def seen(self, uuid: str, domain: Domain | None) -> None:
+        raise AssertionError("that was no libvirtd")
+
+    def happened(self, uuid: str, what: str) -> None:
+        raise AssertionError("that was no libvirtd")
+
+    def lost(self, reason: str, retry_s: float) -> None:
+        self.lost_for.append((reason, retry_s))
+
+
+def _is(told: Told, times: int) -> bool:
+    return len(told.lost_for) == times
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n" * 20,
+        b"\x00\x00\x00\x1c\x20",  # half a message
+        b"\xff\xff\xff\xff" + bytes(1000),  # 4 GiB
+        b"\x00\x00\x00\x00" * 100,  # a wrong length
+        b"",
+    ],
+    ids=["garbage", "half", "4 GiB", "wrong length", "nothing"],
+)
+async def test_what_is_no_libvirtd_costs_one_reason_and_is_tried_again(tmp_path: Path, garbage: bytes) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "sock"))
+        listener.listen()
+        listener.setblocking(False)
+        told = Told()
+        host = Host("here", f"qemu+unix:///session?socket={tmp_path}/sock", told)
+        host.start()
+        for attempt in (1, 2):
+            peer, _ = await asyncio.wait_for(asyncio.get_running_loop().sock_accept(listener), 10)
+            with peer:
+                peer.setblocking(True)
+                peer.sendall(garbage)
+                peer.shutdown(socket.SHUT_WR)
+                await until(partial(_is, told, attempt), lambda: told.lost_for)
+        assert all(reason and retry > 0 for reason, retry in told.lost_for)
+        await host.stop()
+
+
+async def test_a_libvirtd_that_says_nothing_keeps_one_attempt_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vm_libvirt, "CONNECT_SECONDS", 0.1)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "sock"))
+        listener.listen()
+        listener.setblocking(False)
+        told = Told()
+        host = Host("here", f"qemu+unix:///session?socket={tmp_path}/sock", told)
+        host.start()
+        peer, _ = await asyncio.wait_for(asyncio.get_running_loop().sock_accept(listener), 10)
+        with peer:
+            await until(lambda: len(told.lost_for) >= 3, lambda: told.lost_for)
+            assert {reason for reason, _ in told.lost_for} == {"it has not answered in 0.1 s"}
+            with pytest.raises(BlockingIOError):
+                listener.accept()
+        await host.stop()
+
+
+async def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(virt, "_loaded", [])
+    monkeypatch.setitem(sys.modules, "libvirt", None)
+    with pytest.raises(EnvironmentFault, match=r"pip install 'oobconsole\[libvirt\]'"):
+        await Followed("test:///default").consoles.start()
