@@ -53,7 +53,10 @@ class Line:
         return self.console.state is ConsoleState.LIVE
 
     def record(self, recorder_of: Callable[[str], Recorder | None]) -> None:
-        """Recorders observe the console by themselves; a line has no memory that could be compared with one."""
+        """A line that has a memory of its own goes on where its recording ends."""
+        recorder = recorder_of(self.console.name)
+        if recorder is not None:
+            self.stream.recorded = recorder.bind
 
     async def start(self) -> None:
         """Begin to connect. Raises `EnvironmentFault`."""
@@ -72,10 +75,8 @@ class Line:
 
     def up(self, peer: str) -> None:
         self.console.set_state(ConsoleState.LIVE)
-        if self._monitor is not None:
-            self.console.bind(self.stream.write, self._monitor_break)
-        else:
-            self.console.bind(self.stream.write, self.stream.send_break if self.stream.has_break else None)
+        by_monitor = None if self._monitor is None else self._monitor_break
+        self.console.bind(self.stream.write, self.stream.send_break if self.stream.has_break else by_monitor)
 
     def down(self, reason: str, retry_s: float | None) -> None:
         self.console.bind(None)
