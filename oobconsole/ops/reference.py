@@ -30,6 +30,7 @@ from oobconsole.settings import (
     ServerConfig,
     Table,
     UartConfig,
+    VfioUserConfig,
     VmConfig,
 )
 
@@ -47,6 +48,7 @@ TABLES: Final[dict[str, type[Table]]] = {
     "uarts = [{ … }]": UartConfig,
     "[[vm]]": VmConfig,
     "serial = { … }": SerialConfig,
+    "vfio_user = { … }": VfioUserConfig,
     "power = { … }": PowerConfig,
 }
 _WORDS: Final = {str: "string", int: "integer", bool: "boolean", Path: "path"}

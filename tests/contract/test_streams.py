@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.lines import DialRig, LineRig, ListenRig, PtyRig, Rfc2217Rig
+from tests.contract.lines import DialRig, LineRig, ListenRig, PtyRig, Rfc2217Rig, VfioUserRig
 from tests.support.aio import until
 
 KINDS = {
@@ -20,6 +20,7 @@ KINDS = {
     "tcp-listen": lambda folder: ListenRig(folder, socket.AF_INET),
     "tty": PtyRig,
     "rfc2217": Rfc2217Rig,
+    "vfio-user": VfioUserRig,
 }
 
 

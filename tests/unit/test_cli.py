@@ -68,7 +68,7 @@ def test_qemu_options_name_plugin_socket_ports_and_lines(config: Path) -> None:
 
 @pytest.mark.parametrize(
     ("machine", "reason"),
-    [("l2", "there is no machine 'l2'; there are: l1, mem"), ("mem", "its interceptor is not tcg")],
+    [("l2", "there is no machine or VM 'l2'; there are: l1, mem"), ("mem", "its interceptor is not tcg")],
 )
 def test_qemu_options_of_what_is_no_qemu(config: Path, machine: str, reason: str) -> None:
     done = oobconsole("qemu-options", machine, "--config", str(config))

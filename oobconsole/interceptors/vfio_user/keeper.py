@@ -64,6 +64,12 @@ class Keeper:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._listener = UnixSocket(Path(settings.socket))
+        try:
+            self._control = UnixSocket(Path(settings.control))
+        except EnvironmentFault:
+            self._listener.close()
+            raise
         self._selector = selectors.DefaultSelector()
         self._intx = Intx(self._watch_unmask)
         card = CARDS[settings.bar, settings.ports]
@@ -80,12 +86,6 @@ class Keeper:
         self._retry_at: float | None = None
         self._alone_since: float | None = time.monotonic()
         self._ended = False
-        self._listener = UnixSocket(Path(settings.socket))
-        try:
-            self._control = UnixSocket(Path(settings.control))
-        except EnvironmentFault:
-            self._listener.close()
-            raise
         self._on(self._listener.socket, self._accept_client)
         self._on(self._control.socket, self._accept_server)
 
