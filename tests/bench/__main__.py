@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench.trust import Results, echo_ms, guests, quantiles
+from tests.bench.vms import vms
 from tests.stack.nested import CACHE, L2Console, NestedStack
 from tests.support.expect import Expect
 from tests.support.server import Server
@@ -116,6 +117,7 @@ GROUPS: dict[str, Callable[[], Results]] = {
     "nested": nested,
     "guests": lambda: guests(_access_us),
     "server": server,
+    "vms": vms,
 }
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -255,6 +256,12 @@ def end_keeper(control: Path) -> None:
         server = LinkedServer(control, attach=False)
     except OSError:
         return
-    server.send(Kind.END)
-    server.ends()
+    deadline = time.monotonic() + PATIENCE
+    server.sock.settimeout(0.1)
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        while time.monotonic() < deadline:  # it does not end before it knows that its VMM is gone
+            server.send(Kind.END)
+            with contextlib.suppress(TimeoutError):
+                server.ends()
+                break
     server.close()
