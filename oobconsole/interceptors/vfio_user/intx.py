@@ -38,14 +38,17 @@ class Intx:
         self.disabled = False
         self._watch = watch
         self._sources = 0
-        self._masked = False
+        self._told = False  # the client has a signal that it has not answered by unmasking
+        self._masked = False  # by the client
         self._trigger: int | None = None
         self._unmask: int | None = None
 
     @property
     def due(self) -> bool:
         """Would `settle` signal?"""
-        return bool(self._sources) and not self._masked and not self.disabled and self._trigger is not None
+        if self._told or self._masked or self.disabled:
+            return False
+        return bool(self._sources) and self._trigger is not None
 
     def drive(self, source: int, level: bool) -> None:
         """One of those that share the pin changes its level."""
@@ -53,14 +56,14 @@ class Intx:
             self._sources |= 1 << source
         else:
             self._sources &= ~(1 << source)
-            if not self._sources and self._masked:
+            if not self._sources and self._told:
                 self._take_back()
 
     def settle(self) -> None:
         """Signal a level that nobody has been told of."""
         if self.due:
             assert self._trigger is not None
-            self._masked = True
+            self._told = True
             _signal(self._trigger)
 
     def act(self, action: IrqSet) -> None:
@@ -68,14 +71,16 @@ class Intx:
         if action == IrqSet.TRIGGER:
             if self._trigger is not None:
                 _signal(self._trigger)
+        elif action == IrqSet.MASK:
+            self._masked = True
         else:
-            self._masked = action == IrqSet.MASK
+            self._told = self._masked = False
 
     def assign(self, action: IrqSet, fd: int | None) -> None:
         """Take an eventfd, ours from now on, or none, instead of the former one."""
         if action == IrqSet.TRIGGER:
             self._trigger = _replaced(self._trigger, fd)
-            self._masked = False
+            self._told = self._masked = False
         elif action == IrqSet.UNMASK:
             self._watch(None)
             self._unmask = _replaced(self._unmask, fd)
@@ -84,7 +89,7 @@ class Intx:
     def unmasked_by_eventfd(self) -> None:
         """The descriptor that was watched is readable."""
         if self._unmask is not None and _drain(self._unmask):
-            self._masked = False
+            self._told = self._masked = False
 
     def close(self) -> None:
         """Give all descriptors back. Idempotent."""
@@ -93,7 +98,7 @@ class Intx:
 
     def _take_back(self) -> None:
         if self._trigger is not None and _drain(self._trigger):
-            self._masked = False
+            self._told = False
 
 
 def _replaced(former: int | None, fd: int | None) -> int | None:

@@ -144,6 +144,7 @@ class VfioUserStream(Stream):
         self._up = False
         self._waiting = 0  # bytes of input that the guest has not taken
         self._dialer = Dialer(self._dial, self._down)
+        self._logged = ""
         self._limit = LogLimit(LOG_LINES)
 
     async def start(self, events: StreamEvents) -> None:
@@ -231,18 +232,17 @@ class VfioUserStream(Stream):
         self._up = bool(state.get("up"))
         reason, retry_s = str(state.get("reason")), state.get("retry_s")
         if self._up:
+            self._logged = ""
             self.events.up(reason)
         else:
-            self._log(reason, retry_s)
-            self.events.down(reason, retry_s)
+            self._down(reason, retry_s)
 
-    def _down(self, reason: str, retry_s: float) -> None:
-        self._log(reason, retry_s)
-        self.events.down(reason, retry_s)
-
-    def _log(self, reason: str, retry_s: float | None) -> None:
-        if self._limit.allows(console=self.name):
+    def _down(self, reason: str, retry_s: float | None) -> None:
+        """The same again, because the time for the next attempt has come, is no news."""
+        if (retry_s is not None or reason != self._logged) and self._limit.allows(console=self.name):
             log.info("line is down", console=self.name, reason=reason, retry_s=retry_s and round(retry_s, 1))
+        self._logged = reason
+        self.events.down(reason, retry_s)
 
 
 def _other(hello: dict[str, Any], how: str) -> str:

@@ -215,6 +215,18 @@ class TestInterrupt:
         assert lab.intx.due  # nobody will unmask what nobody has seen
         lab.intx.close()
 
+    def test_what_the_client_has_masked_stays_so_when_a_signal_is_taken_back(self, lab: Lab, eventfd: int) -> None:
+        self.assign(lab, eventfd)
+        lab.intx.drive(0, True)
+        lab.intx.settle()
+        self.act(lab, IrqSet.MASK)
+        lab.intx.drive(0, False)
+        lab.intx.drive(0, True)
+        assert not lab.intx.due
+        self.act(lab, IrqSet.UNMASK)
+        assert lab.intx.due
+        lab.intx.close()
+
     def test_ports_share_the_pin(self, eventfd: int) -> None:
         lab = Lab("io", 2)
         self.assign(lab, eventfd)
