@@ -149,14 +149,15 @@ def _sources(config: Config, monitors: Mapping[str, Qmp]) -> list[Source]:
     ]
     sources += [
         Line(
-            vm.name,
-            registry.make_line(vm, scrollback),
+            name,
+            stream,
             scrollback=scrollback,
             settings=defaults.with_own(vm.console),
-            monitor=monitors.get(vm.name),
+            monitor=monitors.get(name),
             address=(vm.chardev or "").partition(":")[2],
         )
         for vm in config.vms
+        for name, stream in zip(vm.console_names, registry.make_lines(config, vm), strict=True)
     ]
     return sources
 
@@ -170,8 +171,13 @@ def _power(config: Config, monitors: Mapping[str, Qmp]) -> dict[str, Power]:
         if guest.power is not None
         for name in guest.console_names
     }
-    by_hook |= {vm.name: CommandPower(vm.name, vm.power) for vm in config.vms if vm.power is not None}
-    return by_hook | {name: QmpPower(monitor) for name, monitor in monitors.items()}
+    for vm in config.vms:
+        monitor = monitors.get(vm.name)
+        if monitor is not None:
+            by_hook |= dict.fromkeys(vm.console_names, QmpPower(monitor))
+        elif vm.power is not None:
+            by_hook |= dict.fromkeys(vm.console_names, CommandPower(vm.name, vm.power))
+    return by_hook
 
 
 def _make_state_dir(folder: Path) -> None:

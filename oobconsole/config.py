@@ -75,8 +75,11 @@ def _conflict(config: Config) -> tuple[str, str] | None:
                 if reason := repeated("console", name):
                     return f"{key}.guest.{g}.name", reason
     for v, vm in enumerate(config.vms):
-        if reason := repeated("console", vm.name):
-            return f"vm.{v}.name", reason
+        for name in vm.console_names:
+            if reason := repeated("console", name):
+                return f"vm.{v}.name", reason
+        if vm.vfio_user and (reason := repeated("socket", str(config.vfio_socket_of(vm)))):
+            return f"vm.{v}.vfio_user.socket", reason
     for n, libvirt in enumerate(config.libvirts):
         if reason := repeated("machine", libvirt.name):
             return f"libvirt.{n}.name", reason

@@ -4,7 +4,8 @@
     ├── ConfigError         the configuration file: file, key and reason; exit status 2
     ├── GuestFault          a guest did what no sane guest does; costs that guest only
     ├── PeerFault           a peer (native half, SSH client) broke its protocol; costs that peer only
-    │   └── WireError       a malformed, oversized or out-of-order frame
+    │   ├── WireError       a malformed, oversized or out-of-order frame
+    │   └── VfioUserError   a message that no client of vfio-user sends
     ├── EnvironmentFault    this host lacks something: a socket path, a port, a file, a right
     └── StateError          our bug: a call in the wrong state
 
@@ -46,6 +47,10 @@ class PeerFault(OobError):
 
 class WireError(PeerFault):
     """A frame that is malformed, oversized or out of order (docs/wire-protocol.md)."""
+
+
+class VfioUserError(PeerFault):
+    """A message of vfio-user that is malformed, oversized or out of order."""
 
 
 class EnvironmentFault(OobError):

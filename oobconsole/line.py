@@ -88,7 +88,10 @@ class Line(Wire):
         return self.console.state is ConsoleState.LIVE
 
     def record(self, recorder_of: Callable[[str], Recorder | None]) -> None:
-        """Recorders observe the console by themselves; a line has no memory that could be compared with one."""
+        """A line that has a memory of its own goes on where its recording ends."""
+        recorder = recorder_of(self.console.name)
+        if recorder is not None:
+            self._line.recorded = recorder.bind
 
     async def start(self) -> None:
         """Begin to connect. Raises `EnvironmentFault`."""
@@ -106,7 +109,8 @@ class Line(Wire):
     # -- the monitor --------------------------------------------------------------------------------
 
     def _break_of(self, stream: Stream) -> Callable[[], bool] | None:
-        return super()._break_of(stream) if self._monitor is None else self._monitor_break
+        by_monitor = None if self._monitor is None else self._monitor_break
+        return super()._break_of(stream) or by_monitor
 
     def _happened(self, what: str) -> None:
         self.console.tell(f"{self.console.name}: {what}")

@@ -232,23 +232,40 @@ class SerialConfig(Table):
     rts: bool = Field(default=True, description="level of RTS while the port is open, without rtscts")
 
 
+class VfioUserConfig(Table):
+    """A serial card of ours in a guest of QEMU 10.1 or newer, or of another VMM that speaks vfio-user."""
+
+    socket: FilePath | None = Field(default=None, description="where the VMM connects; default: STATE_DIR/NAME.vfio")
+    bar: Literal["io", "memory"] = Field(
+        default="io", description="the card's registers; memory is faster, and no card that QEMU knows"
+    )
+    ports: Literal[1, 2, 4] = Field(default=1, description="of the card; consoles NAME, NAME.port2, …")
+
+
 class VmConfig(Table):
-    """A guest whose serial port somebody else emulates, or a real port: exactly one of `chardev` and `serial`."""
+    """A guest without an untrusted hypervisor, or a real port: exactly one of `chardev`, `serial` and `vfio_user`."""
 
     name: Name = Field(description="the console's")
     chardev: Annotated[str, AfterValidator(_chardev)] | None = Field(
         default=None, description="unix:PATH or tcp:HOST:PORT to connect to, unix-listen: or tcp-listen: to wait at"
     )
     serial: SerialConfig | None = Field(default=None, description="a real serial port")
+    vfio_user: VfioUserConfig | None = Field(default=None, description="a serial card of ours")
     qmp: FilePath | None = Field(default=None, description="QEMU's monitor socket: state, power, NMI, break")
     console: ConsoleConfig | None = Field(default=None, description="what differs from `[console]`")
     power: PowerConfig | None = Field(default=None, description="how to switch it, without `qmp`")
 
     @model_validator(mode="after")
     def _one_line(self) -> Self:
-        if (self.chardev is None) == (self.serial is None):
-            raise ValueError("exactly one of chardev and serial is needed")
+        if sum(line is not None for line in (self.chardev, self.serial, self.vfio_user)) != 1:
+            raise ValueError("exactly one of chardev, serial and vfio_user is needed")
         return self
+
+    @property
+    def console_names(self) -> list[str]:
+        """One for each port."""
+        ports = self.vfio_user.ports if self.vfio_user else 1
+        return [self.name, *(f"{self.name}.port{number}" for number in range(2, ports + 1))]
 
 
 class LibvirtConfig(Table):
@@ -393,6 +410,19 @@ class Config(Table):
     def socket_of(self, machine: MachineConfig) -> Path:
         """The UNIX socket that its native half connects to."""
         return machine.socket or self.server.state_dir / f"{machine.name}.sock"
+
+    def vfio_socket_of(self, vm: VmConfig) -> Path:
+        """The UNIX socket that its VMM connects to, if it has a card of ours."""
+        own = vm.vfio_user.socket if vm.vfio_user else None
+        return own or self.server.state_dir / f"{vm.name}.vfio"
+
+    def keeper_socket_of(self, vm: VmConfig) -> Path:
+        """The UNIX socket at which we find the process that is the card."""
+        return self.server.state_dir / f"{vm.name}.keeper"
+
+    def vm(self, name: str) -> VmConfig | None:
+        """The VM with that name."""
+        return next((vm for vm in self.vms if vm.name == name), None)
 
     @property
     def recordings(self) -> Path:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -14,7 +15,7 @@ from oobconsole.cli.audit import audit_app
 from oobconsole.cli.verbs import DEFAULT_CONFIG, REMOTE, config_file
 from oobconsole.config import load, ports_of
 from oobconsole.errors import ConfigError, EnvironmentFault
-from oobconsole.settings import Config
+from oobconsole.settings import Config, MachineConfig, VmConfig
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -94,43 +95,78 @@ def check(ctx: typer.Context, config: ConfigFile = None) -> None:
         names = ", ".join(name for guest in machine.guests for name in guest.console_names)
         typer.echo(f"machine {machine.name} ({machine.interceptor}): {names}")
     for vm in settings.vms:
-        line = vm.chardev or (vm.serial.device if vm.serial else "")
-        typer.echo(f"line {vm.name}: {line}{' with QEMU monitor' if vm.qmp else ''}")
+        kind = "chardev" if vm.chardev else "serial" if vm.serial else "vfio-user"
+        monitor = " with QEMU monitor" if vm.qmp else ""
+        typer.echo(f"vm {vm.name} ({kind}{monitor}): {', '.join(vm.console_names)}")
     for libvirt in settings.libvirts:
         typer.echo(f"libvirt {libvirt.name} ({libvirt.uri}): {', '.join(libvirt.domains)}")
+
+
+class OptionsFor(StrEnum):
+    """Who is to get the options."""
+
+    QEMU = "qemu"
+    LIBVIRT = "libvirt"
+    GUEST = "guest"
 
 
 @app.command("qemu-options")
 def qemu_options(
     ctx: typer.Context,
-    machine: Annotated[str, typer.Argument(help="the machine's name in the configuration")],
+    machine: Annotated[str, typer.Argument(help="the machine's or VM's name in the configuration")],
     config: ConfigFile = None,
     plugin: Annotated[Path, typer.Option(help="the plugin, as `make -C native/tcg` builds it")] = Path("oob_tcg.so"),
+    wanted_by: Annotated[
+        OptionsFor,
+        typer.Option("--for", help="of a VM with vfio_user: words for QEMU, XML for libvirt, the kernel's"),
+    ] = OptionsFor.QEMU,
 ) -> None:
-    """Print what to add to a machine's QEMU command line."""
+    """Print what to add to the command line of a machine's or VM's QEMU."""
     file = config_file(ctx, config)
     settings = _load(file)
-    wanted = settings.machine(machine)
-    if wanted is None:
-        known = ", ".join(m.name for m in settings.machines)
-        typer.echo(f"oobconsole: {file}: there is no machine '{machine}'; there are: {known}", err=True)
-        raise typer.Exit(2)
-    if wanted.interceptor != "tcg":
-        typer.echo(f"oobconsole: machine '{machine}' is not run by QEMU: its interceptor is not tcg", err=True)
-        raise typer.Exit(2)
+    if vm := settings.vm(machine):
+        typer.echo(_options_of_vm(settings, vm, wanted_by))
+    elif wanted := settings.machine(machine):
+        typer.echo(shlex.join(_options_of_machine(settings, wanted, plugin)))
+    else:
+        known = ", ".join([*(m.name for m in settings.machines), *(vm.name for vm in settings.vms)])
+        _refuse(f"{file}: there is no machine or VM '{machine}'; there are: {known}")
+
+
+def _options_of_machine(settings: Config, machine: MachineConfig, plugin: Path) -> list[str]:
+    if machine.interceptor != "tcg":
+        _refuse(f"machine '{machine.name}' is not run by QEMU: its interceptor is not tcg")
     from oobconsole.interceptors.tcg import qemu_options as options
 
-    uarts = ports_of(wanted)
-    ports = [(uart.port, uart.port + 7) for uart in uarts]
-    words = options(
-        wanted.name,
-        settings.socket_of(wanted),
+    uarts = ports_of(machine)
+    return options(
+        machine.name,
+        settings.socket_of(machine),
         plugin.resolve(),
-        ports,
+        [(uart.port, uart.port + 7) for uart in uarts],
         [uart.irq for uart in uarts],
-        hide_registers=wanted.hide_registers,
+        hide_registers=machine.hide_registers,
     )
-    typer.echo(shlex.join(words))
+
+
+def _options_of_vm(settings: Config, vm: VmConfig, wanted_by: OptionsFor) -> str:
+    if vm.vfio_user is None:
+        _refuse(f"VM '{vm.name}' needs no options of ours: it has no vfio_user")
+    from oobconsole.interceptors.vfio_user import options
+
+    socket = settings.vfio_socket_of(vm)
+    match wanted_by:
+        case OptionsFor.QEMU:
+            return shlex.join(options.qemu_words(socket))
+        case OptionsFor.LIBVIRT:
+            return options.libvirt_xml(socket)
+        case OptionsFor.GUEST:
+            return options.KERNEL_ARGUMENTS
+
+
+def _refuse(why: str) -> NoReturn:
+    typer.echo(f"oobconsole: {why}", err=True)
+    raise typer.Exit(2)
 
 
 @app.command()

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from oobconsole.errors import EnvironmentFault
+from oobconsole.interceptors.unixsocket import UnixSocket
 
-#: `sun_path` holds 108 bytes with its NUL (unix(7)).
-PATH_MAX: Final = 107
 #: When the process or the host has no descriptor left, in seconds.
 RETRY_SECONDS: Final = 1.0
 
@@ -77,61 +73,11 @@ class Listener(Acceptor):
     def __init__(
         self, path: Path, accepted: Callable[[socket.socket], object], failed: Callable[[str], object]
     ) -> None:
-        super().__init__(_bind(path), accepted, failed)
-        self._path = path
-        self._inode = path.stat().st_ino
+        bound = UnixSocket(path)
+        super().__init__(bound.socket, accepted, failed)
+        self._bound = bound
 
     def close(self) -> None:
         """Stop, and remove the socket unless somebody has put another in its place."""
         super().close()
-        if os.path.lexists(self._path) and self._path.lstat().st_ino == self._inode:
-            self._path.unlink()
-
-
-def _bind(path: Path) -> socket.socket:
-    if len(os.fsencode(path)) > PATH_MAX:
-        raise EnvironmentFault(f"{path}: a socket's path has at most {PATH_MAX} bytes; choose a shorter one")
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _require_safe(path.parent)
-        _remove_stale(path)
-        mask = os.umask(0o177)
-        try:
-            listener.bind(os.fsencode(path))
-        finally:
-            os.umask(mask)
-        listener.listen(8)
-    except OSError as error:
-        listener.close()
-        raise EnvironmentFault(f"{path}: cannot listen here: {error.strerror}") from error
-    except EnvironmentFault:
-        listener.close()
-        raise
-    listener.setblocking(False)
-    return listener
-
-
-def _require_safe(folder: Path) -> None:
-    mode = folder.stat().st_mode
-    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-        raise EnvironmentFault(
-            f"{folder}: everybody may write here, and put another socket in the place of ours; chmod o-w it"
-        )
-
-
-def _remove_stale(path: Path) -> None:
-    if not os.path.lexists(path):
-        return
-    if not stat.S_ISSOCK(path.lstat().st_mode):
-        raise EnvironmentFault(f"{path}: is in the way and no socket; move it, or configure another socket")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(os.fsencode(path))
-        except ConnectionRefusedError:
-            path.unlink()
-            return
-        except BlockingIOError:
-            pass  # its backlog is full: somebody listens
-    raise EnvironmentFault(f"{path}: another server listens here; stop it, or configure another socket")
+        self._bound.unlink()

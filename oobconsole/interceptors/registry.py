@@ -8,6 +8,8 @@ from oobconsole.interceptors.memory import MemoryInterceptor
 from oobconsole.interceptors.serialport import SerialStream
 from oobconsole.interceptors.stream import Stream
 from oobconsole.interceptors.tcg import TcgInterceptor
+from oobconsole.interceptors.vfio_user.keeper import Settings as KeeperSettings
+from oobconsole.interceptors.vfio_user.stream import KeeperProcess, VfioUserStream
 from oobconsole.settings import Config, MachineConfig, VmConfig
 
 
@@ -18,9 +20,14 @@ def make(config: Config, machine: MachineConfig) -> Interceptor:
     return TcgInterceptor(machine.name, config.socket_of(machine), spin_us=machine.spin_us)
 
 
-def make_line(vm: VmConfig, scrollback: int) -> Stream:
-    """Make the line of a VM or port; `start` begins its work. Its console keeps `scrollback` bytes."""
+def make_lines(config: Config, vm: VmConfig) -> list[Stream]:
+    """Make the lines of a VM or port, in the order of its `console_names`; `start` begins their work."""
     if vm.chardev is not None:
-        return ChardevStream(vm.name, parse(vm.chardev), at_once=scrollback // 4)
-    assert vm.serial is not None  # exactly one is there: settings.VmConfig
-    return SerialStream(vm.name, vm.serial)
+        at_once = (config.server.scrollback_kib << 10) // 4
+        return [ChardevStream(vm.name, parse(vm.chardev), at_once=at_once)]
+    if vm.serial is not None:
+        return [SerialStream(vm.name, vm.serial)]
+    assert vm.vfio_user is not None  # exactly one is there: settings.VmConfig
+    sockets = str(config.vfio_socket_of(vm)), str(config.keeper_socket_of(vm))
+    process = KeeperProcess(vm.name, KeeperSettings(*sockets, vm.vfio_user.bar, vm.vfio_user.ports))
+    return [VfioUserStream(name, process, number) for number, name in enumerate(vm.console_names)]

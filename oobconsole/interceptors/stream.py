@@ -6,6 +6,7 @@ Everything is called from the event loop's thread and returns at once.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -33,9 +34,12 @@ class Stream(ABC):
 
     Attributes:
         has_break: can it send a break condition?
+        recorded: set before `start`, for a line that keeps output while we are away: says how many bytes of an
+            instance and a number the console's recording has (`Recorder.bind`). None: nothing is recorded.
     """
 
     has_break = False
+    recorded: Callable[[int, int], int | None] | None = None
 
     @abstractmethod
     async def start(self, events: StreamEvents) -> None:

@@ -127,7 +127,9 @@ def _serving(path: Path) -> bool:
 
 def sockets(config: Config) -> Iterator[Finding]:
     """Paths of UNIX sockets."""
-    for path in (config.server.admin_socket, *(config.socket_of(m) for m in config.machines)):
+    cards = [vm for vm in config.vms if vm.vfio_user]
+    keepers = [find(vm) for vm in cards for find in (config.vfio_socket_of, config.keeper_socket_of)]
+    for path in (config.server.admin_socket, *(config.socket_of(m) for m in config.machines), *keepers):
         if len(os.fsencode(path)) > SOCKET_PATH_MAX:
             text = f"is longer than the {SOCKET_PATH_MAX} bytes that the kernel allows for a socket"
             yield Finding(Level.FAULT, str(path), text, "choose a shorter state_dir, or socket")

@@ -31,6 +31,7 @@ from oobconsole.settings import (
     ServerConfig,
     Table,
     UartConfig,
+    VfioUserConfig,
     VmConfig,
 )
 
@@ -48,6 +49,7 @@ TABLES: Final[dict[str, type[Table]]] = {
     "uarts = [{ … }]": UartConfig,
     "[[vm]]": VmConfig,
     "serial = { … }": SerialConfig,
+    "vfio_user = { … }": VfioUserConfig,
     "[[libvirt]]": LibvirtConfig,
     "power = { … }": PowerConfig,
 }

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from tests.bench.libvirt import libvirt
 from tests.bench.server import server
 from tests.bench.trust import Results, echo_ms, guests, quantiles
+from tests.bench.vms import vms
 from tests.stack.nested import CACHE, L2Console, NestedStack
 from tests.support.expect import Expect
 
@@ -94,6 +95,7 @@ GROUPS: dict[str, Callable[[], Results]] = {
     "guests": lambda: guests(_access_us),
     "server": server,
     "libvirt": libvirt,
+    "vms": vms,
 }
 
 

@@ -14,9 +14,12 @@ from oobconsole.interceptors.chardev import ChardevStream, parse
 from oobconsole.interceptors.libvirt import LibvirtStream
 from oobconsole.interceptors.serialport import SerialStream
 from oobconsole.interceptors.stream import Stream
+from oobconsole.interceptors.vfio_user.keeper import Settings
+from oobconsole.interceptors.vfio_user.stream import KeeperProcess, VfioUserStream
 from oobconsole.settings import SerialConfig
 from tests.stack.libvirtd import Libvirtd
 from tests.support.aio import soon, until
+from tests.support.vfio import Vmm, end_keeper
 
 UUID = "6f2c3f5e-6a0e-4c53-9d1a-7f3f0d7d3f01"
 
@@ -270,3 +273,42 @@ class Rfc2217Rig(PtyRig):
             await self._process.wait()
             self._process = None
         await super().vanish()
+
+
+class VfioUserRig(LineRig):
+    """A keeper's process, and a VMM whose guest uses the card as Linux's driver does."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.settings = Settings(str(folder / "vfio"), str(folder / "keeper"), "memory", 1)
+        self.stream = VfioUserStream("web1", KeeperProcess("web1", self.settings), 0)
+        self._vmm: Vmm | None = None
+
+    @property
+    def vmm(self) -> Vmm:
+        assert self._vmm is not None
+        return self._vmm
+
+    async def appear(self) -> None:
+        """It connects when there is a keeper."""
+
+    async def meet(self) -> None:
+        self._vmm = Vmm(Path(self.settings.socket))
+        self._vmm.write(2, 0x01)
+        await super().meet()
+
+    async def vanish(self) -> None:
+        if self._vmm is not None:
+            self._vmm.close()
+            self._vmm = None
+
+    async def stop(self) -> None:
+        await super().stop()
+        await asyncio.to_thread(end_keeper, Path(self.settings.control))
+
+    def print(self, data: bytes) -> int:
+        self.vmm.print(data)
+        return len(data)
+
+    def typed(self) -> bytes:
+        return self.vmm.received()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.lines import DialRig, LibvirtRig, LineRig, ListenRig, PtyRig, Rfc2217Rig
+from tests.contract.lines import DialRig, LibvirtRig, LineRig, ListenRig, PtyRig, Rfc2217Rig, VfioUserRig
 from tests.support.aio import idle, until
 
 KINDS = {
@@ -21,6 +21,7 @@ KINDS = {
     "tty": PtyRig,
     "rfc2217": Rfc2217Rig,
     "libvirt": LibvirtRig,
+    "vfio-user": VfioUserRig,
 }
 
 

@@ -42,6 +42,11 @@ class PlainGuest:
         """Power on."""
         self._process = Expect(self._command)
 
+    @property
+    def running(self) -> bool:
+        """Has QEMU not ended?"""
+        return self._process is not None and self._process.running
+
     def stop(self) -> None:
         """Pull the plug. Idempotent."""
         if self._process is not None:

@@ -91,6 +91,11 @@ class Expect:
         """Wait for the child's end; returns its status."""
         return self._process.wait(timeout)
 
+    @property
+    def running(self) -> bool:
+        """Has it not ended?"""
+        return self._process.poll() is None
+
     def close(self) -> None:
         """End the child."""
         if self._process.poll() is None:

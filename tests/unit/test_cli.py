@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
 import sys
+import xml.dom.minidom
 from pathlib import Path
 
 import pytest
@@ -79,11 +81,36 @@ def test_qemu_options_name_plugin_socket_ports_and_lines(config: Path) -> None:
     ]
 
 
+def test_options_of_a_serial_card(config: Path) -> None:
+    config.write_text(config.read_text() + '[[vm]]\nname = "vm1"\nvfio_user = { socket = "a&b.vfio" }\n')
+    socket = f"{config.parent}/a&b.vfio"
+
+    def options(*words: str) -> str:
+        return oobconsole("qemu-options", "vm1", "--config", str(config), *words).stdout
+
+    option, device = shlex.split(options())
+    assert option == "-device"
+    assert json.loads(device) == {
+        "driver": "vfio-user-pci",
+        "socket": {"type": "unix", "path": socket},
+        "rombar": 0,
+        "x-msg-timeout": 60000,
+    }
+    domain = xml.dom.minidom.parseString(options("--for", "libvirt"))
+    assert [node.getAttribute("value") for node in domain.getElementsByTagName("qemu:arg")] == [option, device]
+    assert options("--for", "guest") == "console=ttyS0,115200n8\n"
+
+
 @pytest.mark.parametrize(
     ("machine", "reason"),
-    [("l2", "there is no machine 'l2'; there are: l1, mem"), ("mem", "its interceptor is not tcg")],
+    [
+        ("l2", "there is no machine or VM 'l2'; there are: l1, mem, vm2"),
+        ("mem", "its interceptor is not tcg"),
+        ("vm2", "it has no vfio_user"),
+    ],
 )
 def test_qemu_options_of_what_is_no_qemu(config: Path, machine: str, reason: str) -> None:
+    config.write_text(config.read_text() + '[[vm]]\nname = "vm2"\nchardev = "unix:vm2"\n')
     done = oobconsole("qemu-options", machine, "--config", str(config))
     assert (done.returncode, done.stdout) == (2, "")
     assert reason in done.stderr

@@ -22,6 +22,7 @@ from oobconsole.settings import (
 
 SERVER = '[server]\nstate_dir = "state"\nauthorized_keys = "keys"\n'
 GUEST = '[[machine.guest]]\nname = "web1"\n'
+VM = '[[vm]]\nname = "vm1"\n'
 MACHINE = f'[[machine]]\nname = "rack7"\n{GUEST}'
 
 
@@ -60,6 +61,15 @@ def test_uarts_and_their_consoles(tmp_path: Path) -> None:
     machine = load(write(tmp_path, SERVER + MACHINE + uarts)).machines[0]
     assert machine.guests[0].console_names == ["web1", "web1.com2", "web1.2e0"]
     assert [(uart.port, uart.irq) for uart in ports_of(machine)] == [(0x3F8, 4), (0x2F8, 3), (0x2E0, 10)]
+
+
+def test_a_serial_card_and_its_consoles(tmp_path: Path) -> None:
+    config = load(write(tmp_path, SERVER + VM + "vfio_user = { ports = 2 }\n"))
+    assert config.vms[0].console_names == ["vm1", "vm1.port2"]
+    assert config.vfio_socket_of(config.vms[0]) == tmp_path / "state" / "vm1.vfio"
+    assert config.keeper_socket_of(config.vms[0]) == tmp_path / "state" / "vm1.keeper"
+    elsewhere = load(write(tmp_path, SERVER + VM + 'vfio_user = { socket = "run/web" }\n'))
+    assert elsewhere.vfio_socket_of(elsewhere.vms[0]) == tmp_path / "run" / "web"
 
 
 @pytest.mark.parametrize("listen", ['"[::1]:0"', '["127.0.0.1:22", "[::]:2222"]'])
@@ -124,6 +134,20 @@ BAD = [
         SERVER + MACHINE + GUEST.replace("1", "2") + "uarts = [{port = 0x3f8, irq = 7}]\n",
         "machine.0.guest",
         "port 0x3f8 has two interrupts, 4 and 7",
+    ),
+    (SERVER + VM, "vm.0", "exactly one of chardev, serial and vfio_user is needed"),
+    (SERVER + VM + 'chardev = "unix:a"\nvfio_user = {}\n', "vm.0", "exactly one of chardev, serial and vfio_user"),
+    (SERVER + VM + "vfio_user = { ports = 3 }\n", "vm.0.vfio_user.ports", "1, 2 or 4"),
+    (SERVER + VM + 'vfio_user = { bar = "rom" }\n', "vm.0.vfio_user.bar", "'io' or 'memory'"),
+    (
+        SERVER + VM + "vfio_user = { ports = 2 }\n" + VM.replace("vm1", "vm1.port2") + "vfio_user = {}\n",
+        "vm.1.name",
+        "another console is 'vm1.port2' already",
+    ),
+    (
+        SERVER + VM + 'vfio_user = { socket = "a" }\n' + VM.replace("1", "2") + 'vfio_user = { socket = "a" }\n',
+        "vm.1.vfio_user.socket",
+        "/a' already",
     ),
 ]
 
