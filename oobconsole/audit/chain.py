@@ -92,9 +92,12 @@ def decode(line: bytes) -> Entry:
         raise Damaged("was changed: its hash is another")
     try:
         fields = json.loads(line)
-        return Entry(int(fields["seq"]), str(fields["prev"]), stated, base64.b64decode(parts[3]), fields)
+        entry = Entry(int(fields["seq"]), str(fields["prev"]), stated, base64.b64decode(parts[3]), fields)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Damaged(f"is no entry of an audit log: {error}") from error
+    if base64.b64encode(entry.signature) != parts[3]:  # its last character has bits that decoding drops
+        raise Damaged("was changed: its signature is written otherwise")
+    return entry
 
 
 def check_signature(entry: Entry, key: Ed25519PublicKey) -> None:

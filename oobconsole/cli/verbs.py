@@ -31,5 +31,5 @@ DEFAULT_CONFIG: Final = Path("/etc/oobconsole/oobconsole.toml")
 
 def config_file(ctx: typer.Context, given: Path | None = None) -> Path:
     """What stands behind the command, or before it, or in the environment; else where it is installed."""
-    before: Path | None = ctx.find_root().params["config"]
+    before: Path | None = ctx.find_root().params.get("config")
     return given or before or DEFAULT_CONFIG

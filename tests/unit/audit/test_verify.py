@@ -111,6 +111,13 @@ def test_any_changed_byte_is_found(folder: Path, data: st.DataObject) -> None:
     assert faults(folder, bytes(whole))
 
 
+def test_a_bit_that_base64_ignores(folder: Path) -> None:
+    """64 bytes are 85 characters and two bits: the last character has four that decoding drops."""
+    whole = b"".join(original(folder))
+    last = whole.rindex(b'=="')
+    assert faults(folder, whole[: last - 1] + bytes((whole[last - 1] + 1,)) + whole[last:])
+
+
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
 def test_any_removed_piece_is_found_against_the_head(folder: Path, data: st.DataObject) -> None:
