@@ -21,7 +21,7 @@ RESERVED: Final = frozenset(
     {"attach", "audit", "events", "help", "log", "ls", "power", "reload", "replay", "search", "send", "status"}
     | {"wait", "watch", "who"}
 )
-_DOMAIN_MAX: Final = 38  # so that `.console15` can follow
+_DOMAIN_MAX: Final = 37  # so that `.console15` can follow
 #: The four COM ports of a PC: I/O base and ISA interrupt.
 COM: Final = {"com1": (0x3F8, 4), "com2": (0x2F8, 3), "com3": (0x3E8, 4), "com4": (0x2E8, 3)}
 

@@ -95,9 +95,8 @@ def check(ctx: typer.Context, config: ConfigFile = None) -> None:
         names = ", ".join(name for guest in machine.guests for name in guest.console_names)
         typer.echo(f"machine {machine.name} ({machine.interceptor}): {names}")
     for vm in settings.vms:
-        kind = "chardev" if vm.chardev else "serial" if vm.serial else "vfio-user"
-        monitor = " with QEMU monitor" if vm.qmp else ""
-        typer.echo(f"vm {vm.name} ({kind}{monitor}): {', '.join(vm.console_names)}")
+        line = vm.chardev or (vm.serial.device if vm.serial else "vfio-user")
+        typer.echo(f"line {', '.join(vm.console_names)}: {line}{' with QEMU monitor' if vm.qmp else ''}")
     for libvirt in settings.libvirts:
         typer.echo(f"libvirt {libvirt.name} ({libvirt.uri}): {', '.join(libvirt.domains)}")
 
@@ -196,8 +195,8 @@ def discover(
     """List what this host runs that could have a console: QEMU, libvirt's domains, serial ports."""
     from oobconsole.ops import discover as discovery
 
-    named = config or ctx.obj[0] or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None)
-    found, notes = discovery.discover(_load(named) if named else None)
+    named = config_file(ctx, config)
+    found, notes = discovery.discover(_load(named) if named != DEFAULT_CONFIG or named.exists() else None)
     for note in notes:
         typer.echo(f"oobconsole: {note}", err=True)
     if as_toml:
