@@ -9,7 +9,7 @@ from typing import Final
 from oobconsole.access import Principal
 from oobconsole.session import switch
 from oobconsole.session.prompt import Keys
-from oobconsole.session.request import ExitStatus, Peer
+from oobconsole.session.request import ExitStatus, Peer, Request
 from oobconsole.session.state import Consoles
 from oobconsole.session.tui.catalogue import Catalogue
 from oobconsole.session.tui.menu import Action, Choice, Place, choose
@@ -35,9 +35,10 @@ class _Heard:
         await self._tell(text)
 
 
-async def visit(peer: Peer, terminal: Terminal, consoles: Consoles, who: Principal, run: Run) -> ExitStatus:
+async def visit(request: Request, terminal: Terminal, run: Run) -> ExitStatus:
     """To the user's end, or the server's. A command that fails is one to try again, or another."""
-    heard, catalogue, place = _Heard(peer), Catalogue(consoles, who), Place()
+    consoles, who = request.consoles, request.who
+    heard, catalogue, place = _Heard(request.peer), Catalogue(consoles, who), Place()
     while True:
         choice = await choose(terminal, catalogue, consoles.stopping, place, heard.last)
         heard.last = ""
