@@ -22,17 +22,28 @@ Run = Callable[[str, Peer], Awaitable[ExitStatus]]
 
 
 class _Heard:
-    """A peer, and what it was told last: the menu, which hides that, says it again."""
+    """A peer.
+
+    Attributes:
+        typed: in the menu, behind the choice: is read first.
+        last: what it was told last: the menu, which hides that, says it again.
+    """
 
     def __init__(self, peer: Peer) -> None:
-        self.read, self.write, self.error, self.gone = peer.read, peer.write, peer.error, peer.gone
-        self._tell = peer.tell
+        self.write, self.error, self.gone = peer.write, peer.error, peer.gone
+        self._peer = peer
+        self.typed = b""
         self.last = ""
+
+    async def read(self) -> bytes:
+        """As the peer."""
+        typed, self.typed = self.typed, b""
+        return typed or await self._peer.read()
 
     async def tell(self, text: str) -> None:
         """As the peer, and remember it."""
         self.last = text
-        await self._tell(text)
+        await self._peer.tell(text)
 
 
 async def visit(request: Request, terminal: Terminal, run: Run) -> ExitStatus:
@@ -40,7 +51,7 @@ async def visit(request: Request, terminal: Terminal, run: Run) -> ExitStatus:
     consoles, who = request.consoles, request.who
     heard, catalogue, place = _Heard(request.peer), Catalogue(consoles, who), Place()
     while True:
-        choice = await choose(terminal, catalogue, consoles.stopping, place, heard.last)
+        choice, heard.typed = await choose(terminal, catalogue, consoles.stopping, place, heard.last)
         heard.last = ""
         if choice is not None:
             await _do(choice, heard, consoles, who, run)

@@ -247,38 +247,59 @@ def _cut(text: str, width: int) -> str:
 
 async def choose(
     terminal: Terminal, catalogue: Catalogue, stopping: asyncio.Event, place: Place, note: str = ""
-) -> Choice | None:
-    """Show the menu; returns the choice, or None when the user leaves or hangs up, or we stop."""
+) -> tuple[Choice | None, bytes]:
+    """Show the menu; returns the choice, or None when the user leaves or hangs up, or we stop; and what was typed
+    behind it."""
     keys = Keys()
     menu = Menu(catalogue, keys, terminal, place, note)
+    typing = _Typing(terminal, keys, menu)
+    choice: Choice | None = None
     terminal.on_resize(menu.app.invalidate)
     helpers = [
         asyncio.ensure_future(helper)
-        for helper in (_type(terminal, keys, menu), _refresh(terminal, menu), _quit_when(stopping, menu))
+        for helper in (typing.run(), _refresh(terminal, menu), _quit_when(stopping, menu))
     ]
     try:
         # Its own exception handler would take the whole server's place.
-        return await menu.app.run_async(handle_sigint=False, set_exception_handler=False)
+        choice = await menu.app.run_async(handle_sigint=False, set_exception_handler=False)
     except EOFError:
-        return None
+        pass  # the user hung up
     finally:
         terminal.on_resize(None)
         for helper in helpers:
             helper.cancel()
         await asyncio.gather(*helpers, return_exceptions=True)
+        rest = typing.rest()
+    return choice, rest
 
 
-async def _type(terminal: Terminal, keys: Keys, menu: Menu) -> None:
-    data = b"begin"
-    try:
-        while data:
-            await terminal.drain()  # whoever does not look at the answer does not get to ask for more
-            data = await terminal.read()
-            for at in range(0, max(1, len(data)), _KEYS_AT_ONCE):
-                keys.feed(data[at : at + _KEYS_AT_ONCE])
+class _Typing:
+    """What the user types, for the menu, and from the choice on for what was chosen."""
+
+    def __init__(self, terminal: Terminal, keys: Keys, menu: Menu) -> None:
+        self._terminal = terminal
+        self._keys = keys
+        self._menu = menu
+        self._waiting = b""
+
+    async def run(self) -> None:
+        """To the choice, or the end of input."""
+        try:
+            while not self._menu.app.is_done:
+                if not self._waiting:
+                    await self._terminal.drain()  # whoever does not look at the answer does not get to ask for more
+                    self._waiting = await self._terminal.read()
+                data, self._waiting = self._waiting[:_KEYS_AT_ONCE], self._waiting[_KEYS_AT_ONCE:]
+                self._keys.feed(data)
+                if not data:
+                    break
                 await asyncio.sleep(0)  # others have their turn: each key costs up to a millisecond
-    finally:
-        menu.quit()  # a client may be gone while it is waited for, too
+        finally:
+            self._menu.quit()  # a client may be gone while it is waited for, too
+
+    def rest(self) -> bytes:
+        """What came behind the choice."""
+        return self._keys.take() + self._waiting
 
 
 async def _quit_when(stopping: asyncio.Event, menu: Menu) -> None:
