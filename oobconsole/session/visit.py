@@ -12,7 +12,8 @@ from oobconsole.session.prompt import Keys
 from oobconsole.session.request import ExitStatus, Peer, Request
 from oobconsole.session.state import Consoles
 from oobconsole.session.tui.catalogue import Catalogue
-from oobconsole.session.tui.menu import Action, Choice, Place, choose
+from oobconsole.session.tui.choose import choose
+from oobconsole.session.tui.menu import Action, Choice, Place
 from oobconsole.session.tui.terminal import Terminal
 
 _REPLAY_SINCE: Final = "10m"

@@ -15,7 +15,8 @@ from oobconsole.access import Grant, Principal, Right
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.session.state import Consoles
 from oobconsole.session.tui.catalogue import Catalogue, Row
-from oobconsole.session.tui.menu import Action, Choice, Place, choose
+from oobconsole.session.tui.choose import choose
+from oobconsole.session.tui.menu import Action, Choice, Place
 from oobconsole.session.tui.terminal import Keys
 from tests.support.aio import idle, soon, stays, until
 from tests.unit.session.fakes import ALICE, consoles
@@ -316,6 +317,13 @@ class TestTerminals:
         assert not any("small" in line for line in terminal.lines)  # as prompt_toolkit says when it gives up
         terminal.type(b"\r")
         assert await soon(task) == Choice(Action.ATTACH, "web38")
+
+    async def test_a_size_that_is_not_known_is_80_by_24(self) -> None:
+        terminal = FakeTerminal(24, 80)
+        terminal.size = lambda: (0, 0)  # type: ignore[method-assign]
+        task = begin(terminal)
+        await seen(terminal, "^  CONSOLE +STATE +OUTPUT +ATTACHED +LAST LINE")
+        await leave(terminal, task)
 
     async def test_leaves_the_terminal_as_it_was(self) -> None:
         terminal = FakeTerminal()
