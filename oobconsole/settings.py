@@ -18,8 +18,8 @@ from oobconsole.access import Right
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,46}")
 #: Words that mean, or are to mean, something else where a console's name can stand.
 RESERVED: Final = frozenset(
-    {"attach", "audit", "events", "help", "log", "ls", "power", "reload", "replay", "search", "send", "status"}
-    | {"wait", "watch", "who"}
+    {"attach", "audit", "events", "help", "log", "ls", "menu", "power", "reload", "replay", "search", "send"}
+    | {"status", "wait", "watch", "who"}
 )
 _DOMAIN_MAX: Final = 37  # so that `.console15` can follow
 #: The four COM ports of a PC: I/O base and ISA interrupt.

@@ -9,6 +9,7 @@ import typer
 
 #: Its own `help` says more.
 REMOTE: Final = {
+    "menu": "choose a console from a menu",
     "attach": "attach to a console",
     "watch": "attach to a console, without the keyboard",
     "ls": "list the consoles",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
 from oobconsole.access import Principal, Right
@@ -100,7 +100,7 @@ async def _handle_help(request: Request) -> ExitStatus:
         width = max(map(len, VERBS))
         lines = [f"  {name:<{width}}  {known.summary}" for name, known in VERBS.items()]
         return await request.print(
-            ["ssh HOST CONSOLE is short for ssh HOST attach CONSOLE; ssh -t HOST: a menu", *lines]
+            ["ssh HOST CONSOLE is short for ssh HOST attach CONSOLE, ssh -t HOST for ssh -t HOST menu", *lines]
         )
     if verb not in VERBS:
         raise UsageError(f"there is no command {echo(verb)}; 'help' lists them")
@@ -111,7 +111,20 @@ def _help(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("verb", nargs="?", metavar="COMMAND")
 
 
+async def _handle_menu(request: Request) -> ExitStatus:
+    if request.terminal is None:
+        await listing.handle_ls(replace(request, args=argparse.Namespace(json=False)))
+        await request.peer.tell("for a menu: ssh -t HOST; 'help' lists the commands")
+        return ExitStatus.USAGE
+
+    async def run_in_menu(command: str, heard: Peer) -> ExitStatus:
+        return await run(command, heard, request.terminal, request.consoles, request.who)
+
+    return await visit(request, request.terminal, run_in_menu)
+
+
 VERBS: Final[dict[str, Verb]] = {
+    "menu": Verb("choose a console from a menu; what ssh -t HOST alone does, too", _nothing, _handle_menu),
     "attach": Verb("attach to a console, with the keyboard if it is free", _attach, _handle_attach),
     "watch": Verb("attach to a console, without the keyboard", _attach, _handle_watch),
     "ls": Verb("the consoles: state, who is attached, last activity", _json, listing.handle_ls),
@@ -138,8 +151,8 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     return parser
 
 
-def parse(command: str | None) -> tuple[str, argparse.Namespace] | None:
-    """Understand a command line; None: the menu.
+def parse(command: str | None) -> tuple[str, argparse.Namespace]:
+    """Understand a command line; none at all is the menu.
 
     Raises:
         UsageError: with what is wrong and what would be right.
@@ -150,8 +163,7 @@ def parse(command: str | None) -> tuple[str, argparse.Namespace] | None:
         words = shlex.split(command or "")
     except ValueError as error:
         raise UsageError(f"{echo(command or '')} cannot be understood: {error}") from error
-    if not words:
-        return None
+    words = words or ["menu"]
     verb, rest = (words[0], words[1:]) if words[0] in VERBS else ("attach", words)
     try:
         return verb, _parser(verb).parse_args(rest)
@@ -166,10 +178,7 @@ async def run(
 ) -> ExitStatus:
     """Do a command of `who`; `terminal` is the user's, when there is one."""
     try:
-        found = parse(command)
-        if found is None:
-            return await _handle_menu(peer, terminal, consoles, who)
-        verb, args = found
+        verb, args = parse(command)
         return await VERBS[verb].handle(Request(args, peer, terminal, consoles, who))
     except UsageError as error:
         await peer.tell(str(error))
@@ -177,15 +186,3 @@ async def run(
     except Denied as error:
         await peer.tell(str(error))
         return ExitStatus.DENIED
-
-
-async def _handle_menu(peer: Peer, terminal: Terminal | None, consoles: Consoles, who: Principal) -> ExitStatus:
-    if terminal is None:
-        await listing.handle_ls(Request(argparse.Namespace(json=False), peer, None, consoles, who))
-        await peer.tell("for a menu: ssh -t HOST; 'help' lists the commands")
-        return ExitStatus.USAGE
-
-    async def run_in_menu(command: str, heard: Peer) -> ExitStatus:
-        return await run(command, heard, terminal, consoles, who)
-
-    return await visit(peer, terminal, consoles, who, run_in_menu)

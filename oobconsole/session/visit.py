@@ -9,10 +9,11 @@ from typing import Final
 from oobconsole.access import Principal
 from oobconsole.session import switch
 from oobconsole.session.prompt import Keys
-from oobconsole.session.request import ExitStatus, Peer
+from oobconsole.session.request import ExitStatus, Peer, Request
 from oobconsole.session.state import Consoles
 from oobconsole.session.tui.catalogue import Catalogue
-from oobconsole.session.tui.menu import Action, Choice, Place, choose
+from oobconsole.session.tui.choose import choose
+from oobconsole.session.tui.menu import Action, Choice, Place
 from oobconsole.session.tui.terminal import Terminal
 
 _REPLAY_SINCE: Final = "10m"
@@ -22,24 +23,36 @@ Run = Callable[[str, Peer], Awaitable[ExitStatus]]
 
 
 class _Heard:
-    """A peer, and what it was told last: the menu, which hides that, says it again."""
+    """A peer.
+
+    Attributes:
+        typed: in the menu, behind the choice: is read first.
+        last: what it was told last: the menu, which hides that, says it again.
+    """
 
     def __init__(self, peer: Peer) -> None:
-        self.read, self.write, self.error, self.gone = peer.read, peer.write, peer.error, peer.gone
-        self._tell = peer.tell
+        self.write, self.error, self.gone = peer.write, peer.error, peer.gone
+        self._peer = peer
+        self.typed = b""
         self.last = ""
+
+    async def read(self) -> bytes:
+        """As the peer."""
+        typed, self.typed = self.typed, b""
+        return typed or await self._peer.read()
 
     async def tell(self, text: str) -> None:
         """As the peer, and remember it."""
         self.last = text
-        await self._tell(text)
+        await self._peer.tell(text)
 
 
-async def visit(peer: Peer, terminal: Terminal, consoles: Consoles, who: Principal, run: Run) -> ExitStatus:
+async def visit(request: Request, terminal: Terminal, run: Run) -> ExitStatus:
     """To the user's end, or the server's. A command that fails is one to try again, or another."""
-    heard, catalogue, place = _Heard(peer), Catalogue(consoles, who), Place()
+    consoles, who = request.consoles, request.who
+    heard, catalogue, place = _Heard(request.peer), Catalogue(consoles, who), Place()
     while True:
-        choice = await choose(terminal, catalogue, consoles.stopping, place, heard.last)
+        choice, heard.typed = await choose(terminal, catalogue, consoles.stopping, place, heard.last)
         heard.last = ""
         if choice is not None:
             await _do(choice, heard, consoles, who, run)

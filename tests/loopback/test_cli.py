@@ -72,6 +72,19 @@ def test_on_a_terminal(server: Server) -> None:
         assert terminal.wait(10) == 0
 
 
+def test_the_menu(server: Server) -> None:
+    with Terminal(command(server, "menu")) as terminal:
+        cooked = terminal.modes()
+        terminal.expect_screen("^2 consoles", timeout=20)
+        terminal.send("web2\r")
+        terminal.expect(rb"web2 is live.*helps\]", timeout=10)
+        terminal.send("~.")
+        terminal.expect_screen("^detached from web2", timeout=10)
+        terminal.send("\x03")
+        assert terminal.wait(10) == 0
+        assert terminal.modes() == cooked
+
+
 def test_a_resize_comes_before_what_is_typed_after_it(server: Server) -> None:
     """Whenever its signal comes: here, never."""
     with Terminal(["env", "--block-signal=WINCH", *command(server, "attach", "web1")]) as terminal:

@@ -62,6 +62,14 @@ def test_search_attach_and_back(server: Server) -> None:
         assert terminal.wait(10) == 0
 
 
+def test_keys_that_are_faster_than_the_menu_are_not_lost(server: Server) -> None:
+    word = secrets.token_hex(8)
+    with menu(server) as terminal:
+        terminal.send(f"node123\r{word}\r~.")
+        terminal.expect_screen("^detached from node123", timeout=10)
+        terminal.expect_screen(f"^> node123 .*{word}", timeout=10)
+
+
 def test_everything_is_live(server: Server) -> None:
     """Who comes and what is printed shows up without a key."""
     with menu(server) as terminal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,8 @@ from tests.support.terminal import Terminal
 CAST: Final = Path(__file__).parents[2] / "docs" / "demo.cast"
 ROWS, COLUMNS = 32, 100
 BOOT_SECONDS: Final = 300
+#: So that whoever watches can follow: between two keys, and before each step.
+KEY_SECONDS, READ_SECONDS = 0.06, 1.5
 #: What is typed, and what of the answer is waited for. A guest echoes each key; an escape key shows nothing.
 STEPS: Final = (
     ("uname -sr", rb"Linux \S+\r\n"),
@@ -26,6 +29,7 @@ def _type(terminal: Terminal, line: str) -> None:
     for key in line:
         terminal.send(key)
         terminal.expect(re.escape(key), timeout=20)
+        time.sleep(KEY_SECONDS)
     terminal.send("\r")
 
 
@@ -38,6 +42,7 @@ def main() -> int:
     ) as terminal:
         terminal.expect(rb"helps\]", timeout=BOOT_SECONDS, fail=rb"demonstration failed")
         for typed, answer in STEPS:
+            time.sleep(READ_SECONDS)
             if "~" in typed:
                 terminal.send(typed)
             else:

@@ -5,7 +5,6 @@ prompt_toolkit draws control characters as text, so that nothing in a row can ac
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,9 +34,7 @@ from oobconsole.session.tui.terminal import Keys, Terminal, output
 
 _HELP: Final = "Enter attach  ^W watch  ^R replay  ^P power  Esc clear the search  ^C leave"
 _NOBODY: Final = "there is no console at which you have any right; a [[grant]] of the server gives them"
-_REFRESH_SECONDS: Final = 1.0
 _SEARCH_MAX: Final = 64
-_KEYS_AT_ONCE: Final = 32
 #: A terminal with fewer rows has only the search and the list; with fewer columns no people, no idle time, no state.
 _ROWS_FOR_ALL: Final = 8
 _COLUMNS_FOR: Final = {"people": 72, "idle": 56, "state": 32}
@@ -78,7 +75,6 @@ class Menu:
 
     def __init__(self, catalogue: Catalogue, keys: Keys, terminal: Terminal, place: Place, note: str) -> None:
         self._catalogue = catalogue
-        self._terminal = terminal
         self._place = place
         self._note = note
         self._at = 0
@@ -150,7 +146,7 @@ class Menu:
 
     def _layout(self) -> Layout:
         def rows_for(rows: int) -> Condition:
-            return Condition(lambda: (self._terminal.size()[0] or rows) >= rows)
+            return Condition(lambda: self.app.output.get_size().rows >= rows)
 
         search = Window(
             FormattedTextControl(self._search_line, focusable=True),
@@ -195,9 +191,8 @@ class Menu:
         return self._note or f"{count} {'consoles' if count != 1 else 'console'}"
 
     def _titles(self) -> StyleAndTextTuples:
-        columns = self._terminal.size()[1]
         row = Row("CONSOLE", "STATE", "OUTPUT", "ATTACHED", "LAST LINE")
-        return [("", "  "), *self._cells(row, columns)]
+        return [("", "  "), *self._cells(row, self.app.output.get_size().columns)]
 
     def _content(self, width: int, height: int) -> UIContent:
         found = self._found()
@@ -243,51 +238,3 @@ class _List(UIControl):
 def _cut(text: str, width: int) -> str:
     """In a column of that width, and two to the next."""
     return f"{text if len(text) <= width else text[: width - 1] + '…':<{width}}  "
-
-
-async def choose(
-    terminal: Terminal, catalogue: Catalogue, stopping: asyncio.Event, place: Place, note: str = ""
-) -> Choice | None:
-    """Show the menu; returns the choice, or None when the user leaves or hangs up, or we stop."""
-    keys = Keys()
-    menu = Menu(catalogue, keys, terminal, place, note)
-    terminal.on_resize(menu.app.invalidate)
-    helpers = [
-        asyncio.ensure_future(helper)
-        for helper in (_type(terminal, keys, menu), _refresh(terminal, menu), _quit_when(stopping, menu))
-    ]
-    try:
-        # Its own exception handler would take the whole server's place.
-        return await menu.app.run_async(handle_sigint=False, set_exception_handler=False)
-    except EOFError:
-        return None
-    finally:
-        terminal.on_resize(None)
-        for helper in helpers:
-            helper.cancel()
-        await asyncio.gather(*helpers, return_exceptions=True)
-
-
-async def _type(terminal: Terminal, keys: Keys, menu: Menu) -> None:
-    data = b"begin"
-    try:
-        while data:
-            await terminal.drain()  # whoever does not look at the answer does not get to ask for more
-            data = await terminal.read()
-            for at in range(0, max(1, len(data)), _KEYS_AT_ONCE):
-                keys.feed(data[at : at + _KEYS_AT_ONCE])
-                await asyncio.sleep(0)  # others have their turn: each key costs up to a millisecond
-    finally:
-        menu.quit()  # a client may be gone while it is waited for, too
-
-
-async def _quit_when(stopping: asyncio.Event, menu: Menu) -> None:
-    await stopping.wait()
-    menu.quit()
-
-
-async def _refresh(terminal: Terminal, menu: Menu) -> None:
-    while True:
-        await asyncio.sleep(_REFRESH_SECONDS)
-        await terminal.drain()
-        menu.app.invalidate()

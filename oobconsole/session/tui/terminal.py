@@ -9,6 +9,7 @@ from typing import Final, Protocol, TextIO, cast
 
 from prompt_toolkit.data_structures import Size
 from prompt_toolkit.input import Input
+from prompt_toolkit.input.typeahead import get_typeahead
 from prompt_toolkit.input.vt100_parser import Vt100Parser
 from prompt_toolkit.key_binding import KeyPress
 from prompt_toolkit.output import Output
@@ -76,6 +77,14 @@ class Keys(Input):
     def flush_keys(self) -> list[KeyPress]:
         self._parser.flush()  # what looked like the start of a sequence was the Escape key
         return self.read_keys()
+
+    def take(self) -> bytes:
+        """What nobody has looked at.
+
+        prompt_toolkit keeps that for whichever input has the same hash next, and that may be another user's.
+        """
+        left = [*get_typeahead(self), *self.flush_keys()]
+        return "".join(press.data for press in left).encode() + self._decoder.getstate()[0]
 
     @contextmanager
     def attach(self, input_ready_callback: Callable[[], None]) -> Iterator[None]:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from oobconsole.audit import chain
 from oobconsole.audit.verify import FAULTS_MAX, verify
-from oobconsole.cli.audit import audit_app
+from oobconsole.cli.main import app
 from tests.unit.audit.test_log import write
 
 COUNT = 8
@@ -130,7 +130,7 @@ def test_any_removed_piece_is_found_against_the_head(folder: Path, data: st.Data
 
 class TestCommand:
     def run(self, *words: str) -> tuple[int, str]:
-        result = CliRunner().invoke(audit_app, list(words))
+        result = CliRunner().invoke(app, ["audit", *words])
         return result.exit_code, result.output
 
     def test_verify(self, folder: Path) -> None:

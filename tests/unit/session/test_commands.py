@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from argparse import Namespace
 
 import pytest
 from hypothesis import given
@@ -12,19 +11,24 @@ from hypothesis import strategies as st
 from oobconsole.access import Grant, Principal, Right
 from oobconsole.console.console import ConsoleState
 from oobconsole.events import Event, Kind
-from oobconsole.session.commands import parse, run
+from oobconsole.session.commands import VERBS, parse, run
 from oobconsole.session.request import ExitStatus, UsageError
+from oobconsole.settings import RESERVED
 from tests.support.aio import soon
 from tests.unit.session.fakes import ALICE, FakePeer, consoles
 
 
+def test_no_console_can_be_named_as_a_command() -> None:
+    assert set(VERBS) == RESERVED
+
+
 def test_the_commands() -> None:
-    verb, args = parse("web2 --lines 3") or ("", None)
+    verb, args = parse("web2 --lines 3")
     assert (verb, args) == parse(" attach 'web2' --lines 3")
-    assert (verb, args and args.console, args and args.lines) == ("attach", "web2", 3)
-    assert (parse("ls --json") or ("", Namespace()))[1].json
-    assert (parse("wait web1 'login: ' --timeout 0.5 --fail panic --fail BUG") or ("",))[0] == "wait"
-    assert parse(None) is parse("") is parse("  ") is None
+    assert (verb, args.console, args.lines) == ("attach", "web2", 3)
+    assert parse("ls --json")[1].json
+    assert parse("wait web1 'login: ' --timeout 0.5 --fail panic --fail BUG")[0] == "wait"
+    assert parse(None) == parse("") == parse("  ") == parse("menu")
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,15 @@ from collections.abc import Callable
 
 import pyte
 import pytest
+from prompt_toolkit.input import typeahead
 from prompt_toolkit.keys import Keys as Key
 
 from oobconsole.access import Grant, Principal, Right
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.session.state import Consoles
 from oobconsole.session.tui.catalogue import Catalogue, Row
-from oobconsole.session.tui.menu import Action, Choice, Place, choose
+from oobconsole.session.tui.choose import choose
+from oobconsole.session.tui.menu import Action, Choice, Place
 from oobconsole.session.tui.terminal import Keys
 from tests.support.aio import idle, soon, stays, until
 from tests.unit.session.fakes import ALICE, consoles
@@ -97,9 +99,12 @@ def begin(
 ) -> asyncio.Future[Choice | None]:
     """Show the menu."""
     settings = settings or consoles(*MANY)
-    return asyncio.ensure_future(
-        choose(terminal, Catalogue(settings, who), settings.stopping, place or Place(), note)
-    )
+
+    async def chosen() -> Choice | None:
+        shown = choose(terminal, Catalogue(settings, who), settings.stopping, place or Place(), note)
+        return (await shown)[0]
+
+    return asyncio.ensure_future(chosen())
 
 
 async def leave(terminal: FakeTerminal, task: asyncio.Future[Choice | None]) -> None:
@@ -149,6 +154,15 @@ class TestChoose:
         for byte in b"\x1b[B\r":
             terminal.type(bytes((byte,)))
         assert await soon(task) == Choice(Action.ATTACH, "web01")
+
+    @pytest.mark.parametrize("behind", [b"root\r~.", b"\x1b[A\x1b", "é".encode() * 100])
+    async def test_what_is_typed_behind_the_choice_is_for_what_was_chosen(self, behind: bytes) -> None:
+        """And in nobody's next menu."""
+        terminal, settings = FakeTerminal(), consoles("web1")
+        terminal.type(b"web1\r" + behind)
+        task = choose(terminal, Catalogue(settings, ALICE), settings.stopping, Place())
+        assert await soon(task) == (Choice(Action.ATTACH, "web1"), behind)
+        assert not any(typeahead._buffer.values())
 
     async def test_searches_as_one_types(self) -> None:
         terminal, settings = FakeTerminal(), consoles("db1", "db2", "web1")
@@ -303,6 +317,13 @@ class TestTerminals:
         assert not any("small" in line for line in terminal.lines)  # as prompt_toolkit says when it gives up
         terminal.type(b"\r")
         assert await soon(task) == Choice(Action.ATTACH, "web38")
+
+    async def test_a_size_that_is_not_known_is_80_by_24(self) -> None:
+        terminal = FakeTerminal(24, 80)
+        terminal.size = lambda: (0, 0)  # type: ignore[method-assign]
+        task = begin(terminal)
+        await seen(terminal, "^  CONSOLE +STATE +OUTPUT +ATTACHED +LAST LINE")
+        await leave(terminal, task)
 
     async def test_leaves_the_terminal_as_it_was(self) -> None:
         terminal = FakeTerminal()

@@ -1,0 +1,83 @@
+"""One showing of the menu, from its first screen to the choice."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from oobconsole.session.tui.catalogue import Catalogue
+from oobconsole.session.tui.menu import Choice, Menu, Place
+from oobconsole.session.tui.terminal import Keys, Terminal
+
+_REFRESH_SECONDS: Final = 1.0
+#: Keys that are looked at before others have their turn, in bytes: each costs up to a millisecond.
+_KEYS_AT_ONCE: Final = 32
+
+
+async def choose(
+    terminal: Terminal, catalogue: Catalogue, stopping: asyncio.Event, place: Place, note: str = ""
+) -> tuple[Choice | None, bytes]:
+    """Show the menu; returns the choice, or None when the user leaves or hangs up, or we stop; and what was typed
+    behind it."""
+    keys = Keys()
+    menu = Menu(catalogue, keys, terminal, place, note)
+    typing = _Typing(terminal, keys, menu)
+    choice: Choice | None = None
+    terminal.on_resize(menu.app.invalidate)
+    helpers = [
+        asyncio.ensure_future(helper)
+        for helper in (typing.run(), _refresh(terminal, menu), _quit_when(stopping, menu))
+    ]
+    try:
+        # Its own exception handler would take the whole server's place.
+        choice = await menu.app.run_async(handle_sigint=False, set_exception_handler=False)
+    except EOFError:
+        pass  # the user hung up
+    finally:
+        terminal.on_resize(None)
+        for helper in helpers:
+            helper.cancel()
+        await asyncio.gather(*helpers, return_exceptions=True)
+        rest = typing.rest()
+    return choice, rest
+
+
+class _Typing:
+    """What the user types, for the menu, and from the choice on for what was chosen."""
+
+    def __init__(self, terminal: Terminal, keys: Keys, menu: Menu) -> None:
+        self._terminal = terminal
+        self._keys = keys
+        self._menu = menu
+        self._waiting = b""
+
+    async def run(self) -> None:
+        """To the choice, or the end of input."""
+        try:
+            while not self._menu.app.is_done:
+                if not self._waiting:
+                    await self._terminal.drain()  # whoever does not look at the answer does not get to ask for more
+                    self._waiting = await self._terminal.read()
+                data, self._waiting = self._waiting[:_KEYS_AT_ONCE], self._waiting[_KEYS_AT_ONCE:]
+                self._keys.feed(data)
+                if not data:
+                    break
+                await asyncio.sleep(0)
+        finally:
+            self._menu.quit()  # a client may be gone while it is waited for, too
+
+    def rest(self) -> bytes:
+        """What came behind the choice."""
+        return self._keys.take() + self._waiting
+
+
+async def _quit_when(stopping: asyncio.Event, menu: Menu) -> None:
+    await stopping.wait()
+    menu.quit()
+
+
+async def _refresh(terminal: Terminal, menu: Menu) -> None:
+    while True:
+        await asyncio.sleep(_REFRESH_SECONDS)
+        await terminal.drain()
+        menu.app.invalidate()
