@@ -113,6 +113,16 @@ async def test_domains_come_run_end_and_go(host: Any, followed: Followed) -> Non
     assert told == ["off", "fault", "off", "gone", "off", "gone"]
 
 
+async def test_settings_that_are_read_again_hold_for_what_is_there_and_what_comes(
+    host: Any, followed: Followed
+) -> None:
+    await followed.reach(**{"t-test": FAULT})
+    followed.source.configure(ConsoleConfig(share=True))
+    host.defineXML(xml("web1"))
+    await followed.reach(**{"t-test": FAULT, "t-web1": OFF})
+    assert all(console.settings.share for console in followed.source.consoles)
+
+
 async def test_metrics_follow(host: Any, followed: Followed) -> None:
     metrics = Metrics(followed.consoles)
     domain = host.defineXML(xml("web7"))

@@ -27,6 +27,13 @@ LINUX: Final = f"""
 <cmdline>console=ttyS0 panic=-1 quiet</cmdline>"""
 
 
+def emulator() -> Path:
+    """The system's QEMU, where there is one: ours takes that one's modules for its own when libvirt asks what it has,
+    and ends."""
+    system = shutil.which("qemu-system-x86_64")
+    return Path(system) if system else qemu()
+
+
 def bridge(folder: Path) -> str:
     """Boot elements for a guest that joins COM1 and COM2 (`bridge.S`)."""
     built = folder / "bridge"
@@ -130,7 +137,8 @@ class Libvirtd:
         """Run virsh to its end."""
         done = subprocess.run(["virsh", "-q", "-c", self.uri, *words], capture_output=True, text=True, check=False)
         if check and done.returncode:
-            raise ExpectError(f"virsh {' '.join(words)}: {done.stderr}")
+            log = self._log.read_text(errors="replace")[-2000:]
+            raise ExpectError(f"virsh {' '.join(words)}: {done.stderr}; libvirtd said last:\n{log}")
         return done
 
     def xml(
@@ -148,7 +156,7 @@ class Libvirtd:
             f"<domain type='qemu'><name>{name}</name>{f'<uuid>{ident}</uuid>' if ident else ''}"
             f"<memory unit='MiB'>{memory}</memory><vcpu>1</vcpu>"
             f"<os><type arch='x86_64'>hvm</type>{boot}</os><features><acpi/></features>"
-            f"<devices><emulator>{qemu()}</emulator>{''.join(devices)}"
+            f"<devices><emulator>{emulator()}</emulator>{''.join(devices)}"
             f"<controller type='usb' model='none'/><memballoon model='none'/></devices></domain>"
         )
         return file

@@ -27,6 +27,13 @@ name = "web1"
 console = { escape = "~" }
 [[machine.guest]]
 name = "web2"
+[[vm]]
+name = "db2"
+chardev = "tcp:127.0.0.1:9"
+console = { idle_minutes = 1 }
+[[libvirt]]
+uri = "test:///default"
+console = { idle_minutes = 3 }
 """
 
 
@@ -45,6 +52,9 @@ name = "web2"
         ('name = "web2"', 'name = "web3"', ["machine.rack.7.guest"], False),
         ('name = "web2"', 'name = "web2"\nconsole = { rows = 9 }', ["console.rows"], False),
         ('name = "rack.7"', 'name = "rack8"', ["machine"], False),
+        ("idle_minutes = 1", "idle_minutes = 2", ["console.idle_minutes"], True),
+        ("idle_minutes = 3", "idle_minutes = 4", ["console.idle_minutes"], True),
+        ("test:///default", "test:///other", ["libvirt.libvirt.uri"], False),
         ("[console]", "[audit]\nsyslog = true\n[console]", ["audit.syslog"], False),
         ('state_dir = "state"', 'state_dir = "other"', ["server.state_dir"], False),
         ('state_dir = "state"', 'state_dir = "state"\nlisten = "127.0.0.1:1"', ["server.listen"], False),
