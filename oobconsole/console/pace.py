@@ -2,7 +2,7 @@
 
 Some lines bring a hundred times what anybody can be sent. Such a line waits for a reader that is half the scrollback
 behind until that is only a quarter behind, and for a recording of which too much waits for the disk. It does not wait
-for who is slow: who took nothing for `TURN_SECONDS` in which others took something, or is not near after
+for who is slow: who took nothing for `TURN_SECONDS` though others take something, or is not near after
 `TURNS_MAX` of them. Who is slow loses bytes rather than delay anybody, and counts again once it has caught up.
 """
 
@@ -40,13 +40,14 @@ class Pace:
         capacity: of the scrollback, in bytes. The line brings at most a quarter of it at a time.
     """
 
-    __slots__ = ("_far", "_hold", "_late", "_moved", "_near", "_timer", "_turns")
+    __slots__ = ("_far", "_hold", "_late", "_moved", "_near", "_others_near", "_timer", "_turns")
 
     def __init__(self, capacity: int) -> None:
         self._far, self._near = capacity // 2, capacity // 4
         self._hold: Hold | None = None
         self._late: set[Taker] = set()
         self._moved: set[Taker] = set()  # took something in this turn
+        self._others_near = False  # in one of these turns
         self._turns = 0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -70,6 +71,7 @@ class Pace:
         if end == reader.position:
             reader.keeps_up = True
         if end - reader.position <= self._near:
+            self._others_near = True
             self.forget(reader)
 
     def wait_for(self, taker: Taker) -> None:
@@ -79,6 +81,7 @@ class Pace:
         if not self._late:
             self._hold(True)
             self._turns = 0
+            self._others_near = False
             self._begin_turn()
         self._late.add(taker)
 
@@ -96,7 +99,7 @@ class Pace:
     def _end_turn(self) -> None:
         if self._turns >= TURNS_MAX:
             self._give_up(self._late)
-        elif self._moved:
+        elif self._moved or self._others_near:
             self._give_up(self._late - self._moved)
         if self._late:
             self._begin_turn()

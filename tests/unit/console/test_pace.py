@@ -128,6 +128,19 @@ async def test_who_takes_a_little_has_more_time_but_not_for_ever(monkeypatch: py
     assert guest.console.end - reader.position > SCROLLBACK // 4
 
 
+async def test_one_that_stops_later_than_others_have_caught_up_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its sockets took in the first turn does not count in the next, in which nobody else takes anything."""
+    monkeypatch.setattr(pace, "TURN_SECONDS", 0.02)
+    monkeypatch.setattr(pace, "TURNS_MAX", 10**9)
+    guest = Guest()
+    stopped, other = guest.console.attach(), guest.console.attach()
+    guest.print(SCROLLBACK)
+    await read(stopped, 1)
+    await read(other, 3 * SCROLLBACK // 4)
+    await until(lambda: not guest.held, lambda: guest.held)
+    assert not stopped.keeps_up
+
+
 async def test_a_new_line_is_not_held() -> None:
     guest = Guest()
     guest.console.attach()
