@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from oobconsole.console import pace
@@ -70,26 +72,73 @@ async def test_it_waits_for_nobody_who_leaves() -> None:
     assert not guest.held
 
 
+@pytest.mark.parametrize("alone", [False, True])
 async def test_it_waits_once_for_a_reader_that_has_stopped_until_that_has_caught_up(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, alone: bool
 ) -> None:
-    monkeypatch.setattr(pace, "PATIENCE_SECONDS", 0.05)
+    """Not as long when it is seen that others take something."""
+    monkeypatch.setattr(pace, "TURN_SECONDS", 0.02)
+    monkeypatch.setattr(pace, "TURNS_MAX", 3 if alone else 10**9)
     guest = Guest()
     stopped, other = guest.console.attach(), guest.console.attach()
     guest.print(SCROLLBACK)
-    await read(other, 3 * SCROLLBACK // 4)
+    if alone:
+        other.close()
+    else:
+        await read(other, 3 * SCROLLBACK // 4)
     assert guest.held
     await until(lambda: not guest.held, lambda: guest.held)
     for _ in range(8):
         guest.print(SCROLLBACK // 2)
         assert not guest.held
-        await read(other, SCROLLBACK // 2)
+        if not alone:
+            await read(other, SCROLLBACK // 2)
     notice = await soon(stopped.next())
     assert isinstance(notice, Notice)
     assert notice.kind == "skipped"
     await read(stopped, SCROLLBACK)
     guest.print(SCROLLBACK)
     assert guest.held
+
+
+async def test_nobody_is_slow_while_nobody_takes_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the machine that is busy."""
+    monkeypatch.setattr(pace, "TURN_SECONDS", 0.01)
+    monkeypatch.setattr(pace, "TURNS_MAX", 10**9)
+    guest = Guest()
+    readers = [guest.console.attach() for _ in range(2)]
+    guest.print(SCROLLBACK)
+    await asyncio.sleep(0.05)
+    assert guest.held
+    for reader in readers:
+        await read(reader, 3 * SCROLLBACK // 4)
+        assert reader.keeps_up
+    assert not guest.held
+
+
+async def test_who_takes_a_little_has_more_time_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "TURN_SECONDS", 0.02)
+    guest = Guest()
+    reader = guest.console.attach()
+    guest.print(SCROLLBACK)
+    while guest.held:
+        await read(reader, 1)
+        await asyncio.sleep(0.005)
+    assert not reader.keeps_up
+    assert guest.console.end - reader.position > SCROLLBACK // 4
+
+
+async def test_one_that_stops_later_than_others_have_caught_up_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its sockets took in the first turn does not count in the next, in which nobody else takes anything."""
+    monkeypatch.setattr(pace, "TURN_SECONDS", 0.02)
+    monkeypatch.setattr(pace, "TURNS_MAX", 10**9)
+    guest = Guest()
+    stopped, other = guest.console.attach(), guest.console.attach()
+    guest.print(SCROLLBACK)
+    await read(stopped, 1)
+    await read(other, 3 * SCROLLBACK // 4)
+    await until(lambda: not guest.held, lambda: guest.held)
+    assert not stopped.keeps_up
 
 
 async def test_a_new_line_is_not_held() -> None:
