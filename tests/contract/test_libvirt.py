@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import libvirt
 import pytest
 
 from oobconsole import virt
@@ -26,8 +27,6 @@ from oobconsole.vm.domain import Domain
 from oobconsole.vm.libvirt import Host
 from oobconsole.vm.power import PowerAction, PowerError
 from tests.support.aio import until
-
-libvirt = pytest.importorskip("libvirt", reason="libvirt-python is an extra")
 
 
 class Followed:

@@ -10,8 +10,8 @@ packages=(
   cpio xz-utils debian-archive-keyring                # the guests
   ca-certificates openssh-client shellcheck           # pip, the tests, the checks
   ser2net socat                                       # the other ends of lines
-  libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients # domains
-  go-md2man man-db systemd bash-completion            # manual pages, the unit, completion
+  libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 # domains, and what they migrate between
+  go-md2man man-db systemd bash-completion zsh fish   # manual pages, the unit, completion
 )
 case "${1:-}" in
   fuzz) packages=(clang llvm libclang-rt-dev) ;;

@@ -252,12 +252,7 @@ def test_live_migration(libvirtd: Libvirtd) -> None:
                 console.run("X=moved")
                 line = f"unix://{there.folder}/migration"
                 words = ("migrate", "--live", "web1", "--desturi", there.uri, "--migrateuri", line)
-                done = libvirtd.virsh(*words, check=False)
-                if "Parameter 'detach' is unexpected" in done.stderr:
-                    pytest.skip(
-                        "libvirt 9.0 cannot have QEMU 11.1 migrate: install Debian's qemu-system-x86 to see it"
-                    )
-                assert done.returncode == 0, done.stderr
+                libvirtd.virsh(*words)
                 console.expect(rb"arrived here by migration", timeout=PATIENCE)
                 eventually(lambda: [(r["state"], r["machine"]) for r in consoles(server).values()], [("live", "b")])
                 console.wake(20)

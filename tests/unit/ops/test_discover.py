@@ -168,7 +168,6 @@ uri = "qemu+unix:///session?socket=/nowhere"
 
 
 def test_beside_a_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("libvirt", reason="libvirt-python is an extra")
     (tmp_path / "c.toml").write_text(CONFIG)
     monkeypatch.setattr(discover_ports, "local_uris", lambda: [])
     monkeypatch.setattr(
