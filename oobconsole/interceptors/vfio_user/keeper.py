@@ -310,6 +310,7 @@ def main(argument: str) -> int:
     if os.fork():
         return 0
     os.umask(0o077)
+    os.chdir("/")
     try:
         keeper = Keeper(settings)
     except EnvironmentFault as error:

@@ -64,7 +64,7 @@ class KeeperProcess:
 
     async def _start(self) -> None:
         """In a session of its own, and not as our child: what ends the server is not meant for it."""
-        words = (sys.executable, "-m", keeper.__name__, json.dumps(self.settings._asdict()))
+        words = (sys.executable, "-P", "-m", keeper.__name__, json.dumps(self.settings._asdict()))
         try:
             done = await asyncio.to_thread(
                 subprocess.run,
