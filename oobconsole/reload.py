@@ -91,9 +91,6 @@ def _console_settings(config: Config) -> Iterator[tuple[str, ConsoleConfig]]:
         for guest in machine.guests:
             for name in guest.console_names:
                 yield name, config.console.with_own(guest.console)
-    for vm in config.vms:
-        for name in vm.console_names:
-            yield name, config.console.with_own(vm.console)
 
 
 def differences(old: Config, new: Config) -> list[str]:

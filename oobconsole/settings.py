@@ -368,12 +368,6 @@ class Config(Table):
     machines: Annotated[list[MachineConfig], Field(alias="machine", max_length=1024)] = Field(default_factory=list)
     vms: Annotated[list[VmConfig], Field(alias="vm", max_length=10000)] = Field(default_factory=list)
 
-    @property
-    def console_names(self) -> list[str]:
-        """Of every console."""
-        guests = [name for machine in self.machines for guest in machine.guests for name in guest.console_names]
-        return guests + [name for vm in self.vms for name in vm.console_names]
-
     def machine(self, name: str) -> MachineConfig | None:
         """The machine with that name."""
         return next((m for m in self.machines if m.name == name), None)

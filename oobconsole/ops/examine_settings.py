@@ -61,7 +61,7 @@ def grants(config: Config) -> Iterator[Finding]:
             "there is none: nobody may do anything over ssh",
             'add [[grant]] with users = ["NAME"] and rights = "all"',
         )
-    names = config.console_names
+    names = [name for machine in config.machines for guest in machine.guests for name in guest.console_names]
     for number, grant in enumerate(config.grants):
         for pattern in grant.consoles:
             if not any(fnmatchcase(name, pattern) for name in names):

@@ -27,10 +27,6 @@ name = "web1"
 console = { escape = "~" }
 [[machine.guest]]
 name = "web2"
-[[vm]]
-name = "db2"
-chardev = "unix:db2"
-console = { idle_minutes = 5 }
 """
 
 
@@ -48,8 +44,6 @@ console = { idle_minutes = 5 }
         ('console = { escape = "~" }\n', 'uarts = ["com1", "com2"]\n', ["machine.rack.7.guest.web1.uarts"], False),
         ('name = "web2"', 'name = "web3"', ["machine.rack.7.guest"], False),
         ('name = "web2"', 'name = "web2"\nconsole = { rows = 9 }', ["console.rows"], False),
-        ("idle_minutes = 5", "idle_minutes = 6", ["console.idle_minutes"], True),
-        ('chardev = "unix:db2"', 'chardev = "unix:db3"', ["vm.db2.chardev"], False),
         ('name = "rack.7"', 'name = "rack8"', ["machine"], False),
         ("[console]", "[audit]\nsyslog = true\n[console]", ["audit.syslog"], False),
         ('state_dir = "state"', 'state_dir = "other"', ["server.state_dir"], False),
