@@ -60,13 +60,11 @@ class Client:
     Attributes:
         fault: why the connection is over; empty: it is not.
         gone: the client itself has ended a connection that was in use.
-        spin_until: when it may sleep, in ns.
     """
 
     def __init__(self, sock: socket.socket, device: Device, busy: Callable[[], object]) -> None:
         self.fault = ""
         self.gone = False
-        self.spin_until = 0
         self._sock = sock
         self._device = device
         self._busy = busy

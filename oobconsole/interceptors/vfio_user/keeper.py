@@ -1,12 +1,13 @@
 """The keeper: a process that is the device, and outlives the server: `python -m ….keeper JSON`.
 
 QEMU aborts when its device's process goes, so this one does nothing but be the device. It logs nothing, because who
-would read it may be gone; what there is to say, it says to the servers that attach. Without a client and without a
-server it ends.
+would read it may be gone; what there is to say, it says to the servers that attach. Only its last words, if it dies
+of a bug, are in a file beside its control socket. Without a client and without a server it ends.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import random
@@ -42,6 +43,8 @@ _JITTER: Final = 0.2
 #: Servers at once: one for each port, and those that are being replaced.
 SERVERS_MAX: Final = 16
 READY: Final = "ready"
+#: What several keepers may have said before they died, in bytes; then the file begins anew.
+LAST_WORDS_MAX: Final = 65536
 
 
 class Settings(NamedTuple):
@@ -307,6 +310,7 @@ def main(argument: str) -> int:
     if os.fork():
         return 0
     os.umask(0o077)
+    os.chdir("/")
     try:
         keeper = Keeper(settings)
     except EnvironmentFault as error:
@@ -316,12 +320,26 @@ def main(argument: str) -> int:
         signal.signal(number, signal.SIG_IGN)  # they are meant for the server
     signal.signal(signal.SIGTERM, lambda *_: keeper.stop())
     print(READY, flush=True)
-    null = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)
-    os.close(null)
+    _leave_terminal(last_words(settings.control))
     keeper.run()
     return 0
+
+
+def last_words(control: str) -> Path:
+    """The file in which a keeper that died of a bug says why."""
+    return Path(f"{control}.log")
+
+
+def _leave_terminal(log: Path) -> None:
+    """Nobody holds our standard streams open for us, and we hold nobody's."""
+    for fds, path in (((0, 1), Path(os.devnull)), ((2,), log)):
+        opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+        for fd in fds:
+            os.dup2(opened, fd)
+        os.close(opened)
+    if os.fstat(2).st_size > LAST_WORDS_MAX:
+        os.ftruncate(2, 0)
+    faulthandler.enable()
 
 
 if __name__ == "__main__":

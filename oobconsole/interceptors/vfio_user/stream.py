@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 import structlog
@@ -63,7 +64,7 @@ class KeeperProcess:
 
     async def _start(self) -> None:
         """In a session of its own, and not as our child: what ends the server is not meant for it."""
-        words = (sys.executable, "-m", keeper.__name__, json.dumps(self.settings._asdict()))
+        words = (sys.executable, "-P", "-m", keeper.__name__, json.dumps(self.settings._asdict()))
         try:
             done = await asyncio.to_thread(
                 subprocess.run,
@@ -110,7 +111,7 @@ class _Connection(asyncio.Protocol):
             self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end("its keeper is gone, or serves another server")
+        self._end(f"its keeper is gone (it may have said why in {self._line.last_words}), or serves another server")
 
     def send(self, kind: Kind, payload: bytes | dict[str, Any] = b"") -> None:
         """A frame to the keeper."""
@@ -146,6 +147,11 @@ class VfioUserStream(Stream):
         self._dialer = Dialer(self._dial, self._down)
         self._logged = ""
         self._limit = LogLimit(LOG_LINES)
+
+    @property
+    def last_words(self) -> Path:
+        """Where the keeper says why it died, if it could."""
+        return keeper.last_words(self._process.settings.control)
 
     async def start(self, events: StreamEvents) -> None:
         self.events = events

@@ -87,6 +87,22 @@ class TestClient:
         server.until(lambda: len(server.output) >= len(data))
         assert server.output == data
 
+    @pytest.mark.parametrize("posted", [True, False])
+    def test_multi_writes(self, kept: RunningKeeper, posted: bool) -> None:
+        vmm, server = kept.vmm(), kept.server()
+        writes = b"".join(m.ACCESS.pack(0, 0, 1) + bytes((byte,)).ljust(8, b"\0") for byte in b"multi")
+        message = request(
+            m.Command.REGION_WRITE_MULTI,
+            (5).to_bytes(8, "little") + writes,
+            flags=m.Flags.NO_REPLY if posted else 0,
+        )
+        if posted:
+            vmm.send(message + write_request(0, b"!", posted=True))
+        else:
+            assert vmm.ask(message) == (5).to_bytes(8, "little")
+            vmm.print(b"!")
+        server.until(lambda: server.output == b"multi!")
+
     def test_ports_have_their_own_streams(self, tmp_path: Path) -> None:
         with running_keeper(tmp_path, bar="memory", ports=4) as kept:
             vmm = kept.vmm()

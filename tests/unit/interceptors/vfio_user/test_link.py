@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,7 +18,7 @@ from structlog.testing import capture_logs
 
 from oobconsole.errors import WireError
 from oobconsole.interceptors.vfio_user import link, stream
-from oobconsole.interceptors.vfio_user.keeper import Settings
+from oobconsole.interceptors.vfio_user.keeper import Settings, last_words
 from oobconsole.interceptors.vfio_user.link import Frame, Kind
 from oobconsole.interceptors.vfio_user.stream import KeeperProcess, VfioUserStream
 from tests.contract.lines import LineEvents
@@ -175,6 +177,16 @@ class TestServersSide:
 
 
 class TestStart:
+    async def test_a_keeper_process_leaves_its_last_words(self, tmp_path: Path) -> None:
+        settings = Settings(str(tmp_path / "vfio"), str(tmp_path / "keeper"), "io", 1)
+        process, hello = KeeperProcess("web", settings), HelloOnly()
+        transport, _ = await process.connect(lambda: hello)
+        os.kill((await soon(hello.said))["pid"], signal.SIGABRT)
+        said = last_words(settings.control)
+        await until(lambda: "Fatal Python error: Aborted" in said.read_text(), said.read_text)
+        assert said.stat().st_mode & 0o777 == 0o600
+        transport.abort()
+
     async def test_a_keeper_that_cannot_start_says_why(self, tmp_path: Path) -> None:
         (tmp_path / "vfio").write_text("in the way")
         process = KeeperProcess("web", Settings(str(tmp_path / "vfio"), str(tmp_path / "keeper"), "io", 1))
@@ -188,6 +200,16 @@ class TestStart:
         process = KeeperProcess("web", Settings(str(tmp_path / "vfio"), str(tmp_path / "keeper"), "io", 1))
         with pytest.raises(OSError, match="cannot be started: it ended at once"):
             await process.connect(asyncio.Protocol)
+
+
+class HelloOnly(asyncio.Protocol):
+    """A server that only wants to know who is there."""
+
+    def __init__(self) -> None:
+        self.said: asyncio.Future[dict[str, int]] = asyncio.get_running_loop().create_future()
+
+    def data_received(self, data: bytes) -> None:
+        self.said.set_result(next(link.Decoder().feed(data)).table)
 
 
 async def attach_of(fake: FakeKeeper) -> dict[str, object]:
