@@ -129,6 +129,8 @@ class SafeFilter:
         elif 0x80 <= byte <= 0x9F:
             self._hold(_State.ESCAPE, _ESC)  # an eight-bit control is ESC and the byte 0x40 below
             self._escape(byte - 0x40, out)
+        elif byte < 0x80:
+            out += self._text(bytes((byte,)))
         else:
             out.append(byte)
 
