@@ -38,12 +38,14 @@ def _load(file: Path) -> Config:
 
 @app.callback()
 def options(
+    ctx: typer.Context,
     config: Annotated[
         Path | None, typer.Option("--config", envvar="OOBCONSOLE_CONFIG", help="of the server that is to do it")
     ] = None,
     socket: Annotated[Path | None, typer.Option(help="its admin socket, instead")] = None,
 ) -> None:
     """Out-of-band consoles for virtual machines: the guest's UART is emulated outside its hypervisor."""
+    ctx.obj = (config, socket)
 
 
 def _forward(
@@ -51,7 +53,9 @@ def _forward(
     words: Annotated[list[str] | None, typer.Argument(autocompletion=completion.words)] = None,
 ) -> None:
     """Let the running server do it."""
-    socket = ctx.find_root().params["socket"] or _load(config_file(ctx)).server.admin_socket
+    _, socket = ctx.obj
+    if socket is None:
+        socket = _load(config_file(ctx)).server.admin_socket
     from oobconsole.cli import remote
 
     raise typer.Exit(remote.run(socket, [str(ctx.info_name), *(words or ())]))

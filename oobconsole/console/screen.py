@@ -23,10 +23,16 @@ from oobconsole.console.console import Console
 log = structlog.get_logger(__name__)
 
 #: Fed between two looks at the clock, in bytes; and between two turns of the event loop, in seconds.
-SLICE: Final = 512
+SLICE: Final = 64
 TURN_SECONDS: Final = 0.003
+#: A few bytes can change every cell. A redraw that has taken so much processor time, in seconds, skips to the last
+#: so many bytes.
+PATIENCE_SECONDS: Final = 1.0
+LATEST: Final = 2048
 #: Fed at most for one redraw, in bytes. What came before has most probably left the screen.
 BACKLOG_MAX: Final = 65536
+#: A line's end is looked for in so many bytes.
+_LINE: Final = 512
 #: Private modes that a terminal must have as the guest has set them: DECCKM, DECAWM, bracketed paste.
 _KEPT_MODES: Final = (1, 7, 2004)
 _ALTERNATE: Final = (47, 1047, 1049)
@@ -164,15 +170,15 @@ class Screen:
         self._turn = asyncio.Lock()
         self._forget()
 
-    def _forget(self) -> None:
+    def _forget(self, backlog: int = BACKLOG_MAX) -> None:
         settings = self._console.settings
         self._terminal = _Terminal(settings.columns, settings.rows)
         self._stream = _Stream(self._terminal)
         self._clean = self._make_clean()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._position = max(self._console.start, self._console.end - BACKLOG_MAX)
+        self._position = max(self._console.start, self._console.end - backlog)
         if self._position:  # most probably in the middle of a line
-            self._position += self._console.read_from(self._position, SLICE).data.find(b"\n") + 1
+            self._position += self._console.read_from(self._position, _LINE).data.find(b"\n") + 1
 
     async def redraw(self, rows: int = 0, columns: int = 0) -> tuple[int, bytes]:
         """Bring the screen up to date; returns the offset up to which it is true, and what draws it.
@@ -186,11 +192,15 @@ class Screen:
             is_size = (settings.rows, settings.columns) == (self._terminal.lines, self._terminal.columns)
             if self._position < target - BACKLOG_MAX or not is_size:
                 self._forget()
-            turn = time.monotonic()
+            turn, spent = time.monotonic(), 0.0
             while self._position < target:
-                chunk = self._console.read_from(self._position, SLICE)
+                if spent > PATIENCE_SECONDS and target - self._position > LATEST:
+                    self._forget(self._console.end - target + LATEST)
+                chunk = self._console.read_from(self._position, min(SLICE, target - self._position))
                 self._position = chunk.offset + len(chunk.data)
+                began = time.thread_time()
                 self._feed(chunk.data)
+                spent += time.thread_time() - began
                 if time.monotonic() - turn > TURN_SECONDS:
                     await asyncio.sleep(0)
                     turn = time.monotonic()

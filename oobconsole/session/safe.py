@@ -105,6 +105,11 @@ class SafeFilter:
             return _UNSAFE_TEXT.sub(b"", text)
         return "".join(c for c in text.decode() if c.isprintable() or c in "\b\t\n\r").encode()
 
+    def _no_text(self, data: bytes) -> bytes:
+        """What is no UTF-8: Latin-1, or noise. Where only text may pass, it is replaced: what is dropped between two
+        pieces could make a character of them."""
+        return _REPLACEMENT if self._strict else _C1.sub(b"", data)
+
     def _byte(self, byte: int, out: bytearray) -> None:
         match self._state:
             case _State.GROUND:
@@ -129,12 +134,14 @@ class SafeFilter:
         elif 0x80 <= byte <= 0x9F:
             self._hold(_State.ESCAPE, _ESC)  # an eight-bit control is ESC and the byte 0x40 below
             self._escape(byte - 0x40, out)
+        elif byte < 0x80:
+            out += self._text(bytes((byte,)))
         else:
-            out.append(byte)
+            out += self._no_text(bytes((byte,)))
 
     def _utf8(self, byte: int, out: bytearray) -> None:
-        if not 0x80 <= byte <= 0xBF:  # no character: what stood before is Latin-1, or nothing
-            out += _C1.sub(b"", self._release())
+        if not 0x80 <= byte <= 0xBF:
+            out += self._no_text(self._release())
             self._byte(byte, out)
             return
         self._held.append(byte)
@@ -237,4 +244,5 @@ def _modes(parameters: str, final: str) -> bytes:
 
 
 _UNSAFE_TEXT: Final = re.compile(rb"[^\x08\t\n\r\x20-\x7e]")
+_REPLACEMENT: Final = "\ufffd".encode()
 _C1: Final = re.compile(rb"[\x80-\x9f]")

@@ -75,8 +75,8 @@ async def _do(choice: Choice, peer: _Heard, consoles: Consoles, who: Principal, 
                 await _look_at(peer)
         case Action.POWER:
             console = consoles.find(name)
-            assert console is not None
-            done = await switch.ask(consoles, console, who, Keys(peer, peer.tell), peer.tell)
+            keys = Keys(peer, peer.tell)
+            done = await switch.ask(consoles, console, who, keys, peer.tell) if console else f"{name} is no more"
             if done:
                 await peer.tell(done)
         case action:

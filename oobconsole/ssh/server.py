@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -191,8 +192,18 @@ class SshServer:
             status = await run(command, channel, terminal, self._consoles, who)
         except BrokenPipeError:
             status = ExitStatus.OK  # the client hung up, which is its right
+        except asyncio.CancelledError:
+            await _say_why(channel)
+            raise
         except Exception:
             context.exception("a session failed: a bug in oobconsole")
         finally:
             channel.exit(status)
             context.info("session ends", status=int(status))
+
+
+async def _say_why(channel: Channel) -> None:
+    """What does not end by itself when the server stops is broken off."""
+    with contextlib.suppress(BrokenPipeError, TimeoutError):
+        async with asyncio.timeout(_STOP_SECONDS):
+            await channel.tell("the console server stops")

@@ -164,6 +164,23 @@ def test_a_window_of_any_size(server: Server) -> None:
         terminal.expect_screen("^search: node77$", timeout=10)
 
 
+@pytest.mark.parametrize("keys", [b"", b"\x12", b"\x12\r", b"\x10", b"\r"])
+def test_a_server_that_stops_says_so(keys: bytes) -> None:
+    """In the menu, at a question, behind a replay, and at a console."""
+    shows = {
+        b"": "^2 consoles",
+        b"\x12": "replay web1 since",
+        b"\x12\r": "any key goes back",
+        b"\x10": "nothing is conf",
+    }
+    with Server() as server, menu(server) as terminal:
+        terminal.send(keys)
+        terminal.expect_screen(shows.get(keys, "web1 is live"), timeout=20)
+        assert server.stop() == 0
+        terminal.expect_screen(r"\[oobconsole: the console server stops", timeout=10)
+        assert terminal.wait(10) == 1
+
+
 def test_the_terminal_is_given_back(server: Server) -> None:
     with menu(server) as terminal:
         terminal.send("\x04")

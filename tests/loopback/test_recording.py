@@ -214,7 +214,7 @@ async def test_a_restarted_server_knows_whose_console_it_was(tcg: Server) -> Non
     first.half.send(appeared(2))
     first.prints(b"one")
     second.prints(b"two")
-    await until(lambda: log_of(tcg, "web2") == b"two", lambda: log_of(tcg, "web2"))
+    await until(lambda: log_of(tcg) + log_of(tcg, "web2") == b"onetwo", lambda: log_of(tcg) + log_of(tcg, "web2"))
     await asyncio.to_thread(tcg.kill)
     await asyncio.to_thread(tcg.start)
     assert await second.connect() == 3  # announced alone and first: it is still web2

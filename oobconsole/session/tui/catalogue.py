@@ -37,6 +37,7 @@ class Catalogue:
         self._consoles = consoles
         self._who = who
         self._grants: tuple[Grant, ...] | None = None
+        self._every: list[Console] = []
         self._known: list[tuple[Console, str]] = []
         self._longest = 0
 
@@ -65,10 +66,11 @@ class Catalogue:
         )
 
     def _all(self) -> list[tuple[Console, str]]:
-        """Looked up again only when grants have changed: a thousand consoles take milliseconds."""
+        """Looked up again only when grants have changed, or consoles came or went: a thousand take milliseconds."""
         grants = self._consoles.access.grants
-        if grants is not self._grants:
-            self._grants = grants
+        every = [console for machine in self._consoles.machines for console in machine.consoles]
+        if grants is not self._grants or every != self._every:
+            self._grants, self._every = grants, every
             visible = self._consoles.visible(self._who)
             self._known = [(console, f"{console.name} {machine}".lower()) for console, machine in visible]
             self._longest = max((len(console.name) for console, _ in visible), default=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 
 import pyte
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oobconsole.console.console import Console
-from oobconsole.console.screen import BACKLOG_MAX, Screen
+from oobconsole.console.screen import BACKLOG_MAX, PATIENCE_SECONDS, Screen
 from oobconsole.session.safe import SafeFilter
 from oobconsole.settings import ConsoleConfig
 from tests.support.terminal import Terminal
@@ -142,9 +143,14 @@ async def test_the_event_loop_goes_on_meanwhile() -> None:
             turns += 1
 
     task = asyncio.ensure_future(others())
-    await screen_of(console(b"\x1b[2J\x1b#8" * (BACKLOG_MAX // 7))).redraw()
+    hostile = console(b"\x1b[2J\x1b#8" * (BACKLOG_MAX // 7) + b"\x1b[2J\x1b[Hstill here")
+    began = time.thread_time()
+    end, drawing = await screen_of(hostile).redraw()
+    assert time.thread_time() - began < 4 * PATIENCE_SECONDS
     task.cancel()
     assert turns >= 10
+    assert end == hostile.end
+    assert user(drawing).display[0].rstrip() == "still here"
 
 
 async def test_marks_on_one_character_are_bounded() -> None:

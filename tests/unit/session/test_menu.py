@@ -263,6 +263,19 @@ class TestRows:
         terminal.type(b"\r\x10")
         await leave(terminal, task)
 
+    async def test_consoles_come_and_go(self) -> None:
+        terminal, settings = FakeTerminal(), consoles("db1")
+        more = consoles("db2").machines[0]
+        task = begin(terminal, settings)
+        await shown(terminal, "1 console")
+        settings.machines = [*settings.machines, more]
+        await shown(terminal, "2 consoles")
+        terminal.type(b"\x1b[B")
+        await until(lambda: terminal.marked == "db2", lambda: terminal.lines)
+        settings.machines = settings.machines[:1]
+        await until(lambda: terminal.marked == "db1", lambda: terminal.lines)
+        await leave(terminal, task)
+
     async def test_nothing_that_a_guest_prints_acts_on_the_terminal(self) -> None:
         hostile = (
             b"\x1b]52;c;cHduZWQ=\x07\x1b]0;pwned\x07\x1b[21t\x1b[5n\x05\x9b6n\xc2\x9b6n\x1bP$qm\x1b\\\x1b[?1003h"
