@@ -124,6 +124,10 @@ class Rig(ABC):
     def stop(self) -> None:
         """End it. Idempotent."""
 
+    def runs(self) -> bool:
+        """Has it not crashed?"""
+        return True
+
     @abstractmethod
     def pids(self) -> list[int]:
         """Its processes."""
@@ -197,9 +201,12 @@ class _Daemon(Rig):
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
 
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def stop(self) -> None:
         if self._process is not None:
-            _, *children = self.pids()
+            children = self.pids()[1:] if self.runs() else []
             self._process.terminate()
             self._process.wait(20)
             self._process = None

@@ -16,7 +16,7 @@ from typing import Final
 from tests.bench.rigs import Conserver, Oobconsole, Process, Rig, Ser2net, cpu_seconds, memory_mib
 from tests.bench.source import LINE_LENGTH, MARK
 from tests.bench.trust import Results, quantiles
-from tests.support.expect import Expect
+from tests.support.expect import Expect, ExpectError
 from tests.support.server import Server
 
 CONSOLES: Final = int(os.environ.get("CONSOLES", "1000"))
@@ -44,7 +44,12 @@ def server() -> Results:
                 out |= _of(rig, measure)
     for kind in RIGS:
         with kind(CONSOLES) as rig:
-            out |= _of(rig, _many)
+            try:
+                out |= _of(rig, _many)
+            except (OSError, ExpectError):
+                if rig.runs():
+                    raise
+                out[f"server.{rig.name}.many.survives"] = 0.0  # ser2net does not always
     return out
 
 
@@ -129,8 +134,9 @@ def _throughput(rig: Rig) -> Results:
         flooded = rig.source.do("flood", line=2, size=FLOOD)
         data = client.flood()
         out["flood_mib_s.one_client"] = _mib_s(time.monotonic() - start)
-    assert hashlib.sha256(data).hexdigest() == flooded["sha256"], f"{rig.name}: {len(data)} of {FLOOD} bytes came"
-    return out
+    is_whole = hashlib.sha256(data).hexdigest() == flooded["sha256"]
+    assert is_whole or not isinstance(rig, Oobconsole), f"{len(data)} bytes came of {FLOOD}"
+    return out | {"one_client.is_whole": float(is_whole)}
 
 
 def _flood(rig: Rig) -> Results:
@@ -235,13 +241,24 @@ def _many(rig: Rig) -> Results:
         }
         before = crowd.do("count")
         rig.source.do("print", seconds=1.0)
-        out["many.cpu_percent.printing"] = _cpu_percent(rig.pids())
-        out["many.crowd_cpu_percent"] = _cpu_percent([crowd.pid])
-        out |= _echo(rig, "loaded")
-        printed = rig.source.do("stop")["printed"]
-        wanted = [before[i]["total"] + printed[number] * LINE_LENGTH for i, number in enumerate(numbers)]
-        out["many.clients_whole"] = float(_whole(crowd, wanted))
-        out["many.mib_after_printing"] = memory_mib(rig.pids())
+        time.sleep(WINDOW_SECONDS)
+        out["many.survives"] = float(rig.runs())
+        if rig.runs():
+            out |= _printing(rig, crowd, [before[i]["total"] for i in range(CLIENTS)], numbers)
+    return out
+
+
+def _printing(rig: Rig, crowd: Process, before: Sequence[int], numbers: Sequence[int]) -> Results:
+    """While all consoles print."""
+    out = {
+        "many.cpu_percent.printing": _cpu_percent(rig.pids()),
+        "many.crowd_cpu_percent": _cpu_percent([crowd.pid]),
+        **_echo(rig, "loaded"),
+    }
+    printed = rig.source.do("stop")["printed"]
+    wanted = [had + printed[number] * LINE_LENGTH for had, number in zip(before, numbers, strict=True)]
+    out["many.clients_whole"] = float(_whole(crowd, wanted))
+    out["many.mib_after_printing"] = memory_mib(rig.pids())
     return out
 
 

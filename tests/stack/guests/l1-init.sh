@@ -4,7 +4,7 @@
 #   oob.l2=N           how many L2s it starts (1)        oob.l2smp=N  vCPUs of each (1)
 #   oob.l2append=A,B   more words for L2's kernel command line
 #   oob.com2=1         L2 has a second serial port, left to L1's own isa-serial: what it carries is kept in /com2-N,
-#                      what is written to /com2-in-N is typed into it; oob.com2=pipe: these are /com2-N.out, /com2-N.in
+#                      what is written to /com2-in-N is typed into it
 # Its console, ttyS0, is a shell, so that a test can look at L1 as its administrator would. What L1's own emulated
 # serial port of L2 number N carries, it keeps in /com1-N; /tmp/l2-N.pid is that L2's QEMU, whose monitor reads
 # /mon-N.in and writes /mon-N.log.

@@ -23,10 +23,7 @@ run_l2() { # NUMBER QEMU'S OPTION...
   number=$1
   shift
   com2=
-  if [ "$(option oob.com2)" = pipe ]; then
-    mkfifo "/com2-$number.in" "/com2-$number.out"
-    com2="-chardev pipe,id=com2,path=/com2-$number -serial chardev:com2"
-  elif [ -n "$(option oob.com2)" ]; then
+  if [ -n "$(option oob.com2)" ]; then
     [ -p "/com2-in-$number" ] || mkfifo "/com2-in-$number"
     exec 3<>"/com2-in-$number" # QEMU keeps it: who writes never waits, nor ends it for the next
     com2="-chardev file,id=com2,path=/com2-$number,input-path=/com2-in-$number -serial chardev:com2"
