@@ -351,6 +351,7 @@ class DomainSource:
         await self._domains.heard(self, frozenset(domain.uuid for domain in domains))
         for domain in domains:
             await self._domains.saw(self, domain.uuid, domain)
+            await asyncio.sleep(0)  # there may be thousands, and others want their turns
 
     async def seen(self, uuid: str, domain: Domain | None) -> None:
         await self._domains.saw(self, uuid, domain)
