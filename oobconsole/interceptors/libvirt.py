@@ -29,7 +29,7 @@ WRITE_MAX: Final = 1024
 OUTPUT_MAX: Final = 4 << 20
 _READ_MAX: Final = 262144
 #: QEMU writes a pty in small pieces, and each is a message of libvirtd's: after one, others are waited for, in ms.
-_GATHER_MS: Final = 2
+_GATHER_MS: Final = 5
 #: A stream that takes nothing is tried again after so long, in seconds.
 _AGAIN_SECONDS: Final = 0.05
 LOG_LINES: Final = 10
