@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Final, Protocol
 
 import structlog
@@ -133,6 +134,13 @@ class Guest:
         self.home = max(self.at, key=rank)
         return self.at[self.home]
 
+    @property
+    def wanted(self) -> dict[str, Port]:
+        """Its ports as they are now, by what follows its name in their consoles'; none when it is nowhere."""
+        domain = self.at.get(self.home)
+        ports = domain.ports if domain is not None else ()
+        return {"" if i == 0 else f".{port.name}": port for i, port in enumerate(ports)}
+
     def look(self) -> None:
         """Look at it again, soon."""
         self.home.host.look(self.uuid)
@@ -203,9 +211,8 @@ class Domains:
     async def leave(self, source: DomainSource) -> None:
         """Let go of everything that is at home there."""
         async with self._lock:
-            for guest in self.of(source):
-                for port in guest.ports.values():
-                    await port.leave()
+            for port in [port for guest in self.of(source) for port in guest.ports.values()]:
+                await port.leave()
 
     # -- one domain ---------------------------------------------------------------------------------
 
@@ -234,21 +241,22 @@ class Domains:
         if domain is None:
             await self._vanish(guest, "its host has no such domain any more: undefined, or ended and not persistent")
             return
-        wanted = {"" if i == 0 else f".{port.name}": port for i, port in enumerate(domain.ports)}
+        wanted = guest.wanted
         for suffix, port in wanted.items():
             if suffix not in guest.ports:
                 await self._adopt(guest, suffix)
             await self._follow(guest, domain, guest.ports[suffix], port)
-        for suffix in guest.ports.keys() - wanted.keys():
-            await guest.ports[suffix].off(ConsoleState.GONE, f"{guest.domain} has no such port any more")
-        self._tidy(guest, frozenset(wanted))
+        for left in [port for suffix, port in guest.ports.items() if suffix not in wanted]:
+            await left.off(ConsoleState.GONE, f"{guest.domain} has no such port any more")
+        self._tidy(guest)
 
     async def _adopt(self, guest: Guest, suffix: str) -> None:
         name = guest.name + suffix
         if self.keeper.find(name) is not None:
             name = f"{name}-{guest.uuid[:8]}"
         console = Console(name, scrollback=self._scrollback, settings=guest.home.settings)
-        console.attended_changed = lambda _: self._tidy_later(guest)
+        loop = asyncio.get_running_loop()
+        console.attended_changed = lambda _: loop.call_soon(self._tidy, guest)  # not before whoever leaves has left
         await self.keeper.adopt(console, guest)
         guest.ports[suffix] = DomainPort(console, guest.look)
 
@@ -259,32 +267,23 @@ class Domains:
         elif not domain.active:
             await wire.off(ConsoleState.OFF, f"{guest.domain} is {domain.state}")
         else:
-            make = lambda: _stream(wire.console.name, source, guest.uuid, port)  # noqa: E731 - used once, right here
+            make = partial(_stream, wire.console.name, source, guest.uuid, port)
             await wire.follow((source, domain.run, port), port, make)
 
     async def _vanish(self, guest: Guest, reason: str) -> None:
         del self._guests[next(key for key, found in self._guests.items() if found is guest)]
         guest.at.clear()
-        for port in guest.ports.values():
+        for port in tuple(guest.ports.values()):
             await port.off(ConsoleState.GONE, f"{guest.domain} is gone: {reason}")
         log.info("domain is gone", console=guest.name, host=guest.home.name, reason=reason)
         self._vanished[guest.name] = guest
-        self._tidy(guest, frozenset())
+        self._tidy(guest)
 
-    def _tidy_later(self, guest: Guest) -> None:
-        """Whoever leaves must have left before its console is forgotten."""
-        asyncio.get_running_loop().call_soon(self._tidy_if_gone, guest)
-
-    def _tidy_if_gone(self, guest: Guest) -> None:
-        at_home = guest.at.get(guest.home)
-        names = [] if at_home is None else [port.name for port in at_home.ports[1:]]
-        wanted = frozenset({"", *(f".{name}" for name in names)}) if at_home else frozenset[str]()
-        self._tidy(guest, wanted)
-
-    def _tidy(self, guest: Guest, wanted: frozenset[str]) -> None:
+    def _tidy(self, guest: Guest) -> None:
         """Forget the consoles that nothing is behind and nobody is at."""
-        for suffix, port in tuple(guest.ports.items()):
-            if suffix not in wanted and not port.console.attached:
+        for suffix in guest.ports.keys() - guest.wanted.keys():
+            port = guest.ports[suffix]
+            if not port.console.attached:
                 del guest.ports[suffix]
                 self.keeper.forget(port.console)
         if not guest.ports and self._vanished.get(guest.name) is guest:
@@ -351,6 +350,7 @@ class DomainSource:
         await self._domains.heard(self, frozenset(domain.uuid for domain in domains))
         for domain in domains:
             await self._domains.saw(self, domain.uuid, domain)
+            await asyncio.sleep(0)  # there may be thousands, and others want their turns
 
     async def seen(self, uuid: str, domain: Domain | None) -> None:
         await self._domains.saw(self, uuid, domain)

@@ -19,8 +19,8 @@ from oobconsole.errors import EnvironmentFault
 T = TypeVar("T")
 
 INSTALL: Final = (
-    "libvirt-python is not installed here: pip install 'oobconsole[libvirt]' (on Debian it needs libvirt-dev, gcc, "
-    "pkg-config and python3-dev; python3-libvirt is the same, packaged)"
+    "[[libvirt]] needs libvirt-python, which is not installed here: pip install 'oobconsole[libvirt]' (on Debian "
+    "that needs libvirt-dev, gcc, pkg-config and python3-dev; python3-libvirt is the same, packaged)"
 )
 _lock: Final = threading.Lock()
 _loaded: list[Any] = []

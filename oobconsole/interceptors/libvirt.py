@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -26,9 +27,9 @@ OPEN_SECONDS: Final = 15.0
 WRITE_MAX: Final = 1024
 #: Output that waits for our event loop, in bytes; what comes beyond it is lost, and said to be.
 OUTPUT_MAX: Final = 4 << 20
-#: What is read at once, and how often before other consoles get their turn.
 _READ_MAX: Final = 262144
-_READS: Final = 8
+#: QEMU writes a pty in small pieces, and each is a message of libvirtd's: after one, others are waited for, in ms.
+_GATHER_MS: Final = 5
 #: A stream that takes nothing is tried again after so long, in seconds.
 _AGAIN_SECONDS: Final = 0.05
 LOG_LINES: Final = 10
@@ -109,7 +110,7 @@ class _Channel:
 
     def _run(self) -> None:
         try:
-            connection, stream = virt.attempt(self._open)
+            connection, stream, timer = virt.attempt(self._open)
         except Exception as error:  # whoever waits gets it, whatever it is
             virt.post(self._loop, self._settle_opened, error.with_traceback(None))
             return
@@ -118,22 +119,36 @@ class _Channel:
             virt.attempt(lambda: self._type(stream))
         except LibvirtFault as error:
             self._end(f"libvirt takes no more input: {error}")
-        for release in (stream.eventRemoveCallback, virt.settle_events, stream.abort, connection.close):
+        forget_timer = partial(virt.load().virEventRemoveTimeout, timer)
+        releases = (forget_timer, stream.eventRemoveCallback, virt.settle_events, stream.abort, connection.close)
+        for release in releases:
             try:
                 virt.attempt(release)
             except LibvirtFault as error:  # it has ended by itself
                 log.debug("libvirt console closed", device=self._device, reason=str(error))
 
-    def _open(self) -> tuple[Any, Any]:
+    def _open(self) -> tuple[Any, Any, int]:
         library = virt.load()
         connection = library.open(self._uri)
         domain = connection.lookupByUUIDString(self._uuid)
         stream = connection.newStream(library.VIR_STREAM_NONBLOCK)
         how = library.VIR_DOMAIN_CONSOLE_FORCE if self._force else library.VIR_DOMAIN_CONSOLE_SAFE
         domain.openConsole(self._device, stream, how)
-        wanted = library.VIR_STREAM_EVENT_READABLE | library.VIR_STREAM_EVENT_ERROR | library.VIR_STREAM_EVENT_HANGUP
-        stream.eventAddCallback(wanted, self._readable, None)
-        return connection, stream
+        always = library.VIR_STREAM_EVENT_ERROR | library.VIR_STREAM_EVENT_HANGUP
+        wanted = always | library.VIR_STREAM_EVENT_READABLE
+
+        def go_on(timer: int, _: object) -> None:
+            library.virEventUpdateTimeout(timer, -1)
+            stream.eventUpdateCallback(wanted)
+
+        def come(stream: Any, _: int, __: object) -> None:
+            if self._read(stream):
+                stream.eventUpdateCallback(always)
+                library.virEventUpdateTimeout(timer, _GATHER_MS)
+
+        timer: int = library.virEventAddTimeout(-1, go_on, None)
+        stream.eventAddCallback(wanted, come, None)
+        return connection, stream, timer
 
     def _type(self, stream: Any) -> None:
         while True:
@@ -154,18 +169,20 @@ class _Channel:
 
     # -- libvirt's event thread ---------------------------------------------------------------------
 
-    def _readable(self, stream: Any, events: int, _: object) -> None:
+    def _read(self, stream: Any) -> bool:
+        """Take what is there; is more to be expected?"""
         try:
-            for _ in range(_READS):
-                data = virt.attempt(lambda: stream.recv(_READ_MAX))
-                if data == -2:  # nothing more for now (virStreamRecv)
-                    return
-                if not data:
-                    self._end("libvirt ended it")
-                    return
-                self._keep(data)
+            data = virt.attempt(lambda: stream.recv(_READ_MAX))
         except LibvirtFault as error:
             self._end(f"libvirt ended it: {error}")
+            return False
+        if data == -2:  # nothing is there now (virStreamRecv)
+            return False
+        if data:
+            self._keep(data)
+        else:
+            self._end("libvirt ended it")
+        return bool(data)
 
     def _keep(self, data: bytes) -> None:
         with self._changed:

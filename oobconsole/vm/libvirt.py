@@ -33,6 +33,7 @@ LOG_LINES: Final = 10
 
 #: virDomainState, and those that need more words than its name.
 _STATES: Final = ("no state", "running", "running", "paused", "shutting down", "shut off", "crashed", "asleep")
+_SHUT_OFF: Final = 5
 _RUNNING: Final = frozenset({1, 2, 4})
 _OFF_WHY: Final = {  # virDomainShutoffReason
     1: "it was shut down",
@@ -262,14 +263,17 @@ def _one(connection: Any, uuid: str, host: str) -> Domain | None:
 def _read(connection: Any, domain: Any, host: str) -> Domain | None:
     """What a domain is; None: it has gone meanwhile."""
     try:
-        state, why = virt.attempt(domain.state)
         active = bool(virt.attempt(domain.isActive))
+        state, why = virt.attempt(domain.state)  # behind it: what is off by then is off for good
+        active = active and state != _SHUT_OFF
         xml = virt.attempt(lambda: domain.XMLDesc(0))
-        run = virt.attempt(domain.ID) if active else -1
     except LibvirtFault as error:
         if error.code == _NO_DOMAIN:
             return None
-        raise
+        if not connection.isAlive():
+            raise
+        trouble = Port("serial0", trouble=f"libvirt cannot show the domain: {error}")
+        return Domain(domain.UUIDString(), domain.name(), -1, True, False, "unknown", (trouble,))
     try:
         ports = ports_of(xml, host)
     except ValueError as error:
@@ -277,7 +281,15 @@ def _read(connection: Any, domain: Any, host: str) -> Domain | None:
     words = _STATES[state] if state < len(_STATES) else f"state {state}"
     if not active and why in _OFF_WHY:
         words = f"{words}: {_OFF_WHY[why]}"
-    return Domain(domain.UUIDString(), domain.name(), run, active, state in _RUNNING, words, ports)
+    return Domain(domain.UUIDString(), domain.name(), _run(domain), active, state in _RUNNING, words, ports)
+
+
+def _run(domain: Any) -> int:
+    """libvirt's ID; -1: it had none when it was looked up."""
+    try:
+        return int(virt.attempt(domain.ID))
+    except LibvirtFault:
+        return -1
 
 
 # -- power ------------------------------------------------------------------------------------------

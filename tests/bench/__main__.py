@@ -85,8 +85,8 @@ L1S_OWN_GUEST = (
 
 
 def _echo() -> Results:
-    """A key typed to an idle guest's shell, through us; and as one would without: at L1, to its QEMU. Of the way to L1
-    only its console is in that, and no ssh."""
+    """A key typed to an idle guest's shell, through us; and as one would without: at L1, to its QEMU. Of the way to
+    L1 only its console is in that, and no ssh."""
     out: Results = {}
     with NestedStack() as stack, stack.console() as console:
         ours = quantiles(echo_ms(console))

@@ -56,7 +56,8 @@ class FakeStream:
 @pytest.fixture
 async def channel(monkeypatch: pytest.MonkeyPatch) -> libvirt._Channel:
     stream = FakeStream()
-    monkeypatch.setattr(libvirt._Channel, "_open", lambda _: (stream, stream))
+    timer = virt.load().virEventAddTimeout(-1, lambda *_: None, None)
+    monkeypatch.setattr(libvirt._Channel, "_open", lambda _: (stream, stream, timer))
     monkeypatch.setattr(virt, "settle_events", lambda: stream.released.append("settled"))
     made = libvirt._Channel(Events(), "test:///default", "uuid", "serial0", force=False)
     made.stream = stream  # type: ignore[attr-defined]
