@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from tests.bench.libvirt import libvirt
 from tests.bench.server import server
-from tests.bench.trust import Results, echo_ms, guests, quantiles
+from tests.bench.trust import Results, echo_ms, guests, kills, quantiles
 from tests.bench.vms import vms
 from tests.stack.nested import CACHE, PROMPT, L2Console, NestedStack
 from tests.support.expect import Expect
@@ -115,6 +115,7 @@ def _boots(name: str, kernel_log: bool) -> Results:
 
 GROUPS: dict[str, Callable[[], Results]] = {
     "nested": nested,
+    "kills": kills,
     "guests": lambda: guests(_access_us),
     "server": server,
     "libvirt": libvirt,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import re
 import statistics
 import time
 from collections.abc import Callable
@@ -13,6 +15,8 @@ from tests.support.expect import Expect
 KEYS = 200
 WARM_UP = 20
 TALKERS = (1, 4, 16)
+#: How often the server is killed.
+KILLS = 20
 #: What each guest prints, in KiB, while the others do the same.
 TALK_KIB = 256
 
@@ -35,6 +39,40 @@ def echo_ms(client: Expect) -> list[float]:
         client.expect(key, timeout=10)
         times.append((time.monotonic() - start) * 1000)
     return times[WARM_UP:]
+
+
+def kills() -> Results:
+    """How long a guest that prints stands still, by its own clock, while the server is killed again and again; and in
+    as many rounds without that."""
+    with NestedStack() as stack:
+        with stack.console() as console:
+            console.run("touch /tmp/go")
+            loop = "while [ -e /tmp/go ]; do read up _ </proc/uptime; echo at $up, and on; usleep 2000; done"
+            console.send(f"({loop}) &\n")
+            console.expect(_AT, timeout=20)
+        calm = _longest_pause(stack, kill=False)
+        killed = _longest_pause(stack, kill=True)
+    return {"kills.pause_ms": killed * 1000, "kills.pause_without_ms": calm * 1000}
+
+
+#: The guest's uptime, in seconds, to hundredths (proc(5)).
+_AT = rb"at ([\d.]+), and on\r\n"
+
+
+def _longest_pause(stack: NestedStack, *, kill: bool) -> float:
+    """In seconds, between two lines, as they were recorded."""
+    seen: list[float] = []
+    for _ in range(KILLS):
+        with Expect(stack.server.ssh("web1")) as client:
+            seen += [float(client.expect(_AT, timeout=60)[1]) for _ in range(50)]
+            if kill:
+                stack.server.kill()
+                stack.server.start()
+    with Expect(stack.server.ssh("web1")) as client:
+        seen.append(float(client.expect(_AT, timeout=60)[1]))
+    recorded = stack.server.run("log", "web1", "--lines", "100000").stdout
+    times = [float(at) for at in re.findall(_AT, recorded) if seen[0] <= float(at) <= seen[-1]]
+    return max(after - before for before, after in itertools.pairwise(times))
 
 
 def guests(access_us: Callable[[NestedStack], tuple[float, float]]) -> Results:
