@@ -73,7 +73,7 @@ def test_an_interrupt_of_l1s_while_another_cpu_stops_all(adversary: Adversary) -
 
     It is delivered once: QEMU by itself delivers what EVENTINJ has injected once more at each stop.
     """
-    report = adversary.run("injected_and_stopped", smp=2)
+    report = adversary.run("injected_and_stopped", smp=2, timeout=60)
     assert report.number("handled") == 1
 
 

@@ -146,12 +146,12 @@
     .code64
     end_block l2_handler
 
-/* A handler that takes its time, 33 million turns of it, without an exit. */
+/* A handler that takes its time, four million turns of it, without an exit. */
     block l2_slow_handler
     .code16
     vmmcall
     inc %cx
-    mov $0xffff, %si
+    mov $0x2000, %si
 1:  mov $0x200, %di
 2:  dec %di
     jnz 2b
