@@ -52,6 +52,7 @@ static void open_map(unsigned vcpu, const struct oob_l2_vcpu *l2, uint16_t port)
     opening = opening_at((oob_phys_read_u64(l2->vmcb + VMCB_IOPM_BASE) & ~0xfffull) + port / 8);
     opening->users++;
     opened_by[vcpu] = opening;
+    oob_mark_passing(vcpu, true);
     bits = map_read(opening->at);
     opening->bits |= bits & wanted;
     if (bits & wanted)

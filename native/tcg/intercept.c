@@ -129,7 +129,7 @@ void oob_on_exception(unsigned vcpu) {
         return;
     if (in_host(vcpu))
         oob_mark_guest(vcpu, false);
-    else
+    else if (oob_passing_mark(vcpu))
         oob_on_landing(vcpu); /* an access that was not ours to serve did fault, or the next instruction */
 }
 

@@ -53,6 +53,7 @@ void oob_mark_guest(unsigned vcpu, bool guest);
 bool oob_guest_mark(unsigned vcpu);
 /* The CPU executes an access at another port: `oob_on_landing` is wanted. */
 void oob_mark_passing(unsigned vcpu, bool passing);
+bool oob_passing_mark(unsigned vcpu);
 /* The same for L2's direction flag: true when string instructions go down. */
 void oob_mark_down(unsigned vcpu, bool down);
 bool oob_down_mark(unsigned vcpu);

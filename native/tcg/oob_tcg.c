@@ -54,6 +54,10 @@ void oob_mark_passing(unsigned vcpu, bool passing) {
     qemu_plugin_u64_set(passing_marks, vcpu, passing);
 }
 
+bool oob_passing_mark(unsigned vcpu) {
+    return qemu_plugin_u64_get(passing_marks, vcpu) != 0;
+}
+
 void oob_mark_down(unsigned vcpu, bool down) {
     qemu_plugin_u64_set(down_marks, vcpu, down);
 }
