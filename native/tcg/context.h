@@ -30,6 +30,14 @@ struct oob_hidden {
     uint64_t reg[OOB_GENERAL_REGS];
 };
 
+/* An interrupt that L1 injects, as it stands in the VMCB while L2 runs (inject.c). */
+struct oob_relay {
+    uint64_t event;    /* as L1 had it in EVENTINJ; 0: none */
+    bool soft;         /* as EVENTINJ of another type; else as a V_IRQ */
+    unsigned returned; /* how often it has come back as a V_IRQ, undelivered, and L1 injects it again */
+    uint32_t int_ctl, vector, intercepts; /* as L1 had them, where a V_IRQ stands in */
+};
+
 /* One vCPU of an L2. */
 struct oob_l2_vcpu {
     uint64_t vmcb; /* physical address of L1; 0: a free slot */
@@ -40,9 +48,8 @@ struct oob_l2_vcpu {
     uint32_t cpuid_leaf; /* of a CPUID that L1 is answering: 1 or 0xb, whose answer holds the APIC ID */
     uint32_t apic_id;    /* until CPUID has told it, the index: KVM numbers them so */
     uint8_t logical_id;  /* as its local APIC's LDR has it, for the flat model; 0: not written */
-    uint64_t relayed;    /* an interrupt of L1's, as EVENTINJ had it, that is in the VMCB as a V_IRQ; 0: none */
-    bool returned;       /* the last one was not delivered, and L1 injects it again */
-    bool armed;          /* our V_IRQ is in the VMCB */
+    struct oob_relay relay;
+    bool armed; /* our V_IRQ is in the VMCB */
     uint8_t armed_line;
     bool forced;       /* the CPU executes an access at another port: RAX and RDX are to be put back */
     bool forced_again; /* it may be executed once more */

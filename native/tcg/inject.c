@@ -45,35 +45,72 @@ static void set_virq(const struct oob_l2_vcpu *l2, uint32_t int_ctl, unsigned ve
     oob_phys_write_u32(l2->vmcb + VMCB_INT_CTL, int_ctl | VMCB_V_INTR_BITS);
 }
 
-/* An interrupt that L1 injects becomes a V_IRQ, which QEMU delivers as any other. After EVENTINJ's it has an
- * exception left over (helper_vmrun, SVM_EVTINJ_TYPE_INTR), and delivers the interrupt once more, whatever IF says,
- * as soon as another thread makes the vCPU leave its loop before the next #VMEXIT. An L2 that prints without exits
- * leaves much time for that.
- *
- * EVENTINJ's is delivered before any exit, and a V_IRQ behind one that is pending already. KVM that has more to
- * inject sends itself an interrupt before VMRUN, and would inject the same for ever: what came back once goes as L1
- * has it, and has its exit at once. */
-static bool relay(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
-    uint64_t event = oob_phys_read_u64(l2->vmcb + VMCB_EVENTINJ);
-    bool returned = l2->returned;
+static unsigned privilege(const struct oob_l2_vcpu *l2) {
+    uint8_t cpl;
 
-    l2->returned = false;
-    if (returned || !(event & VMCB_EVENTINJ_VALID) || (event & VMCB_EVENTINJ_TYPE) ||
-        !(oob_phys_read_u64(l2->vmcb + VMCB_RFLAGS) & RFLAGS_IF) ||
-        (oob_phys_read_u32(l2->vmcb + VMCB_INT_STATE) & VMCB_INT_SHADOW))
+    oob_phys_read(l2->vmcb + VMCB_CPL, &cpl, sizeof cpl);
+    return cpl;
+}
+
+static bool takes_interrupts(const struct oob_l2_vcpu *l2) {
+    return (oob_phys_read_u64(l2->vmcb + VMCB_RFLAGS) & RFLAGS_IF) &&
+           !(oob_phys_read_u32(l2->vmcb + VMCB_INT_STATE) & VMCB_INT_SHADOW);
+}
+
+/* A V_IRQ is delivered behind a physical interrupt that is pending already, and then comes back. KVM that has more to
+ * inject sends itself one before each VMRUN, and would inject the same for ever: what came back so often goes as L1
+ * has it, and has its exit at once. */
+enum { RETURNS_MAX = 3 };
+
+static bool relay_as_virq(struct oob_l2_vcpu *l2, uint64_t event, uint32_t int_ctl) {
+    struct oob_relay *relay = &l2->relay;
+
+    if (relay->returned >= RETURNS_MAX || !takes_interrupts(l2))
         return false;
-    l2->relayed = event;
+    relay->int_ctl = int_ctl;
+    relay->vector = oob_phys_read_u32(l2->vmcb + VMCB_INT_VECTOR);
+    relay->intercepts = oob_phys_read_u32(l2->vmcb + VMCB_INTERCEPTS_3);
+    /* The window that L1 may have opened waits for the next VMRUN: it is for what comes behind this interrupt. */
+    oob_phys_write_u32(l2->vmcb + VMCB_INTERCEPTS_3, relay->intercepts & ~VMCB_INTERCEPT_VINTR);
     oob_phys_write_u64(l2->vmcb + VMCB_EVENTINJ, 0);
-    set_virq(l2, int_ctl, event & 0xff);
+    set_virq(l2, int_ctl, event & VMCB_EVENTINJ_VECTOR);
     return true;
 }
 
+/* After an EVENTINJ of type 0 QEMU has an exception left over (helper_vmrun, SVM_EVTINJ_TYPE_INTR), and delivers the
+ * interrupt once more, whatever IF says, as soon as another thread makes the vCPU leave its loop before the next
+ * #VMEXIT. An L2 that prints without exits leaves much time for that. So an interrupt that L1 injects goes in another
+ * way: that of an INT n, which at CPL 0 does the same, or else as a V_IRQ. False when L1 has V_IRQ as it wants it. */
+static bool relay(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
+    uint64_t event = oob_phys_read_u64(l2->vmcb + VMCB_EVENTINJ);
+    bool wanted = (event & VMCB_EVENTINJ_VALID) && !(event & VMCB_EVENTINJ_TYPE), virq = false;
+
+    l2->relay.soft = wanted && privilege(l2) == 0;
+    if (l2->relay.soft)
+        oob_phys_write_u64(l2->vmcb + VMCB_EVENTINJ, event | VMCB_EVENTINJ_SOFT);
+    else if (wanted)
+        virq = relay_as_virq(l2, event, int_ctl);
+    if (!virq)
+        l2->relay.returned = 0;
+    l2->relay.event = l2->relay.soft || virq ? event : 0;
+    return virq;
+}
+
+static void soft_at_exit(const struct oob_l2_vcpu *l2) {
+    uint64_t event = oob_phys_read_u64(l2->vmcb + VMCB_EXITINTINFO);
+
+    if (((event ^ l2->relay.event) & (VMCB_EVENTINJ_TYPE | VMCB_EVENTINJ_VECTOR)) == VMCB_EVENTINJ_SOFT)
+        oob_phys_write_u64(l2->vmcb + VMCB_EXITINTINFO, event & ~VMCB_EVENTINJ_TYPE);
+}
+
 /* It was delivered, or else it is L1's to inject again. */
-static void relay_at_exit(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
-    l2->returned = int_ctl & VMCB_V_IRQ;
-    if (l2->returned)
-        oob_phys_write_u64(l2->vmcb + VMCB_EXITINTINFO, l2->relayed);
-    l2->relayed = 0;
+static void virq_at_exit(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
+    if (!(int_ctl & VMCB_V_IRQ)) {
+        l2->relay.returned = 0;
+        return;
+    }
+    l2->relay.returned++;
+    oob_phys_write_u64(l2->vmcb + VMCB_EXITINTINFO, l2->relay.event);
 }
 
 void oob_inject_at_vmrun(struct oob_l2_vcpu *l2) {
@@ -83,11 +120,10 @@ void oob_inject_at_vmrun(struct oob_l2_vcpu *l2) {
 
     if (l2->armed) /* its vCPU was reset in the middle, without a #VMEXIT */
         l2->armed = l2->context->line[l2->armed_line].armed = false;
-    l2->relayed = 0;
+    if (relay(l2, int_ctl))
+        return;
     /* L1 opens an interrupt window with a V_IRQ of its own: it comes first, and soon. */
     if ((int_ctl & VMCB_V_IRQ) || (oob_phys_read_u32(l2->vmcb + VMCB_INTERCEPTS_3) & VMCB_INTERCEPT_VINTR))
-        return;
-    if (relay(l2, int_ctl))
         return;
     range = due(l2, &route);
     if (range < 0)
@@ -118,16 +154,28 @@ static void armed_at_exit(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
     }
 }
 
-void oob_inject_at_exit(struct oob_l2_vcpu *l2) {
-    uint32_t int_ctl;
+/* L1 finds its fields as it left them. */
+static void take_back(const struct oob_l2_vcpu *l2, uint32_t int_ctl, bool relayed) {
+    const struct oob_relay *relay = &l2->relay;
+    uint32_t bits = relayed ? relay->int_ctl & VMCB_V_INTR_BITS : 0;
 
-    if (!l2->armed && !l2->relayed)
-        return;
-    int_ctl = oob_phys_read_u32(l2->vmcb + VMCB_INT_CTL);
-    if (l2->relayed)
-        relay_at_exit(l2, int_ctl);
-    else
+    oob_phys_write_u32(l2->vmcb + VMCB_INT_CTL, (int_ctl & ~VMCB_V_INTR_BITS) | bits);
+    oob_phys_write_u32(l2->vmcb + VMCB_INT_VECTOR, relayed ? relay->vector : 0);
+    if (relayed)
+        oob_phys_write_u32(l2->vmcb + VMCB_INTERCEPTS_3, relay->intercepts);
+}
+
+void oob_inject_at_exit(struct oob_l2_vcpu *l2) {
+    bool relayed = l2->relay.event && !l2->relay.soft, armed = l2->armed;
+    uint32_t int_ctl = oob_phys_read_u32(l2->vmcb + VMCB_INT_CTL);
+
+    if (relayed)
+        virq_at_exit(l2, int_ctl);
+    else if (l2->relay.event)
+        soft_at_exit(l2);
+    if (armed)
         armed_at_exit(l2, int_ctl);
-    oob_phys_write_u32(l2->vmcb + VMCB_INT_CTL, int_ctl & ~VMCB_V_INTR_BITS);
-    oob_phys_write_u32(l2->vmcb + VMCB_INT_VECTOR, 0);
+    if (relayed || armed)
+        take_back(l2, int_ctl, relayed);
+    l2->relay.event = 0;
 }

@@ -21,6 +21,7 @@ enum vmcb_offset {
     VMCB_LDTR_BASE = 0x478,
     VMCB_TR_LIMIT = 0x494, /* u32; TR and LDTR are as L1's last VMSAVE left them */
     VMCB_TR_BASE = 0x498,
+    VMCB_CPL = 0x4cb, /* u8 */
     VMCB_EFER = 0x4d0,
     VMCB_CR4 = 0x548,
     VMCB_CR3 = 0x550,
@@ -42,6 +43,8 @@ enum vmcb_offset {
 #define VMCB_EXITINTINFO_VALID (1ull << 31)
 #define VMCB_EVENTINJ_VALID (1ull << 31)
 #define VMCB_EVENTINJ_TYPE (7ull << 8) /* 0: an interrupt */
+#define VMCB_EVENTINJ_SOFT (4ull << 8) /* ... of an INT n */
+#define VMCB_EVENTINJ_VECTOR 0xffull
 
 enum vmexit_code {
     VMEXIT_EXCEPTION = 0x40, /* ... of vector 0 */

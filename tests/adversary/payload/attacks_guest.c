@@ -2,7 +2,7 @@
 /* L1 meddles with an L2's registers and code between its runs, listens at its exits, and floods. */
 #include "svm.h"
 
-enum { COM1 = 0x3f8, POST_CODE = 0x80, RFLAGS_TF = 0x100, EXIT_DB = EXIT_EXCEPTION + 1 };
+enum { COM1 = 0x3f8, POST_CODE = 0x80, RFLAGS_TF = 0x100, RFLAGS_IF = 0x200, EXIT_DB = EXIT_EXCEPTION + 1 };
 
 /* Until L2 does port I/O at `port`; everything else L1 passes over. */
 static uint64_t run_to_port(struct l2 *l2, uint16_t port) {
@@ -80,14 +80,35 @@ ATTACK(forced_single_step) {
     print("step_rax=%x\n", l2->regs.r[RAX]);
 }
 
-/* L2 in real mode, stopped where L1 has an interrupt for it; its handler stands behind a VMMCALL. */
-static void inject(struct l2 *l2) {
-    enum { VECTOR = 0x24, HANDLER = 3 };
+enum { VECTOR = 0x24, HANDLER = L2_CODE + 3 }; /* behind a VMMCALL */
 
+/* L2 is stopped where L1 has an interrupt for it. */
+static void inject(struct l2 *l2) {
     l2_set_mode(l2, MODE_REAL, 0, 0);
-    ((uint32_t *)l2->memory)[VECTOR] = L2_CODE >> 4 << 16 | HANDLER;
-    l2->vmcb->rflags |= option("takes", 1) << 9;
+    ((uint32_t *)l2->memory)[VECTOR] = L2_CODE >> 4 << 16 | (HANDLER - L2_CODE);
+    l2->vmcb->rflags |= option("takes", 1) ? RFLAGS_IF : 0;
     l2->vmcb->event_inject = 1u << 31 | VECTOR;
+}
+
+/* ... and runs as a user, in long mode. */
+static void inject_into_user(struct l2 *l2) {
+    enum { CODE_64 = 0x08, INTERRUPT_GATE = 0x8e00, TSS_RSP0 = 4 };
+    uint32_t *gate = (uint32_t *)l2->memory + VECTOR * 4;
+
+    l2_set_mode(l2, MODE_LONG, 3, 0);
+    gate[0] = CODE_64 << 16 | (HANDLER & 0xffff);
+    gate[1] = (HANDLER & 0xffff0000) | INTERRUPT_GATE;
+    gate[2] = gate[3] = 0;
+    *(uint32_t *)(l2->memory + L2_TSS + TSS_RSP0) = L2_STACK - 0x800;
+    l2->vmcb->rflags |= RFLAGS_IF;
+    l2->vmcb->event_inject = 1u << 31 | VECTOR;
+}
+
+/* L1 asks for an exit as soon as L2 would take another interrupt. */
+static void open_window(struct l2 *l2) {
+    l2->vmcb->int_ctl |= V_IRQ;
+    l2->vmcb->int_vector = VECTOR + 1;
+    l2->vmcb->intercept_1 |= INTERCEPT_VINTR;
 }
 
 /* L1 has an interrupt of its own for L2, whose handler prints. */
@@ -114,11 +135,20 @@ static void stop_the_world(void) {
 ATTACK(injected_and_stopped) {
     struct l2 *l2 = l2_new();
 
-    L2_LOAD(l2, l2_slow_handler);
     second_start_and_wait(stop_the_world);
-    inject(l2);
-    print("exit=%x\n", l2_run(l2));
+    if (option("user", 0)) {
+        L2_LOAD(l2, l2_slow_handler_64);
+        inject_into_user(l2);
+    } else {
+        L2_LOAD(l2, l2_slow_handler);
+        inject(l2);
+    }
+    if (option("window", 0))
+        open_window(l2);
+    print("exits=%x", l2_run(l2));
+    print(",%x\n", l2_run(l2));
     print("handled=%u\n", l2->regs.r[RCX] & 0xffff);
+    print("left=%x,%x\n", l2->vmcb->int_ctl & V_IRQ, l2->vmcb->exit_int_info >> 31);
     second_stop = true;
 }
 

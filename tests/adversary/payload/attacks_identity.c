@@ -105,7 +105,7 @@ ATTACK(no_intercept) {
 
 /* A virtual interrupt of L1's own, which L2 cannot take: it must be there still, as L1 put it. */
 ATTACK(own_virq) {
-    enum { V_IRQ = 1 << 8, VECTOR = 0x31 };
+    enum { VECTOR = 0x31 };
     struct l2 *l2 = l2_new();
 
     l2->vmcb->int_ctl |= V_IRQ;

@@ -161,6 +161,16 @@
     .code64
     end_block l2_slow_handler
 
+/* The same, where the VMMCALL is a user's. */
+    block l2_slow_handler_64
+    vmmcall
+    inc %ecx
+    mov $0x400000, %esi
+1:  dec %esi
+    jnz 1b
+    iretq
+    end_block l2_slow_handler_64
+
 /* RBX gets RAX, RCX gets RDX. */
     block l2_tell
     mov %rax, %rbx

@@ -48,6 +48,7 @@ _Static_assert(offsetof(struct vmcb, pat) == 0x668, "G_PAT");
 _Static_assert(sizeof(struct vmcb) == PAGE, "a page");
 
 #define INTERCEPT_INTR (1u << 0)
+#define INTERCEPT_VINTR (1u << 4)
 #define INTERCEPT_CPUID (1u << 18)
 #define INTERCEPT_HLT (1u << 24)
 #define INTERCEPT_IOIO (1u << 27)
@@ -55,6 +56,7 @@ _Static_assert(sizeof(struct vmcb) == PAGE, "a page");
 #define INTERCEPT_SHUTDOWN (1u << 31)
 #define INTERCEPT_VMRUN (1u << 0)
 #define INTERCEPT_VMMCALL (1u << 1)
+#define V_IRQ (1u << 8)
 #define V_INTR_MASKING (1u << 24)
 
 enum {
@@ -127,7 +129,7 @@ void take_interrupts(void);
     each(l2_print) each(l2_await) each(l2_read) each(l2_out) each(l2_spin) each(l2_late) each(l2_forced)             \
         each(l2_modify) each(l2_flood_in) each(l2_flood_ier) each(l2_shared) each(l2_scratch) each(l2_nothing)       \
             each(l2_secret) each(l2_tell) each(l2_pause) each(l2_print_string) each(l2_toggle_svme) each(l2_handler) \
-                each(l2_slow_handler) each(l2_long_pause)
+                each(l2_slow_handler) each(l2_slow_handler_64) each(l2_long_pause)
 #define L2_CODE_DECLARE(name) extern const uint8_t name[], name##_end[];
 L2_CODE_BLOCKS(L2_CODE_DECLARE)
 #define L2_LOAD(l2, name) l2_load(l2, name, (size_t)(name##_end - name))
