@@ -26,6 +26,11 @@ CONNECT_SECONDS: Final = 10.0
 #: Output that is read at once, in bytes. Lines take turns with one buffer: each is done with it before it returns.
 READ_MAX: Final = 65536
 _BUFFER: Final = memoryview(bytearray(READ_MAX))
+#: QEMU's serial ports write each byte alone, and each would wake us. Who brings so few again within `CLOSE_SECONDS`
+#: is left alone for `REST_SECONDS`: in that no guest prints more single bytes than QEMU's socket holds (277).
+FEW: Final = 256
+CLOSE_SECONDS: Final = 0.001
+REST_SECONDS: Final = 0.0005
 #: A stream that comes and goes may write this many lines a minute to the log.
 LOG_LINES: Final = 10
 
@@ -61,8 +66,11 @@ def parse(text: str) -> Address:
 class _Connection(asyncio.BufferedProtocol):
     def __init__(self, line: ChardevStream) -> None:
         self._line = line
+        self._loop = asyncio.get_running_loop()
+        self._last = 0.0
+        self._held = self._resting = False
         self.room = True
-        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.ended: asyncio.Future[str] = self._loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's are none by name
@@ -74,6 +82,30 @@ class _Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._line.events.output(bytes(_BUFFER[:nbytes]))
+        now = self._loop.time()
+        if nbytes < FEW and now - self._last < CLOSE_SECONDS and not self._resting:
+            self._resting = True
+            self._read_or_not()
+            self._loop.call_later(REST_SECONDS, self._rested)
+        self._last = now
+
+    def _rested(self) -> None:
+        self._resting = False
+        self._last = self._loop.time()  # what has come meanwhile is close behind
+        self._read_or_not()
+
+    def hold(self, held: bool) -> None:
+        """Read nothing more, or go on."""
+        self._held = held
+        self._read_or_not()
+
+    def _read_or_not(self) -> None:
+        if self.transport.is_closing():
+            return
+        if self._held or self._resting:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
 
     def pause_writing(self) -> None:
         self.room = False
@@ -140,10 +172,7 @@ class ChardevStream(Stream):
         connection = self._connection
         if connection is None or connection.transport.is_closing():
             return False
-        if held:
-            connection.transport.pause_reading()
-        else:
-            connection.transport.resume_reading()
+        connection.hold(held)
         return True
 
     # -- connections --------------------------------------------------------------------------------
