@@ -121,6 +121,8 @@ def _exercise(stack: NestedStack) -> int:
     with stack.console("web1", timeout=SECONDS) as first, stack.console("web2", timeout=SECONDS) as second:
         second.run(TICKER, timeout=SECONDS)
         _type_and_print(first)
+        for vcpu in (0, 1):
+            first.run(f"echo {vcpu} >/proc/irq/4/smp_affinity_list; taskset -c {1 - vcpu} seq 1 500", timeout=SECONDS)
         second.run("kill $!", timeout=SECONDS)
     _lose_the_server(stack)
     stack.l1.send("poweroff -f\n")
@@ -131,7 +133,7 @@ def _exercise(stack: NestedStack) -> int:
 def _boot(launch: list[str], plugin: Path) -> str | None:
     """Boot once and use everything. What went wrong, if something did: a report may say why, or be the reason."""
     try:
-        with NestedStack(l2=2, smp=2, plugin=plugin, launch=launch) as stack:
+        with NestedStack(l2=2, smp=2, l1_append="oob.l2smp=2", plugin=plugin, launch=launch) as stack:
             status = _exercise(stack)
     except ExpectError as error:
         return "\n".join([str(error), *getattr(error, "__notes__", ())])
