@@ -69,29 +69,28 @@ def test_an_interrupt_of_l1s(adversary: Adversary, takes: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "exits"),
+    ("user", "takes", "window", "exits"),
     [
-        ({}, "81,81"),
-        ({"takes": 0}, "81,81"),
-        ({"window": 1}, "64,64"),
-        ({"takes": 0, "window": 1}, "81,81"),
-        ({"user": 1}, "81,81"),
-        ({"user": 1, "window": 1}, "81,64"),
+        (0, 1, 0, "81,81"),
+        (0, 0, 0, "81,81"),
+        (0, 1, 1, "64,64"),
+        (0, 0, 1, "81,81"),
+        (1, 1, 0, "81,81"),
+        (1, 1, 1, "81,64"),
     ],
-    ids=lambda value: "-".join(f"{key}{n}" for key, n in value.items()) if isinstance(value, dict) else None,
 )
 def test_an_interrupt_of_l1s_while_another_cpu_stops_all(
-    adversary: Adversary, options: dict[str, int], exits: str
+    adversary: Adversary, user: int, takes: int, window: int, exits: str
 ) -> None:
     """L1 injects an interrupt, and its other CPU has QEMU stop all CPUs again and again while L2's handler runs.
 
     It is delivered once: QEMU by itself delivers what EVENTINJ has injected once more at each stop. In the kernel,
     whether it takes interrupts or not, and in a user's code, and when L1 waits for the next interrupt's turn.
     """
-    report = adversary.run("injected_and_stopped", smp=2, timeout=60, **options)
+    report = adversary.run("injected_and_stopped", smp=2, timeout=60, user=user, takes=takes, window=window)
     assert report.number("handled") == 1
     assert report.value("exits") == exits
-    assert report.value("left") == f"{options.get('window', 0) << 8:x},0"
+    assert report.value("left") == f"{window << 8:x},0"
 
 
 def test_code_that_changes(adversary: Adversary) -> None:
