@@ -166,16 +166,18 @@ static void take_back(const struct oob_l2_vcpu *l2, uint32_t int_ctl, bool relay
 }
 
 void oob_inject_at_exit(struct oob_l2_vcpu *l2) {
-    bool relayed = l2->relay.event && !l2->relay.soft, armed = l2->armed;
-    uint32_t int_ctl = oob_phys_read_u32(l2->vmcb + VMCB_INT_CTL);
+    bool relayed = l2->relay.event && !l2->relay.soft;
 
-    if (relayed)
-        virq_at_exit(l2, int_ctl);
-    else if (l2->relay.event)
+    if (l2->relay.event && l2->relay.soft)
         soft_at_exit(l2);
-    if (armed)
-        armed_at_exit(l2, int_ctl);
-    if (relayed || armed)
+    if (relayed || l2->armed) { /* one V_IRQ at a time */
+        uint32_t int_ctl = oob_phys_read_u32(l2->vmcb + VMCB_INT_CTL);
+
+        if (relayed)
+            virq_at_exit(l2, int_ctl);
+        else
+            armed_at_exit(l2, int_ctl);
         take_back(l2, int_ctl, relayed);
+    }
     l2->relay.event = 0;
 }
