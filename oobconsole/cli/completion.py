@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 import typer
 
 from oobconsole.cli import verbs
 from oobconsole.config import load
 from oobconsole.errors import ConfigError
-
-_POWER: Final = ("reset", "nmi", "off", "on")
 
 
 def words(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -23,7 +20,9 @@ def words(ctx: typer.Context, incomplete: str) -> list[str]:
     elif verb in verbs.OF_A_CONSOLE and not before:
         known = _consoles(ctx)
     elif verb == "power" and len(before) == 1:
-        known = list(_POWER)
+        from oobconsole.vm.power import PowerAction  # nothing else here needs asyncio
+
+        known = list(PowerAction)
     return [word for word in known if word.startswith(incomplete)]
 
 
