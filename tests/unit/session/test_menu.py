@@ -107,6 +107,17 @@ def begin(
     return asyncio.ensure_future(chosen())
 
 
+async def of_a_client_that_does_not_read() -> tuple[FakeTerminal, asyncio.Future[Choice | None]]:
+    """A menu, and what a key has changed on it is not drawn yet."""
+    terminal = FakeTerminal()
+    task = begin(terminal)
+    await shown(terminal, "web00")
+    terminal.writable.clear()
+    terminal.type(b"\x1b[B")
+    await until(lambda: terminal.marked == "web01", lambda: terminal.lines)
+    return terminal, task
+
+
 async def leave(terminal: FakeTerminal, task: asyncio.Future[Choice | None]) -> None:
     terminal.type(b"\x03")
     assert await soon(task) is None
@@ -348,12 +359,7 @@ class TestTerminals:
         assert terminal.sent.rindex("\x1b[?25h") > terminal.sent.rfind("\x1b[?25l")
 
     async def test_a_client_that_does_not_read_is_drawn_no_more(self) -> None:
-        terminal = FakeTerminal()
-        task = begin(terminal)
-        await shown(terminal, "web00")
-        terminal.writable.clear()
-        terminal.type(b"\x1b[B")
-        await until(lambda: terminal.marked == "web01", lambda: terminal.lines)
+        terminal, task = await of_a_client_that_does_not_read()
         drawn = terminal.drawn
         for _ in range(100):
             terminal.type(b"\x1b[B")
@@ -375,12 +381,7 @@ class TestTerminals:
         assert turns >= 6000 / 32
 
     async def test_a_client_that_goes_while_it_does_not_read_ends_the_menu(self) -> None:
-        terminal = FakeTerminal()
-        task = begin(terminal)
-        await shown(terminal, "web00")
-        terminal.writable.clear()
-        terminal.type(b"\x1b[B")
-        await until(lambda: terminal.marked == "web01", lambda: terminal.lines)
+        terminal, task = await of_a_client_that_does_not_read()
         terminal.broken = True
         terminal.writable.set()
         assert await soon(task) is None
