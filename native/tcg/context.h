@@ -38,6 +38,17 @@ struct oob_relay {
     uint32_t int_ctl, vector, intercepts; /* as L1 had them, where a V_IRQ stands in */
 };
 
+/* INS or OUTS that the CPU executes (strio.c). */
+struct oob_string {
+    bool active, out;
+    uint8_t size; /* of an element: 1, 2 or 4 bytes */
+    uint16_t port;
+    uint64_t tss;        /* where the CPU reads, in the same instruction, whether it is allowed */
+    uint32_t tss_size;   /* ... if it does */
+    uint64_t rcx, count; /* L2's RCX before it, and as much of it as counts */
+    uint64_t shown;      /* what the CPU found in RCX instead; 0: nothing else */
+};
+
 /* One vCPU of an L2. */
 struct oob_l2_vcpu {
     uint64_t vmcb; /* physical address of L1; 0: a free slot */
@@ -54,6 +65,7 @@ struct oob_l2_vcpu {
     bool forced;       /* the CPU executes an access at another port: RAX and RDX are to be put back */
     bool forced_again; /* it may be executed once more */
     uint64_t forced_at, forced_next, forced_rax, forced_rdx; /* its RIP, the next one, and the registers */
+    struct oob_string string;
     struct oob_hidden hidden;
     uint64_t tsc, tsc_ns;           /* the last time stamp that this vCPU read, and when */
     uint64_t base_tsc, base_tsc_ns; /* an earlier one: both together give the rate */

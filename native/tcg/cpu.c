@@ -6,8 +6,8 @@
 #include "qemu_plugin_api.h"
 
 static const char *const reg_names[OOB_REG_COUNT] = {
-    "rax", "rcx", "rdx",    "rbx", "rsp", "rbp", "rsi",  "rdi", "r8", "r9", "r10", "r11", "r12", "r13",     "r14",
-    "r15", "rip", "eflags", "cr0", "cr3", "cr4", "efer", "es",  "cs", "ss", "ds",  "fs",  "gs",  "fs_base", "gs_base",
+    "rax", "rcx", "rdx", "rbx", "rsp", "rbp",    "rsi", "rdi", "r8",  "r9",   "r10", "r11",
+    "r12", "r13", "r14", "r15", "rip", "eflags", "cr0", "cr3", "cr4", "efer", "cs",
 };
 
 static struct qemu_plugin_register *reg_handles[OOB_VCPUS_MAX][OOB_REG_COUNT];

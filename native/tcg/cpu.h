@@ -33,15 +33,7 @@ enum oob_reg {
     OOB_REG_CR3,
     OOB_REG_CR4,
     OOB_REG_EFER,
-    /* the selectors, in the order in which instructions number the segments */
-    OOB_REG_ES,
     OOB_REG_CS,
-    OOB_REG_SS,
-    OOB_REG_DS,
-    OOB_REG_FS,
-    OOB_REG_GS,
-    OOB_REG_FS_BASE,
-    OOB_REG_GS_BASE,
     OOB_REG_COUNT,
 };
 

@@ -6,14 +6,11 @@
 struct prefixes {
     size_t count;
     uint8_t rex;
-    uint8_t segment;
     bool operand;
     bool address;
     bool rep;
     bool lock;
 };
-
-enum { ES, CS, SS, DS, FS, GS };
 
 /* A REX prefix counts only directly before the opcode: any legacy prefix after it voids it
  * (AMD APM vol. 3, 1.2.7). */
@@ -23,12 +20,12 @@ static bool take_prefix(struct prefixes *p, uint8_t byte, enum oob_mode mode) {
         return true;
     }
     switch (byte) {
-    case 0x26: p->segment = ES; break;
-    case 0x2e: p->segment = CS; break;
-    case 0x36: p->segment = SS; break;
-    case 0x3e: p->segment = DS; break;
-    case 0x64: p->segment = FS; break;
-    case 0x65: p->segment = GS; break;
+    case 0x26: /* the segments: the CPU sees to them */
+    case 0x2e:
+    case 0x36:
+    case 0x3e:
+    case 0x64:
+    case 0x65: break;
     case 0x66: p->operand = true; break;
     case 0x67: p->address = true; break;
     case 0xf0: p->lock = true; break;
@@ -45,7 +42,7 @@ static size_t at_most_an_instruction(size_t len) {
 }
 
 static struct prefixes prefixes_of(const uint8_t *bytes, size_t len, enum oob_mode mode) {
-    struct prefixes p = {.segment = DS};
+    struct prefixes p = {.count = 0};
 
     while (p.count < len && take_prefix(&p, bytes[p.count], mode))
         p.count++;
@@ -78,7 +75,6 @@ bool oob_decode_io(const uint8_t *bytes, size_t len, enum oob_mode mode, struct 
     *io = (struct oob_io_insn){
         .length = (uint8_t)(p.count + 1),
         .size = operand_size(opcode, &p, mode),
-        .segment = p.segment,
         .address = p.address,
     };
     switch (opcode) {
@@ -176,11 +172,6 @@ static bool is_exactly(const uint8_t *bytes, size_t len, const char *opcode, siz
 bool oob_is_vmrun(const uint8_t *bytes, size_t len, bool *overridden) {
     *overridden = prefixes_of(bytes, len, OOB_MODE_64).address;
     return is_exactly(bytes, len, "\x0f\x01\xd8", 3);
-}
-
-bool oob_sets_direction(const uint8_t *bytes, size_t len, bool *down) {
-    *down = is_exactly(bytes, len, "\xfd", 1);
-    return *down || is_exactly(bytes, len, "\xfc", 1) || is_exactly(bytes, len, "\x0f\x05", 2);
 }
 
 bool oob_is_wrmsr(const uint8_t *bytes, size_t len) {

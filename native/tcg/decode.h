@@ -18,8 +18,7 @@ struct oob_io_insn {
     bool immediate;
     bool string;
     bool rep;
-    bool address;    /* INS, OUTS: the address size is overridden */
-    uint8_t segment; /* OUTS: 0 ES, 1 CS, 2 SS, 3 DS, 4 FS, 5 GS */
+    bool address; /* INS, OUTS: the address size is overridden */
 };
 
 /* The operating mode that instruction bytes are decoded in: the default operand and address size. */
@@ -41,8 +40,6 @@ struct oob_mov_insn {
 bool oob_decode_mov(const uint8_t *bytes, size_t len, enum oob_mode mode, struct oob_mov_insn *mov);
 
 bool oob_is_vmrun(const uint8_t *bytes, size_t len, bool *overridden); /* ... its address size */
-/* STD, CLD, and SYSCALL, whose kernel wants it clear. */
-bool oob_sets_direction(const uint8_t *bytes, size_t len, bool *down);
 bool oob_is_wrmsr(const uint8_t *bytes, size_t len);
 bool oob_is_rdtsc(const uint8_t *bytes, size_t len); /* RDTSC or RDTSCP */
 

@@ -6,65 +6,68 @@
 #include "cpu.h"
 #include "inject.h"
 #include "segment.h"
+#include "strio.h"
 #include "vmcb.h"
 
 /* Every L1 intercepts the one; at the other there is nothing, in L0's machine either. */
-enum { POST_CODE_PORT = 0x80, NOTHING_PORT = 0xec };
+enum { POST_CODE_PORT = 0x80, NOTHING_PORT = 0xec, NOTHING_BITS = 0xf << NOTHING_PORT % 8 };
 
-/* Bits of L1's I/O permission maps that are cleared while accesses of ours are executed: vCPUs may share a map. */
+/* A permission map: L1's own, where every port is intercepted, so that L1 would be told of an access before anything
+ * else (AMD APM vol. 2, 15.10.2), or the one in L2's TSS, for code that may use few ports. */
+enum { MAP_OF_L1, MAP_OF_TSS, MAPS };
+
+/* Bits of a map that are cleared while accesses of ours are executed: vCPUs may share one. */
 static struct opening {
-    uint64_t at; /* physical address; two bytes hold an access's bits */
-    uint16_t bits;
+    uint64_t at; /* the physical address of the byte */
+    uint8_t bits;
     unsigned users;
-} openings[OOB_VCPUS_MAX];
-static struct opening *opened_by[OOB_VCPUS_MAX];
+} openings[OOB_VCPUS_MAX * MAPS];
+static struct opening *opened_by[OOB_VCPUS_MAX][MAPS];
 
-static uint16_t map_read(uint64_t at) {
-    uint16_t bits;
+static uint8_t map_read(uint64_t at) {
+    uint8_t bits;
 
     oob_phys_read(at, &bits, sizeof bits);
     return bits;
 }
 
-static void map_write(uint64_t at, uint16_t bits) {
+static void map_write(uint64_t at, uint8_t bits) {
     oob_phys_write(at, &bits, sizeof bits);
 }
 
 static struct opening *opening_at(uint64_t at) {
     struct opening *unused = NULL;
 
-    for (size_t i = 0; i < OOB_VCPUS_MAX; i++) {
+    for (size_t i = 0; i < sizeof openings / sizeof *openings; i++) {
         if (openings[i].users && openings[i].at == at)
             return &openings[i];
         if (!openings[i].users)
             unused = &openings[i];
     }
-    *unused = (struct opening){.at = at}; /* there is one: a vCPU has one at most, and this one has none */
+    *unused =
+        (struct opening){.at = at}; /* there is one: a vCPU has two at most, and this one has none of this kind */
     return unused;
 }
 
-/* Where every port is intercepted, L1 would be told of an access before anything else (AMD APM vol. 2, 15.10.2). */
-static void open_map(unsigned vcpu, const struct oob_l2_vcpu *l2, uint16_t port) {
-    uint16_t wanted = (uint16_t)(0xfu << port % 8), bits;
-    struct opening *opening;
+static void open_map(unsigned vcpu, int map, uint64_t at) {
+    struct opening *opening = opening_at(at);
+    uint8_t bits = map_read(at);
 
-    oob_force_close_map(vcpu);
-    opening = opening_at((oob_phys_read_u64(l2->vmcb + VMCB_IOPM_BASE) & ~0xfffull) + port / 8);
+    opened_by[vcpu][map] = opening;
     opening->users++;
-    opened_by[vcpu] = opening;
-    oob_mark_passing(vcpu, true);
-    bits = map_read(opening->at);
-    opening->bits |= bits & wanted;
-    if (bits & wanted)
-        map_write(opening->at, (uint16_t)(bits & ~wanted));
+    opening->bits |= bits & NOTHING_BITS;
+    if (bits & NOTHING_BITS)
+        map_write(at, bits & (uint8_t)~NOTHING_BITS);
 }
 
-void oob_force_close_map(unsigned vcpu) {
-    struct opening *opening = opened_by[vcpu];
+void oob_force_close_maps(unsigned vcpu) {
+    for (int map = 0; map < MAPS; map++) {
+        struct opening *opening = opened_by[vcpu][map];
 
-    opened_by[vcpu] = NULL;
-    if (opening && --opening->users == 0 && opening->bits)
-        map_write(opening->at, map_read(opening->at) | opening->bits);
+        opened_by[vcpu][map] = NULL;
+        if (opening && --opening->users == 0 && opening->bits)
+            map_write(opening->at, map_read(opening->at) | opening->bits);
+    }
 }
 
 /* QEMU brings RIP up to date where a block begins, and at some instructions in it; a block lies in one page. */
@@ -82,6 +85,7 @@ static void substitute(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site 
     l2->forced_next = oob_next_rip(vcpu, site);
     l2->forced_at = l2->forced_next - site.length;
     l2->forced_again = again;
+    l2->string = (struct oob_string){.active = false};
     l2->forced_rax = oob_reg_read(vcpu, OOB_REG_RAX);
     l2->forced_rdx = oob_reg_read(vcpu, OOB_REG_RDX);
     oob_reg_write(vcpu, OOB_REG_RDX, (l2->forced_rdx & ~0xffffull) | port);
@@ -90,9 +94,15 @@ static void substitute(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site 
 }
 
 bool oob_force_pass(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, unsigned size) {
-    if (!oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, NOTHING_PORT, size))
-        return false;
-    open_map(vcpu, l2, NOTHING_PORT);
+    uint64_t vmcb = l2->vmcb, ncr3 = l2->context->ncr3, tss = 0;
+
+    oob_force_close_maps(vcpu);
+    if (!oob_l2_io_allowed(vcpu, vmcb, ncr3, NOTHING_PORT, size)) {
+        if (!oob_l2_tss_byte(vcpu, vmcb, ncr3, NOTHING_PORT, &tss))
+            return false;
+        open_map(vcpu, MAP_OF_TSS, tss);
+    }
+    open_map(vcpu, MAP_OF_L1, (oob_phys_read_u64(vmcb + VMCB_IOPM_BASE) & ~0xfffull) + NOTHING_PORT / 8);
     substitute(vcpu, l2, site, NOTHING_PORT, false);
     return true;
 }
@@ -110,23 +120,13 @@ void oob_force_denial(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site s
     substitute(vcpu, l2, site, POST_CODE_PORT, true);
 }
 
-/* Code that may not use the other port uses its own. */
-void oob_force_fault(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site) {
-    uint16_t port = NOTHING_PORT;
-
-    if (oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, NOTHING_PORT, sizeof(uint32_t)))
-        substitute(vcpu, l2, site, NOTHING_PORT, true);
-    else
-        port = (uint16_t)oob_reg_read(vcpu, OOB_REG_RDX);
-    open_map(vcpu, l2, port);
-}
-
 void oob_force_landed(unsigned vcpu, struct oob_l2_vcpu *l2) {
     oob_mark_passing(vcpu, false);
-    oob_force_close_map(vcpu);
+    oob_force_close_maps(vcpu);
     if (!l2 || !l2->forced)
         return;
     l2->forced = false;
+    oob_string_end(vcpu, l2);
     oob_reg_write(vcpu, OOB_REG_RDX, l2->forced_rdx);
     oob_reg_write(vcpu, OOB_REG_RAX, l2->forced_rax);
 }
@@ -134,6 +134,7 @@ void oob_force_landed(unsigned vcpu, struct oob_l2_vcpu *l2) {
 /* After #VMEXIT RAX is L1's own, L2's is in the VMCB. */
 static void put_into_vmcb(unsigned vcpu, struct oob_l2_vcpu *l2) {
     l2->forced = false;
+    oob_string_end(vcpu, l2);
     oob_reg_write(vcpu, OOB_REG_RDX, l2->forced_rdx);
     oob_phys_write_u64(l2->vmcb + VMCB_RAX, l2->forced_rax);
 }
@@ -146,7 +147,7 @@ void oob_force_at_exit(unsigned vcpu, struct oob_l2_vcpu *l2, uint64_t code) {
     if (!l2->forced)
         return;
     rip = oob_phys_read_u64(l2->vmcb + VMCB_RIP);
-    if (faulted || (rip != l2->forced_at && rip != l2->forced_next))
+    if (faulted || l2->string.active || (rip != l2->forced_at && rip != l2->forced_next))
         put_into_vmcb(vcpu, l2);
 }
 

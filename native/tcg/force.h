@@ -16,16 +16,14 @@
 #include "context.h"
 #include "intercept.h"
 
-/* After an access was served: L2 goes on behind it, and L1 is not told. False when L2's TSS keeps it from the port
- * that this takes. */
+/* After an access was served, or before string I/O is: L2 goes on behind it, and L1 is not told. False when L2's TSS
+ * keeps it from the port that this takes, and L1 L2 from writing to its TSS. */
 bool oob_force_pass(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, unsigned size);
 /* After an access was served: makes it an exit when an interrupt is due that only a VMRUN can deliver. */
 bool oob_force_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, unsigned size);
 /* Instead of an access that the CPU must refuse by its TSS; if L1 has seen to it that it does not, L1 gets nothing.
  */
 void oob_force_denial(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site);
-/* Instead of a string instruction whose memory the CPU cannot reach. */
-void oob_force_fault(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site);
 
 /* L2 is about to execute another instruction, or has faulted: its registers, in the CPU. */
 void oob_force_landed(unsigned vcpu, struct oob_l2_vcpu *l2);
@@ -33,7 +31,7 @@ void oob_force_landed(unsigned vcpu, struct oob_l2_vcpu *l2);
 void oob_force_at_exit(unsigned vcpu, struct oob_l2_vcpu *l2, uint64_t exit_code);
 /* L2's registers, in the VMCB, if L1 lets it go on where it was. */
 void oob_force_at_vmrun(unsigned vcpu, struct oob_l2_vcpu *l2);
-/* L1's permission map, as it was. */
-void oob_force_close_map(unsigned vcpu);
+/* The permission maps, as they were. */
+void oob_force_close_maps(unsigned vcpu);
 
 #endif

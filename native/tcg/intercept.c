@@ -104,7 +104,7 @@ void oob_on_vmrun(unsigned vcpu, bool certain) {
     pthread_mutex_lock(&oob_lock);
     oob_link_poll();
     oob_context_tick();
-    oob_force_close_map(vcpu); /* of a CPU that was reset in the middle, without a #VMEXIT */
+    oob_force_close_maps(vcpu); /* of a CPU that was reset in the middle, without a #VMEXIT */
     state->l2 = certain ? oob_context_enter(state->vmcb) : NULL;
     if (state->l2) {
         state->tag = state->l2->tag;
@@ -114,7 +114,6 @@ void oob_on_vmrun(unsigned vcpu, bool certain) {
         oob_inject_at_vmrun(state->l2);
     }
     pthread_mutex_unlock(&oob_lock);
-    oob_mark_down(vcpu, oob_phys_read_u64(state->vmcb + VMCB_RFLAGS) & RFLAGS_DF);
     oob_mark_guest(vcpu, true);
 }
 
@@ -186,7 +185,7 @@ void oob_on_exit(unsigned vcpu) {
     oob_mark_passing(vcpu, false);
     pthread_mutex_lock(&oob_lock);
     l2 = entered(vcpu);
-    oob_force_close_map(vcpu);
+    oob_force_close_maps(vcpu);
     if (l2 && code != state->nonce) {
         oob_inject_at_exit(l2);
         oob_force_at_exit(vcpu, l2, code);
@@ -220,19 +219,28 @@ static bool register_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site
     return !oob_force_exit(vcpu, l2, site, size) && !oob_force_pass(vcpu, l2, site, size);
 }
 
-/* No believable guest: neither it nor L1 gets anything. */
+/* No believable guest, or one that L1 keeps from what it takes: neither it nor L1 gets anything. */
 static void refuse(unsigned vcpu, union oob_io_site site, unsigned size) {
     oob_stat[OOB_STAT_REFUSED]++;
     if (!site.out && !site.string)
         oob_reg_write(vcpu, OOB_REG_RAX, with_result(oob_reg_read(vcpu, OOB_REG_RAX), size, 0xffffffff));
 }
 
-/* False when the CPU is to execute the instruction; else L2 goes on at `pc`. */
-static bool on_uart(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port, uint64_t *pc) {
+static bool string_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port, unsigned size,
+                      enum oob_mode mode) {
+    if (!oob_force_pass(vcpu, l2, site, size)) {
+        refuse(vcpu, site, size);
+        return true;
+    }
+    oob_string_begin(vcpu, l2, site, port, size, mode);
+    return false;
+}
+
+/* True when the instruction must be stepped over; else the CPU is to execute it. */
+static bool on_uart(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port) {
     unsigned size = 1u << site.size_log2;
     enum oob_mode mode = OOB_MODE_64;
 
-    *pc = oob_next_rip(vcpu, site);
     if (!l2) {
         refuse(vcpu, site, size);
         return true;
@@ -249,12 +257,7 @@ static bool on_uart(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site sit
         oob_force_denial(vcpu, l2, site);
         return false;
     }
-    if (!site.string)
-        return register_io(vcpu, l2, site, port, size);
-    if (oob_string_io(vcpu, l2, site, port, mode, size, pc))
-        return true;
-    oob_force_fault(vcpu, l2, site);
-    return false;
+    return site.string ? string_io(vcpu, l2, site, port, size, mode) : register_io(vcpu, l2, site, port, size);
 }
 
 void oob_on_io(unsigned vcpu, union oob_io_site site) {
@@ -262,19 +265,30 @@ void oob_on_io(unsigned vcpu, union oob_io_site site) {
     uint16_t port = site.immediate ? pic_ports[site.pic_port] : (uint16_t)oob_reg_read(vcpu, OOB_REG_RDX);
     bool uart = oob_options_touched(&oob_options, port, sizeof(uint32_t)), step = false;
     struct oob_l2_vcpu *l2;
-    uint64_t pc = 0;
 
     if (!uart && !(site.out && oob_irqchip_is_pic_port(port)))
         return;
     pthread_mutex_lock(&oob_lock);
     l2 = running(vcpu);
     if (uart)
-        step = on_uart(vcpu, l2, site, port, &pc);
+        step = on_uart(vcpu, l2, site, port);
     else if (l2)
         oob_irqchip_out(&l2->context->chip, port, (uint8_t)oob_reg_read(vcpu, OOB_REG_RAX));
     pthread_mutex_unlock(&oob_lock);
     if (step)
-        qemu_plugin_set_pc(pc);
+        qemu_plugin_set_pc(oob_next_rip(vcpu, site));
+}
+
+unsigned oob_on_string_element(unsigned vcpu, uint64_t linear, uint32_t *value) {
+    struct oob_l2_vcpu *l2;
+    unsigned size = 0;
+
+    pthread_mutex_lock(&oob_lock);
+    l2 = entered(vcpu);
+    if (l2 && l2->forced)
+        size = oob_string_element(l2, linear, value);
+    pthread_mutex_unlock(&oob_lock);
+    return size;
 }
 
 static uint64_t edx_eax(unsigned vcpu) {

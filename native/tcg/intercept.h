@@ -16,7 +16,6 @@ union oob_io_site {
         uint64_t out : 1;
         uint64_t string : 1;
         uint64_t rep : 1;
-        uint64_t segment : 3; /* OUTS: 0 ES .. 5 GS */
         uint64_t address : 1; /* INS, OUTS: the address size is overridden */
         uint64_t immediate : 1;
         uint64_t pic_port : 2; /* an immediate port: 0x20, 0x21, 0xa0 or 0xa1 */
@@ -40,8 +39,10 @@ void oob_on_reset_vector(unsigned vcpu);
 /* Did the vCPU enter a guest at its last VMRUN and not leave it since? Asked when a block is translated. */
 bool oob_in_guest(unsigned vcpu);
 
-/* Before a port I/O instruction of L2. May not return: string I/O is stepped over. */
+/* Before a port I/O instruction of L2. May not return: what no believable guest asks is stepped over. */
 void oob_on_io(unsigned vcpu, union oob_io_site site);
+/* The CPU has moved an element of string I/O to or from memory: oob_string_element(). */
+unsigned oob_on_string_element(unsigned vcpu, uint64_t linear, uint32_t *value);
 /* Before the next instruction of L2 after one that the CPU executed at another port. */
 void oob_on_landing(unsigned vcpu);
 /* After RDTSC and before WRMSR of L2. */
@@ -54,8 +55,5 @@ bool oob_guest_mark(unsigned vcpu);
 /* The CPU executes an access at another port: `oob_on_landing` is wanted. */
 void oob_mark_passing(unsigned vcpu, bool passing);
 bool oob_passing_mark(unsigned vcpu);
-/* The same for L2's direction flag: true when string instructions go down. */
-void oob_mark_down(unsigned vcpu, bool down);
-bool oob_down_mark(unsigned vcpu);
 
 #endif

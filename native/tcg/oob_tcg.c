@@ -27,10 +27,9 @@ struct marks {
     uint64_t guest;   /* VMRUN was executed, and no instruction of L1 since */
     uint64_t tsc;     /* how often RDTSC was executed since we last looked: its result stands in EDX:EAX then */
     uint64_t passing; /* an access is executed at another port: registers are to be put back */
-    uint64_t down;    /* EFLAGS.DF of L2, which QEMU does not show: from VMRUN, STD and CLD */
 };
 
-static qemu_plugin_u64 guest_marks, tsc_marks, passing_marks, down_marks;
+static qemu_plugin_u64 guest_marks, tsc_marks, passing_marks;
 static _Thread_local int this_vcpu = -1;
 
 /* RDTSC ends a block. Where blocks after one begin: a table that forgets, at worst a sample is missed. */
@@ -56,14 +55,6 @@ void oob_mark_passing(unsigned vcpu, bool passing) {
 
 bool oob_passing_mark(unsigned vcpu) {
     return qemu_plugin_u64_get(passing_marks, vcpu) != 0;
-}
-
-void oob_mark_down(unsigned vcpu, bool down) {
-    qemu_plugin_u64_set(down_marks, vcpu, down);
-}
-
-bool oob_down_mark(unsigned vcpu) {
-    return qemu_plugin_u64_get(down_marks, vcpu) != 0;
 }
 
 static void die(const char *why, const char *detail) {
@@ -92,6 +83,28 @@ static void exit_cb(unsigned vcpu, void *unused) {
 
 static void io_cb(unsigned vcpu, void *packed) {
     oob_on_io(vcpu, (union oob_io_site){.packed = packed});
+}
+
+static void store(qemu_plugin_meminfo_t info, uint64_t vaddr, uint32_t value, unsigned size) {
+    for (unsigned i = 0; i < size; i++) { /* it may cross into another page */
+        uint8_t byte = (uint8_t)(value >> (8 * i));
+
+        oob_phys_write(qemu_plugin_hwaddr_phys_addr(qemu_plugin_get_hwaddr(info, vaddr + i)), &byte, sizeof byte);
+    }
+}
+
+/* An element of string I/O. INS first stores 0, to fault before anything is read, and then what the port gives: ones,
+ * where nothing is. */
+static void string_cb(unsigned vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr, void *unused) {
+    uint32_t value = (uint32_t)qemu_plugin_mem_get_value(info).data.u64;
+    bool out = !qemu_plugin_mem_is_store(info);
+
+    (void)unused;
+    if (oob_passing_mark(vcpu) && (out || value)) {
+        unsigned size = oob_on_string_element(vcpu, vaddr, &value);
+
+        store(info, vaddr, value, size);
+    }
 }
 
 static void landing_cb(unsigned vcpu, void *unused) {
@@ -141,10 +154,11 @@ static void hook_io(struct qemu_plugin_insn *insn, const struct oob_io_insn *io,
     site.out = io->out;
     site.string = io->string;
     site.rep = io->rep;
-    site.segment = io->segment;
     site.address = io->address;
     site.immediate = io->immediate;
     site.pic_port = (io->imm >> 6 & 2) | (io->imm & 1);
+    if (io->string)
+        qemu_plugin_register_vcpu_mem_cb(insn, string_cb, CB_NO_REGS, io->out ? MEM_R : MEM_W, NULL);
     qemu_plugin_register_vcpu_insn_exec_cb(insn, io_cb, CB_RW_REGS_PC, site.packed);
 }
 
@@ -166,11 +180,9 @@ static void hook_landing(struct qemu_plugin_insn *insn) {
 /* True when the CPU may execute it at another port. */
 static bool hook_l2(struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t len, uint64_t cs_base) {
     struct oob_io_insn io;
-    bool down, is_io = oob_decode_io(bytes, len, OOB_MODE_64, &io) && io.length == len;
+    bool is_io = oob_decode_io(bytes, len, OOB_MODE_64, &io) && io.length == len;
 
-    if (oob_sets_direction(bytes, len, &down))
-        qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(insn, OP_STORE_U64, down_marks, down);
-    else if (oob_is_wrmsr(bytes, len))
+    if (oob_is_wrmsr(bytes, len))
         qemu_plugin_register_vcpu_insn_exec_cb(insn, wrmsr_cb, CB_RW_REGS, NULL);
     else if (oob_is_rdtsc(bytes, len))
         hook_rdtsc(insn, len);
@@ -252,11 +264,9 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, 
         fprintf(stderr, "oob_tcg: cannot start the thread that connects to %s\n", oob_options.socket);
         return 1;
     }
-    guest_marks.score = tsc_marks.score = passing_marks.score = down_marks.score =
-        qemu_plugin_scoreboard_new(sizeof(struct marks));
+    guest_marks.score = tsc_marks.score = passing_marks.score = qemu_plugin_scoreboard_new(sizeof(struct marks));
     tsc_marks.offset = offsetof(struct marks, tsc);
     passing_marks.offset = offsetof(struct marks, passing);
-    down_marks.offset = offsetof(struct marks, down);
     qemu_plugin_register_vcpu_init_cb(id, vcpu_init_cb, NULL);
     qemu_plugin_register_vcpu_tb_trans_cb(id, translate_cb, NULL);
     qemu_plugin_register_vcpu_discon_cb(id, DISCON_EXCEPTION, discon_cb, NULL);

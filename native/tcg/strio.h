@@ -1,19 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* String I/O of an L2 at our ports: INS and OUTS, with and without REP. */
+/*
+ * String I/O of an L2 at our ports: INS and OUTS, with and without REP. The CPU executes it at a port that means
+ * nothing (force.h): addresses, faults, traps and flags are its business. Each element is served when the CPU has
+ * moved it.
+ *
+ * Call with oob_lock held.
+ */
 #ifndef OOB_STRIO_H
 #define OOB_STRIO_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "context.h"
 #include "decode.h"
 #include "intercept.h"
 
-/* True when L2 is to go on at `pc`, which may be the same instruction again. False when the instruction is left to
- * the CPU, because its memory operand will fault, or is not there in L1's nested page table: then nothing has
- * moved. Call with oob_lock held. */
-bool oob_string_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port, enum oob_mode mode,
-                   unsigned size, uint64_t *pc);
+/* The CPU is about to execute it. */
+void oob_string_begin(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port, unsigned size,
+                      enum oob_mode mode);
+/* The CPU has read an element of OUTS, `*value`, at a linear address, or stored one of INS. Gives how many bytes of
+ * `*value` are to be stored in its place: 0 for OUTS. */
+unsigned oob_string_element(struct oob_l2_vcpu *l2, uint64_t linear, uint32_t *value);
+/* It was executed, or has faulted, or was interrupted: L2's RCX, in the CPU. */
+void oob_string_end(unsigned vcpu, struct oob_l2_vcpu *l2);
 
 #endif

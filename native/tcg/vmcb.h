@@ -33,7 +33,6 @@ enum vmcb_offset {
 };
 
 #define RFLAGS_IF (1u << 9)
-#define RFLAGS_DF (1u << 10)
 #define VMCB_INTERCEPT_VINTR (1u << 4)
 #define VMCB_V_IRQ (1u << 8)
 #define VMCB_V_INTR_PRIO_MAX (0xfu << 16)

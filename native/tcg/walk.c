@@ -6,7 +6,6 @@
 
 #define PRESENT 1u
 #define WRITABLE (1u << 1)
-#define USER (1u << 2)
 #define ACCESSED (1u << 5)
 #define DIRTY (1u << 6)
 #define LARGE (1u << 7)
@@ -23,7 +22,7 @@
  * the nested table; or, with `nested` NULL, through the nested table. */
 struct walk {
     const struct oob_paging *nested;
-    bool write, user;
+    bool write; /* through the nested table: may L2 write there? */
 };
 
 static uint64_t table_address(const struct walk *walk, uint64_t addr);
@@ -32,7 +31,7 @@ static uint64_t table_address(const struct walk *walk, uint64_t addr);
 static uint64_t use_entry(const struct walk *walk, uint64_t gpa, size_t size, bool leaf) {
     uint64_t at = table_address(walk, gpa), entry = 0, marked;
 
-    if (at == UNMAPPED || !oob_phys_read(at, &entry, size) || !(entry & PRESENT) || (walk->user && !(entry & USER)))
+    if (at == UNMAPPED || !oob_phys_read(at, &entry, size) || !(entry & PRESENT))
         return 0;
     if (!walk->write)
         return entry;
@@ -64,10 +63,9 @@ static uint64_t walk_long(const struct walk *walk, uint64_t root, int levels, ui
     return table | (addr & 0xfff);
 }
 
-/* PAE paging of legacy mode: four directory pointers, which have no W bit, then two levels (5.2.3). */
+/* PAE paging of legacy mode: four directory pointers, then two levels (5.2.3). */
 static uint64_t walk_pae(const struct walk *walk, uint64_t cr3, uint64_t addr) {
-    struct walk pointers = {.nested = walk->nested};
-    uint64_t entry = use_entry(&pointers, (cr3 & 0xffffffe0) + ((addr >> 30) & 3) * 8, 8, false);
+    uint64_t entry = use_entry(walk, (cr3 & 0xffffffe0) + ((addr >> 30) & 3) * 8, 8, false);
 
     return entry ? walk_long(walk, entry, 2, addr & 0x3fffffff) : UNMAPPED;
 }
@@ -91,14 +89,18 @@ static uint64_t walk_legacy(const struct walk *walk, uint64_t cr3, bool pse, uin
 
 /* Nested paging uses long-mode tables of the depth that L1 itself runs with (AMD APM vol. 2, 15.25.5):
  * four levels, unless L1 has turned LA57 on. */
-static uint64_t table_address(const struct walk *walk, uint64_t addr) {
-    struct walk nested = {.write = walk->write};
+static uint64_t through_nested(const struct oob_paging *p, uint64_t gpa, bool write) {
+    struct walk nested = {.write = write};
 
-    return walk->nested ? walk_long(&nested, walk->nested->ncr3, 4, addr) : addr;
+    return walk_long(&nested, p->ncr3, 4, gpa);
+}
+
+static uint64_t table_address(const struct walk *walk, uint64_t addr) {
+    return walk->nested ? through_nested(walk->nested, addr, false) : addr;
 }
 
 static uint64_t physical(const struct oob_paging *p, uint64_t linear, bool write) {
-    struct walk walk = {.nested = p, .write = write, .user = p->user};
+    struct walk walk = {.nested = p};
     uint64_t gpa = linear;
 
     if (p->cr0 & CR0_PG) {
@@ -109,7 +111,7 @@ static uint64_t physical(const struct oob_paging *p, uint64_t linear, bool write
         else
             gpa = walk_legacy(&walk, p->cr3, p->cr4 & CR4_PSE, linear & 0xffffffff);
     }
-    return gpa == UNMAPPED ? UNMAPPED : table_address(&walk, gpa);
+    return gpa == UNMAPPED ? UNMAPPED : through_nested(p, gpa, write);
 }
 
 struct oob_paging oob_paging_live(unsigned vcpu, uint64_t ncr3) {
@@ -152,20 +154,7 @@ bool oob_l2_read(const struct oob_paging *paging, uint64_t linear, void *data, s
     return true;
 }
 
-bool oob_l2_writable(const struct oob_paging *paging, uint64_t linear, size_t len) {
-    return physical(paging, linear, true) != UNMAPPED && physical(paging, linear + len - 1, true) != UNMAPPED;
-}
-
-bool oob_l2_write(const struct oob_paging *paging, uint64_t linear, const void *data, size_t len) {
-    for (const uint8_t *in = data; len;) {
-        size_t chunk = in_page(linear, len);
-        uint64_t pa = physical(paging, linear, true);
-
-        if (pa == UNMAPPED || !oob_phys_write(pa, in, chunk))
-            return false;
-        linear += chunk;
-        in += chunk;
-        len -= chunk;
-    }
-    return true;
+bool oob_l2_writable(const struct oob_paging *paging, uint64_t linear, uint64_t *at) {
+    *at = physical(paging, linear, true);
+    return *at != UNMAPPED;
 }

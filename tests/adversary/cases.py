@@ -116,11 +116,9 @@ class Ended:
         assert bytes.fromhex(self.values["data"]) == after
 
 
-#: What is known to be otherwise than on a CPU, and stays so: QEMU lets a plugin step over a string instruction, but
-#: not raise the trap that goes with it, nor look into the descriptor cache (docs/threat-model.md).
+#: What is known to be otherwise than on a CPU, and stays so: QEMU lets no plugin look into the descriptor cache
+#: (docs/threat-model.md).
 DEVIATIONS = {
-    "string-single-step": "the trap of a traced INS or OUTS comes one instruction late",
-    "string-flags": "EFLAGS behind INS or OUTS may be those before the block it stands in",
     "descriptor-changed-later": "16-bit and 32-bit code are told apart by the descriptor in memory",
 }
 

@@ -143,6 +143,21 @@ FLAGS = [
         PF,
         after={"rbx": 0x700, "rdx": 0x3FD, "rax": 0x60},
     ),
+    # The TSS allows COM1 alone, as ioperm(2) of Linux does, and not the port at which the CPU executes it.
+    *(
+        _flags(
+            f"flags-user-{name}",
+            f"add %rcx, %rbx; {asm}",
+            PF,
+            after={"rbx": 0x700, "rdx": COM1 + 5, "rax": rax},
+            cpl=3,
+            ports=(COM1, SCR),
+        )
+        for name, asm, rax in (
+            ("out", "mov $0x3fd, %dx; outb %al, %dx", 0x41),
+            ("in", "mov $0x3fd, %dx; inb %dx, %al", 0x60),
+        )
+    ),
 ]
 
 USER_MODES = [Mode.PROTECTED_16, Mode.PROTECTED_32, Mode.COMPATIBILITY, Mode.LONG]

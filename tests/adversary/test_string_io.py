@@ -146,6 +146,22 @@ ADDRESS_SIZES = [
     ),
 ]
 
+#: More turns than are taken before L2 may be interrupted.
+ACROSS = NOT_MAPPED - 70
+LONG = [
+    Case(
+        f"{mode.name}-long{'-address-32' if rest else ''}",
+        mode,
+        f"{SET_UP} {'addr32 ' if rest else ''}rep insb",
+        {"rdi": mode.base + ACROSS - DATA, "rcx": rest << 32 | 200},
+        {"rdi": mode.base + ACROSS - DATA + 200, "rcx": 0, "rdx": SCR, "rax": 0x5A},
+        at=ACROSS,
+        data=b"\xee" * 64,
+        data_after=b"\x5a" * 64,
+    )
+    for mode, rest in ((Mode.LONG, 0), (Mode.LONG, 7), (Mode.PROTECTED_32, 0), (Mode.REAL, 0))
+]
+
 _FAULT_AFTER_3 = {"exit": EXIT_PF, "stops_at": 0, "count": 6, "left": 3, "at": NOT_PRESENT - 3}
 FAULTS = [
     *(
@@ -172,14 +188,19 @@ FAULTS = [
         stops_at=0,
     ),
     # PF comes from ADD, and nothing else from anywhere.
-    Case(
-        "string-flags",
-        Mode.LONG,
-        "push $0x2; popfq; add %rcx, %rbx; outsb; pushfq; popq %rdi",
-        {"rdx": COM1, "rsi": DATA, "rbx": 0x3F0, "rcx": 0x310},
-        {"rsi": DATA + 1, "rbx": 0x700, "rdi": 0x6},
-        b"f",
-        data=b"f",
+    *(
+        Case(
+            f"string-flags{'-user' if cpl else ''}",
+            Mode.LONG,
+            "push $0x2; popfq; add %rcx, %rbx; outsb; pushfq; popq %rdi",
+            {"rdx": COM1, "rsi": DATA, "rbx": 0x3F0, "rcx": 0x310},
+            {"rsi": DATA + 1, "rbx": 0x700, "rdi": 0x6},
+            b"f",
+            data=b"f",
+            cpl=cpl,
+            ports=(COM1, COM1),
+        )
+        for cpl in (0, 3)
     ),
     Case(
         "outsw-from-below",
@@ -225,6 +246,7 @@ CASES = [
     *_in_every_mode(Mode.V86, cpl=3, iopl=3, ports=(COM1, SCR + 3)),
     *SEGMENTS,
     *ADDRESS_SIZES,
+    *LONG,
     *FAULTS,
     *INPUT,
 ]

@@ -27,19 +27,6 @@ static uint8_t rex_of(const uint8_t *bytes, size_t count, enum oob_mode mode) {
     return mode == OOB_MODE_64 && count && bytes[count - 1] >> 4 == 4 ? bytes[count - 1] : 0;
 }
 
-/* The last of several counts, DS when there is none (1.2.4); the numbers are decode.h's. */
-static unsigned last_segment(const uint8_t *bytes, size_t count) {
-    static const uint8_t segments[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65};
-
-    while (count--) {
-        const uint8_t *found = memchr(segments, bytes[count], sizeof segments);
-
-        if (found)
-            return (unsigned)(found - segments);
-    }
-    return 3;
-}
-
 /* IN and OUT are e4..e7 and ec..ef, INS and OUTS 6c..6f (table A-1): all but the sizes is in the opcode. */
 static void check_io(const uint8_t *bytes, size_t size, enum oob_mode mode, const struct oob_io_insn *io) {
     size_t count = prefixes(bytes, size, mode);
@@ -57,7 +44,6 @@ static void check_io(const uint8_t *bytes, size_t size, enum oob_mode mode, cons
     REQUIRE(has(bytes, count, 0x66) || io->size == 1 || io->size == (narrow ? 2 : 4), "size %u", io->size);
     REQUIRE(io->address == has(bytes, count, 0x67), "address size %d", io->address);
     REQUIRE(!io->string || io->rep == (has(bytes, count, 0xf2) || has(bytes, count, 0xf3)), "rep %d", io->rep);
-    REQUIRE(!io->string || io->segment == last_segment(bytes, count), "segment %u", io->segment);
 }
 
 static bool must_be_io(const uint8_t *bytes, size_t size, enum oob_mode mode) {
@@ -69,8 +55,7 @@ static bool must_be_io(const uint8_t *bytes, size_t size, enum oob_mode mode) {
 
 static bool same_io(const struct oob_io_insn *a, const struct oob_io_insn *b) {
     return a->length == b->length && a->size == b->size && a->imm == b->imm && a->out == b->out &&
-           a->immediate == b->immediate && a->string == b->string && a->rep == b->rep && a->segment == b->segment &&
-           a->address == b->address;
+           a->immediate == b->immediate && a->string == b->string && a->rep == b->rep && a->address == b->address;
 }
 
 static bool decode_io(const uint8_t *bytes, size_t size, enum oob_mode mode, struct oob_io_insn *io) {
@@ -158,12 +143,12 @@ static void fuzz_mov(const uint8_t *bytes, size_t size, enum oob_mode mode) {
 static void fuzz_whole(const uint8_t *bytes, size_t size) {
     uint8_t *copy = exactly(bytes, size);
     size_t count = prefixes(bytes, size, OOB_MODE_64), left = size - count;
-    bool overridden, down, vmrun = oob_is_vmrun(copy, size, &overridden), wrmsr = oob_is_wrmsr(copy, size);
+    bool overridden, vmrun = oob_is_vmrun(copy, size, &overridden), wrmsr = oob_is_wrmsr(copy, size);
 
     REQUIRE(vmrun == (left == 3 && !memcmp(bytes + count, "\x0f\x01\xd8", 3)), "VMRUN");
     REQUIRE(!vmrun || overridden == has(bytes, count, 0x67), "the address size of VMRUN");
     REQUIRE(wrmsr == (left == 2 && !memcmp(bytes + count, "\x0f\x30", 2)), "WRMSR");
-    REQUIRE(vmrun + wrmsr + oob_is_rdtsc(copy, size) + oob_sets_direction(copy, size, &down) <= 1, "two at once");
+    REQUIRE(vmrun + wrmsr + oob_is_rdtsc(copy, size) <= 1, "two at once");
     free(copy);
 }
 
