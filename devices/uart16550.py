@@ -212,6 +212,11 @@ class Uart16550:
             return None
         return self.read(offset)
 
+    def thre_served(self) -> None:
+        """The guest has read IIR, elsewhere, and was told of THRE."""
+        self._thre_pending = False
+        self._update()
+
     def survives_thr(self, offset: int) -> bool:
         """Does `peek(offset)` stay true when a byte is written to THR?"""
         if self._mcr & _LOOP or (offset == 0 and self._lcr & _DLAB):
@@ -267,8 +272,7 @@ class Uart16550:
     def _read_iir(self) -> int:
         pending = self._pending()
         if pending == 0x02:
-            self._thre_pending = False
-            self._update()
+            self.thre_served()
         return pending | (_FIFOS_ON if self._fcr & 1 else 0)
 
     def _write_fcr(self, value: int) -> None:
@@ -413,8 +417,6 @@ class Uart16550:
         bits = 1 + 5 + (self._lcr & 3) + bool(self._lcr & _PARITY) + (2 if self._lcr & _STOP else 1)
         self._timeout_ns = int(4 * bits * 1_000_000_000 / self.baud)
 
-    # -- derived, never stored ----------------------------------------------------------------------
-
     def _line_errors(self) -> int:
         """LSR bits 4-1: an overrun at once, a character's own when it is the next to be read (section 8.3)."""
         return self._overrun | (self._received[0] >> 8 if self._received else 0)
@@ -463,8 +465,6 @@ class Uart16550:
             self._line_event(LineEvent.BREAK_ON if outputs & Lcr.BREAK else LineEvent.BREAK_OFF)
         if changed & (Mcr.DTR | Mcr.RTS):
             self._line_event(LineEvent.MODEM)
-
-    # -- for whoever shows the line -----------------------------------------------------------------
 
     @property
     def baud(self) -> float:

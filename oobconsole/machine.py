@@ -169,6 +169,12 @@ class Guest(PortHandler):
         if found:
             found[0].write(found[1], data)
 
+    def thre_served(self, port: int) -> None:
+        found = self._by_port.get(port)
+        if found:
+            found[0].uart.thre_served()
+            self.drive(found[0].line, found[0].uart.irq_level)
+
     def gap(self, port: int, lost: int) -> None:
         for p in self._ports:
             if p.base == port:

@@ -29,7 +29,8 @@ enum oob_type {
     OOB_CONTEXT_GONE = 0x05,
     OOB_GAP = 0x06, /* output lost while the server was away */
     OOB_STATS = 0x07,
-    OOB_ANNOUNCED = 0x08, /* every live context has appeared: answered by RESUMEs, then READY */
+    OOB_ANNOUNCED = 0x08,   /* every live context has appeared: answered by RESUMEs, then READY */
+    OOB_THRE_SERVED = 0x09, /* the guest has read from IIR that THR is empty; needs no answer */
     /* server -> native half */
     OOB_WELCOME = 0x81,
     OOB_ANSWER = 0x82,
@@ -125,6 +126,13 @@ struct oob_posted { /* followed by `count` bytes: that many byte-wide writes to 
     uint16_t reserved;
 };
 
+struct oob_thre_served { /* an access, as a read of IIR is */
+    struct oob_header h;
+    uint16_t port; /* of IIR */
+    uint16_t reserved;
+    uint32_t reserved2;
+};
+
 struct oob_context_appeared {
     struct oob_header h;
     uint64_t vmcb; /* where L0 first saw it: for the log, not an identity */
@@ -160,7 +168,7 @@ struct oob_irq {
     uint8_t line; /* ISA IRQ, 0 .. 15 */
     uint8_t mode; /* enum oob_irq_mode */
     uint16_t reserved;
-    uint32_t reserved2;
+    uint32_t accesses; /* of this context that the server had served */
 };
 
 struct oob_attention {

@@ -96,10 +96,11 @@ struct oob_context {
     uint64_t last_input_ns; /* when input was last there for it */
     uint64_t kernel;        /* LSTAR: where its kernel lies, by which a restored guest is known again; 0: none yet */
     unsigned vcpus;
-    bool at_reset;     /* its first vCPU has not left the reset vector */
-    bool touched;      /* it has accessed a port of ours: the server knows, or will know, of it */
-    bool attended;     /* somebody is attached */
-    uint32_t accesses; /* sent on this connection, each posted byte counting as one */
+    bool at_reset;       /* its first vCPU has not left the reset vector */
+    bool touched;        /* it has accessed a port of ours: the server knows, or will know, of it */
+    bool attended;       /* somebody is attached */
+    uint32_t accesses;   /* sent on this connection, each posted byte counting as one */
+    uint32_t since_thre; /* ... since the last THRE_SERVED; UINT32_MAX: as many, or more */
     struct oob_hidden stash[OOB_STASH_MAX]; /* of its vCPUs, as L1 stopped them to go on with them elsewhere */
     struct oob_irqchip chip;
     struct oob_line line[OOB_RANGES_MAX];

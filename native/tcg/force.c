@@ -60,14 +60,17 @@ static void open_map(unsigned vcpu, int map, uint64_t at) {
         map_write(at, bits & (uint8_t)~NOTHING_BITS);
 }
 
-void oob_force_close_maps(unsigned vcpu) {
-    for (int map = 0; map < MAPS; map++) {
-        struct opening *opening = opened_by[vcpu][map];
+static void close_map(unsigned vcpu, int map) {
+    struct opening *opening = opened_by[vcpu][map];
 
-        opened_by[vcpu][map] = NULL;
-        if (opening && --opening->users == 0 && opening->bits)
-            map_write(opening->at, map_read(opening->at) | opening->bits);
-    }
+    opened_by[vcpu][map] = NULL;
+    if (opening && --opening->users == 0 && opening->bits)
+        map_write(opening->at, map_read(opening->at) | opening->bits);
+}
+
+void oob_force_close_maps(unsigned vcpu) {
+    for (int map = 0; map < MAPS; map++)
+        close_map(vcpu, map);
 }
 
 /* QEMU brings RIP up to date where a block begins, and at some instructions in it; a block lies in one page. */
@@ -94,15 +97,15 @@ static void substitute(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site 
 }
 
 bool oob_force_pass(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, unsigned size) {
-    uint64_t vmcb = l2->vmcb, ncr3 = l2->context->ncr3, tss = 0;
+    uint64_t vmcb = l2->vmcb, ncr3 = l2->context->ncr3, tss;
 
-    oob_force_close_maps(vcpu);
     if (!oob_l2_io_allowed(vcpu, vmcb, ncr3, NOTHING_PORT, size)) {
         if (!oob_l2_tss_byte(vcpu, vmcb, ncr3, NOTHING_PORT, &tss))
             return false;
         open_map(vcpu, MAP_OF_TSS, tss);
     }
-    open_map(vcpu, MAP_OF_L1, (oob_phys_read_u64(vmcb + VMCB_IOPM_BASE) & ~0xfffull) + NOTHING_PORT / 8);
+    if (!opened_by[vcpu][MAP_OF_L1]) /* until the next exit: a guest that prints makes thousands of accesses */
+        open_map(vcpu, MAP_OF_L1, (oob_phys_read_u64(vmcb + VMCB_IOPM_BASE) & ~0xfffull) + NOTHING_PORT / 8);
     substitute(vcpu, l2, site, NOTHING_PORT, false);
     return true;
 }
@@ -122,7 +125,7 @@ void oob_force_denial(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site s
 
 void oob_force_landed(unsigned vcpu, struct oob_l2_vcpu *l2) {
     oob_mark_passing(vcpu, false);
-    oob_force_close_maps(vcpu);
+    close_map(vcpu, MAP_OF_TSS);
     if (!l2 || !l2->forced)
         return;
     l2->forced = false;

@@ -28,7 +28,7 @@ static const char *check_welcome(const struct oob_welcome *w) {
 static const char *check_irq(const struct oob_irq *irq) {
     if (irq->line > 15 || irq->mode > OOB_IRQ_PULSE)
         return "IRQ of no such line or mode";
-    return irq->reserved || irq->reserved2 ? "IRQ with reserved bits" : NULL;
+    return irq->reserved ? "IRQ with reserved bits" : NULL;
 }
 
 static const char *check_fields(const union oob_frame *f) {

@@ -83,7 +83,7 @@ static void handle_frame(const union oob_frame *f) {
     if (!context)
         return; /* it went away while the frame was under way */
     if (f->h.type == OOB_IRQ)
-        oob_context_irq(context, f->irq.line, f->irq.mode);
+        oob_context_irq(context, &f->irq);
     else if (f->h.type == OOB_ATTENTION)
         context->attended = f->attention.attended;
     else if (f->h.type == OOB_RESUME)
@@ -197,6 +197,7 @@ static void announce(struct oob_context *context) {
     };
 
     context->accesses = 0;
+    context->since_thre = UINT32_MAX;
     append(&f, sizeof f);
 }
 
@@ -257,7 +258,20 @@ static bool begin_access(struct oob_context *context) {
     if (!known)
         announce(context);
     context->accesses++;
+    if (context->since_thre < UINT32_MAX)
+        context->since_thre++;
     return true;
+}
+
+bool oob_link_thre_served(struct oob_context *context, uint16_t port) {
+    struct oob_thre_served f = {.h = header(OOB_THRE_SERVED, sizeof f, context->number), .port = port};
+
+    if (!begin_access(context))
+        return false;
+    context->since_thre = 0;
+    append(&f, sizeof f);
+    flush(); /* the server prints one FIFO while the guest fills the next */
+    return link_state.fd >= 0;
 }
 
 bool oob_link_post(struct oob_context *context, unsigned vcpu, uint16_t port, uint8_t value) {

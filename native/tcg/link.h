@@ -17,6 +17,8 @@ bool oob_link_up(void);
 
 /* A write of one byte that needs no answer. False when the server is away. */
 bool oob_link_post(struct oob_context *context, unsigned vcpu, uint16_t port, uint8_t value);
+/* The guest has read from a port's IIR, without us, that THR is empty. False when the server is away. */
+bool oob_link_thre_served(struct oob_context *context, uint16_t port);
 /* An access that waits for its answer. False when the server is away, or went away meanwhile. */
 bool oob_link_access(struct oob_context *context, unsigned vcpu, uint16_t port, unsigned size, bool write,
                      uint32_t *value);
@@ -38,7 +40,7 @@ void oob_link_complain(const char *what, const char *detail);
 bool oob_connector_wake(void);
 
 /* What arrives for a context (serve.c). */
-void oob_context_irq(struct oob_context *context, unsigned isa_line, enum oob_irq_mode mode);
+void oob_context_irq(struct oob_context *context, const struct oob_irq *irq);
 void oob_context_publish(struct oob_context *context, const struct oob_publish *publish);
 /* The server went away: the idle UART drives the lines now. */
 void oob_context_orphan(struct oob_context *context);

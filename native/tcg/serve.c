@@ -6,7 +6,7 @@
 #include "link.h"
 
 /* How old a publication may be, besides what the guest itself did. */
-enum { POLL_NS = 1000000, LSR_DATA_READY = 0x01 };
+enum { POLL_NS = 1000000, LSR_DATA_READY = 0x01, LSR_IDLE = 0x60, IIR_THRE = 0x02, IIR_NONE = 0x01 };
 
 /* One byte of an access: which register of which of our UARTs it reaches. */
 struct target {
@@ -40,32 +40,63 @@ static uint32_t read_away(struct oob_context *context, uint16_t port, unsigned s
     return value;
 }
 
-static bool read_published(struct oob_context *context, struct target t, uint32_t *value) {
+/* Nothing was received, no modem line has changed: what may be pending is THRE alone. */
+static bool is_quiet(const struct oob_publication *p) {
+    enum { NEEDED = 1u << UART_LSR | 1u << UART_MSR };
+
+    return (p->valid & NEEDED) == NEEDED && p->value[UART_LSR] == LSR_IDLE;
+}
+
+/* A guest that prints reads from IIR, once for each FIFO that it fills, that THR is empty. We know when it is: as
+ * soon as a byte was written. The server is told, and nobody waits for it. */
+static bool serve_thre(struct oob_context *context, struct target t, uint16_t port, uint32_t *value) {
+    struct oob_publication *p = &context->published[t.range];
+    struct oob_uart *uart = &context->uart[t.range];
+
+    if (!is_quiet(p) || (uart->mcr & UART_MCR_LOOP) || !(uart->ier & UART_IER_THRI) || !uart->thre_pending)
+        return false;
+    p->accesses++;
+    if (!oob_link_thre_served(context, port))
+        return false;
+    *value = oob_uart_idle_read(uart, UART_FCR);
+    p->value[UART_FCR] = (uint8_t)((*value & ~0xfu) | IIR_NONE);
+    p->valid |= 1u << UART_FCR;
+    p->after_thr &= (uint8_t) ~(1u << UART_FCR);
+    context->line[t.range].level = false;
+    return true;
+}
+
+static bool read_published(struct oob_context *context, struct target t, uint16_t port, uint32_t *value) {
     const struct oob_publication *p = &context->published[t.range];
 
     /* A guest that only polls gives no other chance to hear of its input. */
     if (oob_now_ns() - oob_link_polled_ns() > POLL_NS)
         oob_link_poll();
-    if (!oob_link_up() || !(p->valid & 1u << t.reg) || p->accesses != context->accesses)
+    if (!oob_link_up() || p->accesses != context->accesses)
         return false;
-    *value = p->value[t.reg];
+    if (p->valid & 1u << t.reg)
+        *value = p->value[t.reg];
+    else if (t.reg != UART_FCR || !serve_thre(context, t, port, value))
+        return false;
     oob_stat[OOB_STAT_PUBLISHED]++;
     return true;
 }
 
 /* A driver looks at IIR until it says that nothing is pending: an interrupt before that would find nothing. */
-static void saw_iir(struct oob_line *line, uint8_t iir) {
-    enum { IIR_NONE_PENDING = 0x01 };
+static void saw_iir(struct oob_context *context, unsigned range, uint8_t iir) {
+    struct oob_line *line = &context->line[range];
 
+    if ((iir & 0xf) == IIR_THRE)
+        context->uart[range].thre_pending = false;
     line->looked = true;
-    line->in_service = !(iir & IIR_NONE_PENDING);
+    line->in_service = !(iir & IIR_NONE);
     line->since_ns = oob_now_ns();
 }
 
 uint32_t oob_serve_read(struct oob_context *context, unsigned index, uint16_t port, unsigned size) {
     uint32_t value = 0;
 
-    if (size != 1 || !read_published(context, target_of(port), &value)) {
+    if (size != 1 || !read_published(context, target_of(port), port, &value)) {
         oob_stat[OOB_STAT_READS]++;
         if (!oob_link_access(context, index, port, size, false, &value))
             value = read_away(context, port, size);
@@ -74,7 +105,7 @@ uint32_t oob_serve_read(struct oob_context *context, unsigned index, uint16_t po
         struct target t = target_of(port + i);
 
         if (t.range >= 0 && t.reg == UART_FCR) /* IIR, when read */
-            saw_iir(&context->line[t.range], (uint8_t)(value >> (8 * i)));
+            saw_iir(context, (unsigned)t.range, (uint8_t)(value >> (8 * i)));
     }
     return value;
 }
@@ -135,13 +166,26 @@ void oob_serve_write(struct oob_context *context, unsigned index, uint16_t port,
         drive_away(context, target_of(port + i));
 }
 
-void oob_context_irq(struct oob_context *context, unsigned isa_line, enum oob_irq_mode mode) {
+void oob_context_irq(struct oob_context *context, const struct oob_irq *irq) {
+    /* From before the server knew that we had served THRE: it says the level again when it knows. */
+    if (context->accesses - irq->accesses > context->since_thre)
+        return;
     for (unsigned i = 0; i < oob_options.ranges; i++) {
-        if (oob_options.range[i].line != isa_line)
+        if (oob_options.range[i].line != irq->line)
             continue;
-        context->line[i].level = mode != OOB_IRQ_LOW;
-        context->line[i].pulse = mode == OOB_IRQ_PULSE;
+        context->line[i].level = irq->mode != OOB_IRQ_LOW;
+        context->line[i].pulse = irq->mode == OOB_IRQ_PULSE;
     }
+}
+
+/* It tells what we know: behind accesses that are under way, that is worth more. */
+static bool is_no_news(const struct oob_context *context, const struct oob_publication *p,
+                       const struct oob_publish *publish) {
+    struct oob_publication other = {.valid = publish->valid};
+
+    memcpy(other.value, publish->value, sizeof other.value);
+    return p->accesses == context->accesses && publish->writes != context->accesses && is_quiet(p) &&
+           is_quiet(&other) && p->value[UART_MSR] == other.value[UART_MSR];
 }
 
 void oob_context_publish(struct oob_context *context, const struct oob_publish *publish) {
@@ -151,10 +195,12 @@ void oob_context_publish(struct oob_context *context, const struct oob_publish *
     if (range < 0 || publish->port != oob_options.range[range].first)
         return;
     p = &context->published[range];
+    oob_uart_acknowledge(&context->uart[range], (uint32_t)(context->accesses - publish->writes));
+    if (is_no_news(context, p, publish))
+        return;
     p->valid = publish->valid;
     p->after_thr = publish->after_thr;
     p->accesses = publish->writes;
-    oob_uart_acknowledge(&context->uart[range], (uint32_t)(context->accesses - publish->writes));
     memcpy(p->value, publish->value, sizeof p->value);
     if ((p->valid & 1u << UART_LSR) && (p->value[UART_LSR] & LSR_DATA_READY))
         context->last_input_ns = oob_now_ns();

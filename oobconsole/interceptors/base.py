@@ -62,6 +62,9 @@ class PortHandler(Protocol):
     def write_block(self, port: int, data: bytes) -> None:
         """Serve one byte-wide `out` to `port` for every byte of `data`, in order."""
 
+    def thre_served(self, port: int) -> None:
+        """Learn that the guest has read from IIR, `port`, that THR is empty; say its interrupt line again."""
+
     def gap(self, port: int, lost: int) -> None:
         """Learn that `lost` bytes written to `port` did not reach the server, at this place."""
 

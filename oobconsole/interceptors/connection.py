@@ -140,7 +140,7 @@ class Connection:
             return
         if not self._in_batch:
             self._append_publications(bound)
-        self._send(wire.encode_irq(bound.context.number, line, mode))
+        self._send(wire.encode_irq(bound.context.number, line, mode, bound.accesses))
 
     def set_attention(self, bound: Binding, attended: bool) -> None:
         """Send whether anybody is attached."""
@@ -211,6 +211,8 @@ class Connection:
                     self._access(event)
                 elif type(event) is wire.Posted:
                     self._posted(event)
+                elif type(event) is wire.ThreServed:
+                    self._thre_served(event)
                 else:
                     self._control(event)
                 if self.closed:
@@ -253,6 +255,16 @@ class Connection:
             self._touched.add(bound)
             try:
                 bound.handler.write_block(event.port, event.data)
+            except Exception:
+                self._failed(bound)
+
+    def _thre_served(self, event: wire.ThreServed) -> None:
+        bound = self.bound[event.context]
+        bound.accesses += 1
+        if bound.handler is not None:
+            self._touched.add(bound)
+            try:
+                bound.handler.thre_served(event.port)
             except Exception:
                 self._failed(bound)
 

@@ -33,6 +33,7 @@ class FrameType(IntEnum):
     GAP = 0x06
     STATS = 0x07
     ANNOUNCED = 0x08
+    THRE_SERVED = 0x09
     WELCOME = 0x81
     ANSWER = 0x82
     IRQ = 0x83
@@ -116,6 +117,13 @@ class Posted(NamedTuple):
     vcpu: int
 
 
+class ThreServed(NamedTuple):
+    """The guest has read from a port, IIR, that THR is empty; nobody waits."""
+
+    context: int
+    port: int
+
+
 class ContextAppeared(NamedTuple):
     """An L2 that has begun to use our ports, or is announced again on a new connection."""
 
@@ -159,7 +167,7 @@ class Stats(NamedTuple):
         return float(2 ** (LATENCY_BUCKETS / 4))
 
 
-Event = Hello | Access | Posted | ContextAppeared | ContextGone | Gap | Stats | Announced
+Event = Hello | Access | Posted | ThreServed | ContextAppeared | ContextGone | Gap | Stats | Announced
 
 HEADER: Final = Struct("<HBBI")
 HELLO: Final = Struct("<HBBIIHHI48sI")
@@ -167,6 +175,7 @@ WELCOME: Final = Struct("<HBBIIHHII")
 ACCESS: Final = Struct("<HBBIIHBBIHH")
 ANSWER: Final = Struct("<HBBIII")
 POSTED: Final = Struct("<HBBIHHHH")
+THRE_SERVED: Final = Struct("<HBBIHHI")
 CONTEXT_APPEARED: Final = Struct("<HBBIQQQ")
 CONTEXT_GONE: Final = Struct("<HBBIII")
 GAP: Final = Struct("<HBBIHHIQ")
@@ -182,7 +191,7 @@ def _body(frame: Struct) -> Struct:
     return Struct("<8x" + frame.format.removeprefix(HEADER.format))
 
 
-_HELLO, _ACCESS, _POSTED = _body(HELLO), _body(ACCESS), _body(POSTED)
+_HELLO, _ACCESS, _POSTED, _THRE_SERVED = _body(HELLO), _body(ACCESS), _body(POSTED), _body(THRE_SERVED)
 _CONTEXT_APPEARED, _CONTEXT_GONE = _body(CONTEXT_APPEARED), _body(CONTEXT_GONE)
 _GAP, _STATS_FRAME = _body(GAP), _body(STATS_FRAME)
 
@@ -276,6 +285,13 @@ class Decoder:
             raise WireError(f"POSTED of {length} bytes that says it has {count}, or with reserved bits")
         return _event(Posted, (context, port, buffer[at + 16 : at + length], vcpu))
 
+    def _thre_served(self, buffer: bytes, at: int, length: int, context: int) -> ThreServed:
+        port, reserved, reserved2 = _THRE_SERVED.unpack_from(buffer, at)
+        if context not in self._contexts or reserved or reserved2:
+            self._require_appeared(context)
+            raise WireError("THRE_SERVED with reserved bits")
+        return _event(ThreServed, (context, port))
+
     def _hello(self, buffer: bytes, at: int, length: int, context: int) -> Hello:
         magic, version, reserved, capabilities, name, instance = _HELLO.unpack_from(buffer, at)
         _require(magic == MAGIC, "HELLO without the magic number: this is no native half")
@@ -333,6 +349,7 @@ _GREETED: Final[_Frames] = {
     0x06: (GAP.size, GAP.size, Decoder._gap),
     0x07: (STATS_FRAME.size, STATS_FRAME.size, Decoder._stats),
     0x08: (HEADER.size, HEADER.size, Decoder._announced),
+    0x09: (THRE_SERVED.size, THRE_SERVED.size, Decoder._thre_served),
 }
 _UNKNOWN: Final = (1, 0, Decoder._hello)
 
@@ -353,9 +370,9 @@ def encode_answer(context: int, seq: int, value: int) -> bytes:
     return ANSWER.pack(16, 0x82, 0, context, seq, value)
 
 
-def encode_irq(context: int, line: int, mode: IrqMode) -> bytes:
-    """IRQ: drive an ISA interrupt line (0-15)."""
-    return IRQ.pack(IRQ.size, FrameType.IRQ, 0, context, line, mode, 0, 0)
+def encode_irq(context: int, line: int, mode: IrqMode, accesses: int) -> bytes:
+    """IRQ: drive an ISA interrupt line (0-15), after `accesses` accesses (modulo 2**32)."""
+    return IRQ.pack(IRQ.size, FrameType.IRQ, 0, context, line, mode, 0, accesses & 0xFFFFFFFF)
 
 
 def encode_attention(context: int, attended: bool) -> bytes:

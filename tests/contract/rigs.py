@@ -42,6 +42,9 @@ class Recorder(PortHandler):
     def write_block(self, port: int, data: bytes) -> None:
         self.log.append(("block", port, data))
 
+    def thre_served(self, port: int) -> None:
+        self.log.append(("thre served", port))
+
     def gap(self, port: int, lost: int) -> None:
         self.log.append(("gap", port, lost))
 

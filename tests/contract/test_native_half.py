@@ -21,7 +21,7 @@ from oobconsole.interceptors.tcg import LOG_LINES, PENDING_MAX, TcgInterceptor
 from oobconsole.interceptors.wire import FrameType, IrqMode
 from tests.contract.rigs import PORT, Events, TcgRig
 from tests.support.aio import idle, until
-from tests.support.native_half import NativeHalf, access, appeared, gone, posted, stats
+from tests.support.native_half import NativeHalf, access, appeared, gone, posted, stats, thre_served
 
 LSR = Publication(PORT, 0x20, 0x20, bytes(5) + b"\x60" + bytes(2))
 CONTEXT = Context("l1", 1)
@@ -79,6 +79,16 @@ async def test_a_batch_is_served_in_order(tcg: TcgRig) -> None:
     assert [(await tcg.half.frame()).fields for _ in range(2)] == [(1, 0), (2, 0x78)]
     log = [("block", PORT, b"ab"), ("write", PORT, 1, 1), ("block", PORT, b"c"), ("read", PORT, 1)]
     assert tcg.events.handlers[1].log == log
+
+
+async def test_an_interrupt_that_the_native_half_has_served_is_an_access(tcg: TcgRig) -> None:
+    await tcg.appear(1)
+    tcg.events.handlers[1].published = (LSR,)
+    tcg.half.send(posted(b"ab") + thre_served(1) + posted(b"c"))
+    assert await tcg.half.frame() == (FrameType.PUBLISH, 1, (4, *LSR))
+    assert tcg.events.handlers[1].log == [("block", PORT, b"ab"), ("thre served", 0x3FA), ("block", PORT, b"c")]
+    tcg.interceptor.set_irq(CONTEXT, 4, True)
+    assert await tcg.half.frame() == (FrameType.IRQ, 1, (4, IrqMode.HIGH, 0, 4))
 
 
 async def test_frames_may_come_in_pieces(tcg: TcgRig) -> None:

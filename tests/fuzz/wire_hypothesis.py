@@ -74,12 +74,16 @@ def gap(draw: st.DrawFn, native: Native) -> Event:
     return wire.Gap(draw(st.sampled_from(native.contexts)), draw(u16), draw(u64.filter(bool)))
 
 
+def thre_served(draw: st.DrawFn, native: Native) -> Event:
+    return wire.ThreServed(draw(st.sampled_from(native.contexts)), draw(u16))
+
+
 def stats(draw: st.DrawFn, native: Native) -> Event:
     counters = draw(st.lists(u64, max_size=len(wire.STATS)))
     return wire.Stats(dict(zip(wire.STATS, counters, strict=False)), (0,) * wire.LATENCY_BUCKETS)
 
 
-OF_A_CONTEXT: tuple[Make, ...] = (access, posted, gone, gap)
+OF_A_CONTEXT: tuple[Make, ...] = (access, posted, gone, gap, thre_served)
 
 
 @st.composite

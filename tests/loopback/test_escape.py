@@ -230,6 +230,9 @@ class _Spy(PortHandler):
     def write_block(self, port: int, data: bytes) -> None:
         self._handler.write_block(port, data)
 
+    def thre_served(self, port: int) -> None:
+        self._handler.thre_served(port)
+
     def gap(self, port: int, lost: int) -> None:
         self._handler.gap(port, lost)
 

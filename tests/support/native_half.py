@@ -39,6 +39,10 @@ def posted(data: bytes, *, context: int = 1, port: int = 0x3F8, count: int | Non
     return wire.POSTED.pack(*head, port, len(data) if count is None else count, 0, 0) + data
 
 
+def thre_served(context: int, port: int = 0x3FA) -> bytes:
+    return wire.THRE_SERVED.pack(wire.THRE_SERVED.size, FrameType.THRE_SERVED, 0, context, port, 0, 0)
+
+
 def gap(context: int, lost: int, port: int = 0x3F8) -> bytes:
     """GAP."""
     return wire.GAP.pack(wire.GAP.size, FrameType.GAP, 0, context, port, 0, 0, lost)
@@ -68,7 +72,7 @@ class Frame(NamedTuple):
 _SERVER_FRAMES: Final[dict[int, tuple[Struct, tuple[int, ...]]]] = {
     FrameType.WELCOME: (wire.WELCOME, (2, 4)),
     FrameType.ANSWER: (wire.ANSWER, ()),
-    FrameType.IRQ: (wire.IRQ, (2, 3)),
+    FrameType.IRQ: (wire.IRQ, (2,)),
     FrameType.ATTENTION: (wire.ATTENTION, (1,)),
     FrameType.PUBLISH: (wire.PUBLISH, ()),
     FrameType.RESUME: (wire.RESUME, (1, 2)),

@@ -153,6 +153,19 @@ class TestInterrupts:
         assert rack.appear() is handler
         assert rack.level()
 
+    async def test_the_level_is_said_again_when_the_native_half_has_served_thre(self) -> None:
+        rack = await Rack().started()
+        handler = rack.appear()
+        handler.write(COM1 + Reg.MCR, 1, Mcr.OUT2)
+        handler.write(COM1 + Reg.IER, 1, Ier.RDI | Ier.THRI)
+        assert rack.level()
+        handler.thre_served(COM1 + Reg.IIR)
+        assert rack.interceptor.levels[1, 4] is False
+        await soon(rack.console().write(b"a"))
+        rack.interceptor.levels.clear()
+        handler.thre_served(COM1 + Reg.IIR)
+        assert rack.interceptor.levels[1, 4] is True
+
 
 class TestContexts:
     async def test_are_bound_in_the_order_of_their_appearance(self) -> None:

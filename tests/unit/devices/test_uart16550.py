@@ -116,6 +116,18 @@ def test_masking_around_a_printk_loses_no_input_interrupt(live: Bench) -> None:
     assert live.levels[-1] is True
 
 
+def test_thre_that_was_served_elsewhere_ends_and_nothing_else_does(live: Bench) -> None:
+    live.program((Reg.IER, Ier.RDI | Ier.THRI), (Reg.THR, ord("a")))
+    live.uart.thre_served()
+    assert live.levels[-1] is False
+    assert live.iir() == Iir.NONE
+    live.program((Reg.THR, ord("b")))
+    live.uart.feed(b"x")
+    live.uart.thre_served()
+    assert live.levels[-1] is True
+    assert live.iir() == Iir.RDI
+
+
 def test_out2_gates_the_line_but_not_iir(bench: Bench) -> None:
     bench.program((Reg.IER, Ier.RDI))
     bench.uart.feed(b"x")

@@ -48,6 +48,9 @@ class Device(PortHandler):
     def write_block(self, port: int, data: bytes) -> None:
         self.uart.write_block(port - MemoryGuest.BASE, data)
 
+    def thre_served(self, port: int) -> None:
+        raise AssertionError("a guest in memory asks")
+
     def gap(self, port: int, lost: int) -> None:
         raise AssertionError("a guest in memory loses nothing")
 

@@ -23,7 +23,7 @@ from oobconsole.interceptors.wire import (
     Hello,
     Posted,
 )
-from tests.support.native_half import access, announced, appeared, gap, gone, posted, stats
+from tests.support.native_half import access, announced, appeared, gap, gone, posted, stats, thre_served
 
 HELLO = wire.encode_hello("l1", 7, capabilities=15)
 FRAMES = [
@@ -34,6 +34,7 @@ FRAMES = [
     access(2, direction=1, value=0x41),
     posted(b"hello"),
     gap(1, 9),
+    thre_served(1),
     stats(5, 6),
     gone(1),
     appeared(1),
@@ -48,6 +49,7 @@ EVENTS = [
     Access(1, 2, 0x3F8, 1, True, 0x41, 0),
     Posted(1, 0x3F8, b"hello", 0),
     Gap(1, 0x3F8, 9),
+    wire.ThreServed(1, 0x3FA),
     wire.Stats({"reads": 5, "writes": 6}, (0,) * wire.LATENCY_BUCKETS),
     ContextGone(1, GoneReason.REPLACED),
     ContextAppeared(1, 0x1000, 0x2000),
@@ -94,6 +96,7 @@ REFUSED = [
     ([HELLO, access(1)], "context 1 has not appeared"),
     ([HELLO, posted(b"x")], "context 1 has not appeared"),
     ([HELLO, gap(1, 1)], "context 1 has not appeared"),
+    ([HELLO, thre_served(1)], "context 1 has not appeared"),
     ([HELLO, gone(1)], "context 1 has not appeared"),
     ([HELLO, appeared(0)], "context 0"),
     ([HELLO, appeared(1), appeared(1)], "appeared twice"),
@@ -136,6 +139,7 @@ RESERVED = {
     "appeared": (appeared(2), tuple(range(24, 32))),
     "gone": (gone(1), (12, 13, 14, 15)),
     "gap": (gap(1, 1), tuple(range(10, 16))),
+    "thre served": (thre_served(1), tuple(range(10, 16))),
     "announced": (announced(), (4, 5, 6, 7)),
     "stats": (stats(1), (4, 5, 6, 7, 12, 13, 14, 15)),
 }
