@@ -213,9 +213,9 @@ class Uart16550:
         return self.read(offset)
 
     def thre_served(self) -> None:
-        """The guest has read IIR, elsewhere, and was told of THRE."""
+        """The guest has read IIR, elsewhere, and was told of THRE: say the level again, changed or not."""
         self._thre_pending = False
-        self._update()
+        self._update(again=True)
 
     def survives_thr(self, offset: int) -> bool:
         """Does `peek(offset)` stay true when a byte is written to THR?"""
@@ -272,7 +272,8 @@ class Uart16550:
     def _read_iir(self) -> int:
         pending = self._pending()
         if pending == 0x02:
-            self.thre_served()
+            self._thre_pending = False
+            self._update()
         return pending | (_FIFOS_ON if self._fcr & 1 else 0)
 
     def _write_fcr(self, value: int) -> None:
@@ -450,9 +451,9 @@ class Uart16550:
         """Level of the interrupt line, as OUT2 lets it pass."""
         return bool(self._mcr & _OUT2) and self._pending() != 0x01
 
-    def _update(self) -> None:
+    def _update(self, *, again: bool = False) -> None:
         level = self.irq_level
-        if level != self._level:
+        if again or level != self._level:
             self._level = level
             self._irq(level)
 

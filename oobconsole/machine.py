@@ -173,7 +173,6 @@ class Guest(PortHandler):
         found = self._by_port.get(port)
         if found:
             found[0].uart.thre_served()
-            self.drive(found[0].line, found[0].uart.irq_level)
 
     def gap(self, port: int, lost: int) -> None:
         for p in self._ports:

@@ -4,12 +4,9 @@
 #include <stdlib.h>
 
 enum {
-    IIR_NONE = 0x01,
-    IIR_THRE = 0x02,
     IIR_FIFO = 0xc0,
     FCR_ENABLE = 0x01,
     FCR_KEPT = 0xc9,      /* the reset bits clear themselves */
-    LSR_IDLE = 0x60,      /* THRE and TEMT */
     MSR_CONNECTED = 0xb0, /* CTS, DSR and DCD of a terminal that is there */
 };
 
@@ -50,6 +47,10 @@ static uint8_t idle_msr(uint8_t mcr) {
     return (uint8_t)((mcr & 0x0c) << 4 | (mcr & 0x01) << 5 | (mcr & 0x02) << 3);
 }
 
+bool oob_uart_thre(const struct oob_uart *uart) {
+    return (uart->ier & UART_IER_THRI) && uart->thre_pending;
+}
+
 uint8_t oob_uart_idle_read(struct oob_uart *uart, unsigned reg) {
     bool dlab = uart->lcr & UART_LCR_DLAB;
     uint8_t fifo = uart->fcr & FCR_ENABLE ? IIR_FIFO : 0;
@@ -58,13 +59,13 @@ uint8_t oob_uart_idle_read(struct oob_uart *uart, unsigned reg) {
     case UART_THR: return dlab ? uart->dll : 0;
     case UART_IER: return dlab ? uart->dlm : uart->ier;
     case UART_FCR: /* IIR when read */
-        if (!(uart->ier & UART_IER_THRI) || !uart->thre_pending)
-            return fifo | IIR_NONE;
+        if (!oob_uart_thre(uart))
+            return fifo | UART_IIR_NONE;
         uart->thre_pending = false;
-        return fifo | IIR_THRE;
+        return fifo | UART_IIR_THRE;
     case UART_LCR: return uart->lcr;
     case UART_MCR: return uart->mcr;
-    case UART_LSR: return LSR_IDLE;
+    case UART_LSR: return UART_LSR_IDLE;
     case UART_MSR: return idle_msr(uart->mcr);
     default: return uart->scr;
     }
@@ -117,7 +118,7 @@ size_t oob_uart_output(const struct oob_uart *uart, uint64_t offset, uint8_t *da
 }
 
 bool oob_uart_idle_irq(const struct oob_uart *uart) {
-    return (uart->mcr & UART_MCR_OUT2) && (uart->ier & UART_IER_THRI) && uart->thre_pending;
+    return (uart->mcr & UART_MCR_OUT2) && oob_uart_thre(uart);
 }
 
 size_t oob_uart_replay(const struct oob_uart *uart, struct oob_uart_write writes[OOB_REPLAY_MAX]) {

@@ -19,6 +19,9 @@ enum {
     UART_LCR_DLAB = 0x80,
     UART_MCR_OUT2 = 0x08,
     UART_MCR_LOOP = 0x10,
+    UART_IIR_NONE = 0x01,
+    UART_IIR_THRE = 0x02,
+    UART_LSR_IDLE = 0x60, /* THRE and TEMT */
 };
 
 struct oob_uart {
@@ -36,6 +39,9 @@ struct oob_uart {
 
 /* Follows a write, whoever serves it. True when it puts a byte on the line. */
 bool oob_uart_observe(struct oob_uart *uart, unsigned reg, uint8_t value);
+
+/* Is the interrupt of an empty THR enabled, and pending? */
+bool oob_uart_thre(const struct oob_uart *uart);
 
 /* Serves the guest alone. */
 uint8_t oob_uart_idle_read(struct oob_uart *uart, unsigned reg);

@@ -43,10 +43,9 @@ struct oob_string {
     bool active, out;
     uint8_t size; /* of an element: 1, 2 or 4 bytes */
     uint16_t port;
-    uint64_t tss;        /* where the CPU reads, in the same instruction, whether it is allowed */
-    uint32_t tss_size;   /* ... if it does */
-    uint64_t rcx, count; /* L2's RCX before it, and as much of it as counts */
-    uint64_t shown;      /* what the CPU found in RCX instead; 0: nothing else */
+    uint64_t tss;      /* where the CPU reads, in the same instruction, whether it is allowed */
+    uint32_t tss_size; /* ... if it does */
+    uint64_t behind;   /* what the CPU's RCX is to be raised by to be L2's, modulo 2^64 */
 };
 
 /* One vCPU of an L2. */

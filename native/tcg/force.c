@@ -44,8 +44,8 @@ static struct opening *opening_at(uint64_t at) {
         if (!openings[i].users)
             unused = &openings[i];
     }
-    *unused =
-        (struct opening){.at = at}; /* there is one: a vCPU has two at most, and this one has none of this kind */
+    /* There is one: a vCPU has two at most, and this one has none of this kind. */
+    *unused = (struct opening){.at = at};
     return unused;
 }
 

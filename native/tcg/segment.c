@@ -69,17 +69,12 @@ bool oob_l2_tss_byte(unsigned vcpu, uint64_t vmcb, uint64_t ncr3, uint16_t port,
     return tss_bits(vmcb, &paging, port, &linear) && oob_l2_writable(&paging, linear, at);
 }
 
-/* The privilege level of the code that runs, 0 to 3. */
-static unsigned privilege(unsigned vcpu) {
-    if (!(oob_reg_read(vcpu, OOB_REG_CR0) & CR0_PE))
-        return 0;
-    return oob_reg_read(vcpu, OOB_REG_EFLAGS) & EFLAGS_VM ? 3 : oob_reg_read(vcpu, OOB_REG_CS) & 3;
-}
-
 bool oob_l2_asks_tss(unsigned vcpu) {
     uint64_t flags = oob_reg_read(vcpu, OOB_REG_EFLAGS);
 
-    return (oob_reg_read(vcpu, OOB_REG_CR0) & CR0_PE) && (privilege(vcpu) > (flags >> 12 & 3) || (flags & EFLAGS_VM));
+    if (!(oob_reg_read(vcpu, OOB_REG_CR0) & CR0_PE))
+        return false;
+    return (flags & EFLAGS_VM) || (oob_reg_read(vcpu, OOB_REG_CS) & 3) > (flags >> 12 & 3);
 }
 
 bool oob_l2_io_allowed(unsigned vcpu, uint64_t vmcb, uint64_t ncr3, uint16_t port, unsigned size) {

@@ -6,7 +6,7 @@
 #include "link.h"
 
 /* How old a publication may be, besides what the guest itself did. */
-enum { POLL_NS = 1000000, LSR_DATA_READY = 0x01, LSR_IDLE = 0x60, IIR_THRE = 0x02, IIR_NONE = 0x01 };
+enum { POLL_NS = 1000000, LSR_DATA_READY = 0x01 };
 
 /* One byte of an access: which register of which of our UARTs it reaches. */
 struct target {
@@ -41,10 +41,10 @@ static uint32_t read_away(struct oob_context *context, uint16_t port, unsigned s
 }
 
 /* Nothing was received, no modem line has changed: what may be pending is THRE alone. */
-static bool is_quiet(const struct oob_publication *p) {
+static bool is_quiet(uint8_t valid, const uint8_t value[8]) {
     enum { NEEDED = 1u << UART_LSR | 1u << UART_MSR };
 
-    return (p->valid & NEEDED) == NEEDED && p->value[UART_LSR] == LSR_IDLE;
+    return (valid & NEEDED) == NEEDED && value[UART_LSR] == UART_LSR_IDLE;
 }
 
 /* A guest that prints reads from IIR, once for each FIFO that it fills, that THR is empty. We know when it is: as
@@ -53,13 +53,13 @@ static bool serve_thre(struct oob_context *context, struct target t, uint16_t po
     struct oob_publication *p = &context->published[t.range];
     struct oob_uart *uart = &context->uart[t.range];
 
-    if (!is_quiet(p) || (uart->mcr & UART_MCR_LOOP) || !(uart->ier & UART_IER_THRI) || !uart->thre_pending)
+    if (!is_quiet(p->valid, p->value) || (uart->mcr & UART_MCR_LOOP) || !oob_uart_thre(uart))
         return false;
     p->accesses++;
     if (!oob_link_thre_served(context, port))
         return false;
     *value = oob_uart_idle_read(uart, UART_FCR);
-    p->value[UART_FCR] = (uint8_t)((*value & ~0xfu) | IIR_NONE);
+    p->value[UART_FCR] = oob_uart_idle_read(uart, UART_FCR); /* nothing, by now */
     p->valid |= 1u << UART_FCR;
     p->after_thr &= (uint8_t) ~(1u << UART_FCR);
     context->line[t.range].level = false;
@@ -86,10 +86,10 @@ static bool read_published(struct oob_context *context, struct target t, uint16_
 static void saw_iir(struct oob_context *context, unsigned range, uint8_t iir) {
     struct oob_line *line = &context->line[range];
 
-    if ((iir & 0xf) == IIR_THRE)
+    if ((iir & 0xf) == UART_IIR_THRE)
         context->uart[range].thre_pending = false;
     line->looked = true;
-    line->in_service = !(iir & IIR_NONE);
+    line->in_service = !(iir & UART_IIR_NONE);
     line->since_ns = oob_now_ns();
 }
 
@@ -181,11 +181,8 @@ void oob_context_irq(struct oob_context *context, const struct oob_irq *irq) {
 /* It tells what we know: behind accesses that are under way, that is worth more. */
 static bool is_no_news(const struct oob_context *context, const struct oob_publication *p,
                        const struct oob_publish *publish) {
-    struct oob_publication other = {.valid = publish->valid};
-
-    memcpy(other.value, publish->value, sizeof other.value);
-    return p->accesses == context->accesses && publish->writes != context->accesses && is_quiet(p) &&
-           is_quiet(&other) && p->value[UART_MSR] == other.value[UART_MSR];
+    return p->accesses == context->accesses && publish->writes != context->accesses && is_quiet(p->valid, p->value) &&
+           is_quiet(publish->valid, publish->value) && p->value[UART_MSR] == publish->value[UART_MSR];
 }
 
 void oob_context_publish(struct oob_context *context, const struct oob_publish *publish) {

@@ -13,19 +13,18 @@ enum { TURNS_MAX = 64, INTERRUPTIBLE = 0x10000 };
 void oob_string_begin(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port, unsigned size,
                       enum oob_mode mode) {
     unsigned address_size = oob_address_size(site.address, mode);
-    uint64_t rcx = oob_reg_read(vcpu, OOB_REG_RCX), count = address_size == 8 ? rcx : (uint32_t)rcx;
+    uint64_t mask = address_size == 8 ? UINT64_MAX : UINT32_MAX, rcx = oob_reg_read(vcpu, OOB_REG_RCX), shown;
 
     l2->string = (struct oob_string){.active = true, .out = site.out, .size = (uint8_t)size, .port = port};
     if (oob_l2_asks_tss(vcpu)) {
         l2->string.tss = oob_phys_read_u64(l2->vmcb + VMCB_TR_BASE);
         l2->string.tss_size = oob_phys_read_u32(l2->vmcb + VMCB_TR_LIMIT);
     }
-    if (!site.rep || address_size == 2 || count <= TURNS_MAX) /* 16 bits have no room for such a count */
+    if (!site.rep || address_size == 2 || (rcx & mask) <= TURNS_MAX) /* 16 bits have no room for such a count */
         return;
-    l2->string.rcx = rcx;
-    l2->string.count = count;
-    l2->string.shown = INTERRUPTIBLE + TURNS_MAX;
-    oob_reg_write(vcpu, OOB_REG_RCX, l2->string.shown);
+    shown = (rcx & ~mask) | (INTERRUPTIBLE + TURNS_MAX);
+    l2->string.behind = rcx - shown;
+    oob_reg_write(vcpu, OOB_REG_RCX, shown);
 }
 
 unsigned oob_string_element(struct oob_l2_vcpu *l2, uint64_t linear, uint32_t *value) {
@@ -41,11 +40,7 @@ unsigned oob_string_element(struct oob_l2_vcpu *l2, uint64_t linear, uint32_t *v
     return s->size;
 }
 
-void oob_string_end(unsigned vcpu, struct oob_l2_vcpu *l2) {
-    struct oob_string *s = &l2->string;
-    uint64_t turns = s->shown ? s->shown - oob_reg_read(vcpu, OOB_REG_RCX) : 0;
-
-    if (s->shown) /* the first turn clears the upper half of what counts as 32 bits */
-        oob_reg_write(vcpu, OOB_REG_RCX, turns ? s->count - turns : s->rcx);
-    *s = (struct oob_string){.active = false};
+void oob_string_end(unsigned vcpu, const struct oob_l2_vcpu *l2) {
+    if (l2->string.behind)
+        oob_reg_write(vcpu, OOB_REG_RCX, oob_reg_read(vcpu, OOB_REG_RCX) + l2->string.behind);
 }

@@ -22,6 +22,6 @@ void oob_string_begin(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site s
  * `*value` are to be stored in its place: 0 for OUTS. */
 unsigned oob_string_element(struct oob_l2_vcpu *l2, uint64_t linear, uint32_t *value);
 /* It was executed, or has faulted, or was interrupted: L2's RCX, in the CPU. */
-void oob_string_end(unsigned vcpu, struct oob_l2_vcpu *l2);
+void oob_string_end(unsigned vcpu, const struct oob_l2_vcpu *l2);
 
 #endif

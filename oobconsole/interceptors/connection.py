@@ -209,10 +209,8 @@ class Connection:
                 if type(event) is wire.Access:
                     waited_for = True
                     self._access(event)
-                elif type(event) is wire.Posted:
-                    self._posted(event)
-                elif type(event) is wire.ThreServed:
-                    self._thre_served(event)
+                elif type(event) is wire.Posted or type(event) is wire.ThreServed:
+                    self._unanswered(event)
                 else:
                     self._control(event)
                 if self.closed:
@@ -248,23 +246,18 @@ class Connection:
                 self._failed(bound)
         self._out += wire.encode_answer(event.context, event.seq, 0 if event.write else value)
 
-    def _posted(self, event: wire.Posted) -> None:
+    def _unanswered(self, event: wire.Posted | wire.ThreServed) -> None:
         bound = self.bound[event.context]
-        bound.accesses += len(event.data)
-        if bound.handler is not None:
+        data = event.data if isinstance(event, wire.Posted) else None
+        bound.accesses += 1 if data is None else len(data)
+        handler = bound.handler
+        if handler is not None:
             self._touched.add(bound)
             try:
-                bound.handler.write_block(event.port, event.data)
-            except Exception:
-                self._failed(bound)
-
-    def _thre_served(self, event: wire.ThreServed) -> None:
-        bound = self.bound[event.context]
-        bound.accesses += 1
-        if bound.handler is not None:
-            self._touched.add(bound)
-            try:
-                bound.handler.thre_served(event.port)
+                if data is None:
+                    handler.thre_served(event.port)
+                else:
+                    handler.write_block(event.port, data)
             except Exception:
                 self._failed(bound)
 

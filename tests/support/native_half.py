@@ -40,6 +40,7 @@ def posted(data: bytes, *, context: int = 1, port: int = 0x3F8, count: int | Non
 
 
 def thre_served(context: int, port: int = 0x3FA) -> bytes:
+    """THRE_SERVED."""
     return wire.THRE_SERVED.pack(wire.THRE_SERVED.size, FrameType.THRE_SERVED, 0, context, port, 0, 0)
 
 
