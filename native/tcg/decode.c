@@ -57,7 +57,7 @@ static uint8_t operand_size(uint8_t opcode, const struct prefixes *p, enum oob_m
     return (mode == OOB_MODE_16) != p->operand ? 2 : 4;
 }
 
-unsigned oob_address_size(bool overridden, enum oob_mode mode) {
+static uint8_t address_size(bool overridden, enum oob_mode mode) {
     switch (mode) {
     case OOB_MODE_64: return overridden ? 4 : 8;
     case OOB_MODE_32: return overridden ? 2 : 4;
@@ -65,8 +65,8 @@ unsigned oob_address_size(bool overridden, enum oob_mode mode) {
     }
 }
 
-bool oob_decode_io(const uint8_t *bytes, size_t len, enum oob_mode mode, struct oob_io_insn *io) {
-    struct prefixes p = prefixes_of(bytes, len = at_most_an_instruction(len), mode);
+bool oob_decode_io(const uint8_t *bytes, size_t len, struct oob_io_insn *io) {
+    struct prefixes p = prefixes_of(bytes, len = at_most_an_instruction(len), OOB_MODE_64);
     uint8_t opcode;
 
     if (p.count >= len || p.lock) /* with LOCK it is #UD */
@@ -74,8 +74,9 @@ bool oob_decode_io(const uint8_t *bytes, size_t len, enum oob_mode mode, struct 
     opcode = bytes[p.count];
     *io = (struct oob_io_insn){
         .length = (uint8_t)(p.count + 1),
-        .size = operand_size(opcode, &p, mode),
-        .address = p.address,
+        .size = operand_size(opcode, &p, OOB_MODE_64),
+        .address = address_size(p.address, OOB_MODE_64),
+        .wide = p.rex & 8,
     };
     switch (opcode) {
     case 0xe4: /* IN AL, imm8 */
@@ -103,6 +104,18 @@ bool oob_decode_io(const uint8_t *bytes, size_t len, enum oob_mode mode, struct 
         return true;
     default: return false;
     }
+}
+
+void oob_decode_io_sizes(const char *disassembly, struct oob_io_insn *io) {
+    size_t operands = strcspn(disassembly, "%("), end = operands;
+    const char *pointer = strchr(disassembly, '(');
+
+    while (end && disassembly[end - 1] == ' ')
+        end--;
+    if (io->size > 1 && !io->wide && end) /* some disassemblers prefer 66 to REX.W */
+        io->size = disassembly[end - 1] == 'w' ? 2 : 4;
+    if (io->string && pointer && pointer[1] == '%')
+        io->address = pointer[2] == 'r' ? 8 : pointer[2] == 'e' ? 4 : 2;
 }
 
 /* How many bytes ModRM, SIB and displacement take, 0 when they do not fit in `len` or name a register. */
@@ -134,7 +147,7 @@ static size_t memory_operand_length(const uint8_t *bytes, size_t len, uint8_t ad
 
 bool oob_decode_mov(const uint8_t *bytes, size_t len, enum oob_mode mode, struct oob_mov_insn *mov) {
     struct prefixes p = prefixes_of(bytes, len = at_most_an_instruction(len), mode);
-    uint8_t opcode, addr = (uint8_t)oob_address_size(p.address, mode);
+    uint8_t opcode, addr = address_size(p.address, mode);
     const uint8_t *rest;
     size_t n;
 

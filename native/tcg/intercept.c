@@ -226,29 +226,23 @@ static void refuse(unsigned vcpu, union oob_io_site site, unsigned size) {
         oob_reg_write(vcpu, OOB_REG_RAX, with_result(oob_reg_read(vcpu, OOB_REG_RAX), size, 0xffffffff));
 }
 
-static bool string_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port, unsigned size,
-                      enum oob_mode mode) {
+static bool string_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port, unsigned size) {
     if (!oob_force_pass(vcpu, l2, site, size)) {
         refuse(vcpu, site, size);
         return true;
     }
-    oob_string_begin(vcpu, l2, site, port, size, mode);
+    oob_string_begin(vcpu, l2, site, port, size);
     return false;
 }
 
 /* True when the instruction must be stepped over; else the CPU is to execute it. */
 static bool on_uart(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port) {
     unsigned size = 1u << site.size_log2;
-    enum oob_mode mode = OOB_MODE_64;
 
     if (!l2) {
         refuse(vcpu, site, size);
         return true;
     }
-    if (size > 1 || site.string) /* the mode is dear to find out */
-        mode = oob_l2_mode(vcpu, l2->vmcb, l2->context->ncr3);
-    if (size > 1 && mode == OOB_MODE_16)
-        size = 6 - size; /* decoded as if for 32-bit code: 2 and 4 change places */
     if (!oob_options_touched(&oob_options, port, size))
         return false;
     l2->context->last_access_ns = oob_now_ns();
@@ -257,7 +251,7 @@ static bool on_uart(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site sit
         oob_force_denial(vcpu, l2, site);
         return false;
     }
-    return site.string ? string_io(vcpu, l2, site, port, size, mode) : register_io(vcpu, l2, site, port, size);
+    return site.string ? string_io(vcpu, l2, site, port, size) : register_io(vcpu, l2, site, port, size);
 }
 
 void oob_on_io(unsigned vcpu, union oob_io_site site) {

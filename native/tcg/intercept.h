@@ -12,11 +12,11 @@ union oob_io_site {
     struct {
         uint64_t offset : 12; /* of RIP, in a page */
         uint64_t length : 4;
-        uint64_t size_log2 : 2; /* of 1, 2 or 4 bytes, decoded as if for 32-bit or 64-bit code */
+        uint64_t size_log2 : 2; /* of 1, 2 or 4 bytes */
         uint64_t out : 1;
         uint64_t string : 1;
         uint64_t rep : 1;
-        uint64_t address : 1; /* INS, OUTS: the address size is overridden */
+        uint64_t address_log2 : 2; /* INS, OUTS: of 2, 4 or 8 bytes */
         uint64_t immediate : 1;
         uint64_t pic_port : 2; /* an immediate port: 0x20, 0x21, 0xa0 or 0xa1 */
     };

@@ -71,6 +71,15 @@ static void l1_wrmsr_cb(unsigned vcpu, void *unused) {
     oob_on_l1_wrmsr();
 }
 
+/* A QEMU built without Capstone gives ".byte 0xea ..." or nothing. */
+static void require_disassembler(struct qemu_plugin_insn *insn) {
+    char *disassembly = qemu_plugin_insn_disas(insn);
+
+    if (!g_ascii_islower(*disassembly))
+        die("this QEMU cannot disassemble: it must have been built with Capstone, as Debian's is", NULL);
+    g_free(disassembly);
+}
+
 static void reset_vector_cb(unsigned vcpu, void *unused) {
     (void)unused;
     oob_on_reset_vector(vcpu);
@@ -150,11 +159,11 @@ static void hook_io(struct qemu_plugin_insn *insn, const struct oob_io_insn *io,
         return;
     site.offset = (qemu_plugin_insn_vaddr(insn) - cs_base) & 0xfff;
     site.length = io->length;
-    site.size_log2 = io->size >> 1;
+    site.size_log2 = (unsigned)__builtin_ctz(io->size);
     site.out = io->out;
     site.string = io->string;
     site.rep = io->rep;
-    site.address = io->address;
+    site.address_log2 = (unsigned)__builtin_ctz(io->address);
     site.immediate = io->immediate;
     site.pic_port = (io->imm >> 6 & 2) | (io->imm & 1);
     if (io->string)
@@ -177,10 +186,23 @@ static void hook_landing(struct qemu_plugin_insn *insn) {
     qemu_plugin_register_vcpu_insn_exec_cond_cb(insn, landing_cb, CB_RW_REGS, COND_NE, passing_marks, 0, NULL);
 }
 
+static bool decode_io(struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t len, struct oob_io_insn *io) {
+    char *disassembly;
+
+    if (!oob_decode_io(bytes, len, io) || io->length != len)
+        return false;
+    if (io->size > 1 || io->string) {
+        disassembly = qemu_plugin_insn_disas(insn);
+        oob_decode_io_sizes(disassembly, io);
+        g_free(disassembly);
+    }
+    return true;
+}
+
 /* True when the CPU may execute it at another port. */
 static bool hook_l2(struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t len, uint64_t cs_base) {
     struct oob_io_insn io;
-    bool is_io = oob_decode_io(bytes, len, OOB_MODE_64, &io) && io.length == len;
+    bool is_io = decode_io(insn, bytes, len, &io);
 
     if (oob_is_wrmsr(bytes, len))
         qemu_plugin_register_vcpu_insn_exec_cb(insn, wrmsr_cb, CB_RW_REGS, NULL);
@@ -194,6 +216,8 @@ static bool hook_l2(struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t 
 static void hook_first(struct qemu_plugin_insn *first, bool guest) {
     uint64_t vaddr = qemu_plugin_insn_vaddr(first);
 
+    if (vaddr == OOB_RESET_VECTOR && !guest)
+        require_disassembler(first);
     if (vaddr == OOB_RESET_VECTOR)
         qemu_plugin_register_vcpu_insn_exec_cb(first, reset_vector_cb, CB_R_REGS, NULL);
     if (!guest)

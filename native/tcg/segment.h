@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What an L2 instruction is and may do: mode and privilege. */
+/* What L2's code may do: its privileges at ports. */
 #ifndef OOB_SEGMENT_H
 #define OOB_SEGMENT_H
 
 #include <stdbool.h>
 #include <stdint.h>
-
-#include "decode.h"
-
-/* The mode of the code that `vcpu` runs in L2, whose VMCB is `vmcb`. */
-enum oob_mode oob_l2_mode(unsigned vcpu, uint64_t vmcb, uint64_t ncr3);
 
 /* Does the CPU ask the TSS whether the code that runs may do port I/O? */
 bool oob_l2_asks_tss(unsigned vcpu);

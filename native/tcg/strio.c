@@ -10,9 +10,8 @@
  * (do_gen_rep): it is shown a count that lies so many turns above one. */
 enum { TURNS_MAX = 64, INTERRUPTIBLE = 0x10000 };
 
-void oob_string_begin(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port, unsigned size,
-                      enum oob_mode mode) {
-    unsigned address_size = oob_address_size(site.address, mode);
+void oob_string_begin(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port, unsigned size) {
+    unsigned address_size = 1u << site.address_log2;
     uint64_t mask = address_size == 8 ? UINT64_MAX : UINT32_MAX, rcx = oob_reg_read(vcpu, OOB_REG_RCX), shown;
 
     l2->string = (struct oob_string){.active = true, .out = site.out, .size = (uint8_t)size, .port = port};

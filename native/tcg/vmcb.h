@@ -17,8 +17,6 @@ enum vmcb_offset {
     VMCB_N_CR3 = 0x0b0,
     VMCB_SOFTWARE = 0x3f8, /* u64, of 32 bytes for host software; KVM writes the others for Hyper-V */
     VMCB_CS_BASE = 0x418,
-    VMCB_GDTR_BASE = 0x468,
-    VMCB_LDTR_BASE = 0x478,
     VMCB_TR_LIMIT = 0x494, /* u32; TR and LDTR are as L1's last VMSAVE left them */
     VMCB_TR_BASE = 0x498,
     VMCB_CPL = 0x4cb, /* u8 */

@@ -116,21 +116,9 @@ class Ended:
         assert bytes.fromhex(self.values["data"]) == after
 
 
-#: What is known to be otherwise than on a CPU, and stays so: QEMU lets no plugin look into the descriptor cache
-#: (docs/threat-model.md).
-DEVIATIONS = {
-    "descriptor-changed-later": "16-bit and 32-bit code are told apart by the descriptor in memory",
-}
-
-
 def parametrize(cases: Sequence[Case]) -> pytest.MarkDecorator:
-    """One test for each case; those in `DEVIATIONS` must fail."""
-
-    def marks(case: Case) -> list[pytest.MarkDecorator]:
-        reason = DEVIATIONS.get(case.name)
-        return [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
-
-    return pytest.mark.parametrize("case", [pytest.param(case, id=case.name, marks=marks(case)) for case in cases])
+    """One test for each case."""
+    return pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in cases])
 
 
 def assemble(cases: Sequence[Case], folder: Path) -> dict[str, bytes]:

@@ -28,58 +28,70 @@ static uint8_t rex_of(const uint8_t *bytes, size_t count, enum oob_mode mode) {
 }
 
 /* IN and OUT are e4..e7 and ec..ef, INS and OUTS 6c..6f (table A-1): all but the sizes is in the opcode. */
-static void check_io(const uint8_t *bytes, size_t size, enum oob_mode mode, const struct oob_io_insn *io) {
-    size_t count = prefixes(bytes, size, mode);
+static void check_io(const uint8_t *bytes, size_t size, const struct oob_io_insn *io) {
+    size_t count = prefixes(bytes, size, OOB_MODE_64);
     uint8_t opcode = bytes[count], row = opcode & 0xfc;
-    bool narrow = mode == OOB_MODE_16, wide = rex_of(bytes, count, mode) & 8;
+    bool wide = rex_of(bytes, count, OOB_MODE_64) & 8;
 
     REQUIRE(io->length <= size && io->length == count + 1 + io->immediate, "length %u of %zu", io->length, size);
     REQUIRE(row == 0xe4 || row == 0xec || row == 0x6c, "opcode %02x", opcode);
     REQUIRE(io->immediate == (row == 0xe4) && io->string == (row == 0x6c), "opcode %02x", opcode);
     REQUIRE(io->out == ((opcode & 2) != 0), "opcode %02x", opcode);
     REQUIRE(!io->immediate || io->imm == bytes[count + 1], "port %x", io->imm);
-    REQUIRE(opcode & 1 ? io->size == 2 || io->size == 4 : io->size == 1, "size %u", io->size);
     REQUIRE(!has(bytes, count, 0xf0), "LOCK makes it an invalid opcode (1.2.5)");
-    REQUIRE(io->size == 1 || !wide || io->size == 4, "size %u with REX.W", io->size);
-    REQUIRE(has(bytes, count, 0x66) || io->size == 1 || io->size == (narrow ? 2 : 4), "size %u", io->size);
-    REQUIRE(io->address == has(bytes, count, 0x67), "address size %d", io->address);
+    REQUIRE(io->wide == wide, "REX.W %d", io->wide);
+    REQUIRE(io->size == (!(opcode & 1) ? 1 : has(bytes, count, 0x66) && !wide ? 2 : 4), "size %u", io->size);
+    REQUIRE(io->address == (has(bytes, count, 0x67) ? 4 : 8), "address size %u", io->address);
     REQUIRE(!io->string || io->rep == (has(bytes, count, 0xf2) || has(bytes, count, 0xf3)), "rep %d", io->rep);
 }
 
-static bool must_be_io(const uint8_t *bytes, size_t size, enum oob_mode mode) {
-    size_t count = prefixes(bytes, size, mode), left = size - count;
+static bool must_be_io(const uint8_t *bytes, size_t size) {
+    size_t count = prefixes(bytes, size, OOB_MODE_64), left = size - count;
     uint8_t row = left ? bytes[count] & 0xfc : 0;
 
     return !has(bytes, count, 0xf0) && (row == 0xec || row == 0x6c || (row == 0xe4 && left > 1));
 }
 
 static bool same_io(const struct oob_io_insn *a, const struct oob_io_insn *b) {
-    return a->length == b->length && a->size == b->size && a->imm == b->imm && a->out == b->out &&
-           a->immediate == b->immediate && a->string == b->string && a->rep == b->rep && a->address == b->address;
+    return a->length == b->length && a->size == b->size && a->address == b->address && a->imm == b->imm &&
+           a->out == b->out && a->immediate == b->immediate && a->string == b->string && a->rep == b->rep &&
+           a->wide == b->wide;
 }
 
-static bool decode_io(const uint8_t *bytes, size_t size, enum oob_mode mode, struct oob_io_insn *io) {
+static bool decode_io(const uint8_t *bytes, size_t size, struct oob_io_insn *io) {
     uint8_t *copy = exactly(bytes, size);
-    bool is = oob_decode_io(copy, size, mode, io);
+    bool is = oob_decode_io(copy, size, io);
 
     free(copy);
     return is;
 }
 
 /* An instruction is one from its last byte on, and the same whatever follows. */
-static void fuzz_io(const uint8_t *bytes, size_t size, enum oob_mode mode) {
+static void fuzz_io(const uint8_t *bytes, size_t size) {
     struct oob_io_insn whole, part;
-    bool is = decode_io(bytes, size, mode, &whole);
+    bool is = decode_io(bytes, size, &whole);
 
     if (is)
-        check_io(bytes, size, mode, &whole);
-    REQUIRE(is || !must_be_io(bytes, size, mode), "not taken for port I/O");
+        check_io(bytes, size, &whole);
+    REQUIRE(is || !must_be_io(bytes, size), "not taken for port I/O");
     for (size_t n = 0; n < size; n++) {
         bool expected = is && n >= whole.length;
 
-        REQUIRE(decode_io(bytes, n, mode, &part) == expected, "%zu of %zu bytes", n, size);
+        REQUIRE(decode_io(bytes, n, &part) == expected, "%zu of %zu bytes", n, size);
         REQUIRE(!expected || same_io(&whole, &part), "%zu of %zu bytes mean something else", n, size);
     }
+}
+
+/* A text is no instruction's by right: whatever it says, sizes are sizes. */
+static void fuzz_sizes(const uint8_t *bytes, size_t size) {
+    char *text = strndup((const char *)bytes, size);
+    struct oob_io_insn io = {.size = 4, .address = 8, .string = true};
+
+    REQUIRE(text, "no memory for %zu bytes", size);
+    oob_decode_io_sizes(text, &io);
+    REQUIRE(io.size == 2 || io.size == 4, "size %u", io.size);
+    REQUIRE(io.address == 2 || io.address == 4 || io.address == 8, "address size %u", io.address);
+    free(text);
 }
 
 static bool same_mov(const struct oob_mov_insn *a, const struct oob_mov_insn *b) {
@@ -156,10 +168,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     /* What QEMU shows of an instruction, and what learn_ioapic_write() reads: never more. */
     if (size > OOB_INSN_MAX)
         return -1;
-    for (enum oob_mode mode = OOB_MODE_16; mode <= OOB_MODE_64; mode++) {
-        fuzz_io(data, size, mode);
+    fuzz_io(data, size);
+    fuzz_sizes(data, size);
+    for (enum oob_mode mode = OOB_MODE_16; mode <= OOB_MODE_64; mode++)
         fuzz_mov(data, size, mode);
-    }
     fuzz_whole(data, size);
     return 0;
 }
