@@ -51,21 +51,35 @@ static struct oob_l2_vcpu *entered(unsigned vcpu) {
     return state->l2;
 }
 
-/* The guest that runs on this vCPU, or NULL when there is none to be believed. A CPU that was reset or sent INIT left
- * its guest without a #VMEXIT, and no guest is entered without SVME. */
+/* Is L1 back, or still there, for certain? */
+static bool is_hosts(unsigned vcpu, uint64_t efer) {
+    return (efer & ~EFER_KNOWN) == vcpus[vcpu].marker;
+}
+
+static bool in_host(unsigned vcpu) {
+    return is_hosts(vcpu, oob_reg_read(vcpu, OOB_REG_EFER));
+}
+
+/* The guest that runs on this vCPU, or NULL when there is none to be believed. No guest is entered without SVME. */
 static struct oob_l2_vcpu *running(unsigned vcpu) {
-    if (exit_code(&vcpus[vcpu]) != vcpus[vcpu].nonce || !(oob_reg_read(vcpu, OOB_REG_EFER) & EFER_SVME))
+    uint64_t efer = oob_reg_read(vcpu, OOB_REG_EFER);
+
+    if (exit_code(&vcpus[vcpu]) != vcpus[vcpu].nonce || !(efer & EFER_SVME) || is_hosts(vcpu, efer))
         return NULL;
     return entered(vcpu);
 }
 
-/* Is L1 back, or still there, for certain? */
-static bool in_host(unsigned vcpu) {
-    return (oob_reg_read(vcpu, OOB_REG_EFER) & ~EFER_KNOWN) == vcpus[vcpu].marker;
-}
-
 bool oob_in_guest(unsigned vcpu) {
     return oob_guest_mark(vcpu) && !in_host(vcpu);
+}
+
+bool oob_in_doubt(unsigned vcpu) {
+    bool doubt;
+
+    pthread_mutex_lock(&oob_lock);
+    doubt = !running(vcpu);
+    pthread_mutex_unlock(&oob_lock);
+    return doubt;
 }
 
 static uint64_t new_secret(void) {
@@ -123,12 +137,19 @@ void oob_on_landing(unsigned vcpu) {
     pthread_mutex_unlock(&oob_lock);
 }
 
+/* A CPU that was sent INIT left its guest without a #VMEXIT, and it is L1 that goes on there, without SVME. It may
+ * set that again: it is not to be taken for the guest then. */
+void oob_on_doubtful(unsigned vcpu) {
+    uint64_t efer = oob_reg_read(vcpu, OOB_REG_EFER);
+
+    if (is_hosts(vcpu, efer))
+        oob_on_exit(vcpu);
+    else if (!(efer & EFER_SVME))
+        vcpus[vcpu].l2 = NULL;
+}
+
 void oob_on_exception(unsigned vcpu) {
-    if (!oob_guest_mark(vcpu))
-        return;
-    if (in_host(vcpu))
-        oob_mark_guest(vcpu, false);
-    else if (oob_passing_mark(vcpu))
+    if (oob_in_guest(vcpu) && oob_passing_mark(vcpu))
         oob_on_landing(vcpu); /* an access that was not ours to serve did fault, or the next instruction */
 }
 

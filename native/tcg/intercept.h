@@ -28,7 +28,7 @@ uint64_t oob_next_rip(unsigned vcpu, union oob_io_site site);
 
 /* Before VMRUN executes. `certain`: it takes the VMCB's address from all of RAX. */
 void oob_on_vmrun(unsigned vcpu, bool certain);
-/* An exception was raised: a VMRUN that faults enters no guest. */
+/* An exception was raised. */
 void oob_on_exception(unsigned vcpu);
 /* Before the first instruction that L1 executes after a VMRUN. */
 void oob_on_exit(unsigned vcpu);
@@ -38,6 +38,11 @@ void oob_on_l1_wrmsr(void);
 void oob_on_reset_vector(unsigned vcpu);
 /* Did the vCPU enter a guest at its last VMRUN and not leave it since? Asked when a block is translated. */
 bool oob_in_guest(unsigned vcpu);
+/* Then: is there no guest to be believed there? Such a block may be L1's, with SVME clear or after it was. QEMU keeps
+ * SVME apart, too: it never runs a block with SVME set that was translated with it clear (HF_SVME). */
+bool oob_in_doubt(unsigned vcpu);
+/* Before the first instruction of a block of that kind, while a guest is marked. */
+void oob_on_doubtful(unsigned vcpu);
 
 /* Before a port I/O instruction of L2. May not return: what no believable guest asks is stepped over. */
 void oob_on_io(unsigned vcpu, union oob_io_site site);

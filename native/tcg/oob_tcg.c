@@ -90,6 +90,11 @@ static void exit_cb(unsigned vcpu, void *unused) {
     oob_on_exit(vcpu);
 }
 
+static void doubtful_cb(unsigned vcpu, void *unused) {
+    (void)unused;
+    oob_on_doubtful(vcpu);
+}
+
 static void io_cb(unsigned vcpu, void *packed) {
     oob_on_io(vcpu, (union oob_io_site){.packed = packed});
 }
@@ -213,7 +218,7 @@ static bool hook_l2(struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t 
     return is_io && !io.immediate;
 }
 
-static void hook_first(struct qemu_plugin_insn *first, bool guest) {
+static void hook_first(struct qemu_plugin_insn *first, bool guest, bool doubtful) {
     uint64_t vaddr = qemu_plugin_insn_vaddr(first);
 
     if (vaddr == OOB_RESET_VECTOR && !guest)
@@ -222,6 +227,8 @@ static void hook_first(struct qemu_plugin_insn *first, bool guest) {
         qemu_plugin_register_vcpu_insn_exec_cb(first, reset_vector_cb, CB_R_REGS, NULL);
     if (!guest)
         qemu_plugin_register_vcpu_insn_exec_cond_cb(first, exit_cb, CB_RW_REGS, COND_NE, guest_marks, 0, NULL);
+    if (doubtful)
+        qemu_plugin_register_vcpu_insn_exec_cond_cb(first, doubtful_cb, CB_RW_REGS, COND_NE, guest_marks, 0, NULL);
     if (guest && __atomic_load_n(after_rdtsc_slot(vaddr), __ATOMIC_RELAXED) == vaddr)
         qemu_plugin_register_vcpu_insn_exec_cond_cb(first, rdtsc_cb, CB_R_REGS, COND_GE, tsc_marks, RDTSC_SAMPLED,
                                                     NULL);
@@ -236,7 +243,7 @@ static void translate_cb(struct qemu_plugin_tb *tb, void *unused) {
     bool landing = guest; /* the block before may have ended with an access */
 
     (void)unused;
-    hook_first(first, guest);
+    hook_first(first, guest, guest && oob_in_doubt(vcpu));
     for (size_t i = 0; i < qemu_plugin_tb_n_insns(tb); i++) {
         struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
         uint8_t bytes[OOB_INSN_MAX];

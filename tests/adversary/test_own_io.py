@@ -66,3 +66,13 @@ def test_init_takes_a_cpu_out_of_its_guest(adversary: Adversary) -> None:
     report = adversary.run("init_in_guest", smp=2)
     assert "own=after INIT" in report.lines
     assert report.consoles["a"] == b"before INIT\nafter INIT\n"
+
+
+def test_svm_turned_on_after_init(adversary: Adversary) -> None:
+    """The same, and L1 there sets EFER.SVME and does port I/O, all in code that was never run.
+
+    Gained: nothing: it is refused.
+    """
+    report = adversary.run("init_and_svme", smp=2)
+    assert report.consoles["a"] == b"before INIT\nafter INIT\n"
+    assert report.value("scratch") in ("77", "ff")  # its own, or none

@@ -128,7 +128,7 @@ static void after_init(void) {
         __asm__ volatile("hlt");
 }
 
-ATTACK(init_in_guest) {
+static void start_victim(void) {
     victim = l2_new();
     l2_say(victim, "before INIT\n");
     L2_LOAD(victim, l2_spin);
@@ -136,9 +136,31 @@ ATTACK(init_in_guest) {
     while (step != 1)
         ;
     wait_ticks(1);
+}
+
+static void go_on_with_victim(void) {
+    l2_set_mode(victim, MODE_LONG, 0, 0);
+    l2_say(victim, "after INIT\n");
+}
+
+ATTACK(init_in_guest) {
+    start_victim();
     second_start(after_init);
     while (step != 2)
         ;
-    l2_set_mode(victim, MODE_LONG, 0, 0);
-    l2_say(victim, "after INIT\n");
+    go_on_with_victim();
+}
+
+/* The same, but all that L1 runs there was never run before, so that the interceptor has to find out whose it is. */
+ATTACK(init_and_svme) {
+    extern const uint8_t svme_then_io[], svme_then_io_scratch[], svme_then_io_done[], svme_then_io_end[];
+    volatile uint8_t *code;
+
+    out8(COM1_SCR, 0x77);
+    start_victim();
+    code = second_start_in_real_mode(svme_then_io, (size_t)(svme_then_io_end - svme_then_io));
+    while (!code[svme_then_io_done - svme_then_io])
+        ;
+    print("\nscratch=%x\n", (uint64_t)code[svme_then_io_scratch - svme_then_io]);
+    go_on_with_victim();
 }

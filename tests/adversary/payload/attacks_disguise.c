@@ -81,7 +81,8 @@ static void rewrite_host_state(void) {
 }
 
 ATTACK(host_state_rewritten) {
-    uint8_t *code = memcpy(pages(1), stub_keeping, (size_t)(stub_keeping_end - stub_keeping));
+    uint8_t *code = option("keep", 1) ? memcpy(pages(1), stub_keeping, (size_t)(stub_keeping_end - stub_keeping))
+                                      : memcpy(pages(1), stub, (size_t)(stub_end - stub));
     struct l2 *l2 = l2_new();
     uint64_t scratch;
 

@@ -83,6 +83,26 @@ trampoline_gdt:
     .long gdt
 trampoline_end:
 
+/* Another that goes there: turns SVM on, and does port I/O at once. */
+    .globl svme_then_io, svme_then_io_scratch, svme_then_io_done, svme_then_io_end
+svme_then_io:
+    mov $0xc0000080, %ecx
+    rdmsr
+    or $0x1000, %eax
+    wrmsr
+    mov $0x3f8, %dx
+    mov $'X', %al
+    out %al, %dx
+    mov $0x3ff, %dx
+    in %dx, %al
+    movb %al, %cs:svme_then_io_scratch - svme_then_io
+    movb $1, %cs:svme_then_io_done - svme_then_io
+1:  hlt
+    jmp 1b
+svme_then_io_scratch: .byte 0
+svme_then_io_done: .byte 0
+svme_then_io_end:
+
     .code32
 second_cpu:
     mov $0x10, %eax

@@ -77,6 +77,8 @@ void wait_ticks(unsigned ticks);
 
 /* Runs `function` on the second CPU (-smp 2). */
 void second_start(void (*function)(void));
+/* Gives where the copy of the code lies that it runs. */
+volatile uint8_t *second_start_in_real_mode(const uint8_t *code, size_t len);
 /* ... and waits until it has set `second_running`. It ends itself when it finds `second_stop`. */
 void second_start_and_wait(void (*function)(void));
 extern volatile bool second_running, second_stop;

@@ -116,12 +116,18 @@ static void send_ipi(uint32_t command) {
         ;
 }
 
-void second_start(void (*function)(void)) {
-    second_function = function;
-    memcpy((void *)(uintptr_t)TRAMPOLINE, trampoline, (size_t)(trampoline_end - trampoline));
+volatile uint8_t *second_start_in_real_mode(const uint8_t *code, size_t len) {
+    uint8_t *copy = memcpy((void *)(uintptr_t)TRAMPOLINE, code, len);
+
     APIC[0xf0 / 4] = 0x1ff; /* software enabled */
     send_ipi(0x4500);       /* INIT */
     send_ipi(0x4600 | TRAMPOLINE >> 12);
+    return copy;
+}
+
+void second_start(void (*function)(void)) {
+    second_function = function;
+    second_start_in_real_mode(trampoline, (size_t)(trampoline_end - trampoline));
 }
 
 volatile bool second_running, second_stop;
