@@ -1,0 +1,151 @@
+"""Who tries too often, or is too many: limits and offences."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import socket
+import time
+from pathlib import Path
+
+import asyncssh
+import pytest
+
+from oobconsole.ssh.gate import Offence
+from tests.loopback.access import (
+    PATIENCE,
+    refused,
+    ssh,
+    wait_for_log,
+)
+from tests.loopback.lab import Lab
+from tests.support.aio import soon, until
+from tests.support.expect import Expect
+from tests.support.server import Server
+
+
+class TestTries:
+    def test_are_counted(self) -> None:
+        with Server(settings="max_auth_tries = 3") as server:
+            keys = [server.make_key(f"k{number}", authorize=False) for number in range(5)]
+            options = tuple(word for key in keys for word in ("-i", str(key)))
+            done = ssh(server, "ls", key=keys[0], options=(*options, "-i", str(server.key), "-o", "LogLevel=INFO"))
+            assert done.returncode == 255
+            assert b"too many authentication failures" in done.stderr
+            assert wait_for_log(server, "left without a login.*too many attempts")
+            assert ssh(server, "ls", options=("-i", str(keys[0]))).returncode == 0
+
+
+class TestOffences:
+    """What is held against a client that leaves without a login."""
+
+    @pytest.mark.parametrize(
+        ("data", "offence"),
+        [(b"", Offence.NO_AUTH), (b"SSH-2.0-x\r\n", Offence.NO_AUTH), (b"GET / HTTP/1.1\r\n\r\n", Offence.NO_SSH)],
+    )
+    async def test_before_a_login(self, tmp_path: Path, data: bytes, offence: Offence) -> None:
+        async with Lab(tmp_path, limits="") as lab:
+            reader, writer = await asyncio.open_connection("127.0.0.1", lab.port)
+            await soon(reader.readline())
+            writer.write(data)
+            writer.write_eof()
+            await soon(reader.read())
+            writer.close()
+            await self.expect(lab, offence)
+
+    async def test_taking_too_long(self, tmp_path: Path) -> None:
+        async with Lab(tmp_path, "login_grace_s = 1", limits="") as lab:
+            reader, writer = await asyncio.open_connection("127.0.0.1", lab.port)
+            await soon(reader.read())
+            writer.close()
+            await self.expect(lab, Offence.GRACE_EXCEEDED)
+
+    async def test_a_wrong_key(self, tmp_path: Path) -> None:
+        async with Lab(tmp_path, limits="") as lab:
+            lab.key = asyncssh.generate_private_key("ssh-ed25519")
+            with pytest.raises(asyncssh.PermissionDenied):
+                await soon(lab.connect())
+            await self.expect(lab, Offence.AUTH_FAILED)
+
+    async def test_a_bug_of_ours(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        async with Lab(tmp_path, limits="") as lab:
+            monkeypatch.setattr("oobconsole.ssh.auth.offered", lambda data: 1 / 0)
+            with pytest.raises((asyncssh.Error, ConnectionError)):
+                await soon(lab.connect())
+            await self.expect(lab, Offence.CRASH)
+
+    async def test_nothing_after_a_login(self, tmp_path: Path) -> None:
+        async with Lab(tmp_path, limits="") as lab:
+            async with await soon(lab.connect()):
+                pass
+            await until(lambda: not lab.ssh.connections, lambda: lab.ssh.connections)
+            assert len(lab.ssh.gate._penalties4) == 0
+
+    @staticmethod
+    async def expect(lab: Lab, offence: Offence) -> None:
+        await until(lambda: not lab.ssh.connections, lambda: lab.ssh.connections)
+        (penalty,) = lab.ssh.gate._penalties4._table.values()
+        assert penalty.reason == offence.text
+
+
+class TestLimits:
+    def test_penalties_add_up_and_say_so(self) -> None:
+        with Server(limits="") as server:
+            stranger = server.make_key("mallory", authorize=False)
+            for _ in range(4):
+                assert refused(ssh(server, "ls", key=stranger))
+            for _ in range(30):
+                done = ssh(server, "ls")
+            assert done.returncode == 255
+            assert re.search(rb"your address failed to log in; it has to wait \d+ s", done.stderr)
+            log = server.log.read_text()
+            assert log.count("left without a login") == 4
+            assert log.count("connection refused") == 10
+            assert log.count("more of this is not logged") == 1
+
+    def test_penalties_spare_the_exempt(self) -> None:
+        with Server(limits='penalties_exempt = ["127.0.0.1"]') as server:
+            stranger = server.make_key("mallory", authorize=False)
+            for _ in range(5):
+                assert refused(ssh(server, "ls", key=stranger))
+            assert ssh(server, "ls").returncode == 0
+
+    def test_too_many_who_do_not_log_in(self) -> None:
+        with Server(limits='max_startups = "2:100:5"\npenalties = false') as server:
+            waiting = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)]
+            for connection in waiting:
+                connection.settimeout(PATIENCE)
+                assert connection.recv(8) == b"SSH-2.0-"
+            done = ssh(server, "ls")
+            assert done.returncode == 255
+            assert b"too many logins at the same time, try again later" in done.stderr
+            waiting[0].close()
+            wait_for_log(server, "left without a login")
+            assert ssh(server, "ls").returncode == 0
+            waiting[1].close()
+
+    async def test_who_is_logged_in_is_not_logging_in(self, tmp_path: Path) -> None:
+        async with Lab(tmp_path, limits='max_startups = "2:100:5"') as lab, contextlib.AsyncExitStack() as stack:
+            for _ in range(6):
+                await stack.enter_async_context(await soon(lab.connect()))
+
+    def test_connections_of_one_address(self) -> None:
+        with (
+            Server(limits="max_connections_per_source = 1") as server,
+            Expect(server.ssh("watch", "web1", options=("-v",))) as client,
+        ):
+            client.expect("Entering interactive session", timeout=PATIENCE)
+            assert b"your address has 1 connections" in ssh(server, "ls").stderr
+
+    def test_a_flood_of_connections(self) -> None:
+        """Whoever comes in between is served, and nothing is left of the flood."""
+        with Server(limits='max_startups = "10:30:100"\npenalties_exempt = "127.0.0.1"') as server:
+            for _ in range(20):
+                flood = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(100)]
+                for connection in flood:
+                    connection.close()
+            deadline = time.monotonic() + PATIENCE
+            while ssh(server, "ls").returncode != 0:
+                assert time.monotonic() < deadline
+            assert server.log.read_text().count("\n") < 200
