@@ -20,6 +20,7 @@ def test_around_guest_runs(adversary: Adversary) -> None:
     assert (report.value("l2_scratch"), report.value("own_scratch")) == ("11", "77")
     assert (report.number("own_ready"), report.value("own_data")) == (0, "0")
     assert report.value("l2_read") == "typed"
+    assert report.value("map") == "ff", "L1's permission map is not as it was"
     assert "typed" not in "".join(line for line in report.lines if not line.startswith("l2_read="))
 
 

@@ -12,6 +12,7 @@ ATTACK(own_io) {
     print("own=before\n");
     l2_say(l2, "L2 alone\n");
     print("own=between\n");
+    print("map=%x\n", (uint64_t)((const uint8_t *)(uintptr_t)l2->vmcb->iopm)[0xec / 8]);
     l2->regs.r[RAX] = 0x11;
     L2_LOAD(l2, l2_scratch);
     l2_run(l2);
