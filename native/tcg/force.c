@@ -96,10 +96,10 @@ static void substitute(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site 
     oob_mark_passing(vcpu, true);
 }
 
-bool oob_force_pass(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, unsigned size) {
+bool oob_force_pass(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site) {
     uint64_t vmcb = l2->vmcb, ncr3 = l2->context->ncr3, tss;
 
-    if (!oob_l2_io_allowed(vcpu, vmcb, ncr3, NOTHING_PORT, size)) {
+    if (!oob_l2_io_allowed(vcpu, vmcb, ncr3, NOTHING_PORT, oob_io_size(site))) {
         if (!oob_l2_tss_byte(vcpu, vmcb, ncr3, NOTHING_PORT, &tss))
             return false;
         open_map(vcpu, MAP_OF_TSS, tss);
@@ -110,9 +110,9 @@ bool oob_force_pass(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site sit
     return true;
 }
 
-bool oob_force_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, unsigned size) {
+bool oob_force_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site) {
     if (!site.out || !oob_inject_wanted(l2) ||
-        !oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, POST_CODE_PORT, size))
+        !oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, POST_CODE_PORT, oob_io_size(site)))
         return false;
     substitute(vcpu, l2, site, POST_CODE_PORT, false);
     oob_stat[OOB_STAT_FORCED]++;

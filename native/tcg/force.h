@@ -18,9 +18,9 @@
 
 /* After an access was served, or before string I/O is: L2 goes on behind it, and L1 is not told. False when L2's TSS
  * keeps it from the port that this takes, and L1 L2 from writing to its TSS. */
-bool oob_force_pass(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, unsigned size);
+bool oob_force_pass(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site);
 /* After an access was served: makes it an exit when an interrupt is due that only a VMRUN can deliver. */
-bool oob_force_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, unsigned size);
+bool oob_force_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site);
 /* Instead of an access that the CPU must refuse by its TSS; if L1 has seen to it that it does not, L1 gets nothing.
  */
 void oob_force_denial(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site);

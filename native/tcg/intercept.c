@@ -56,10 +56,6 @@ static bool is_hosts(unsigned vcpu, uint64_t efer) {
     return (efer & ~EFER_KNOWN) == vcpus[vcpu].marker;
 }
 
-static bool in_host(unsigned vcpu) {
-    return is_hosts(vcpu, oob_reg_read(vcpu, OOB_REG_EFER));
-}
-
 /* The guest that runs on this vCPU, or NULL when there is none to be believed. No guest is entered without SVME. */
 static struct oob_l2_vcpu *running(unsigned vcpu) {
     uint64_t efer = oob_reg_read(vcpu, OOB_REG_EFER);
@@ -70,7 +66,7 @@ static struct oob_l2_vcpu *running(unsigned vcpu) {
 }
 
 bool oob_in_guest(unsigned vcpu) {
-    return oob_guest_mark(vcpu) && !in_host(vcpu);
+    return oob_guest_mark(vcpu) && !is_hosts(vcpu, oob_reg_read(vcpu, OOB_REG_EFER));
 }
 
 bool oob_in_doubt(unsigned vcpu) {
@@ -230,38 +226,39 @@ static uint64_t with_result(uint64_t rax, unsigned size, uint32_t value) {
 }
 
 /* Between AX, or its parts, and the port. True when the instruction must be stepped over. */
-static bool register_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port, unsigned size) {
+static bool register_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port) {
+    unsigned size = oob_io_size(site);
     uint64_t rax = oob_reg_read(vcpu, OOB_REG_RAX);
 
     if (site.out)
         oob_serve_write(l2->context, l2->index, port, size, (uint32_t)rax & size_mask(size));
     else
         oob_reg_write(vcpu, OOB_REG_RAX, with_result(rax, size, oob_serve_read(l2->context, l2->index, port, size)));
-    return !oob_force_exit(vcpu, l2, site, size) && !oob_force_pass(vcpu, l2, site, size);
+    return !oob_force_exit(vcpu, l2, site) && !oob_force_pass(vcpu, l2, site);
 }
 
 /* No believable guest, or one that L1 keeps from what it takes: neither it nor L1 gets anything. */
-static void refuse(unsigned vcpu, union oob_io_site site, unsigned size) {
+static void refuse(unsigned vcpu, union oob_io_site site) {
     oob_stat[OOB_STAT_REFUSED]++;
     if (!site.out && !site.string)
-        oob_reg_write(vcpu, OOB_REG_RAX, with_result(oob_reg_read(vcpu, OOB_REG_RAX), size, 0xffffffff));
+        oob_reg_write(vcpu, OOB_REG_RAX, with_result(oob_reg_read(vcpu, OOB_REG_RAX), oob_io_size(site), 0xffffffff));
 }
 
-static bool string_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port, unsigned size) {
-    if (!oob_force_pass(vcpu, l2, site, size)) {
-        refuse(vcpu, site, size);
+static bool string_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port) {
+    if (!oob_force_pass(vcpu, l2, site)) {
+        refuse(vcpu, site);
         return true;
     }
-    oob_string_begin(vcpu, l2, site, port, size);
+    oob_string_begin(vcpu, l2, site, port);
     return false;
 }
 
 /* True when the instruction must be stepped over; else the CPU is to execute it. */
 static bool on_uart(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port) {
-    unsigned size = 1u << site.size_log2;
+    unsigned size = oob_io_size(site);
 
     if (!l2) {
-        refuse(vcpu, site, size);
+        refuse(vcpu, site);
         return true;
     }
     if (!oob_options_touched(&oob_options, port, size))
@@ -272,7 +269,7 @@ static bool on_uart(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site sit
         oob_force_denial(vcpu, l2, site);
         return false;
     }
-    return site.string ? string_io(vcpu, l2, site, port, size) : register_io(vcpu, l2, site, port, size);
+    return site.string ? string_io(vcpu, l2, site, port) : register_io(vcpu, l2, site, port);
 }
 
 void oob_on_io(unsigned vcpu, union oob_io_site site) {

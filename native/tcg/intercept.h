@@ -23,6 +23,11 @@ union oob_io_site {
     void *packed;
 };
 
+/* In bytes: 1, 2 or 4. */
+static inline unsigned oob_io_size(union oob_io_site site) {
+    return 1u << site.size_log2;
+}
+
 /* Where L2 goes on after it. */
 uint64_t oob_next_rip(unsigned vcpu, union oob_io_site site);
 

@@ -221,10 +221,11 @@ static bool hook_l2(struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t 
 static void hook_first(struct qemu_plugin_insn *first, bool guest, bool doubtful) {
     uint64_t vaddr = qemu_plugin_insn_vaddr(first);
 
-    if (vaddr == OOB_RESET_VECTOR && !guest)
-        require_disassembler(first);
-    if (vaddr == OOB_RESET_VECTOR)
+    if (vaddr == OOB_RESET_VECTOR) {
+        if (!guest)
+            require_disassembler(first);
         qemu_plugin_register_vcpu_insn_exec_cb(first, reset_vector_cb, CB_R_REGS, NULL);
+    }
     if (!guest)
         qemu_plugin_register_vcpu_insn_exec_cond_cb(first, exit_cb, CB_RW_REGS, COND_NE, guest_marks, 0, NULL);
     if (doubtful)

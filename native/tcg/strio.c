@@ -10,11 +10,12 @@
  * (do_gen_rep): it is shown a count that lies so many turns above one. */
 enum { TURNS_MAX = 64, INTERRUPTIBLE = 0x10000 };
 
-void oob_string_begin(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port, unsigned size) {
+void oob_string_begin(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port) {
     unsigned address_size = 1u << site.address_log2;
     uint64_t mask = address_size == 8 ? UINT64_MAX : UINT32_MAX, rcx = oob_reg_read(vcpu, OOB_REG_RCX), shown;
 
-    l2->string = (struct oob_string){.active = true, .out = site.out, .size = (uint8_t)size, .port = port};
+    l2->string =
+        (struct oob_string){.active = true, .out = site.out, .size = (uint8_t)oob_io_size(site), .port = port};
     if (oob_l2_asks_tss(vcpu)) {
         l2->string.tss = oob_phys_read_u64(l2->vmcb + VMCB_TR_BASE);
         l2->string.tss_size = oob_phys_read_u32(l2->vmcb + VMCB_TR_LIMIT);

@@ -15,7 +15,7 @@
 #include "intercept.h"
 
 /* The CPU is about to execute it. */
-void oob_string_begin(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port, unsigned size);
+void oob_string_begin(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port);
 /* The CPU has read an element of OUTS, `*value`, at a linear address, or stored one of INS. Gives how many bytes of
  * `*value` are to be stored in its place: 0 for OUTS. */
 unsigned oob_string_element(struct oob_l2_vcpu *l2, uint64_t linear, uint32_t *value);

@@ -118,7 +118,7 @@ class Ended:
 
 def parametrize(cases: Sequence[Case]) -> pytest.MarkDecorator:
     """One test for each case."""
-    return pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in cases])
+    return pytest.mark.parametrize("case", cases, ids=[case.name for case in cases])
 
 
 def assemble(cases: Sequence[Case], folder: Path) -> dict[str, bytes]:

@@ -32,7 +32,7 @@ def test_flood(adversary: Adversary, attack: str, times: int) -> None:
     with adversary.boot(attack, times=times) as l1:
         l1.expect(rb"attack=", timeout=20)
         adversary.see_that_others_go_on()
-        report = l1.finish(180)
+        report = l1.finish(60)
     assert _memory_kib(adversary) - before < MEMORY_KIB
     assert len(report.log) < LOG_BYTES
     if attack != "flood_contexts":

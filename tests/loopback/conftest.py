@@ -6,9 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.loopback.access import (
-    grant,
-)
+from tests.loopback.access import grant
 from tests.support.server import Server
 
 

@@ -13,18 +13,7 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from tests.loopback.access import (
-    CA,
-    PATIENCE,
-    authorize,
-    certify,
-    grant,
-    keygen,
-    make_ca,
-    refused,
-    ssh,
-    wait_for_log,
-)
+from tests.loopback.access import CA, PATIENCE, authorize, certify, grant, keygen, make_ca, refused, ssh, wait_for_log
 from tests.loopback.lab import Lab
 from tests.support.aio import soon, until
 from tests.support.expect import Expect

@@ -13,12 +13,7 @@ import pytest
 
 from oobconsole.audit import chain, files
 from oobconsole.audit.verify import verify
-from tests.loopback.access import (
-    local,
-    refused,
-    ssh,
-    wait_for_log,
-)
+from tests.loopback.access import local, refused, ssh, wait_for_log
 from tests.support.server import Server
 
 

@@ -13,12 +13,7 @@ import asyncssh
 import pytest
 
 from oobconsole.ssh.gate import Offence
-from tests.loopback.access import (
-    PATIENCE,
-    refused,
-    ssh,
-    wait_for_log,
-)
+from tests.loopback.access import PATIENCE, refused, ssh, wait_for_log
 from tests.loopback.lab import Lab
 from tests.support.aio import soon, until
 from tests.support.expect import Expect
