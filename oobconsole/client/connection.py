@@ -7,10 +7,11 @@ import json
 import os
 import shlex
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import asyncssh
 
@@ -18,9 +19,15 @@ from oobconsole.client.console import Console
 from oobconsole.client.errors import CommandRefused, ConnectFailed
 
 CONNECT_SECONDS: Final = 15.0
+#: A server that has no answer to a goodbye for so long, in seconds, gets none.
+CLOSE_SECONDS: Final = 5.0
+#: A server allows so many sessions over one connection (ten, as sshd): for more there are more connections, at most:
+CONNECTIONS_MAX: Final = 32
 #: How long a lost server is looked for, and how often, in seconds: from the first to the longest pause.
 RECONNECT_SECONDS: Final = 60.0
 _PAUSE_FIRST, _PAUSE_MAX = 0.05, 2.0
+
+T = TypeVar("T")
 
 
 def connect(
@@ -53,7 +60,9 @@ class Connection:
         self.target = target
         self._options = options
         self._reconnect_s = reconnect_s
-        self._ssh: asyncssh.SSHClientConnection | None = None
+        self._links: list[asyncssh.SSHClientConnection] = []
+        self._sessions: Counter[asyncssh.SSHClientConnection] = Counter()  # how many each has opened, or is opening
+        self._was_connected = False
         self._turn = asyncio.Lock()
         self._consoles: list[Console] = []
 
@@ -71,24 +80,59 @@ class Connection:
         for console in self._consoles:
             await console.close()
         self._consoles.clear()
-        if self._ssh is not None:
-            self._ssh.close()
-            await self._ssh.wait_closed()
-            self._ssh = None
+        links, self._links = self._links, []
+        for link in links:
+            link.close()
+        for link in links:
+            try:
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await link.wait_closed()
+            except TimeoutError:
+                link.abort()
 
-    async def ssh(self, former: asyncssh.SSHClientConnection | None = None) -> asyncssh.SSHClientConnection:
-        """The connection; another than `former`, which was lost.
+    async def ssh(self, full: Collection[asyncssh.SSHClientConnection] = ()) -> asyncssh.SSHClientConnection:
+        """A connection that is not one of those that are full; it is made when there is none.
 
         Raises:
-            ConnectFailed: the server cannot be reached, and was looked for long enough.
+            ConnectFailed: the server cannot be reached, and was looked for long enough; or it has too many already.
         """
         async with self._turn:
-            if self._ssh is not None and self._ssh is former:
-                self._ssh.abort()
-                self._ssh = None
-            if self._ssh is None:
-                self._ssh = await (self._connect() if former is None else self._reconnect())
-            return self._ssh
+            self._links = [link for link in self._links if not link.is_closed()]
+            self._sessions = Counter({link: self._sessions[link] for link in self._links})
+            usable = [link for link in self._links if link not in full]
+            if usable:
+                return usable[0]
+            if len(self._links) >= CONNECTIONS_MAX:
+                raise ConnectFailed(f"{self.target}: refuses more sessions over {CONNECTIONS_MAX} connections")
+            made = await (self._reconnect() if self._was_connected and not self._links else self._connect())
+            self._was_connected = True
+            self._links.append(made)
+            return made
+
+    async def opened(self, begin: Callable[[asyncssh.SSHClientConnection], Awaitable[T]]) -> T:
+        """Begin a session, over another connection where one has as many as the server allows.
+
+        Raises:
+            CommandRefused: the server refuses a session even over a new connection.
+            ConnectFailed: it cannot be reached.
+            OSError, asyncssh.Error: the connection was lost meanwhile.
+        """
+        full: list[asyncssh.SSHClientConnection] = []
+        while True:
+            link = await self.ssh(full)
+            self._sessions[link] += 1
+            try:
+                return await begin(link)
+            except asyncssh.ChannelOpenError as error:
+                self._sessions[link] -= 1
+                if link.is_closed():
+                    raise
+                if not self._sessions[link]:
+                    raise CommandRefused("a session", 255, f"the server refuses it: {error.reason}") from error
+                full.append(link)
+            except (OSError, asyncssh.Error):
+                link.abort()
+                raise
 
     async def _reconnect(self) -> asyncssh.SSHClientConnection:
         deadline = asyncio.get_running_loop().time() + self._reconnect_s
@@ -145,6 +189,7 @@ class Connection:
         """
         attached = Console(self, console, watch=watch, offset=offset)
         await attached.start()
+        self._consoles = [other for other in self._consoles if not other.closed]
         self._consoles.append(attached)
         return attached
 
@@ -152,10 +197,16 @@ class Connection:
         """Do a verb; returns its exit status and what it printed.
 
         Raises:
-            CommandRefused: the exit status is none of `status`.
+            CommandRefused: the exit status is none of `status`, or the server refuses another session.
+            ConnectFailed: the server cannot be reached, or was lost before it had answered.
         """
-        line = shlex.join(words)
-        done = await (await self.ssh()).run(line, encoding="utf-8", errors="replace")
+        line = _command(words)
+        try:
+            done = await self.opened(lambda ssh: ssh.run(line, encoding="utf-8", errors="replace"))
+        except (OSError, asyncssh.Error) as error:
+            raise ConnectFailed(f"{self.target}: was lost before {words[0]!r} had an answer: {error}") from error
+        if done.exit_status is None and done.exit_signal is None:
+            raise ConnectFailed(f"{self.target}: was lost before {words[0]!r} had an answer")
         code = 255 if done.exit_status is None else done.exit_status
         if code not in status:
             raise CommandRefused(line, code, str(done.stderr).strip().removeprefix("oobconsole: "))
@@ -181,7 +232,21 @@ class Connection:
         return (await self.command("power", console, action, "--yes"))[1].strip()
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
-        """What happens, as it happens."""
-        async with (await self.ssh()).create_process("events --json") as process:
-            async for line in process.stdout:
-                yield json.loads(line)
+        """What happens, as it happens. Raises `ConnectFailed` when the server is lost."""
+        try:
+            process = await self.opened(lambda ssh: ssh.create_process("events --json"))
+            async with process:
+                async for line in process.stdout:
+                    yield json.loads(line)
+        except (OSError, asyncssh.Error) as error:
+            raise ConnectFailed(f"{self.target}: was lost: {error}") from error
+
+
+def _command(words: Sequence[str]) -> str:
+    """The words as one line. Raises `CommandRefused` for what is no text: a file's name in another encoding, say."""
+    line = shlex.join(words)
+    try:
+        line.encode()
+    except UnicodeEncodeError as error:
+        raise CommandRefused(words[0], 2, f"{line!r} is no text that UTF-8 can carry") from error
+    return line

@@ -5,36 +5,45 @@ from __future__ import annotations
 import asyncio
 import codecs
 import json
-import re
 import secrets
 import shlex
+import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncssh
+import regex
 
 from oobconsole.client.errors import (
     ClientError,
     CommandRefused,
-    ConnectFailed,
     ConsoleEnded,
     ExpectFailed,
     ExpectTimeout,
 )
+from oobconsole.client.transcript import TRANSCRIPT_MAX, Transcript
 
 if TYPE_CHECKING:
     from oobconsole.client.connection import Connection
 
-#: What is kept of the output, in characters; a pattern is looked for in it.
-TRANSCRIPT_MAX: Final = 1 << 20
-#: Output that was not asked for makes the server wait, in characters.
-_UNREAD_MAX: Final = 1 << 19
+#: Output that no `expect` has looked at makes the server wait, in characters.
+_UNREAD_MAX: Final = TRANSCRIPT_MAX // 2
 _GAPS_MAX: Final = 1000
 _SHOWN_LINES: Final = 24
-_AGAIN_SECONDS: Final = 0.05
+#: A session that was lost, or that a stopping server ended, is begun again after so many seconds: at first, at most.
+_AGAIN_SECONDS, _AGAIN_MAX = 0.05, 2.0
+#: One look for a pattern takes at most so many seconds; then it is looked for again when more has come.
+_LOOK_SECONDS: Final = 0.5
+#: How `run` marks its output's end, and how many characters that can take.
+_MARK_MAX: Final = 64
+#: A line of the server's notices is no longer than this, in bytes.
+_NOTICE_MAX: Final = 1 << 16
 DENIED, USAGE = 3, 2
+
+Match = regex.Match[str]
+Pattern = regex.Pattern[str]
 
 
 @dataclass(frozen=True)
@@ -54,10 +63,17 @@ class Gap:
 
 @dataclass(frozen=True)
 class CommandResult:
-    """What a command in the guest's shell printed, and its exit status."""
+    """What a command in the guest's shell printed.
+
+    Attributes:
+        output: without a terminal's sequences; at most the last mebibyte.
+        status: the exit status.
+        missing: characters of the output's beginning that were too much to keep.
+    """
 
     output: str
     status: int
+    missing: int = 0
 
 
 class _Channel(asyncssh.SSHClientSession[bytes]):
@@ -79,7 +95,7 @@ class _Channel(asyncssh.SSHClientSession[bytes]):
             return
         self._line += data
         *lines, rest = bytes(self._line).split(b"\n")
-        self._line[:] = rest
+        self._line[:] = rest[:_NOTICE_MAX]
         for line in lines:
             self._said(line.decode(errors="replace"))
 
@@ -115,7 +131,6 @@ class Console:
     Attributes:
         name: the console's.
         offset: absolute, of the byte that comes next.
-        transcript: the last output, as text.
         gaps: output that is missing, the latest ones.
         state: of its guest, as the server has it (`live`, `away`, `gone`, …).
         notices: what the server has said, the latest.
@@ -124,13 +139,14 @@ class Console:
     def __init__(self, connection: Connection, name: str, *, watch: bool, offset: int | None) -> None:
         self.name = name
         self.offset = -1 if offset is None else offset
-        self.transcript = ""
         self.gaps: deque[Gap] = deque(maxlen=_GAPS_MAX)
         self.notices: deque[str] = deque(maxlen=100)
         self.state = ""
         self._connection = connection
         self._watch = watch
-        self._at = 0  # in the transcript: what `expect` has not seen
+        self._transcript = Transcript()
+        self._at = 0  # position in the transcript: what `expect` has not given out
+        self._looked = 0  # position in the transcript: what `expect` has not looked at
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._changed = asyncio.Event()
         self._attached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -138,6 +154,16 @@ class Console:
         self._channel: asyncssh.SSHClientChannel[bytes] | None = None
         self._session: _Channel | None = None
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def transcript(self) -> str:
+        """The last output (a mebibyte), as patterns see it: without a terminal's sequences."""
+        return self._transcript.text
+
+    @property
+    def closed(self) -> bool:
+        """Is it over?"""
+        return self._task is None
 
     # -- its life -----------------------------------------------------------------------------------
 
@@ -155,25 +181,30 @@ class Console:
         self._end(ConsoleEnded(f"{self.name}: it was closed here"))
 
     async def _run(self) -> None:
-        former: asyncssh.SSHClientConnection | None = None
+        pause = _AGAIN_SECONDS
         while self._over is None:
+            began = time.monotonic()
             try:
-                ssh = await self._connection.ssh(former)
-                await self._stay(ssh)
-                former = ssh if ssh.is_closed() else None
-                await asyncio.sleep(_AGAIN_SECONDS)  # the server ended the session: it stops, or is restarted
+                await self._stay()
             except (OSError, asyncssh.Error):
-                former = ssh  # it is lost: the next one goes on where this one ended
-            except ConnectFailed as error:
+                pass  # the connection is lost: the next one goes on where this one ended
+            except ClientError as error:
                 self._end(error)
+            pause = _AGAIN_SECONDS if time.monotonic() - began > _AGAIN_MAX else min(_AGAIN_MAX, pause * 2)
+            await asyncio.sleep(pause)
 
-    async def _stay(self, ssh: asyncssh.SSHClientConnection) -> None:
+    async def _stay(self) -> None:
         """Attached over one connection, until it ends."""
         words = ["watch" if self._watch else "attach", self.name, "--json-notices"]
         words += [] if self.offset < 0 else ["--from", str(self.offset)]
         command = shlex.join(words)
         session = _Channel(self._output, self._noticed)
-        channel, _ = await ssh.create_session(lambda: session, command, encoding=None)
+
+        async def begin(ssh: asyncssh.SSHClientConnection) -> asyncssh.SSHClientChannel[bytes]:
+            channel, _ = await ssh.create_session(lambda: session, command, encoding=None)
+            return channel
+
+        channel = await self._connection.opened(begin)
         self._channel, self._session = channel, session
         self._changed.set()
         try:
@@ -195,17 +226,10 @@ class Console:
 
     def _output(self, data: bytes) -> None:
         self.offset += len(data)
-        self._keep(self._decoder.decode(data))
-        if len(self.transcript) - self._at > _UNREAD_MAX and self._channel is not None:
-            self._channel.pause_reading()
-
-    def _keep(self, text: str) -> None:
-        self.transcript += text
-        excess = len(self.transcript) - TRANSCRIPT_MAX
-        if excess > 0:
-            self.transcript = self.transcript[excess:]
-            self._at = max(0, self._at - excess)
+        self._transcript.feed(self._decoder.decode(data))
         self._changed.set()
+        if self._transcript.end - self._looked > _UNREAD_MAX and self._channel is not None:
+            self._channel.pause_reading()
 
     def _noticed(self, notice: dict[str, Any]) -> None:
         kind = notice.get("kind")
@@ -231,44 +255,66 @@ class Console:
 
     def _gap(self, gap: Gap) -> None:
         self.gaps.append(gap)
-        self._keep(f"\n[{gap.bytes} bytes are missing here: {gap.reason}]\n")
+        self._transcript.note(f"\n[{gap.bytes} bytes are missing here: {gap.reason}]\n")
+        self._changed.set()
 
     # -- what a script does -------------------------------------------------------------------------
 
-    async def expect(self, pattern: str, *, timeout: float = 30, fail: str | Iterable[str] = ()) -> re.Match[str]:
+    async def expect(self, pattern: str, *, timeout: float = 30, fail: str | Iterable[str] = ()) -> Match:
         """Wait until a pattern comes after what was expected last; returns its match.
 
         Args:
-            pattern: regular expression; `.` is any character, line ends are `\\r\\n`.
+            pattern: regular expression; `.` is any character, line ends are `\\r\\n`, a terminal's sequences are left
+                out. Much output is looked at as it comes: the pattern must lie within a mebibyte.
             timeout: in seconds.
-            fail: patterns that mean that it will not come.
+            fail: patterns that mean that it will not come. Of all patterns the one that begins first counts.
 
         Raises:
             ExpectTimeout, ExpectFailed: with the last lines.
             ConsoleEnded, ConnectFailed, CommandRefused: it is over.
         """
-        wanted = re.compile(pattern, re.DOTALL)
-        failures = [re.compile(text, re.DOTALL) for text in ([fail] if isinstance(fail, str) else fail)]
+        wanted = regex.compile(pattern, regex.DOTALL)
+        failures = [regex.compile(text, regex.DOTALL) for text in ([fail] if isinstance(fail, str) else fail)]
+        return (await self._expect(wanted, failures, timeout=timeout))[1]
+
+    async def _expect(
+        self, wanted: Pattern, failures: Sequence[Pattern], *, timeout: float, again: int = TRANSCRIPT_MAX
+    ) -> tuple[int, Match]:
+        """Wait for a pattern; returns the position of the text that it was found in, and the match.
+
+        Args:
+            again: so many characters are looked at again when more has come; no match may be longer.
+        """
+        slow = False
         try:
             async with asyncio.timeout(timeout):
-                return await self._expect(wanted, failures)
+                while True:
+                    self._changed.clear()
+                    text, start = self._transcript.text, self._transcript.start
+                    since = max(self._at, start, self._looked - again)
+                    began = time.monotonic()
+                    first, late = await _first((wanted, *failures), text, since - start)
+                    slow = slow or late
+                    self._looked = max(self._looked, start + len(text))
+                    self._go_on()
+                    if first is not None:
+                        return start, self._taken(first, wanted, start)
+                    if self._over is not None:
+                        raise self._over
+                    await self._changed.wait()
+                    await asyncio.sleep(time.monotonic() - began if late else 0)
         except TimeoutError as error:
-            raise ExpectTimeout(f"{self.name}: {pattern!r} did not come in {timeout:g} s{self._seen()}") from error
+            why = "; it takes too long to match: make it simpler" if slow else ""
+            raise ExpectTimeout(
+                f"{self.name}: {wanted.pattern!r} did not come in {timeout:g} s{why}{self._seen()}"
+            ) from error
 
-    async def _expect(self, wanted: re.Pattern[str], failures: list[re.Pattern[str]]) -> re.Match[str]:
-        while True:
-            found = wanted.search(self.transcript, self._at)
-            bad = next((f for f in failures if f.search(self.transcript, self._at)), None)
-            if found and not bad:
-                self._at = found.end()
-                self._go_on()
-                return found
-            if bad:
-                raise ExpectFailed(f"{self.name}: {bad.pattern!r} came instead of {wanted.pattern!r}{self._seen()}")
-            if self._over is not None:
-                raise self._over
-            self._changed.clear()
-            await self._changed.wait()
+    def _taken(self, found: Match, wanted: Pattern, start: int) -> Match:
+        if found.re is not wanted:
+            raise ExpectFailed(f"{self.name}: {found.re.pattern!r} came instead of {wanted.pattern!r}{self._seen()}")
+        self._at = start + found.end()
+        self._looked = self._at
+        return found
 
     def _go_on(self) -> None:
         if self._channel is not None:
@@ -283,7 +329,7 @@ class Console:
         import pyte
 
         screen = pyte.Screen(columns, rows)
-        pyte.Stream(screen).feed(self.transcript[-TRANSCRIPT_MAX // 16 :])
+        pyte.Stream(screen).feed(self._transcript.raw)
         return "\n".join(line.rstrip() for line in screen.display)
 
     async def send(self, text: str | bytes) -> None:
@@ -311,27 +357,70 @@ class Console:
             await self.send(character)
             await asyncio.sleep(1 / cps)
 
-    async def login(self, user: str, password: str, *, prompt: str = r"[#$] $", timeout: float = 60) -> None:
-        """Log in at a getty, at a human rate."""
-        await self.send_line()
+    async def login(self, user: str, password: str, *, prompt: str = r"[#$] \r*$", timeout: float = 60) -> None:
+        """Log in at a getty, at a human rate.
+
+        Args:
+            timeout: in seconds, for each step.
+
+        Raises:
+            ExpectTimeout: a question, or the shell's prompt, did not come.
+            ExpectFailed: the password was wrong.
+        """
+        await self._typed(self.send_line(), timeout)
         await self.expect(r"login: ", timeout=timeout)
-        await self.type(f"{user}\r")
+        await self._typed(self.type(f"{user}\r"), timeout)
         await self.expect(r"[Pp]assword: ", timeout=timeout)
-        await self.type(f"{password}\r")
+        await self._typed(self.type(f"{password}\r"), timeout)
         await self.expect(prompt, timeout=timeout, fail=r"[Ll]ogin incorrect")
 
     async def run(self, command: str, *, timeout: float = 30) -> CommandResult:
         """Run a command in the shell that waits at the console.
 
+        Args:
+            timeout: in seconds, for all of it.
+
         Raises:
             ExpectTimeout: it did not end in time, or no shell is there.
         """
+        deadline = time.monotonic() + timeout
         mark = f"oob{secrets.token_hex(8)}"
         quoted = f"{mark[:3]}''{mark[3:]}"  # typed, it does not look like what is printed
-        await self.send(f"echo {quoted}.; eval {shlex.quote(command)}; echo {quoted}:$?:\r")
-        await self.expect(rf"{mark}\.\r?\n", timeout=timeout)
-        found = await self.expect(rf"(.*?){mark}:(\d+):", timeout=timeout)
-        return CommandResult(found[1].replace("\r\n", "\n"), int(found[2]))
+        await self._typed(self.send(f"echo {quoted}.; eval {shlex.quote(command)}; echo {quoted}:$?:\r"), timeout)
+        begin = regex.compile(rf"{mark}\.\r?\n")
+        await self._expect(begin, (), timeout=deadline - time.monotonic(), again=_MARK_MAX)
+        printed = self._at
+        ended = regex.compile(rf"{mark}:(\d+):")
+        start, found = await self._expect(ended, (), timeout=deadline - time.monotonic(), again=_MARK_MAX)
+        output = found.string[max(0, printed - start) : found.start()]
+        return CommandResult(output.replace("\r\n", "\n"), int(found[1]), max(0, start - printed))
+
+    async def _typed(self, typing: Coroutine[Any, Any, None], timeout: float) -> None:
+        """What a guest does not take in time is an answer that did not come."""
+        try:
+            async with asyncio.timeout(timeout):
+                await typing
+        except TimeoutError as error:
+            raise ExpectTimeout(
+                f"{self.name}: the guest did not take what was typed in {timeout:g} s{self._seen()}"
+            ) from error
+
+
+async def _first(patterns: Iterable[Pattern], text: str, at: int) -> tuple[Match | None, bool]:
+    """Which of the patterns begins first, the later one of two that begin together; and was a look too slow to end?
+
+    In a thread, as a pattern may need all the time that it has, and time limits count meanwhile.
+    """
+    first: Match | None = None
+    late = False
+    for pattern in patterns:
+        try:
+            found = await asyncio.to_thread(pattern.search, text, at, timeout=_LOOK_SECONDS, concurrent=True)
+        except TimeoutError:
+            found, late = None, True
+        if found is not None and (first is None or found.start() <= first.start()):
+            first = found
+    return first, late
 
 
 __all__ = ["ClientError", "CommandResult", "Console", "Gap"]

@@ -7,7 +7,6 @@ with connect("alice@host:2222") as server, server.attach("web1") as console:
 from __future__ import annotations
 
 import asyncio
-import re
 import threading
 from collections.abc import Coroutine, Iterable
 from pathlib import Path
@@ -15,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from oobconsole.client import connection as asynchronous
-from oobconsole.client.console import CommandResult
+from oobconsole.client.console import CommandResult, Match
 from oobconsole.client.console import Console as AsyncConsole
 
 T = TypeVar("T")
@@ -30,7 +29,12 @@ class _Loop:
         self._thread.start()
 
     def run(self, what: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(what, self._loop).result()
+        future = asyncio.run_coroutine_threadsafe(what, self._loop)
+        try:
+            return future.result()
+        except BaseException:  # Ctrl-C: what nobody waits for any more does not go on
+            future.cancel()
+            raise
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -62,7 +66,7 @@ class Console:
         """Leave. Idempotent."""
         self._loop.run(self.console.close())
 
-    def expect(self, pattern: str, *, timeout: float = 30, fail: str | Iterable[str] = ()) -> re.Match[str]:
+    def expect(self, pattern: str, *, timeout: float = 30, fail: str | Iterable[str] = ()) -> Match:
         """Wait until a pattern comes."""
         return self._loop.run(self.console.expect(pattern, timeout=timeout, fail=fail))
 
@@ -78,7 +82,7 @@ class Console:
         """Type as a person does."""
         self._loop.run(self.console.type(text, cps=cps))
 
-    def login(self, user: str, password: str, *, prompt: str = r"[#$] $", timeout: float = 60) -> None:
+    def login(self, user: str, password: str, *, prompt: str = r"[#$] \r*$", timeout: float = 60) -> None:
         """Log in at a getty."""
         self._loop.run(self.console.login(user, password, prompt=prompt, timeout=timeout))
 
