@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from oobconsole.cli import completion
+from oobconsole.cli import completion, stdio
 from oobconsole.cli.audit import audit_app
 from oobconsole.cli.verbs import DEFAULT_CONFIG, REMOTE, config_file
 from oobconsole.config import load, ports_of
@@ -217,4 +217,5 @@ def discover(
 
 def main() -> None:
     """Entry point of the `oobconsole` command."""
+    stdio.make_patient()
     app(prog_name="oobconsole")

@@ -23,11 +23,14 @@ from typing import Final
 
 import asyncssh
 
+from oobconsole.cli import stdio
+
 _READ_MAX: Final = 65536
 #: A server that runs answers at once; in seconds.
 CONNECT_SECONDS: Final = 10.0
 
 FAILED: Final = 1
+USAGE: Final = 2
 HUNG_UP: Final = 255
 
 
@@ -37,11 +40,20 @@ class Unreachable(Exception):
 
 def run(path: Path, words: list[str]) -> int:
     """Do a command; returns its exit status."""
+    for word in words:
+        if not _is_text(word):
+            print(f"oobconsole: {word!r} is no UTF-8: say it in this terminal's or script's UTF-8", file=sys.stderr)
+            return USAGE
     try:
         return asyncio.run(_run(path, shlex.join(words)))
     except Unreachable as error:
         print(f"oobconsole: {error}", file=sys.stderr)
         return FAILED
+
+
+def _is_text(word: str) -> bool:
+    """Bytes of the command line that are no UTF-8 come as surrogates (PEP 383), and SSH carries UTF-8."""
+    return not any("\ud800" <= character <= "\udfff" for character in word)
 
 
 def consoles(path: Path) -> list[str]:
@@ -141,7 +153,7 @@ class _Session:
     async def _copy(self, source: asyncssh.SSHReader[bytes], target: int) -> None:
         try:
             while data := await source.read(_READ_MAX):
-                await asyncio.to_thread(_write, target, data)
+                await asyncio.to_thread(stdio.write, target, data)
         except BrokenPipeError:
             self._end(128 + signal.SIGPIPE)
 
@@ -161,7 +173,7 @@ class _Session:
         while data:
             self._taken.acquire()
             try:
-                data = os.read(0, _READ_MAX)
+                data = stdio.read(0, _READ_MAX)
             except OSError:
                 data = b""
             self._tell(self._typed, data)
@@ -199,8 +211,3 @@ def _raw_terminal(on_terminal: bool) -> Iterator[None]:
         yield
     finally:
         termios.tcsetattr(0, termios.TCSADRAIN, before)
-
-
-def _write(target: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(target, data) :]

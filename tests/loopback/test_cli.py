@@ -8,6 +8,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +49,59 @@ def test_a_pipe_is_byte_exact(server: Server) -> None:
     data = bytes(range(256)) * 400
     done = run(server, "attach", "web1", data=data)
     assert (done.returncode, done.stdout, done.stderr) == (0, data, b"")
+
+
+def slowly(server: Server, *words: str) -> tuple[int | None, bytes, bytes]:
+    """Run a command whose standard output does not block, and whose reader is slow; status, output, errors."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with tempfile.TemporaryFile() as errors:
+        running = subprocess.Popen(command(server, *words), stdout=writer, stderr=errors, stdin=subprocess.DEVNULL)
+        os.close(writer)
+        seen = bytearray()
+        while data := os.read(reader, 1000):
+            seen += data
+        os.close(reader)
+        status = running.wait(30)
+        errors.seek(0)
+        return status, bytes(seen), errors.read()
+
+
+def test_output_that_does_not_block_is_waited_for(server: Server) -> None:
+    """faults.md 23: node, ansible and CI runners leave a pipe so; 65,536 of 1,620,000 bytes came."""
+    assert run(server, "attach", "web2", data=b"a line of forty bytes, as it seems.\r\n" * 15_000).returncode == 0
+    whole = run(server, "log", "web2", "--lines", "100000")
+    assert len(whole.stdout) > 500_000
+    assert slowly(server, "log", "web2", "--lines", "100000") == (0, whole.stdout, b"")
+
+
+def test_what_runs_here_waits_for_it_too(server: Server) -> None:
+    """faults.md 23, its kind: not only what the server sends."""
+    here = run(server, "doctor", "--json")
+    assert slowly(server, "doctor", "--json")[1:] == (here.stdout, here.stderr)
+
+
+def test_input_that_does_not_block_has_not_ended(server: Server) -> None:
+    """faults.md 23, its kind: nothing to read yet was taken for the end."""
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    with subprocess.Popen(command(server, "attach", "web1"), stdin=reader, stdout=subprocess.PIPE) as attached:
+        assert attached.stdout is not None
+        for word in (b"first", b"second"):
+            os.write(writer, word)
+            assert attached.stdout.read(len(word)) == word
+        os.close(writer)
+        os.close(reader)
+        assert attached.wait(30) == 0
+
+
+@pytest.mark.parametrize("words", [("send", "web1"), ("wait", "web1"), ("search", "web1"), ("log",), ("attach",)])
+def test_a_word_that_is_no_utf_8_costs_one_sentence(server: Server, words: tuple[str, ...]) -> None:
+    """faults.md 34: a terminal or script that speaks Latin-1."""
+    line = [os.fsencode(word) for word in command(server, *words)]
+    done = subprocess.run([*line, b"caf\xe9"], capture_output=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert done.stderr == b"oobconsole: 'caf\\udce9' is no UTF-8: say it in this terminal's or script's UTF-8\n"
 
 
 def test_a_reader_that_leaves_ends_it(server: Server) -> None:
