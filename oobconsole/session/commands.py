@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from oobconsole.access import Principal, Right
 from oobconsole.session import history, listing, player, scripting, status, verbs_server
@@ -16,6 +17,7 @@ from oobconsole.session.request import Denied, ExitStatus, Handler, Peer, Reques
 from oobconsole.session.state import Consoles
 from oobconsole.session.tui.terminal import Terminal
 from oobconsole.session.visit import visit
+from oobconsole.session.words import Joined, Words, divide
 
 #: A command line may be this long, in characters: `send` carries text.
 COMMAND_MAX: Final = 65536
@@ -23,7 +25,20 @@ _ERROR_MAX: Final = 500
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse, without printing and exiting."""
+    """argparse, without printing and exiting.
+
+    Attributes:
+        takes_value: of each option, by its name.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.takes_value: dict[str, bool] = {}
+        super().__init__(**options)
+
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
+        action = super().add_argument(*names, **options)
+        self.takes_value |= dict.fromkeys(action.option_strings, action.nargs != 0)
+        return action
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; usage: {self.format_usage().removeprefix('usage: ').strip()}")
@@ -37,11 +52,15 @@ class Verb:
         summary: what it does, in a line.
         arguments: adds its arguments to a parser.
         handle: does it.
+        text: its last argument is a text, to the end of the line (words.py).
+        options_behind: may stand between the console's name and the text, too.
     """
 
     summary: str
     arguments: Callable[[argparse.ArgumentParser], object]
     handle: Handler
+    text: bool = False
+    options_behind: bool = False
 
 
 def _nothing(parser: argparse.ArgumentParser) -> None:
@@ -130,8 +149,14 @@ VERBS: Final[dict[str, Verb]] = {
     "ls": Verb("the consoles: state, who is attached, last activity", _json, listing.handle_ls),
     "who": Verb("who is attached where, and who has the keyboard", _json, listing.handle_who),
     "events": Verb("what happens, as it happens", _json, listing.handle_events),
-    "send": Verb("type a text into a guest", scripting.send_arguments, scripting.handle_send),
-    "wait": Verb("wait until a guest prints something", scripting.wait_arguments, scripting.handle_wait),
+    "send": Verb("type a text into a guest", scripting.send_arguments, scripting.handle_send, text=True),
+    "wait": Verb(
+        "wait until a guest prints something",
+        scripting.wait_arguments,
+        scripting.handle_wait,
+        text=True,
+        options_behind=True,
+    ),
     "power": Verb(
         "reset a guest, switch it off or on, send an NMI", scripting.power_arguments, scripting.handle_power
     ),
@@ -139,38 +164,64 @@ VERBS: Final[dict[str, Verb]] = {
     "audit": Verb("the audit log's last number and hash", verbs_server.audit_arguments, verbs_server.handle_audit),
     "log": Verb("what a guest printed, and who typed what", history.log_arguments, history.handle_log),
     "replay": Verb("what a guest printed, as it came", player.replay_arguments, player.handle_replay),
-    "search": Verb("look for a pattern in what a guest printed", history.search_arguments, history.handle_search),
+    "search": Verb(
+        "look for a pattern in what a guest printed",
+        history.search_arguments,
+        history.handle_search,
+        text=True,
+        options_behind=True,
+    ),
     "status": Verb("how the server does", _json, status.handle_status),
     "help": Verb("what a command does, and its options", _help, _handle_help),
 }
 
+_FIRST: Final = re.compile(rf"({'|'.join(VERBS)})(?:[ \t\r\n]|$)")
 
-def _parser(verb: str) -> argparse.ArgumentParser:
+
+def _parser(verb: str) -> _Parser:
     parser = _Parser(prog=verb, add_help=False, allow_abbrev=False, description=VERBS[verb].summary)
     VERBS[verb].arguments(parser)
     return parser
 
 
-def parse(command: str | None) -> tuple[str, argparse.Namespace]:
+def parse(command: str | None, *, local: bool = False) -> tuple[str, argparse.Namespace]:
     """Understand a command line; none at all is the menu.
+
+    Args:
+        local: its words are quoted one by one; ssh has joined those of its user.
 
     Raises:
         UsageError: with what is wrong and what would be right.
     """
-    if command and len(command) > COMMAND_MAX:
-        raise UsageError(f"a command has at most {COMMAND_MAX} characters; this one has {len(command)}")
+    line = (command or "").lstrip(" \t\r\n")
+    if len(line) > COMMAND_MAX:
+        raise UsageError(f"a command has at most {COMMAND_MAX} characters; this one has {len(line)}")
+    first = _FIRST.match(line)
     try:
-        words = shlex.split(command or "")
-    except ValueError as error:
-        raise UsageError(f"{echo(command or '')} cannot be understood: {error}") from error
-    words = words or ["menu"]
-    verb, rest = (words[0], words[1:]) if words[0] in VERBS else ("attach", words)
-    try:
-        return verb, _parser(verb).parse_args(rest)
+        if first is not None and VERBS[first[1]].text:
+            return first[1], _parse_text(first[1], line[first.end() :], local=local)
+        return _parse_words(line)
     except UsageError as error:
         text = str(error)
         text = text if len(text) <= _ERROR_MAX else text[:_ERROR_MAX] + "…"
         raise UsageError("".join(c if c.isprintable() else repr(c)[1:-1] for c in text)) from error
+
+
+def _parse_text(verb: str, line: str, *, local: bool) -> argparse.Namespace:
+    parser = _parser(verb)
+    divided = divide(Words(line) if local else Joined(line), parser.takes_value, behind=VERBS[verb].options_behind)
+    return parser.parse_args(divided.for_argparse())
+
+
+def _parse_words(line: str) -> tuple[str, argparse.Namespace]:
+    try:
+        words = shlex.split(line) or ["menu"]
+    except ValueError as error:
+        raise UsageError(f"{echo(line)} cannot be understood: {error}") from error
+    verb, rest = (words[0], words[1:]) if words[0] in VERBS else ("attach", words)
+    if VERBS[verb].text:
+        raise UsageError(f"{verb} is to be written without quotes: what is behind it is taken as it stands")
+    return verb, _parser(verb).parse_args(rest)
 
 
 async def run(
@@ -178,7 +229,7 @@ async def run(
 ) -> ExitStatus:
     """Do a command of `who`; `terminal` is the user's, when there is one."""
     try:
-        verb, args = parse(command)
+        verb, args = parse(command, local=who.local)
         return await VERBS[verb].handle(Request(args, peer, terminal, consoles, who))
     except UsageError as error:
         await peer.tell(str(error))

@@ -15,9 +15,10 @@ from oobconsole.console.recordings import Recordings
 from oobconsole.console.transcript import LINES_MAX, Frame, Transcript
 from oobconsole.events import Kind
 from oobconsole.session.pipe import first_done
-from oobconsole.session.request import ExitStatus, Request, UsageError, Words, echo
+from oobconsole.session.request import ExitStatus, Request, UsageError, echo
 from oobconsole.session.safe import SafeFilter
 from oobconsole.session.when import When, shown, when
+from oobconsole.session.words import FreeText, misplaced
 
 T = TypeVar("T")
 
@@ -43,7 +44,7 @@ def log_arguments(parser: argparse.ArgumentParser) -> None:
 def search_arguments(parser: argparse.ArgumentParser) -> None:
     """Of `search`."""
     parser.add_argument("console", metavar="CONSOLE")
-    parser.add_argument("pattern", metavar="REGEX", action=Words, understand=_pattern)
+    parser.add_argument("pattern", metavar="REGEX", action=FreeText, understand=_pattern)
     parser.add_argument("--since", type=when, metavar="TIME", help="from then on: 10m (ago), 02:13, 2026-03-01T02:13")
 
 
@@ -165,6 +166,8 @@ def _typed_line(record: list[object]) -> str:
 async def handle_search(request: Request) -> ExitStatus:
     """Print the lines in which a pattern is, with their time and offset."""
     history = History(request, "search")
+    if hint := misplaced(request.args.pattern.pattern.decode(), ("--since",)):
+        await request.peer.tell(hint)
     await history.ready()
     return await first_done(_search(history), _gone(request))
 

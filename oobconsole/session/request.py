@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Protocol
+from typing import Protocol
 
 from oobconsole.access import Principal, Right
 from oobconsole.console.console import Console
@@ -99,29 +99,6 @@ class Request:
 Handler = Callable[[Request], Awaitable[ExitStatus]]
 
 _ECHO_MAX = 64  # characters of a wrong command that an answer repeats
-
-
-class Words(argparse.Action):
-    """An argument that takes the words that are left as one text, and understands it: the user's own shell has taken
-    the quotes of `ssh HOST send web1 'two words'` away.
-    """
-
-    def __init__(
-        self,
-        option_strings: Sequence[str],
-        dest: str,
-        understand: Callable[[str], object] = str,
-        **options: Any,
-    ) -> None:
-        super().__init__(option_strings, dest, "+", **options)
-        self._understand = understand
-
-    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any) -> None:
-        """Called by argparse."""
-        try:
-            setattr(namespace, self.dest, self._understand(" ".join(values)))
-        except argparse.ArgumentTypeError as error:
-            raise argparse.ArgumentError(self, str(error)) from error
 
 
 def count(text: str) -> int:

@@ -14,9 +14,10 @@ from oobconsole.console.console import Console
 from oobconsole.console.reader import Notice, Reader
 from oobconsole.events import Kind
 from oobconsole.session.pipe import first_done
-from oobconsole.session.request import ExitStatus, Request, UsageError, Words, count, echo
+from oobconsole.session.request import ExitStatus, Request, UsageError, count, echo
 from oobconsole.session.safe import SafeFilter
 from oobconsole.session.switch import switch
+from oobconsole.session.words import FreeText, misplaced
 from oobconsole.vm.power import PowerAction, PowerError
 
 #: A pattern is looked for in the last so many bytes, and may take so long, in seconds, each time.
@@ -33,7 +34,7 @@ Pattern = regex.Pattern[bytes]
 def send_arguments(parser: argparse.ArgumentParser) -> None:
     """Of `send`."""
     parser.add_argument("console", metavar="CONSOLE")
-    parser.add_argument("text", metavar="TEXT", action=Words)
+    parser.add_argument("text", metavar="TEXT", action=FreeText)
     parser.add_argument("--no-enter", action="store_true", help="without the Enter key at its end")
     parser.add_argument("--force", action="store_true", help="though somebody has the keyboard (right: force)")
 
@@ -75,7 +76,7 @@ async def _gone(request: Request) -> ExitStatus:
 def wait_arguments(parser: argparse.ArgumentParser) -> None:
     """Of `wait`."""
     parser.add_argument("console", metavar="CONSOLE")
-    parser.add_argument("pattern", metavar="REGEX", action=Words, understand=_pattern)
+    parser.add_argument("pattern", metavar="REGEX", action=FreeText, understand=_pattern)
     parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="then it has failed, with status 4")
     parser.add_argument("--fail", type=_pattern, metavar="REGEX", action="append", default=[], help="fails at once")
     parser.add_argument("--from", type=count, metavar="OFFSET", dest="offset", help="begin at an absolute offset")
@@ -104,6 +105,8 @@ async def handle_wait(request: Request) -> ExitStatus:
     """Wait for a pattern in what the guest prints from now on, or from an offset on."""
     console = request.console(Right.WATCH)
     _known(request, console)
+    if hint := misplaced(request.args.pattern.pattern.decode(), ("--timeout", "--fail", "--from")):
+        await request.peer.tell(hint)
     reader = console.attach(request.args.offset)
     try:
         async with asyncio.timeout(request.args.timeout):

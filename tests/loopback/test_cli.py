@@ -35,7 +35,7 @@ def run(server: Server, *words: str, data: bytes = b"") -> subprocess.CompletedP
 def test_the_verbs_say_what_ssh_says(server: Server) -> None:
     rows = [json.loads(line) for line in run(server, "ls", "--json").stdout.splitlines()]
     assert [row["console"] for row in rows] == ["web1", "web2"]
-    for words, status in ((("ls", "-l"), 2), (("attach", "nope"), 2), (("wait", "web1", "x", "--timeout", "0.1"), 4)):
+    for words, status in ((("ls", "-l"), 2), (("attach", "nope"), 2), (("wait", "--timeout", "0.1", "web1", "x"), 4)):
         assert run(server, *words).returncode == server.run(*words).returncode == status
 
 

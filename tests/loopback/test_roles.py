@@ -146,10 +146,10 @@ class TestScripts:
     def test_force_is_a_right_of_its_own(self, server: Server) -> None:
         with person(server, "bob", "web1") as bob:
             word = secrets.token_hex(8)
-            assert script(server, "alice", "send", "web1", word, "--force").returncode == 0
+            assert script(server, "alice", "send", "--force", "web1", word).returncode == 0
             bob.expect(word, timeout=10)
         with person(server, "alice", "web1"):
-            assert script(server, "bob", "send", "web1", "no", "--force").returncode == 3
+            assert script(server, "bob", "send", "--force", "web1", "no").returncode == 3
 
     def test_without_the_right_to_write(self, server: Server) -> None:
         for words, data in ((("web1",), b"x"), (("send", "web1", "x"), b""), (("power", "web1", "off"), b"")):
@@ -177,20 +177,20 @@ class TestScripts:
             assert [(row["user"], row["keyboard"]) for row in rows] == [("alice", True), ("bob", False)]
 
     @pytest.mark.parametrize(
-        ("words", "status"),
+        ("options", "pattern", "status"),
         [
-            (("'comes: \\d+$'", "--timeout", "20"), 0),
-            (("never", "--fail", "'c.mes'", "--timeout", "20"), 1),
-            (("never", "--timeout", "0.5"), 4),
-            (("'('",), 2),
-            (("x", "--timeout", "soon"), 2),
+            (("--timeout", "20"), "comes: \\d+$", 0),
+            (("--fail", "'c.mes'", "--timeout", "20"), "never", 1),
+            (("--timeout", "0.5"), "never", 4),
+            ((), "(", 2),
+            (("--timeout", "soon"), "x", 2),
         ],
     )
-    def test_wait(self, server: Server, words: tuple[str, ...], status: int) -> None:
+    def test_wait(self, server: Server, options: tuple[str, ...], pattern: str, status: int) -> None:
         (listed,) = script(server, "eve", "ls", "--json").stdout.splitlines()
         end = json.loads(listed)["offset"]
         assert script(server, "alice", "send", "web1", "'\x1b[1mcomes\x1b[0m: 42\r\n'").returncode == 0
-        done = script(server, "eve", "wait", "web1", *words, "--from", str(end))
+        done = script(server, "eve", "wait", "--from", str(end), *options, "web1", pattern)
         assert done.returncode == status, done.stderr
         assert (done.stdout == b"comes: 42\n") == (status == 0)
         if status in (1, 4):
@@ -199,11 +199,11 @@ class TestScripts:
     def test_quotes_that_the_users_shell_has_taken_are_not_missed(self, server: Server) -> None:
         (listed,) = script(server, "eve", "ls", "--json").stdout.splitlines()
         word = secrets.token_hex(8)
-        assert script(server, "alice", "send", "web1", "two words", word, "--no-enter").returncode == 0
+        assert script(server, "alice", "send", "--no-enter", "web1", "two words", word).returncode == 0
         end = ("--from", str(json.loads(listed)["offset"]))
-        done = script(server, "eve", "wait", "web1", f"two words {word}", "--timeout", "20", *end)
+        done = script(server, "eve", "wait", "--timeout", "20", *end, "web1", f"two words {word}")
         assert (done.returncode, done.stdout) == (0, f"two words {word}\n".encode())
-        done = script(server, "eve", "wait", "web1", "two (words", "--timeout", "20")
+        done = script(server, "eve", "wait", "--timeout", "20", "web1", "two (words")
         assert done.returncode == 2
         assert b"is no regular expression" in done.stderr
 

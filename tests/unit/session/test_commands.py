@@ -27,7 +27,7 @@ def test_the_commands() -> None:
     assert (verb, args) == parse(" attach 'web2' --lines 3")
     assert (verb, args.console, args.lines) == ("attach", "web2", 3)
     assert parse("ls --json")[1].json
-    assert parse("wait web1 'login: ' --timeout 0.5 --fail panic --fail BUG")[0] == "wait"
+    assert parse("wait --timeout 0.5 --fail panic --fail BUG web1 'login: '")[0] == "wait"
     assert parse(None) == parse("") == parse("  ") == parse("menu")
 
 
@@ -43,8 +43,8 @@ def test_the_commands() -> None:
         ("ls -l", 2, "unrecognized arguments: -l; usage: ls "),
         ("wait web1", 2, "the following arguments are required: REGEX"),
         ("wait web1 '('", 2, "argument REGEX: '(' is no regular expression: missing )"),
-        ("wait web1 x --timeout -1", 2, "argument --timeout: '-1' is no number of seconds"),
-        ("wait web1 x --timeout 1e99", 2, "argument --timeout: '1e99' is no number of seconds"),
+        ("wait --timeout -1 web1 x", 2, "argument --timeout: '-1' is no number of seconds"),
+        ("wait --timeout 1e99 web1 x", 2, "argument --timeout: '1e99' is no number of seconds"),
         ("power web1 explode", 2, "argument reset|nmi|off|on: 'explode' is none of"),
         ("power web1 reset", 2, "nothing is configured that could switch web1"),
         ("help me", 2, "there is no command 'me'"),

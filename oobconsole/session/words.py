@@ -1,0 +1,182 @@
+"""Command lines whose end is a text: `send web1 TEXT`, `wait web1 REGEX`, `search web1 REGEX`. Sans I/O.
+
+ssh joins the words of its command line with blanks, and the user's shell has taken the quotes away: nobody can tell
+the words of a text from options by looking at them. Where they stand decides: options come before the console's name,
+and what is behind it is the text, character for character. Two things are taken off a text: a `--` before it, and
+quotes around the whole of it, as programs put them there for a shell.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+from oobconsole.session.request import UsageError, echo
+
+#: Words that may stand before a text.
+HEAD_MAX: Final = 64
+#: A quote that is not closed is a character as any other.
+_WORD: Final = re.compile(r"""(?:'[^']*'|"[^"]*"|[^ \t\r\n])+""")
+_QUOTED: Final = re.compile(r"""'([^']*)'|"([^"]*)\"""")
+_IN_SINGLE: Final = re.compile(r"""'[^']*'(?:"'"'[^']*')*""")  # as `shlex.quote` does it
+_IN_DOUBLE: Final = re.compile(r"""\"(?:[^"\\]|\\.)*\"""", re.DOTALL)
+_ENDS_OPTIONS: Final = "--"
+_BLANKS: Final = " \t\r\n"
+
+
+class Divided(NamedTuple):
+    """A command line.
+
+    Attributes:
+        head: options, and the console's name.
+        text: what stands behind it; None: nothing does.
+    """
+
+    head: list[str]
+    text: str | None
+
+    def for_argparse(self) -> list[str]:
+        """As `FreeText` wants it: a text that begins with `-` is no option to argparse behind another character."""
+        return self.head if self.text is None else [*self.head, "=" + self.text]
+
+
+class FreeText(argparse.Action):
+    """The last argument, which is a text: understood by a function that may raise `ArgumentTypeError`."""
+
+    def __init__(
+        self,
+        option_strings: Sequence[str],
+        dest: str,
+        understand: Callable[[str], object] = str,
+        **options: Any,
+    ) -> None:
+        super().__init__(option_strings, dest, **options)
+        self._understand = understand
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any) -> None:
+        """Called by argparse."""
+        try:
+            setattr(namespace, self.dest, self._understand(values[1:]))
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentError(self, str(error)) from error
+
+
+class Line(Protocol):
+    """What stands behind a verb."""
+
+    def word(self, number: int) -> str | None:
+        """The word of that number, without its quotes; None: there is none."""
+
+    def text(self, number: int) -> str | None:
+        """Everything from that word on; None: nothing."""
+
+
+class Words:
+    """Words that came as words: the local command quotes each of them for itself."""
+
+    def __init__(self, line: str) -> None:
+        self._words = [_unquoted(found[0]) for found in _WORD.finditer(line)]
+
+    def word(self, number: int) -> str | None:
+        return self._words[number] if number < len(self._words) else None
+
+    def text(self, number: int) -> str | None:
+        """Several words are one text, with blanks between them."""
+        return " ".join(self._words[number:]) if number < len(self._words) else None
+
+
+class Joined:
+    """A line of which nobody knows what its words once were: behind `ssh HOST`."""
+
+    def __init__(self, line: str) -> None:
+        self._line = line
+        self._words = _WORD.finditer(line)
+        self._found: list[tuple[str, int]] = []  # a word, and where it ends
+
+    def word(self, number: int) -> str | None:
+        """Of several blanks before it all but one belong to it: a text may be indented."""
+        while len(self._found) <= number:
+            found = next(self._words, None)
+            if found is None:
+                return None
+            indent = found.start() - self._found[-1][1] - 1 if self._found else 0
+            self._found.append((" " * indent + _unquoted(found[0]), found.end()))
+        return self._found[number][0]
+
+    def text(self, number: int) -> str | None:
+        """Behind one blank; what else there is of blanks belongs to it."""
+        begin = self._found[number - 1][1] + 1
+        return without_quotes(self._line[begin:]) if begin < len(self._line) else None
+
+
+def _unquoted(word: str) -> str:
+    return _QUOTED.sub(lambda quoted: quoted[1] or quoted[2] or "", word)
+
+
+def without_quotes(text: str) -> str:
+    """A text, without quotes that stand around the whole of it, as a shell or `shlex.quote` has them."""
+    if _IN_SINGLE.fullmatch(text):
+        return text[1:-1].replace("'\"'\"'", "'")
+    if _IN_DOUBLE.fullmatch(text):
+        return re.sub(r'\\(["\\])', r"\1", text[1:-1])
+    return text
+
+
+def divide(line: Line, options: Mapping[str, bool], *, behind: bool) -> Divided:
+    """Tell options, the console's name and the text apart.
+
+    Args:
+        options: the verb's own, and whether they take a value.
+        behind: they may stand behind the console's name, too. Where that is not so, an option there is refused rather
+            than taken for one or typed: nobody knows which of it was meant. A `--` behind it says that.
+
+    Raises:
+        UsageError: there are too many words, or see `behind`.
+    """
+    head, at = _until_name(line, options)
+    if at < 0:
+        return Divided(head, None)
+    more, end = _options(line, options, at)
+    if line.word(end) == _ENDS_OPTIONS:
+        return Divided([*more, *head], line.text(end + 1))
+    if more and not behind:
+        raise UsageError(
+            f"{echo(more[0])} stands where the text begins: an option of ours comes before the console's name, "
+            "and a -- before a text that begins with one"
+        )
+    return Divided([*more, *head], line.text(end))
+
+
+def _until_name(line: Line, options: Mapping[str, bool]) -> tuple[list[str], int]:
+    """Everything up to the console's name, and the number of the word behind that; -1: there is no name."""
+    head, at = _options(line, options, 0, any_option=True)
+    if line.word(at) == _ENDS_OPTIONS:
+        at += 1
+    name = line.word(at)
+    return (head, -1) if name is None else ([*head, name.strip(_BLANKS)], at + 1)
+
+
+def _options(line: Line, options: Mapping[str, bool], at: int, *, any_option: bool = False) -> tuple[list[str], int]:
+    """Options with their values, and the number of the word behind them."""
+    found: list[str] = []
+    while (word := line.word(at)) is not None and word != _ENDS_OPTIONS:
+        name, assigned, _ = word.strip(_BLANKS).partition("=") if any_option else word.partition("=")
+        if not (name in options or (any_option and name.startswith("-"))):
+            break
+        found.append(word.strip(_BLANKS))
+        at += 1
+        value = line.word(at) if options.get(name) and not assigned else None
+        if value is not None:
+            found.append(value.strip(_BLANKS))
+            at += 1
+        if len(found) > HEAD_MAX:
+            raise UsageError(f"more than {HEAD_MAX} words stand before the text")
+    return found, at
+
+
+def misplaced(text: str, options: Collection[str]) -> str:
+    """What to tell whoever wrote an option behind a text, where it is part of the text; empty: nobody did."""
+    found = re.search(rf"(?:^|\s)({'|'.join(options)})(?:[\s=]|$)", text)
+    return f"{found[1]} is looked for as part of the text: options come before the console's name" if found else ""
