@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from oobconsole import supervise
 from oobconsole.audit.chain import load_or_make_key
 from oobconsole.audit.log import AuditLog
 from oobconsole.audit.syslog import Syslog
@@ -33,6 +34,7 @@ from oobconsole.settings import Config
 from oobconsole.ssh import hostkeys
 from oobconsole.ssh.admin import AdminSocket
 from oobconsole.ssh.server import SshServer
+from oobconsole.supervise import Tasks
 from oobconsole.vm.power import CommandPower, Power
 from oobconsole.vm.qmp import Qmp, QmpPower
 
@@ -75,6 +77,7 @@ async def serve(config: Config, file: Path) -> None:
     operation = Operation(config, consoles)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    _watch_parts(loop, consoles.events)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, _Reloads(consoles).begin)
@@ -100,17 +103,26 @@ async def serve(config: Config, file: Path) -> None:
         _log_head("audit log closed", audit)
 
 
+def _watch_parts(loop: asyncio.AbstractEventLoop, events: Events) -> None:
+    """Whoever looks at events, `status` or the audit log learns of a part of the server that ended by an error."""
+
+    def tell(part: str, reason: str) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the log has it
+            loop.call_soon_threadsafe(partial(events.emit, Kind.FAULT, part=part, reason=reason))
+
+    supervise.listeners.append(tell)
+    supervise.watch_loop(loop)
+
+
 class _Reloads:
     """Begins one on each SIGHUP; they wait for each other."""
 
     def __init__(self, consoles: Consoles) -> None:
         self._consoles = consoles
-        self._running: set[asyncio.Task[None]] = set()  # the loop itself keeps only weak references
+        self._running = Tasks()
 
     def begin(self) -> None:
-        task = asyncio.get_running_loop().create_task(self._reload())
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._running.start(self._reload(), "reload")
 
     async def _reload(self) -> None:
         assert self._consoles.reload is not None

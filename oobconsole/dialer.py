@@ -9,6 +9,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from oobconsole import supervise
+from oobconsole.supervise import Tasks
+
 #: Between two attempts to connect, in seconds: the first, and the longest.
 RETRY_FIRST: Final = 0.2
 RETRY_MAX: Final = 30.0
@@ -29,12 +32,12 @@ class Dialer:
         self._connect = connect
         self._down = down
         self._delay = RETRY_FIRST
-        self._task: asyncio.Task[None] | None = None
+        self._tasks = Tasks()
         self._now = asyncio.Event()
 
     def start(self) -> None:
         """Begin."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._tasks.forever(self._run, "connecting")
 
     def hurry(self) -> None:
         """Do not wait for the next attempt's time; while one is made, another follows it at once."""
@@ -42,10 +45,7 @@ class Dialer:
 
     async def stop(self) -> None:
         """Connect no more; `connect` is cancelled where it is. Idempotent."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await self._tasks.stop()
 
     async def _run(self) -> None:
         while True:
@@ -55,6 +55,9 @@ class Dialer:
                 reason = await self._connect()
             except OSError as error:
                 reason = why(error)
+            except Exception as error:  # our own fault: it is told, and the line is tried again as any other
+                supervise.tell("connecting", error)
+                reason = f"an internal error: {error!r}"
             if time.monotonic() - began >= GOOD_SECONDS:
                 self._delay = RETRY_FIRST
             wait = self._delay * random.uniform(1 - _JITTER, 1 + _JITTER)

@@ -22,6 +22,7 @@ from oobconsole.interceptors.stream import Stream
 from oobconsole.line import Wire
 from oobconsole.log import LogLimit
 from oobconsole.settings import ConsoleConfig, LibvirtConfig, console_name
+from oobconsole.supervise import Tasks
 from oobconsole.vm.domain import Domain, Port
 from oobconsole.vm.libvirt import ACTIONS, Host
 from oobconsole.vm.power import Power, PowerAction
@@ -308,7 +309,7 @@ class DomainSource:
         self.host = Host(config.name, config.uri, self)
         self._patterns = config.domains
         self._domains = domains
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     @property
     def consoles(self) -> list[Console]:
@@ -338,9 +339,7 @@ class DomainSource:
         for console in self.consoles:
             console.close(reason)
         await self.host.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.stop()
         await self._domains.leave(self)
 
     # -- HostEvents ---------------------------------------------------------------------------------
@@ -365,9 +364,7 @@ class DomainSource:
         self.trouble = (
             f"libvirt at {self.host.uri} is not connected: {reason}; the next attempt is in {retry_s:.1f} s"
         )
-        task = asyncio.get_running_loop().create_task(self._domains.lost(self))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.start(self._domains.lost(self), f"libvirt {self.host.uri} lost")
 
 
 def _stream(name: str, source: DomainSource, uuid: str, port: Port) -> Stream:

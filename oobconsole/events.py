@@ -11,6 +11,7 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Final, Self
 
+from oobconsole import supervise
 from oobconsole.access import Principal
 
 #: Events that wait for one subscriber; the oldest give way, and it is told how many.
@@ -41,6 +42,7 @@ class Kind(StrEnum):
     DENIED = "denied"
     CONSOLE = "console"  # a console's state changed
     RECORDING = "recording"  # it stopped for lack of room, or goes on
+    FAULT = "fault"  # a part of the server ended by an error; it is begun again where that can be
     AUDIT = "audit"  # the audit log cannot be written, or can be again
     LOST = "lost"  # events that a subscriber was too slow for
 
@@ -112,7 +114,10 @@ class Events:
         """Something happened."""
         event = Event(kind, console, who, detail)
         for sink in tuple(self._sinks):
-            sink(event)
+            try:
+                sink(event)
+            except Exception as error:  # whoever does something goes on, whatever becomes of the news of it
+                supervise.tell("events", error)
 
     def add_sink(self, sink: Callable[[Event], object]) -> None:
         """Call `sink` with every event from now on; it must return at once and not raise."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import socket
+import threading
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,17 +41,21 @@ def _field(key: str) -> str:
 class Journal:
     """A connection to the journal.
 
+    Attributes:
+        lost: records that it did not take, so far.
+
     Raises:
         EnvironmentFault: there is none.
     """
 
     def __init__(self, path: Path = SOCKET) -> None:
-        self._lost = 0
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self.lost = 0
+        self._untold = 0
+        self._path = path
+        self._one_at_a_time = threading.Lock()
         try:
-            self._socket.connect(str(path))
+            self._socket: socket.socket | None = self._connect()
         except OSError as error:
-            self._socket.close()
             raise EnvironmentFault(
                 f"{path}: there is no journal here: {error.strerror}; "
                 'set log = "json" or "console" in [server], or start systemd-journald'
@@ -64,13 +69,43 @@ class Journal:
             "SYSLOG_IDENTIFIER": "oobconsole",
             **{_field(key): value for key, value in more.items()},
         }
-        if self._lost:
-            fields["OOB_RECORDS_LOST"] = str(self._lost)
+        with self._one_at_a_time:
+            if self._untold:
+                fields["OOB_RECORDS_LOST"] = str(self._untold)
+            if self._sent(encode(fields)):
+                self._untold = 0
+            else:
+                self._untold += 1
+                self.lost += 1
+
+    def _sent(self, record: bytes) -> bool:
+        """Did the journal take it? One that was started anew has another socket."""
+        for _ in range(2):
+            try:
+                if self._socket is None:
+                    self._socket = self._connect()
+                self._socket.send(record)
+            except BlockingIOError:
+                return False  # it is full, and takes the next one, or one after that
+            except OSError:
+                self._close()
+            else:
+                return True
+        return False
+
+    def _connect(self) -> socket.socket:
+        fresh = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
-            self._socket.send(encode(fields))
-            self._lost = 0
+            fresh.connect(str(self._path))
         except OSError:
-            self._lost += 1  # it is full, or restarts: it takes the next one, or one after that
+            fresh.close()
+            raise
+        return fresh
+
+    def _close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
 
 class JournalLogger:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from oobconsole.console.console import Console, ConsoleState
@@ -10,6 +9,7 @@ from oobconsole.console.recorder import Recorder
 from oobconsole.errors import EnvironmentFault
 from oobconsole.interceptors.stream import Stream
 from oobconsole.settings import ConsoleConfig
+from oobconsole.supervise import Tasks
 from oobconsole.vm.qmp import Qmp
 
 
@@ -73,7 +73,7 @@ class Line(Wire):
         self._line = stream
         self._monitor = monitor
         self._address = address
-        self._breaks: set[asyncio.Task[None]] = set()
+        self._breaks = Tasks()
         if monitor is not None:
             monitor.happened = self._happened
 
@@ -116,9 +116,7 @@ class Line(Wire):
         self.console.tell(f"{self.console.name}: {what}")
 
     def _monitor_break(self) -> bool:
-        task = asyncio.get_running_loop().create_task(self._send_break())
-        self._breaks.add(task)
-        task.add_done_callback(self._breaks.discard)
+        self._breaks.start(self._send_break(), f"break of {self.name}")
         return True
 
     async def _send_break(self) -> None:

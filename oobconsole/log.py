@@ -2,45 +2,27 @@
 
 from __future__ import annotations
 
+import atexit
+import json
 import logging
-import select
-import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal, TextIO
+from typing import Any, Final, Literal
 
 import structlog
 
 from oobconsole import journal
+from oobconsole.logsink import LogSink
 
-#: What a pipe takes without waiting once it takes anything (PIPE_BUF, pipe(7)), in bytes.
-_PIECE: Final = 4096
+STANDARD_ERROR: Final = 2
+
+_sinks: list[LogSink | journal.Journal] = []
 
 
-class Unblocked:
-    """A text stream that loses lines, and says how many, rather than wait for who reads it."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._poll = select.poll()
-        self._poll.register(stream, select.POLLOUT)
-        self._lost = 0
-
-    def write(self, text: str) -> None:
-        """Write a line, in as many pieces as there is room for."""
-        if self._lost:
-            text = f"{self._lost} log lines were lost: nobody read them\n{text}"
-        data = text.encode("utf-8", "backslashreplace")
-        for at in range(0, len(data), _PIECE):
-            if not self._poll.poll(0):
-                self._lost += 1
-                return
-            self._stream.buffer.write(data[at : at + _PIECE])
-            self._stream.buffer.flush()
-        self._lost = 0
-
-    def flush(self) -> None:
-        """Done already."""
+def lost() -> int:
+    """How many log lines could not be written so far."""
+    return sum(sink.lost for sink in _sinks)
 
 
 def setup(style: Literal["console", "json", "journald"]) -> None:
@@ -53,7 +35,20 @@ def setup(style: Literal["console", "json", "journald"]) -> None:
     if style == "journald":
         _to_journal(journal.SOCKET)
     else:
-        _to_stream(style == "json", Unblocked(sys.stderr))
+        sink = LogSink(STANDARD_ERROR, _lost_as_json if style == "json" else _lost_as_text)
+        atexit.register(sink.close)
+        _sinks.append(sink)
+        _to_stream(style == "json", sink)
+
+
+def _lost_as_text(lines: int, why: str) -> str:
+    return f"{lines} log lines were lost: {why}\n"
+
+
+def _lost_as_json(lines: int, why: str) -> str:
+    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    return json.dumps({"event": "log lines were lost", "lines": lines, "reason": why, "level": "warning",
+                       "timestamp": now}) + "\n"  # fmt: skip
 
 
 def _configure(factory: Any, *tail: Any) -> None:
@@ -82,6 +77,7 @@ def _to_stream(as_json: bool, stream: Any) -> None:
 
 def _to_journal(path: Path) -> None:
     target = journal.Journal(path)
+    _sinks.append(target)
     _configure(lambda *_: journal.JournalLogger(target), structlog.processors.format_exc_info, _as_fields)
     logging.basicConfig(handlers=[journal.JournalHandler(target)], level=logging.WARNING, format="%(message)s")
 

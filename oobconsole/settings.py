@@ -319,7 +319,8 @@ class ServerConfig(Table):
     )
     login_grace_s: int = Field(default=60, ge=1, le=600, description="to log in, then the connection is closed")
     log: Literal["console", "json", "journald"] = Field(
-        default="console", description="text or JSON on standard error, or the journal"
+        default="console",
+        description="text or JSON on standard error, or the journal; its errors cost lines only, which are counted",
     )
 
     @property

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+from oobconsole import supervise
 from oobconsole.errors import EnvironmentFault
 
 T = TypeVar("T")
@@ -52,7 +53,7 @@ def load() -> Any:
                 raise EnvironmentFault(INSTALL) from error
             library.registerErrorHandler(lambda *_: None, None)  # it would print what it also raises
             library.virEventRegisterDefaultImpl()  # once in a process, before the first connection
-            threading.Thread(target=_run, args=(library,), name="libvirt events", daemon=True).start()
+            supervise.thread(_run, library, name="libvirt events", forever=True)
             _loaded.append(library)
     return _loaded[0]
 
@@ -114,5 +115,5 @@ def begin(call: Callable[[], T], name: str) -> asyncio.Future[T]:
         except Exception as error:  # whatever it is, whoever waits gets it
             post(loop, settle, None, error.with_traceback(None))
 
-    threading.Thread(target=work, name=f"libvirt {name}", daemon=True).start()
+    supervise.thread(work, name=f"libvirt {name}")
     return future

@@ -22,6 +22,7 @@ from typing import Final
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from oobconsole import supervise
 from oobconsole.audit import chain, files
 from oobconsole.audit.syslog import Syslog
 from oobconsole.errors import EnvironmentFault
@@ -90,8 +91,7 @@ class AuditLog:
             self._open()
         except OSError as error:
             raise EnvironmentFault(f"{file}: cannot be used as audit log: {error.strerror}") from error
-        self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
-        self._thread.start()
+        self._thread = supervise.thread(self._run, name="audit", forever=True)
 
     @property
     def head(self) -> tuple[int, str]:

@@ -82,6 +82,9 @@ def serve(ctx: typer.Context, config: ConfigFile = None) -> None:
 
     from oobconsole import log
     from oobconsole.app import serve as run
+    from oobconsole.cli.descriptors import fill_standard
+
+    fill_standard()
 
     try:
         log.setup(settings.server.log)

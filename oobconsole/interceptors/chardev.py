@@ -17,6 +17,7 @@ from oobconsole.errors import EnvironmentFault
 from oobconsole.interceptors.listener import Acceptor, Listener
 from oobconsole.interceptors.stream import Stream, StreamEvents
 from oobconsole.log import LogLimit
+from oobconsole.supervise import Tasks
 
 log = structlog.get_logger(__name__)
 
@@ -138,7 +139,7 @@ class ChardevStream(Stream):
         self._connection: _Connection | None = None
         self._dialer = Dialer(self._dial, self._down)
         self._acceptor: Acceptor | None = None
-        self._accepted: set[asyncio.Task[None]] = set()
+        self._accepted = Tasks()
         self._limit = LogLimit(LOG_LINES)
 
     async def start(self, events: StreamEvents) -> None:
@@ -159,7 +160,7 @@ class ChardevStream(Stream):
             self._acceptor = None
         if self._connection is not None:
             self._connection.transport.abort()
-        await asyncio.gather(*self._accepted, return_exceptions=True)
+        await self._accepted.wait()
 
     def write(self, data: bytes) -> int:
         connection = self._connection
@@ -222,9 +223,7 @@ class ChardevStream(Stream):
         return listener
 
     def _accept(self, sock: socket.socket) -> None:
-        task = asyncio.get_running_loop().create_task(self._take(sock))
-        self._accepted.add(task)
-        task.add_done_callback(self._accepted.discard)
+        self._accepted.start(self._take(sock), f"connection of {self.name}")
 
     async def _take(self, sock: socket.socket) -> None:
         if self._connection is not None:
@@ -233,7 +232,12 @@ class ChardevStream(Stream):
             return
         loop = asyncio.get_running_loop()
         make = loop.create_unix_connection if sock.family == socket.AF_UNIX else loop.create_connection
-        _, connection = await make(lambda: _Connection(self), sock=sock)
+        try:
+            _, connection = await make(lambda: _Connection(self), sock=sock)
+        except OSError as error:
+            sock.close()
+            self._not_accepted(why(error))
+            return
         self._down(await self._until_ended(connection), None)
 
     def _not_accepted(self, reason: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import structlog
 
-from oobconsole import virt
+from oobconsole import supervise, virt
 from oobconsole.dialer import Dialer
 from oobconsole.interceptors.stream import Stream, StreamEvents
 from oobconsole.log import LogLimit
@@ -62,7 +62,7 @@ class _Channel:
         self._delivered = True
         self._closing = False
         self._unwanted = False
-        threading.Thread(target=self._run, name=f"libvirt console {uuid}", daemon=True).start()
+        supervise.thread(self._run, name=f"libvirt console {uuid}")
 
     # -- the event loop's thread --------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ import serial
 import structlog
 from serial import rfc2217
 
+from oobconsole import supervise
 from oobconsole.dialer import Dialer
 from oobconsole.interceptors.stream import Stream, StreamEvents
 from oobconsole.log import LogLimit
@@ -131,7 +132,7 @@ class _Remote(_Port):
         self._wake = threading.Semaphore(0)
         self._taken = threading.Semaphore(1)  # the event loop has taken what was read before
         for target in (self._read, self._write):
-            threading.Thread(target=target, name=f"serial {port.name}", daemon=True).start()
+            supervise.thread(target, name=f"serial {port.name}")
 
     def write(self, data: bytes) -> int:
         data = data[: WRITE_MAX - self._out_bytes]
@@ -170,7 +171,7 @@ class _Remote(_Port):
                     raise serial.SerialException("the other end closed the connection")
                 self._taken.acquire()
                 self._tell(self._received, data)
-        except (OSError, ValueError, TypeError) as error:  # pyserial's own, when it is closed meanwhile
+        except Exception as error:  # pyserial raises many kinds, above all when it is closed meanwhile
             self._tell(self._owner.ended, str(error))
 
     def _received(self, data: bytes) -> None:
@@ -189,7 +190,7 @@ class _Remote(_Port):
                     self._tell(self._sent, len(what))
                 else:
                     what()
-        except (OSError, ValueError, TypeError) as error:
+        except Exception as error:  # as above: whatever it is, whoever has the port is told
             self._tell(self._owner.ended, str(error))
 
     def _sent(self, count: int) -> None:

@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from oobconsole import log, supervise
 from oobconsole.access import Principal
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.events import Kind
@@ -111,6 +112,13 @@ class Metrics:
             "oobconsole_loop_lag_worst_seconds", "How late it was at worst in half a minute", vitals.worst_lag
         )
         yield _gauge("oobconsole_recording_failing", "Consoles that cannot be recorded", len(vitals.unrecorded))
+        yield CounterMetricFamily("oobconsole_log_lines_lost", "Log lines that nobody took", value=log.lost())
+        faults = CounterMetricFamily(
+            "oobconsole_faults", "Parts of the server that ended by an error", labels=["part"]
+        )
+        for part, times in tuple(supervise.ended.items()):
+            faults.add_metric([part], times)
+        yield faults
         for kind, (name, text) in _EVENTS.items():
             yield CounterMetricFamily(name, text, value=vitals.seen[kind])
         events = CounterMetricFamily("oobconsole_events", "Events, by kind", labels=["kind"])

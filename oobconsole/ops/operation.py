@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from http import HTTPStatus
 
@@ -12,6 +11,7 @@ from oobconsole.ops import health, notify
 from oobconsole.ops.http import Answer, HttpServer, Page
 from oobconsole.session.state import Consoles
 from oobconsole.settings import Config
+from oobconsole.supervise import Tasks
 
 log = structlog.get_logger(__name__)
 
@@ -23,11 +23,13 @@ class Operation:
         self._config = config
         self._consoles = consoles
         self._http: HttpServer | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = Tasks()
 
     async def start(self) -> str | None:
         """Begin; returns where metrics are, if anywhere. Raises `EnvironmentFault`."""
-        self._tasks = [asyncio.create_task(run) for run in (self._consoles.vitals.run(), notify.watchdog())]
+        self._tasks.forever(self._consoles.vitals.run, "vitals")
+        if notify.watchdog_seconds() is not None:
+            self._tasks.forever(notify.watchdog, "systemd's watchdog")
         address = None
         if self._config.metrics.listen:
             self._http = HttpServer(self._pages())
@@ -41,9 +43,7 @@ class Operation:
         notify.notify("STOPPING=1")
         if self._http is not None:
             await self._http.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.stop()
 
     def _pages(self) -> dict[str, Page]:
         from oobconsole.ops.metrics import CONTENT_TYPE, Metrics  # who has no metrics starts faster without

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from importlib.metadata import version
 
+from oobconsole import log, supervise
 from oobconsole.console.console import ConsoleState
 from oobconsole.session.request import Denied, ExitStatus, Request
 from oobconsole.session.state import Consoles
@@ -23,6 +24,8 @@ def report(consoles: Consoles) -> dict[str, object]:
         "attached": sum(console.attached for console in every),
         "machines": {machine.name: machine.connected for machine in consoles.machines},
         "unrecorded": dict(vitals.unrecorded),
+        "faults": dict(supervise.ended),
+        "log_lines_lost": log.lost(),
         "memory_bytes": resident_bytes(),
         "loop_lag_s": round(vitals.lag, 4),
         "loop_lag_worst_s": round(vitals.worst_lag, 4),
@@ -42,6 +45,8 @@ def _lines(consoles: Consoles) -> list[str]:
         f"machines: {len(consoles.machines) - len(away)} of {len(consoles.machines)} connected",
         *([f"not connected: {', '.join(away)}"] if away else []),
         *(recording or ["recording: no fault"]),
+        *(f"a part ended by an error, {times} times: {part}; see the log" for part, times in supervise.ended.items()),
+        *([f"log: {log.lost()} lines could not be written"] if log.lost() else []),
         f"memory: {resident_bytes() / 2**20:.0f} MiB",
         f"event loop: {vitals.lag * 1000:.1f} ms late, {vitals.worst_lag * 1000:.1f} ms at worst in half a minute",
     ]

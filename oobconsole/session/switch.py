@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from oobconsole import supervise
 from oobconsole.access import Principal, Right
 from oobconsole.console.console import Console
 from oobconsole.events import Kind
@@ -57,7 +58,9 @@ async def switch(consoles: Consoles, console: Console, power: Power, action: Pow
 def _ended(task: asyncio.Task[str]) -> None:
     _running.discard(task)
     if not task.cancelled():
-        task.exception()  # told by its event; whoever waited is told, too
+        error = task.exception()
+        if error is not None and not isinstance(error, PowerError):  # that one is told by its event
+            supervise.tell("power", error)
 
 
 async def _switch(consoles: Consoles, console: Console, power: Power, action: PowerAction, who: Principal) -> str:

@@ -22,6 +22,7 @@ from oobconsole.interceptors.listener import Listener
 from oobconsole.log import LogLimit
 from oobconsole.ssh.login import Connection, Login
 from oobconsole.ssh.server import SshServer
+from oobconsole.supervise import Tasks
 
 log = structlog.get_logger(__name__)
 
@@ -55,16 +56,14 @@ class AdminSocket:
     def __init__(self, path: Path, server: SshServer) -> None:
         self._path = path
         self._server = server
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._limit = LogLimit(LOG_LINES)
         self._listener = Listener(path, self._accepted, self._refused)
 
     async def stop(self) -> None:
         """Accept nobody any more. Connections end with the server's others."""
         self._listener.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.stop()
 
     def _accepted(self, sock: socket.socket) -> None:
         _, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
@@ -75,9 +74,7 @@ class AdminSocket:
             self._refused(f"more than {CONNECTIONS_MAX} are connected")
             sock.close()
         else:
-            task = asyncio.get_running_loop().create_task(self._serve(sock, Principal(_name(uid), local=True)))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.start(self._serve(sock, Principal(_name(uid), local=True)), "a local connection")
 
     async def _serve(self, sock: socket.socket, who: Principal) -> None:
         try:

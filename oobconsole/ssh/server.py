@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import asyncssh
 import structlog
@@ -24,6 +24,7 @@ from oobconsole.ssh.door import Doorkeeper
 from oobconsole.ssh.gate import Gate
 from oobconsole.ssh.login import SIGNATURES, Connection, KeyLogin, Login
 from oobconsole.ssh.refusals import Refusals
+from oobconsole.supervise import Tasks
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +61,7 @@ class SshServer:
         self._consoles = consoles
         self._doors = Doorkeeper(self.gate, self._admit)
         self._servers: list[asyncio.Server] = []
-        self._sessions: set[asyncio.Task[None]] = set()
+        self._sessions = Tasks()
         certificates, trust = self._read(config)
         self._prepared = Prepared(config, trust, self._options(config, certificates))
 
@@ -98,7 +99,7 @@ class SshServer:
         """From now on. Connections whose key counts no longer end."""
         self._prepared = prepared
         self.gate.limits = prepared.config
-        self._start(self._end_untrusted())
+        self._sessions.start(self._end_untrusted(), "end of connections that are not trusted")
 
     async def _end_untrusted(self) -> None:
         logins = list(self.connections.values())
@@ -168,20 +169,13 @@ class SshServer:
         self.refusals.flush()
 
     async def _end_sessions(self) -> None:
-        if self._sessions:
-            await asyncio.wait(self._sessions, timeout=_STOP_SECONDS)
-        for session in self._sessions:
-            session.cancel()
-        await asyncio.gather(*self._sessions, return_exceptions=True)
+        await self._sessions.wait(_STOP_SECONDS)
+        await self._sessions.stop()
 
     def begin(self, channel: Channel, who: Principal, command: str | None = None) -> None:
         """Run `command`, or what the client asks for."""
-        self._start(self._serve(channel, who, channel.command if command is None else command))
-
-    def _start(self, what: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(what)
-        self._sessions.add(task)
-        task.add_done_callback(self._sessions.discard)
+        said = channel.command if command is None else command
+        self._sessions.start(self._serve(channel, who, said), f"session of {who.name}")
 
     async def _serve(self, channel: Channel, who: Principal, command: str | None) -> None:
         context = log.bind(user=who.name, command=command, terminal=channel.has_terminal)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -38,6 +39,8 @@ class Server:
         settings: more lines for `[server]`.
         limits: those lines that are about clients' limits.
         folder: where everything lies; made and removed when not given. Kept short: sockets lie in it.
+        through: words before the server's own, such as `env NAME=VALUE`.
+        stderr: a descriptor for its log; else that is the file `log`.
     """
 
     def __init__(
@@ -47,7 +50,11 @@ class Server:
         settings: str = "",
         limits: str = NO_LIMITS,
         folder: Path | None = None,
+        through: Sequence[str] = (),
+        stderr: int | None = None,
     ) -> None:
+        self.through = tuple(through)
+        self.stderr = stderr
         self._own_folder = folder is None
         self.folder = folder or Path(tempfile.mkdtemp(prefix="oob-"))
         self.config = self.folder / "oobconsole.toml"
@@ -90,7 +97,9 @@ class Server:
         ready.unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "oobconsole", "serve", "--config", str(self.config)], stdout=log, stderr=log
+                [*self.through, sys.executable, "-m", "oobconsole", "serve", "--config", str(self.config)],
+                stdout=log,
+                stderr=log if self.stderr is None else self.stderr,
             )
         deadline = time.monotonic() + 20
         while not (ready.exists() and ready.read_text().endswith("\n")):
