@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from oobconsole import textfile
 from oobconsole.access import ALL, Access, Grant, Right
 from oobconsole.errors import ConfigError
 from oobconsole.settings import Config, MachineConfig, Table, UartConfig
@@ -32,10 +33,12 @@ def load(file: Path) -> Config:
         ConfigError: with the file, the key and the reason.
     """
     try:
-        raw = tomllib.loads(file.read_text(encoding="utf-8"))
+        raw = tomllib.loads(textfile.decode(file.read_bytes()))
     except OSError as error:
         raise ConfigError(str(file), "", error.strerror or "cannot be read") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except textfile.NotText as error:
+        raise ConfigError(str(file), "", str(error)) from error
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(str(file), "", f"is not TOML: {error}") from error
     try:
         config = Config.model_validate(raw)

@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 #: What may change while the server runs. Everything else was used to build what is there.
 CHANGEABLE: Final = re.compile(
     r"(?:grant|group)"
-    r"|server\.(?:authorized_keys|user_ca|revoked_keys|host_certificate|login_grace_s|penalties|penalties_exempt"
+    r"|server\.(?:authorized_keys|strict_modes|user_ca|revoked_keys|host_certificate|login_grace_s|penalties|penalties_exempt"
     r"|max_\w+|tail_lines|drain_ms|drain_max_s)"
     r"|console\.(?:share|filter|escape|idle_minutes)"
 )

@@ -293,6 +293,7 @@ class ServerConfig(Table):
     )
     state_dir: FilePath = Field(description="made when missing: host key, sockets, recordings, audit log")
     authorized_keys: FilePath = Field(description="a folder: file USER, or USER.pub, holds that user's public keys")
+    strict_modes: bool = Field(default=True, description="ignore files of users' keys that others may write")
     host_key: FilePath | None = Field(default=None, description="made on first start; nobody else may read it")
     host_certificate: FilePath | None = Field(default=None, description="OpenSSH certificate of the host key")
     user_ca: FilePath | None = Field(default=None, description="public keys whose certificates let in whom they name")

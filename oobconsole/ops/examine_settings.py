@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from oobconsole import userkeys
 from oobconsole.ops.finding import Finding, Level
 from oobconsole.settings import Config
-
-
-def _key_files(folder: Path) -> dict[str, Path]:
-    """By user."""
-    return {file.name.removesuffix(".pub"): file for file in folder.iterdir() if not file.name.startswith(".")}
 
 
 def _is_pattern(name: str) -> bool:
@@ -20,23 +18,26 @@ def _is_pattern(name: str) -> bool:
 
 
 def users(config: Config) -> Iterator[Finding]:
-    """Who is named and cannot log in; who can log in and is named nowhere."""
-    folder = config.server.authorized_keys
-    files = _key_files(folder)
+    """Who is named and cannot log in; who can log in and is named nowhere; files that let nobody in."""
+    server = config.server
+    folder = server.authorized_keys
     named = {user for grant in config.grants for user in grant.users}
     named |= {user for group in config.groups for user in group.members}
+    reserved = [path for path in (server.user_ca, server.revoked_keys, server.host_certificate) if path]
+    can: dict[str, Path] = {}
+    for found in userkeys.survey(folder, reserved):
+        if found.user is None:
+            yield Finding(Level.WARNING, str(found.path), f"lets nobody in: it {found.why}", _mend(found))
+        else:
+            can[found.user] = found.path
+            yield from _usable(found.path, strict=server.strict_modes)
     for user in sorted(name for name in named if not _is_pattern(name)):
-        file = files.get(user)
-        if file is None and config.server.user_ca is None:
-            yield Finding(
-                Level.WARNING,
-                f"user {user}",
-                "has grants, and no key to log in with",
-                f"cp THEIR_KEY.pub {folder / user}",
-            )
-        elif file is not None and file.stat().st_size == 0:
-            yield Finding(Level.WARNING, str(file), "is empty: nobody logs in with it", f"cp THEIR_KEY.pub {file}")
-    for user, file in sorted(files.items()):
+        if why := userkeys.why_no_user(user):
+            yield Finding(Level.WARNING, f"user {user}", f"can never log in: the name {why}", "name another user")
+        elif user not in can and server.user_ca is None and not _is_explained(folder, user):
+            text = "has grants, and no key to log in with"
+            yield Finding(Level.WARNING, f"user {user}", text, f"cp THEIR_KEY.pub {folder / user}")
+    for user, file in sorted(can.items()):
         if not any(fnmatchcase(user, name) for name in named):
             yield Finding(
                 Level.WARNING,
@@ -44,6 +45,27 @@ def users(config: Config) -> Iterator[Finding]:
                 f"user {user} can log in, and may do nothing",
                 f'add a [[grant]] with users = ["{user}"], or rm {file}',
             )
+
+
+def _usable(file: Path, *, strict: bool) -> Iterator[Finding]:
+    """What the login would say of it, but for what `examine_host.files` says already."""
+    try:
+        userkeys.lines(file, strict=strict)
+    except userkeys.Unusable as error:
+        if os.access(file, os.R_OK) and not stat.S_IMODE(file.stat().st_mode | file.parent.stat().st_mode) & 0o022:
+            about, _, reason = str(error).partition(": ")
+            yield Finding(Level.FAULT, about, f"lets nobody in: it {reason}", f"mend {file}")
+
+
+def _is_explained(folder: Path, user: str) -> bool:
+    """Is there a file of that name, of which another finding says why it lets nobody in?"""
+    return any((folder / name).exists() for name in (user, f"{user}.pub"))
+
+
+def _mend(found: userkeys.Found) -> str:
+    if found.path.is_file() and not found.path.stat().st_size:
+        return f"cp THEIR_KEY.pub {found.path}"
+    return f"mv {found.path} to another folder, or rm it"
 
 
 def grants(config: Config) -> Iterator[Finding]:

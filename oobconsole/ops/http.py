@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -89,12 +90,38 @@ class HttpServer:
         if len(words) != 3 or not words[2].startswith("HTTP/1."):
             return "GET", _problem(HTTPStatus.BAD_REQUEST, "this is no HTTP/1.1 request")
         method, target, _ = words
+        if (host := _host(request)) is not None and not _is_here(host):
+            return method, _problem(
+                HTTPStatus.MISDIRECTED_REQUEST, f"this is no {host!a}: ask by an address or as localhost"
+            )
         if method not in ("GET", "HEAD"):
             return method, _problem(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD")
         page = self._pages.get(target.partition("?")[0])
         if page is None:
             return method, _problem(HTTPStatus.NOT_FOUND, f"there are: {' '.join(self._pages)}")
         return method, await page()
+
+
+def _host(request: bytes) -> str | None:
+    """What the client believes that it talks to (RFC 9110, 7.2), without the port; None when it does not say."""
+    for line in request.split(b"\r\n")[1:]:
+        name, _, value = line.decode("latin-1").partition(":")
+        if name.strip().lower() == "host":
+            host = value.strip()
+            return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return None
+
+
+def _is_here(host: str) -> bool:
+    """A name that anybody may register can be made to mean this host while a browser shows that name's page (DNS
+    rebinding): what is asked for by such a name is answered to strangers."""
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _problem(status: HTTPStatus, text: str) -> Answer:

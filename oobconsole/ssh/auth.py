@@ -6,7 +6,6 @@ client cannot tell. The CA's keys and what is revoked are read at start and relo
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,24 +15,34 @@ from typing import Final
 import asyncssh
 import structlog
 from asyncssh.public_key import SSHOpenSSHCertificate, decode_ssh_certificate, decode_ssh_public_key
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
+from oobconsole import textfile, userkeys
 from oobconsole.errors import EnvironmentFault
 from oobconsole.log import LogLimit
 from oobconsole.settings import ServerConfig
 from oobconsole.ssh import revoked as revocation
-from oobconsole.ssh.authorized import BadLine, Line, parse
+from oobconsole.ssh.authorized import BadLine, Line, parse, public_key
 from oobconsole.ssh.revoked import Revoked
 
 log = structlog.get_logger(__name__)
 
-_USER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
-_FILE_MAX: Final = 1 << 20
+#: Of an RSA key, in bits; what is shorter can be factored (NIST SP 800-131A).
+_RSA_MIN: Final = 2048
 _ID_SHOWN: Final = 64  # characters of a certificate's ID in fingerprints
 _limit = LogLimit(20)  # lines a minute about files that a client can make us read again and again
 
 
 class Refused(Exception):
-    """This key does not let this user in; says why, for the log only."""
+    """This key does not let this user in; says why, for the log only.
+
+    Attributes:
+        ours: nobody could have been let in: this host has no descriptors, or cannot read the file.
+    """
+
+    def __init__(self, reason: str, *, ours: bool = False) -> None:
+        self.ours = ours
+        super().__init__(reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +79,18 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Whom the configuration trusts."""
+    """Whom the configuration trusts.
+
+    Attributes:
+        reserved: files with another meaning, which are nobody's keys wherever they lie.
+        strict: files of keys that others may write do not count.
+    """
 
     folder: Path
     cas: tuple[asyncssh.SSHKey, ...] = ()
     revoked: Revoked = field(default_factory=Revoked)
+    reserved: tuple[Path, ...] = ()
+    strict: bool = True
 
     def allows(self, user: str, offered: Offered, address: str, now: float | None = None) -> Allowed:
         """How `offered` lets `user` in from `address`. Reads the user's file.
@@ -83,6 +99,9 @@ class Trust:
             Refused: not at all.
         """
         now = time.time() if now is None else now
+        if why := userkeys.why_no_user(user):
+            raise Refused(f"the name {why}")
+        _check_strength(offered)
         self.check_revoked(offered)
         if offered.certificate is None:
             return _first(self._lines(user, offered.key, ca=False), address, now)
@@ -100,14 +119,14 @@ class Trust:
 
     def still_allows(self, user: str, offered: Offered) -> bool:
         """Does it still stand for somebody who is logged in? Times and addresses were checked at the login."""
+        certificate = offered.certificate
         try:
             self.check_revoked(offered)
-        except Refused:
-            return False
-        certificate = offered.certificate
-        if certificate is None:
-            return any(True for _ in self._lines(user, offered.key, ca=False))
-        by_file = any(True for _ in self._lines(user, certificate.signing_key, ca=True))
+            if certificate is None:
+                return any(True for _ in self._lines(user, offered.key, ca=False))
+            by_file = any(True for _ in self._lines(user, certificate.signing_key, ca=True))
+        except Refused as refused:
+            return refused.ours  # a host without descriptors has taken nobody's right away
         return by_file or certificate.signing_key in self.cas
 
     def _certified(self, user: str, certificate: SSHOpenSSHCertificate, address: str, now: float) -> Allowed:
@@ -116,6 +135,8 @@ class Trust:
         if not certificate.principals:
             raise Refused("the certificate names no principals")
         forced = certificate.options.get("force-command")
+        if forced is not None and not str(forced).strip():
+            raise Refused("the certificate forces an empty command, which would force nothing")
         if certificate.signing_key in self.cas and user in certificate.principals:
             return Allowed(command=str(forced) if forced is not None else None)
         lines = (
@@ -130,9 +151,15 @@ class Trust:
         return Allowed(command, allowed.pty, allowed.no_touch)
 
     def _lines(self, user: str, key: asyncssh.SSHKey, *, ca: bool) -> Iterator[Line]:
-        """Those of the user's file with that key."""
-        path = _key_file(self.folder, user)
-        for number, text in enumerate(_read(path) if path is not None else (), 1):
+        """Those of the user's file with that key. Raises `Refused`: the file cannot be used."""
+        try:
+            path = userkeys.file_of(self.folder, user, self.reserved)
+            texts = [] if path is None else userkeys.lines(path, strict=self.strict)
+        except userkeys.Unusable as error:
+            if _limit.allows():
+                log.warning(f"a file of keys is ignored: {error}", user=user)
+            raise Refused(str(error), ours=error.ours) from error
+        for number, text in enumerate(texts, 1):
             if not text.strip() or text.lstrip().startswith("#"):
                 continue
             try:
@@ -169,21 +196,24 @@ def trust_of(config: ServerConfig) -> Trust:
     """
     cas = _load_cas(config.user_ca) if config.user_ca is not None else ()
     revoked = revocation.load(config.revoked_keys) if config.revoked_keys is not None else Revoked()
-    return Trust(config.authorized_keys, cas, revoked)
+    reserved = tuple(path for path in (config.user_ca, config.revoked_keys, config.host_certificate) if path)
+    return Trust(config.authorized_keys, cas, revoked, reserved, config.strict_modes)
 
 
 def _load_cas(path: Path) -> tuple[asyncssh.SSHKey, ...]:
     keys = []
     try:
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.strip() and not line.lstrip().startswith("#"):
-                keys.append(asyncssh.import_public_key(line))
+        lines = textfile.decode(path.read_bytes(), errors="replace").splitlines()
     except OSError as error:
         raise EnvironmentFault(f"{path}: user_ca cannot be read: {error.strerror}") from error
-    except (asyncssh.KeyImportError, ValueError) as error:
-        raise EnvironmentFault(
-            f"{path}: user_ca must hold public keys, one a line; this is none: {line[:60]!r}"
-        ) from error
+    except textfile.NotText as error:
+        raise EnvironmentFault(f"{path}: user_ca {error}") from error
+    for line in lines:
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        if (key := public_key(line)) is None:
+            raise EnvironmentFault(f"{path}: user_ca must hold public keys, one a line; this is none: {line[:60]!r}")
+        keys.append(key)
     if not keys:
         raise EnvironmentFault(f"{path}: user_ca holds no public key")
     return tuple(keys)
@@ -206,31 +236,13 @@ def _check_signature_algorithm(certificate: SSHOpenSSHCertificate) -> None:
         raise Refused("the CA has signed with SHA-1: ssh-keygen -t rsa-sha2-512")
 
 
+def _check_strength(offered: Offered) -> None:
+    keys = [offered.key] if offered.certificate is None else [offered.key, offered.certificate.signing_key]
+    for key in keys:
+        rsa = key.pyca_key
+        if isinstance(rsa, (RSAPublicKey, RSAPrivateKey)) and rsa.key_size < _RSA_MIN:
+            raise Refused(f"an RSA key of {rsa.key_size} bits is too weak: {_RSA_MIN} are needed")
+
+
 def _number_and_id(certificate: SSHOpenSSHCertificate) -> tuple[int, str]:
     return certificate._serial, certificate._key_id  # asyncssh has no other access to them
-
-
-def _read(path: Path) -> list[str]:
-    try:
-        with path.open("rb") as file:
-            data = file.read(_FILE_MAX + 1)
-    except OSError as error:
-        if _limit.allows():
-            log.warning("authorized_keys file cannot be read", file=str(path), reason=error.strerror)
-        return []
-    if len(data) > _FILE_MAX:
-        if _limit.allows():
-            log.warning("authorized_keys file is too large and ignored", file=str(path), limit=_FILE_MAX)
-        return []
-    return data.decode("utf-8", "replace").split("\n")
-
-
-def _key_file(folder: Path, user: str) -> Path | None:
-    """The user's file, when the name can be one and there is one."""
-    if not _USER.fullmatch(user) or user.endswith(".pub"):
-        return None
-    try:
-        return next((path for path in (folder / user, folder / f"{user}.pub") if path.is_file()), None)
-    except OSError as error:
-        log.warning("authorized_keys folder cannot be read", folder=str(folder), reason=error.strerror)
-        return None

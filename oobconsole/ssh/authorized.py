@@ -66,18 +66,19 @@ def parse(text: str) -> Line:
     """
     line = Line()
     rest = text.strip()
-    if (key := _key(rest)) is None:
+    if (key := public_key(rest)) is None:
         rest = _options(rest, line)
-        key = _key(rest)
+        key = public_key(rest)
     if key is None:
         raise BadLine("no public key is in it")
     line.key = key
     return line
 
 
-def _key(text: str) -> asyncssh.SSHKey | None:
+def public_key(text: str) -> asyncssh.SSHKey | None:
+    """The key in OpenSSH's one-line format, whatever its comment is; None when it is none."""
     try:
-        return asyncssh.import_public_key(text)
+        return asyncssh.import_public_key(" ".join(text.split(maxsplit=2)[:2]))
     except (asyncssh.KeyImportError, ValueError):
         return None
 
@@ -109,11 +110,13 @@ def _set(line: Line, name: str, value: str | None) -> None:
         case "command", str():
             if line.command is not None:
                 raise BadLine("there are two forced commands")
+            if not value.strip():
+                raise BadLine("command= is empty, which would force nothing; 'menu' forces the menu")
             line.command = value
         case "from", str():
             line.sources = (*line.sources, value)
         case "expiry-time", str():
-            line.expires = min(_time(value), line.expires or float("inf"))
+            line.expires = min(_time(value), float("inf") if line.expires is None else line.expires)
         case "principals", str():
             line.principals = tuple(value.split(","))
         case _:

@@ -221,6 +221,7 @@ class KeyLogin(Login):
         self._offered: Offered | None = None
         self.user = ""
         self.reason = ""
+        self._our_trouble = False  # it was refused for a fault of this host's, which is no offence
 
     # -- the connection -----------------------------------------------------------------------------
 
@@ -234,7 +235,8 @@ class KeyLogin(Login):
         self.server.gate.left(self._address, logged_in=self.who is not None)
         if self.who is None:
             offence = self._offence(exc)
-            self.server.gate.punish(self._address, offence)
+            if not self._our_trouble:
+                self.server.gate.punish(self._address, offence)
             self.server.refusals.add(self.principal(), self.reason or offence.text)
 
     def _offence(self, exc: Exception | None) -> Offence:
@@ -272,6 +274,7 @@ class KeyLogin(Login):
             return await asyncio.to_thread(self.server.trust.allows, self.user, offered, self._address)
         except auth.Refused as error:
             self.reason = str(error)
+            self._our_trouble = error.ours
             return None
 
     def signed(self, offered: Offered) -> None:

@@ -13,7 +13,9 @@ from typing import Final
 
 import asyncssh
 
+from oobconsole import textfile
 from oobconsole.errors import EnvironmentFault
+from oobconsole.ssh.authorized import public_key
 
 _FINGERPRINT: Final = re.compile(r"(?:(?:hash|sha256):\s*)?(?:SHA256:)?([A-Za-z0-9+/]{43})=?", re.IGNORECASE)
 _SERIAL: Final = re.compile(r"serial:\s*(\d{1,20})(?:-(\d{1,20}))?", re.IGNORECASE)
@@ -53,27 +55,33 @@ def load(path: Path) -> Revoked:
         raise EnvironmentFault(f"{path}: a binary KRL is not read; put the lines that it was made of into this file")
     if len(data) > _FILE_MAX:
         raise EnvironmentFault(f"{path}: has more than {_FILE_MAX >> 20} MiB")
+    try:
+        lines = textfile.decode(data, errors="replace").splitlines()
+    except textfile.NotText as error:
+        raise EnvironmentFault(f"{path}: {error}") from error
     found = Revoked()
-    for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         text = line.strip()
         if text and not text.startswith("#") and not _add(found, text):
             raise EnvironmentFault(
-                f"{path}:{number}: is no public key, fingerprint (SHA256:…), 'serial: N' or 'id: …'"
+                f"{path}:{number}: is no public key, fingerprint (SHA256:…), 'serial: N', 'serial: N-M' or 'id: …'"
             )
     return found
 
 
 def _add(found: Revoked, text: str) -> bool:
     if match := _SERIAL.fullmatch(text):
-        found.serials.append(range(int(match[1]), int(match[2] or match[1]) + 1))
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            return False
+        found.serials.append(range(first, last + 1))
     elif match := _FINGERPRINT.fullmatch(text):
         found.fingerprints.add(match[1])
     elif match := _ID.fullmatch(text):
         found.ids.add(match[1].strip())
     else:
-        try:
-            key = asyncssh.import_public_key(re.sub(r"(?i)^key:\s*", "", text))
-        except (asyncssh.KeyImportError, ValueError):
+        key = public_key(re.sub(r"(?i)^key:\s*", "", text))
+        if key is None:
             return False
         found.fingerprints.add(key.get_fingerprint().removeprefix("SHA256:"))
     return True

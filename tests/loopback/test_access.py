@@ -161,6 +161,14 @@ class TestNames:
         done = subprocess.run(command, input=data, capture_output=True, timeout=PATIENCE, check=False)
         assert (done.stdout, done.returncode) == (data, 0)
 
+    @pytest.mark.parametrize("user", ["alice@corp.example", r"CORP\alice", "müller", "svc$"])
+    def test_of_directory_services(self, plain: Server, user: str) -> None:
+        """faults.md 32: these were accepted everywhere, and the login never worked."""
+        key = plain.make_key(user)
+        done = ssh(plain, "help", user=user, key=key)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert ssh(plain, "help", user=f"{user}+web1", key=key).returncode == 0
+
     def test_a_command_wins(self, plain: Server) -> None:
         assert ssh(plain, "help", "ls", user="alice+web2").stdout.startswith(b"usage: ls")
 

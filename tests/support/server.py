@@ -73,7 +73,7 @@ class Server:
         if not key.exists():
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
         if authorize:
-            shutil.copy(key.with_suffix(".pub"), self.folder / "keys" / user)
+            shutil.copy(f"{key}.pub", self.folder / "keys" / user)
         return key
 
     def __enter__(self) -> Self:

@@ -176,8 +176,21 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Is a directory"):
         load(tmp_path)
     (tmp_path / "latin.toml").write_bytes(b'a = "\xe9"')
-    with pytest.raises(ConfigError, match="is not TOML"):
+    with pytest.raises(ConfigError, match="is not UTF-8: line 1 has the byte 0xe9"):
         load(tmp_path / "latin.toml")
+
+
+def test_a_byte_order_mark_is_skipped_and_utf_16_is_named(tmp_path: Path) -> None:
+    """faults.md 26: files made on Windows."""
+    file = write(tmp_path, f'{SERVER}{MACHINE}[[machine.guest]]\nname = "db1"\n')
+    plain = load(file)
+    text = file.read_text()
+    file.write_text(text, encoding="utf-8-sig")
+    assert load(file) == plain
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be"):
+        file.write_text(text, encoding=encoding)
+        with pytest.raises(ConfigError, match="is UTF-16 and not UTF-8: save it as UTF-8"):
+            load(file)
 
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "oobconsole.example.toml"

@@ -188,3 +188,64 @@ def test_a_libvirt_daemon_that_is_not_there_or_not_for_us(
     assert list(doctor.examine(setup.file)) == []
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / "sock")
     assert "may not use" in setup.only().text
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("alice~", "ssh-ed25519 AAAA alice", "is no user's name"),
+        ("tess.bak", "ssh-ed25519 AAAA tess", "is named as a copy"),
+        ("bob", "", "is empty: nobody logs in with it"),
+        ("alice", "ssh-ed25519 AAAA alice", "is not read: alice is"),
+    ],
+)
+def test_a_file_that_lets_nobody_in_is_no_user(setup: Setup, name: str, text: str, why: str) -> None:
+    """faults.md 32: doctor had another idea of what is a user's file than the login."""
+    (setup.keys / name).write_text(text)
+    (setup.keys / name).chmod(0o600)
+    found = setup.only()
+    if name == "alice":  # it is the one that counts, and the other does not
+        assert (found.about, found.text) == (
+            str(setup.keys / "alice.pub"),
+            f"lets nobody in: it {why} that user's file",
+        )
+    else:
+        assert found.about == str(setup.keys / name)
+        assert found.text.startswith(f"lets nobody in: it {why}")
+
+
+def test_a_folder_is_no_user(setup: Setup) -> None:
+    """faults.md 32."""
+    (setup.keys / "dir").mkdir(mode=0o700)
+    assert setup.only().text == "lets nobody in: it is a folder; keys lie in files"
+
+
+def test_a_ca_among_the_users_keys(setup: Setup) -> None:
+    """security.md 24: its key logged in as user `ca`."""
+    (setup.keys / "ca.pub").write_text("ssh-ed25519 AAAA ca")
+    (setup.keys / "ca.pub").chmod(0o600)
+    setup.write(server='user_ca = "keys/ca.pub"')
+    assert "has another meaning in the configuration" in setup.only().text
+
+
+def test_a_user_that_can_never_log_in(setup: Setup) -> None:
+    """faults.md 32."""
+    setup.write('[[grant]]\nusers = ["al ice"]\nrights = "all"\n')
+    assert setup.only().text.startswith("can never log in: the name is no user's name")
+
+
+def test_users_of_a_directory_service(setup: Setup) -> None:
+    """faults.md 32: they have grants and a file, and can log in."""
+    names = ["alice@corp.example", "CORP\\\\alice", "müller", "svc$"]
+    for name in names:
+        (setup.keys / name.replace("\\\\", "\\")).write_text("ssh-ed25519 AAAA x")
+        (setup.keys / name.replace("\\\\", "\\")).chmod(0o600)
+    listed = ", ".join(f'"{name}"' for name in names)
+    setup.write(f'[[grant]]\nusers = [{listed}]\nrights = "all"\n')
+    assert list(doctor.examine(setup.file)) == []
+
+
+def test_a_file_of_keys_in_utf_16(setup: Setup) -> None:
+    """faults.md 26."""
+    (setup.keys / "alice.pub").write_text("ssh-ed25519 AAAA alice", encoding="utf-16")
+    assert "is UTF-16 and not UTF-8" in setup.only().text

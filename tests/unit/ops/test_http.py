@@ -49,8 +49,24 @@ async def _ask(address: tuple[str, int], request: bytes) -> bytes:
     ],
 )
 async def test_a_request_gets_its_status(address: tuple[str, int], request_line: bytes, status: int) -> None:
-    answer = await _ask(address, request_line + b"\r\nHost: x\r\n\r\n")
+    answer = await _ask(address, request_line + b"\r\nHost: localhost:9464\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 %d " % status), answer
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:9464", 200), ("[::1]:9464", 200), ("localhost", 200), ("LOCALHOST.:1", 200), ("192.0.2.1", 200),
+        ("evil.example", 421), ("evil.example:9464", 421), ("127.0.0.1.evil.example", 421), ("", 421), ("[x]", 421),
+    ],
+)  # fmt: skip
+async def test_only_a_host_that_nobody_can_register_is_answered(
+    address: tuple[str, int], host: str, status: int
+) -> None:
+    """security.md 26: a browser on this host, shown a page of evil.example, gets no console's name."""
+    answer = await _ask(address, f"GET /page HTTP/1.1\r\nX: y\r\nhOst: {host}\r\n\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 %d " % status), answer
+    assert (b"hello" in answer) is (status == 200)
 
 
 async def test_get_has_a_body_and_head_has_none(address: tuple[str, int]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import asyncssh
@@ -64,7 +66,9 @@ def test_a_change_counts_at_once(tmp_path: Path) -> None:
     assert allowed(tmp_path) is None
 
 
-@pytest.mark.parametrize("user", ["", ".", "..", "../alice", "keys/alice", "alice\0", "alice.pub", "a" * 65, "älice"])
+@pytest.mark.parametrize(
+    "user", ["", ".", "..", "../alice", "keys/alice", "alice\0", "alice.pub", "a" * 65, "a b", "-a", "*"]
+)
 def test_names_that_are_no_users(tmp_path: Path, user: str) -> None:
     folder = tmp_path / "keys"
     folder.mkdir()
@@ -94,6 +98,7 @@ def test_what_is_no_file_of_keys(tmp_path: Path) -> None:
     with capture_logs() as logs:
         assert allowed(tmp_path, "bob") is None
     assert "too large" in logs[0]["event"]
+    assert str(tmp_path / "bob") in logs[0]["event"]
     assert allowed(tmp_path / "missing") is None
 
 
@@ -193,6 +198,8 @@ class TestRevoked:
             (b"SSHKRL\n\0x", "binary KRL"),
             (b"\nssh-ed25519 oops\n", ":2: is no public key"),
             (b"serial: x", ":1: is no"),
+            (b"# 22: a range that ends before it begins\nserial: 9-3", ":2: is no"),
+            ("serial: 7\n".encode("utf-16"), "is UTF-16 and not UTF-8"),
         ],
     )
     def test_a_file_that_cannot_be_understood_is_refused(self, tmp_path: Path, data: bytes, reason: str) -> None:
@@ -228,3 +235,92 @@ def test_what_is_no_key() -> None:
     assert offered(b"") is None
     assert offered(b"\0\0\0\x0bssh-ed25519") is None
     assert offered(OTHER.public_data) == Offered(OTHER.convert_to_public())
+
+
+class TestFiles:
+    """Files of keys as people make them: faults.md 26 and 32, security.md 22 to 24 and 29."""
+
+    @pytest.mark.parametrize("user", ["alice@corp.example", "CORP\\alice", "müller", "svc$", "阿里", "a-b_c.d"])
+    def test_names_of_directory_services(self, tmp_path: Path, user: str) -> None:
+        (tmp_path / user).write_text(PUBLIC)
+        assert allowed(tmp_path, user) == Allowed()
+
+    @pytest.mark.parametrize(
+        "name", ["alice~", "alice.bak", "alice.orig", "alice.PUB.old", "#alice#", "alice.dpkg-dist"]
+    )
+    def test_a_copy_is_nobody_s(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / name).write_text(PUBLIC)
+        with pytest.raises(Refused, match="the name is"):
+            Trust(tmp_path).allows(name, OFFERED, "192.0.2.1")
+
+    def test_a_byte_order_mark_is_skipped(self, tmp_path: Path) -> None:
+        (tmp_path / "alice").write_bytes(b"\xef\xbb\xbf" + PUBLIC.encode() + b"\r\n")
+        assert allowed(tmp_path) == Allowed()
+
+    def test_utf_16_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "alice").write_text(PUBLIC, encoding="utf-16")
+        with capture_logs() as logs, pytest.raises(Refused, match="is UTF-16 and not UTF-8"):
+            Trust(tmp_path).allows("alice", OFFERED, "192.0.2.1")
+        assert f"{tmp_path / 'alice'}: is UTF-16" in logs[0]["event"]
+
+    @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-8"])
+    def test_of_a_ca(self, tmp_path: Path, encoding: str) -> None:
+        (tmp_path / "ca").write_text(f"{CA_PUBLIC} José's CA\r\n", encoding=encoding)
+        config = {"state_dir": str(tmp_path), "authorized_keys": str(tmp_path), "user_ca": str(tmp_path / "ca")}
+        assert trust_of(ServerConfig.model_validate(config)).cas == (CA.convert_to_public(),)
+
+    @pytest.mark.parametrize(("file", "folder"), [(0o666, 0o700), (0o664, 0o700), (0o600, 0o777), (0o600, 0o770)])
+    def test_what_others_may_write_does_not_count(self, tmp_path: Path, file: int, folder: int) -> None:
+        keys = tmp_path / "keys"
+        keys.mkdir()
+        (keys / "alice").write_text(PUBLIC)
+        (keys / "alice").chmod(file)
+        keys.chmod(folder)
+        with pytest.raises(Refused, match=r"others may write the (file|folder) \(mode .*\): chmod go-w it"):
+            Trust(keys).allows("alice", OFFERED, "192.0.2.1")
+        assert Trust(keys, strict=False).allows("alice", OFFERED, "192.0.2.1") == Allowed()
+
+    def test_what_belongs_to_another_user_does_not_count(self, tmp_path: Path) -> None:
+        (tmp_path / "alice").write_text(PUBLIC)
+        if os.geteuid() == 0:
+            os.chown(tmp_path / "alice", 65534, -1)
+            with pytest.raises(Refused, match="belongs to user 65534"):
+                Trust(tmp_path).allows("alice", OFFERED, "192.0.2.1")
+        else:  # nobody but root can give a file away
+            assert allowed(tmp_path) == Allowed()
+
+    def test_the_ca_is_no_user_wherever_it_lies(self, tmp_path: Path) -> None:
+        (tmp_path / "ca.pub").write_text(PUBLIC)
+        assert allowed(tmp_path, "ca") == Allowed()
+        with pytest.raises(Refused, match="no such key"):
+            Trust(tmp_path, reserved=(tmp_path / "ca.pub",)).allows("ca", OFFERED, "192.0.2.1")
+
+    def test_weak_rsa_keys_let_nobody_in(self, tmp_path: Path) -> None:
+        """security.md 27."""
+        for size, good in ((1024, False), (2048, True)):
+            key = asyncssh.generate_private_key("ssh-rsa", key_size=size).convert_to_public()
+            (tmp_path / "alice").write_bytes(key.export_public_key())
+            if good:
+                assert Trust(tmp_path).allows("alice", Offered(key), "192.0.2.1") == Allowed()
+            else:
+                with pytest.raises(Refused, match="an RSA key of 1024 bits is too weak"):
+                    Trust(tmp_path).allows("alice", Offered(key), "192.0.2.1")
+
+    def test_a_host_without_descriptors_is_no_answer_about_a_key(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "alice").write_text(PUBLIC)
+
+        def full(*_: object, **__: object) -> None:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        monkeypatch.setattr(Path, "open", full)
+        with pytest.raises(Refused, match="cannot be read: Too many open files") as refused:
+            Trust(tmp_path).allows("alice", OFFERED, "192.0.2.1")
+        assert refused.value.ours
+        assert Trust(tmp_path).still_allows("alice", OFFERED)
+
+    def test_a_certificate_that_forces_nothing_is_refused(self, tmp_path: Path) -> None:
+        """security.md 15, its kind."""
+        with pytest.raises(Refused, match="forces an empty command"):
+            Trust(tmp_path, (CA.convert_to_public(),)).allows("alice", certified(["alice"], force=" "), "192.0.2.1")

@@ -44,7 +44,6 @@ def test_a_key_alone() -> None:
         ('COMMAND="web1"', "web1"),
         ('no-pty,Command="wait web1 \\"login: \\" --fail \\d+",from="*"', 'wait web1 "login: " --fail \\d+'),
         ('command="a,pty,b"', "a,pty,b"),
-        ('command=""', ""),
     ],
 )
 def test_a_forced_command(options: str, command: str) -> None:
@@ -138,3 +137,24 @@ def test_every_from_must_match() -> None:
     line = parse(f'from="192.0.2.0/24",from="*.7" {PUBLIC}')
     assert line.refuses("192.0.2.7", 0) == ""
     assert line.refuses("192.0.2.8", 0)
+
+
+@pytest.mark.parametrize("options", ['command=""', 'command="  "', 'command="",no-pty'])
+def test_an_empty_forced_command_would_force_nothing(options: str) -> None:
+    """security.md 15."""
+    with pytest.raises(BadLine, match="command= is empty"):
+        parse(f"{options} {PUBLIC}")
+
+
+@pytest.mark.parametrize("comment", ["José@laptop", "Jos\ufffd@laptop", "two words", "日本", 'a,b="c'])
+@pytest.mark.parametrize("options", ["", "no-pty ", 'command="ls" '])
+def test_a_comment_may_be_anything(options: str, comment: str) -> None:
+    """security.md 16: a comment that was not ASCII let nobody in."""
+    assert parse(f"{options}{' '.join(PUBLIC.split()[:2])} {comment}").key == parse(PUBLIC).key
+
+
+def test_of_two_times_the_earlier_one_counts() -> None:
+    """security.md 21: 1970 counted as none."""
+    line = parse(f'expiry-time="19700101000000Z",expiry-time="20990101" {PUBLIC}')
+    assert line.expires == 0
+    assert "expired" in line.refuses("192.0.2.1", 1.0)

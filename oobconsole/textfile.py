@@ -1,0 +1,30 @@
+"""Text files that people wrote, on whatever system: UTF-8, with a byte order mark in front or without."""
+
+from __future__ import annotations
+
+import codecs
+from typing import Final
+
+_UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+class NotText(ValueError):
+    """A file in another encoding; says which, and what to do."""
+
+
+def decode(data: bytes, *, errors: str = "strict") -> str:
+    """The text of a file, without the byte order mark (U+FEFF) that editors on Windows put in front.
+
+    Args:
+        errors: of `bytes.decode`; "replace" where one bad byte must not cost the rest.
+
+    Raises:
+        NotText: it is UTF-16, as PowerShell's `>` writes it, or is no UTF-8.
+    """
+    if data.startswith(_UTF_16) or data[:64].count(0) > len(data[:64]) // 4:
+        raise NotText("is UTF-16 and not UTF-8: save it as UTF-8 (PowerShell: Out-File -Encoding utf8)")
+    try:
+        return data.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise NotText(f"is not UTF-8: line {line} has the byte {data[error.start]:#04x}; save it as UTF-8") from error
