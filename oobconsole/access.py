@@ -38,6 +38,10 @@ class Principal:
     address: str = ""
     local: bool = False
 
+    def is_user(self, other: Principal) -> bool:
+        """Is it the same user, perhaps in another session? Whoever came by the admin socket is nobody of SSH's."""
+        return self.name == other.name and self.local == other.local
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:

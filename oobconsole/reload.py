@@ -97,7 +97,8 @@ def _console_settings(config: Config) -> Iterator[tuple[str, ConsoleConfig]]:
             for name in guest.console_names:
                 yield name, config.console.with_own(guest.console)
     for vm in config.vms:
-        yield vm.name, config.console.with_own(vm.console)
+        for name in vm.console_names:
+            yield name, config.console.with_own(vm.console)
 
 
 def _host_settings(config: Config) -> Iterator[tuple[str, ConsoleConfig]]:

@@ -427,6 +427,13 @@ class Config(Table):
         return next((vm for vm in self.vms if vm.name == name), None)
 
     @property
+    def console_names(self) -> list[str]:
+        """Of all consoles but those of libvirt's domains, which only libvirt knows."""
+        guests = (guest for machine in self.machines for guest in machine.guests)
+        sources: list[GuestConfig | VmConfig] = [*guests, *self.vms]
+        return [name for source in sources for name in source.console_names]
+
+    @property
     def recordings(self) -> Path:
         """Where consoles are recorded."""
         return self.recording.folder or self.server.state_dir / "recordings"

@@ -19,6 +19,7 @@ from oobconsole.console.reader import Notice, Reader
 from oobconsole.console.ringbuffer import Chunk, RingBuffer
 from oobconsole.errors import StateError
 from oobconsole.settings import ConsoleConfig
+from oobconsole.words import brief
 
 #: Input that may wait for the guest, in bytes; beyond it, writers wait.
 INPUT_MAX: Final = 65536
@@ -122,14 +123,15 @@ class Console:
 
     def set_state(self, state: ConsoleState, reason: str = "") -> None:
         """Move to another state, and tell whoever is attached. Input does not outlive its guest."""
+        reason = brief(reason) or state.value
         if state is self._state:
-            self.reason = reason or state.value
+            self.reason = reason
             return
         if state not in _ALLOWED[self._state]:
             raise StateError(self._state, state)
         first = self._state is ConsoleState.WAITING
         self._state = state
-        self.reason = reason or state.value
+        self.reason = reason
         if not first:
             detail = {"state": state.name.lower(), "reason": self.reason}
             self._tell(Notice(f"{self.name}: {self.reason}", "state", detail))

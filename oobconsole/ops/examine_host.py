@@ -159,7 +159,7 @@ def space(config: Config) -> Iterator[Finding]:
     if not config.recording.enabled:
         return
     folder = next(parent for parent in (config.recordings, *config.recordings.parents) if parent.exists())
-    count = sum(len(guest.console_names) for machine in config.machines for guest in machine.guests)
+    count = len(config.console_names)
     free, wanted = shutil.disk_usage(folder).free >> 20, count * config.recording.keep_mib
     if free < config.recording.rotate_mib:
         text = f"{free} MiB are free, less than one file of a recording ({config.recording.rotate_mib} MiB)"

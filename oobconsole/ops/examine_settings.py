@@ -85,8 +85,7 @@ def grants(config: Config) -> Iterator[Finding]:
         )
     if config.libvirts:
         return  # what there will be, only libvirt knows
-    names = [name for machine in config.machines for guest in machine.guests for name in guest.console_names]
-    names += [vm.name for vm in config.vms]
+    names = config.console_names
     for number, grant in enumerate(config.grants):
         for pattern in grant.consoles:
             if not any(fnmatchcase(name, pattern) for name in names):

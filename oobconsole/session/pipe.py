@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Coroutine
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from oobconsole.console.reader import Notice, Reader
 from oobconsole.session.request import ExitStatus, Request
 from oobconsole.session.room import Member, Room
 from oobconsole.session.state import Consoles
+from oobconsole.words import as_json
 
 #: A pipe that has sent nothing for so long, in seconds, may be a person who forgot `ssh -t`.
 HINT_SECONDS: Final = 2.0
@@ -112,7 +112,7 @@ class Pipe:
             await self._peer.tell(notice.text)
 
     async def _tell_json(self, kind: str, **detail: object) -> None:
-        await self._peer.error(json.dumps({"kind": kind, **detail}, ensure_ascii=False).encode() + b"\n")
+        await self._peer.error(as_json({"kind": kind, **detail}).encode() + b"\n")
 
     async def _leave(self, status: ExitStatus, reason: str) -> ExitStatus:
         """Say why this ends."""
@@ -138,7 +138,7 @@ class Pipe:
         if self._asked_to_watch and not data:
             await self._peer.gone()
             return ExitStatus.OK
-        if data and (self._asked_to_watch or not self._room.claim(self._member)):
+        if data and (self._asked_to_watch or not self._room.borrow(self._member)):
             return await self._refuse()
         while data:
             if not await type_in(self._room, self._member, data):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -14,6 +13,7 @@ from oobconsole.console.console import Console
 from oobconsole.events import Kind
 from oobconsole.session.state import Consoles
 from oobconsole.session.tui.terminal import Terminal
+from oobconsole.words import as_json
 
 
 class ExitStatus(IntEnum):
@@ -93,7 +93,7 @@ class Request:
 
     async def print_json(self, rows: Iterable[object]) -> ExitStatus:
         """Answer with one JSON object in each line."""
-        return await self.print(json.dumps(row, ensure_ascii=False) for row in rows)
+        return await self.print(as_json(row) for row in rows)
 
 
 Handler = Callable[[Request], Awaitable[ExitStatus]]

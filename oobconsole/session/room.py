@@ -23,6 +23,7 @@ class Member:
         watching: it does not want the keyboard.
         since, typed_at: by `time.monotonic`.
         ended: set with the reason when the session must end.
+        lender: the session of the same user that gets the keyboard back when this one leaves.
     """
 
     def __init__(self, who: Principal, reader: Reader, *, watching: bool) -> None:
@@ -31,6 +32,7 @@ class Member:
         self.watching = watching
         self.since = self.typed_at = time.monotonic()
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.lender: Member | None = None
 
     def tell(self, text: str) -> None:
         """Show a line, after what the guest has printed so far."""
@@ -75,6 +77,13 @@ class Room:
             self._asking.remove(member)
         self._events.emit(Kind.DETACHED, self.console.name, member.who)
         free = self._holder is member
+        back = member.lender if free else None
+        if back is not None and back in self.members and self.may(back.who, Right.WRITE):
+            back.watching = False
+            self._give(back)
+            back.tell("you have the keyboard again")
+            self.announce(f"{member.who.name} has left", but=back)
+            return
         if free:
             self._give(None)
         self.announce(f"{member.who.name} has left{'; the keyboard is free' if free else ''}")
@@ -106,6 +115,27 @@ class Room:
             if self._holder is None and not self.shared:
                 self._give(member)
         return self.may_type(member)
+
+    def borrow(self, member: Member) -> bool:
+        """Take the keyboard if it is free, or until `member` leaves from another session of the same user; may this
+        member type now? That other one may be dead, and nobody can know."""
+        lender = self._holder
+        if not self.claim(member) and lender is not None and self._is_own(member) and not self.shared:
+            self._take(member, lender)
+            member.lender = lender
+            lender.tell(f"another session of yours{_whence(member)} has the keyboard until it ends: you watch")
+        return self.may_type(member)
+
+    def _is_own(self, member: Member) -> bool:
+        """Has another session of the same user the keyboard, and may it write?"""
+        holder = self._holder
+        return holder is not None and holder.who.is_user(member.who) and self.may(member.who, Right.WRITE)
+
+    def _take(self, member: Member, former: Member) -> None:
+        former.watching, member.watching = True, False
+        if member in self._asking:
+            self._asking.remove(member)
+        self._give(member, taken_from=former)
 
     # -- the keyboard -------------------------------------------------------------------------------
 
@@ -146,6 +176,9 @@ class Room:
         prefix = self.console.settings.escape
         how = f": {prefix}r, then h, hands it over" if prefix else ""
         self._holder.tell(f"{member.who.name} asks for the keyboard{how}")
+        if self._is_own(member):
+            take = f": {prefix}r, then f, takes it" if prefix else ""
+            return f"another session of yours{_whence(self._holder)} has the keyboard, and was asked for it{take}"
         return f"{self._holder.who.name} has the keyboard, and was asked for it"
 
     def hand_over(self, member: Member) -> str:
@@ -179,14 +212,11 @@ class Room:
         former = self._holder
         if self.shared or former is None or former is member:
             return self.ask(member)
-        if not (self.may(member.who, Right.FORCE) and self.may(member.who, Right.WRITE)):
+        may_force = self.may(member.who, Right.FORCE) and self.may(member.who, Right.WRITE)
+        if not (may_force or self._is_own(member)):
             self._events.emit(Kind.DENIED, self.console.name, member.who, right="force")
             return f"you have no right to take the keyboard of {self.console.name} from {former.who.name}"
-        former.watching = True
-        member.watching = False
-        if member in self._asking:
-            self._asking.remove(member)
-        self._give(member, taken_from=former)
+        self._take(member, former)
         former.tell(f"{member.who.name} took the keyboard from you: you watch")
         self.announce(f"{member.who.name} took the keyboard from {former.who.name}", but=former, and_but=member)
         return f"you have the keyboard; {former.who.name} watches"
@@ -210,8 +240,7 @@ class Room:
         """Everybody, one in a line."""
         now = time.monotonic()
         return [
-            f"{member.who.name:<16} {self.role(member):<9} {_ago(now - member.since)}"
-            f"{f' from {member.who.address}' if member.who.address else ''}"
+            f"{member.who.name:<16} {self.role(member):<9} {_ago(now - member.since)}{_whence(member)}"
             for member in self.members
         ]
 
@@ -253,6 +282,10 @@ class Room:
             self._put_down(holder)
             holder.tell(f"you typed nothing for {limit / 60:.0f} min: the keyboard is free, and you watch")
         self._watch_idle()
+
+
+def _whence(member: Member) -> str:
+    return f" from {member.who.address}" if member.who.address else ""
 
 
 def _ago(seconds: float) -> str:

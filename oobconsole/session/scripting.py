@@ -45,7 +45,7 @@ async def handle_send(request: Request) -> ExitStatus:
     room = request.consoles.room(console)
     if request.args.force:
         request.console(Right.FORCE)
-    elif room.holder is not None and not room.shared and room.holder.who.name != request.who.name:
+    elif room.holder is not None and not room.shared and not room.holder.who.is_user(request.who):
         await request.peer.tell(f"{room.holder.who.name} has the keyboard of {console.name}: nothing was typed")
         return ExitStatus.FAILED
     text = request.args.text + ("" if request.args.no_enter else "\r")

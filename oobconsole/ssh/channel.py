@@ -9,6 +9,8 @@ from typing import Final
 import asyncssh
 from asyncssh.packet import SSHPacket
 
+from oobconsole.words import harmless
+
 #: Input that waits here for the session, in bytes; beyond it the SSH window closes.
 _INPUT_MAX: Final = 65536
 #: More rows or columns than any terminal has cost only memory.
@@ -137,7 +139,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
 
     async def tell(self, text: str) -> None:
         """Say something that is not the guest's: on standard error, or marked on a terminal."""
-        lines = text.split("\n")
+        lines = [harmless(line) for line in text.split("\n")]  # others' words are among them
         if self.has_terminal:
             self._send(("\r\n" + "".join(f"[oobconsole: {line}]\r\n" for line in lines)).encode())
         else:

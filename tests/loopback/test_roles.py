@@ -86,6 +86,32 @@ class TestPeople:
             alice.send(word)
             bob.expect(word, timeout=10)
 
+    def test_ones_own_dead_session_gives_the_keyboard_up(self, server: Server) -> None:
+        """faults.md 24: bob has no right `force`, and against himself needs none: terminal, `send`, pipe."""
+        with person(server, "bob", "web1") as dead:
+            dead.stop()
+            for words, data in ((("send", "web1", "by-send"), b""), (("web1",), b"by-pipe\n")):
+                done = script(server, "bob", *words, data=data)
+                assert done.returncode == 0, done.stderr
+            with person(server, "bob", "web1") as bob:
+                assert b"bob has the keyboard" in bytes(bob.seen)
+                bob.send("~rk")
+                bob.expect(rb"another session of yours from 127.0.0.1 has the keyboard, and was asked", timeout=10)
+                bob.send("~rf")
+                bob.expect(rb"you have the keyboard; bob watches", timeout=10)
+                word = secrets.token_hex(8)
+                bob.send(word)
+                bob.expect(word, timeout=10)
+                dead.go_on()
+                dead.expect(rb"has the keyboard until it ends: you watch.*you have the keyboard again", timeout=10)
+                dead.expect(rb"bob took the keyboard from you: you watch", timeout=10)
+
+    def test_a_watcher_has_no_keyboard_to_take_from_oneself(self, server: Server) -> None:
+        """faults.md 24, the other side: right `write` is needed all the same."""
+        with person(server, "alice", "web1"), person(server, "eve", "web1") as eve:
+            eve.send("~rf")
+            eve.expect(rb"you have no right to take the keyboard of web1 from alice", timeout=10)
+
     def test_a_watcher_is_never_promoted_by_itself(self, server: Server) -> None:
         with person(server, "alice", "web1") as alice, person(server, "bob", "web1") as bob:
             alice.send("~.")

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from oobconsole.interceptors.vfio_user import messages as m
+from tests.loopback.access import local
 from tests.support.expect import Expect
 from tests.support.server import Server
+from tests.support.terminal import Terminal
 from tests.support.vfio import LinkedServer, Vmm, end_keeper
 
 
@@ -119,3 +121,18 @@ def test_a_keeper_that_is_killed_is_started_again(server: Server) -> None:
         log.expect(rb"no VMM has connected to", timeout=20)
     assert keeper_pid(server) != pid
     vmm_of(server).close()
+
+
+def test_a_reload_counts_for_every_port(server: Server) -> None:
+    """faults.md 27: NAME.port2, too; and doctor knows that console."""
+    text = server.config.read_text()
+    more = (
+        '[console]\nshare = true\nescape = "%"\n[[grant]]\nusers = "alice"\nconsoles = "web.port2"\nrights = "all"\n'
+    )
+    server.config.write_text(text + more)
+    assert b"console.escape, console.share" in local(server, "reload").stdout
+    for name in ("web", "web.port2"):
+        with Terminal(server.ssh(name, options=("-t", "-e", "none"))) as client:
+            client.expect(rb"shared; %\. detaches", timeout=20)
+    checked = local(server, "doctor").stdout
+    assert b"matches no console" not in checked, checked

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 from pathlib import Path
 
@@ -91,6 +92,16 @@ def test_a_user_without_a_key_and_one_without_a_grant(setup: Setup) -> None:
 def test_a_group_that_nobody_uses_and_a_grant_for_no_console(setup: Setup) -> None:
     setup.write('consoles = ["db*"]\n[[group]]\nname = "ops"\nmembers = ["alice"]')
     assert [f.about for f in doctor.examine(setup.file)] == ["group ops", "grant.0.consoles"]
+
+
+def test_consoles_of_further_ports_are_known(setup: Setup) -> None:
+    """faults.md 27: by grants, and where room for recordings is counted."""
+    card = '[[vm]]\nname = "card"\nvfio_user = { ports = 4 }\n'
+    setup.write(f'[[grant]]\nusers = "alice"\nconsoles = "card.port2"\nrights = "log"\n{card}')
+    assert list(doctor.examine(setup.file)) == []
+    keep = shutil.disk_usage(setup.folder).free >> 20
+    setup.file.write_text(setup.file.read_text().replace("keep_mib = 65", f"keep_mib = {keep // 2 + 65}"))
+    assert f"5 consoles may keep {5 * (keep // 2 + 65)} MiB" in setup.only().text
 
 
 def test_an_address_that_somebody_has(setup: Setup) -> None:
