@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import time
 from typing import Final
 
 from oobconsole.console.console import NOBODY, Console
@@ -16,7 +17,7 @@ from oobconsole.session.pipe import END_SECONDS, first_done, gather, type_in
 from oobconsole.session.prompt import Keys
 from oobconsole.session.request import ExitStatus, Request
 from oobconsole.session.room import Member
-from oobconsole.session.safe import SafeFilter
+from oobconsole.session.safe import SafeFilter, slices
 
 #: A notice waits at most so long, in seconds, for the guest to finish a character or an escape sequence.
 WHOLE_SECONDS: Final = 0.2
@@ -105,7 +106,11 @@ class Attended:
                 await gather(item)
 
     async def _print(self, data: bytes) -> None:
-        shown = self._filter.feed(data)
+        async for part in slices(data):
+            await self._print_slice(part)
+
+    async def _print_slice(self, data: bytes) -> None:
+        shown = self._filter.feed(data, time.monotonic())
         shown = shown if self._filtered else data
         for found in _ALTERNATE.finditer(shown):
             self._alternate = found[1] == b"h"

@@ -16,9 +16,10 @@ from oobconsole.console.transcript import LINES_MAX, Frame, Transcript
 from oobconsole.events import Kind
 from oobconsole.session.pipe import first_done
 from oobconsole.session.request import ExitStatus, Request, UsageError, echo
-from oobconsole.session.safe import SafeFilter
+from oobconsole.session.safe import SafeFilter, slices
 from oobconsole.session.when import When, shown, when
 from oobconsole.session.words import FreeText, misplaced
+from oobconsole.terminal.text import escaped
 
 T = TypeVar("T")
 
@@ -38,6 +39,7 @@ def log_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("console", metavar="CONSOLE")
     parser.add_argument("--since", type=when, metavar="TIME", help="from then on: 10m (ago), 02:13, 2026-03-01T02:13")
     parser.add_argument("--lines", type=_lines, metavar="N", help="the last N lines")
+    parser.add_argument("--raw", action="store_true", help="every byte, as the guest printed it: not for a terminal")
     parser.add_argument("--typed", action="store_true", help="who typed what, where the guest echoed it")
 
 
@@ -112,7 +114,10 @@ class History:
 
 
 async def handle_log(request: Request) -> ExitStatus:
-    """Print what was recorded: on a terminal without what acts on it, into a pipe as the guest printed it."""
+    """Print what was recorded: text and colours; every byte as the guest printed it only when that is asked for.
+
+    `ssh HOST log web1` has no terminal here, but mostly one at its user's: what is safe there is what comes unasked.
+    """
     history = History(request, "log --typed" if request.args.typed else "log")
     await history.ready()
     return await (_print_typed if request.args.typed else _print_output)(history)
@@ -121,15 +126,19 @@ async def handle_log(request: Request) -> ExitStatus:
 async def _print_output(history: History) -> ExitStatus:
     start = await _start(history)
     request, peer = history.request, history.request.peer
-    safe = SafeFilter(strict=True) if request.terminal else None
+    safe = None if request.args.raw else SafeFilter(strict=True)
+    coloured = False
     parts = history.transcript.read(start) if start is not None else iter(())
     while (part := await history.next(parts)) is not None:
         if part.missing:
             await peer.tell(f"{part.missing} bytes are missing here, from offset {part.offset} on")
-        elif data := safe.feed(part.data) if safe else part.data:
-            await peer.write(data)
-    if safe:
-        await peer.write(b"\x1b[m\r\n")
+            continue
+        async for data in slices(part.data):
+            printed = safe.feed(data) if safe else data
+            coloured |= b"\x1b" in printed
+            await peer.write(printed)
+    if safe and (coloured or request.terminal):
+        await peer.write(b"\x1b[m\r\n" if request.terminal else b"\x1b[m")
     return ExitStatus.OK
 
 
@@ -148,8 +157,8 @@ async def _start(history: History) -> int | None:
 async def _print_typed(history: History) -> ExitStatus:
     args = history.request.args
     since = args.since.before(time.time()) if args.since is not None else 0.0
-    if args.lines is not None:
-        raise UsageError("--typed goes with --since, not with --lines")
+    if args.lines is not None or args.raw:
+        raise UsageError("--typed goes with --since, not with --lines or --raw")
     records = history.transcript.typed(since)
     while (record := await history.next(records)) is not None:
         await history.request.print([_typed_line(record)])
@@ -242,4 +251,4 @@ def lines_of(frames: Iterator[Frame]) -> Iterator[tuple[float, int, bytes]]:
 def _plain(text: bytes) -> str:
     """Nothing in it acts on a terminal."""
     shown_text = text.rstrip(b"\r\n").decode("utf-8", "replace")
-    return "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in shown_text)
+    return escaped(shown_text)

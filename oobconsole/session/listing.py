@@ -11,6 +11,7 @@ from oobconsole.events import Event, Kind
 from oobconsole.session.pipe import first_done
 from oobconsole.session.request import ExitStatus, Request
 from oobconsole.session.safe import SafeFilter
+from oobconsole.terminal.text import plain
 
 #: What is looked at for a console's last line, in bytes, and shown of it, in characters.
 _LAST_SEEN = 4096
@@ -23,7 +24,7 @@ def last_line(console: Console) -> str:
     chunk = console.read_from(max(console.start, console.end - _LAST_SEEN), _LAST_SEEN)
     text = SafeFilter(strict=True).feed(chunk.data).decode(errors="replace")
     for line in reversed(text.split("\n")):
-        shown = "".join(c for c in _COLOURS.sub("", line.rpartition("\r")[2] or line) if c.isprintable()).strip()
+        shown = plain(_COLOURS.sub("", line.rpartition("\r")[2] or line)).strip()
         if shown:
             return shown[:_LAST_SHOWN]
     return ""

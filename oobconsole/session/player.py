@@ -11,7 +11,7 @@ from typing import Final
 from oobconsole.session.history import History
 from oobconsole.session.pipe import first_done
 from oobconsole.session.request import ExitStatus, Request, echo
-from oobconsole.session.safe import SafeFilter
+from oobconsole.session.safe import SafeFilter, slices
 from oobconsole.session.when import shown, when
 
 #: A pause of the guest is replayed as this, in seconds, at most.
@@ -110,7 +110,8 @@ async def _play(history: History, start: int, pace: Pace) -> ExitStatus:
         if pause >= _LEAST or pace.paused:
             await pace.wait(pause)
         before = frame.at
-        await history.request.peer.write(safe.feed(frame.part.data))
+        async for part in slices(frame.part.data):
+            await history.request.peer.write(safe.feed(part, frame.at))
     await history.request.peer.tell(f"replay: the recording ends here, at {shown(before or 0.0)}")
     return ExitStatus.OK
 

@@ -18,6 +18,7 @@ from oobconsole.session.request import ExitStatus, Request, UsageError, count, e
 from oobconsole.session.safe import SafeFilter
 from oobconsole.session.switch import switch
 from oobconsole.session.words import FreeText, misplaced
+from oobconsole.terminal.text import plain
 from oobconsole.vm.power import PowerAction, PowerError
 
 #: A pattern is looked for in the last so many bytes, and may take so long, in seconds, each time.
@@ -167,7 +168,7 @@ async def _show_last(request: Request, console: Console) -> None:
 
 def _plain(line: bytes) -> str:
     text = _COLOURS.sub(b"", SafeFilter(strict=True).feed(line)).decode(errors="replace")
-    return "".join(c for c in text if c.isprintable())
+    return plain(text)
 
 
 def power_arguments(parser: argparse.ArgumentParser) -> None:

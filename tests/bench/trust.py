@@ -70,7 +70,7 @@ def _longest_pause(stack: NestedStack, *, kill: bool) -> float:
                 stack.server.start()
     with Expect(stack.server.ssh("web1")) as client:
         seen.append(float(client.expect(_AT, timeout=60)[1]))
-    recorded = stack.server.run("log", "web1", "--lines", "100000").stdout
+    recorded = stack.server.run("log", "web1", "--lines", "100000", "--raw").stdout
     times = [float(at) for at in re.findall(_AT, recorded) if seen[0] <= float(at) <= seen[-1]]
     return max(after - before for before, after in itertools.pairwise(times))
 

@@ -45,15 +45,21 @@ def output(server: Server, *words: str) -> str:
 def test_log_gives_the_bytes_as_the_guest_printed_them(server: Server) -> None:
     data = b"\x1b]0;title\x07\xff\0" + "grüße\r\n".encode()
     server.run("web1", data=data)
-    assert server.run("log", "web1").stdout == b"memory guest 1 ready\r\n" + data
-    assert server.run("log", "web1", "--lines", "1").stdout == data
-    assert server.run("log", "web1", "--since", "1h").stdout == b"memory guest 1 ready\r\n" + data
+    assert server.run("log", "web1", "--raw").stdout == b"memory guest 1 ready\r\n" + data
+    assert server.run("log", "web1", "--lines", "1", "--raw").stdout == data
+    assert server.run("log", "web1", "--since", "1h", "--raw").stdout == b"memory guest 1 ready\r\n" + data
     assert server.run("log", "web1", "--since", "2099-01-01T00:00").stdout == b""
 
 
-def test_log_on_a_terminal_is_safe(server: Server) -> None:
-    server.run("web1", data=b"a\x1b]52;c;aGk=\x07\x1b[c\x1b[2Jb\x1b[31mc\r\n")
-    assert b"\x1b]52" in server.run("log", "web1", "--lines", "1").stdout
+def test_log_is_safe_unless_raw_is_said(server: Server) -> None:
+    """security.md 17: `ssh HOST log web1` has no terminal here, but its user has one there."""
+    data = b"a\x1b]52;c;aGk=\x07\x1b[c\x1b[2Jb\x1b[31mc\r\n"
+    server.run("web1", data=data)
+    assert server.run("log", "web1", "--lines", "1", "--raw").stdout == data
+    assert server.run("log", "web1", "--lines", "1").stdout == b"ab\x1b[31mc\r\n\x1b[m"
+    assert server.run("search", "web1", "abc").stdout.rstrip().endswith(b"abc")
+    assert b"\x1b[c" not in server.run("replay", "web1", "--speed", "100").stdout
+    assert b"not with" in server.run("log", "web1", "--typed", "--raw").stderr
     with Terminal(server.ssh("log", "web1", "--lines", "1", options=("-t",))) as terminal:
         terminal.expect(re.escape(b"ab\x1b[31mc\r\n"), timeout=10)
         assert terminal.wait(10) == 0
@@ -188,7 +194,7 @@ async def test_every_byte_is_there_once_after_a_clean_restart(tcg: Server) -> No
     assert await guest.connect() == len(b"before\r\n")
     guest.prints(b"after\r\n")
     await logged(tcg, guest)
-    done = await asyncio.to_thread(tcg.run, "log", "web1")
+    done = await asyncio.to_thread(tcg.run, "log", "web1", "--raw")
     assert done.stdout == b"before\r\nmeanwhile\r\nafter\r\n"
 
 

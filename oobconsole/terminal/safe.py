@@ -1,0 +1,243 @@
+"""What a guest prints, without what makes a terminal answer or act outside its window. Sans I/O.
+
+What is kept and what is not: docs/terminal.md. Runs of text, of noise and of what is dropped are taken whole,
+whatever their length, so that a guest can make nobody else wait. Only what is cut into pieces is looked at byte by
+byte.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from oobconsole.terminal.sequences import (
+    INSIDE,
+    PARAMETERS,
+    PARAMETERS_MAX,
+    TOKEN,
+    TOKEN_STRICT,
+    safe_csi,
+    safe_escape,
+    safe_junk,
+)
+from oobconsole.terminal.text import plain_output
+
+#: A string that has not ended, and of which nothing more comes for so long, in seconds, is given up.
+SILENCE_SECONDS: Final = 1.0
+_ESC, _BEL, _CAN, _SUB, _ENQ, _LF, _DEL = 0x1B, 0x07, 0x18, 0x1A, 0x05, 0x0A, 0x7F
+_ST: Final = 0x9C
+_STRINGS: Final = b"P]X^_k"
+_UNSAFE_TEXT: Final = re.compile(rb"[^\x08\t\n\r\x20-\x7e]")
+_REPLACEMENT: Final = "\ufffd".encode()
+_C1: Final = re.compile(rb"[\x80-\x9f]")
+#: So much of a character, or of an escape sequence, is put together with what comes, in bytes.
+_CUT_MAX: Final = 4
+_LEADS: Final = re.compile(rb"[^\x80-\xbf]")
+#: States: between two sequences, behind ESC, in a control sequence, in a string, behind an ESC that may begin the
+#: string's ST, and within a character. Plain numbers, because they are compared for every byte of hostile output.
+_GROUND, _ESCAPE, _CSI, _STRING, _STRING_ESCAPE, _UTF8 = range(6)
+
+
+class SafeFilter:
+    """Passes output on in any pieces; what it drops, it drops whole, whatever its length.
+
+    Args:
+        strict: only text, tabs, line ends, backspaces and colours: for what was printed some other time.
+    """
+
+    def __init__(self, *, strict: bool = False) -> None:
+        self._strict = strict
+        self._token = TOKEN_STRICT if strict else TOKEN
+        self._state = _GROUND
+        self._held = bytearray()  # what has come of a sequence or a character
+        self._too_long = False  # it is longer than any terminal's, and will be dropped whatever it is
+        self._more = 0  # continuation bytes of a character
+        self._fed = 0.0
+
+    @property
+    def at_rest(self) -> bool:
+        """Is the output between two characters, so that something else may be shown?"""
+        return self._state == _GROUND
+
+    def feed(self, data: bytes, now: float = 0.0) -> bytes:
+        """Return what may be shown of `data`, and of what was held back before.
+
+        Args:
+            data: some more output.
+            now: when it came, in seconds of any clock; all alike where that is not known: then only a line feed gives
+                up a string that does not end.
+        """
+        if self._state in (_STRING, _STRING_ESCAPE) and now - self._fed >= SILENCE_SECONDS:
+            self._release()
+        self._fed = now
+        out = bytearray()
+        if self._state in (_ESCAPE, _UTF8) and len(self._held) <= _CUT_MAX and data:
+            data = self._release() + data  # together they are whole, most probably
+        at, end, token = 0, len(data), self._token
+        while at < end:
+            if self._state == _GROUND and (found := token.match(data, at)):
+                out += self._whole(found)
+                at = found.end()
+            elif self._state == _STRING:
+                at = self._string(data, at, out)
+            elif self._state == _CSI and (found := PARAMETERS.match(data, at)):
+                self._hold_more(found[0])
+                at = found.end()
+            else:
+                at += self._byte(data[at], out)
+        return bytes(out)
+
+    # -- what comes whole ---------------------------------------------------------------------------
+
+    def _whole(self, found: re.Match[bytes]) -> bytes:
+        """What is shown of a token."""
+        kind = found.lastgroup
+        if kind == "plain":
+            return self._text(found[0])
+        if kind == "csi":
+            return safe_csi(found["body"], strict=self._strict)
+        if kind == "junk":
+            return self._junk(found)
+        if kind == "halves":
+            return _REPLACEMENT * len(_LEADS.findall(found[0])) if self._strict else _C1.sub(b"", found[0])
+        if kind == "string":
+            self._state = _STRING
+        elif not self._strict:
+            return safe_escape(found[0])
+        return b""
+
+    def _junk(self, found: re.Match[bytes]) -> bytes:
+        """What ends a sequence in it may be the byte behind it."""
+        end = found.end()
+        behind = found.string[end : end + 1]
+        shown = safe_junk(found[0] + behind, strict=self._strict)
+        return shown[: len(shown) - len(safe_junk(behind, strict=self._strict))]
+
+    def _text(self, text: bytes) -> bytes:
+        if not self._strict:
+            return text
+        if text.isascii():
+            return _UNSAFE_TEXT.sub(b"", text)
+        return plain_output(text.decode()).encode()
+
+    def _string(self, data: bytes, at: int, out: bytearray) -> int:
+        """Within a string, which is dropped to its end; returns where it goes on."""
+        start = -len(self._held)  # of a character that was cut
+        if start:
+            data, at, start = bytes(self._held) + data[at:], 0, start + at
+            self._held.clear()
+        inside = INSIDE.match(data, at)
+        assert inside is not None  # it matches nothing, too
+        at = inside.end()
+        if at == len(data):
+            return start + at
+        byte = data[at]
+        if byte >= 0xC2 and data[at : at + 2] != b"\xc2\x9c":
+            self._held += data[at:]  # a character, of which the end has not come
+            return start + len(data)
+        if byte == _ESC:
+            self._state = _STRING_ESCAPE
+        else:  # BEL, CAN, SUB, ST; or a line feed: noise on the line, most probably, and what follows is filtered
+            self._state = _GROUND
+            if byte == _LF:
+                out.append(byte)
+        return start + at + (2 if byte == 0xC2 else 1)
+
+    # -- what comes in pieces -----------------------------------------------------------------------
+
+    def _byte(self, byte: int, out: bytearray) -> bool:
+        """Returns whether the byte is done with; if not, it has cancelled what was begun, and counts itself."""
+        if self._state == _GROUND:
+            self._ground(byte, out)
+        elif self._state == _UTF8:
+            return self._utf8(byte, out)
+        elif self._state == _ESCAPE:
+            return self._escape(byte, out)
+        elif self._state == _CSI:
+            return self._csi(byte, out)
+        elif byte == 0x5C:  # the second half of ST
+            self._release()
+        else:  # the ESC before it has cancelled the string, and begins something else
+            self._begin(_ESCAPE, _ESC)
+            return False
+        return True
+
+    def _ground(self, byte: int, out: bytearray) -> None:
+        """What is the beginning of something, or a control."""
+        if byte == _ESC:
+            self._begin(_ESCAPE, byte)
+        elif byte == 0x9B:
+            self._begin(_CSI)
+        elif 0xC2 <= byte <= 0xF4:
+            self._more = 1 if byte < 0xE0 else 2 if byte < 0xF0 else 3
+            self._begin(_UTF8, byte)
+        else:
+            raise AssertionError(f"{byte:#x} is a whole token")
+
+    def _no_text(self, data: bytes) -> bytes:
+        """What is no UTF-8: Latin-1, or noise. Where only text may pass, it is replaced: what is dropped between two
+        pieces could make a character of them."""
+        return _REPLACEMENT if self._strict else _C1.sub(b"", data)
+
+    def _utf8(self, byte: int, out: bytearray) -> bool:
+        if not 0x80 <= byte <= 0xBF:
+            out += self._no_text(self._release())
+            return False
+        self._held.append(byte)
+        self._more -= 1
+        if not self._more:
+            found = self._token.match(self._release())
+            if found is None:  # U+009B
+                self._begin(_CSI)
+            else:
+                out += self._whole(found)
+        return True
+
+    def _escape(self, byte: int, out: bytearray) -> bool:
+        alone = len(self._held) == 1
+        if byte == 0x5B and alone:
+            self._begin(_CSI)
+        elif byte in _STRINGS and alone:
+            self._release()
+            self._state = _STRING
+        elif 0x20 <= byte <= 0x2F:
+            self._hold_more(bytes((byte,)))
+        else:
+            too_long, held = self._too_long, self._release()
+            if not 0x30 <= byte <= 0x7E:
+                return False
+            if not self._strict and not too_long:
+                out += safe_escape(held + bytes((byte,)))
+        return True
+
+    def _csi(self, byte: int, out: bytearray) -> bool:
+        """Behind the parameters."""
+        if 0x40 <= byte <= 0x7E:
+            too_long, body = self._too_long, self._release() + bytes((byte,))
+            out += b"" if too_long else safe_csi(body, strict=self._strict)
+        elif byte == _ESC or byte >= 0x80:
+            self._release()
+            return False
+        elif byte in (_CAN, _SUB, _DEL):
+            self._release()
+        elif byte != _ENQ:
+            out += self._text(bytes((byte,)))  # a control within a sequence acts at once
+        return True
+
+    def _begin(self, state: int, *held: int) -> None:
+        self._release()
+        self._state = state
+        self._held += bytes(held)
+
+    def _hold_more(self, data: bytes) -> None:
+        if len(self._held) + len(data) > PARAMETERS_MAX:
+            self._too_long = True
+        else:
+            self._held += data
+
+    def _release(self) -> bytes:
+        held = bytes(self._held)
+        self._held.clear()
+        self._too_long = False
+        self._state = _GROUND
+        return held

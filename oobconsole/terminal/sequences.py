@@ -1,0 +1,142 @@
+"""Which bytes are text, sequences, or noise; and which sequences a guest may not send to somebody's terminal.
+
+Sequences are named as in ECMA-48 and xterm's "Control Sequences" (ctlseqs). Every pattern takes time in proportion
+to what it matches: its repetitions are possessive.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+#: Characters of UTF-8 (RFC 3629, section 4) but for C1.
+_CHARACTER: Final = (
+    rb"\xc2[\xa0-\xbf]|[\xc3-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}"
+    rb"|\xed[\x80-\x9f][\x80-\xbf]|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}"
+    rb"|\xf4[\x80-\x8f][\x80-\xbf]{2}"
+)
+#: What needs no second look: no ESC, no ENQ.
+_TEXT: Final = rb"[^\x1b\x05\x80-\xff]++|" + _CHARACTER
+#: And the sequences of which every screen is full: cursor, erasing, inserting, colours, character sets.
+_USUAL: Final = rb"\x1b(?:[78=>DM]|[()][0AB]|\[(?:[0-9;]{0,64}[@-HJ-MPXdm]|\?25[hl]))"
+#: Control Sequence Introducer in its three forms, and the longest parameters that are looked at.
+_CSI: Final = rb"(?:\x1b\[|\x9b|\xc2\x9b)"
+PARAMETERS_MAX: Final = 253
+_PARAMETERS: Final = rb"[ -?]{0,253}+"
+#: What shows nothing: ENQ; a control sequence or an escape that something else cancels; characters that UTF-8
+#: forbids, which may be controls to a careless decoder.
+_NOTHING: Final = (
+    rb"\x05|"
+    + _CSI
+    + _PARAMETERS
+    + rb"(?:[\x18\x1a\x7f]|(?=[\x1b\x80-\xff]))|\x1b[ -/]{0,253}+(?=[\x00-\x1f\x7f-\xff])"
+    rb"|\xe0[\x80-\x9f][\x80-\xbf]|\xed[\xa0-\xbf][\x80-\xbf]|\xf0[\x80-\x8f][\x80-\xbf]{2}|\xf4[\x90-\xbf][\x80-\xbf]{2}"
+)
+#: Bytes that are no UTF-8, each by itself; and characters of which the end is missing.
+_NOISE: Final = rb"[\xa0-\xc1\xf5-\xff]|[\xc2-\xf4](?=[\x00-\x7f\xc0-\xff])"
+_HALVES: Final = rb"(?:[\xe0-\xef][\x80-\xbf]|[\xf0-\xf4][\x80-\xbf]{1,2})(?=[\x00-\x7f\xc0-\xff])"
+#: C1 controls, which are ESC and the byte 0x40 below, that begin neither a control sequence nor a string.
+_C1: Final = rb"\xc2?[\x80-\x8f\x91-\x97\x99\x9a\x9c]"
+#: Whole escape sequences, and what begins a string: DCS, OSC, SOS, PM, APC, and GNU screen's title (k).
+_ESCAPE: Final = rb"\x1b(?:[ -/]{1,253}+[0-~]|[0-OQ-WYZ\x5c`-jl-~])"
+_STRING: Final = rb"\x1b[P\]X^_k]|\xc2?[\x90\x98\x9d-\x9f]"
+
+
+def _token(plain: bytes) -> re.Pattern[bytes]:
+    groups = (
+        b"(?:" + plain + b")++",
+        b"(?:" + _NOTHING + b"|" + _NOISE + b"|" + _C1 + b")++",
+        b"(?:" + _HALVES + b")++",
+        _CSI + b"(?P<body>" + _PARAMETERS + b"[@-~])",
+        _ESCAPE,
+        _STRING,
+    )
+    names = ("plain", "junk", "halves", "csi", "escape", "string")
+    return re.compile(b"|".join(b"(?P<%s>%s)" % (n.encode(), g) for n, g in zip(names, groups, strict=True)))
+
+
+#: The next token between two sequences; none is found where one is not complete.
+TOKEN: Final = _token(_TEXT + b"|" + _USUAL)
+TOKEN_STRICT: Final = _token(_TEXT)
+#: The inside of a string. What looks like ST within a character is none: 0x9C is in every third Chinese title.
+INSIDE: Final = re.compile(
+    rb"(?:[^\x07\n\x18\x1a\x1b\x80-\xff]++|"
+    + _CHARACTER
+    + rb"|\xc2[\x80-\x9b\x9d-\x9f]|[\x80-\x9b\x9d-\xc1\xf5-\xff]"
+    rb"|[\xc2-\xdf](?=[^\x80-\xbf])|[\xe0-\xef][\x80-\xbf]{0,1}+(?=[^\x80-\xbf])|[\xf0-\xf4][\x80-\xbf]{0,2}+(?=[^\x80-\xbf])"
+    rb"|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})*+"
+)
+#: The parameters of a control sequence that comes in pieces.
+PARAMETERS: Final = re.compile(rb"[ -?]++")
+
+#: In junk: what shows nothing; and the lead byte of a C1 control's form in UTF-8.
+_NOTHING_THERE: Final = re.compile(_NOTHING)
+_C1_LEAD: Final = re.compile(rb"\xc2(?=[\x80-\x9f])")
+#: ENQ, which has no place in what is left, marks where something was taken out: its neighbours are no character.
+_MARK: Final = b"\x05"
+#: A C1 control is the escape sequence of seven bits (but DECID, which makes a terminal answer); other bytes stay.
+_JUNK: Final = {5: None, **{byte: f"\x1b{chr(byte - 0x40)}" for byte in range(0x80, 0xA0)}, 0x9A: None}
+#: Where only text may pass, they are replaced: what is dropped between two of them could make a character of both.
+_JUNK_STRICT: Final = {5: None, **dict.fromkeys(range(0x80, 0xA0)), **dict.fromkeys(range(0xA0, 0x100), "\ufffd")}
+
+#: What makes a terminal answer (DECID), or take UTF-8 for single bytes, among which C1 would be found (DOCS).
+_ESCAPES_DROPPED: Final = frozenset({b"\x1bZ", b"\x1b%@"})
+#: Final bytes, behind their intermediates, of what makes a terminal answer (DA, DSR, DECREQTPARM, DECRQM, DECRQCRA,
+#: XTREPORTSGR, …), test itself (DECTST), act on its window (XTWINOPS, DECSCPP, DECSNLS), or print (MC).
+_CSI_DROPPED: Final = frozenset(
+    {
+        *("c", "n", "x", "t", "i", "y", "q", "S", "u", "$p", "*y", "$w", "$u", "&u"),
+        *('"v', "'|", "'z", "'w", "#R", "#Q", "#|", "$|", "*|"),
+    }
+)
+#: Of those, the ones that are harmless so: CSI u restores the cursor, CSI S scrolls, CSI q lights LEDs.
+_CSI_HARMLESS: Final = re.compile(r"u|[\d;]*S|[\d;]*q", re.ASCII)
+_CSI_PARTS: Final = re.compile(r"([<=>?]?[\d:;]*)([ -/]*)([@-~])", re.ASCII)
+#: Modes that make a terminal send what nobody typed (reports of mouse, focus, size, theme), raise its window at a
+#: bell, no longer know ECMA-48 (DECANM), or lock its keyboard (KAM).
+_MODES_DROPPED: Final = {
+    "?": frozenset({"2", "9", "1000", "1001", "1002", "1003", "1004", "1042", "1043", "2031", "2048"}),
+    "": frozenset({"2"}),
+}
+
+
+def safe_junk(junk: bytes, *, strict: bool) -> bytes:
+    """What is shown of a run of bytes that are no text; with the one byte behind it, if any, which is left out."""
+    left = _C1_LEAD.sub(b"", _NOTHING_THERE.sub(_MARK, junk)).decode("latin-1")
+    return left.translate(_JUNK_STRICT).encode() if strict else left.translate(_JUNK).encode("latin-1")
+
+
+def safe_escape(sequence: bytes) -> bytes:
+    """The escape sequence, or nothing."""
+    return b"" if sequence in _ESCAPES_DROPPED else sequence
+
+
+def safe_csi(body: bytes, *, strict: bool) -> bytes:
+    """A control sequence as it may be shown: whole, without some of its parameters, or not at all.
+
+    Args:
+        body: what stands behind CSI.
+        strict: only colours.
+    """
+    text = body.decode("ascii")
+    parts = _CSI_PARTS.fullmatch(text)
+    if parts is None:
+        return b""  # parameters behind intermediates: no terminal's
+    parameters, intermediate, final = parts.groups()
+    if final == "m" and parameters[:1] in ("<", "=", ">", "?"):
+        return b""  # XTMODKEYS and its query
+    if strict:
+        return b"\x1b[" + body if final == "m" and not intermediate else b""
+    if final in "hl" and not intermediate:
+        return _safe_modes(parameters, final)
+    if intermediate + final in _CSI_DROPPED and not _CSI_HARMLESS.fullmatch(text):
+        return b""
+    return b"\x1b[" + body
+
+
+def _safe_modes(parameters: str, final: str) -> bytes:
+    """Set or reset (SM, RM, DECSET, DECRST) those of the modes that a guest may."""
+    private = "?" if parameters.startswith("?") else ""
+    dropped = _MODES_DROPPED[private]
+    kept = [mode for mode in parameters[len(private) :].split(";") if mode.lstrip("0") not in dropped]
+    return f"\x1b[{private}{';'.join(kept)}{final}".encode() if kept else b""
