@@ -203,11 +203,13 @@ def _make_state_dir(folder: Path) -> None:
 
 
 def _write_ports(folder: Path, name: str, addresses: list[str]) -> None:
-    """Say which ports `listen` with port 0 got, one a line: whoever starts us may wait for the file."""
+    """Say which ports `listen` with port 0 got, one a line: whoever starts us may wait for the file.
+    A full disk is no reason not to serve; then there is no file, rather than an old one."""
     file = folder / name
     fresh = folder / f"{name}.new"
     try:
+        file.unlink(missing_ok=True)
         fresh.write_text("".join(f"{address.rpartition(':')[2]}\n" for address in addresses))
         fresh.replace(file)
     except OSError as error:
-        raise EnvironmentFault(f"{file}: cannot be written: {error.strerror}") from error
+        log.error("cannot say which ports are served", file=str(file), reason=error.strerror)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization as ser
@@ -22,7 +23,7 @@ def load_or_make(path: Path, what: str) -> bytes:
         EnvironmentFault: it cannot be read or made, or others may read it.
     """
     try:
-        if not os.path.lexists(path):
+        if not os.path.lexists(path) or path.stat().st_size == 0:  # empty: a full disk, or a crash, has left it
             _make(path, what)
         mode = path.stat().st_mode
         if stat.S_IMODE(mode) & 0o077:
@@ -35,15 +36,25 @@ def load_or_make(path: Path, what: str) -> bytes:
 
 
 def _make(path: Path, what: str) -> None:
+    """Both files, or none: the private one, whose name says that there is a key, comes last."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(ser.Encoding.PEM, ser.PrivateFormat.OpenSSH, ser.NoEncryption())
     public = key.public_key().public_bytes(ser.Encoding.OpenSSH, ser.PublicFormat.OpenSSH)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(private)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    path.with_name(path.name + ".pub").write_bytes(public + f" oobconsole {what}\n".encode())
+    _put(path.with_name(path.name + ".pub"), public + f" oobconsole {what}\n".encode())
+    _put(path, private)
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Write a whole file, or leave nothing. Its first name is nobody else's, whatever others have left."""
+    descriptor, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
+    fresh = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise

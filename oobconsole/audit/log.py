@@ -7,6 +7,7 @@ says how many when it goes on. Both are announced at once.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -87,6 +88,10 @@ class AuditLog:
         self._head = (0, chain.GENESIS)
         self._descriptor = -1
         self._size = 0
+        self._owed: list[_Waiting] = []  # entries of the log's own: they come before all that waits
+        self._before = b""  # what a line that was cut short still lacks
+        self._spoilt = False  # behind `_size` may be a part of what could not be written
+        self._closed: Path | None = None  # the file that we write has this name already: another one is due
         try:
             self._open()
         except OSError as error:
@@ -119,7 +124,8 @@ class AuditLog:
         if self._thread.is_alive() or unwritten:
             log.error("audit log: entries could not be written and are lost", file=str(self._file), lost=unwritten)
         if not self._thread.is_alive():
-            os.close(self._descriptor)
+            with contextlib.suppress(OSError):  # everything is synced, or was counted as lost
+                os.close(self._descriptor)
         if self._syslog is not None:
             self._syslog.close()
 
@@ -146,12 +152,13 @@ class AuditLog:
 
     def _wait_for_entries(self) -> bool:
         with self._wake:
-            self._wake.wait_for(lambda: self._waiting or self._lost or self._closing)
-            return bool(self._waiting or self._lost)
+            self._wake.wait_for(lambda: self._waiting or self._owed or self._lost or self._closing)
+            return bool(self._waiting or self._owed or self._lost)
 
     def _write_batch(self) -> None:
         """Write the first of what waits; it is taken from the queue only then."""
         self._look_for_changes()
+        self._append_owed()
         if self._since is not None or self._lost:
             self._tell_of_gap()
         batch = [self._waiting[i] for i in range(min(len(self._waiting), _BATCH_MAX))]
@@ -161,29 +168,41 @@ class AuditLog:
             for _ in batch:
                 self._waiting.popleft()
         if self._size >= self._rotate_bytes:
-            self._rotate()
+            self._try_to_rotate()
 
-    def _append(self, batch: list[_Waiting], before: bytes = b"") -> None:
-        """All or nothing: what a full disk let in of it is taken out again."""
+    def _append_owed(self) -> None:
+        if self._owed:
+            self._append(self._owed)
+            self._owed.clear()
+
+    def _append(self, batch: list[_Waiting]) -> None:
+        """All or nothing: what a full disk let in of it is taken out again, now or before the next attempt."""
         seq, head = self._head
         lines = []
         for waiting in batch:
             seq += 1
             line, head = chain.encode(seq, head, _iso(waiting.at), waiting.fields, self._key)
             lines.append(line)
-        data = before + b"".join(lines)
+        data = self._before + b"".join(lines)
+        self._spoilt = True
         try:
             written = 0
             while written < len(data):
                 written += os.write(self._descriptor, data[written:])
             os.fdatasync(self._descriptor)
         except OSError:
-            os.ftruncate(self._descriptor, self._size)
+            self._take_back()
             raise
+        self._spoilt = False
         self._size += len(data)
-        self._head = (seq, head)
+        self._head, self._before = (seq, head), b""
         if self._syslog is not None:
             self._copy(self._syslog, lines)
+
+    def _take_back(self) -> None:
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._descriptor, self._size)
+            self._spoilt = False
 
     def _copy(self, syslog: Syslog, lines: list[bytes]) -> None:
         unsent = syslog.unsent
@@ -196,7 +215,7 @@ class AuditLog:
         reason = (error.strerror if isinstance(error, OSError) else None) or repr(error)
         if self._since is None:
             self._since = time.monotonic()
-            self._trouble(reason)
+            self._say(reason)
         if self._limit.allows():
             log.error(
                 "the audit log cannot be written: make room, or mend what is wrong with the disk",
@@ -211,7 +230,14 @@ class AuditLog:
             self._lost -= lost
         self._since = None
         log.warning("the audit log is written again", file=str(self._file), lost=lost)
-        self._trouble("")
+        self._say("")
+
+    def _say(self, trouble: str) -> None:
+        """Whoever is told may fail: that is not to end the thread."""
+        try:
+            self._trouble(trouble)
+        except Exception as error:
+            supervise.tell("who is told of the audit log", error)
 
     def _own(self, kind: str, **detail: object) -> _Waiting:
         return _Waiting(time.time(), {"kind": kind, **detail})
@@ -220,7 +246,6 @@ class AuditLog:
 
     def _open(self) -> None:
         """Continue what is there."""
-        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._switch_to(self._descriptor_of_file())
         if self._size:
             self._continue()
@@ -230,6 +255,7 @@ class AuditLog:
             self._continue_older(before[-1])
 
     def _descriptor_of_file(self) -> int:
+        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(self._file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -244,9 +270,11 @@ class AuditLog:
 
     def _switch_to(self, descriptor: int) -> None:
         if self._descriptor >= 0:
-            os.close(self._descriptor)
+            with contextlib.suppress(OSError):  # what was written there is synced
+                os.close(self._descriptor)
         self._descriptor = descriptor
         self._size = os.fstat(descriptor).st_size
+        self._spoilt = False
 
     def _continue_older(self, before: Path) -> None:
         """The file is new, but the log is not: it ended after a rotation."""
@@ -255,7 +283,7 @@ class AuditLog:
             self._tell_of_damage(f"{before.name} does not end with an entry")
             return
         self._head = (last.seq, last.hash)
-        self._append([self._continued(before)])
+        self._owed.append(self._continued(before))
 
     def _continue(self) -> None:
         """A last line that was cut short by a crash, or changed, stays as it is: the next entry tells of it."""
@@ -267,19 +295,22 @@ class AuditLog:
         if torn and files.last_intact([torn], key) is None:
             log.warning("audit log: its last line was cut short by a crash", file=str(self._file), bytes=len(torn))
             found = {"bytes": len(torn), "sha256": hashlib.sha256(torn).hexdigest()}
-            self._append([self._own(chain.TORN, **found)], before=b"\n")
-        elif torn:  # an entry that lacks its newline only
-            self._size += os.write(self._descriptor, b"\n")
+            self._owed.append(self._own(chain.TORN, **found))
+        if torn:  # an entry may lack its newline only
+            self._before = b"\n"
         if whole and files.last_intact([whole[-1]], key) is None:
             self._tell_of_damage("the last line is no entry that this key signed")
 
     def _tell_of_damage(self, found: str) -> None:
         log.error("audit log: somebody else has changed it: see `oobconsole audit verify`",
                   file=str(self._file), found=found)  # fmt: skip
-        self._append([self._own(chain.DAMAGED, found=found)])
+        self._owed.append(self._own(chain.DAMAGED, found=found))
 
     def _look_for_changes(self) -> None:
-        """Nobody else writes here; who does is told on."""
+        """Nobody else writes here; who does is told on. What is left of our own failed attempt goes."""
+        if self._spoilt:
+            os.ftruncate(self._descriptor, self._size)
+            self._spoilt = False
         now = os.fstat(self._descriptor)
         if now.st_nlink and now.st_size == self._size:
             return
@@ -291,16 +322,25 @@ class AuditLog:
             self._switch_to(self._descriptor_of_file())
         self._tell_of_damage(found)
 
-    def _rotate(self) -> None:
-        first = files.first_entry(self._file)
-        closed = files.closed_name(self._file, first.seq if first else self._head[0])
-        self._file.rename(closed)
+    def _try_to_rotate(self) -> None:
+        """What cannot be rotated grows: the entries are what counts."""
         try:
-            self._switch_to(self._descriptor_of_file())
-        except OSError:
-            closed.rename(self._file)
-            raise
-        self._append([self._continued(closed)])
+            self._rotate()
+        except OSError as error:
+            if self._limit.allows():
+                log.error("the audit log cannot begin another file", file=str(self._file), reason=error.strerror)
+
+    def _rotate(self) -> None:
+        """As long as there can be no other file, the one that has its last name already is gone on with."""
+        if self._closed is None:
+            first = files.first_entry(self._file)
+            closed = files.closed_name(self._file, first.seq if first else self._head[0])
+            self._file.rename(closed)
+            self._closed = closed
+        self._switch_to(self._descriptor_of_file())
+        self._owed.append(self._continued(self._closed))
+        self._closed = None
+        self._append_owed()
         self._make_room()
 
     def _continued(self, before: Path) -> _Waiting:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import socket
 import stat
 import threading
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from oobconsole import supervise
 from oobconsole.access import Principal
 from oobconsole.audit import chain, files
 from oobconsole.audit import log as audit_log
@@ -23,6 +25,7 @@ from oobconsole.audit.syslog import Syslog
 from oobconsole.audit.verify import Report, verify
 from oobconsole.errors import EnvironmentFault
 from oobconsole.events import Event, Kind
+from tests.support.sync import eventually
 
 ALICE = Principal("alice", key="SHA256:abc", address="192.0.2.1")
 
@@ -310,3 +313,108 @@ def test_keys_that_cannot_be_used(tmp_path: Path, what: str) -> None:
     path.chmod(0o644 if what == "open" else 0o600)
     with pytest.raises(EnvironmentFault, match=str(path)):
         chain.load_or_make_key(path)
+
+
+class FailingCalls:
+    """`os` as the audit log sees it: some of its calls fail, as often as is said."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+        self.fails: dict[str, int] = {}
+        self._number = number
+        for name in ("write", "fdatasync", "ftruncate", "open", "fsync"):
+            monkeypatch.setattr(f"oobconsole.audit.log.os.{name}", self._instead(name, getattr(os, name)))
+
+    def _instead(self, name: str, real: Callable[..., object]) -> Callable[..., object]:
+        def call(*args: object, **more: object) -> object:
+            if threading.current_thread().name == "audit" and self.fails.get(name, 0) > 0:
+                self.fails[name] -= 1
+                raise OSError(self._number, os.strerror(self._number))
+            return real(*args, **more)
+
+        return call
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EFBIG, errno.EPIPE])
+@pytest.mark.parametrize(
+    "fails",
+    [
+        {"write": 2},
+        {"fdatasync": 2},
+        {"write": 2, "ftruncate": 3},
+        {"fdatasync": 2, "ftruncate": 3},
+        {"open": 1},
+        {"fsync": 1},
+    ],
+    ids=str,
+)
+def test_whatever_fails_no_entry_is_lost_and_nobody_else_is_accused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, fails: dict[str, int]
+) -> None:
+    """faults.md 2's kind: every call in turn, with a rotation at every entry."""
+    monkeypatch.setattr(audit_log, "_RETRY_SECONDS", 0.01)
+    calls = FailingCalls(monkeypatch, number)
+    with opened(tmp_path, rotate=300) as log:
+        put_and_wait(log, Event(Kind.LOGIN, who=ALICE))
+        calls.fails = dict(fails)
+        for count in range(5):
+            log.put(Event(Kind.LOGIN, who=ALICE, detail={"count": count}))
+        eventually(lambda: not any(calls.fails.values()) or set(fails) <= {"ftruncate"}, lambda: calls.fails)
+        put_and_wait(log, Event(Kind.LOGOUT, who=ALICE))
+    report = checked(tmp_path, log.head[1])
+    assert report.faults == []
+    entries = [json.loads(line) for file in files.all_of(tmp_path / "audit.jsonl") for line in files.lines(file)]
+    assert [entry["count"] for entry in entries if "count" in entry] == list(range(5))
+    assert chain.DAMAGED not in {entry["kind"] for entry in entries}
+
+
+def test_an_error_on_the_way_of_an_error_does_not_end_the_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """faults.md 2b: telling of ENOSPC raised ENOSPC, and from then on nothing was audited."""
+    monkeypatch.setattr(audit_log, "_RETRY_SECONDS", 0.01)
+    told: list[str] = []
+
+    def trouble(reason: str) -> None:
+        told.append(reason)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    disk = FullDisk(monkeypatch, tmp_path / "audit.jsonl")
+    before = supervise.ended.copy()
+    with opened(tmp_path, trouble=trouble) as log:
+        log.put(Event(Kind.LOGIN, who=ALICE))
+        eventually(lambda: told != [], lambda: told)
+        disk.full = False
+        eventually(lambda: log.head[0] >= 2, lambda: log.head)
+        put_and_wait(log, Event(Kind.LOGOUT, who=ALICE))
+    supervise.ended.clear()
+    supervise.ended.update(before)
+    assert [entry["kind"] for entry in lines(tmp_path)] == [chain.RESUMED, "login", "logout"]
+    assert lines(tmp_path)[0]["lost"] == 0
+    assert checked(tmp_path, log.head[1]).faults == []
+
+
+def test_a_torn_end_on_a_full_disk_is_no_reason_not_to_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit_log, "_RETRY_SECONDS", 0.01)
+    write(tmp_path)
+    file = tmp_path / "audit.jsonl"
+    file.write_bytes(file.read_bytes()[:-40])
+    disk = FullDisk(monkeypatch, file)
+    told = threading.Event()
+    with opened(tmp_path, trouble=lambda _: told.set()) as log:
+        assert told.wait(10)
+        disk.full = False
+        put_and_wait(log, Event(Kind.LOGOUT, who=ALICE))
+    report = checked(tmp_path, log.head[1])
+    assert (report.faults, report.notes) == ([], [f"{file}:3: cut short by a crash; entry 3 tells"])
+
+
+def test_the_folder_is_removed_while_the_server_runs(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    key = chain.load_or_make_key(tmp_path / "key")
+    log = AuditLog(folder / "audit.jsonl", key, rotate_bytes=1 << 20, keep_bytes=1 << 20)
+    put_and_wait(log, Event(Kind.LOGIN, who=ALICE))
+    shutil.rmtree(folder)
+    put_and_wait(log, Event(Kind.LOGOUT, who=ALICE))
+    log.close()
+    kinds = [json.loads(line)["kind"] for line in (folder / "audit.jsonl").read_text().splitlines()]
+    assert kinds == [chain.DAMAGED, "logout"]

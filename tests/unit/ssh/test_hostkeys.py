@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import stat
 from pathlib import Path
 
 import pytest
 
+from oobconsole import keyfile
 from oobconsole.errors import EnvironmentFault
 from oobconsole.ssh.hostkeys import load_or_make
 
@@ -47,3 +50,38 @@ def test_a_place_that_cannot_be_had(tmp_path: Path) -> None:
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     with pytest.raises(EnvironmentFault, match="No such file"):
         load_or_make(tmp_path / "dangling")
+
+
+@pytest.mark.parametrize("fails", ["fsync", "replace", "write"])
+@pytest.mark.parametrize("nth", [1, 2])
+def test_a_first_start_on_a_full_disk_leaves_nothing_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str, nth: int
+) -> None:
+    """security.md 13: an empty file of our own process number blocked every later start in a container."""
+    path = tmp_path / "key"
+    (tmp_path / f"key.{os.getpid()}").touch()  # what an older version has left
+    calls = iter(range(1, 10))
+
+    def full(*args: object) -> object:
+        if next(calls) == nth:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(*args)
+
+    owner = {"fsync": os, "replace": Path, "write": keyfile}[fails]
+    name = {"fsync": "fsync", "replace": "replace", "write": "_put"}[fails]
+    real = getattr(owner, name)
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, full)
+        with pytest.raises(EnvironmentFault, match="host key cannot be used: No space left on device"):
+            load_or_make(path)
+    assert not path.exists()
+    made = load_or_make(path)
+    assert load_or_make(path).public_data == made.public_data
+    left = {file.name for file in tmp_path.iterdir()}
+    assert left == {"key", "key.pub", f"key.{os.getpid()}"}
+
+
+def test_an_empty_key_file_is_no_key(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.touch(mode=0o600)
+    assert load_or_make(path).algorithm == b"ssh-ed25519"
