@@ -4,6 +4,7 @@
 # make check  static checks: style, types, layers, C warnings
 # make bench  measures (ONLY=group for one group)
 # make man   builds the manual pages into build/man
+# make soak   runs the tests on a busy machine, and goes on where it was stopped (MINUTES=30)
 # make leak   what L1 can find of a secret on L2's console
 # make fuzz   fuzzes what reads untrusted bytes (SECONDS=600 each)
 # make sanitize  runs the plugin under AddressSanitizer and ThreadSanitizer
@@ -13,7 +14,9 @@ PY := .venv/bin/python
 SCRIPTS := $(wildcard tests/stack/*.sh) $(wildcard tests/stack/guests/*.sh) $(wildcard tests/fuzz/*.sh)
 SECONDS ?= 600
 
-.PHONY: all setup packages venv plugin images man demo cast test check bench leak fuzz sanitize clean
+MINUTES ?= 100000
+
+.PHONY: all setup packages venv plugin images man demo cast test check bench soak leak fuzz sanitize clean
 
 all: setup
 
@@ -60,6 +63,10 @@ check: venv plugin
 bench: setup
 	@tests/stack/packages.sh bench
 	@$(PY) -m tests.bench $(ONLY)
+
+soak: setup
+	@tests/stack/packages.sh soak
+	@$(PY) -m tests.stack.soak --minutes $(MINUTES) $(ONLY)
 
 leak: setup
 	@$(MAKE) --no-print-directory -s -C tests/leak

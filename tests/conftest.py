@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import pytest_timeout
 from hypothesis import settings
 
+from tests.support.pace import WHOLE_TEST, scaled
 from tests.support.server import Server
 
 # Hypothesis would have each example take no more than 0.2 s, on machines that others use as well.
 settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: pytest_timeout.Settings) -> object:
+    """A test's own limit ends what hangs, on whatever machine: what it waits for has its limits, and says more."""
+    patient = settings._replace(timeout=scaled(settings.timeout) * WHOLE_TEST)
+    return pytest_timeout.pytest_timeout_set_timer(item, patient)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from oobconsole.vm import libvirt as vm_libvirt
 from oobconsole.vm.domain import Domain
 from oobconsole.vm.libvirt import Host
 from oobconsole.vm.power import PowerAction, PowerError
-from tests.support.aio import until
+from tests.support.aio import soon, until
 
 
 class Followed:
@@ -200,7 +200,7 @@ async def test_what_is_no_libvirtd_costs_one_reason_and_is_tried_again(tmp_path:
         host = Host("here", f"qemu+unix:///session?socket={tmp_path}/sock", told)
         host.start()
         for attempt in (1, 2):
-            peer, _ = await asyncio.wait_for(asyncio.get_running_loop().sock_accept(listener), 10)
+            peer, _ = await soon(asyncio.get_running_loop().sock_accept(listener))
             with peer:
                 peer.setblocking(True)
                 peer.sendall(garbage)
@@ -221,7 +221,7 @@ async def test_a_libvirtd_that_says_nothing_keeps_one_attempt_waiting(
         told = Told()
         host = Host("here", f"qemu+unix:///session?socket={tmp_path}/sock", told)
         host.start()
-        peer, _ = await asyncio.wait_for(asyncio.get_running_loop().sock_accept(listener), 10)
+        peer, _ = await soon(asyncio.get_running_loop().sock_accept(listener))
         with peer:
             await until(lambda: len(told.lost_for) >= 3, lambda: told.lost_for)
             assert {reason for reason, _ in told.lost_for} == {"it has not answered in 0.1 s"}

@@ -22,6 +22,7 @@ from oobconsole.interceptors.wire import FrameType, IrqMode
 from tests.contract.rigs import PORT, Events, TcgRig
 from tests.support.aio import idle, until
 from tests.support.native_half import NativeHalf, access, appeared, gone, posted, stats, thre_served
+from tests.support.pace import scaled
 
 LSR = Publication(PORT, 0x20, 0x20, bytes(5) + b"\x60" + bytes(2))
 CONTEXT = Context("l1", 1)
@@ -300,7 +301,7 @@ def _never_stop(path: Path, stop: threading.Event) -> int:
     """Access after access, many at once, until told to stop; returns how many were answered."""
     with socket.socket(socket.AF_UNIX) as half:
         half.connect(str(path))
-        half.settimeout(10)
+        half.settimeout(scaled(10))
         half.sendall(wire.encode_hello("l1", 9) + appeared(1))
         served, expected = 0, wire.WELCOME.size
         while not stop.is_set():

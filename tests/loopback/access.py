@@ -6,9 +6,9 @@ import contextlib
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+from tests.support.pace import Deadline, scaled
 from tests.support.server import Server
 
 CA = 'user_ca = "ca.pub"\nrevoked_keys = "revoked"\n'
@@ -16,7 +16,7 @@ PATIENCE = 20
 
 
 def keygen(*words: str | Path) -> None:
-    subprocess.run(["ssh-keygen", "-q", *map(str, words)], check=True, capture_output=True, timeout=PATIENCE)
+    subprocess.run(["ssh-keygen", "-q", *map(str, words)], check=True, capture_output=True, timeout=scaled(PATIENCE))
 
 
 def make_ca(folder: Path, name: str = "ca") -> Path:
@@ -36,7 +36,9 @@ def ssh(
     server: Server, *words: str, user: str = "alice", key: Path | None = None, options: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[bytes]:
     command = server.ssh(*words, user=user, key=key, options=options)
-    return subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False, stdin=subprocess.DEVNULL)
+    return subprocess.run(
+        command, capture_output=True, timeout=scaled(PATIENCE), check=False, stdin=subprocess.DEVNULL
+    )
 
 
 def refused(done: subprocess.CompletedProcess[bytes]) -> bool:
@@ -45,13 +47,13 @@ def refused(done: subprocess.CompletedProcess[bytes]) -> bool:
 
 def wait_for_log(server: Server, pattern: str, count: int = 1) -> re.Match[str]:
     """Wait until the server has logged something so often."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = Deadline(PATIENCE)
     pause = server.folder / "no-such-file"
     while True:
         found = list(re.finditer(pattern, server.log.read_text()))
         if len(found) >= count:
             return found[-1]
-        if time.monotonic() > deadline:
+        if not deadline.left:
             raise AssertionError(f"{pattern!r} was not logged:\n{server.log.read_text()[-3000:]}")
         with contextlib.suppress(subprocess.TimeoutExpired):
             subprocess.run(["tail", "--follow=name", pause], timeout=0.02, capture_output=True, check=False)
@@ -70,11 +72,11 @@ def authorize(server: Server, options: str, user: str = "bob") -> Path:
 
 def wait_for_who(server: Server, count: int) -> None:
     """Wait until so many are attached."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = Deadline(PATIENCE)
     while (seen := ssh(server, "who").stdout).count(b"web1") < count:
-        assert time.monotonic() < deadline, seen
+        assert deadline.left, seen
 
 
 def local(server: Server, *words: str) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "oobconsole", "--config", str(server.config), *words]
-    return subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
+    return subprocess.run(command, capture_output=True, timeout=scaled(PATIENCE), check=False)

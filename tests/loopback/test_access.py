@@ -17,6 +17,7 @@ from tests.loopback.access import CA, PATIENCE, authorize, certify, grant, keyge
 from tests.loopback.lab import Lab
 from tests.support.aio import soon, until
 from tests.support.expect import Expect
+from tests.support.pace import scaled
 from tests.support.server import Server
 
 
@@ -88,7 +89,7 @@ class TestCertificates:
             command[1:1] = strict
 
             def run() -> subprocess.CompletedProcess[bytes]:
-                return subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
+                return subprocess.run(command, capture_output=True, timeout=scaled(PATIENCE), check=False)
 
             assert b"Host key verification failed" in run().stderr
             keygen("-s", ca, "-h", "-I", "host", "-n", "127.0.0.1,[127.0.0.1]:*", public)
@@ -158,7 +159,7 @@ class TestNames:
     def test_a_user_with_a_console(self, plain: Server) -> None:
         data = b"to web2 by its name\r\n"
         command = plain.ssh(user="alice+web2")
-        done = subprocess.run(command, input=data, capture_output=True, timeout=PATIENCE, check=False)
+        done = subprocess.run(command, input=data, capture_output=True, timeout=scaled(PATIENCE), check=False)
         assert (done.stdout, done.returncode) == (data, 0)
 
     @pytest.mark.parametrize("user", ["alice@corp.example", r"CORP\alice", "müller", "svc$"])
@@ -218,7 +219,7 @@ class TestNothingElse:
             with Expect(plain.ssh("watch", "web1", options=("-v", "-L", f"{here}:{plain.folder}/target"))) as client:
                 client.expect(r"Entering interactive session", timeout=PATIENCE)
                 with socket.socket(socket.AF_UNIX) as stream:
-                    stream.settimeout(PATIENCE)
+                    stream.settimeout(scaled(PATIENCE))
                     stream.connect(str(here))
                     assert stream.recv(1) == b""
                 client.expect(rb"channel \d+: open failed: ", timeout=PATIENCE)
@@ -227,7 +228,7 @@ class TestNothingElse:
 
     def test_x11(self, plain: Server) -> None:
         done = subprocess.run(
-            plain.ssh("ls", options=("-Y", "-o", "LogLevel=INFO")), capture_output=True, timeout=PATIENCE,
+            plain.ssh("ls", options=("-Y", "-o", "LogLevel=INFO")), capture_output=True, timeout=scaled(PATIENCE),
             env={**os.environ, "DISPLAY": "127.0.0.1:9"}, check=False,
         )  # fmt: skip
         assert done.returncode == 0

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.pace import scaled
 from tests.support.server import Server
 from tests.support.terminal import Terminal
 
@@ -29,7 +30,7 @@ def command(server: Server, *words: str) -> list[str]:
 
 
 def run(server: Server, *words: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(command(server, *words), input=data, capture_output=True, timeout=30, check=False)
+    return subprocess.run(command(server, *words), input=data, capture_output=True, timeout=scaled(30), check=False)
 
 
 def test_the_verbs_say_what_ssh_says(server: Server) -> None:
@@ -161,7 +162,7 @@ def test_the_terminal_is_given_back(server: Server, end: signal.Signals) -> None
 
 def test_no_server_costs_one_sentence(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "oobconsole", "--socket", str(tmp_path / "nowhere"), "ls"]
-    done = subprocess.run(words, capture_output=True, timeout=30, check=False)
+    done = subprocess.run(words, capture_output=True, timeout=scaled(30), check=False)
     assert done.returncode == 1
     assert done.stderr.count(b"\n") == 1
     assert b"nowhere: no server can be reached here" in done.stderr
@@ -177,7 +178,7 @@ def test_nobody_else_may_come_in(server: Server) -> None:
     done = subprocess.run(
         ["setpriv", "--reuid=65534", "--clear-groups", "/usr/bin/python3", "-c", script],
         capture_output=True,
-        timeout=20,
+        timeout=scaled(20),
         check=False,
     )
     assert b"SSH-" not in done.stdout

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import re
 import socket
-import time
 from pathlib import Path
 
 import asyncssh
@@ -17,6 +16,7 @@ from tests.loopback.access import PATIENCE, refused, ssh, wait_for_log
 from tests.loopback.lab import Lab
 from tests.support.aio import soon, until
 from tests.support.expect import Expect
+from tests.support.pace import Deadline, scaled
 from tests.support.server import Server
 
 
@@ -110,7 +110,7 @@ class TestLimits:
         with Server(limits='max_startups = "2:100:5"\npenalties = false') as server:
             waiting = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)]
             for connection in waiting:
-                connection.settimeout(PATIENCE)
+                connection.settimeout(scaled(PATIENCE))
                 assert connection.recv(8) == b"SSH-2.0-"
             done = ssh(server, "ls")
             assert done.returncode == 255
@@ -140,7 +140,7 @@ class TestLimits:
                 flood = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(100)]
                 for connection in flood:
                     connection.close()
-            deadline = time.monotonic() + PATIENCE
+            deadline = Deadline(PATIENCE)
             while ssh(server, "ls").returncode != 0:
-                assert time.monotonic() < deadline
+                assert deadline.left
             assert server.log.read_text().count("\n") < 200

@@ -14,6 +14,7 @@ import sys
 import pytest
 
 from tests.support.expect import Expect
+from tests.support.pace import scaled
 from tests.support.server import Server
 
 
@@ -61,7 +62,9 @@ def test_a_pipe_carries_every_byte_both_ways_and_ends(server: Server) -> None:
 
 def test_a_pipe_whose_reader_leaves_ends(server: Server) -> None:
     command = f"{subprocess.list2cmdline(server.ssh('web1'))} | head -c 3"
-    done = subprocess.run(["sh", "-c", command], input=b"abc" * 100_000, capture_output=True, timeout=30, check=False)
+    done = subprocess.run(
+        ["sh", "-c", command], input=b"abc" * 100_000, capture_output=True, timeout=scaled(30), check=False
+    )
     assert done.stdout == b"abc"
 
 
@@ -155,7 +158,9 @@ def test_a_client_that_dies_leaves_nothing_behind(server: Server) -> None:
 def test_wrong_keys_and_unknown_users_look_the_same(server: Server) -> None:
     stranger = server.make_key("mallory", authorize=False)
     for user in ("alice", "nobody", "../keys/alice"):
-        done = subprocess.run(server.ssh("ls", user=user, key=stranger), capture_output=True, timeout=20, check=False)
+        done = subprocess.run(
+            server.ssh("ls", user=user, key=stranger), capture_output=True, timeout=scaled(20), check=False
+        )
         assert done.returncode == 255
         assert b"Permission denied (publickey)" in done.stderr
 
@@ -164,7 +169,7 @@ def test_a_bad_line_of_authorized_keys_costs_that_line(server: Server) -> None:
     key = server.make_key("bob")
     path = server.folder / "keys" / "bob"
     path.write_text("ssh-ed25519 not!base64 oops\n# a comment\n\n" + path.read_text())
-    done = subprocess.run(server.ssh("ls", user="bob", key=key), capture_output=True, timeout=20, check=False)
+    done = subprocess.run(server.ssh("ls", user="bob", key=key), capture_output=True, timeout=scaled(20), check=False)
     assert done.returncode == 0
     assert f"{path}:1" in server.log.read_text()
 
@@ -174,7 +179,7 @@ def test_a_bad_line_of_authorized_keys_costs_that_line(server: Server) -> None:
     [("-o", "PreferredAuthentications=password"), ("-o", "PreferredAuthentications=keyboard-interactive")],
 )
 def test_nothing_but_public_keys(server: Server, options: tuple[str, ...]) -> None:
-    done = subprocess.run(server.ssh("ls", options=options), capture_output=True, timeout=20, check=False)
+    done = subprocess.run(server.ssh("ls", options=options), capture_output=True, timeout=scaled(20), check=False)
     assert done.returncode == 255
 
 
@@ -183,12 +188,14 @@ def test_no_forwarding_no_subsystem(server: Server) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     remote = ("-o", "ExitOnForwardFailure=yes", "-R", f"{port}:127.0.0.1:1")
-    done = subprocess.run(server.ssh("ls", options=remote), capture_output=True, timeout=20, check=False)
+    done = subprocess.run(server.ssh("ls", options=remote), capture_output=True, timeout=scaled(20), check=False)
     assert done.returncode == 255
-    done = subprocess.run(server.ssh(options=("-W", "127.0.0.1:1")), capture_output=True, timeout=20, check=False)
+    done = subprocess.run(
+        server.ssh(options=("-W", "127.0.0.1:1")), capture_output=True, timeout=scaled(20), check=False
+    )
     assert done.returncode != 0
     assert b"prohibited" in done.stderr or b"refused" in done.stderr or b"failed" in done.stderr
-    done = subprocess.run(server.ssh("sftp", options=("-s",)), capture_output=True, timeout=20, check=False)
+    done = subprocess.run(server.ssh("sftp", options=("-s",)), capture_output=True, timeout=scaled(20), check=False)
     assert done.returncode != 0
 
 
@@ -240,7 +247,7 @@ def test_a_bad_configuration_gives_file_key_and_reason(server: Server, text: str
     file = server.folder / f"bad-{secrets.token_hex(4)}.toml"
     file.write_text(head + text + tail)
     command = [sys.executable, "-m", "oobconsole", "serve", "--config", str(file)]
-    done = subprocess.run(command, capture_output=True, timeout=20, check=False, text=True)
+    done = subprocess.run(command, capture_output=True, timeout=scaled(20), check=False, text=True)
     assert done.returncode == 2, done.stderr
     assert str(file) in done.stderr
     assert says in done.stderr

@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.aio import until
 from tests.support.native_half import NativeHalf, appeared, gap, posted
+from tests.support.pace import scaled
 from tests.support.server import Server
 from tests.support.terminal import Terminal
 
@@ -125,7 +126,7 @@ def test_asciinema_plays_what_is_recorded(server: Server) -> None:
         [sys.executable, "-m", "asciinema", "cat", str(cast)],
         capture_output=True,
         check=True,
-        timeout=30,
+        timeout=scaled(30),
         env={"LANG": "C.UTF-8", "HOME": str(server.folder)},
     )
     assert played.stdout.decode() == "memory guest 1 ready\r\ngrüße\r\n"

@@ -20,6 +20,7 @@ from tests.loopback.access import (
     wait_for_who,
 )
 from tests.support.expect import Expect
+from tests.support.pace import scaled
 from tests.support.server import Server
 
 
@@ -52,7 +53,7 @@ class TestReload:
     def test_limits(self) -> None:
         server = Server(limits='penalties = false\nmax_startups = "1:100:1"')
         with server, socket.create_connection(("127.0.0.1", server.port)) as waiting:
-            waiting.settimeout(PATIENCE)
+            waiting.settimeout(scaled(PATIENCE))
             assert waiting.recv(8) == b"SSH-2.0-"
             assert b"too many logins" in ssh(server, "ls").stderr
             server.config.write_text(server.config.read_text().replace("1:100:1", "5:100:5"))

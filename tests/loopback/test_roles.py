@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.expect import Expect
+from tests.support.pace import scaled
 from tests.support.server import MEMORY_MACHINE, Server
 from tests.support.terminal import Terminal
 
@@ -51,7 +52,7 @@ def script(
     server: Server, user: str, *words: str, data: bytes = b"", timeout: float = 30
 ) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        command(server, user, *words), input=data, capture_output=True, timeout=timeout, check=False
+        command(server, user, *words), input=data, capture_output=True, timeout=scaled(timeout), check=False
     )
 
 

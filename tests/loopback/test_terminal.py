@@ -9,6 +9,7 @@ import socket
 
 import pytest
 
+from tests.support.pace import scaled
 from tests.support.server import Server
 from tests.support.terminal import Terminal
 
@@ -83,7 +84,7 @@ def test_several_addresses() -> None:
         log = server.log.read_text()
         assert f"listening on 127.0.0.1:{ports[0]} 127.0.0.2:{ports[1]}" in log
         for host, port in zip(("127.0.0.1", "127.0.0.2"), ports, strict=True):
-            with socket.create_connection((host, int(port)), timeout=10) as connection:
+            with socket.create_connection((host, int(port)), timeout=scaled(10)) as connection:
                 assert connection.recv(4) == b"SSH-"
 
 

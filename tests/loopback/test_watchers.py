@@ -13,6 +13,7 @@ import subprocess
 import threading
 from pathlib import Path
 
+from tests.support.pace import scaled
 from tests.support.server import Server
 
 WATCHERS = 20
@@ -31,9 +32,9 @@ class Flood:
 
     def meet(self) -> None:
         """The server connects."""
-        self._listener.settimeout(20)
+        self._listener.settimeout(scaled(20))
         self._peer, _ = self._listener.accept()
-        self._peer.settimeout(60)
+        self._peer.settimeout(scaled(60))
 
     def begin(self) -> None:
         """Print."""
@@ -41,7 +42,7 @@ class Flood:
 
     def end(self) -> None:
         """Everything was taken."""
-        self._thread.join(60)
+        self._thread.join(scaled(60))
         assert not self._thread.is_alive()
 
     def close(self) -> None:
@@ -74,7 +75,7 @@ class Watcher:
 
     def all_of_it(self) -> bytes:
         """Wait until it has the end."""
-        self._thread.join(60)
+        self._thread.join(scaled(60))
         assert self.got.endswith(b"the end"), (len(self.got), self._process.poll())
         return bytes(self.got.removesuffix(b"the end"))
 
@@ -82,7 +83,7 @@ class Watcher:
         """Returns the notices."""
         self._process.kill()
         _, notices = self._process.communicate()
-        self._thread.join(10)
+        self._thread.join(scaled(10))
         return notices
 
 

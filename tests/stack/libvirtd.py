@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,8 @@ from types import TracebackType
 from typing import Final, Self
 
 from tests.stack.nested import CACHE, qemu
-from tests.support.expect import ExpectError
+from tests.support.expect import ExpectError, wait_for
+from tests.support.pace import Deadline
 
 START_SECONDS: Final = 20
 #: As root a libvirtd is the system's: then ours runs as this user ("nobody").
@@ -94,9 +94,9 @@ class Libvirtd:
                 stdout=log,
                 stderr=log,
             )
-        deadline = time.monotonic() + START_SECONDS
+        deadline = Deadline(START_SECONDS)
         while self.virsh("uri", check=False).returncode:
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if self._process.poll() is not None or not deadline.left:
                 raise ExpectError(f"libvirtd did not start:\n{self._log.read_text()[-2000:]}")
 
     def stop(self) -> None:
@@ -106,7 +106,7 @@ class Libvirtd:
             process.send_signal(signal.SIGCONT)
             process.terminate()
             try:
-                process.wait(10)
+                wait_for(process, 10)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -125,6 +125,7 @@ class NestedStack:
         parts = {"L1's console": self.l1_console(), "the server's log": log}
         if self._latest is not None:
             parts[f"{self._latest.name}'s console"] = bytes(self._latest.seen)
+            parts["what its client was told"] = bytes(self._latest.told)
         return "\n".join(
             f"--- the last of {what}:\n{data[-SHOWN:].decode(errors='replace')}" for what, data in parts.items()
         )
@@ -175,10 +176,10 @@ class NestedStack:
 
 
 class L2Console(Expect):
-    """An `ssh HOST CONSOLE` pipe to a shell in L2."""
+    """An `ssh HOST CONSOLE` pipe to a shell in L2. What the server tells is apart from what the guest prints."""
 
     def __init__(self, server: Server, name: str) -> None:
-        super().__init__(server.ssh(name))
+        super().__init__(server.ssh(name), merge_stderr=False)
         self.name = name
         self._first_prompt = 0
 

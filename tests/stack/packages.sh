@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building and testing need and that are missing. Says which before it does.
-# With the argument `fuzz` or `bench`: those that `make fuzz` or `make bench` needs besides.
+# With the argument `fuzz`, `bench` or `soak`: those that `make fuzz`, `make bench` or `make soak` needs besides.
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -16,6 +16,7 @@ packages=(
 case "${1:-}" in
   fuzz) packages=(clang llvm libclang-rt-dev) ;;
   bench) packages=(conserver-server conserver-client) ;; # what the server is compared with, besides ser2net
+  soak) packages=(stress-ng) ;; # keeps the machine busy meanwhile
 esac
 
 [ "$(dpkg --print-architecture 2>/dev/null)$(command -v apt-get >/dev/null && echo +apt)" = amd64+apt ] ||

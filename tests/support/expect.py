@@ -1,4 +1,7 @@
-"""Waits for what a process prints: by pattern, with a failure pattern and a timeout, never by sleeping."""
+"""Waits for what a process prints: by pattern, with a failure pattern and a timeout, never by sleeping.
+
+Every timeout here is what suffices on a quiet machine, in seconds; on a slower one there is more (pace.py).
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,11 @@ import os
 import re
 import select
 import subprocess
-import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
+
+from tests.support.pace import Deadline
 
 
 class ExpectError(AssertionError):
@@ -17,25 +21,32 @@ class ExpectError(AssertionError):
 
 
 class Expect:
-    """A child process whose output (standard output and error) is read as it comes.
+    """A child process whose output is read as it comes.
 
     Args:
         command: what to run.
-        merge_stderr: also read standard error; else it goes to ours.
+        merge_stderr: standard error is read as part of the output; else apart from it.
+
+    Attributes:
+        seen: the output so far.
+        told: what came on standard error, if that is apart.
     """
 
     def __init__(self, command: Sequence[str], *, merge_stderr: bool = True) -> None:
         self.seen = bytearray()
+        self.told = bytearray()
         self._at = 0
+        self._told_at = 0
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT if merge_stderr else None,
+            stderr=subprocess.STDOUT if merge_stderr else subprocess.PIPE,
             bufsize=0,
         )
         assert self._process.stdout is not None
         os.set_blocking(self._process.stdout.fileno(), False)
+        self._error_output = None if self._process.stderr is None else self._process.stderr.fileno()
 
     def __enter__(self) -> Self:
         return self
@@ -58,38 +69,52 @@ class Expect:
         self._process.stdin.close()
 
     def expect(self, pattern: bytes | str, *, timeout: float, fail: bytes | str | None = None) -> re.Match[bytes]:
-        """Wait until `pattern` appears after the last match; returns the match.
+        """Wait until `pattern` appears after the last match; returns the match. `fail` may appear on standard error
+        as well.
 
         Raises:
             ExpectError: `fail` appeared, the child ended, or the time was up; with the last that was seen.
         """
+        match = self._await(self.seen, self._at, pattern, timeout, fail)
+        self._at = match.end()
+        return match
+
+    def expect_told(self, pattern: bytes | str, *, timeout: float) -> re.Match[bytes]:
+        """Wait until `pattern` appears on standard error, which is apart, after the last match there. Raises as
+        `expect` does."""
+        match = self._await(self.told, self._told_at, pattern, timeout, None)
+        self._told_at = match.end()
+        return match
+
+    def _await(
+        self, stream: bytearray, start: int, pattern: bytes | str, timeout: float, fail: bytes | str | None
+    ) -> re.Match[bytes]:
         wanted = re.compile(_bytes(pattern), re.DOTALL)
         unwanted = re.compile(_bytes(fail), re.DOTALL) if fail is not None else None
-        deadline = time.monotonic() + timeout
+        deadline = Deadline(timeout)
         while True:
-            match = wanted.search(self.seen, self._at)
+            match = wanted.search(stream, start)
             if match:
-                self._at = match.end()
                 return match
-            if unwanted and unwanted.search(self.seen, self._at):
+            if unwanted and (unwanted.search(stream, start) or unwanted.search(self.told, self._told_at)):
                 raise self._error(f"{fail!r} came instead of {pattern!r}")
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise self._error(f"{pattern!r} did not come in {timeout:g} s")
+            left = deadline.left
+            if not left:
+                raise self._error(f"{pattern!r} did not come in {deadline}")
             if not self._read(left):
                 raise self._error(f"the process ended (status {self._process.wait()}) before {pattern!r} came")
 
     def read_to_end(self, timeout: float) -> bytes:
         """Read until the child closes its output; returns everything after the last match."""
-        deadline = time.monotonic() + timeout
-        while self._read(max(0.0, deadline - time.monotonic())):
-            if time.monotonic() >= deadline:
-                raise self._error(f"the output did not end in {timeout:g} s")
+        deadline = Deadline(timeout)
+        while self._read(deadline.left):
+            if not deadline.left:
+                raise self._error(f"the output did not end in {deadline}")
         return bytes(self.seen[self._at :])
 
     def wait(self, timeout: float) -> int:
         """Wait for the child's end; returns its status."""
-        return self._process.wait(timeout)
+        return wait_for(self._process, timeout)
 
     @property
     def running(self) -> bool:
@@ -101,25 +126,48 @@ class Expect:
         if self._process.poll() is None:
             self._process.terminate()
             try:
-                self._process.wait(5)
+                wait_for(self._process, 5)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
                 stream.close()
 
     def _read(self, timeout: float) -> bool:
+        """Read what is there; False at the end of the output."""
         assert self._process.stdout is not None
-        descriptor = self._process.stdout.fileno()
-        if not select.select([descriptor], [], [], timeout)[0]:
+        output = self._process.stdout.fileno()
+        both = [output] if self._error_output is None else [output, self._error_output]
+        ready = select.select(both, [], [], timeout)[0]
+        if self._error_output in ready:
+            self._read_error_output(self._error_output)
+        if output not in ready:
             return True
-        data = os.read(descriptor, 1 << 16)
+        data = os.read(output, 1 << 16)
         self.seen += data
         return bool(data)
 
+    def _read_error_output(self, descriptor: int) -> None:
+        data = os.read(descriptor, 1 << 16)
+        self.told += data
+        if not data:
+            self._error_output = None
+
     def _error(self, what: str) -> ExpectError:
-        return ExpectError(f"{what}; the last that was seen:\n{bytes(self.seen[-2000:]).decode(errors='replace')}")
+        seen, told = (bytes(stream[-2000:]).decode(errors="replace") for stream in (self.seen, self.told))
+        return ExpectError(f"{what}; the last that was seen:\n{seen}" + (f"\n--- and told:\n{told}" if told else ""))
+
+
+def wait_for(process: subprocess.Popen[bytes], timeout: float) -> int:
+    """Wait for the end of a process; returns its status. Raises `subprocess.TimeoutExpired`."""
+    deadline = Deadline(timeout)
+    while True:
+        try:
+            return process.wait(deadline.left)
+        except subprocess.TimeoutExpired:
+            if not deadline.left:
+                raise
 
 
 def _bytes(pattern: bytes | str) -> bytes:

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from oobconsole.interceptors import wire
 from oobconsole.interceptors.wire import FrameType
+from tests.support.pace import scaled
 
 ALL_CAPABILITIES: Final = 0xF
 
@@ -110,7 +111,7 @@ class NativeHalf:
 
     async def frame(self) -> Frame:
         """The server's next frame, which is as the header says."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(scaled(10)):
             head = await self._reader.readexactly(wire.HEADER.size)
             length, kind, flags, context = wire.HEADER.unpack(head)
             body = await self._reader.readexactly(length - wire.HEADER.size)
@@ -123,7 +124,7 @@ class NativeHalf:
     async def ended(self) -> bytes:
         """Wait until the server closes the connection; returns what it still sent."""
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(scaled(10)):
                 return await self._reader.read()
         except ConnectionResetError:  # it closed with some of ours unread
             return b""

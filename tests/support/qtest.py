@@ -8,13 +8,14 @@ import subprocess
 import sys
 import tempfile
 import termios
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from tests.stack.nested import qemu
+from tests.support.expect import wait_for
+from tests.support.pace import Deadline, scaled
 
 COM1: Final = 0x3F8
 LINE: Final = 4
@@ -37,10 +38,10 @@ class QtestSerial:
             folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="oob-")))
             listeners = [self._listen(resources, folder / name) for name in ("qtest", "line")]
             process = self._start(folder)
-            resources.callback(process.wait, PATIENCE)
+            resources.callback(wait_for, process, PATIENCE)
             resources.callback(process.terminate)
             self._qtest, self._line = (resources.enter_context(listener.accept()[0]) for listener in listeners)
-            self._qtest.settimeout(PATIENCE)
+            self._qtest.settimeout(scaled(PATIENCE))
             self._answers = resources.enter_context(self._qtest.makefile("rb"))
             self._command("irq_intercept_in ioapic")
             self._command("outb 0x43 0x30")  # PIT counter 0 waits for a count: no timer interrupts
@@ -49,7 +50,7 @@ class QtestSerial:
     @staticmethod
     def _listen(resources: ExitStack, path: Path) -> socket.socket:
         listener = resources.enter_context(socket.socket(socket.AF_UNIX))
-        listener.settimeout(PATIENCE)
+        listener.settimeout(scaled(PATIENCE))
         listener.bind(str(path))
         listener.listen(1)
         return listener
@@ -92,10 +93,10 @@ class QtestSerial:
     def receive(self, data: bytes) -> None:
         """Put bytes on the line that the UART has room for, and wait until it has taken them."""
         self._line.sendall(data)
-        deadline = time.monotonic() + PATIENCE
+        deadline = Deadline(PATIENCE)
         while self._unread():
             self._command(HARMLESS_READ)
-            if time.monotonic() > deadline:
+            if not deadline.left:
                 raise AssertionError(f"QEMU's UART did not take {len(data)} bytes for which ours has room")
         self._command(HARMLESS_READ)  # what was read from the socket has been received when this is answered
 

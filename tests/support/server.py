@@ -8,13 +8,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.expect import Expect, ExpectError
+from tests.support.expect import Expect, ExpectError, wait_for
+from tests.support.pace import Deadline, scaled
 
 MEMORY_MACHINE = """
 [[machine]]
@@ -101,9 +101,9 @@ class Server:
                 stdout=log,
                 stderr=log if self.stderr is None else self.stderr,
             )
-        deadline = time.monotonic() + 20
+        deadline = Deadline(20)
         while not (ready.exists() and ready.read_text().endswith("\n")):
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if self._process.poll() is not None or not deadline.left:
                 raise ExpectError(f"the server did not start:\n{self.log.read_text()[-2000:]}")
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(0.02)
@@ -115,7 +115,7 @@ class Server:
             return None
         process.terminate()
         try:
-            return process.wait(timeout)
+            return wait_for(process, timeout)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -156,7 +156,7 @@ class Server:
 
     def run(self, *words: str, data: bytes = b"", timeout: float = 20) -> subprocess.CompletedProcess[bytes]:
         """Run a command through ssh to its end."""
-        return subprocess.run(self.ssh(*words), input=data, capture_output=True, timeout=timeout, check=False)
+        return subprocess.run(self.ssh(*words), input=data, capture_output=True, timeout=scaled(timeout), check=False)
 
     def attach(self, *words: str, merge_stderr: bool = True) -> Expect:
         """An ssh client that stays."""

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 
-#: What takes longer than this, in seconds, does not happen.
+from tests.support.pace import Deadline
+
+#: What takes longer than this on a quiet machine, in seconds, does not happen.
 PATIENCE = 30.0
 
 
 def eventually(true: Callable[[], bool], seen: Callable[[], object], *, seconds: float = PATIENCE) -> None:
     """Wait for a condition; shows what was `seen` when it does not come."""
-    deadline = time.monotonic() + seconds
+    deadline = Deadline(seconds)
     pause = threading.Event()
     while not true():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds:g} s in vain; seen: {seen()!r}")
+        if not deadline.left:
+            raise AssertionError(f"waited {deadline} in vain; seen: {seen()!r}")
         pause.wait(0.01)

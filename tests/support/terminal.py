@@ -12,12 +12,12 @@ import signal
 import struct
 import subprocess
 import termios
-import time
 from collections.abc import Sequence
 
 import pyte
 
 from tests.support.expect import Expect, ExpectError
+from tests.support.pace import Deadline
 
 
 class Terminal(Expect):
@@ -30,7 +30,9 @@ class Terminal(Expect):
 
     def __init__(self, command: Sequence[str], *, rows: int = 24, columns: int = 80) -> None:
         self.seen = bytearray()
+        self.told = bytearray()
         self._at = 0
+        self._told_at = 0
         self.screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self.screen)
         self._drawn = 0
@@ -81,12 +83,12 @@ class Terminal(Expect):
         Raises:
             ExpectError: the time was up, or the child ended; with the screen as it was.
         """
-        deadline = time.monotonic() + timeout
+        deadline = Deadline(timeout)
         while not any(re.search(pattern, line) for line in self.lines):
-            left = deadline - time.monotonic()
-            if left <= 0 or not self._read(left):
+            left = deadline.left
+            if not left or not self._read(left):
                 screen = "\n".join(self.lines)
-                raise ExpectError(f"{pattern!r} did not come on the screen in {timeout:g} s:\n{screen}")
+                raise ExpectError(f"{pattern!r} did not come on the screen in {deadline}:\n{screen}")
 
     @property
     def pid(self) -> int:

@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +15,7 @@ from oobconsole.interceptors.vfio_user import link
 from oobconsole.interceptors.vfio_user import messages as m
 from oobconsole.interceptors.vfio_user.keeper import Keeper, Settings
 from oobconsole.interceptors.vfio_user.link import Kind
+from tests.support.pace import Deadline, scaled
 
 #: What takes longer, in seconds, does not happen.
 PATIENCE: Final = 20.0
@@ -59,7 +59,7 @@ class Vmm:
 
     def __init__(self, path: Path, *, greet: bool = True) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(PATIENCE)
+        self.sock.settimeout(scaled(PATIENCE))
         self.sock.connect(str(path))
         if greet:
             self.ask(request(m.Command.VERSION, VERSION))
@@ -136,7 +136,7 @@ class LinkedServer:
         self.taken = 0
         self.attached_at: int | None = None
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(PATIENCE)
+        self.sock.settimeout(scaled(PATIENCE))
         self.sock.connect(str(path))
         self._decoder = link.Decoder()
         self._frames: list[link.Frame] = []
@@ -219,7 +219,7 @@ class RunningKeeper:
 
     def join(self) -> None:
         """Wait for its end."""
-        self._thread.join(PATIENCE)
+        self._thread.join(scaled(PATIENCE))
         assert not self._thread.is_alive()
         if self.failed is not None:
             raise self.failed
@@ -256,10 +256,10 @@ def end_keeper(control: Path) -> None:
         server = LinkedServer(control, attach=False)
     except OSError:
         return
-    deadline = time.monotonic() + PATIENCE
+    deadline = Deadline(PATIENCE)
     server.sock.settimeout(0.1)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        while time.monotonic() < deadline:  # it does not end before it knows that its VMM is gone
+        while deadline.left:  # it does not end before it knows that its VMM is gone
             server.send(Kind.END)
             with contextlib.suppress(TimeoutError):
                 server.ends()

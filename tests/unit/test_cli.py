@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.pace import scaled
 from tests.support.server import MEMORY_MACHINE
 
 TCG_MACHINE = """
@@ -25,7 +26,7 @@ uarts = ["com1", "com2"]
 
 def oobconsole(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "oobconsole", *words], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "oobconsole", *words], capture_output=True, text=True, timeout=scaled(60), check=False
     )
 
 
@@ -51,7 +52,11 @@ def test_the_configuration_may_be_named_before_the_command_or_in_the_environment
         assert oobconsole(*words).stdout.endswith(said)
     environment = {**os.environ, "OOBCONSOLE_CONFIG": str(config)}
     done = subprocess.run(
-        [sys.executable, "-m", "oobconsole", "check"], env=environment, capture_output=True, timeout=60, check=True
+        [sys.executable, "-m", "oobconsole", "check"],
+        env=environment,
+        capture_output=True,
+        timeout=scaled(60),
+        check=True,
     )
     assert done.stdout.decode().endswith(said)
 

@@ -12,13 +12,14 @@ import structlog
 
 from oobconsole import journal, log
 from oobconsole.errors import EnvironmentFault
+from tests.support.pace import scaled
 
 
 @pytest.fixture
 def receiver(tmp_path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(str(tmp_path / "socket"))
-        sock.settimeout(5)
+        sock.settimeout(scaled(5))
         yield sock
 
 

@@ -44,7 +44,7 @@ def test_a_guest_that_comes_goes_and_comes_again(server: Server, side: tuple[str
         text = console.run("seq 1 3000")
         assert text.replace(b"\r", b"").split() == [str(i).encode() for i in range(1, 3001)]
         guest.stop()
-        console.expect(rb"db2: [^\n]+\n", timeout=20)
+        console.expect_told(rb"db2: [^\n]+\n", timeout=20)
         assert b"fault" in server.run("ls").stdout
         guest.start()
         console.wake(90)
@@ -58,7 +58,7 @@ def test_power_and_break_by_the_monitor(server: Server, side: tuple[str, str]) -
             assert server.run("power", "db2", "reset").returncode == 2  # it must be meant
             done = server.run("power", "db2", "reset", "--yes")
             assert (done.returncode, done.stdout) == (0, b"the guest is reset\n"), done
-            console.expect(rb"db2: the guest is reset \(host-qmp-system-reset\)", timeout=20)
+            console.expect_told(rb"db2: the guest is reset \(host-qmp-system-reset\)", timeout=20)
             console.expect(rb"L2 is ready", timeout=90)
             console.expect(PROMPT, timeout=20)
         with Terminal(server.ssh("db2", options=("-t", "-e", "none"))) as person:

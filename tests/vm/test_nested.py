@@ -13,6 +13,7 @@ import pytest
 from tests.stack.demo import leaked, telling_lines
 from tests.stack.nested import PLUGIN, PROMPT, L2Console, NestedStack, qemu
 from tests.support.expect import Expect, ExpectError
+from tests.support.pace import scaled
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(300)]
 
@@ -131,17 +132,19 @@ def test_a_server_killed_twenty_times_loses_nothing(stack: NestedStack) -> None:
 
 
 def test_what_does_not_fit_while_the_server_is_away_is_a_gap_of_its_size(stack: NestedStack) -> None:
-    """The guest says over its other port, which is L1's, that it has printed."""
+    """The guest says over its other port, which is L1's, that it has printed. Before the server is killed, the last
+    that it prints for a while is recorded: no echo or prompt of its shell may come behind that."""
     size = 200_000
-    mark = secrets.token_hex(4)
     with stack.console() as console:
         console.run(f"head -c {size} /dev/zero | tr '\\0' x >/tmp/much")
-        console.run("echo 'sleep 3; cat /tmp/much; echo; echo all printed >/dev/ttyS1; echo finis' >/tmp/say")
-        console.send(f". /tmp/say # {mark}\n")
-        console.expect(mark, timeout=10)
+        wait = round(scaled(3))  # for us to see that, and to kill the server
+        say = f"echo si''lent; sleep {wait}; cat /tmp/much; echo; echo all printed >/dev/ttyS1; echo finis"
+        console.run(f"echo '{say}' >/tmp/say")
+        console.send(". /tmp/say\n")
+        console.expect(rb"silent\r?\n", timeout=10)
         (*_, recorded) = sorted((stack.folder / "state" / "recordings" / "web1").glob("*.raw"))
         with Expect(["tail", "-n", "+1", "-f", str(recorded)]) as recording:
-            recording.expect(rf"{mark}\r?\n", timeout=10)  # what is not yet recorded would be lost, too
+            recording.expect(rb"silent\r?\n", timeout=10)  # what is not yet recorded would be lost, too
         stack.server.kill()
         assert b"xxx" not in console.read_to_end(timeout=20)
     stack.l1_run("until grep -q 'all printed' /com2-1; do sleep 0.2; done", timeout=60)
@@ -161,6 +164,6 @@ def test_the_plugin_refuses_bad_options() -> None:
         ("socket=/x,machine=l1,colour=red", "unknown option"),
     ):
         command = [str(qemu()), "-accel", "tcg", "-display", "none", "-plugin", f"{PLUGIN},{options}"]
-        done = subprocess.run(command, capture_output=True, timeout=30, check=False)
+        done = subprocess.run(command, capture_output=True, timeout=scaled(30), check=False)
         assert done.returncode != 0
         assert says in done.stderr.decode()

@@ -12,7 +12,7 @@ import pytest
 from oobconsole.errors import EnvironmentFault
 from oobconsole.vm.qmp import Qmp
 from tests.stack.plain import PlainGuest
-from tests.support.aio import until
+from tests.support.aio import soon, until
 from tests.support.expect import Expect
 
 pytestmark = pytest.mark.vm
@@ -71,12 +71,12 @@ async def test_what_is_no_monitor_costs_one_sentence(monitor: Watched, tmp_path:
         listener.bind(str(tmp_path / "qmp"))
         listener.listen()
         listener.setblocking(False)
-        peer, _ = await asyncio.wait_for(asyncio.get_running_loop().sock_accept(listener), 10)
+        peer, _ = await soon(asyncio.get_running_loop().sock_accept(listener))
         with peer:
             peer.setblocking(True)
             peer.sendall(garbage)
             peer.shutdown(socket.SHUT_RDWR)
         with pytest.raises(EnvironmentFault, match="is not connected"):
             await monitor.execute("query-status")
-        peer, _ = await asyncio.wait_for(asyncio.get_running_loop().sock_accept(listener), 10)  # it tries again
+        peer, _ = await soon(asyncio.get_running_loop().sock_accept(listener))  # it tries again
         peer.close()

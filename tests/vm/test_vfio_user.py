@@ -75,7 +75,7 @@ def test_a_shell_a_reset_and_another_guest(lab: Lab) -> None:
         console.expect(PROMPT, timeout=20)
         assert b"Linux" in console.run("uname -a")
         guest.stop()
-        console.expect(rb"web: the VMM is gone", timeout=20)
+        console.expect_told(rb"web: the VMM is gone", timeout=20)
         assert b"fault" in lab.server.run("ls").stdout
         guest.start()
         console.wake(90)

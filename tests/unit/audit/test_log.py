@@ -25,6 +25,7 @@ from oobconsole.audit.syslog import Syslog
 from oobconsole.audit.verify import Report, verify
 from oobconsole.errors import EnvironmentFault
 from oobconsole.events import Event, Kind
+from tests.support.pace import scaled
 from tests.support.sync import eventually
 
 ALICE = Principal("alice", key="SHA256:abc", address="192.0.2.1")
@@ -249,11 +250,11 @@ def test_a_full_disk_is_announced_and_nothing_is_lost_silently(
     with capture_logs() as logs, opened(tmp_path, trouble=trouble) as log:
         for number in range(8):
             log.put(Event(Kind.LOGIN, who=ALICE, detail={"n": number}))
-        assert seen.wait(10)
+        assert seen.wait(scaled(10))
         assert announced == ["No space left on device"]
         seen.clear()
         disk.full = False
-        assert seen.wait(10)
+        assert seen.wait(scaled(10))
         wait_for_entry(log, 6)
         put_and_wait(log, Event(Kind.LOGOUT, who=ALICE))
     assert announced == ["No space left on device", ""]
@@ -280,7 +281,7 @@ class TestSyslog:
     def test_gets_every_entry(self, tmp_path: Path) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
             daemon.bind(str(tmp_path / "log"))
-            daemon.settimeout(10)
+            daemon.settimeout(scaled(10))
             with opened(tmp_path, syslog=Syslog(tmp_path / "log")) as log:
                 log.put(Event(Kind.LOGIN, who=ALICE))
                 got = daemon.recv(65536)

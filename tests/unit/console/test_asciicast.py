@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from oobconsole.console.asciicast import Asciicast
+from tests.support.pace import scaled
 
 
 def events(lines: bytes) -> list[list[object]]:
@@ -47,6 +48,6 @@ def test_asciinema_plays_it(tmp_path: Path) -> None:
     (tmp_path / "x.cast").write_bytes(lines + cast.output(1001, b"login: "))
     command = [sys.executable, "-m", "asciinema", "cat", str(tmp_path / "x.cast")]
     done = subprocess.run(
-        command, capture_output=True, timeout=30, check=True, env={"LANG": "C.UTF-8", "HOME": str(tmp_path)}
+        command, capture_output=True, timeout=scaled(30), check=True, env={"LANG": "C.UTF-8", "HOME": str(tmp_path)}
     )
     assert done.stdout == "grüße\r\nlogin: ".encode()

@@ -21,6 +21,7 @@ from oobconsole.errors import EnvironmentFault
 from oobconsole.events import Event, Events, Kind
 from oobconsole.settings import RecordingConfig
 from tests.support.aio import soon, until
+from tests.support.pace import scaled
 
 ALICE = Principal("alice", "SHA256:key", "192.0.2.1")
 
@@ -213,7 +214,7 @@ class SlowDisk:
         real = RawLog.write
 
         def write(log: RawLog, entries: list[Entry]) -> Outcome:
-            assert self.let.wait(10)
+            assert self.let.wait(scaled(10))
             return real(log, entries)
 
         monkeypatch.setattr(RawLog, "write", write)

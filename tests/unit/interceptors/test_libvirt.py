@@ -11,6 +11,7 @@ import pytest
 from oobconsole import virt
 from oobconsole.interceptors import libvirt
 from tests.support.aio import idle, soon, until
+from tests.support.pace import scaled
 
 pytest.importorskip("libvirt", reason="libvirt-python is an extra")
 
@@ -45,7 +46,7 @@ class FakeStream:
         self.released: list[str] = []
 
     def send(self, data: bytes) -> int:
-        self.may_send.wait(10)
+        self.may_send.wait(scaled(10))
         self.sent += data[:100]
         return len(data[:100])
 

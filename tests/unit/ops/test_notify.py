@@ -12,6 +12,7 @@ import pytest
 
 from oobconsole.ops import notify
 from tests.support.aio import soon
+from tests.support.pace import scaled
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -21,7 +22,7 @@ def manager(
     name = str(tmp_path / "notify") if request.param == "path" else f"@oob-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(name.replace("@", "\0", 1))
-        sock.settimeout(5)
+        sock.settimeout(scaled(5))
         monkeypatch.setenv("NOTIFY_SOCKET", name)
         yield sock
 

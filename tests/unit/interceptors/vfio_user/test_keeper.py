@@ -17,6 +17,7 @@ from oobconsole.interceptors.vfio_user import messages as m
 from oobconsole.interceptors.vfio_user.keeper import Keeper, Settings
 from oobconsole.interceptors.vfio_user.link import Kind
 from oobconsole.interceptors.vfio_user.port import BACKLOG_MAX, INPUT_MAX
+from tests.support.pace import Deadline
 from tests.support.vfio import (
     RunningKeeper,
     Vmm,
@@ -408,9 +409,9 @@ class TestEnd:
 
 def wait(true: Callable[[], bool]) -> bool:
     """Look again and again, for 20 s."""
-    deadline = time.monotonic() + 20
+    deadline = Deadline(20)
     while not true():
-        if time.monotonic() > deadline:
+        if not deadline.left:
             return False
         time.sleep(0.002)
     return True
