@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, NoReturn
 
 from oobconsole.access import Principal, Right
-from oobconsole.session import history, listing, player, scripting, status, verbs_server
+from oobconsole.session import history, listing, player, scripting, status, verbs_server, waiting
 from oobconsole.session.attend import Attended
 from oobconsole.session.pipe import Pipe
 from oobconsole.session.request import Denied, ExitStatus, Handler, Peer, Request, UsageError, count, echo
@@ -152,8 +152,8 @@ VERBS: Final[dict[str, Verb]] = {
     "send": Verb("type a text into a guest", scripting.send_arguments, scripting.handle_send, text=True),
     "wait": Verb(
         "wait until a guest prints something",
-        scripting.wait_arguments,
-        scripting.handle_wait,
+        waiting.wait_arguments,
+        waiting.handle_wait,
         text=True,
         options_behind=True,
     ),

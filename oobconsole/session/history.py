@@ -8,30 +8,22 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final, TypeVar
 
-import regex
-
 from oobconsole.access import Right
 from oobconsole.console.recordings import Recordings
-from oobconsole.console.transcript import LINES_MAX, Frame, Transcript
+from oobconsole.console.transcript import LINES_MAX, Transcript
 from oobconsole.events import Kind
+from oobconsole.patterns import BadPattern, Pattern, TooSlow, compile_pattern
 from oobconsole.session.pipe import first_done
 from oobconsole.session.request import ExitStatus, Request, UsageError, echo
 from oobconsole.session.safe import SafeFilter, slices
+from oobconsole.session.searching import Search
 from oobconsole.session.when import When, shown, when
 from oobconsole.session.words import FreeText, misplaced
-from oobconsole.terminal.text import escaped
 
 T = TypeVar("T")
 
-PATTERN_MAX: Final = 1000
-#: Longest part of a line that is searched, in bytes, and how long that may take, in seconds.
-LINE_MAX: Final = 4096
-MATCH_SECONDS: Final = 0.05
-#: One turn of a search in a reader's thread, in seconds.
-TURN_SECONDS: Final = 0.05
 #: The most that is found is said, and that there is more.
 FOUND_MAX: Final = 10_000
-_COLOUR: Final = regex.compile(rb"\x1b\[[0-9;:]*m")
 
 
 def log_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,13 +48,11 @@ def _lines(text: str) -> int:
     return int(text)
 
 
-def _pattern(text: str) -> regex.Pattern[bytes]:
-    if len(text) > PATTERN_MAX:
-        raise argparse.ArgumentTypeError(f"a pattern has at most {PATTERN_MAX} characters")
+def _pattern(text: str) -> Pattern:
     try:
-        return regex.compile(text.encode())
-    except (regex.error, OverflowError, RecursionError) as error:
-        raise argparse.ArgumentTypeError(f"{echo(text)} is no regular expression: {error}") from error
+        return compile_pattern(text)
+    except BadPattern as error:
+        raise argparse.ArgumentTypeError(f"{echo(text)} {error}") from error
 
 
 class History:
@@ -81,8 +71,8 @@ class History:
         self.transcript = Transcript(self.recordings.folder / self.console.name)
         request.consoles.events.emit(Kind.READ, self.console.name, request.who, by=verb)
 
-    async def ready(self) -> None:
-        """Have everything printed so far in the files, or say that it is not."""
+    async def ready(self) -> bool:
+        """Have everything printed so far in the files, or say that it is not; returns whether it is."""
         try:
             await self.recordings.flush()
             late = False
@@ -92,15 +82,19 @@ class History:
         if late or (recorder is not None and recorder.reason):
             reason = recorder.reason if recorder is not None and recorder.reason else "the disk is slow"
             await self.request.peer.tell(f"{self.console.name}: the newest output is not recorded: {reason}")
+            return False
+        return True
 
     async def call(self, what: Callable[[], T]) -> T:
         """Do it in a reader's thread.
 
         Raises:
-            UsageError: a file cannot be read.
+            UsageError: a file cannot be read, or a pattern takes too long.
         """
         try:
             return await self.recordings.read(what)
+        except TooSlow as error:
+            raise UsageError(str(error)) from error
         except (OSError, EOFError) as error:  # EOFError: a compressed file that ends too early
             raise UsageError(f"{self.console.name}: its recording cannot be read: {error}") from error
 
@@ -175,10 +169,10 @@ def _typed_line(record: list[object]) -> str:
 async def handle_search(request: Request) -> ExitStatus:
     """Print the lines in which a pattern is, with their time and offset."""
     history = History(request, "search")
-    if hint := misplaced(request.args.pattern.pattern.decode(), ("--since",)):
+    if hint := misplaced(request.args.pattern.pattern, ("--since",)):
         await request.peer.tell(hint)
-    await history.ready()
-    return await first_done(_search(history), _gone(request))
+    is_whole = await history.ready()
+    return await first_done(_search(history, is_whole), _gone(request))
 
 
 async def _gone(request: Request) -> ExitStatus:
@@ -186,69 +180,18 @@ async def _gone(request: Request) -> ExitStatus:
     return ExitStatus.FAILED
 
 
-async def _search(history: History) -> ExitStatus:
-    args = history.request.args
+async def _search(history: History, is_whole: bool) -> ExitStatus:
+    args, tell = history.request.args, history.request.peer.tell
     start = 0 if args.since is None else await history.offset_since(args.since)
-    found = 0
-    turns = search(history.transcript.frames(start), args.pattern) if start is not None else iter(())
+    search = Search(args.pattern)
+    turns = search.turns(history.transcript.frames(start)) if start is not None else iter(())
     while (lines := await history.next(turns)) is not None:
-        found += len(lines)
         await history.request.print(lines)
-        if found >= FOUND_MAX:
-            await history.request.peer.tell(f"there is more than these {found} lines; say --since, or more of it")
-            break
-    return ExitStatus.OK if found else ExitStatus.FAILED
-
-
-def search(frames: Iterator[Frame], pattern: regex.Pattern[bytes]) -> Iterator[list[str]]:
-    """The lines that match, a turn's at a time.
-
-    Raises:
-        UsageError: the pattern takes too long.
-    """
-    until = time.monotonic() + TURN_SECONDS
-    found: list[str] = []
-    for at, offset, line in lines_of(frames):
-        text = _COLOUR.sub(b"", SafeFilter(strict=True).feed(line)) if b"\x1b" in line else line
-        if _matches(pattern, text):
-            found.append(f"{shown(at)}  {offset}  {_plain(text)}")
-        if time.monotonic() >= until:
-            yield found
-            found, until = [], time.monotonic() + TURN_SECONDS
-    yield found
-
-
-def _matches(pattern: regex.Pattern[bytes], text: bytes) -> bool:
-    try:
-        return pattern.search(text, timeout=MATCH_SECONDS) is not None
-    except TimeoutError as error:
-        raise UsageError(f"{echo(pattern.pattern.decode())} takes too long to match: make it simpler") from error
-
-
-def lines_of(frames: Iterator[Frame]) -> Iterator[tuple[float, int, bytes]]:
-    """Time and offset of each line, and as much of it as `LINE_MAX`."""
-    line = bytearray()
-    began, offset, end = 0.0, 0, -1
-    for frame in frames:
-        if frame.part.offset != end:  # behind a hole is another line
-            if line:
-                yield began, offset, bytes(line)
-            line.clear()
-        at = frame.part.offset
-        for piece in frame.part.data.splitlines(keepends=True):
-            if not line:
-                began, offset = frame.at, at
-            line += piece[: LINE_MAX - len(line)]
-            at += len(piece)
-            if piece.endswith(b"\n"):
-                yield began, offset, bytes(line)
-                line.clear()
-        end = at
-    if line:
-        yield began, offset, bytes(line)
-
-
-def _plain(text: bytes) -> str:
-    """Nothing in it acts on a terminal."""
-    shown_text = text.rstrip(b"\r\n").decode("utf-8", "replace")
-    return escaped(shown_text)
+        if search.found >= FOUND_MAX:
+            await tell(f"there is more than these {search.found} lines; say --since, or more of it")
+            return ExitStatus.OK
+    for text in search.left_out():
+        await tell(text)
+    if search.found:
+        return ExitStatus.OK
+    return ExitStatus.FAILED if is_whole and not search.left_out() else ExitStatus.PARTIAL

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import re
 import time
 
 from oobconsole.access import Right
 from oobconsole.console.console import Console
 from oobconsole.events import Event, Kind
 from oobconsole.session.pipe import first_done
+from oobconsole.session.plain import PlainLines
 from oobconsole.session.request import ExitStatus, Request
-from oobconsole.session.safe import SafeFilter
 from oobconsole.terminal.text import plain
 
-#: What is looked at for a console's last line, in bytes, and shown of it, in characters.
-_LAST_SEEN = 4096
+#: What is looked at for a console's last line, in bytes; more when there is no text in it, but colours, or blanks.
+_LAST_SEEN = (4096, 65536)
+#: So much of it is shown, in characters.
 _LAST_SHOWN = 120
-_COLOURS = re.compile(r"\x1b\[[\d;]*m")
 
 
 def last_line(console: Console) -> str:
     """The last line that is not empty, as plain text."""
-    chunk = console.read_from(max(console.start, console.end - _LAST_SEEN), _LAST_SEEN)
-    text = SafeFilter(strict=True).feed(chunk.data).decode(errors="replace")
-    for line in reversed(text.split("\n")):
-        shown = plain(_COLOURS.sub("", line.rpartition("\r")[2] or line)).strip()
-        if shown:
-            return shown[:_LAST_SHOWN]
+    for size in _LAST_SEEN:
+        chunk = console.read_from(max(console.start, console.end - size), size)
+        for line in reversed(PlainLines().feed(chunk.data).split("\n")):
+            if shown := plain(line).strip():
+                return shown[:_LAST_SHOWN]
+        if console.end - console.start <= size:
+            break
     return ""
 
 

@@ -24,6 +24,7 @@ class ExitStatus(IntEnum):
     USAGE = 2
     DENIED = 3
     TIMEOUT = 4
+    PARTIAL = 5
 
 
 class UsageError(Exception):

@@ -2,22 +2,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import regex
 
 from oobconsole.access import Access, Grant, Principal, Right
 from oobconsole.console.recordings import Recordings
 from oobconsole.console.segments import RAW, segments
-from oobconsole.console.transcript import Frame, Part
 from oobconsole.events import Event, Kind
 from oobconsole.session import commands
-from oobconsole.session.history import LINE_MAX, lines_of, search
 from oobconsole.session.player import Pace
-from oobconsole.session.request import ExitStatus, UsageError
+from oobconsole.session.request import ExitStatus
 from oobconsole.session.state import Consoles
 from oobconsole.session.when import when
 from oobconsole.settings import RecordingConfig
@@ -94,37 +91,6 @@ def _damage(folder: Path) -> None:
     (segment,) = segments(folder)
     raw = segment.path(RAW)
     raw.rename(raw.with_name(raw.name + ".gz"))
-
-
-# -- search ----------------------------------------------------------------------------------------
-
-
-def frames(*parts: tuple[float, int, bytes]) -> Iterator[Frame]:
-    return (Frame(at, Part(offset, data)) for at, offset, data in parts)
-
-
-def test_a_line_may_come_in_pieces() -> None:
-    assert list(lines_of(frames((1, 0, b"on"), (2, 2, b"e\ntw"), (3, 6, b"o")))) == [(1, 0, b"one\n"), (2, 4, b"two")]
-
-
-def test_a_hole_ends_a_line() -> None:
-    assert list(lines_of(frames((1, 0, b"on"), (2, 9, b"e\n")))) == [(1, 0, b"on"), (2, 9, b"e\n")]
-
-
-def test_a_line_without_an_end_is_bounded() -> None:
-    many = frames(*((1.0, at * 1000, b"x" * 1000) for at in range(1000)))
-    ((_, _, line),) = lines_of(many)
-    assert len(line) == LINE_MAX
-
-
-def test_escapes_are_not_searched_and_not_shown() -> None:
-    (found,) = search(frames((0, 0, b"\x1b[1mE\x1b[31mrror\x1b]0;x\x07\x07\r\n")), regex.compile(b"^Error"))
-    assert found[0].endswith("  0  Error")
-
-
-def test_a_pattern_that_takes_for_ever_is_given_up() -> None:
-    with pytest.raises(UsageError, match="takes too long"):
-        list(search(frames((0, 0, b"a" * 4000)), regex.compile(b"(a|a|aa)+$x")))
 
 
 # -- replay ----------------------------------------------------------------------------------------

@@ -123,7 +123,7 @@ def test_what_may_be_an_option_or_a_text_is_neither(line: str) -> None:
 def test_a_pattern_is_the_pattern(line: str, pattern: str) -> None:
     """faults.md 3: `wait web1 'a --timeout 1'`, `search web1 'x --since 5m'`."""
     found = args(line)
-    assert found.pattern.pattern.decode() == pattern
+    assert found.pattern.pattern == pattern
     assert getattr(found, "timeout", None) is None
     assert getattr(found, "since", None) is None
 
@@ -131,8 +131,8 @@ def test_a_pattern_is_the_pattern(line: str, pattern: str) -> None:
 @pytest.mark.parametrize("line", ["wait --timeout 2 --fail=p web1 x y", "wait web1 --timeout=2 --fail p x y"])
 def test_a_waits_options(line: str) -> None:
     found = args(line)
-    assert (found.timeout, found.console, found.pattern.pattern) == (2.0, "web1", b"x y")
-    assert [pattern.pattern for pattern in found.fail] == [b"p"]
+    assert (found.timeout, found.console, found.pattern.pattern) == (2.0, "web1", "x y")
+    assert [pattern.pattern for pattern in found.fail] == ["p"]
 
 
 @given(text=st.text(max_size=200))

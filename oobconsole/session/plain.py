@@ -1,0 +1,43 @@
+"""What a guest prints, as the text that patterns are looked for in: characters, without colours and controls."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from oobconsole.terminal.safe import SafeFilter
+
+_COLOURS: Final = re.compile(rb"\x1b\[[\d;:]*m")
+#: How a line ends: also where a progress bar goes back to its beginning.
+_LINE_ENDS: Final = re.compile(r"\r*\n|\r+")
+
+
+class PlainText:
+    """Decodes output in any pieces; what is no UTF-8 is U+FFFD, a character, too."""
+
+    def __init__(self) -> None:
+        self._filter = SafeFilter(strict=True)
+
+    def feed(self, data: bytes) -> str:
+        """The text of `data`, and of what was held back before; its line ends as the guest printed them."""
+        return _COLOURS.sub(b"", self._filter.feed(data)).decode(errors="replace")
+
+
+class PlainLines:
+    """`PlainText` whose lines end with a line feed, whatever ended them."""
+
+    def __init__(self) -> None:
+        self._text = PlainText()
+        self._returned = False  # the last character was a carriage return: a line feed behind it ends the same line
+
+    def feed(self, data: bytes) -> str:
+        """The text of `data`, and of what was held back before."""
+        text = self._text.feed(data)
+        if not text:
+            return ""
+        if self._returned:
+            rest = text.lstrip("\r")
+            text = rest[1:] if rest.startswith("\n") else rest
+            self._returned = not rest
+        self._returned = self._returned or text.endswith("\r")
+        return _LINE_ENDS.sub("\n", text)

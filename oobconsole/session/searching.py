@@ -1,0 +1,184 @@
+"""Lines of a recording in which a pattern is. Blocking: for threads, a turn's work at a time.
+
+A line ends with a line feed, or where a progress bar returns to its beginning. What a limit keeps from being looked
+at is counted, and said: "there is none" is only said of what was searched.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from oobconsole.console.transcript import Frame
+from oobconsole.patterns import Match, Pattern, find, is_bounded
+from oobconsole.session.plain import PlainText
+from oobconsole.session.when import shown
+from oobconsole.terminal.text import escaped
+
+#: Longer lines are searched in pieces of so many characters, each of which begins with so many of the one before.
+PIECE: Final = 65536
+OVERLAP: Final = 4096
+#: How long that may take for 4096 characters, in seconds.
+MATCH_SECONDS: Final = 0.05
+#: One turn of a search in a reader's thread, in seconds.
+TURN_SECONDS: Final = 0.05
+#: So much of a long line is shown, in characters.
+SHOWN_MAX: Final = 4096
+_END: Final = re.compile(rb"\r*\n|\r+")
+_NOT_THESE: Final = re.compile(r"\[\^(?:\\.|[^\]])*\]")
+
+
+class Line(NamedTuple):
+    """A line, or a piece of one.
+
+    Attributes:
+        at: when its first byte was printed.
+        offset: of its first byte.
+        text: of it; in a piece that is not the first one, one character stands before it.
+        is_begun, is_ended: it begins, or ends, where the line does.
+    """
+
+    at: float
+    offset: int
+    text: str
+    is_begun: bool = True
+    is_ended: bool = True
+
+
+class Lines:
+    """Makes lines of what was printed.
+
+    Attributes:
+        missing: bytes that are not in the recording, between others that are.
+        divided: lines that were too long to be looked at as a whole.
+    """
+
+    def __init__(self) -> None:
+        self.missing = 0
+        self.divided = 0
+        self._plain = PlainText()
+        self._text: list[str] = []
+        self._length = 0
+        self._at = 0.0
+        self._offset = -1  # of the line that has begun; -1: none has
+        self._is_begun = True
+        self._returned = False  # a line feed behind a return ends the same line
+
+    def of(self, frames: Iterator[Frame]) -> Iterator[Line]:
+        """The lines, in order; the last one may not have been ended."""
+        end = -1
+        for frame in frames:
+            at = frame.part.offset
+            if at != end and end >= 0:  # behind a hole is another line
+                self.missing += max(0, at - end)
+                yield from self._end()
+                self._plain, self._returned = PlainText(), False
+            end = at + len(frame.part.data)
+            yield from self._of(frame.at, at, frame.part.data)
+        yield from self._end()
+
+    def _of(self, time_: float, offset: int, data: bytes) -> Iterator[Line]:
+        at = 0
+        while at < len(data):
+            ending = _END.search(data, at)
+            stop, behind = ending.span() if ending else (len(data), len(data))
+            if stop > at:
+                self._returned = False
+            yield from self._add(time_, offset + at, data[at:behind], is_text=stop > at)
+            if ending is None:
+                return
+            self._ends(time_, offset + stop, ending[0][-1:])
+            yield from self._end()
+            at = behind
+
+    def _begin(self, time_: float, offset: int) -> None:
+        self._at, self._offset, self._is_begun = time_, offset, True
+
+    def _add(self, time_: float, offset: int, data: bytes, *, is_text: bool) -> Iterator[Line]:
+        """A line's bytes, and those that end it: half a character that was held back before comes with them."""
+        if self._offset < 0 and is_text:
+            self._begin(time_, offset)
+        text = self._plain.feed(data).rstrip("\r\n")
+        self._text.append(text)
+        self._length += len(text)
+        while self._length > PIECE + OVERLAP:
+            whole = "".join(self._text)
+            self.divided += self._is_begun
+            yield Line(self._at, self._offset, whole[:PIECE], self._is_begun, False)
+            rest = whole[PIECE - OVERLAP - 1 :]
+            self._text, self._length, self._is_begun = [rest], len(rest), False
+
+    def _ends(self, time_: float, offset: int, ending: bytes) -> None:
+        """The line that has begun ends here; where none has, an empty one, unless a return has ended it before."""
+        if ending == b"\r":
+            self._returned = self._returned or self._offset >= 0
+            return
+        if self._offset < 0 and not self._returned:
+            self._begin(time_, offset)
+        self._returned = False
+
+    def _end(self) -> Iterator[Line]:
+        if self._offset >= 0:
+            yield Line(self._at, self._offset, "".join(self._text), self._is_begun, True)
+        self._text, self._length, self._offset = [], 0, -1
+
+
+class Search:
+    """One search.
+
+    Attributes:
+        found: lines so far.
+    """
+
+    def __init__(self, pattern: Pattern) -> None:
+        self.found = 0
+        self._pattern = pattern
+        self._lines = Lines()
+        self._last = (-1, False)  # the line that was looked at last, and whether it was found
+
+    def turns(self, frames: Iterator[Frame]) -> Iterator[list[str]]:
+        """What to show, a turn's at a time. Raises `TooSlow`."""
+        until = time.monotonic() + TURN_SECONDS
+        found: list[str] = []
+        for line in self._lines.of(frames):
+            if match := self._match(line):
+                found.append(f"{shown(line.at)}  {line.offset}  {_excerpt(line.text, match)}")
+            if time.monotonic() >= until:
+                self.found += len(found)
+                yield found
+                found, until = [], time.monotonic() + TURN_SECONDS
+        self.found += len(found)
+        yield found
+
+    def left_out(self) -> list[str]:
+        """What a negative answer has to say."""
+        told = []
+        if self._lines.missing:
+            told.append(f"{self._lines.missing} bytes are missing in the recording, and were not searched")
+        if self._lines.divided and not is_bounded(self._pattern):
+            told.append(
+                f"{self._lines.divided} lines are longer than {PIECE} characters: a match in them is found for "
+                f"sure only if it has at most {OVERLAP}"
+            )
+        if not self.found and re.search(r"\n|\\n", _NOT_THESE.sub("", self._pattern.pattern)):
+            told.append("lines are searched one by one: nothing is found that has a line end in it")
+        return told
+
+    def _match(self, line: Line) -> Match | None:
+        """A line counts once, however many pieces it has."""
+        if self._last == (line.offset, True):
+            return None
+        text = line.text if line.is_ended else line.text + "\0"  # no line end is where a piece ends
+        seconds = MATCH_SECONDS * (1 + len(text) / 4096)
+        match = find(self._pattern, text, seconds=seconds, begin=0 if line.is_begun else 1)
+        self._last = (line.offset, match is not None)
+        return match
+
+
+def _excerpt(text: str, match: Match) -> str:
+    """Nothing in it acts on a terminal."""
+    begin = max(0, match.start() - SHOWN_MAX // 2) if len(text) > SHOWN_MAX else 0
+    cut = text[begin : begin + SHOWN_MAX]
+    return f"{'…' if begin else ''}{escaped(cut)}{'…' if begin + SHOWN_MAX < len(text) else ''}"

@@ -1,0 +1,161 @@
+"""The verb wait: until a guest prints what matches a pattern, or what must not come, or the time is up."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from dataclasses import dataclass, field
+from typing import Final
+
+from oobconsole.access import Right
+from oobconsole.console.console import Console
+from oobconsole.console.reader import Notice, Reader
+from oobconsole.patterns import BadPattern, Match, Matcher, Pattern, TooSlow, compile_pattern
+from oobconsole.session.pipe import first_done
+from oobconsole.session.plain import PlainLines
+from oobconsole.session.request import ExitStatus, Request, UsageError, count, echo
+from oobconsole.session.safe import slices
+from oobconsole.session.words import FreeText, misplaced
+from oobconsole.terminal.text import plain
+
+#: A match may begin so many characters before the newest output, and looking for it may take so long, in seconds.
+WINDOW: Final = 65536
+MATCH_SECONDS: Final = 0.5
+#: A guest that floods is looked at a hundred times a second.
+_PAUSE_SECONDS: Final = 0.01
+_SHOWN_LINES: Final = 10
+_TIMEOUT_MAX: Final = 7 * 86400.0
+
+_matcher: Final = Matcher("wait", 2)
+
+
+def wait_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of `wait`."""
+    parser.add_argument("console", metavar="CONSOLE")
+    parser.add_argument("pattern", metavar="REGEX", action=FreeText, understand=_pattern)
+    parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="then it has failed, with status 4")
+    parser.add_argument("--fail", type=_pattern, metavar="REGEX", action="append", default=[], help="fails at once")
+    parser.add_argument("--from", type=count, metavar="OFFSET", dest="offset", help="begin at an absolute offset")
+
+
+def _pattern(text: str) -> Pattern:
+    try:
+        return compile_pattern(text, multiline=True)
+    except BadPattern as error:
+        raise argparse.ArgumentTypeError(f"{echo(text)} {error}") from error
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= _TIMEOUT_MAX:
+        raise argparse.ArgumentTypeError(f"{echo(text)} is no number of seconds from 0 to {_TIMEOUT_MAX:.0f}")
+    return seconds
+
+
+@dataclass
+class Window:
+    """What patterns are looked for in: the newest text, and what stands before it.
+
+    Attributes:
+        begin: where to begin to look; only `^` may see the character before it.
+        passed: there was more than can be looked at together.
+        skipped: bytes of output that were never seen.
+    """
+
+    text: str = ""
+    begin: int = 0
+    passed: bool = False
+    skipped: int = 0
+    _lines: PlainLines = field(default_factory=PlainLines)
+
+    async def add(self, data: bytes) -> None:
+        """The guest printed `data`; what there was before has been looked at."""
+        if len(self.text) > WINDOW:
+            self.text, self.begin, self.passed = self.text[-WINDOW - 1 :], 1, True
+        self.text += "".join([self._lines.feed(part) async for part in slices(data)])
+
+    @property
+    def unseen(self) -> str:
+        """What a failure has to say about what was not looked at; empty: nothing."""
+        told = [f"{self.skipped} bytes of output were not looked at"] if self.skipped else []
+        told += [f"a match of more than {WINDOW} characters would not have been found"] if self.passed else []
+        return "".join(f"; {text}" for text in told)
+
+
+async def handle_wait(request: Request) -> ExitStatus:
+    """Wait for a pattern in what the guest prints from now on, or from an offset on."""
+    console = request.console(Right.WATCH)
+    _known(request, console)
+    if hint := misplaced(request.args.pattern.pattern, ("--timeout", "--fail", "--from")):
+        await request.peer.tell(hint)
+    reader, window = console.attach(request.args.offset), Window()
+    try:
+        async with asyncio.timeout(request.args.timeout):
+            return await first_done(_search(request, console, reader, window), _gone(request))
+    except TimeoutError:
+        seconds = request.args.timeout
+        await request.peer.tell(f"{console.name}: it did not come in {seconds:g} s{window.unseen}; the last lines:")
+        await _show_last(request, console)
+        return ExitStatus.TIMEOUT
+    finally:
+        reader.close()
+
+
+async def _gone(request: Request) -> ExitStatus:
+    await request.peer.gone()
+    return ExitStatus.FAILED
+
+
+def _known(request: Request, console: Console) -> None:
+    offset = request.args.offset
+    if offset is not None and offset > console.end:
+        raise UsageError(f"{console.name} has printed {console.end} bytes: offset {offset} has not come yet")
+
+
+async def _search(request: Request, console: Console, reader: Reader, window: Window) -> ExitStatus:
+    while True:
+        try:
+            item = await reader.next()
+        except EOFError:
+            await request.peer.tell("the console server stops")
+            return ExitStatus.FAILED
+        if isinstance(item, Notice):
+            window.skipped += int(item.detail.get("bytes", 0))
+            await request.peer.tell(item.text)
+            continue
+        await window.add(item)
+        status = await _looked_at(request, console, window)
+        if status is not None:
+            return status
+        await asyncio.sleep(_PAUSE_SECONDS)
+
+
+async def _looked_at(request: Request, console: Console, window: Window) -> ExitStatus | None:
+    """The status, if something has come; of two patterns what begins earlier counts."""
+    wanted = await _found(request.args.pattern, window)
+    for pattern in request.args.fail:
+        found = await _found(pattern, window)
+        if found and (wanted is None or found.start() <= wanted.start()):
+            await request.peer.tell(f"{console.name}: {echo(pattern.pattern)} came; the last lines:")
+            await _show_last(request, console)
+            return ExitStatus.FAILED
+    if wanted:
+        return await request.print([plain(wanted[0])])
+    return None
+
+
+async def _found(pattern: Pattern, window: Window) -> Match | None:
+    try:
+        return await _matcher.find(pattern, window.text, seconds=MATCH_SECONDS, begin=window.begin)
+    except TooSlow as error:
+        raise UsageError(str(error)) from error
+
+
+async def _show_last(request: Request, console: Console) -> None:
+    start = max(console.tail(_SHOWN_LINES), console.end - WINDOW)
+    text = PlainLines().feed(console.read_from(start, console.end - start).data)
+    for line in text.rstrip("\n").split("\n")[-_SHOWN_LINES - 1 :]:
+        await request.peer.tell("  " + plain(line))
