@@ -24,6 +24,7 @@ from typing import Final
 import asyncssh
 
 from oobconsole.cli import stdio
+from oobconsole.terminal.restore import Lent
 
 _READ_MAX: Final = 65536
 #: A server that runs answers at once; in seconds.
@@ -121,6 +122,8 @@ class _Session:
         self._loop = asyncio.get_running_loop()
         self._taken = threading.Semaphore(1)  # what was read before has been sent
         self._stop: asyncio.Future[int] = self._loop.create_future()
+        self._lent = Lent(filtered=False)
+        self._newline = b"\r\n" if on_terminal else b"\n"
 
     async def run(self) -> int:
         """Returns the exit status."""
@@ -142,7 +145,18 @@ class _Session:
         for copy in copies:
             copy.cancel()
         await asyncio.gather(done, *copies, return_exceptions=True)
+        self._give_back()
         return status
+
+    def _give_back(self) -> None:
+        """What the server did not get to do, or to say."""
+        if self._process.exit_status is not None:
+            return
+        with contextlib.suppress(OSError):  # it may be the terminal that is gone
+            if self._on_terminal and self._lent.touched:
+                stdio.write(1, self._lent.restored() + b"\r\n")
+            if not self._stop.done():
+                stdio.write(2, b"oobconsole: the server has ended the connection without a word" + self._newline)
 
     async def _wait(self, copies: list[asyncio.Future[None]]) -> int:
         await asyncio.gather(*copies)
@@ -153,9 +167,12 @@ class _Session:
     async def _copy(self, source: asyncssh.SSHReader[bytes], target: int) -> None:
         try:
             while data := await source.read(_READ_MAX):
+                self._lent.feed(data)
                 await asyncio.to_thread(stdio.write, target, data)
         except BrokenPipeError:
             self._end(128 + signal.SIGPIPE)
+        except asyncssh.Error:
+            pass  # the connection is lost: then there is no exit status
 
     def _end(self, status: int) -> None:
         if not self._stop.done():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import time
 from typing import Final
 
@@ -18,15 +17,12 @@ from oobconsole.session.prompt import Keys
 from oobconsole.session.request import ExitStatus, Request
 from oobconsole.session.room import Member
 from oobconsole.session.safe import SafeFilter, slices
+from oobconsole.terminal.restore import Lent
 
 #: A notice waits at most so long, in seconds, for the guest to finish a character or an escape sequence.
 WHOLE_SECONDS: Final = 0.2
 #: So long, in seconds, a break waits for the guest to read what was typed before it.
 BREAK_SECONDS: Final = 5.0
-#: What the guest may have set: attributes, margins, cursor keys and keypad, wrapping, bracketed paste, cursor.
-_SANE: Final = b"\x1b[0m\x1b7\x1b[r\x1b8\x1b[?1l\x1b>\x1b[?7h\x1b[?2004l\x1b[?25h"
-_MAIN_SCREEN: Final = b"\x1b[?1049l"
-_ALTERNATE: Final = re.compile(rb"\x1b\[\?(?:47|1047|1049)([hl])")
 
 
 class Attended:
@@ -51,24 +47,25 @@ class Attended:
         self._told_watching = False
         self._keys = Keys(request.peer, self._say)
         self._at_rest = asyncio.Event()
-        self._alternate = False
-        self._restored = False
+        self._lent = Lent(filtered=self._filtered)
 
     async def run(self) -> ExitStatus:
         """To its end: `~.`, the end of input, a right taken away, or the server's stop."""
         drawing = b""
+        terminal = self._request.terminal
         if self._offset is None:
-            size = self._request.terminal.size() if self._request.terminal else (0, 0)
+            size = terminal.size() if terminal else (0, 0)
             self._offset, drawing = await self._request.consoles.screen(self._console).redraw(*size)
         self._reader: Reader = self._console.attach(self._offset)
         self._member: Member = self._room.join(self._request.who, self._reader, watch=self._watch)
         try:
+            if terminal is not None:
+                terminal.lend(self._lent.restored)
             await self._print(drawing)
             await self._peer.tell(self._welcome())
-            status = await first_done(self._show(), self._type(), self._breaks(), self._hung_up(), self._ended())
-            await self._restore()
-            return status
+            return await first_done(self._show(), self._type(), self._breaks(), self._hung_up(), self._ended())
         finally:
+            self._restore()
             self._room.leave(self._member)
             self._reader.close()
 
@@ -85,8 +82,17 @@ class Attended:
             about.append(f"{holder.who.name} has the keyboard")
         else:
             about.append("you watch")
-        keys = f"; {prefix}. detaches, {prefix}h helps" if prefix else ""
-        return ", ".join(about) + keys
+        return ", ".join(about) + (f"; {self._leaving()} detaches, {prefix}h helps" if prefix else "")
+
+    def _leaving(self) -> str:
+        """The keys that detach at this client. OpenSSH's has escapes of its own: it keeps a `~` behind Enter, and
+        its own `~.` would leave the terminal as the guest has made it; of `~~` it sends one. That it was started with
+        `-e none` cannot be known."""
+        keys = f"{self._prefix}."
+        terminal = self._request.terminal
+        if terminal is not None and terminal.client.startswith("OpenSSH_") and keys.startswith("~"):
+            return f"~{keys} (with ssh -e none: {keys})"
+        return keys
 
     # -- output -------------------------------------------------------------------------------------
 
@@ -99,7 +105,7 @@ class Attended:
             if isinstance(item, Notice):
                 await self._between_sequences()
                 if item.kind == "end":
-                    await self._restore()
+                    self._restore()
                 await self._peer.tell(item.text)
             else:
                 await self._print(item)
@@ -112,8 +118,7 @@ class Attended:
     async def _print_slice(self, data: bytes) -> None:
         shown = self._filter.feed(data, time.monotonic())
         shown = shown if self._filtered else data
-        for found in _ALTERNATE.finditer(shown):
-            self._alternate = found[1] == b"h"
+        self._lent.feed(shown)
         if self._filter.at_rest:
             self._at_rest.set()
         else:
@@ -128,14 +133,10 @@ class Attended:
                     await self._at_rest.wait()
         await self._peer.tell(text)
 
-    async def _restore(self) -> None:
+    def _restore(self) -> None:
         """Give the terminal back as a shell wants it, whatever the guest has made of it. Idempotent."""
-        if self._restored:
-            return
-        self._restored = True
-        with contextlib.suppress(BrokenPipeError, TimeoutError):
-            async with asyncio.timeout(END_SECONDS):
-                await self._peer.write((_MAIN_SCREEN if self._alternate else b"") + _SANE)
+        if self._request.terminal is not None:
+            self._request.terminal.give_back()
 
     async def _between_sequences(self) -> None:
         """Let the guest finish what it has begun: a notice inside of a sequence would spoil both."""
@@ -158,7 +159,7 @@ class Attended:
         reason = await self._member.ended
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(END_SECONDS):
-                await self._restore()
+                self._restore()
                 await self._say(reason)
         return ExitStatus.FAILED
 
@@ -172,7 +173,7 @@ class Attended:
                 await self._to_guest(guest)
             self._keys.put_back(rest)
             if command is Command.DETACH:
-                await self._restore()
+                self._restore()
                 await self._say(f"detached from {self._console.name}")
                 return ExitStatus.OK
             if command is not None:

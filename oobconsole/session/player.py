@@ -13,14 +13,13 @@ from oobconsole.session.pipe import first_done
 from oobconsole.session.request import ExitStatus, Request, echo
 from oobconsole.session.safe import SafeFilter, slices
 from oobconsole.session.when import shown, when
+from oobconsole.terminal.restore import Lent
 
 #: A pause of the guest is replayed as this, in seconds, at most.
 IDLE_MAX: Final = 2.0
 SPEED_MIN, SPEED_MAX = 0.1, 100.0
 #: A frame is at most so late or early, in seconds: several go out at once.
 _LEAST: Final = 0.01
-#: As a terminal was before: soft reset (DECSTR), the main screen, no colour.
-_RESTORE: Final = b"\x1b[!p\x1b[?1049l\x1b[m\r\n"
 _QUIT: Final = b"qQ\x03\x04"
 
 
@@ -91,16 +90,19 @@ async def handle_replay(request: Request) -> ExitStatus:
         await request.peer.tell(f"{history.console.name}: nothing is recorded of that time")
         return ExitStatus.FAILED
     pace = Pace(request.args.speed)
-    if request.terminal is None:
-        return await first_done(_play(history, start, pace), _gone(request))
+    lent = Lent(filtered=True)
+    terminal = request.terminal
+    if terminal is None:
+        return await first_done(_play(history, start, pace, lent), _gone(request))
     await request.peer.tell("replay: space pauses, + and - change the speed, q ends")
+    terminal.lend(lambda: lent.restored() + b"\r\n")
     try:
-        return await first_done(_play(history, start, pace), _keys(request, pace), _gone(request))
+        return await first_done(_play(history, start, pace, lent), _keys(request, pace), _gone(request))
     finally:
-        request.terminal.draw(_RESTORE.decode())
+        terminal.give_back()
 
 
-async def _play(history: History, start: int, pace: Pace) -> ExitStatus:
+async def _play(history: History, start: int, pace: Pace, lent: Lent) -> ExitStatus:
     """What makes a terminal answer or act outside of its window is left out, whatever the console's setting is."""
     safe = SafeFilter()
     frames = history.transcript.frames(start)
@@ -111,7 +113,11 @@ async def _play(history: History, start: int, pace: Pace) -> ExitStatus:
             await pace.wait(pause)
         before = frame.at
         async for part in slices(frame.part.data):
-            await history.request.peer.write(safe.feed(part, frame.at))
+            drawn = safe.feed(part, frame.at)
+            lent.feed(drawn)
+            await history.request.peer.write(drawn)
+    if history.request.terminal is not None:
+        history.request.terminal.give_back()
     await history.request.peer.tell(f"replay: the recording ends here, at {shown(before or 0.0)}")
     return ExitStatus.OK
 

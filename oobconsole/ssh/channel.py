@@ -39,6 +39,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._break = asyncio.Event()
         self._closed = False
         self._resized: Callable[[], object] | None = None
+        self._restored: Callable[[], bytes] | None = None
 
     # -- what the client asks for -------------------------------------------------------------------
 
@@ -163,7 +164,8 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             raise BrokenPipeError("the client hung up")
 
     def exit(self, status: int) -> None:
-        """Say how it ended, and close once everything is sent."""
+        """Give the terminal back, say how it ended, and close once everything is sent."""
+        self.give_back()
         if not self._closed:
             self._channel.exit(status)
 
@@ -179,6 +181,12 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         """TERM."""
         return self._channel.get_terminal_type() or "dumb"
 
+    @property
+    def client(self) -> str:
+        """The program at the other end, as its SSH version says (RFC 4253, section 4.2: `OpenSSH_9.2p1`)."""
+        version = self._channel.get_extra_info("client_version")
+        return str(version or "").removeprefix("SSH-2.0-")
+
     def size(self) -> tuple[int, int]:
         """Rows and columns, now; 0 for unknown."""
         columns, rows, _, _ = self._channel.get_terminal_size()
@@ -188,6 +196,17 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         """Send without waiting. Nothing is drawn for a client that is gone."""
         if not self._gone.is_set() and not self._channel.is_closing():
             self._channel.write(text.encode("utf-8", "replace"))
+
+    def lend(self, restored: Callable[[], bytes] | None) -> None:
+        """From now on a guest's output, or a menu, is drawn here; `restored` says what gives the terminal back. None:
+        it is as it was."""
+        self._restored = restored
+
+    def give_back(self) -> None:
+        """Give the terminal back; what comes next is no guest's. Idempotent, and never waits."""
+        restored, self._restored = self._restored, None
+        if restored is not None and not self._gone.is_set() and not self._channel.is_closing():
+            self._channel.write(restored())
 
     async def break_wanted(self) -> None:
         """Wait until the client asks for a break (RFC 4335): `~B` of OpenSSH's, after Enter."""

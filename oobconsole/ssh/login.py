@@ -313,6 +313,7 @@ class KeyLogin(Login):
 
 async def _dismiss(channel: Channel) -> None:
     """Say why, and end it; a client that does not take the reason goes without."""
+    channel.give_back()
     with contextlib.suppress(BrokenPipeError, TimeoutError):
         async with asyncio.timeout(_DISMISS_SECONDS):
             await channel.tell("the key that you logged in with counts no longer")

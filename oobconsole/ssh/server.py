@@ -198,6 +198,7 @@ class SshServer:
 
 async def _say_why(channel: Channel) -> None:
     """What does not end by itself when the server stops is broken off."""
+    channel.give_back()
     with contextlib.suppress(BrokenPipeError, TimeoutError):
         async with asyncio.timeout(_STOP_SECONDS):
             await channel.tell("the console server stops")

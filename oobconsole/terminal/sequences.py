@@ -82,21 +82,32 @@ _JUNK_STRICT: Final = {5: None, **dict.fromkeys(range(0x80, 0xA0)), **dict.fromk
 #: What makes a terminal answer (DECID), or take UTF-8 for single bytes, among which C1 would be found (DOCS).
 _ESCAPES_DROPPED: Final = frozenset({b"\x1bZ", b"\x1b%@"})
 #: Final bytes, behind their intermediates, of what makes a terminal answer (DA, DSR, DECREQTPARM, DECRQM, DECRQCRA,
-#: XTREPORTSGR, …), test itself (DECTST), act on its window (XTWINOPS, DECSCPP, DECSNLS), or print (MC).
+#: XTREPORTSGR, …), test itself (DECTST), act on its window (XTWINOPS, DECSCPP, DECSNLS), or print (MC); the Linux
+#: console's own (`]`: screen blanking, bell, which console is shown); what moves output to a status line (DECSSDT,
+#: DECSASD); another conformance level (DECSCL), in which nothing else would be understood.
 _CSI_DROPPED: Final = frozenset(
     {
         *("c", "n", "x", "t", "i", "y", "q", "S", "u", "$p", "*y", "$w", "$u", "&u"),
         *('"v', "'|", "'z", "'w", "#R", "#Q", "#|", "$|", "*|"),
+        *("]", "$}", "$~", '"p'),
     }
 )
 #: Of those, the ones that are harmless so: CSI u restores the cursor, CSI S scrolls, CSI q lights LEDs.
 _CSI_HARMLESS: Final = re.compile(r"u|[\d;]*S|[\d;]*q", re.ASCII)
 _CSI_PARTS: Final = re.compile(r"([<=>?]?[\d:;]*)([ -/]*)([@-~])", re.ASCII)
-#: Modes that make a terminal send what nobody typed (reports of mouse, focus, size, theme), raise its window at a
-#: bell, no longer know ECMA-48 (DECANM), or lock its keyboard (KAM).
+#: Modes that make a terminal send what nobody typed (reports of mouse, focus, size, theme; 1007: keys for the mouse's
+#: wheel), raise its window at a bell, change its size (DECCOLM, and 40, which allows it), have margins at its sides
+#: (DECLRMM), or no longer know the alternate screen (1046) or ECMA-48 (DECANM).
+#: Without a question mark: lock its keyboard (KAM), show controls instead of obeying them (CRM), echo what is typed
+#: (SRM), send two characters for Enter (LNM).
 _MODES_DROPPED: Final = {
-    "?": frozenset({"2", "9", "1000", "1001", "1002", "1003", "1004", "1042", "1043", "2031", "2048"}),
-    "": frozenset({"2"}),
+    "?": frozenset(
+        {
+            *("2", "3", "9", "40", "69", "1000", "1001", "1002", "1003", "1004", "1005", "1006", "1007"),
+            *("1015", "1016", "1042", "1043", "1046", "2031", "2048"),
+        }
+    ),
+    "": frozenset({"2", "3", "12", "20"}),
 }
 
 
@@ -123,8 +134,8 @@ def safe_csi(body: bytes, *, strict: bool) -> bytes:
     if parts is None:
         return b""  # parameters behind intermediates: no terminal's
     parameters, intermediate, final = parts.groups()
-    if final == "m" and parameters[:1] in ("<", "=", ">", "?"):
-        return b""  # XTMODKEYS and its query
+    if final in "mprs" and not intermediate and parameters[:1] in ("<", "=", ">", "?"):
+        return b""  # XTMODKEYS and its query; XTSMPOINTER; XTSAVE and XTRESTORE, which could set any mode
     if strict:
         return b"\x1b[" + body if final == "m" and not intermediate else b""
     if final in "hl" and not intermediate:

@@ -10,6 +10,7 @@ packages=(
   cpio xz-utils debian-archive-keyring                # the guests
   ca-certificates openssh-client shellcheck           # pip, the tests, the checks
   ser2net socat                                       # the other ends of lines
+  tmux vim mc whiptail dialog procps                  # a real terminal, and what fills its screen
   libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 # domains, and what they migrate between
   go-md2man man-db systemd bash-completion zsh fish   # manual pages, the unit, completion
 )

@@ -8,6 +8,7 @@ from typing import Final
 from oobconsole.session.tui.catalogue import Catalogue
 from oobconsole.session.tui.menu import Choice, Menu, Place
 from oobconsole.session.tui.terminal import Keys, Terminal
+from oobconsole.terminal.restore import Lent
 
 _REFRESH_SECONDS: Final = 1.0
 #: Keys that are looked at before others have their turn, in bytes: each costs up to a millisecond.
@@ -30,9 +31,11 @@ async def choose(
     ]
     try:
         # Its own exception handler would take the whole server's place.
+        terminal.lend(_left)
         choice = await menu.app.run_async(handle_sigint=False, set_exception_handler=False)
+        terminal.lend(None)
     except EOFError:
-        pass  # the user hung up
+        terminal.lend(None)  # the user hung up
     finally:
         terminal.on_resize(None)
         for helper in helpers:
@@ -40,6 +43,13 @@ async def choose(
         await asyncio.gather(*helpers, return_exceptions=True)
         rest = typing.rest()
     return choice, rest
+
+
+def _left() -> bytes:
+    """What gives a terminal back when the menu does not get to do so itself."""
+    lent = Lent(filtered=True)
+    lent.feed(b"\x1b[?1049h")
+    return lent.restored()
 
 
 class _Typing:

@@ -27,6 +27,10 @@ class Terminal(Protocol):
     def term(self) -> str:
         """TERM."""
 
+    @property
+    def client(self) -> str:
+        """The program at the other end, as its SSH version says (`OpenSSH_9.2p1`); empty for unknown."""
+
     def size(self) -> tuple[int, int]:
         """Rows and columns, now; 0 for unknown."""
 
@@ -38,6 +42,13 @@ class Terminal(Protocol):
 
     async def drain(self) -> None:
         """Wait while the other end is slow. Raises `BrokenPipeError` when it is gone."""
+
+    def lend(self, restored: Callable[[], bytes] | None) -> None:
+        """From now on a guest's output, or a menu, is drawn here; `restored` says what gives the terminal back. None:
+        it is as it was."""
+
+    def give_back(self) -> None:
+        """Give the terminal back; what comes next is no guest's. Idempotent, and never waits."""
 
     async def break_wanted(self) -> None:
         """Wait until the client asks for a break."""

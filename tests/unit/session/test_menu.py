@@ -28,6 +28,7 @@ class FakeTerminal:
     """A terminal that can be typed at, looked at, resized and stalled."""
 
     term = "xterm"
+    client = ""
 
     def __init__(self, rows: int = 12, columns: int = 80) -> None:
         self.screen = pyte.Screen(columns, rows)
@@ -73,6 +74,12 @@ class FakeTerminal:
         await self.writable.wait()
         if self.broken:
             raise BrokenPipeError
+
+    def lend(self, restored: Callable[[], bytes] | None) -> None:
+        """It is looked at as long as the menu shows."""
+
+    def give_back(self) -> None:
+        """Nothing was lent."""
 
     async def break_wanted(self) -> None:
         await asyncio.Event().wait()

@@ -21,7 +21,7 @@ PASS = [
     b"\x1b(0lqqk\x1b(B\x0e\x0f",
     "é € 😀 ─│┌ \u00a0".encode(),
     b"latin-1: caf\xe9 ",
-    b"\x1b[4h\x1b[20l\x1b[2 q\x1b[!p\x1bc",
+    b"\x1b[4h\x1b[4l\x1b[2 q\x1b[!p\x1bc\x1b[?6h\x1b[?5h",
 ]
 #: Sequences that make a terminal answer or act outside its window, by their names.
 DROP = {
@@ -60,6 +60,19 @@ DROP = {
     "mouse": b"\x1b[?1000h",
     "mouse, disguised by a zero": b"\x1b[?01000h",
     "focus": b"\x1b[?1004h",
+    "mouse's codes": b"\x1b[?1005h\x1b[?1006h\x1b[?1015;1016h",
+    "keys for the wheel": b"\x1b[?1007h",
+    "margins at the sides": b"\x1b[?69h\x1b[?69l",
+    "132 columns": b"\x1b[?40h\x1b[?3h\x1b[?3l",
+    "no alternate screen": b"\x1b[?1046l",
+    "XTSAVE and XTRESTORE": b"\x1b[?1000s\x1b[?1000r",
+    "pointer": b"\x1b[>3p",
+    "LNM: two characters for Enter": b"\x1b[20h\x1b[20l",
+    "SRM: local echo": b"\x1b[12l\x1b[012;20h",
+    "CRM": b"\x1b[3h",
+    "Linux console's own": b"\x1b[9;1]\x1b[12;3]",
+    "status line": b"\x1b[2$~\x1b[1$}",
+    "DECSCL": b'\x1b[61"p',
     "VT52": b"\x1b[?2l",
     "keyboard lock": b"\x1b[2h",
     "single bytes for UTF-8": b"\x1b%@",

@@ -1,0 +1,88 @@
+"""A terminal that guests have drawn on is given back as a shell wants it, whatever they have made of it. Sans I/O.
+
+Modes are named as in ECMA-48, DEC's VT510 manual and xterm's "Control Sequences" (ctlseqs). Each one is undone by
+itself: DECSTR, which would undo most of them, is unknown to the Linux console and others.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_MAIN_SCREEN: Final = b"\x1b[?1049l"
+#: Margins and origin mode off. Both move the cursor, which therefore is saved before and restored behind them; with
+#: it a terminal restores the origin mode that was on when it was saved, if one was.
+_NO_MARGINS: Final = b"\x1b7\x1b[r\x1b[?6l\x1b8"
+_NO_ORIGIN: Final = b"\x1b[?6l\x1b[999;1H"
+_SANE: Final = (
+    b"\x1b[?2026l"  # synchronized output: what follows is shown
+    b"\x1b[0;10m\x1b(B\x0f"  # attributes, the Linux console's own fonts, character sets
+    b"\x1b[4l\x1b[20l\x1b[12h"  # inserting (IRM), Enter as two characters (LNM), local echo (SRM)
+    b"\x1b[?69l"  # left and right margins (DECLRMM)
+    b"\x1b[?1l\x1b>\x1b[?67l"  # cursor keys, keypad, what Backspace sends (DECCKM, DECKPNM, DECBKM)
+    b"\x1b[?5l\x1b[?4l\x1b[?45l\x1b[?7h\x1b[?8h"  # reverse screen, smooth scrolling, wrapping, repeating keys
+    b"\x1b[?2004l"  # bracketed paste
+    b"\x1b[0 q\x1b[?12l\x1b[?25h"  # the cursor's shape, blinking, and that it is seen
+)
+#: What a guest may have asked a terminal for that nothing was kept from: reports of mouse, focus, theme and size, and
+#: other codes for keys (XTMODKEYS, and kitty's).
+_NO_REPORTS: Final = (
+    b"\x1b[?1000;1002;1003;1004;1006l\x1b[?9;1001;1005;1007;1015;1016;2031;2048l\x1b[>4m\x1b[=0;1u\x1b[2l"
+)
+#: What decides how the terminal is given back: private modes, RIS, DECSTR.
+_DECIDES: Final = re.compile(rb"\x1b(?:\[\?([\d;:]{1,64})([hl])|(c)|(\[!p))")
+_BEGUN: Final = re.compile(rb"\x1b(?:\[[?!]?[\d;:]{0,64})?\Z")
+_ALTERNATE: Final = frozenset({b"47", b"1047", b"1049"})
+
+
+class Lent:
+    """A terminal that a guest draws on.
+
+    Args:
+        filtered: what reaches it has gone through a `SafeFilter`.
+
+    Attributes:
+        touched: it was sent something that may have changed more than text.
+    """
+
+    def __init__(self, *, filtered: bool) -> None:
+        self.touched = False
+        self._filtered = filtered
+        self._alternate = False
+        self._origin = False
+        self._begun = b""
+
+    def feed(self, shown: bytes) -> None:
+        """This is sent to it, in any pieces."""
+        shown = self._begun + shown
+        self.touched = self.touched or b"\x1b" in shown or b"\x0e" in shown
+        for found in _DECIDES.finditer(shown):
+            self._follow(found)
+        begun = _BEGUN.search(shown, max(0, len(shown) - 80))
+        self._begun = begun[0] if begun else b""
+
+    def _follow(self, found: re.Match[bytes]) -> None:
+        modes, final, full_reset, soft_reset = found.groups()
+        if full_reset or soft_reset:
+            self._origin = False
+            self._alternate = self._alternate and not full_reset
+        elif modes:
+            numbers = {number.lstrip(b"0") for number in modes.split(b";")}
+            if numbers & _ALTERNATE:
+                self._alternate = final == b"h"
+            if b"6" in numbers:
+                self._origin = final == b"h"
+
+    def restored(self) -> bytes:
+        """What gives it back; to be sent where no sequence of the guest's is unfinished."""
+        cancel = b"\x18" if self._begun else b""  # CAN: the sequence ends, and does nothing
+        return b"".join(
+            (
+                cancel,
+                b"" if self._filtered else _NO_REPORTS,
+                _MAIN_SCREEN if self._alternate else b"",
+                _NO_MARGINS,
+                _NO_ORIGIN if self._origin else b"",
+                _SANE,
+            )
+        )

@@ -1,0 +1,100 @@
+"""tmux as a person's terminal: a real terminal emulator that says what its screen and its modes are."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shlex
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+from tests.support.expect import ExpectError
+
+#: What tmux knows of a terminal besides its cells (tmux(1), FORMATS).
+_MODES = (
+    *("cursor_x", "cursor_y", "cursor_flag", "insert_flag", "origin_flag", "wrap_flag", "keypad_flag"),
+    *("keypad_cursor_flag", "alternate_on", "scroll_region_upper", "scroll_region_lower"),
+    *("mouse_all_flag", "mouse_button_flag", "mouse_standard_flag", "mouse_sgr_flag"),
+)
+_numbers = itertools.count()
+
+
+class Tmux:
+    """One terminal, in a tmux server of its own.
+
+    Args:
+        command: what runs in it; then it goes on as `cat`, so that what the command has left can be looked at.
+        rows, columns: of the terminal.
+        environment: more variables of the command's.
+    """
+
+    def __init__(self, command: Sequence[str], *, rows: int = 24, columns: int = 80) -> None:
+        self._name = f"oob-{os.getpid()}-{next(_numbers)}"
+        self.rows = rows
+        shell = f"stty raw -echo; {shlex.join(command)}; echo left $?; exec cat"
+        size = ("-x", str(columns), "-y", str(rows))
+        settings = {"status": "off", "escape-time": "0", "history-limit": "0", "default-terminal": "xterm-256color"}
+        words = [word for name, value in settings.items() for word in ("set", "-g", name, value, ";")]
+        self._tmux("-f", os.devnull, "start-server", ";", *words, "new-session", "-d", "-s", "t", *size, shell)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(subprocess.CalledProcessError):
+            self._tmux("kill-server")
+
+    def send(self, data: bytes | str) -> None:
+        """Type."""
+        keys = data.encode() if isinstance(data, str) else data
+        for at in range(0, len(keys), 256):
+            self._tmux("send-keys", "-t", "t", "-H", *(f"{byte:02x}" for byte in keys[at : at + 256]))
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Change its size."""
+        self.rows = rows
+        self._tmux("resize-window", "-t", "t", "-x", str(columns), "-y", str(rows))
+
+    @property
+    def lines(self) -> list[str]:
+        """What it shows, without colours."""
+        shown = self._tmux("capture-pane", "-p", "-t", "t").split("\n")
+        return [line.rstrip() for line in shown[: self.rows]]
+
+    @property
+    def cells(self) -> list[str]:
+        """What it shows, with attributes."""
+        return self._tmux("capture-pane", "-p", "-e", "-t", "t").split("\n")[: self.rows]
+
+    def modes(self) -> dict[str, str]:
+        """What it is set to, and where its cursor is."""
+        said = self._tmux("display-message", "-p", "-t", "t", " ".join(f"#{{{mode}}}" for mode in _MODES))
+        return dict(zip(_MODES, said.rstrip("\n").split(" "), strict=True))
+
+    def wait(self, what: Callable[[Self], bool], *, timeout: float = 30) -> None:
+        """Wait until that holds.
+
+        Raises:
+            ExpectError: the time was up, with what the terminal shows.
+        """
+        deadline = time.monotonic() + timeout
+        while not what(self):
+            if time.monotonic() > deadline:
+                shown = "\n".join(self.lines)
+                raise ExpectError(f"it did not come in {timeout:g} s; the terminal shows\n{shown}\n{self.modes()}")
+
+    def expect(self, text: str, *, timeout: float = 30) -> None:
+        """Wait until that text is shown."""
+        self.wait(lambda terminal: any(text in line for line in terminal.lines), timeout=timeout)
+
+    def _tmux(self, *words: str) -> str:
+        done = subprocess.run(["tmux", "-u", "-L", self._name, *words], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise ExpectError(f"tmux {words[0]}: {done.stderr.strip()}")
+        return done.stdout

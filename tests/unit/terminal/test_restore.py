@@ -1,0 +1,76 @@
+"""A terminal is given back as it was: faults.md 11."""
+
+from __future__ import annotations
+
+import re
+
+import pyte
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oobconsole.terminal.restore import Lent
+
+#: What faults.md 11 names.
+WANTED = [
+    *(b"\x1b[4l", b"\x1b[?6l", b"\x1b(B", b"\x0f", b"\x1b[?5l", b"\x1b[0 q", b"\x1b[20l", b"\x1b[12h", b"\x1b[?69l"),
+    *(b"\x1b[r", b"\x1b[?1l", b"\x1b>", b"\x1b[?7h", b"\x1b[?2004l", b"\x1b[?25h", b"\x1b[?2026l"),
+]
+
+
+@pytest.mark.parametrize("wanted", WANTED)
+@pytest.mark.parametrize("filtered", [True, False])
+def test_every_mode_is_undone(wanted: bytes, filtered: bool) -> None:
+    """faults.md 11."""
+    assert wanted in Lent(filtered=filtered).restored()
+
+
+def test_a_mouse_is_undone_where_nothing_was_filtered() -> None:
+    """faults.md 11."""
+    assert b"\x1b[?1000;1002;1003;1004;1006l" in Lent(filtered=False).restored()
+    assert b"1000" not in Lent(filtered=True).restored()
+
+
+@pytest.mark.parametrize(
+    ("shown", "alternate"),
+    [
+        (b"", False),
+        (b"\x1b[?1049h", True),
+        (b"\x1b[?01047h", True),
+        (b"\x1b[?25;47h", True),
+        (b"\x1b[?1049h\x1b[?1049l", False),
+        (b"\x1b[?1049h\x1bc", False),
+        (b"\x1b[?1049h\x1b[!p", True),
+        (b"1049h", False),
+    ],
+)
+def test_the_main_screen_comes_back_if_it_was_left(shown: bytes, alternate: bool) -> None:
+    """It is not switched to when it is there: that would move the cursor."""
+    for size in (1, 2, 3, 100):
+        lent = Lent(filtered=False)
+        for at in range(0, len(shown), size):
+            lent.feed(shown[at : at + size])
+        assert (b"\x1b[?1049l" in lent.restored()) is alternate
+
+
+@given(st.lists(st.sampled_from([b"\x1b[?6h", b"\x1b[?6l", b"\x1b[4h", b"\x1b[3;9r", b"\x1b[?7l", b"\x1b[5;5H"])))
+def test_whatever_was_set_nothing_of_it_is_left(parts: list[bytes]) -> None:
+    screen = pyte.Screen(80, 24)
+    stream = pyte.ByteStream(screen)
+    lent = Lent(filtered=True)
+    for part in parts:
+        stream.feed(part)
+        lent.feed(part)
+    before = screen.cursor.y, screen.cursor.x
+    stream.feed(re.sub(rb"\x1b\[0 q", b"", lent.restored()))  # pyte takes it for text
+    assert screen.mode & {pyte.modes.IRM, pyte.modes.DECOM} == set()
+    assert pyte.modes.DECAWM in screen.mode
+    assert (screen.margins or (0, 23)) == (0, 23)
+    if b"\x1b[?6h" not in parts:
+        assert (screen.cursor.y, screen.cursor.x) == before
+
+
+def test_a_sequence_that_is_not_finished_is_cancelled() -> None:
+    lent = Lent(filtered=False)
+    lent.feed(b"\x1b[?10")
+    assert lent.restored().startswith(b"\x18")
