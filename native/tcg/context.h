@@ -38,6 +38,14 @@ struct oob_relay {
     uint32_t int_ctl, vector, intercepts; /* as L1 had them, where a V_IRQ stands in */
 };
 
+/* What keeps L2 from writing to CR8 while a V_IRQ is pending (guard.h). */
+struct oob_guard {
+    bool intercepts; /* such a write is intercepted, and L1 has not asked for that */
+    bool holds;      /* L2 was stopped before such a write, at `rip` */
+    bool took_virq;  /* L1's own V_IRQ waits for the next exit */
+    uint64_t rip;
+};
+
 /* INS or OUTS that the CPU executes (strio.c). */
 struct oob_string {
     bool active, out;
@@ -59,6 +67,7 @@ struct oob_l2_vcpu {
     uint32_t apic_id;    /* until CPUID has told it, the index: KVM numbers them so */
     uint8_t logical_id;  /* as its local APIC's LDR has it, for the flat model; 0: not written */
     struct oob_relay relay;
+    struct oob_guard guard;
     bool armed; /* our V_IRQ is in the VMCB */
     uint8_t armed_line;
     bool forced;       /* the CPU executes an access at another port: RAX and RDX are to be put back */

@@ -2,6 +2,7 @@
 #include "inject.h"
 
 #include "cpu.h"
+#include "guard.h"
 #include "vmcb.h"
 
 /* An 8259's interrupts go to the first vCPU; an IOAPIC's by its entry (82093AA datasheet, 3.2.4; AMD APM vol. 2,
@@ -17,6 +18,14 @@ static bool is_destination(const struct oob_l2_vcpu *l2, const struct oob_route 
     return route->destination == BROADCAST || route->destination == l2->apic_id;
 }
 
+/* An IOAPIC's interrupt waits while the guest's task priority is as high; an 8259's does not (AMD APM vol.
+ * 2, 16.6.4). L1 keeps that priority in V_TPR, unless L2 has the real one. */
+static bool is_masked(const struct oob_l2_vcpu *l2, const struct oob_route *route) {
+    uint32_t int_ctl = oob_phys_read_u32(l2->vmcb + VMCB_INT_CTL);
+
+    return route->ioapic && (int_ctl & VMCB_V_INTR_MASKING) && route->vector >> 4 <= (int_ctl & VMCB_V_TPR);
+}
+
 /* The range whose interrupt is due on this vCPU, or -1. */
 static int due(const struct oob_l2_vcpu *l2, struct oob_route *route) {
     const struct oob_context *context = l2->context;
@@ -28,7 +37,7 @@ static int due(const struct oob_l2_vcpu *l2, struct oob_route *route) {
             continue;
         if (line->in_service && oob_now_ns() - line->since_ns < OOB_REPEAT_NS)
             continue;
-        if (is_destination(l2, route))
+        if (is_destination(l2, route) && !is_masked(l2, route))
             return (int)i;
     }
     return -1;
@@ -52,11 +61,6 @@ static unsigned privilege(const struct oob_l2_vcpu *l2) {
     return cpl;
 }
 
-static bool takes_interrupts(const struct oob_l2_vcpu *l2) {
-    return (oob_phys_read_u64(l2->vmcb + VMCB_RFLAGS) & RFLAGS_IF) &&
-           !(oob_phys_read_u32(l2->vmcb + VMCB_INT_STATE) & VMCB_INT_SHADOW);
-}
-
 /* A V_IRQ is delivered behind a physical interrupt that is pending already, and then comes back. KVM that has more to
  * inject sends itself one before each VMRUN, and would inject the same for ever: what came back so often goes as L1
  * has it, and has its exit at once. */
@@ -65,7 +69,7 @@ enum { RETURNS_MAX = 3 };
 static bool relay_as_virq(struct oob_l2_vcpu *l2, uint64_t event, uint32_t int_ctl) {
     struct oob_relay *relay = &l2->relay;
 
-    if (relay->returned >= RETURNS_MAX || !takes_interrupts(l2))
+    if (relay->returned >= RETURNS_MAX || !oob_takes_interrupts(l2))
         return false;
     relay->int_ctl = int_ctl;
     relay->vector = oob_phys_read_u32(l2->vmcb + VMCB_INT_VECTOR);
@@ -113,16 +117,12 @@ static void virq_at_exit(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
     oob_phys_write_u64(l2->vmcb + VMCB_EXITINTINFO, l2->relay.event);
 }
 
-void oob_inject_at_vmrun(struct oob_l2_vcpu *l2) {
-    uint32_t int_ctl = oob_phys_read_u32(l2->vmcb + VMCB_INT_CTL);
+/* Puts an interrupt of ours into the VMCB. L1 opens an interrupt window with a V_IRQ of its own: it comes first, and
+ * soon. */
+static void arm(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
     struct oob_route route;
     int range;
 
-    if (l2->armed) /* its vCPU was reset in the middle, without a #VMEXIT */
-        l2->armed = l2->context->line[l2->armed_line].armed = false;
-    if (relay(l2, int_ctl))
-        return;
-    /* L1 opens an interrupt window with a V_IRQ of its own: it comes first, and soon. */
     if ((int_ctl & VMCB_V_IRQ) || (oob_phys_read_u32(l2->vmcb + VMCB_INTERCEPTS_3) & VMCB_INTERCEPT_VINTR))
         return;
     range = due(l2, &route);
@@ -133,6 +133,17 @@ void oob_inject_at_vmrun(struct oob_l2_vcpu *l2) {
     l2->context->line[range].armed = true;
     l2->armed = true;
     l2->armed_line = (uint8_t)range;
+}
+
+void oob_inject_at_vmrun(struct oob_l2_vcpu *l2) {
+    bool holds = oob_guard_holds(l2);
+    uint32_t int_ctl = oob_phys_read_u32(l2->vmcb + VMCB_INT_CTL);
+
+    if (l2->armed) /* its vCPU was reset in the middle, without a #VMEXIT */
+        l2->armed = l2->context->line[l2->armed_line].armed = false;
+    if (!relay(l2, int_ctl) && !holds)
+        arm(l2, int_ctl);
+    oob_guard_at_vmrun(l2);
 }
 
 static void armed_at_exit(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
@@ -165,7 +176,7 @@ static void take_back(const struct oob_l2_vcpu *l2, uint32_t int_ctl, bool relay
         oob_phys_write_u32(l2->vmcb + VMCB_INTERCEPTS_3, relay->intercepts);
 }
 
-void oob_inject_at_exit(struct oob_l2_vcpu *l2) {
+uint64_t oob_inject_at_exit(struct oob_l2_vcpu *l2, uint64_t code) {
     bool relayed = l2->relay.event && !l2->relay.soft;
 
     if (l2->relay.event && l2->relay.soft)
@@ -180,4 +191,5 @@ void oob_inject_at_exit(struct oob_l2_vcpu *l2) {
         take_back(l2, int_ctl, relayed);
     }
     l2->relay.event = 0;
+    return oob_guard_at_exit(l2, code);
 }

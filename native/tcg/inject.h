@@ -11,7 +11,8 @@
 #define OOB_REPEAT_NS 10000000ull
 
 void oob_inject_at_vmrun(struct oob_l2_vcpu *l2);
-void oob_inject_at_exit(struct oob_l2_vcpu *l2);
+/* Returns the exit code that L1 sees: another one than `code` where the interrupt made the exit (guard.h). */
+uint64_t oob_inject_at_exit(struct oob_l2_vcpu *l2, uint64_t code);
 /* Is an interrupt due on this vCPU that only the next VMRUN can deliver? */
 bool oob_inject_wanted(const struct oob_l2_vcpu *l2);
 

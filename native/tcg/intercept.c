@@ -204,7 +204,7 @@ void oob_on_exit(unsigned vcpu) {
     l2 = entered(vcpu);
     oob_force_close_maps(vcpu);
     if (l2 && code != state->nonce) {
-        oob_inject_at_exit(l2);
+        code = oob_inject_at_exit(l2, code);
         oob_force_at_exit(vcpu, l2, code);
         if (code == VMEXIT_NPF)
             learn_mmio_write(vcpu, l2);

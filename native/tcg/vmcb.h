@@ -4,12 +4,13 @@
 #define OOB_VMCB_H
 
 enum vmcb_offset {
-    VMCB_INTERCEPTS_3 = 0x00c, /* u32: vector 3 of the intercepts; bit 4 is VINTR */
-    VMCB_IOPM_BASE = 0x040,    /* u64 */
-    VMCB_INT_CTL = 0x060,      /* u32 of V_TPR, V_IRQ, V_INTR_PRIO, V_IGN_TPR */
-    VMCB_INT_VECTOR = 0x064,   /* u32 */
-    VMCB_INT_STATE = 0x068,    /* u64; bit 0: the interrupt shadow */
-    VMCB_EXITCODE = 0x070,     /* u64 */
+    VMCB_INTERCEPTS_CR = 0x000, /* u32: reads of CR0 to CR15 in bits 0 to 15, writes in bits 16 to 31 */
+    VMCB_INTERCEPTS_3 = 0x00c,  /* u32: vector 3 of the intercepts; bit 4 is VINTR */
+    VMCB_IOPM_BASE = 0x040,     /* u64 */
+    VMCB_INT_CTL = 0x060,       /* u32 of V_TPR, V_IRQ, V_INTR_PRIO, V_IGN_TPR */
+    VMCB_INT_VECTOR = 0x064,    /* u32 */
+    VMCB_INT_STATE = 0x068,     /* u64; bit 0: the interrupt shadow */
+    VMCB_EXITCODE = 0x070,      /* u64 */
     VMCB_EXITINFO1 = 0x078,
     VMCB_EXITINFO2 = 0x080,
     VMCB_EXITINTINFO = 0x088, /* u64: the event whose delivery the exit interrupted */
@@ -31,11 +32,15 @@ enum vmcb_offset {
 };
 
 #define RFLAGS_IF (1u << 9)
+#define VMCB_INTERCEPT_CR8_WRITE (1u << 24)
+#define VMCB_INTERCEPT_INTR (1u << 0)
 #define VMCB_INTERCEPT_VINTR (1u << 4)
+#define VMCB_V_TPR 0xfu /* bits 7 to 4 of the guest's task priority */
 #define VMCB_V_IRQ (1u << 8)
 #define VMCB_V_INTR_PRIO_MAX (0xfu << 16)
 #define VMCB_V_IGN_TPR (1u << 20)
 #define VMCB_V_INTR_BITS (VMCB_V_IRQ | VMCB_V_INTR_PRIO_MAX | VMCB_V_IGN_TPR)
+#define VMCB_V_INTR_MASKING (1u << 24)
 #define VMCB_INT_SHADOW (1u << 0)
 #define VMCB_EXITINTINFO_VALID (1ull << 31)
 #define VMCB_EVENTINJ_VALID (1ull << 31)
@@ -44,6 +49,7 @@ enum vmcb_offset {
 #define VMCB_EVENTINJ_VECTOR 0xffull
 
 enum vmexit_code {
+    VMEXIT_CR8_WRITE = 0x18,
     VMEXIT_EXCEPTION = 0x40, /* ... of vector 0 */
     VMEXIT_EXCEPTION_LAST = 0x5f,
     VMEXIT_INTR = 0x60,

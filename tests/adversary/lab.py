@@ -121,7 +121,7 @@ def machine(attack: str, module: Path | None, smp: int, memory: int, options: Ma
     words = [f"attack={attack}", *(f"{name}={value}" for name, value in options.items())]
     # Whatever becomes of us, QEMU ends with us.
     command = ["setpriv", "--pdeathsig", "TERM", str(qemu()), "-accel", "tcg,thread=multi"]
-    command += ["-cpu", "qemu64,+svm,+npt", "-smp", str(smp), "-m", str(memory)]
+    command += ["-cpu", "qemu64,+svm,+npt,+cr8legacy", "-smp", str(smp), "-m", str(memory)]
     command += ["-nodefaults", "-no-reboot", "-display", "none"]
     command += ["-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-kernel", str(build())]
     return [*command, "-append", " ".join(words), *(["-initrd", str(module)] if module else [])]

@@ -21,6 +21,27 @@
     out %al, %dx
     .endm
 
+/* The 8259's line 4 is vector 0x24, and THR is empty. */
+    .macro want_interrupt
+    write 0x20, 0x11
+    write 0x21, 0x20
+    write 0x21, 0x04
+    write 0x21, 0x01
+    write 0x21, 0xef
+    write MCR, 0x08
+    write IER, 0x02
+    .endm
+/* Every encoding of a write to CR8 from RAX: with REX.R and what else QEMU lets pass, and as LOCK MOV CR0. */
+    .macro write_cr8
+    .byte 0x44, 0x0f, 0x22, 0xc0
+    .byte 0x66, 0x44, 0x0f, 0x22, 0xc0
+    .byte 0xf2, 0x4c, 0x0f, 0x22, 0xc0
+    .byte 0x2e, 0x44, 0x0f, 0x22, 0x00
+    mov %rax, %r8
+    .byte 0x45, 0x0f, 0x22, 0xc0
+    .byte 0xf0, 0x0f, 0x22, 0xc0
+    .endm
+
     .section .rodata
     block l2_nothing
     end_block l2_nothing
@@ -114,13 +135,7 @@
 
 /* Wants interrupts, at vector 0x24, and cannot take them; looks, tells L1, and prints F. RBX gets RAX, RCX gets RDX, as they are after `out`. */
     block l2_forced
-    write 0x20, 0x11
-    write 0x21, 0x20
-    write 0x21, 0x04
-    write 0x21, 0x01
-    write 0x21, 0xef
-    write MCR, 0x08
-    write IER, 0x02
+    want_interrupt
     mov $IIR, %edx
     in %dx, %al
     in %dx, %al
@@ -224,5 +239,60 @@
     out %al, %dx
     in %dx, %al
     end_block l2_scratch
+
+/* Has an interrupt pending that it does not take, tells L1, and writes to CR8 RCX times; RBX gets what is in it. */
+    block l2_cr8
+    want_interrupt
+    vmmcall
+1:  mov %ecx, %eax
+    and $7, %eax
+    write_cr8
+    sub $1, %ecx
+    jnz 1b
+    mov %cr8, %rbx
+    end_block l2_cr8
+
+/* The same from real mode, where LOCK is the only way. */
+    block l2_cr8_real
+    .code16
+    vmmcall
+1:  mov %cx, %ax
+    and $7, %ax
+    .byte 0xf0, 0x0f, 0x22, 0xc0
+    loop 1b
+    .code64
+    end_block l2_cr8_real
+
+/* Takes interrupts while it writes to CR8, for as long as RBX is 0. Behind the VMMCALL its handler, which writes to
+ * CR8, too, counts in RCX, prints, and so has the next one pending. */
+    block l2_cr8_and_interrupts
+    want_interrupt
+1:  cli
+    mov $2, %eax
+    write_cr8
+    sti
+    xor %eax, %eax
+    write_cr8
+    test %rbx, %rbx
+    jz 1b
+    vmmcall
+    .globl l2_cr8_handler
+l2_cr8_handler:
+    push %rax
+    push %rdx
+    mov $3, %eax
+    write_cr8
+    inc %rcx
+    mov $IIR, %edx
+    in %dx, %al
+    mov $COM1, %edx
+    mov $'I', %al
+    out %al, %dx
+    xor %eax, %eax
+    write_cr8
+    pop %rdx
+    pop %rax
+    iretq
+    end_block l2_cr8_and_interrupts
 
     .section .note.GNU-stack, "", @progbits

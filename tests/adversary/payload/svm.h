@@ -47,6 +47,7 @@ _Static_assert(offsetof(struct vmcb, rax) == 0x5f8, "RAX");
 _Static_assert(offsetof(struct vmcb, pat) == 0x668, "G_PAT");
 _Static_assert(sizeof(struct vmcb) == PAGE, "a page");
 
+#define INTERCEPT_CR8_WRITE (1u << 24) /* of intercept_cr */
 #define INTERCEPT_INTR (1u << 0)
 #define INTERCEPT_VINTR (1u << 4)
 #define INTERCEPT_CPUID (1u << 18)
@@ -60,6 +61,7 @@ _Static_assert(sizeof(struct vmcb) == PAGE, "a page");
 #define V_INTR_MASKING (1u << 24)
 
 enum {
+    EXIT_CR8_WRITE = 0x18,
     EXIT_EXCEPTION = 0x40,
     EXIT_INTR = 0x60,
     EXIT_CPUID = 0x72,
@@ -129,10 +131,13 @@ void take_interrupts(void);
     each(l2_print) each(l2_await) each(l2_read) each(l2_out) each(l2_spin) each(l2_late) each(l2_forced)             \
         each(l2_modify) each(l2_flood_in) each(l2_flood_ier) each(l2_shared) each(l2_scratch) each(l2_nothing)       \
             each(l2_secret) each(l2_tell) each(l2_pause) each(l2_print_string) each(l2_toggle_svme) each(l2_handler) \
-                each(l2_slow_handler) each(l2_slow_handler_64) each(l2_long_pause)
+                each(l2_slow_handler) each(l2_slow_handler_64) each(l2_long_pause) each(l2_cr8) each(l2_cr8_real)    \
+                    each(l2_cr8_and_interrupts)
 #define L2_CODE_DECLARE(name) extern const uint8_t name[], name##_end[];
 L2_CODE_BLOCKS(L2_CODE_DECLARE)
 #define L2_LOAD(l2, name) l2_load(l2, name, (size_t)(name##_end - name))
+
+extern const uint8_t l2_cr8_handler[];
 
 /* Of vmrun.S: runs an L2, and does port I/O at once. */
 typedef uint64_t stub_function(uint64_t vmcb, uint64_t dx);
