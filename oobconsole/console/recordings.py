@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,8 @@ WAITING_MAX: Final = 64 << 20
 PATIENCE: Final = 5.0
 TIDY_SECONDS: Final = 3600.0
 LOG_LINES: Final = 20
+#: What a console's folder may be called: nothing that leads elsewhere.
+_FOLDER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}")
 READERS: Final = 4
 #: What others do at a console that its recording says.
 _NOTED: Final = {Kind.ATTACHED, Kind.DETACHED, Kind.KEYBOARD, Kind.BREAK, Kind.SYSRQ, Kind.POWER}
@@ -146,6 +149,10 @@ class Recordings:
     def recorder(self, name: str) -> Recorder | None:
         """That of a console."""
         return self._recorders.get(name)
+
+    def has(self, name: str) -> bool:
+        """Is there a recording of a console of that name, alive or gone?"""
+        return _FOLDER.fullmatch(name) is not None and (self.folder / name).is_dir()
 
     async def read(self, call: Callable[[], T]) -> T:
         """Do something that reads files, in a thread."""

@@ -56,20 +56,20 @@ def _pattern(text: str) -> Pattern:
 
 
 class History:
-    """What a verb reads: the recording of the console that was named.
+    """What a verb reads: the recording of the console that was named, whether or not that is still there.
 
     Raises:
-        UsageError, Denied: as `Request.console`; or nothing is recorded.
+        UsageError, Denied: as `Request.recorded`; or nothing is recorded.
     """
 
     def __init__(self, request: Request, verb: str) -> None:
-        self.console = request.console(Right.LOG)
+        self.name = request.recorded(Right.LOG)
         if request.consoles.recordings is None:
             raise UsageError("nothing is recorded: the server's configuration says [recording] enabled = false")
         self.request = request
         self.recordings: Recordings = request.consoles.recordings
-        self.transcript = Transcript(self.recordings.folder / self.console.name)
-        request.consoles.events.emit(Kind.READ, self.console.name, request.who, by=verb)
+        self.transcript = Transcript(self.recordings.folder / self.name)
+        request.consoles.events.emit(Kind.READ, self.name, request.who, by=verb)
 
     async def ready(self) -> bool:
         """Have everything printed so far in the files, or say that it is not; returns whether it is."""
@@ -78,10 +78,10 @@ class History:
             late = False
         except TimeoutError:
             late = True
-        recorder = self.recordings.recorder(self.console.name)
+        recorder = self.recordings.recorder(self.name)
         if late or (recorder is not None and recorder.reason):
             reason = recorder.reason if recorder is not None and recorder.reason else "the disk is slow"
-            await self.request.peer.tell(f"{self.console.name}: the newest output is not recorded: {reason}")
+            await self.request.peer.tell(f"{self.name}: the newest output is not recorded: {reason}")
             return False
         return True
 
@@ -96,7 +96,7 @@ class History:
         except TooSlow as error:
             raise UsageError(str(error)) from error
         except (OSError, EOFError) as error:  # EOFError: a compressed file that ends too early
-            raise UsageError(f"{self.console.name}: its recording cannot be read: {error}") from error
+            raise UsageError(f"{self.name}: its recording cannot be read: {error}") from error
 
     async def next(self, items: Iterator[T]) -> T | None:
         """The next one, from a reader's thread; None at the end."""

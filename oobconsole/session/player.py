@@ -87,7 +87,7 @@ async def handle_replay(request: Request) -> ExitStatus:
     elif request.args.at is not None:
         start = await history.call(partial(history.transcript.offset_at, request.args.at.after(begin)))
     if start is None or not begin:
-        await request.peer.tell(f"{history.console.name}: nothing is recorded of that time")
+        await request.peer.tell(f"{history.name}: nothing is recorded of that time")
         return ExitStatus.FAILED
     pace = Pace(request.args.speed)
     lent = Lent(filtered=True)

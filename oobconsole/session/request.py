@@ -76,15 +76,31 @@ class Request:
             UsageError: there is none of that name that this user may know of.
             Denied: without that right.
         """
+        console = self.consoles.find(self.args.console)
+        self._need(right, console is not None)
+        assert console is not None
+        return console
+
+    def recorded(self, right: Right) -> str:
+        """The name of the console that was named, which may be gone: what it printed is found all the same.
+
+        Raises:
+            UsageError, Denied: as `console`.
+        """
+        name: str = self.args.console
+        recordings = self.consoles.recordings
+        there = self.consoles.find(name) is not None or (recordings is not None and recordings.has(name))
+        self._need(right, there)
+        return name
+
+    def _need(self, right: Right, there: bool) -> None:
         name = self.args.console
-        console = self.consoles.find(name)
         rights = self.consoles.access.rights(self.who, name)
-        if console is None or not rights:
+        if not there or not rights:
             raise UsageError(f"there is no console {echo(name)}; 'ls' lists them")
         if right not in rights:
             self.consoles.events.emit(Kind.DENIED, name, self.who, right=str(right))
             raise Denied(f"you have no right to {right} at {name}; a [[grant]] of the server gives it")
-        return console
 
     async def print(self, lines: Iterable[str]) -> ExitStatus:
         """Answer with lines of text."""

@@ -255,3 +255,29 @@ async def test_another_qemu_is_another_guest(tcg: Server) -> None:
     other = NativeHalf(tcg.folder / "state" / "l1.sock", "l1", instance=5)
     await other.connect()
     assert await other.announce(1) == {}
+
+
+# -- consoles that are gone ------------------------------------------------------------------------
+
+
+def test_what_a_console_printed_is_found_when_it_is_gone(server: Server) -> None:
+    """faults.md 36: a crashed guest's last words, by the right `log` at its name."""
+    server.run("web2", data=b"Kernel panic - not syncing\r\n")
+    server.make_key("bob")
+    server.stop()
+    text = server.config.read_text().replace('[[machine.guest]]\nname = "web2"\n', "")
+    server.config.write_text(text + '[[grant]]\nusers = ["bob"]\nconsoles = ["web1"]\nrights = "all"\n')
+    server.start()
+    assert b"web2" not in server.run("ls").stdout
+    assert server.run("log", "web2").stdout.endswith(b"Kernel panic - not syncing\r\n")
+    assert output(server, "search", "web2", "panic").endswith("Kernel panic - not syncing\n")
+    assert b"Kernel panic" in server.run("replay", "web2", "--speed", "100").stdout
+    for name in ("web3", "../recordings/web2", "..", "."):
+        done = server.run("log", name)
+        assert (done.returncode, b"there is no console" in done.stderr) == (2, True), done
+    done = subprocess.run(
+        server.ssh("log", "web2", user="bob", key=server.folder / "id_bob"), capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout, b"there is no console 'web2'" in done.stderr) == (2, b"", True)
+    attached = server.run("web2")
+    assert (attached.returncode, b"there is no console" in attached.stderr) == (2, True)
