@@ -79,7 +79,7 @@ class Console:
     Attributes:
         reason: of its state, in words.
         closed: the server stops.
-        input_lost: bytes typed that no guest took, it being gone.
+        input_lost: bytes typed that no guest took, it being gone, or input being held.
         skipped: bytes of output that readers were too slow for, all readers together.
         printed_at: when the guest printed last, by `time.monotonic`; None: never.
         pace: how fast the guest may print.
@@ -140,6 +140,13 @@ class Console:
         self._loss_told = False
         if state in NOBODY:
             self._lose_input()
+
+    @property
+    def refuses(self) -> str:
+        """Why what is typed now is lost, in words; empty: it is not."""
+        if self._held:
+            return self._held
+        return f"it is {self._state.name.lower()}: {self.reason}" if self._state in NOBODY else ""
 
     @property
     def attached(self) -> int:
@@ -221,11 +228,14 @@ class Console:
         self._ring.restart(offset, history)
 
     def hold_input(self, reason: str) -> None:
-        """Give the guest nothing of what is typed, until `reason` is empty again. Writers wait, and are told."""
+        """Give the guest nothing of what is typed, until `reason` is empty again: it is lost, like what waits:
+        commands must not run later, when nobody expects them. Whoever is attached is told."""
         if reason != self._held:
             self._held = reason
+            self._loss_told = bool(reason)  # the reason says so
             self._tell(Notice(f"{self.name}: {reason or 'input is taken again'}"))
-            self.pump()
+            if reason:
+                self._lose_input()
 
     # -- the users' side ----------------------------------------------------------------------------
 
@@ -283,7 +293,7 @@ class Console:
         Waits while the line has no room; False when nobody is there who could receive it."""
         async with self._input_turn:
             await self.input_taken()
-            while self._send_break is not None:
+            while self._send_break is not None and not self._held:
                 self._pumped.clear()
                 if self._send_break():
                     self._enqueue(key, who)
@@ -293,6 +303,9 @@ class Console:
 
     def _enqueue(self, part: bytes, who: Principal | None) -> None:
         if not part:
+            return
+        if self._held:
+            self.input_lost += len(part)
             return
         self._input += part
         for observer in self._observers:

@@ -99,7 +99,7 @@ class Recordings:
             await self._add(console)
         except EnvironmentFault as error:
             if self._settings.policy == "strict":
-                console.hold_input(f"it cannot be recorded, so nothing is typed: {error}")
+                console.hold_input(f"it cannot be recorded, so what is typed is lost: {error}")
             self._events.emit(Kind.RECORDING, console.name, state="stopped", reason=str(error))
             log.error("a console is not recorded", console=console.name, reason=str(error))
 
@@ -180,7 +180,7 @@ class Recordings:
         name = recorder.console.name
         self._failed.add(recorder)
         if self._settings.policy == "strict":
-            recorder.console.hold_input(f"recording has stopped, so nothing is typed: {reason}")
+            recorder.console.hold_input(f"recording has stopped, so what is typed is lost: {reason}")
         else:
             recorder.console.announce(f"recording has stopped: {reason}; the guest goes on")
         self._events.emit(Kind.RECORDING, name, state="stopped", reason=reason)

@@ -44,7 +44,8 @@ async def handle_send(request: Request) -> ExitStatus:
             await request.peer.tell(f"{console.name}: the guest has not taken all of it, and may still do so")
             return ExitStatus.FAILED
         if console.input_lost > lost_before:
-            await request.peer.tell(f"{console.name} is {console.state.name.lower()}: {console.reason}")
+            why = console.refuses or "the guest was gone, or took no input, for a moment"
+            await request.peer.tell(f"{console.name}: what was typed is lost: {why}")
             return ExitStatus.FAILED
         return ExitStatus.OK
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -42,18 +43,29 @@ def when(text: str) -> When:
         return When(None, float(match[1]) * _UNITS[match[2]])
     try:
         if match := _CLOCK.fullmatch(text):
-            return When(_last(int(match[1]), int(match[2]), int(match[3] or 0)).timestamp())
-        return When(datetime.fromisoformat(text).timestamp())
+            return When(_last(int(match[1]), int(match[2]), int(match[3] or 0)))
+        said = datetime.fromisoformat(text)
+        return When(said.timestamp() if said.tzinfo else _moment(said))
     except (ValueError, OverflowError, OSError) as error:
         raise argparse.ArgumentTypeError(
             f"{echo(text)} is no time: say 90s, 10m, 2h or 3d, 02:13, or 2026-03-01T02:13"
         ) from error
 
 
-def _last(hour: int, minute: int, second: int) -> datetime:
-    now = datetime.now().astimezone()
-    then = now.replace(hour=hour, minute=minute, second=second, microsecond=0)
-    return then if then <= now else then - timedelta(days=1)
+def _last(hour: int, minute: int, second: int) -> float:
+    """Since 1970, in seconds. Days are counted on the calendar, because not all of them have 24 hours."""
+    today = datetime.now().replace(hour=hour, minute=minute, second=second, microsecond=0, fold=0)
+    at = _moment(today)
+    return at if at <= time.time() else _moment(today - timedelta(days=1))
+
+
+def _moment(local: datetime) -> float:
+    """When the server's clocks showed that, by the zone's rules at that moment: the last time that is not in the
+    future, in an hour that comes twice; in an hour that is left out the earlier reading, which leaves nothing out."""
+    first, second = local.replace(fold=0).timestamp(), local.replace(fold=1).timestamp()
+    if second < first:  # PEP 495: left out
+        return second
+    return second if second <= time.time() else first
 
 
 def shown(at: float) -> str:

@@ -277,7 +277,8 @@ async def test_an_observer_is_told_everything_in_order() -> None:
     assert console.read_from(994, 100).data == b"beforehello"
 
 
-async def test_input_that_is_held_waits_and_is_not_lost() -> None:
+async def test_input_that_is_held_is_lost_and_never_runs_later() -> None:
+    """security.md 12."""
     console, got = Console("web1", scrollback=100), bytearray()
     console.set_state(ConsoleState.LIVE)
 
@@ -287,10 +288,11 @@ async def test_input_that_is_held_waits_and_is_not_lost() -> None:
 
     console.bind(take)
     reader = console.attach()
-    console.hold_input("no room for the recording: input waits")
+    console.hold_input("no room for the recording: input is lost")
     await console.write(b"typed")
-    assert (console.input_waiting, bytes(got)) == (5, b"")
-    assert await reader.next() == Notice("web1: no room for the recording: input waits")
+    assert (console.input_lost, console.refuses) == (5, "no room for the recording: input is lost")
+    assert await reader.next() == Notice("web1: no room for the recording: input is lost")
     console.hold_input("")
     assert await reader.next() == Notice("web1: input is taken again")
-    assert (console.input_waiting, bytes(got)) == (0, b"typed")
+    await console.write(b"again")
+    assert (console.input_waiting, console.refuses, bytes(got)) == (0, "", b"again")

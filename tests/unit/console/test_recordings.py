@@ -194,16 +194,32 @@ async def test_a_full_disk_is_announced_and_the_guest_goes_on(disk: Path, monkey
 async def test_strict_takes_no_input_until_it_can_be_recorded(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rawlog, "RETRY_FIRST", 0.05)
     ballast = disk / "ballast"
+    """security.md 12: what was typed on a full disk ran when there was room again."""
     async with Desk(disk / "recordings", RecordingConfig(policy="strict")) as desk:
+        reader = desk.console.attach()
         typed = bytearray()
         desk.console.bind(lambda data: typed.extend(data) or len(data))  # type: ignore[func-returns-value]
         ballast.write_bytes(bytes(480_000))
         desk.console.output(os.urandom(100_000))
         await desk.recordings.flush()
+        assert "so what is typed is lost: No space left on device" in await notice(reader)
         await desk.console.write(b"halt\r", ALICE)
-        assert (bytes(typed), desk.console.input_waiting) == (b"", 5)
+        assert (bytes(typed), desk.console.input_waiting, desk.console.input_lost) == (b"", 0, 5)
+        assert not await soon(desk.console.send_break())
         ballast.unlink()
-        await until(lambda: bytes(typed) == b"halt\r", lambda: (typed, desk.states()))
+        await until(lambda: len(desk.states()) == 2, desk.states)
+        await desk.console.write(b"id\r", ALICE)
+        assert bytes(typed) == b"id\r"
+
+
+async def test_strict_loses_what_waits_for_the_guest_when_the_disk_fills(disk: Path) -> None:
+    """security.md 12: the guest took nothing when it was typed; it must not when nobody is there any more."""
+    async with Desk(disk / "recordings", RecordingConfig(policy="strict")) as desk:
+        await desk.console.write(b"halt\r", ALICE)
+        (disk / "ballast").write_bytes(bytes(480_000))
+        desk.console.output(os.urandom(100_000))
+        await desk.recordings.flush()
+        assert (desk.console.input_waiting, desk.console.input_lost) == (0, 5)
 
 
 class SlowDisk:
