@@ -9,108 +9,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from enum import Enum, IntEnum, IntFlag
 from typing import Final
 
-
-class Reg(IntEnum):
-    """Offsets; the second name of a pair is what a write (or DLAB) reaches."""
-
-    RBR = THR = DLL = 0
-    IER = DLM = 1
-    IIR = FCR = 2
-    LCR = 3
-    MCR = 4
-    LSR = 5
-    MSR = 6
-    SCR = 7
-
-
-class Ier(IntFlag):
-    """Interrupt enable."""
-
-    RDI = 0x01  # received data, and the character timeout
-    THRI = 0x02  # transmitter holding register empty
-    RLSI = 0x04  # receiver line status
-    MSI = 0x08  # modem status
-
-
-class Iir(IntEnum):
-    """Interrupt identification, highest priority first; bits 7 and 6 say that FIFOs are on."""
-
-    RLSI = 0x06
-    RDI = 0x04
-    TIMEOUT = 0x0C
-    THRI = 0x02
-    MSI = 0x00
-    NONE = 0x01
-
-
-class Fcr(IntFlag):
-    """FIFO control."""
-
-    ENABLE = 0x01
-    RESET_RX = 0x02
-    RESET_TX = 0x04
-    DMA = 0x08
-    TRIGGER = 0xC0
-
-
-class Lcr(IntFlag):
-    """Line control."""
-
-    WORD_LENGTH = 0x03
-    STOP = 0x04
-    PARITY = 0x08
-    FORMAT = 0x3F  # word length, stop bits, parity
-    BREAK = 0x40
-    DLAB = 0x80
-
-
-class Mcr(IntFlag):
-    """Modem control."""
-
-    DTR = 0x01
-    RTS = 0x02
-    OUT1 = 0x04
-    OUT2 = 0x08  # gates the interrupt line on every PC
-    LOOP = 0x10
-
-
-class Lsr(IntFlag):
-    """Line status."""
-
-    DR = 0x01
-    OE = 0x02
-    PE = 0x04
-    FE = 0x08
-    BI = 0x10
-    THRE = 0x20
-    TEMT = 0x40
-    FIFOE = 0x80  # a character with an error is somewhere in the FIFO
-
-
-class Msr(IntFlag):
-    """Modem status: four changes, four levels."""
-
-    DCTS = 0x01
-    DDSR = 0x02
-    TERI = 0x04
-    DDCD = 0x08
-    CTS = 0x10
-    DSR = 0x20
-    RI = 0x40
-    DCD = 0x80
-
-
-class LineEvent(Enum):
-    """What the guest does to the line besides sending bytes."""
-
-    BREAK_ON = "break on"
-    BREAK_OFF = "break off"
-    MODEM = "modem control"
-    FORMAT = "line format"
-
+from devices.uart16550_registers import Fcr as Fcr
+from devices.uart16550_registers import Ier as Ier
+from devices.uart16550_registers import Iir as Iir
+from devices.uart16550_registers import Lcr as Lcr
+from devices.uart16550_registers import LineEvent as LineEvent
+from devices.uart16550_registers import Lsr as Lsr
+from devices.uart16550_registers import Mcr as Mcr
+from devices.uart16550_registers import Msr as Msr
+from devices.uart16550_registers import Reg as Reg
 
 FIFO_SIZE: Final = 16
 TRIGGER_LEVELS: Final = (1, 4, 8, 14)
@@ -145,6 +54,7 @@ class Uart16550:
         clock: a monotonic time in ns, for the character timeout.
         drained: called when `room` has grown.
         line_event: called when break, modem outputs or format of the line have changed.
+        first: number of the first character that will be received (`receiver`).
     """
 
     def __init__(
@@ -155,12 +65,15 @@ class Uart16550:
         clock: Callable[[], int],
         drained: Callable[[], object] = _nothing,
         line_event: Callable[[LineEvent], object] = _nothing,
+        first: int = 0,
     ) -> None:
         self._transmit = transmit
         self._irq = irq
         self._clock = clock
         self._drained = drained
         self._line_event = line_event
+        self._received: deque[int] = deque()
+        self._next = first
         self._lines = CONNECTED
         self._level = False
         self._outputs = 0
@@ -171,7 +84,7 @@ class Uart16550:
         self._divisor = RESET_DIVISOR
         self._time_format()
         self._overrun = self._deltas = 0
-        self._received: deque[int] = deque()
+        self._clear_receiver()
         self._thre_pending = self._timeout_pending = False
         self._timeout_at: int | None = None
 
@@ -217,6 +130,24 @@ class Uart16550:
         self._thre_pending = False
         self._update(again=True)
 
+    @property
+    def divisor_latch(self) -> bool:
+        """Are the first two registers the divisor now (DLAB)?"""
+        return bool(self._lcr & _DLAB)
+
+    @property
+    def receiver(self) -> tuple[int, bytes]:
+        """What RBR will yield, character by character, with the number of the first: each that was ever received has
+        one more than that before it."""
+        return self._next, bytes(character & 0xFF for character in self._received)
+
+    def taken(self, number: int) -> None:
+        """The guest has read from RBR, elsewhere, what comes before the character of that number (modulo 2**32). What
+        has left the receiver already is no news."""
+        count = (number - self._next) & 0xFFFFFFFF
+        if 0 < count <= len(self._received):
+            self._take(count)
+
     def survives_thr(self, offset: int) -> bool:
         """Does `peek(offset)` stay true when a byte is written to THR?"""
         if self._mcr & _LOOP or (offset == 0 and self._lcr & _DLAB):
@@ -228,13 +159,19 @@ class Uart16550:
             return self._divisor & 0xFF
         if not self._received:
             return 0
-        value = self._received.popleft() & 0xFF
+        value = self._received[0] & 0xFF
+        self._take(1)
+        return value
+
+    def _take(self, count: int) -> None:
+        for _ in range(count):
+            self._received.popleft()
+        self._next += count
         self._timeout_pending = False
         self._timeout_at = self._clock() + self._timeout_ns if self._received else None
         self._update()
         if not self._mcr & _LOOP:
             self._drained()
-        return value
 
     def _write_thr(self, value: int) -> None:
         if self._lcr & _DLAB:
@@ -283,7 +220,7 @@ class Uart16550:
         if value & Fcr.RESET_TX:
             self._thre_pending = True
         if value & Fcr.RESET_RX:
-            self._received.clear()
+            self._clear_receiver()
             self._timeout_pending = False
             self._timeout_at = None
         self._update()
@@ -404,6 +341,10 @@ class Uart16550:
                 self._received[0] = character
         if fifos:
             self._timeout_at = self._clock() + self._timeout_ns
+
+    def _clear_receiver(self) -> None:
+        self._next += len(self._received)
+        self._received.clear()
 
     def _note_modem_changes(self, before: int) -> None:
         after = self._modem_inputs()

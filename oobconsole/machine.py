@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Callable
 from typing import Final
@@ -12,7 +13,7 @@ import structlog
 from devices.uart16550 import Uart16550
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.console.recorder import Recorder
-from oobconsole.interceptors.base import Context, Interceptor, PortHandler, Publication
+from oobconsole.interceptors.base import Context, Input, Interceptor, PortHandler, Publication
 from oobconsole.log import LogLimit
 from oobconsole.settings import ConsoleConfig, GuestConfig, MachineConfig, UartConfig
 
@@ -20,6 +21,8 @@ log = structlog.get_logger(__name__)
 
 _ABSENT: Final = 0xFF
 _DATA: Final = 0  # RBR and THR: only their accesses move the character timeout
+#: THR and IER: a guest that writes these has set its FIFOs, if it is going to.
+_USED: Final = (0, 1)
 #: The line between a console and its UART is as fast as memory, whatever baud rate the guest programs: the UART's
 #: time runs faster than ours, so that its character timeout (4.2 ms at 9600 baud) does not delay a key.
 LINE_SPEED: Final = 64
@@ -28,6 +31,12 @@ _PUBLISHED: Final = (2, 5, 6)  # IIR, LSR, MSR: what a driver reads again and ag
 
 def _line_clock() -> int:
     return time.monotonic_ns() * LINE_SPEED
+
+
+#: A native half that is back within so many seconds was not away: nobody is told. It is waited for in so many steps,
+#: so that the time in which a busy machine let us do nothing does not count as its.
+AWAY_SECONDS: Final = 1.0
+_AWAY_STEPS: Final = 4
 
 
 #: Lines a minute to the log about a machine's guests that come and go.
@@ -45,16 +54,20 @@ class _Port:
         self.recorder: Recorder | None = None
         self.received = 0  # bytes of its context's output, lost ones included
         self.known = False  # had we, or a server before us, the context before?
+        self._closed = True  # to input: how the guest has programmed its receiver is not known yet
         self._timer: asyncio.TimerHandle | None = None
         self.uart = Uart16550(
             transmit=self._transmit,
             irq=self._irq,
             clock=_line_clock,
             drained=console.pump,
+            first=secrets.randbits(32),  # not what the server before us counted (docs/wire-protocol.md)
         )
 
     def read(self, offset: int) -> int:
         """What the guest reads from a register."""
+        if self._closed:
+            self._open()
         value = self.uart.read(offset)
         if offset == _DATA:
             self.watch_timeout()
@@ -63,8 +76,20 @@ class _Port:
     def write(self, offset: int, data: bytes) -> None:
         """One write to a register for every byte."""
         self.uart.write_block(offset, data)
+        if self._closed and offset in _USED and not self.uart.divisor_latch:
+            self._open()
         if offset == _DATA:
             self.watch_timeout()
+
+    def _open(self) -> None:
+        self._closed = False
+        self.connect()
+
+    def connect(self) -> None:
+        """Let the guest have what is typed. Whoever serves a guest that runs already learns how its FIFOs are set by
+        writes that would empty them: not before these."""
+        if not self._closed:
+            self.console.bind(self.feed, self.send_break)
 
     def feed(self, data: bytes) -> int:
         """Input from the console."""
@@ -87,6 +112,7 @@ class _Port:
         known = self.recorder.bind(context.instance, context.number) if self.recorder else None
         self.known = known is not None
         self.received = known or 0
+        self._closed = True
         self.uart.reset()
 
     def gap(self, lost: int) -> None:
@@ -138,6 +164,7 @@ class Guest(PortHandler):
         self.name = config.name
         settings = defaults.with_own(config.console)
         self.context: Context | None = None
+        self._missed: asyncio.TimerHandle | None = None
         self._interceptor = interceptor
         self._ports = [
             _Port(self, uart, Console(name, scrollback=scrollback, settings=settings))
@@ -174,6 +201,16 @@ class Guest(PortHandler):
         if found:
             found[0].uart.thre_served()
 
+    def taken(self, port: int, number: int) -> None:
+        found = self._by_port.get(port)
+        if found:
+            found[0].uart.taken(number)
+            found[0].watch_timeout()
+
+    def inputs(self) -> tuple[Input, ...]:
+        held = ((port.base, *port.uart.receiver) for port in self._ports)
+        return tuple(Input(*one) for one in held if one[2])
+
     def gap(self, port: int, lost: int) -> None:
         for p in self._ports:
             if p.base == port:
@@ -204,26 +241,42 @@ class Guest(PortHandler):
         """A context appeared, or came back, and is this guest."""
         new = self.context is None
         self.context = context
+        self._found()
         for port in self._ports:
             if new:
                 port.reset(context)
             else:
                 port.known = True
             port.console.set_state(ConsoleState.LIVE)
-            port.console.bind(port.feed, port.send_break)
+            port.connect()
             self.drive(port.line, port.uart.irq_level)
         self._attended(any(port.console.attached for port in self._ports))
 
     def away(self, reason: str) -> None:
-        """The native half went away; the context may come back."""
+        """The native half went away; the context may come back. What is typed waits for it."""
+        for port in self._ports:
+            port.console.bind(None)
+        self._miss(reason, _AWAY_STEPS)
+
+    def _miss(self, reason: str, steps: int) -> None:
+        if steps:
+            loop = asyncio.get_running_loop()
+            self._missed = loop.call_later(AWAY_SECONDS / _AWAY_STEPS, self._miss, reason, steps - 1)
+            return
+        self._missed = None
         for port in self._ports:
             if port.console.state is ConsoleState.LIVE:
                 port.console.set_state(ConsoleState.AWAY, reason)
-            port.console.bind(None)
+
+    def _found(self) -> None:
+        if self._missed is not None:
+            self._missed.cancel()
+            self._missed = None
 
     def release(self, reason: str) -> None:
         """The context is gone."""
         self.context = None
+        self._found()
         for port in self._ports:
             if port.recorder is not None:
                 port.recorder.unbind()

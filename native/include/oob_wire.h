@@ -19,6 +19,7 @@
 #define OOB_POSTED_MAX 2048  /* bytes of data in one POSTED frame */
 #define OOB_CONTEXTS_MAX 256 /* live contexts of one connection */
 #define OOB_STATS_MAX 80
+#define OOB_INPUT_MAX 16 /* characters in one INPUT frame: a receiver FIFO */
 
 enum oob_type {
     /* native half -> server */
@@ -31,6 +32,7 @@ enum oob_type {
     OOB_STATS = 0x07,
     OOB_ANNOUNCED = 0x08,   /* every live context has appeared: answered by RESUMEs, then READY */
     OOB_THRE_SERVED = 0x09, /* the guest has read from IIR that THR is empty; needs no answer */
+    OOB_TAKEN = 0x0a,       /* the guest has read from RBR what INPUT gave; needs no answer */
     /* server -> native half */
     OOB_WELCOME = 0x81,
     OOB_ANSWER = 0x82,
@@ -39,6 +41,7 @@ enum oob_type {
     OOB_PUBLISH = 0x85,   /* registers whose reading has no side effect: read without asking */
     OOB_RESUME = 0x86,    /* how much of a port's output the server has */
     OOB_READY = 0x87,     /* ... was said of all that it knows */
+    OOB_INPUT = 0x88,     /* what the guest will read from RBR */
 };
 
 enum oob_capability {
@@ -46,6 +49,7 @@ enum oob_capability {
     OOB_CAP_IRQ_PULSE = 1u << 1,
     OOB_CAP_ATTENTION = 1u << 2,
     OOB_CAP_PUBLISH = 1u << 3,
+    OOB_CAP_INPUT = 1u << 4, /* INPUT and TAKEN */
 };
 
 enum oob_direction { OOB_READ = 0, OOB_WRITE = 1 };
@@ -133,6 +137,13 @@ struct oob_thre_served { /* an access, as a read of IIR is */
     uint32_t reserved2;
 };
 
+struct oob_taken { /* an access, as a read of RBR is */
+    struct oob_header h;
+    uint16_t port; /* of RBR */
+    uint16_t reserved;
+    uint32_t next; /* the number of the character that the guest will read next */
+};
+
 struct oob_context_appeared {
     struct oob_header h;
     uint64_t vmcb; /* where L0 first saw it: for the log, not an identity */
@@ -183,6 +194,18 @@ struct oob_resume {
     uint16_t reserved;
     uint32_t reserved2;
     uint64_t received; /* bytes of output since the context was bound, those told as lost by GAP included */
+};
+
+/* All characters in the receiver, with their numbers: of a port, each has one more than the one before it, modulo
+ * 2^32; where a server begins to count is random. Those that the guest has read, or has cleared away, are not in it
+ * any more. */
+struct oob_input {
+    struct oob_header h;
+    uint16_t port; /* of RBR */
+    uint8_t count; /* 1 .. OOB_INPUT_MAX */
+    uint8_t reserved;
+    uint32_t number;             /* of data[0] */
+    uint8_t data[OOB_INPUT_MAX]; /* 0 behind `count` */
 };
 
 struct oob_publish {

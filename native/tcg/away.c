@@ -2,10 +2,12 @@
 #include "away.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     IIR_FIFO = 0xc0,
     FCR_ENABLE = 0x01,
+    FCR_CLEAR_RX = 0x02,
     FCR_KEPT = 0xc9,      /* the reset bits clear themselves */
     MSR_CONNECTED = 0xb0, /* CTS, DSR and DCD of a terminal that is there */
 };
@@ -33,7 +35,11 @@ bool oob_uart_observe(struct oob_uart *uart, unsigned reg, uint8_t value) {
             uart->ier = value & 0x0f;
         }
         return false;
-    case UART_FCR: uart->fcr = value & FCR_KEPT; return false;
+    case UART_FCR:
+        if ((value & FCR_CLEAR_RX) || ((value ^ uart->fcr) & FCR_ENABLE))
+            uart->input_len = 0;
+        uart->fcr = value & FCR_KEPT;
+        return false;
     case UART_LCR: uart->lcr = value; return false;
     case UART_MCR: uart->mcr = value & 0x1f; return false;
     case UART_SCR: uart->scr = value; return false;
@@ -86,7 +92,7 @@ bool oob_uart_print(struct oob_uart *uart, uint8_t value) {
 }
 
 void oob_uart_acknowledge(struct oob_uart *uart, uint64_t outstanding) {
-    uint64_t served = outstanding < uart->printed ? uart->printed - outstanding : 0;
+    uint64_t served = outstanding < uart->sent ? uart->sent - outstanding : 0;
 
     if (served > uart->served)
         uart->served = served;
@@ -117,6 +123,29 @@ size_t oob_uart_output(const struct oob_uart *uart, uint64_t offset, uint8_t *da
     return n;
 }
 
+void oob_uart_input(struct oob_uart *uart, uint32_t number, const uint8_t *data, size_t len) {
+    uint32_t taken = uart->input_next - number;
+
+    /* The first ones; or the guest has cleared some away; or another server counts: it begins anywhere, and what the
+     * guest may have taken without that it knows is not more than a receiver holds. */
+    if (!uart->input_known || taken > OOB_INPUT_MAX) {
+        uart->input_known = true;
+        uart->input_next = number;
+        taken = 0;
+    }
+    uart->input_len = (uint8_t)(taken < len ? len - taken : 0);
+    memcpy(uart->input, data + len - uart->input_len, uart->input_len);
+}
+
+bool oob_uart_take(struct oob_uart *uart, uint8_t *value) {
+    if (!uart->input_len)
+        return false;
+    *value = uart->input[0];
+    memmove(uart->input, uart->input + 1, --uart->input_len);
+    uart->input_next++;
+    return true;
+}
+
 bool oob_uart_idle_irq(const struct oob_uart *uart) {
     return (uart->mcr & UART_MCR_OUT2) && oob_uart_thre(uart);
 }
@@ -131,6 +160,8 @@ size_t oob_uart_replay(const struct oob_uart *uart, struct oob_uart_write writes
     writes[n++] = (struct oob_uart_write){UART_FCR, uart->fcr};
     writes[n++] = (struct oob_uart_write){UART_MCR, uart->mcr};
     writes[n++] = (struct oob_uart_write){UART_SCR, uart->scr};
+    if (oob_uart_thre(uart)) /* enabling its interrupt again is what makes it pending there, too */
+        writes[n++] = (struct oob_uart_write){UART_IER, uart->ier & (uint8_t)~UART_IER_THRI};
     writes[n++] = (struct oob_uart_write){UART_IER, uart->ier};
     writes[n++] = (struct oob_uart_write){UART_LCR, uart->lcr};
     return n;

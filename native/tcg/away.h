@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "oob_wire.h"
+
 enum { OOB_KEEP_MAX = 65536, OOB_REPLAY_MAX = 10 };
 
 enum uart_reg { UART_THR, UART_IER, UART_FCR, UART_LCR, UART_MCR, UART_LSR, UART_MSR, UART_SCR };
@@ -30,9 +32,16 @@ struct oob_uart {
     uint8_t *kept;        /* the last OOB_KEEP_MAX bytes put on the line, by offset; allocated when first needed */
     size_t kept_len;      /* how many of them there are */
     uint64_t printed;     /* bytes put on the line since the context began: the offset of the next one */
+    uint64_t sent;        /* up to this offset, they are on their way, or were told as lost, on this connection */
     uint64_t served;      /* up to this offset, a server has said that it has them, or they were told as lost */
     uint64_t server_base; /* the offset at which the present server's own count began */
-    uint64_t received;    /* that count, as it said when we connected; OOB_UNKNOWN: it knows nothing of them */
+    uint64_t received; /* that count, as it said when we connected, or as it will be when it has served all that was
+                        * sent; OOB_UNKNOWN: it knows nothing of them */
+    bool input_known;  /* input_next is a number of the present server's */
+    uint8_t input_len;
+    uint8_t
+        input[OOB_INPUT_MAX]; /* what the guest will read from RBR: the server has told us before it told the guest */
+    uint32_t input_next;      /* the number of the first of these, or of the one that comes next */
 };
 
 #define OOB_UNKNOWN UINT64_MAX
@@ -56,6 +65,11 @@ void oob_uart_acknowledge(struct oob_uart *uart, uint64_t outstanding);
 uint64_t oob_uart_resume(struct oob_uart *uart, uint64_t *lost);
 /* Up to `max` bytes from `offset` on. */
 size_t oob_uart_output(const struct oob_uart *uart, uint64_t offset, uint8_t *data, size_t max);
+
+/* What is in the server's receiver. What the guest has taken meanwhile is not there any more. */
+void oob_uart_input(struct oob_uart *uart, uint32_t number, const uint8_t *data, size_t len);
+/* The guest reads RBR. False when nothing is there for it. */
+bool oob_uart_take(struct oob_uart *uart, uint8_t *value);
 
 /* As after a reset of the guest; what it has printed stays. */
 void oob_uart_restart(struct oob_uart *uart);

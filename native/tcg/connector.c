@@ -18,6 +18,7 @@ enum {
     RETRY_MIN_MS = 50,  /* between attempts to connect */
     RETRY_MAX_MS = 1000,
     WELCOME_MS = 5000,
+    LATE_MS = 200, /* how often a server that is late is looked for, besides when it says something */
 };
 
 static int wake = -1; /* eventfd: there is something to flush */
@@ -50,7 +51,10 @@ static bool read_welcome(int fd, const char **why) {
         }
         have += (size_t)n;
     }
-    return oob_frame_parse(buffer, have, &frame, why) > 0 && frame.h.type == OOB_WELCOME;
+    if (oob_frame_parse(buffer, have, &frame, why) <= 0 || frame.h.type != OOB_WELCOME)
+        return false;
+    *why = "the server is too old for this plugin: it does not hand input over ahead";
+    return frame.welcome.capabilities & OOB_CAP_INPUT;
 }
 
 static int try_connect(const char **why) {
@@ -58,7 +62,7 @@ static int try_connect(const char **why) {
         .h = {.length = sizeof hello, .type = OOB_HELLO},
         .magic = OOB_MAGIC,
         .version = OOB_VERSION,
-        .capabilities = OOB_CAP_IRQ_LEVEL | OOB_CAP_IRQ_PULSE | OOB_CAP_ATTENTION | OOB_CAP_PUBLISH,
+        .capabilities = OOB_CAP_IRQ_LEVEL | OOB_CAP_IRQ_PULSE | OOB_CAP_ATTENTION | OOB_CAP_PUBLISH | OOB_CAP_INPUT,
         .instance = instance,
     };
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -78,21 +82,22 @@ static int try_connect(const char **why) {
     return -1;
 }
 
-/* Serves one connection until it is lost: wakes only to flush, or on the hang-up. */
+/* Serves one connection until it is lost: wakes only to flush, on the hang-up, or while the server is late. */
 static void attend(int fd) {
-    for (;;) {
-        struct pollfd p[2] = {{.fd = fd, .events = POLLRDHUP}, {.fd = wake, .events = POLLIN}};
+    short interest = 0, happened = 0;
+
+    while (!(happened & (POLLRDHUP | POLLHUP | POLLERR))) {
+        struct pollfd p[2] = {{.fd = fd, .events = POLLRDHUP | interest}, {.fd = wake, .events = POLLIN}};
         uint64_t count;
 
-        poll(p, 2, -1);
-        if (p[1].revents && read(wake, &count, sizeof count) > 0) {
+        poll(p, 2, interest ? LATE_MS : -1);
+        happened = p[0].revents;
+        if (p[1].revents && read(wake, &count, sizeof count) > 0)
             nanosleep(&(struct timespec){.tv_nsec = FLUSH_NS}, NULL);
-            pthread_mutex_lock(&oob_lock);
-            oob_link_service(fd);
-            pthread_mutex_unlock(&oob_lock);
-        }
-        if (p[0].revents)
-            break;
+        pthread_mutex_lock(&oob_lock);
+        oob_link_service(fd);
+        interest = oob_link_interest(fd);
+        pthread_mutex_unlock(&oob_lock);
     }
     pthread_mutex_lock(&oob_lock);
     oob_link_hung_up(fd);

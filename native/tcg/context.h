@@ -81,12 +81,13 @@ struct oob_l2_vcpu {
 
 /* An interrupt line into an L2. */
 struct oob_line {
-    bool level;        /* as the server, or the idle UART, drives it */
-    bool armed;        /* it is in some vCPU's VMCB */
-    bool pulse;        /* the level falls when the interrupt is delivered */
-    bool in_service;   /* delivered, and the guest has not looked yet; or it looks, and has not seen the end */
-    bool looked;       /* the guest has looked since the interrupt was put into its VMCB */
-    uint64_t since_ns; /* when it was delivered, or the guest looked last */
+    bool level;            /* as the server, or the idle UART, drives it */
+    bool armed;            /* it is in some vCPU's VMCB */
+    bool pulse;            /* the level falls when the interrupt is delivered */
+    bool said, said_pulse; /* what the server said of both last, while it is late */
+    bool in_service;       /* delivered, and the guest has not looked yet; or it looks, and has not seen the end */
+    bool looked;           /* the guest has looked since the interrupt was put into its VMCB */
+    uint64_t since_ns;     /* when it was delivered, or the guest looked last */
 };
 
 /* What the server publishes of eight registers of one port range (OOB_PUBLISH). */
@@ -106,6 +107,8 @@ struct oob_context {
     unsigned vcpus;
     bool at_reset;       /* its first vCPU has not left the reset vector */
     bool touched;        /* it has accessed a port of ours: the server knows, or will know, of it */
+    bool announced;      /* ... knows, on this connection */
+    bool synced;         /* ... and where its output is to go on is settled */
     bool attended;       /* somebody is attached */
     uint32_t accesses;   /* sent on this connection, each posted byte counting as one */
     uint32_t since_thre; /* ... since the last THRE_SERVED; UINT32_MAX: as many, or more */

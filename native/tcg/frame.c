@@ -13,6 +13,7 @@ static size_t expected_length(uint8_t type) {
     case OOB_PUBLISH: return sizeof(struct oob_publish);
     case OOB_RESUME: return sizeof(struct oob_resume);
     case OOB_READY: return sizeof(struct oob_header);
+    case OOB_INPUT: return sizeof(struct oob_input);
     default: return 0;
     }
 }
@@ -31,6 +32,16 @@ static const char *check_irq(const struct oob_irq *irq) {
     return irq->reserved ? "IRQ with reserved bits" : NULL;
 }
 
+static const char *check_input(const struct oob_input *input) {
+    bool rest = false;
+
+    if (!input->count || input->count > OOB_INPUT_MAX)
+        return "INPUT of no characters, or of too many";
+    for (unsigned i = input->count; i < OOB_INPUT_MAX; i++)
+        rest |= input->data[i];
+    return input->reserved || rest ? "INPUT with reserved bits" : NULL;
+}
+
 static const char *check_fields(const union oob_frame *f) {
     bool of_all = f->h.type == OOB_WELCOME || f->h.type == OOB_READY;
 
@@ -41,6 +52,7 @@ static const char *check_fields(const union oob_frame *f) {
     case OOB_IRQ: return check_irq(&f->irq);
     case OOB_ATTENTION:
         return f->attention.attended > 1 || f->attention.reserved ? "ATTENTION neither 0 nor 1" : NULL;
+    case OOB_INPUT: return check_input(&f->input);
     case OOB_RESUME: return f->resume.reserved || f->resume.reserved2 ? "RESUME with reserved bits" : NULL;
     default: return NULL;
     }

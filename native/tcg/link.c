@@ -1,38 +1,36 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "link.h"
 
-#include <errno.h>
 #include <math.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "frame.h"
+#include "resync.h"
+#include "send.h"
+#include "stream.h"
 
 enum {
-    SPIN_NS = 150000,  /* two runnable threads answer each other in well under this */
-    FLUSH_BYTES = 512, /* how much company a posted byte waits for, a millisecond at most */
+    PATIENCE_NS = OOB_PATIENCE_MS * 1000000,
+    SPIN_NS = 150000,     /* two runnable threads answer each other in well under this */
+    POLL_NS = 1000000,    /* how often we look whether a server that is late has come back */
+    SAID_NS = 1000000000, /* a server that is late for less is not spoken of */
+    END_NS = 1000000000,  /* for a server that is late, when QEMU ends */
     STATS_NS = 1000000000,
-    TX_MAX = 4 * OOB_FRAME_MAX,
-    RX_MAX = 4 * OOB_FRAME_MAX,
 };
 
+/* A server that is late is not away: its guests get on without it, nothing more is sent, and what they do meanwhile
+ * is made up for as soon as it has taken and answered what it has. */
 static struct {
-    int fd; /* -1: the server is away */
-    uint32_t seq;
+    bool late;
+    uint64_t late_ns; /* since when */
+    bool said;
+    bool awaited; /* an answer: to the access `seq`, or READY, which has 0 */
+    uint32_t seq, answer;
+    uint64_t resync_until; /* while that goes on: until when it may wait */
     bool flush_asked;
-    uint8_t tx[TX_MAX];
-    size_t tx_len;
-    size_t posted_at; /* the POSTED frame at the end of tx that may still grow; SIZE_MAX: none */
-    uint8_t rx[RX_MAX];
-    size_t rx_len;
-    bool answered; /* the access, or ANNOUNCED */
-    uint32_t answer;
-    uint64_t polled_ns;
-    uint64_t stats_ns, stats_sent[OOB_STATS_MAX];
-} link_state = {.fd = -1, .posted_at = SIZE_MAX};
+    uint64_t polled_ns, stats_ns;
+} link_state;
 
 void oob_link_complain(const char *what, const char *detail) {
     fprintf(stderr, "oob_tcg: machine %s: %s%s%s\n", oob_options.machine, what, detail ? ": " : "",
@@ -40,26 +38,49 @@ void oob_link_complain(const char *what, const char *detail) {
 }
 
 bool oob_link_up(void) {
-    return link_state.fd >= 0;
+    return oob_stream_fd() >= 0 && !link_state.late;
 }
 
 /* The connecting thread notices the hang-up and closes the descriptor. */
 static void link_lost(const char *why, const char *detail) {
-    if (link_state.fd < 0)
+    if (oob_stream_fd() < 0)
         return;
     oob_link_complain(why, detail);
-    shutdown(link_state.fd, SHUT_RDWR);
-    link_state.fd = -1;
+    oob_stream_shut();
     oob_context_each(oob_context_orphan);
 }
 
-/* An ANSWER, or READY, whose seq is 0. */
+static void go_late(void) {
+    link_state.late = true;
+    link_state.late_ns = oob_now_ns();
+    link_state.said = false;
+    oob_context_each(oob_resync_hold);
+    oob_context_each(oob_context_orphan);
+    oob_link_flush_soon(); /* the connecting thread looks for its return */
+}
+
+static void speak_of_lateness(void) {
+    if (link_state.said || oob_now_ns() - link_state.late_ns < SAID_NS)
+        return;
+    link_state.said = true;
+    oob_link_complain("the server has not answered for a second, the guests go on", NULL);
+}
+
+static void come_back(void) {
+    if (link_state.said)
+        oob_link_complain("the server answers again", NULL);
+    link_state.late = false;
+    link_state.resync_until = oob_now_ns() + PATIENCE_NS;
+    oob_context_each(oob_resync);
+    link_state.resync_until = 0;
+}
+
 static void handle_answer(uint32_t seq, uint32_t value) {
-    if (seq != link_state.seq || link_state.answered) {
+    if (!link_state.awaited || seq != link_state.seq) {
         link_lost("the server answered what was not asked", NULL);
         return;
     }
-    link_state.answered = true;
+    link_state.awaited = false;
     link_state.answer = value;
 }
 
@@ -68,6 +89,13 @@ static void handle_resume(struct oob_context *context, const struct oob_resume *
 
     if (range >= 0)
         context->uart[range].received = resume->received;
+}
+
+static void handle_input(struct oob_context *context, const struct oob_input *input) {
+    int range = oob_options_range(&oob_options, input->port);
+
+    if (range >= 0)
+        oob_uart_input(&context->uart[range], input->number, input->data, input->count);
 }
 
 static void handle_frame(const union oob_frame *f) {
@@ -82,95 +110,66 @@ static void handle_frame(const union oob_frame *f) {
     context = oob_context_find(f->h.context);
     if (!context)
         return; /* it went away while the frame was under way */
-    if (f->h.type == OOB_IRQ)
-        oob_context_irq(context, &f->irq);
-    else if (f->h.type == OOB_ATTENTION)
-        context->attended = f->attention.attended;
-    else if (f->h.type == OOB_RESUME)
-        handle_resume(context, &f->resume);
-    else
-        oob_context_publish(context, &f->publish);
+    switch (f->h.type) {
+    case OOB_IRQ: oob_context_irq(context, &f->irq); break;
+    case OOB_ATTENTION: context->attended = f->attention.attended; break;
+    case OOB_RESUME: handle_resume(context, &f->resume); break;
+    case OOB_INPUT: handle_input(context, &f->input); break;
+    default: oob_context_publish(context, &f->publish);
+    }
 }
 
 /* Takes in what has arrived. False when nothing had. */
 static bool receive(void) {
-    ssize_t n = recv(link_state.fd, link_state.rx + link_state.rx_len, RX_MAX - link_state.rx_len, MSG_DONTWAIT);
-    size_t at = 0;
+    const char *why = NULL;
+    union oob_frame frame;
+    int n = oob_stream_receive(&why), taken;
 
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    if (n == OOB_STREAM_BROKEN)
+        link_lost("the server went away, the guests go on", why);
+    if (n <= 0)
         return false;
-    if (n <= 0) {
-        link_lost("the server went away, the guests go on", n < 0 ? strerror(errno) : NULL);
-        return false;
-    }
-    link_state.rx_len += (size_t)n;
-    while (link_state.fd >= 0) {
-        union oob_frame frame;
-        const char *why;
-        int taken = oob_frame_parse(link_state.rx + at, link_state.rx_len - at, &frame, &why);
-
-        if (taken < 0)
+    while (oob_stream_fd() >= 0 && (taken = oob_stream_next(&frame, &why)) != 0) {
+        if (taken == OOB_STREAM_BROKEN)
             link_lost("the server broke the protocol", why);
-        if (taken <= 0)
-            break;
-        at += (size_t)taken;
-        handle_frame(&frame);
+        else
+            handle_frame(&frame);
     }
-    if (link_state.fd < 0)
-        return false;
-    link_state.rx_len -= at;
-    memmove(link_state.rx, link_state.rx + at, link_state.rx_len);
-    return true;
+    return oob_stream_fd() >= 0;
 }
 
 /* Waits until the socket is ready for `events` or `deadline` has passed. */
 static void wait_until(short events, uint64_t deadline) {
-    struct pollfd p = {.fd = link_state.fd, .events = events};
+    struct pollfd p = {.fd = oob_stream_fd(), .events = events};
     uint64_t now = oob_now_ns();
 
     poll(&p, 1, now >= deadline ? 0 : (int)((deadline - now) / 1000000) + 1);
 }
 
-static void flush(void) {
-    uint64_t deadline = 0;
-    size_t at = 0;
+/* Sends what can be sent now. True when nothing is left. */
+static bool drain(void) {
+    const char *why = NULL;
+    size_t left;
 
-    while (link_state.fd >= 0 && at < link_state.tx_len) {
-        ssize_t n = send(link_state.fd, link_state.tx + at, link_state.tx_len - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (oob_stream_fd() < 0)
+        return false;
+    oob_send_forget_block();
+    if (!oob_stream_send(&why))
+        link_lost("the server went away, the guests go on", why);
+    oob_stream_unsent(&left);
+    return left == 0;
+}
 
-        if (n >= 0) {
-            at += (size_t)n;
-        } else if (errno == EAGAIN) {
-            if (!deadline)
-                deadline = oob_now_ns() + OOB_PATIENCE_MS * 1000000ull;
-            if (oob_now_ns() >= deadline)
-                link_lost("the server does not read, the guests go on", NULL);
-            else
-                wait_until(POLLOUT, deadline);
-        } else if (errno != EINTR) {
-            link_lost("the server went away, the guests go on", strerror(errno));
-        }
+bool oob_link_flush(void) {
+    uint64_t deadline = link_state.resync_until ? link_state.resync_until : oob_now_ns() + PATIENCE_NS;
+
+    while (!drain() && oob_link_up()) {
+        if (oob_now_ns() >= deadline)
+            go_late();
+        else
+            wait_until(POLLOUT, deadline);
     }
-    link_state.tx_len = 0;
-    link_state.posted_at = SIZE_MAX;
-}
-
-/* Room for `len` bytes behind what is waiting. NULL when the server is away. */
-static uint8_t *reserve(size_t len) {
-    if (link_state.tx_len + len > TX_MAX)
-        flush();
-    if (link_state.fd < 0)
-        return NULL;
-    link_state.posted_at = SIZE_MAX;
-    link_state.tx_len += len;
-    return link_state.tx + link_state.tx_len - len;
-}
-
-static void append(const void *frame, size_t len) {
-    uint8_t *at = reserve(len);
-
-    if (at)
-        memcpy(at, frame, len);
+    return oob_link_up();
 }
 
 uint64_t oob_link_polled_ns(void) {
@@ -178,128 +177,76 @@ uint64_t oob_link_polled_ns(void) {
 }
 
 void oob_link_poll(void) {
+    bool sent;
+
     link_state.polled_ns = oob_now_ns();
-    if (link_state.fd >= 0 && link_state.tx_len)
-        flush();
-    while (link_state.fd >= 0 && receive())
+    if (oob_stream_fd() < 0)
+        return;
+    sent = link_state.late ? drain() : oob_link_flush();
+    while (oob_stream_fd() >= 0 && receive())
         ;
+    if (oob_stream_fd() < 0 || !link_state.late)
+        return;
+    speak_of_lateness();
+    if (sent && !link_state.awaited)
+        come_back();
 }
 
-static struct oob_header header(uint8_t type, size_t length, uint32_t context) {
-    return (struct oob_header){.length = (uint16_t)length, .type = type, .context = context};
-}
-
-static void announce(struct oob_context *context) {
-    struct oob_context_appeared f = {
-        .h = header(OOB_CONTEXT_APPEARED, sizeof f, context->number),
-        .vmcb = context->first_vmcb,
-        .ncr3 = context->ncr3,
-    };
-
-    context->accesses = 0;
-    context->since_thre = UINT32_MAX;
-    append(&f, sizeof f);
-}
-
-static void ask_for_flush(void) {
+void oob_link_flush_soon(void) {
     if (!link_state.flush_asked)
         link_state.flush_asked = oob_connector_wake();
 }
 
 void oob_link_gone(struct oob_context *context, enum oob_gone_reason reason) {
-    struct oob_context_gone f = {.h = header(OOB_CONTEXT_GONE, sizeof f, context->number), .reason = reason};
-
-    append(&f, sizeof f);
-    ask_for_flush();
-}
-
-/* Joins the POSTED frame at the end of what is waiting, if there is one that it fits. */
-static bool join_posted(const struct oob_context *context, uint16_t port, uint8_t value) {
-    struct oob_posted last;
-
-    if (link_state.posted_at == SIZE_MAX || link_state.tx_len == TX_MAX)
-        return false;
-    memcpy(&last, link_state.tx + link_state.posted_at, sizeof last);
-    if (last.h.context != context->number || last.port != port || last.count == OOB_POSTED_MAX)
-        return false;
-    last.count++;
-    last.h.length++;
-    memcpy(link_state.tx + link_state.posted_at, &last, sizeof last);
-    link_state.tx[link_state.tx_len++] = value;
-    if (last.count >= FLUSH_BYTES)
-        flush();
-    return true;
-}
-
-static void post_block(const struct oob_context *context, unsigned vcpu, uint16_t port, const uint8_t *data,
-                       size_t len) {
-    struct oob_posted f = {
-        .h = header(OOB_POSTED, sizeof f + len, context->number),
-        .port = port,
-        .count = (uint16_t)len,
-        .vcpu = (uint16_t)vcpu,
-    };
-    uint8_t *at = reserve(sizeof f + len);
-
-    if (!at)
+    if (oob_stream_fd() < 0 || !context->announced)
         return;
-    memcpy(at, &f, sizeof f);
-    memcpy(at + sizeof f, data, len);
-    link_state.posted_at = (size_t)(at - link_state.tx);
+    if (link_state.late)
+        oob_resync_last_words(context);
+    /* Whoever is not announced on the next connection is gone, too. */
+    if (!oob_send_gone(context, reason))
+        link_lost("the server takes nothing, the guests go on", NULL);
+    oob_link_flush_soon();
 }
 
-/* Does the server know of the context? While it is away, it will be told. */
+/* May an access of the context's be sent? The server is told of the context by its first one. */
 static bool begin_access(struct oob_context *context) {
-    bool known = context->touched;
-
     context->touched = true;
-    if (link_state.fd < 0)
-        return false;
-    if (!known)
-        announce(context);
-    context->accesses++;
-    if (context->since_thre < UINT32_MAX)
-        context->since_thre++;
-    return true;
+    if (link_state.late && oob_now_ns() - link_state.polled_ns > POLL_NS)
+        oob_link_poll();
+    return oob_link_up() && oob_resync_introduce(context);
 }
 
 bool oob_link_thre_served(struct oob_context *context, uint16_t port) {
-    struct oob_thre_served f = {.h = header(OOB_THRE_SERVED, sizeof f, context->number), .port = port};
-
-    if (!begin_access(context))
+    if (!begin_access(context) || !oob_send_thre_served(context, port))
         return false;
-    context->since_thre = 0;
-    append(&f, sizeof f);
-    flush(); /* the server prints one FIFO while the guest fills the next */
-    return link_state.fd >= 0;
+    return oob_link_flush(); /* the server prints one FIFO while the guest fills the next */
+}
+
+void oob_link_taken(struct oob_context *context, unsigned range) {
+    if (begin_access(context) && oob_send_taken(context, range))
+        oob_link_flush_soon();
 }
 
 bool oob_link_post(struct oob_context *context, unsigned vcpu, uint16_t port, uint8_t value) {
-    if (!begin_access(context))
-        return false;
-    if (!join_posted(context, port, value)) {
-        post_block(context, vcpu, port, &value, 1);
-        ask_for_flush();
-    }
-    return link_state.fd >= 0;
+    return begin_access(context) && oob_send_posted(context, vcpu, port, value) && oob_link_up();
 }
 
 /* Spinning costs a core for at most SPIN_NS and saves the two wake-ups of a sleep. */
 static bool await_answer(uint64_t start) {
-    uint64_t deadline = start + OOB_PATIENCE_MS * 1000000ull;
+    uint64_t deadline = start + PATIENCE_NS;
 
-    while (link_state.fd >= 0 && !link_state.answered) {
+    while (oob_link_up() && link_state.awaited) {
         uint64_t now;
 
         if (receive())
             continue;
         now = oob_now_ns();
         if (now >= deadline)
-            link_lost("the server does not answer, the guests go on", NULL);
-        else if (now - start > SPIN_NS && link_state.fd >= 0)
+            go_late();
+        else if (now - start > SPIN_NS && oob_link_up())
             wait_until(POLLIN, deadline);
     }
-    return link_state.fd >= 0 && link_state.answered;
+    return oob_link_up();
 }
 
 static void count_latency(uint64_t ns) {
@@ -312,23 +259,13 @@ static void count_latency(uint64_t ns) {
 
 bool oob_link_access(struct oob_context *context, unsigned vcpu, uint16_t port, unsigned size, bool write,
                      uint32_t *value) {
-    struct oob_access f = {
-        .h = header(OOB_ACCESS, sizeof f, context->number),
-        .port = port,
-        .size = (uint8_t)size,
-        .direction = write ? OOB_WRITE : OOB_READ,
-        .value = write ? *value : 0,
-        .vcpu = (uint16_t)vcpu,
-    };
     uint64_t start = oob_now_ns();
 
-    if (!begin_access(context))
+    if (!begin_access(context) || !oob_send_access(context, vcpu, port, size, write, link_state.seq + 1, *value))
         return false;
-    f.seq = ++link_state.seq;
-    link_state.answered = false;
-    append(&f, sizeof f);
-    flush();
-    if (!await_answer(start))
+    link_state.seq++;
+    link_state.awaited = true;
+    if (!oob_link_flush() || !await_answer(start))
         return false;
     count_latency(oob_now_ns() - start);
     if (!write)
@@ -336,106 +273,58 @@ bool oob_link_access(struct oob_context *context, unsigned vcpu, uint16_t port, 
     return true;
 }
 
-static void resync_output(struct oob_context *context, unsigned range) {
-    uint16_t port = oob_options.range[range].first;
-    struct oob_uart *uart = &context->uart[range];
-    struct oob_gap gap = {.h = header(OOB_GAP, sizeof gap, context->number), .port = port};
-    uint64_t at = oob_uart_resume(uart, &gap.lost);
-    uint8_t data[OOB_POSTED_MAX];
-    size_t n;
-
-    if (gap.lost)
-        append(&gap, sizeof gap);
-    for (; (n = oob_uart_output(uart, at, data, sizeof data)) > 0; at += n) {
-        post_block(context, 0, port, data, n);
-        context->accesses += (uint32_t)n;
-    }
-}
-
-static void replay_registers(struct oob_context *context, unsigned range) {
-    struct oob_uart_write writes[OOB_REPLAY_MAX];
-    size_t n = oob_uart_replay(&context->uart[range], writes);
-
-    for (size_t i = 0; i < n; i++)
-        post_block(context, 0, oob_options.range[range].first + writes[i].reg, &writes[i].value, 1);
-    context->accesses += (uint32_t)n;
-}
-
-void oob_link_replay(struct oob_context *context) {
-    bool known = context->touched;
-
-    context->touched = true;
-    if (link_state.fd < 0)
-        return;
-    if (!known)
-        announce(context);
-    for (unsigned i = 0; i < oob_options.ranges; i++) {
-        context->published[i].valid = 0;
-        context->line[i] = (struct oob_line){0};
-        replay_registers(context, i);
-    }
-    ask_for_flush();
-}
-
-static void announce_again(struct oob_context *context) {
-    for (unsigned i = 0; i < oob_options.ranges; i++)
-        context->uart[i].received = OOB_UNKNOWN;
-    if (context->touched)
-        announce(context);
-}
-
-static void resync(struct oob_context *context) {
-    for (unsigned i = 0; context->touched && i < oob_options.ranges; i++) {
-        replay_registers(context, i);
-        resync_output(context, i);
-    }
-}
-
 void oob_link_adopt(int fd) {
-    struct oob_header announced = header(OOB_ANNOUNCED, sizeof announced, 0);
-    uint64_t start = oob_now_ns();
-
-    link_state.fd = fd;
+    oob_stream_open(fd);
+    oob_send_forget_block();
     link_state.seq = 0;
-    link_state.answered = false;
-    link_state.tx_len = link_state.rx_len = 0;
-    link_state.posted_at = SIZE_MAX;
+    link_state.awaited = true; /* READY: it is late until then, and nobody waits for it */
+    link_state.late = true;
+    link_state.late_ns = oob_now_ns();
+    link_state.said = false;
     oob_stat[OOB_STAT_RECONNECTS]++;
-    oob_context_each(announce_again);
-    append(&announced, sizeof announced);
-    flush();
-    if (!await_answer(start))
-        return;
-    oob_context_each(resync);
+    oob_context_each(oob_resync_announce);
+    if (!oob_send_announced())
+        link_lost("more guests than can be announced", NULL);
     oob_link_poll();
 }
 
-static void send_stats(void) {
-    struct oob_stats f = {.h = header(OOB_STATS, sizeof f, 0), .count = OOB_STAT_COUNT};
+short oob_link_interest(int fd) {
+    size_t left;
 
-    if (memcmp(oob_stat, link_state.stats_sent, sizeof oob_stat) == 0)
-        return;
-    link_state.stats_ns = oob_now_ns();
-    memcpy(f.counter, oob_stat, sizeof f.counter);
-    memcpy(link_state.stats_sent, oob_stat, sizeof oob_stat);
-    append(&f, sizeof f);
+    if (oob_stream_fd() != fd || !link_state.late)
+        return 0;
+    oob_stream_unsent(&left);
+    return left ? POLLIN | POLLOUT : POLLIN;
 }
 
 void oob_link_service(int fd) {
     link_state.flush_asked = false;
-    if (link_state.fd != fd)
+    if (oob_stream_fd() != fd)
         return;
-    if (oob_now_ns() - link_state.stats_ns >= STATS_NS)
-        send_stats();
+    if (oob_link_up() && oob_now_ns() - link_state.stats_ns >= STATS_NS) {
+        link_state.stats_ns = oob_now_ns();
+        oob_send_stats();
+    }
     oob_link_poll();
 }
 
 void oob_link_end(void) {
-    send_stats();
-    flush();
+    uint64_t deadline = oob_now_ns() + END_NS;
+
+    while (oob_stream_fd() >= 0 && link_state.late && oob_now_ns() < deadline) {
+        wait_until(POLLIN, oob_now_ns() + POLL_NS);
+        oob_link_poll();
+    }
+    if (!oob_link_up())
+        return;
+    oob_send_stats();
+    oob_link_flush();
 }
 
 void oob_link_hung_up(int fd) {
-    if (link_state.fd == fd)
-        link_lost("the server went away, the guests go on", NULL);
+    if (oob_stream_fd() != fd)
+        return;
+    while (receive()) /* what it said last counts */
+        ;
+    link_lost("the server went away, the guests go on", NULL);
 }

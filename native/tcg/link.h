@@ -8,17 +8,21 @@
 
 #include "context.h"
 
-/* How long a vCPU waits for the server before it goes on without one, in ms. */
+/* How long a vCPU waits for the server before it goes on without it, in ms. */
 enum { OOB_PATIENCE_MS = 100 };
 
 /* Starts the thread that connects, connects again, and flushes what vCPUs left. False: no thread. */
 bool oob_link_start(void);
-bool oob_link_up(void);
+bool oob_link_up(void); /* it is there, and not late */
+
+/* In what follows, the server counts as away while it is late. */
 
 /* A write of one byte that needs no answer. False when the server is away. */
 bool oob_link_post(struct oob_context *context, unsigned vcpu, uint16_t port, uint8_t value);
 /* The guest has read from a port's IIR, without us, that THR is empty. False when the server is away. */
 bool oob_link_thre_served(struct oob_context *context, uint16_t port);
+/* The guest has read from RBR what oob_uart_take() gave. */
+void oob_link_taken(struct oob_context *context, unsigned range);
 /* An access that waits for its answer. False when the server is away, or went away meanwhile. */
 bool oob_link_access(struct oob_context *context, unsigned vcpu, uint16_t port, unsigned size, bool write,
                      uint32_t *value);
@@ -27,10 +31,14 @@ void oob_link_replay(struct oob_context *context);
 void oob_link_gone(struct oob_context *context, enum oob_gone_reason reason);
 /* Sends what is buffered and takes in what has arrived; never waits for the server to answer. */
 void oob_link_poll(void);
+/* Sends what is buffered; waits for room. False when the server is away. */
+bool oob_link_flush(void);
+void oob_link_flush_soon(void);
 uint64_t oob_link_polled_ns(void); /* when something was last taken in */
 
 /* For the connecting thread (connector.c): a welcomed connection, what is due on it, and its end. */
 void oob_link_adopt(int fd);
+short oob_link_interest(int fd); /* what else than a hang-up is to be waited for (poll(2)) */
 void oob_link_service(int fd);
 void oob_link_hung_up(int fd);
 /* QEMU ends: sends what waits, and the last statistics. */
@@ -42,7 +50,9 @@ bool oob_connector_wake(void);
 /* What arrives for a context (serve.c). */
 void oob_context_irq(struct oob_context *context, const struct oob_irq *irq);
 void oob_context_publish(struct oob_context *context, const struct oob_publish *publish);
-/* The server went away: the idle UART drives the lines now. */
+/* The server went away, or is late: the idle UART drives the lines now. */
 void oob_context_orphan(struct oob_context *context);
+/* The server, which was late or away, drives the lines again. */
+void oob_context_return(struct oob_context *context);
 
 #endif

@@ -26,16 +26,10 @@ static void drive_away(struct oob_context *context, struct target target) {
         context->line[target.range].level = oob_uart_idle_irq(&context->uart[target.range]);
 }
 
-static uint32_t read_away(struct oob_context *context, uint16_t port, unsigned size) {
-    uint32_t value = 0;
+static uint8_t read_away(struct oob_context *context, struct target t) {
+    uint8_t value = oob_uart_idle_read(&context->uart[t.range], t.reg);
 
-    for (unsigned i = 0; i < size; i++) {
-        struct target t = target_of(port + i);
-        uint32_t byte = t.range < 0 ? 0xff : oob_uart_idle_read(&context->uart[t.range], t.reg);
-
-        value |= byte << (8 * i);
-        drive_away(context, t);
-    }
+    drive_away(context, t);
     oob_stat[OOB_STAT_AWAY]++;
     return value;
 }
@@ -66,12 +60,28 @@ static bool serve_thre(struct oob_context *context, struct target t, uint16_t po
     return true;
 }
 
+/* A guest that only polls gives no other chance to hear of its input. */
+static void poll_sometimes(void) {
+    if (oob_now_ns() - oob_link_polled_ns() > POLL_NS)
+        oob_link_poll();
+}
+
+/* What the receiver holds is here before the guest can know of it, by LSR, IIR or an interrupt: no reading of RBR
+ * waits for the server, and none can miss its answer. */
+static uint8_t read_rbr(struct oob_context *context, struct target t) {
+    uint8_t value = 0;
+
+    poll_sometimes();
+    oob_stat[oob_link_up() ? OOB_STAT_PUBLISHED : OOB_STAT_AWAY]++;
+    if (oob_uart_take(&context->uart[t.range], &value))
+        oob_link_taken(context, (unsigned)t.range);
+    return value;
+}
+
 static bool read_published(struct oob_context *context, struct target t, uint16_t port, uint32_t *value) {
     const struct oob_publication *p = &context->published[t.range];
 
-    /* A guest that only polls gives no other chance to hear of its input. */
-    if (oob_now_ns() - oob_link_polled_ns() > POLL_NS)
-        oob_link_poll();
+    poll_sometimes();
     if (!oob_link_up() || p->accesses != context->accesses)
         return false;
     if (p->valid & 1u << t.reg)
@@ -93,20 +103,30 @@ static void saw_iir(struct oob_context *context, unsigned range, uint8_t iir) {
     line->since_ns = oob_now_ns();
 }
 
+static uint8_t read_byte(struct oob_context *context, unsigned index, uint16_t port) {
+    struct target t = target_of(port);
+    uint32_t value = 0;
+
+    if (t.range < 0)
+        return 0xff;
+    if (t.reg == UART_THR && !(context->uart[t.range].lcr & UART_LCR_DLAB)) /* RBR, when read */
+        return read_rbr(context, t);
+    if (!read_published(context, t, port, &value)) {
+        oob_stat[OOB_STAT_READS]++;
+        if (!oob_link_access(context, index, port, 1, false, &value))
+            value = read_away(context, t);
+    }
+    if (t.reg == UART_FCR) /* IIR, when read */
+        saw_iir(context, (unsigned)t.range, (uint8_t)value);
+    return (uint8_t)value;
+}
+
+/* A bus of eight bits has as many turns as the access has bytes. */
 uint32_t oob_serve_read(struct oob_context *context, unsigned index, uint16_t port, unsigned size) {
     uint32_t value = 0;
 
-    if (size != 1 || !read_published(context, target_of(port), port, &value)) {
-        oob_stat[OOB_STAT_READS]++;
-        if (!oob_link_access(context, index, port, size, false, &value))
-            value = read_away(context, port, size);
-    }
-    for (unsigned i = 0; i < size; i++) {
-        struct target t = target_of(port + i);
-
-        if (t.range >= 0 && t.reg == UART_FCR) /* IIR, when read */
-            saw_iir(context, (unsigned)t.range, (uint8_t)(value >> (8 * i)));
-    }
+    for (unsigned i = 0; i < size; i++)
+        value |= (uint32_t)read_byte(context, index, (uint16_t)(port + i)) << (8 * i);
     return value;
 }
 
@@ -148,8 +168,11 @@ static bool send_write(struct oob_context *context, unsigned index, uint16_t por
     for (unsigned i = 0; i < size; i++) {
         int range = target_of(port + i).range;
 
-        if (range >= 0) /* the server's to know; the next byte to THR sets it again */
-            context->uart[range].thre_pending = false;
+        if (range < 0)
+            continue;
+        context->uart[range].thre_pending = false; /* the server's to know; the next byte to THR sets it again */
+        if (target_of(port + i).reg == UART_FCR && context->uart[range].input_known)
+            oob_link_taken(context, (unsigned)range); /* it says what is left in its receiver */
     }
     return true;
 }
@@ -166,6 +189,11 @@ void oob_serve_write(struct oob_context *context, unsigned index, uint16_t port,
         drive_away(context, target_of(port + i));
 }
 
+static void drive_as_said(struct oob_line *line) {
+    line->level = line->said;
+    line->pulse = line->said_pulse;
+}
+
 void oob_context_irq(struct oob_context *context, const struct oob_irq *irq) {
     /* From before the server knew that we had served THRE: it says the level again when it knows. */
     if (context->accesses - irq->accesses > context->since_thre)
@@ -173,8 +201,17 @@ void oob_context_irq(struct oob_context *context, const struct oob_irq *irq) {
     for (unsigned i = 0; i < oob_options.ranges; i++) {
         if (oob_options.range[i].line != irq->line)
             continue;
-        context->line[i].level = irq->mode != OOB_IRQ_LOW;
-        context->line[i].pulse = irq->mode == OOB_IRQ_PULSE;
+        context->line[i].said = irq->mode != OOB_IRQ_LOW;
+        context->line[i].said_pulse = irq->mode == OOB_IRQ_PULSE;
+        if (oob_link_up())
+            drive_as_said(&context->line[i]);
+    }
+}
+
+void oob_context_return(struct oob_context *context) {
+    for (unsigned i = 0; i < oob_options.ranges; i++) {
+        context->published[i].valid = 0;
+        drive_as_said(&context->line[i]);
     }
 }
 
@@ -205,10 +242,13 @@ void oob_context_publish(struct oob_context *context, const struct oob_publish *
 
 void oob_context_orphan(struct oob_context *context) {
     for (unsigned i = 0; i < oob_options.ranges; i++) {
+        struct oob_line *line = &context->line[i];
+
         context->published[i].valid = 0;
         /* A byte that was on its way may have been the one whose THRE the guest waits for. */
         if (context->uart[i].ier & UART_IER_THRI)
             context->uart[i].thre_pending = true;
-        context->line[i] = (struct oob_line){.level = oob_uart_idle_irq(&context->uart[i])};
+        line->level = oob_uart_idle_irq(&context->uart[i]);
+        line->pulse = line->in_service = line->looked = false;
     }
 }

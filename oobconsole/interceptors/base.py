@@ -50,6 +50,20 @@ class Publication(NamedTuple):
     values: bytes
 
 
+class Input(NamedTuple):
+    """All that a guest will read from the receiver of one port, ahead: reading it then waits for nobody.
+
+    Attributes:
+        port: of RBR.
+        number: of the first character; of a port, each has one more than that before it.
+        data: the characters.
+    """
+
+    port: int
+    number: int
+    data: bytes
+
+
 class PortHandler(Protocol):
     """Serves the intercepted ports of one guest. An access never raises for what the guest did."""
 
@@ -64,6 +78,13 @@ class PortHandler(Protocol):
 
     def thre_served(self, port: int) -> None:
         """Learn that the guest has read from IIR, `port`, that THR is empty; say its interrupt line again."""
+
+    def taken(self, port: int, number: int) -> None:
+        """Learn that the guest has read from RBR, `port`, what comes before the character of that number (modulo
+        2**32); it may be told more than once."""
+
+    def inputs(self) -> tuple[Input, ...]:
+        """What the receivers hold that hold anything; cheap, called often."""
 
     def gap(self, port: int, lost: int) -> None:
         """Learn that `lost` bytes written to `port` did not reach the server, at this place."""

@@ -17,7 +17,7 @@ import structlog
 
 from oobconsole.errors import WireError
 from oobconsole.interceptors import wire
-from oobconsole.interceptors.base import Context, PortHandler, Publication
+from oobconsole.interceptors.base import Context, Input, PortHandler, Publication
 from oobconsole.interceptors.wire import Capability, IrqMode
 
 log = structlog.get_logger(__name__)
@@ -31,8 +31,12 @@ OUTPUT_MAX: Final = 65536
 HELLO_SECONDS: Final = 5.0
 _UCRED: Final = Struct("3i")  # `struct ucred`: unix(7)
 # Plain integers: flag arithmetic costs more than serving a register may.
-_LEVEL, _PULSE, _ATTENTION, _PUBLISH = (
-    int(c) for c in (Capability.IRQ_LEVEL, Capability.IRQ_PULSE, Capability.ATTENTION, Capability.PUBLISH)
+_LEVEL, _PULSE, _ATTENTION, _PUBLISH, _INPUT = (
+    int(c)
+    for c in (
+        *(Capability.IRQ_LEVEL, Capability.IRQ_PULSE, Capability.ATTENTION, Capability.PUBLISH),
+        Capability.INPUT,
+    )
 )
 
 
@@ -70,13 +74,14 @@ class Owner(Protocol):
 class Binding:
     """One context of a connected native half."""
 
-    __slots__ = ("accesses", "context", "failed", "handler", "published")
+    __slots__ = ("accesses", "context", "failed", "handler", "inputs", "published")
 
     def __init__(self, context: Context) -> None:
         self.context = context
         self.handler: PortHandler | None = None
         self.accesses = 0
         self.published: tuple[int, tuple[Publication, ...]] | None = None
+        self.inputs: tuple[Input, ...] = ()
         self.failed = False
 
 
@@ -104,6 +109,7 @@ class Connection:
         self._in_batch = False
         self._touched: set[Binding] = set()  # by this batch
         self._writing = False
+        self._ahead = False  # is input handed over ahead? From READY on: until then, what was taken is not known
         self._spin_until = 0
         self._turn_due = False
         self._hello_timer = self._loop.call_later(HELLO_SECONDS, self.close, "it did not say HELLO in time")
@@ -138,7 +144,9 @@ class Connection:
             mode = IrqMode.PULSE
         else:
             return
-        if not self._in_batch:
+        if self._in_batch:
+            self._append_inputs(bound)
+        else:
             self._append_publications(bound)
         self._send(wire.encode_irq(bound.context.number, line, mode, bound.accesses))
 
@@ -209,7 +217,7 @@ class Connection:
                 if type(event) is wire.Access:
                     waited_for = True
                     self._access(event)
-                elif type(event) is wire.Posted or type(event) is wire.ThreServed:
+                elif type(event) is wire.Posted or type(event) is wire.ThreServed or type(event) is wire.Taken:
                     self._unanswered(event)
                 else:
                     self._control(event)
@@ -242,22 +250,25 @@ class Connection:
                     handler.write(event.port, event.size, event.value)
                 else:
                     value = handler.read(event.port, event.size) & mask
+                self._append_inputs(bound)  # the answer may tell of them
             except Exception:
                 self._failed(bound)
         self._out += wire.encode_answer(event.context, event.seq, 0 if event.write else value)
 
-    def _unanswered(self, event: wire.Posted | wire.ThreServed) -> None:
+    def _unanswered(self, event: wire.Posted | wire.ThreServed | wire.Taken) -> None:
         bound = self.bound[event.context]
-        data = event.data if isinstance(event, wire.Posted) else None
-        bound.accesses += 1 if data is None else len(data)
+        bound.accesses += len(event.data) if isinstance(event, wire.Posted) else 1
         handler = bound.handler
         if handler is not None:
             self._touched.add(bound)
             try:
-                if data is None:
+                if isinstance(event, wire.Posted):
+                    handler.write_block(event.port, event.data)
+                elif isinstance(event, wire.ThreServed):
                     handler.thre_served(event.port)
                 else:
-                    handler.write_block(event.port, data)
+                    bound.inputs = ()  # it may have given up, meanwhile, what it was told before
+                    handler.taken(event.port, event.next)
             except Exception:
                 self._failed(bound)
 
@@ -286,7 +297,7 @@ class Connection:
     def _hello(self, hello: wire.Hello) -> None:
         self._instance = hello.instance
         interrupts = _LEVEL if hello.capabilities & _LEVEL else _PULSE
-        self._capabilities = hello.capabilities & (interrupts | _ATTENTION | _PUBLISH)
+        self._capabilities = hello.capabilities & (interrupts | _ATTENTION | _PUBLISH | _INPUT)
         self._out += wire.encode_welcome(self._capabilities)
         refusal = self._owner.welcome(self, hello)
         if refusal is not None:
@@ -322,14 +333,25 @@ class Connection:
                 for port, received in bound.handler.received():
                     self._out += wire.encode_resume(bound.context.number, port, received)
         self._out += wire.encode_ready()
+        self._ahead = bool(self._capabilities & _INPUT)
+        for bound in self.bound.values():
+            self._append_inputs(bound)
 
     def _bind(self, bound: Binding) -> None:
         bound.handler = self._owner.context_appeared(bound.context)
 
     # -- what goes out ------------------------------------------------------------------------------
 
+    def _append_inputs(self, bound: Binding) -> None:
+        """What a guest can read from RBR, unless the native half has it; before anything tells the guest of it."""
+        if self._ahead and bound.handler is not None and (current := bound.handler.inputs()) != bound.inputs:
+            bound.inputs = current
+            for port, number, data in current:
+                self._out += wire.encode_input(bound.context.number, port, number, data)
+
     def _append_publications(self, bound: Binding) -> None:
         """Unless the native half has them already."""
+        self._append_inputs(bound)
         if bound.handler is None or not self._capabilities & _PUBLISH:
             return
         current = bound.handler.publications()

@@ -20,6 +20,7 @@ FRAME_MAX: Final = 4096
 POSTED_MAX: Final = 2048
 CONTEXTS_MAX: Final = 256
 STATS_MAX: Final = 80
+INPUT_MAX: Final = 16
 
 
 class FrameType(IntEnum):
@@ -34,6 +35,7 @@ class FrameType(IntEnum):
     STATS = 0x07
     ANNOUNCED = 0x08
     THRE_SERVED = 0x09
+    TAKEN = 0x0A
     WELCOME = 0x81
     ANSWER = 0x82
     IRQ = 0x83
@@ -41,6 +43,7 @@ class FrameType(IntEnum):
     PUBLISH = 0x85
     RESUME = 0x86
     READY = 0x87
+    INPUT = 0x88
 
 
 class Capability(IntFlag):
@@ -50,6 +53,7 @@ class Capability(IntFlag):
     IRQ_PULSE = 2
     ATTENTION = 4
     PUBLISH = 8
+    INPUT = 16
 
 
 class IrqMode(IntEnum):
@@ -124,6 +128,14 @@ class ThreServed(NamedTuple):
     port: int
 
 
+class Taken(NamedTuple):
+    """The guest has read from a port, RBR, all characters before the one of that number; nobody waits."""
+
+    context: int
+    port: int
+    next: int
+
+
 class ContextAppeared(NamedTuple):
     """An L2 that has begun to use our ports, or is announced again on a new connection."""
 
@@ -167,7 +179,7 @@ class Stats(NamedTuple):
         return float(2 ** (LATENCY_BUCKETS / 4))
 
 
-Event = Hello | Access | Posted | ThreServed | ContextAppeared | ContextGone | Gap | Stats | Announced
+Event = Hello | Access | Posted | ThreServed | Taken | ContextAppeared | ContextGone | Gap | Stats | Announced
 
 HEADER: Final = Struct("<HBBI")
 HELLO: Final = Struct("<HBBIIHHI48sI")
@@ -176,6 +188,7 @@ ACCESS: Final = Struct("<HBBIIHBBIHH")
 ANSWER: Final = Struct("<HBBIII")
 POSTED: Final = Struct("<HBBIHHHH")
 THRE_SERVED: Final = Struct("<HBBIHHI")
+TAKEN: Final = Struct("<HBBIHHI")
 CONTEXT_APPEARED: Final = Struct("<HBBIQQQ")
 CONTEXT_GONE: Final = Struct("<HBBIII")
 GAP: Final = Struct("<HBBIHHIQ")
@@ -184,6 +197,7 @@ IRQ: Final = Struct("<HBBIBBHI")
 ATTENTION: Final = Struct("<HBBIII")
 PUBLISH: Final = Struct("<HBBIIHBB8s")
 RESUME: Final = Struct("<HBBIHHIQ")
+INPUT: Final = Struct("<HBBIHBBI16s")
 
 
 def _body(frame: Struct) -> Struct:
@@ -192,6 +206,7 @@ def _body(frame: Struct) -> Struct:
 
 
 _HELLO, _ACCESS, _POSTED, _THRE_SERVED = _body(HELLO), _body(ACCESS), _body(POSTED), _body(THRE_SERVED)
+_TAKEN = _body(TAKEN)
 _CONTEXT_APPEARED, _CONTEXT_GONE = _body(CONTEXT_APPEARED), _body(CONTEXT_GONE)
 _GAP, _STATS_FRAME = _body(GAP), _body(STATS_FRAME)
 
@@ -292,6 +307,13 @@ class Decoder:
             raise WireError("THRE_SERVED with reserved bits")
         return _event(ThreServed, (context, port))
 
+    def _taken(self, buffer: bytes, at: int, length: int, context: int) -> Taken:
+        port, reserved, following = _TAKEN.unpack_from(buffer, at)
+        if context not in self._contexts or reserved:
+            self._require_appeared(context)
+            raise WireError("TAKEN with reserved bits")
+        return _event(Taken, (context, port, following))
+
     def _hello(self, buffer: bytes, at: int, length: int, context: int) -> Hello:
         magic, version, reserved, capabilities, name, instance = _HELLO.unpack_from(buffer, at)
         _require(magic == MAGIC, "HELLO without the magic number: this is no native half")
@@ -350,6 +372,7 @@ _GREETED: Final[_Frames] = {
     0x07: (STATS_FRAME.size, STATS_FRAME.size, Decoder._stats),
     0x08: (HEADER.size, HEADER.size, Decoder._announced),
     0x09: (THRE_SERVED.size, THRE_SERVED.size, Decoder._thre_served),
+    0x0A: (TAKEN.size, TAKEN.size, Decoder._taken),
 }
 _UNKNOWN: Final = (1, 0, Decoder._hello)
 
@@ -385,6 +408,12 @@ def encode_publish(context: int, accesses: int, port: int, valid: int, after_thr
     return PUBLISH.pack(
         PUBLISH.size, FrameType.PUBLISH, 0, context, accesses & 0xFFFFFFFF, port, valid, after_thr, values
     )
+
+
+def encode_input(context: int, port: int, number: int, data: bytes) -> bytes:
+    """INPUT: the characters in a receiver (1 to `INPUT_MAX`), from the one of that number (modulo 2**32) on."""
+    head = (INPUT.size, FrameType.INPUT, 0, context)
+    return INPUT.pack(*head, port, len(data), 0, number & 0xFFFFFFFF, data)
 
 
 def encode_resume(context: int, port: int, received: int) -> bytes:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 from oobconsole.interceptors import wire
-from oobconsole.interceptors.base import Context, Interceptor, PortHandler, Publication
+from oobconsole.interceptors.base import Context, Input, Interceptor, PortHandler, Publication
 from oobconsole.interceptors.memory import MemoryInterceptor
 from oobconsole.interceptors.tcg import TcgInterceptor
 from tests.support.aio import until
@@ -25,6 +25,7 @@ class Recorder(PortHandler):
         self.broken = False
         self.raise_irq = False
         self.published: tuple[Publication, ...] = ()
+        self.held: tuple[Input, ...] = ()
         self._interceptor = interceptor
         self._context = context
 
@@ -44,6 +45,12 @@ class Recorder(PortHandler):
 
     def thre_served(self, port: int) -> None:
         self.log.append(("thre served", port))
+
+    def taken(self, port: int, number: int) -> None:
+        self.log.append(("taken", port, number))
+
+    def inputs(self) -> tuple[Input, ...]:
+        return self.held
 
     def gap(self, port: int, lost: int) -> None:
         self.log.append(("gap", port, lost))

@@ -16,12 +16,12 @@ import pytest
 
 from oobconsole.errors import EnvironmentFault
 from oobconsole.interceptors import connection, listener, wire
-from oobconsole.interceptors.base import Context, Publication
+from oobconsole.interceptors.base import Context, Input, Publication
 from oobconsole.interceptors.tcg import LOG_LINES, PENDING_MAX, TcgInterceptor
 from oobconsole.interceptors.wire import FrameType, IrqMode
 from tests.contract.rigs import PORT, Events, TcgRig
 from tests.support.aio import idle, until
-from tests.support.native_half import NativeHalf, access, appeared, gone, posted, stats, thre_served
+from tests.support.native_half import NativeHalf, access, appeared, gone, posted, stats, taken, thre_served
 from tests.support.pace import scaled
 
 LSR = Publication(PORT, 0x20, 0x20, bytes(5) + b"\x60" + bytes(2))
@@ -131,6 +131,49 @@ async def test_what_the_native_half_cannot_do_is_not_asked_of_it(tcg: TcgRig) ->
         tcg.interceptor.set_irq(CONTEXT, 4, level)
     await tcg.half.settle(1)
     assert tcg.half.other == [(FrameType.IRQ, 1, (4, IrqMode.PULSE, 0, 0))]
+
+
+async def test_what_can_be_read_comes_before_whatever_tells_of_it(tcg: TcgRig) -> None:
+    """So that no reading of RBR waits for us, or is answered too late."""
+    assert await tcg.half.announce(1) == {}
+    handler = tcg.events.handlers[1]
+    handler.held, handler.published = (Input(PORT, 5, b"ab"),), (LSR,)
+    told = (FrameType.INPUT, 1, (PORT, 2, 0, 5, b"ab" + bytes(14)))
+    tcg.interceptor.set_irq(CONTEXT, 4, True)
+    assert [await tcg.half.frame()] == [told]
+    assert [(await tcg.half.frame()).kind for _ in range(2)] == [FrameType.PUBLISH, FrameType.IRQ]
+    handler.held = (Input(PORT, 6, b"b"),)
+    tcg.half.send(access(1))
+    assert [(await tcg.half.frame()).kind for _ in range(3)] == [FrameType.INPUT, FrameType.ANSWER, FrameType.PUBLISH]
+    handler.held, handler.raise_irq = (Input(PORT, 6, b"bc"),), True
+    tcg.half.send(access(2))
+    kinds = [(await tcg.half.frame()).kind for _ in range(4)]
+    assert kinds == [FrameType.INPUT, FrameType.IRQ, FrameType.ANSWER, FrameType.PUBLISH]
+
+
+async def test_what_was_taken_is_told_and_the_rest_is_given_again(tcg: TcgRig) -> None:
+    assert await tcg.half.announce(1) == {}
+    handler = tcg.events.handlers[1]
+    handler.held = (Input(PORT, 0xFFFFFFFF, b"ab"),)
+    for _ in range(2):  # the native half may have given it up
+        tcg.half.send(taken(1, 0xFFFFFFFF))
+        assert await tcg.half.frame() == (FrameType.INPUT, 1, (PORT, 2, 0, 0xFFFFFFFF, b"ab" + bytes(14)))
+    assert handler.log == [("taken", PORT, 0xFFFFFFFF)] * 2
+
+
+async def test_nothing_can_be_read_before_it_is_known_what_was_taken(tcg: TcgRig) -> None:
+    """On a new connection: the native half may have read what we still have."""
+    assert await tcg.half.announce(1) == {}
+    handler = tcg.events.handlers[1]
+    await tcg.lose_link()
+    await tcg.connect()
+    handler.held = (Input(PORT, 5, b"ab"),)
+    tcg.half.send(appeared(1))
+    tcg.interceptor.set_irq(CONTEXT, 4, True)
+    tcg.half.other.clear()
+    await tcg.half.announce()
+    assert FrameType.INPUT not in [frame.kind for frame in tcg.half.other]
+    assert (await tcg.half.frame()).kind is FrameType.INPUT
 
 
 # -- coming and going --------------------------------------------------------------------------------

@@ -54,6 +54,10 @@ static void check_fields(const union oob_frame *frame, int taken) {
         REQUIRE(taken == sizeof frame->attention && frame->attention.attended < 2, "%u", frame->attention.attended);
         break;
     case OOB_RESUME: REQUIRE(taken == sizeof frame->resume && !frame->resume.reserved, "%d", taken); break;
+    case OOB_INPUT:
+        REQUIRE(taken == sizeof frame->input && frame->input.count, "%u characters", frame->input.count);
+        REQUIRE(frame->input.count <= OOB_INPUT_MAX, "%u characters", frame->input.count);
+        break;
     case OOB_READY: REQUIRE(taken == sizeof frame->h && !frame->h.context, "%d", taken); break;
     default: REQUIRE(frame->h.type == OOB_PUBLISH && taken == sizeof frame->publish, "type %x", frame->h.type);
     }

@@ -78,12 +78,16 @@ def thre_served(draw: st.DrawFn, native: Native) -> Event:
     return wire.ThreServed(draw(st.sampled_from(native.contexts)), draw(u16))
 
 
+def taken(draw: st.DrawFn, native: Native) -> Event:
+    return wire.Taken(draw(st.sampled_from(native.contexts)), draw(u16), draw(u32))
+
+
 def stats(draw: st.DrawFn, native: Native) -> Event:
     counters = draw(st.lists(u64, max_size=len(wire.STATS)))
     return wire.Stats(dict(zip(wire.STATS, counters, strict=False)), (0,) * wire.LATENCY_BUCKETS)
 
 
-OF_A_CONTEXT: tuple[Make, ...] = (access, posted, gone, gap, thre_served)
+OF_A_CONTEXT: tuple[Make, ...] = (access, posted, gone, gap, thre_served, taken)
 
 
 @st.composite

@@ -29,6 +29,8 @@ def encode(event: Event) -> bytes:
             return wire.CONTEXT_GONE.pack(*head, reason, 0)
         case wire.Gap(context, port, lost):
             return wire.GAP.pack(wire.GAP.size, FrameType.GAP, 0, context, port, 0, 0, lost)
+        case wire.Taken(context, port, following):
+            return wire.TAKEN.pack(wire.TAKEN.size, FrameType.TAKEN, 0, context, port, 0, following)
         case wire.ThreServed(context, port):
             head = (wire.THRE_SERVED.size, FrameType.THRE_SERVED, 0, context)
             return wire.THRE_SERVED.pack(*head, port, 0, 0)

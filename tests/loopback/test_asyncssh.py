@@ -67,6 +67,7 @@ class TestGuests:
         await soon(process.stdout.readexactly(6))
         handler.gap(0x3F8, 4096)
         lab.interceptor.lose_link("it closed the connection")
+        await until(lambda: lab.console.state is ConsoleState.AWAY, lambda: lab.console.state)
         lab.interceptor.appear(1)
         guest.print(b"after")
         process.stdin.write_eof()

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from devices.uart16550 import Lsr
-from oobconsole.interceptors.base import PortHandler, Publication
+from oobconsole.interceptors.base import Input, PortHandler, Publication
 from oobconsole.interceptors.memory import MemoryGuest
 from tests.loopback.lab import Lab
 from tests.support.aio import soon, until
@@ -232,6 +232,12 @@ class _Spy(PortHandler):
 
     def thre_served(self, port: int) -> None:
         self._handler.thre_served(port)
+
+    def taken(self, port: int, number: int) -> None:
+        self._handler.taken(port, number)
+
+    def inputs(self) -> tuple[Input, ...]:
+        return self._handler.inputs()
 
     def gap(self, port: int, lost: int) -> None:
         self._handler.gap(port, lost)

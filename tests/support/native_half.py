@@ -12,7 +12,7 @@ from oobconsole.interceptors import wire
 from oobconsole.interceptors.wire import FrameType
 from tests.support.pace import scaled
 
-ALL_CAPABILITIES: Final = 0xF
+ALL_CAPABILITIES: Final = 0x1F
 
 
 def appeared(context: int) -> bytes:
@@ -43,6 +43,11 @@ def posted(data: bytes, *, context: int = 1, port: int = 0x3F8, count: int | Non
 def thre_served(context: int, port: int = 0x3FA) -> bytes:
     """THRE_SERVED."""
     return wire.THRE_SERVED.pack(wire.THRE_SERVED.size, FrameType.THRE_SERVED, 0, context, port, 0, 0)
+
+
+def taken(context: int, following: int, port: int = 0x3F8) -> bytes:
+    """TAKEN."""
+    return wire.TAKEN.pack(wire.TAKEN.size, FrameType.TAKEN, 0, context, port, 0, following)
 
 
 def gap(context: int, lost: int, port: int = 0x3F8) -> bytes:
@@ -79,6 +84,7 @@ _SERVER_FRAMES: Final[dict[int, tuple[Struct, tuple[int, ...]]]] = {
     FrameType.PUBLISH: (wire.PUBLISH, ()),
     FrameType.RESUME: (wire.RESUME, (1, 2)),
     FrameType.READY: (wire.HEADER, ()),
+    FrameType.INPUT: (wire.INPUT, (2,)),
 }
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
-from devices.uart16550 import Ier, Iir, Lcr, Lsr, Mcr, Reg
+from devices.uart16550 import Fcr, Ier, Iir, Lcr, Lsr, Mcr, Reg
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.console.reader import Notice
-from oobconsole.interceptors.base import PortHandler
+from oobconsole.interceptors.base import Input, PortHandler
 from oobconsole.interceptors.memory import MemoryInterceptor
 from oobconsole.machine import LOG_LINES, Machine
 from oobconsole.settings import MachineConfig
-from tests.support.aio import soon, until
+from tests.support.aio import idle, soon, until
 
 COM1, COM2, COM3 = 0x3F8, 0x2F8, 0x3E8
 FIFO_TRIGGER_14 = 0xC1
@@ -207,13 +207,42 @@ class TestContexts:
         assert not handler.read(COM1 + Reg.LSR, 1) & Lsr.DR
         assert rack.console().state is ConsoleState.LIVE
 
+    async def test_a_link_that_is_back_within_a_second_was_not_away(self) -> None:
+        """Nobody is told; what is typed meanwhile waits for it."""
+        rack = await Rack().started()
+        handler = rack.appear()
+        assert not handler.read(COM1 + Reg.LSR, 1) & Lsr.DR
+        reader = rack.console().attach()
+        rack.interceptor.lose_link("it closed the connection")
+        await soon(rack.console().write(b"t"))
+        await idle()
+        assert rack.console().state is ConsoleState.LIVE
+        assert not handler.read(COM1 + Reg.LSR, 1) & Lsr.DR
+        assert rack.appear() is handler
+        assert handler.read(COM1, 1) == ord("t")
+        assert rack.machine.guests[0]._missed is None  # nor will anybody be
+        rack.console().tell("the first that is told")
+        notice = await soon(reader.next())
+        assert isinstance(notice, Notice)
+        assert notice.text == "the first that is told"
+
+    async def test_what_was_typed_waits_until_a_guest_that_runs_already_is_known(self) -> None:
+        """Its registers come as writes, and the one that enables the FIFOs empties them."""
+        rack = await Rack().started()
+        await soon(rack.console().write(b"typed before"))
+        handler = rack.appear()
+        for register, value in ((Reg.LCR, 0x83), (Reg.DLL, 1), (Reg.DLM, 0), (Reg.LCR, 3), (Reg.FCR, 0xC1)):
+            handler.write_block(COM1 + register, bytes((value,)))
+        handler.write_block(COM1 + Reg.IER, bytes((Ier.RDI,)))
+        assert handler.inputs()[0].data == b"typed before"
+
     async def test_a_lost_link_changes_nothing_in_the_uart(self) -> None:
         rack = await Rack().started()
         handler = rack.appear()
         handler.write(COM1 + Reg.SCR, 1, 0x77)
         reader = rack.console().attach()
         rack.interceptor.lose_link("it closed the connection")
-        assert rack.console().state is ConsoleState.AWAY
+        await until(lambda: rack.console().state is ConsoleState.AWAY, lambda: rack.console().state)
         await soon(rack.console().write(b"typed meanwhile"))
         assert rack.appear() is handler
         handler.gap(COM1, 12)
@@ -222,6 +251,25 @@ class TestContexts:
         told = [item.text for item in [await soon(reader.next()) for _ in range(3)] if isinstance(item, Notice)]
         assert told[0] == "web1: machine rack7 is not connected: it closed the connection"
         assert "12 bytes of output were lost" in told[2]
+
+    async def test_a_receiver_is_read_elsewhere_character_by_character(self) -> None:
+        rack = await Rack({"name": "web1", "uarts": ["com1", "com2"]}).started()
+        handler = rack.appear()
+        enable_receive_interrupt(handler)
+        assert handler.inputs() == ()
+        await soon(rack.console().write(b"0123456789abcdefghij"))
+        [(port, number, data)] = handler.inputs()
+        assert (port, data) == (COM1, b"0123456789abcdef")
+        handler.taken(COM1, number + 3)
+        assert handler.inputs() == (Input(COM1, number + 3, b"3456789abcdefghi"),)
+        for no_news in (number, number + 3, number + 3 + 17):
+            handler.taken(COM1, no_news)
+            assert handler.inputs() == (Input(COM1, number + 3, b"3456789abcdefghi"),)
+        assert handler.read(COM1, 1) == ord("3")
+        handler.write(COM1 + Reg.FCR, 1, FIFO_TRIGGER_14 | Fcr.RESET_RX)
+        assert handler.inputs() == ()
+        await soon(rack.console().write(b"k"))
+        assert handler.inputs() == (Input(COM1, number + 20, b"k"),)
 
     async def test_how_much_output_has_come_is_known_for_each_guest(self) -> None:
         rack = await Rack().started()

@@ -23,7 +23,7 @@ from oobconsole.interceptors.wire import (
     Hello,
     Posted,
 )
-from tests.support.native_half import access, announced, appeared, gap, gone, posted, stats, thre_served
+from tests.support.native_half import access, announced, appeared, gap, gone, posted, stats, taken, thre_served
 
 HELLO = wire.encode_hello("l1", 7, capabilities=15)
 FRAMES = [
@@ -35,6 +35,7 @@ FRAMES = [
     posted(b"hello"),
     gap(1, 9),
     thre_served(1),
+    taken(1, 0xFFFFFFFF),
     stats(5, 6),
     gone(1),
     appeared(1),
@@ -50,6 +51,7 @@ EVENTS = [
     Posted(1, 0x3F8, b"hello", 0),
     Gap(1, 0x3F8, 9),
     wire.ThreServed(1, 0x3FA),
+    wire.Taken(1, 0x3F8, 0xFFFFFFFF),
     wire.Stats({"reads": 5, "writes": 6}, (0,) * wire.LATENCY_BUCKETS),
     ContextGone(1, GoneReason.REPLACED),
     ContextAppeared(1, 0x1000, 0x2000),
@@ -97,6 +99,7 @@ REFUSED = [
     ([HELLO, posted(b"x")], "context 1 has not appeared"),
     ([HELLO, gap(1, 1)], "context 1 has not appeared"),
     ([HELLO, thre_served(1)], "context 1 has not appeared"),
+    ([HELLO, taken(1, 5)], "context 1 has not appeared"),
     ([HELLO, gone(1)], "context 1 has not appeared"),
     ([HELLO, appeared(0)], "context 0"),
     ([HELLO, appeared(1), appeared(1)], "appeared twice"),
@@ -140,6 +143,7 @@ RESERVED = {
     "gone": (gone(1), (12, 13, 14, 15)),
     "gap": (gap(1, 1), tuple(range(10, 16))),
     "thre served": (thre_served(1), tuple(range(10, 16))),
+    "taken": (taken(1, 5), (10, 11)),
     "announced": (announced(), (4, 5, 6, 7)),
     "stats": (stats(1), (4, 5, 6, 7, 12, 13, 14, 15)),
 }

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "resync.h"
+
+#include "link.h"
+#include "send.h"
+
+bool oob_resync_introduce(struct oob_context *context) {
+    if (!context->announced)
+        context->synced = oob_send_appeared(context);
+    return context->announced;
+}
+
+void oob_resync_hold(struct oob_context *context) {
+    for (unsigned i = 0; context->synced && i < oob_options.ranges; i++)
+        context->uart[i].received = context->uart[i].sent - context->uart[i].server_base;
+}
+
+void oob_resync_announce(struct oob_context *context) {
+    context->announced = context->synced = false;
+    for (unsigned i = 0; i < oob_options.ranges; i++) {
+        context->uart[i].received = OOB_UNKNOWN;
+        context->line[i].said = context->line[i].said_pulse = false;
+    }
+    if (context->touched)
+        oob_send_appeared(context); /* there is room for all of them: TX_MAX of stream.c */
+}
+
+/* A server that knows nothing of the guest gets all that is kept, counts its input from somewhere else, and has given
+ * it nothing. */
+static void settle(struct oob_context *context) {
+    for (unsigned i = 0; i < oob_options.ranges; i++) {
+        struct oob_uart *uart = &context->uart[i];
+        uint64_t lost, at = oob_uart_resume(uart, &lost);
+
+        uart->sent = at - lost;
+        uart->received = uart->sent - uart->server_base;
+    }
+    context->synced = true;
+}
+
+static bool replay_registers(struct oob_context *context, unsigned range) {
+    struct oob_uart_write writes[OOB_REPLAY_MAX];
+    size_t n = oob_uart_replay(&context->uart[range], writes);
+
+    for (size_t i = 0; i < n; i++) {
+        uint16_t port = (uint16_t)(oob_options.range[range].first + writes[i].reg);
+
+        if (!oob_send_block(context, port, &writes[i].value, 1))
+            return false;
+    }
+    return true;
+}
+
+static bool resync_output(struct oob_context *context, unsigned range) {
+    uint16_t port = oob_options.range[range].first;
+    struct oob_uart *uart = &context->uart[range];
+    uint64_t lost, at = oob_uart_resume(uart, &lost);
+    uint8_t data[OOB_POSTED_MAX];
+    size_t n;
+
+    uart->sent = at - lost;
+    if (lost && !oob_send_gap(context, port, lost))
+        return false;
+    uart->sent = at;
+    for (; (n = oob_uart_output(uart, uart->sent, data, sizeof data)) > 0; uart->sent += n)
+        if (!oob_send_block(context, port, data, n))
+            return false;
+    return true;
+}
+
+static bool resync_range(struct oob_context *context, unsigned range) {
+    return replay_registers(context, range) && resync_output(context, range) &&
+           (!context->uart[range].input_known || oob_send_taken(context, range));
+}
+
+void oob_resync(struct oob_context *context) {
+    if (!context->touched || !oob_link_up() || (!context->announced && !oob_send_appeared(context)))
+        return;
+    if (!context->synced)
+        settle(context);
+    oob_context_return(context);
+    for (unsigned i = 0; i < oob_options.ranges; i++)
+        if (!resync_range(context, i))
+            return;
+    oob_link_flush_soon();
+}
+
+void oob_resync_last_words(struct oob_context *context) {
+    for (unsigned i = 0; context->synced && i < oob_options.ranges; i++)
+        if (!resync_output(context, i))
+            return;
+}
+
+void oob_link_replay(struct oob_context *context) {
+    context->touched = true;
+    for (unsigned i = 0; i < oob_options.ranges; i++) {
+        context->published[i].valid = 0;
+        context->line[i] = (struct oob_line){0};
+    }
+    if (!oob_link_up() || !oob_resync_introduce(context))
+        return;
+    for (unsigned i = 0; i < oob_options.ranges; i++)
+        if (!replay_registers(context, i))
+            return;
+    oob_link_flush_soon();
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a server is told that was late, or away, or is another one: so that nothing is lost, and nothing is there
+ * twice. Call with oob_lock held. */
+#ifndef OOB_RESYNC_H
+#define OOB_RESYNC_H
+
+#include "context.h"
+
+/* Announces a context that the server does not know yet. False when that cannot be. */
+bool oob_resync_introduce(struct oob_context *context);
+/* It is late: what is on its way will arrive. */
+void oob_resync_hold(struct oob_context *context);
+/* A new connection: what the server on it has, it will say. */
+void oob_resync_announce(struct oob_context *context);
+/* It is there again: it learns what the guest did meanwhile. When it is late again, this is to be called once more.
+ */
+void oob_resync(struct oob_context *context);
+/* The guest is no more, while the server is late: as much of its last words as there is room for. */
+void oob_resync_last_words(struct oob_context *context);
+
+#endif

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "send.h"
+
+#include <string.h>
+
+#include "link.h"
+#include "stream.h"
+
+enum { FLUSH_BYTES = 512 /* how much company a posted byte waits for, a millisecond at most */ };
+
+/* The POSTED frame at the end of what is unsent, which may still grow; SIZE_MAX: none. */
+static size_t block_at = SIZE_MAX;
+
+void oob_send_forget_block(void) {
+    block_at = SIZE_MAX;
+}
+
+static uint8_t *reserve(size_t len) {
+    uint8_t *at = oob_stream_reserve(len);
+
+    if (!at && oob_link_flush())
+        at = oob_stream_reserve(len);
+    oob_send_forget_block();
+    return at;
+}
+
+static bool append(const void *frame, size_t len) {
+    uint8_t *at = reserve(len);
+
+    if (at)
+        memcpy(at, frame, len);
+    return at;
+}
+
+static struct oob_header header(uint8_t type, size_t length, uint32_t context) {
+    return (struct oob_header){.length = (uint16_t)length, .type = type, .context = context};
+}
+
+static void count(struct oob_context *context, uint32_t accesses) {
+    context->accesses += accesses;
+    if (context->since_thre < UINT32_MAX - accesses)
+        context->since_thre += accesses;
+    else
+        context->since_thre = UINT32_MAX;
+}
+
+/* An access of the guest's own goes out behind all that it has printed. */
+static void count_access(struct oob_context *context) {
+    count(context, 1);
+    for (unsigned i = 0; i < oob_options.ranges; i++)
+        context->uart[i].sent = context->uart[i].printed;
+}
+
+bool oob_send_access(struct oob_context *context, unsigned vcpu, uint16_t port, unsigned size, bool write,
+                     uint32_t seq, uint32_t value) {
+    struct oob_access f = {
+        .h = header(OOB_ACCESS, sizeof f, context->number),
+        .seq = seq,
+        .port = port,
+        .size = (uint8_t)size,
+        .direction = write ? OOB_WRITE : OOB_READ,
+        .value = write ? value : 0,
+        .vcpu = (uint16_t)vcpu,
+    };
+
+    if (!append(&f, sizeof f))
+        return false;
+    count_access(context);
+    return true;
+}
+
+/* Joins the POSTED frame at the end of what is unsent, if there is one that it fits. Returns how many bytes that has
+ * then; 0 when there is none. */
+static unsigned join_block(const struct oob_context *context, uint16_t port, uint8_t value) {
+    struct oob_posted last;
+    size_t len;
+    uint8_t *unsent = oob_stream_unsent(&len), *at;
+
+    if (block_at == SIZE_MAX)
+        return 0;
+    memcpy(&last, unsent + block_at, sizeof last);
+    if (last.h.context != context->number || last.port != port || last.count == OOB_POSTED_MAX)
+        return 0;
+    at = oob_stream_reserve(1);
+    if (!at)
+        return 0;
+    *at = value;
+    last.count++;
+    last.h.length++;
+    memcpy(unsent + block_at, &last, sizeof last);
+    return last.count;
+}
+
+static bool begin_block(const struct oob_context *context, unsigned vcpu, uint16_t port, const uint8_t *data,
+                        size_t len) {
+    struct oob_posted f = {
+        .h = header(OOB_POSTED, sizeof f + len, context->number),
+        .port = port,
+        .count = (uint16_t)len,
+        .vcpu = (uint16_t)vcpu,
+    };
+    uint8_t *at = reserve(sizeof f + len);
+    size_t unsent;
+
+    if (!at)
+        return false;
+    memcpy(at, &f, sizeof f);
+    memcpy(at + sizeof f, data, len);
+    block_at = (size_t)(at - oob_stream_unsent(&unsent));
+    return true;
+}
+
+bool oob_send_posted(struct oob_context *context, unsigned vcpu, uint16_t port, uint8_t value) {
+    unsigned joined = join_block(context, port, value);
+
+    if (!joined && !begin_block(context, vcpu, port, &value, 1))
+        return false;
+    count_access(context);
+    if (!joined)
+        oob_link_flush_soon();
+    else if (joined >= FLUSH_BYTES)
+        oob_link_flush();
+    return true;
+}
+
+bool oob_send_block(struct oob_context *context, uint16_t port, const uint8_t *data, size_t len) {
+    if (!begin_block(context, 0, port, data, len))
+        return false;
+    count(context, (uint32_t)len);
+    return true;
+}
+
+bool oob_send_thre_served(struct oob_context *context, uint16_t port) {
+    struct oob_thre_served f = {.h = header(OOB_THRE_SERVED, sizeof f, context->number), .port = port};
+
+    if (!append(&f, sizeof f))
+        return false;
+    count_access(context);
+    context->since_thre = 0;
+    return true;
+}
+
+bool oob_send_taken(struct oob_context *context, unsigned range) {
+    struct oob_taken f = {
+        .h = header(OOB_TAKEN, sizeof f, context->number),
+        .port = oob_options.range[range].first,
+        .next = context->uart[range].input_next,
+    };
+
+    if (!append(&f, sizeof f))
+        return false;
+    count(context, 1);
+    return true;
+}
+
+bool oob_send_gap(const struct oob_context *context, uint16_t port, uint64_t lost) {
+    struct oob_gap f = {.h = header(OOB_GAP, sizeof f, context->number), .port = port, .lost = lost};
+
+    return append(&f, sizeof f);
+}
+
+bool oob_send_appeared(struct oob_context *context) {
+    struct oob_context_appeared f = {
+        .h = header(OOB_CONTEXT_APPEARED, sizeof f, context->number),
+        .vmcb = context->first_vmcb,
+        .ncr3 = context->ncr3,
+    };
+
+    if (!append(&f, sizeof f))
+        return false;
+    context->announced = true;
+    context->accesses = 0;
+    context->since_thre = UINT32_MAX;
+    return true;
+}
+
+bool oob_send_gone(const struct oob_context *context, enum oob_gone_reason reason) {
+    struct oob_context_gone f = {.h = header(OOB_CONTEXT_GONE, sizeof f, context->number), .reason = reason};
+
+    return append(&f, sizeof f);
+}
+
+bool oob_send_announced(void) {
+    struct oob_header f = header(OOB_ANNOUNCED, sizeof f, 0);
+
+    return append(&f, sizeof f);
+}
+
+void oob_send_stats(void) {
+    static uint64_t sent[OOB_STATS_MAX];
+    struct oob_stats f = {.h = header(OOB_STATS, sizeof f, 0), .count = OOB_STAT_COUNT};
+
+    if (memcmp(oob_stat, sent, sizeof sent) == 0)
+        return;
+    memcpy(f.counter, oob_stat, sizeof f.counter);
+    if (append(&f, sizeof f))
+        memcpy(sent, oob_stat, sizeof sent);
+}

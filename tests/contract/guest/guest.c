@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A guest without a CPU: a driver of a 16550, as Linux's 8250 goes about it, on top of the native half itself
+ * (link.c, serve.c and what they use). It prints one byte of a file for each byte that it reads, and writes what it
+ * has read into another.
+ *
+ *   guest PRINTS READS socket=... machine=... ports=... irq=...
+ *
+ * It says "ready" when it has programmed its port, and "read N, longest wait M us" when it has printed the whole
+ * file, and ends with its standard input. SIGUSR1 breaks its connection to the server.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "context.h"
+#include "link.h"
+#include "serve.h"
+#include "stream.h"
+
+enum { COM1 = 0x3f8, RBR = 0, THR = 0, IER = 1, IIR = 2, FCR = 2, LCR = 3, MCR = 4, LSR = 5, MSR = 6, SCR = 7 };
+enum { RDI = 1, THRI = 2, RLSI = 4, DATA_READY = 0x01, THRE = 0x20, FIFO = 16, ROUNDS = 256 };
+
+/* What context.c has for a CPU. */
+pthread_mutex_t oob_lock = PTHREAD_MUTEX_INITIALIZER;
+struct oob_options oob_options;
+uint64_t oob_stat[OOB_STATS_MAX];
+static struct oob_context context = {.number = 1, .ncr3 = 0x1000, .first_vmcb = 0x2000};
+
+uint64_t oob_now_ns(void) {
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+struct oob_context *oob_context_find(uint32_t number) {
+    return number == context.number ? &context : NULL;
+}
+
+void oob_context_each(void (*visit)(struct oob_context *context)) {
+    visit(&context);
+}
+
+static struct {
+    const uint8_t *text; /* what it prints */
+    size_t size, printed, read;
+    int file; /* what it has read */
+    uint8_t ier, scr;
+    uint64_t longest_ns;
+} guest;
+
+static volatile sig_atomic_t break_link;
+
+static void on_signal(int number) {
+    (void)number;
+    break_link = 1;
+}
+
+static void fail(const char *what) {
+    perror(what);
+    exit(1);
+}
+
+static void waited_since(uint64_t start) {
+    uint64_t took = oob_now_ns() - start;
+
+    if (took > guest.longest_ns)
+        guest.longest_ns = took;
+}
+
+static uint8_t in(unsigned reg) {
+    uint64_t start;
+    uint8_t value;
+
+    pthread_mutex_lock(&oob_lock);
+    start = oob_now_ns();
+    value = (uint8_t)oob_serve_read(&context, 0, (uint16_t)(COM1 + reg), 1);
+    waited_since(start);
+    pthread_mutex_unlock(&oob_lock);
+    return value;
+}
+
+static void out(unsigned reg, uint8_t value) {
+    uint64_t start;
+
+    pthread_mutex_lock(&oob_lock);
+    start = oob_now_ns();
+    oob_serve_write(&context, 0, (uint16_t)(COM1 + reg), 1, value);
+    waited_since(start);
+    pthread_mutex_unlock(&oob_lock);
+}
+
+static void start_printing(void) {
+    if (!(guest.ier & THRI))
+        out(IER, guest.ier |= THRI);
+}
+
+static void print(void) {
+    for (int i = 0; i < FIFO && guest.printed < guest.read && guest.printed < guest.size; i++)
+        out(THR, guest.text[guest.printed++]);
+    if (guest.printed == guest.read || guest.printed == guest.size)
+        out(IER, guest.ier &= (uint8_t)~THRI);
+}
+
+static void break_the_link(void) {
+    break_link = 0;
+    pthread_mutex_lock(&oob_lock);
+    if (oob_stream_fd() >= 0)
+        shutdown(oob_stream_fd(), SHUT_RDWR);
+    pthread_mutex_unlock(&oob_lock);
+}
+
+static uint8_t read_all(uint8_t lsr) {
+    for (int i = 0; i < ROUNDS && (lsr & DATA_READY); i++) {
+        uint8_t byte = in(RBR);
+
+        if (break_link) /* nobody has been told yet what was read */
+            break_the_link();
+        if (write(guest.file, &byte, 1) != 1)
+            fail("what was read");
+        guest.read++;
+        lsr = in(LSR);
+    }
+    return lsr;
+}
+
+static void interrupt(void) {
+    for (int i = 0; i < ROUNDS && !(in(IIR) & 1); i++) {
+        uint8_t lsr = read_all(in(LSR));
+
+        in(MSR);
+        if ((lsr & THRE) && (guest.ier & THRI))
+            print();
+    }
+    if (guest.printed < guest.read && guest.printed < guest.size)
+        start_printing();
+}
+
+/* A register that only the guest changes is always what it wrote. */
+static void check_scratch(void) {
+    uint8_t found = in(SCR);
+
+    if (found != guest.scr) {
+        fprintf(stderr, "SCR is %#x, and was written as %#x\n", found, guest.scr);
+        exit(1);
+    }
+    out(SCR, ++guest.scr);
+}
+
+static void program(void) {
+    out(LCR, 0x83);
+    out(0, 1);
+    out(1, 0);
+    out(LCR, 0x03);
+    out(FCR, 0x87);
+    out(MCR, 0x0b);
+    out(SCR, guest.scr);
+    out(IER, guest.ier = RDI | RLSI);
+}
+
+static bool line_is_high(void) {
+    bool level;
+
+    pthread_mutex_lock(&oob_lock);
+    oob_link_poll();
+    level = context.line[0].level;
+    pthread_mutex_unlock(&oob_lock);
+    return level;
+}
+
+/* As a driver does that stops its transmitter and starts it: enabling the interrupt of an empty THR asks for it. */
+static void restart_transmitter(void) {
+    out(IER, guest.ier & (uint8_t)~THRI);
+    out(IER, guest.ier |= THRI);
+}
+
+/* Looks for interrupts until its standard input ends. */
+static void run(void) {
+    struct pollfd input = {.fd = 0, .events = POLLIN};
+    bool said = false;
+
+    for (unsigned turn = 0; poll(&input, 1, 0) <= 0; turn++) {
+        if (line_is_high())
+            interrupt();
+        else
+            nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+        if (turn % 64 == 0)
+            check_scratch();
+        if (turn % 37 == 0)
+            restart_transmitter();
+        if (turn % 512 == 0 && break_link)
+            break_the_link();
+        if (!said && guest.printed == guest.size) {
+            said = true;
+            printf("read %zu, longest wait %llu us\n", guest.read, (unsigned long long)guest.longest_ns / 1000);
+            fflush(stdout);
+        }
+    }
+}
+
+int main(int argc, char **argv) {
+    char error[256];
+    struct stat st;
+    int prints;
+
+    if (argc < 4)
+        return 2;
+    prints = open(argv[1], O_RDONLY);
+    guest.file = open(argv[2], O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    if (prints < 0 || guest.file < 0 || fstat(prints, &st) != 0)
+        fail(argv[1]);
+    guest.size = (size_t)st.st_size;
+    guest.text = mmap(NULL, guest.size, PROT_READ, MAP_PRIVATE, prints, 0);
+    if (guest.text == MAP_FAILED)
+        fail("mmap");
+    if (!oob_options_parse(&oob_options, argc - 3, argv + 3, error)) {
+        fprintf(stderr, "%s\n", error);
+        return 2;
+    }
+    signal(SIGUSR1, on_signal);
+    oob_uart_reset(&context.uart[0]);
+    context.last_run_ns = oob_now_ns();
+    if (!oob_link_start())
+        fail("the connecting thread");
+    program();
+    puts("ready");
+    fflush(stdout);
+    run();
+    return 0;
+}

@@ -1,0 +1,157 @@
+"""A server that is late, and a link that breaks: the native half itself, under a guest without a CPU (guest.c).
+
+A server that does not answer is not away. What a person types and what a guest prints meanwhile arrives, once and in
+order; nobody is told that anything is not connected; and the guest waits no longer for any access than it may.
+`OOB_LATE=500` makes it as often, and as late, as the promise is meant.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import random
+import re
+import secrets
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.stack.nested import ROOT
+from tests.support.expect import Expect
+from tests.support.pace import scaled
+from tests.support.server import Server
+
+SIZE: Final = 65536
+#: How often the server is stopped, and for how long at most, in seconds.
+TIMES: Final = int(os.environ.get("OOB_LATE", "25"))
+LATE_S: Final = 2.0 if TIMES >= 500 else 0.5
+#: How long a guest may wait for one access, in us: OOB_PATIENCE_MS of native/tcg/link.h.
+PATIENCE_US: Final = 100_000
+MACHINE: Final = '[console]\nshare = true\n[[machine]]\nname = "l1"\n[[machine.guest]]\nname = "web1"\n'
+
+pytestmark = pytest.mark.timeout(120 + 3 * TIMES)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The guest's program."""
+    folder = tmp_path_factory.mktemp("guest")
+    command = ["make", "-s", "-C", str(ROOT / "tests" / "contract" / "guest"), f"OUT={folder}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder / "guest"
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server(MACHINE) as running:
+        yield running
+
+
+class Guest(Expect):
+    """Prints `text`, a byte for each that it reads.
+
+    Attributes:
+        read: what it has read, as a file.
+    """
+
+    def __init__(self, program: Path, server: Server, text: bytes) -> None:
+        prints, self.read = server.folder / "prints", server.folder / "reads"
+        prints.write_bytes(text)
+        words = [sys.executable, "-m", "oobconsole", "qemu-options", "l1", "--config", str(server.config)]
+        done = subprocess.run([*words, "--plugin", "x"], check=True, capture_output=True, text=True)
+        _, options = shlex.split(done.stdout)
+        super().__init__([str(program), str(prints), str(self.read), *options.split(",")[1:]], merge_stderr=False)
+
+    def break_link(self) -> None:
+        """Its connection to the server is broken; it connects again."""
+        self._process.send_signal(signal.SIGUSR1)
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def both_ways(server: Server, program: Path, disturb: Callable[[Guest, random.Random], None]) -> None:
+    """Send random bytes each way, piece by piece, with a disturbance in the middle of each."""
+    seed = secrets.randbits(32)
+    chance = random.Random(seed)
+    print(f"seed {seed}")
+    typed, printed = chance.randbytes(SIZE), chance.randbytes(SIZE)
+    with Guest(program, server, printed) as guest, server.attach("web1", merge_stderr=False) as client:
+        guest.expect(rb"ready\n", timeout=20)
+        piece = SIZE // TIMES + 1
+        for start in range(0, SIZE, piece):
+            for at in range(
+                start, min(start + piece, SIZE), 7
+            ):  # not too much at once: some comes while some is read
+                client.send(typed[at : min(at + 7, start + piece)])
+            pause(chance.uniform(0, 0.01))
+            disturb(guest, chance)
+        found = guest.expect(rb"read (\d+), longest wait (\d+) us\n", timeout=120)
+        while len(client.seen) < SIZE:
+            client.expect(rb".", timeout=60)
+        assert digest(guest.read.read_bytes()) == digest(typed)
+        assert digest(bytes(client.seen)) == digest(printed)
+        assert not re.search(rb"not connected|lost", client.told), client.told
+        # Who shares a processor may be late in looking at the clock.
+        assert int(found[2]) < PATIENCE_US + scaled(PATIENCE_US)
+
+
+def pause(seconds: float) -> None:
+    """Let others go on: what is tested happens at any time."""
+    threading.Event().wait(seconds)
+
+
+def test_a_server_that_is_late_again_and_again_loses_nothing(server: Server, built: Path) -> None:
+    def stop_and_go_on(guest: Guest, chance: random.Random) -> None:
+        with stopped(server.pid):
+            pause(chance.uniform(0, LATE_S))
+
+    both_ways(server, built, stop_and_go_on)
+
+
+def test_a_link_that_breaks_again_and_again_loses_and_doubles_nothing(server: Server, built: Path) -> None:
+    both_ways(server, built, lambda guest, _: guest.break_link())
+
+
+def test_a_link_that_breaks_while_the_server_is_late_loses_and_doubles_nothing(server: Server, built: Path) -> None:
+    def both(guest: Guest, chance: random.Random) -> None:
+        with stopped(server.pid):
+            pause(chance.uniform(0, LATE_S / 2))
+            guest.break_link()
+            pause(chance.uniform(0, LATE_S / 2))
+
+    both_ways(server, built, both)
+
+
+def test_a_server_that_is_started_again_serves_the_guest_as_before(server: Server, built: Path) -> None:
+    """It knows its guests from the recordings, but nothing of what the one before it has handed over."""
+    text = secrets.token_hex(1000).encode()
+    with Guest(built, server, text) as guest:
+        guest.expect(rb"ready\n", timeout=20)
+        for start in range(0, 200, 20):
+            with server.attach("web1", merge_stderr=False) as client:
+                client.send(text[start : start + 20])  # before it knows of a guest
+                client.expect(text[start : start + 20], timeout=20)
+            assert guest.read.read_bytes() == text[: start + 20]
+            server.kill()
+            server.start()
+
+
+@contextlib.contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """A process does nothing meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
