@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,6 +16,9 @@ from oobconsole.access import Principal
 
 #: Events that wait for one subscriber; the oldest give way, and it is told how many.
 WAITING_MAX: Final = 1000
+#: Denials of one user that are told one by one, in so many seconds.
+DENIALS_MAX: Final = 60
+DENIALS_PERIOD: Final = 60.0
 
 Value = str | int | float | bool | None
 
@@ -104,14 +107,43 @@ class Subscription:
         return self._waiting.popleft()
 
 
+class _Denials:
+    """What whoever may log in, and do nothing, can cause without end: so many for each user in PERIOD, and then how
+    many more there were. All of them in the audit log would push out what others did."""
+
+    def __init__(self, emit: Callable[..., None]) -> None:
+        self._emit = emit
+        self._counts: Counter[str] = Counter()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def allows(self, who: Principal) -> bool:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(DENIALS_PERIOD, self._flush)
+        self._counts[who.name] += 1
+        return self._counts[who.name] <= DENIALS_MAX
+
+    def _flush(self) -> None:
+        self._timer = None
+        counts, self._counts = self._counts, Counter()
+        for name, count in counts.items():
+            if count > DENIALS_MAX:
+                who = Principal(name)
+                self._emit(Kind.DENIED, "", who, reason="more than are listed", more=count - DENIALS_MAX)
+
+
 class Events:
     """Brings each event to every sink, in order."""
 
     def __init__(self) -> None:
         self._sinks: list[Callable[[Event], object]] = []
+        self._denials = _Denials(self._bring)
 
     def emit(self, kind: Kind, console: str = "", who: Principal | None = None, **detail: Value) -> None:
-        """Something happened."""
+        """Something happened. Of what users may not do, each causes no more than DENIALS_MAX in a minute."""
+        if kind is not Kind.DENIED or who is None or self._denials.allows(who):
+            self._bring(kind, console, who, **detail)
+
+    def _bring(self, kind: Kind, console: str = "", who: Principal | None = None, **detail: Value) -> None:
         event = Event(kind, console, who, detail)
         for sink in tuple(self._sinks):
             try:

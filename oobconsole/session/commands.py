@@ -21,7 +21,11 @@ from oobconsole.session.words import Joined, Words, divide
 
 #: A command line may be this long, in characters: `send` carries text.
 COMMAND_MAX: Final = 65536
+#: One without a text, in characters and in words: argparse needs the square of their number.
+WORDS_LENGTH_MAX: Final = 4096
+WORDS_MAX: Final = 64
 _ERROR_MAX: Final = 500
+_SHOWN_MAX: Final = 64  # characters of a first word that nobody knows, in the log
 
 
 class _Parser(argparse.ArgumentParser):
@@ -41,7 +45,8 @@ class _Parser(argparse.ArgumentParser):
         return action
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; usage: {self.format_usage().removeprefix('usage: ').strip()}")
+        usage = " ".join(self.format_usage().removeprefix("usage: ").split())  # argparse breaks its lines
+        raise UsageError(f"{message}; usage: {usage}")
 
 
 @dataclass(frozen=True)
@@ -214,14 +219,29 @@ def _parse_text(verb: str, line: str, *, local: bool) -> argparse.Namespace:
 
 
 def _parse_words(line: str) -> tuple[str, argparse.Namespace]:
+    if len(line) > WORDS_LENGTH_MAX:
+        raise UsageError(
+            f"a command without a text has at most {WORDS_LENGTH_MAX} characters; this one has {len(line)}"
+        )
     try:
         words = shlex.split(line) or ["menu"]
     except ValueError as error:
         raise UsageError(f"{echo(line)} cannot be understood: {error}") from error
+    if len(words) > WORDS_MAX:
+        raise UsageError(f"a command has at most {WORDS_MAX} words; this one has {len(words)}")
     verb, rest = (words[0], words[1:]) if words[0] in VERBS else ("attach", words)
     if VERBS[verb].text:
         raise UsageError(f"{verb} is to be written without quotes: what is behind it is taken as it stands")
     return verb, _parser(verb).parse_args(rest)
+
+
+def described(command: str | None, is_console: Callable[[str], bool]) -> str:
+    """A command for the log: its verb and its console. What is typed by `send` is nobody else's business."""
+    words = (command or "menu")[:WORDS_LENGTH_MAX].split()
+    console = next((word for word in words[:WORDS_MAX] if is_console(word)), "")
+    if not words or words[0] in VERBS:
+        return " ".join(filter(None, (*words[:1], console)))
+    return f"attach {console}" if words[0] == console else words[0][:_SHOWN_MAX]
 
 
 async def run(
@@ -232,8 +252,17 @@ async def run(
         verb, args = parse(command, local=who.local)
         return await VERBS[verb].handle(Request(args, peer, terminal, consoles, who))
     except UsageError as error:
-        await peer.tell(str(error))
+        await peer.tell(_no_shell(command or "", consoles, who) or str(error))
         return ExitStatus.USAGE
     except Denied as error:
         await peer.tell(str(error))
         return ExitStatus.DENIED
+
+
+def _no_shell(command: str, consoles: Consoles, who: Principal) -> str:
+    """What to tell scp, rsync, mosh, and whoever else wants a shell to do something; empty: nobody does."""
+    first, _, rest = command[:WORDS_LENGTH_MAX].strip().partition(" ")
+    is_console = consoles.find(first) is not None and bool(consoles.access.rights(who, first))
+    if not rest or not first.isprintable() or "'" in first or first in VERBS or is_console:
+        return ""
+    return f"there is no shell here, and no command or console {echo(first)}; 'help' lists the commands"

@@ -82,7 +82,7 @@ class AdminSocket:
                 options=self._server.options, server_factory=lambda: _LocalLogin(self._server, who)
             )
             loop = asyncio.get_running_loop()
-            connection = Connection(loop, options)
+            connection = Connection(loop, options, self._server.turns)
             await loop.create_unix_connection(lambda: connection, sock=sock)
             await connection.wait_closed()
         except (OSError, asyncssh.Error) as error:

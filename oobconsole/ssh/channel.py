@@ -7,14 +7,19 @@ from collections.abc import Callable
 from typing import Final
 
 import asyncssh
-from asyncssh.packet import SSHPacket
 
 from oobconsole.words import harmless
 
 #: Input that waits here for the session, in bytes; beyond it the SSH window closes.
 _INPUT_MAX: Final = 65536
-#: More rows or columns than any terminal has cost only memory.
-_SIZE_MAX: Final = 1000
+#: More rows or columns than any terminal has cost only memory and time: the menu draws all of them.
+_ROWS_MAX: Final = 200
+_COLUMNS_MAX: Final = 500
+_TERM_MAX: Final = 64  # characters of TERM
+#: A channel that was opened has to be used, in seconds.
+_UNUSED_SECONDS: Final = 120.0
+#: Who drags a window's edge changes its size a hundred times a second; that is drawn so often, in seconds.
+_RESIZE_SECONDS: Final = 0.05
 
 
 class Channel(asyncssh.SSHServerSession[bytes]):
@@ -38,6 +43,9 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._gone = asyncio.Event()
         self._break = asyncio.Event()
         self._closed = False
+        self.has_exited = False  # the client may still be reading, or has not closed it yet
+        self._unused: asyncio.TimerHandle | None = None
+        self._resize_timer: asyncio.TimerHandle | None = None
         self._resized: Callable[[], object] | None = None
         self._restored: Callable[[], bytes] | None = None
 
@@ -45,13 +53,12 @@ class Channel(asyncssh.SSHServerSession[bytes]):
 
     def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
         self._channel = chan
-        # asyncssh knows no handler for it, and looks for one by this name.
-        chan._process_eow_at_openssh_dot_com_request = self._reads_no_more  # type: ignore[attr-defined]
+        self._unused = asyncio.get_running_loop().call_later(_UNUSED_SECONDS, self.exit, 1)
 
     def pty_requested(
         self, term_type: str, term_size: asyncssh.misc.TermSize, term_modes: asyncssh.misc.TermModes
     ) -> bool:
-        return True
+        return len(term_type) <= _TERM_MAX
 
     def shell_requested(self) -> bool:
         return True  # the menu: there is no shell
@@ -60,6 +67,8 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         return True
 
     def session_started(self) -> None:
+        if self._unused is not None:
+            self._unused.cancel()
         self._started(self)
 
     @property
@@ -98,15 +107,18 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         else:
             self._room.clear()
 
-    def _reads_no_more(self, packet: SSHPacket) -> bool:
-        """The client's standard output is closed (`| grep -m1`): OpenSSH's PROTOCOL, section 2.1. The session ends as
-        that of a client that has hung up, but there is still somebody who wants to know how."""
-        packet.check_end()
+    def reads_no_more(self) -> None:
+        """The session ends as that of a client that has hung up, but somebody still wants to know how."""
         for event in (self._gone, self._writable, self._room):
             event.set()
-        return True
 
     def terminal_size_changed(self, width: int, height: int, pixwidth: int, pixheight: int) -> None:
+        """Said a moment later, once for all changes until then."""
+        if self._resize_timer is None:
+            self._resize_timer = asyncio.get_running_loop().call_later(_RESIZE_SECONDS, self._resize)
+
+    def _resize(self) -> None:
+        self._resize_timer = None
         if self._resized is not None:
             self._resized()
 
@@ -115,7 +127,10 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         return self.has_terminal
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._input_ended = self._closed = True
+        self._input_ended = self._closed = self.has_exited = True
+        for timer in (self._unused, self._resize_timer):
+            if timer is not None:
+                timer.cancel()
         for event in (self._gone, self._readable, self._writable, self._room):
             event.set()
         self._lost(self)
@@ -166,6 +181,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     def exit(self, status: int) -> None:
         """Give the terminal back, say how it ended, and close once everything is sent."""
         self.give_back()
+        self.has_exited = True
         if not self._closed:
             self._channel.exit(status)
 
@@ -190,7 +206,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     def size(self) -> tuple[int, int]:
         """Rows and columns, now; 0 for unknown."""
         columns, rows, _, _ = self._channel.get_terminal_size()
-        return min(rows, _SIZE_MAX), min(columns, _SIZE_MAX)
+        return min(rows, _ROWS_MAX), min(columns, _COLUMNS_MAX)
 
     def draw(self, text: str) -> None:
         """Send without waiting. Nothing is drawn for a client that is gone."""

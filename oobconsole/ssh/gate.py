@@ -31,6 +31,7 @@ class Offence(Enum):
 
     CRASH = "caused an internal error", 90.0
     NO_SSH = "sent what is not SSH", 10.0
+    TOO_MUCH = "sent more than a login needs", 30.0
     GRACE_EXCEEDED = "did not log in in time", 10.0
     AUTH_FAILED = "failed to log in", 5.0
     NO_AUTH = "connected without trying to log in", 1.0

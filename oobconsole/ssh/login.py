@@ -5,39 +5,49 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import socket
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import asyncssh
 import structlog
+from asyncssh.packet import PacketDecodeError
 
 from oobconsole.access import Principal
 from oobconsole.events import Kind
 from oobconsole.session.request import ExitStatus
 from oobconsole.ssh import auth
+from oobconsole.ssh.algorithms import SIGNATURES
 from oobconsole.ssh.auth import Allowed, Offered
 from oobconsole.ssh.channel import Channel
 from oobconsole.ssh.gate import Offence
+from oobconsole.ssh.transport import TooMuch, Transport
 
 if TYPE_CHECKING:
     from oobconsole.ssh.server import SshServer
 
 log = structlog.get_logger(__name__)
 
-#: What sshd's PubkeyAcceptedAlgorithms has: no SHA-1, no DSA.
-SIGNATURES: Final = (
-    *("ssh-ed25519", "sk-ssh-ed25519@openssh.com", "rsa-sha2-512", "rsa-sha2-256"),
-    *("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "sk-ecdsa-sha2-nistp256@openssh.com"),
-)
+T = TypeVar("T")
+
 _SESSIONS_MAX: Final = 10  # of one connection; OpenSSH's MaxSessions
+#: The same, with those that have ended and that the client has not closed: it may be reading their last output.
+_CHANNELS_MAX: Final = 40
 _USER_SHOWN: Final = 64  # characters of a user name in the log
 #: A refused key is answered no sooner than after so many seconds, and a random part of them more, so that the time
 #: does not tell who exists (auth2.c, `auth_failure_delay`).
 _REFUSAL_SECONDS: Final = 0.005
 _DISMISS_SECONDS: Final = 1.0  # for a client to take the reason, and again to leave by itself
 _TIMER_SECONDS: Final = 0.1  # a timer may come a little early
-_NOT_SSH: Final = (asyncssh.ProtocolError, asyncssh.ProtocolNotSupported, asyncssh.MACError)
+#: What asyncssh raises about bytes that are no SSH, or not as SSH wants them.
+_NOT_SSH: Final = (
+    *(asyncssh.ProtocolError, asyncssh.ProtocolNotSupported, asyncssh.MACError, asyncssh.CompressionError),
+    *(PacketDecodeError, UnicodeDecodeError),
+)
+_KEY_MAX: Final = 65536  # bytes of a key or certificate
+
+
+def _prohibited() -> asyncssh.ChannelOpenError:
+    return asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "a console server forwards nothing")
 
 
 class _Granted(asyncssh.SSHAuthorizedKeys):
@@ -64,32 +74,11 @@ class _Granted(asyncssh.SSHAuthorizedKeys):
         return self._options
 
 
-class Connection(asyncssh.SSHServerConnection):
-    """asyncssh's, with every login attempt passing through `KeyLogin`, without environments, and with the network's
-    back-pressure: asyncssh's own is only the window that the client gives, and may be 4 GiB."""
+class Connection(Transport):
+    """Every login attempt passes through `KeyLogin`, and the network's back-pressure reaches the sessions: asyncssh's
+    own is only the window that the client gives, and may be 4 GiB."""
 
-    _tcp: socket.socket | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        sock = transport.get_extra_info("socket")
-        self._tcp = sock if sock.family in (socket.AF_INET, socket.AF_INET6) else None
-
-    def data_received(self, data: bytes, datatype: asyncssh.DataType = None) -> None:
-        """Acknowledge at once: a client without a terminal keeps its next small packet back until then (RFC 896),
-        which made every script wait for 40 ms. Linux forgets the option by itself (tcp(7), TCP_QUICKACK)."""
-        if self._tcp is not None:
-            with contextlib.suppress(OSError):  # it is closed already
-                self._tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        super().data_received(data, datatype)
-
-    def pause_writing(self) -> None:
-        self._set_room(False)
-
-    def resume_writing(self) -> None:
-        self._set_room(True)
-
-    def _set_room(self, room: bool) -> None:
+    def room_changed(self, room: bool) -> None:
         login = self.get_owner()
         if isinstance(login, Login):
             login.set_room(room)
@@ -98,7 +87,7 @@ class Connection(asyncssh.SSHServerConnection):
         login = self._login
         loop = asyncio.get_running_loop()
         began = loop.time()
-        offered = auth.offered(key_data)
+        offered = await login.understand(key_data)
         allowed = await login.consider(offered)
         if msg and _weak(signature):
             login.reason = "the signature is by an algorithm that is not accepted"
@@ -115,13 +104,6 @@ class Connection(asyncssh.SSHServerConnection):
     def send_userauth_failure(self, partial_success: bool) -> None:
         if self._login.may_try_again():
             super().send_userauth_failure(partial_success)
-
-    def create_server_channel(
-        self, encoding: str | None = "", errors: str = "", window: int = 0, max_pktsize: int = 0
-    ) -> asyncssh.SSHServerChannel[bytes]:
-        channel = super().create_server_channel(encoding, errors, window, max_pktsize)
-        vars(channel)["_process_env_request"] = lambda packet: False  # asyncssh keeps whatever is sent
-        return channel
 
     @property
     def _login(self) -> KeyLogin:
@@ -172,11 +154,15 @@ class Login(asyncssh.SSHServer):
     def auth_completed(self) -> None:
         self.who = who = self.principal()
         self.server.events.emit(Kind.LOGIN, who=who, local=who.local)
-        log.info("logged in", user=who.name, address=who.address, key=who.key, local=who.local)
+        if self.server.user_log.allows(who.name):
+            log.info("logged in", user=who.name, address=who.address, key=who.key, local=who.local)
 
     def session_requested(self) -> Channel | bool:
-        if len(self._sessions) >= _SESSIONS_MAX:
-            log.warning("too many sessions of one connection", user=self.who and self.who.name, limit=_SESSIONS_MAX)
+        running = sum(not channel.has_exited for channel in self._sessions)
+        if running >= _SESSIONS_MAX or len(self._sessions) >= _CHANNELS_MAX:
+            user = self.who.name if self.who is not None else ""
+            if self.server.user_log.allows(user):
+                log.warning("too many sessions of one connection", user=user, limit=_SESSIONS_MAX)
             return False
         channel = Channel(self._begin, self._sessions.discard)
         channel.set_room(self._room)
@@ -190,6 +176,18 @@ class Login(asyncssh.SSHServer):
     def _begin(self, channel: Channel) -> None:
         assert self.who is not None
         self.server.begin(channel, self.who, self.command(channel))
+
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
+        raise _prohibited()
+
+    def unix_connection_requested(self, dest_path: str) -> bool:
+        raise _prohibited()
+
+    def tun_requested(self, unit: int | None) -> bool:
+        raise _prohibited()
+
+    def tap_requested(self, unit: int | None) -> bool:
+        raise _prohibited()
 
     def set_room(self, room: bool) -> None:
         """Does the network take more, or has every session to wait?"""
@@ -244,6 +242,8 @@ class KeyLogin(Login):
             return Offence.GRACE_EXCEEDED
         if self._offered is not None or self._tries > 1:
             return Offence.AUTH_FAILED
+        if isinstance(exc, TooMuch):
+            return Offence.TOO_MUCH
         if isinstance(exc, _NOT_SSH):
             return Offence.NO_SSH
         if exc is not None and not isinstance(exc, (asyncssh.Error, OSError)):
@@ -264,6 +264,12 @@ class KeyLogin(Login):
     def public_key_auth_supported(self) -> bool:
         return True
 
+    async def understand(self, key_data: bytes) -> Offered | None:
+        """What a client offers. A certificate's signature is verified, by whatever key it names: beside the loop."""
+        if len(key_data) > _KEY_MAX:
+            return None
+        return await self._beside(auth.offered, key_data)
+
     async def consider(self, offered: Offered | None) -> Allowed | None:
         """May this key be what the user logs in with?"""
         self._offered = offered or self._offered
@@ -271,11 +277,15 @@ class KeyLogin(Login):
             self.reason = "a kind of key that is not supported"
             return None
         try:
-            return await asyncio.to_thread(self.server.trust.allows, self.user, offered, self._address)
+            return await self._beside(self.server.trust.allows, self.user, offered, self._address)
         except auth.Refused as error:
             self.reason = str(error)
             self._our_trouble = error.ours
             return None
+
+    async def _beside(self, call: Callable[..., T], *args: object) -> T:
+        """Beside the event loop, in threads that strangers share among themselves."""
+        return await asyncio.get_running_loop().run_in_executor(self.server.login_threads, call, *args)
 
     def signed(self, offered: Offered) -> None:
         """It has the key: `auth_completed` follows."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,17 +14,18 @@ import structlog
 
 from oobconsole.access import Principal
 from oobconsole.errors import EnvironmentFault
-from oobconsole.session.commands import run
+from oobconsole.session.commands import described, run
 from oobconsole.session.request import ExitStatus
 from oobconsole.session.state import Consoles
 from oobconsole.settings import ServerConfig
-from oobconsole.ssh import hostkeys
+from oobconsole.ssh import algorithms, hostkeys
 from oobconsole.ssh.auth import Trust, trust_of
 from oobconsole.ssh.channel import Channel
 from oobconsole.ssh.door import Doorkeeper
 from oobconsole.ssh.gate import Gate
-from oobconsole.ssh.login import SIGNATURES, Connection, KeyLogin, Login
-from oobconsole.ssh.refusals import Refusals
+from oobconsole.ssh.login import Connection, KeyLogin, Login
+from oobconsole.ssh.refusals import Refusals, UserLog
+from oobconsole.ssh.turns import Turns
 from oobconsole.supervise import Tasks
 
 log = structlog.get_logger(__name__)
@@ -33,6 +35,7 @@ _VERSION: Final = "OpenSSH_like_oobconsole"
 _WINDOW: Final = 256 * 1024  # input that a client may send before a session has read it, in bytes
 _KEEPALIVE_SECONDS: Final = 30
 _KEEPALIVE_MISSED: Final = 4
+_LOGIN_THREADS: Final = 2  # read files of keys for whoever wants to log in
 _STOP_SECONDS: Final = 0.5  # for each step of a stop
 
 
@@ -57,6 +60,9 @@ class SshServer:
         self.events = consoles.events
         self.refusals = Refusals(consoles.events)
         self.gate = Gate(config)
+        self.turns = Turns()
+        self.user_log = UserLog()
+        self.login_threads = ThreadPoolExecutor(_LOGIN_THREADS, "login")
         self._host_key = host_key
         self._consoles = consoles
         self._doors = Doorkeeper(self.gate, self._admit)
@@ -124,7 +130,10 @@ class SshServer:
             host_based_auth=False,
             gss_host=None,
             compression_algs=None,
-            signature_algs=SIGNATURES,
+            kex_algs=algorithms.KEY_EXCHANGES,
+            encryption_algs=algorithms.CIPHERS,
+            mac_algs=algorithms.MACS,
+            signature_algs=algorithms.SIGNATURES,
             server_version=_VERSION,
             window=_WINDOW,
             login_timeout=config.login_grace_s,
@@ -151,7 +160,7 @@ class SshServer:
         return bound
 
     def _admit(self) -> Connection:
-        return Connection(asyncio.get_running_loop(), self.options)
+        return Connection(asyncio.get_running_loop(), self.options, self.turns)
 
     async def stop(self) -> None:
         """Stop accepting, give sessions a moment to say why and clients one to leave, then close what is left."""
@@ -167,6 +176,7 @@ class SshServer:
                 end(connection)
         await asyncio.gather(*closed)
         self.refusals.flush()
+        self.login_threads.shutdown(wait=False, cancel_futures=True)
 
     async def _end_sessions(self) -> None:
         await self._sessions.wait(_STOP_SECONDS)
@@ -175,11 +185,15 @@ class SshServer:
     def begin(self, channel: Channel, who: Principal, command: str | None = None) -> None:
         """Run `command`, or what the client asks for."""
         said = channel.command if command is None else command
-        self._sessions.start(self._serve(channel, who, said), f"session of {who.name}")
+        verb = (said or "menu").split(None, 1)[:1]
+        self._sessions.start(self._serve(channel, who, said), f"session of {who.name}: {' '.join(verb)[:20]}")
 
     async def _serve(self, channel: Channel, who: Principal, command: str | None) -> None:
-        context = log.bind(user=who.name, command=command, terminal=channel.has_terminal)
-        context.info("session begins")
+        said = described(command, lambda name: self._consoles.find(name) is not None)
+        context = log.bind(user=who.name, command=said, terminal=channel.has_terminal)
+        is_logged = self.user_log.allows(who.name)
+        if is_logged:
+            context.info("session begins")
         status = ExitStatus.FAILED
         terminal = channel if channel.has_terminal else None
         try:
@@ -193,7 +207,8 @@ class SshServer:
             context.exception("a session failed: a bug in oobconsole")
         finally:
             channel.exit(status)
-            context.info("session ends", status=int(status))
+            if is_logged:
+                context.info("session ends", status=int(status))
 
 
 async def _say_why(channel: Channel) -> None:

@@ -190,7 +190,7 @@ def test_the_terminal_is_given_back(server: Server) -> None:
 
 
 def test_a_client_that_dies_in_the_menu_ends_its_session(server: Server) -> None:
-    ended = "command=None terminal=True status=0"
+    ended = "command='menu' terminal=True status=0"
     before = server.log.read_text().count(ended)
     with menu(server) as terminal:
         terminal.expect_screen("^1002 consoles", timeout=10)

@@ -135,7 +135,7 @@ def test_a_stopped_client_delays_nobody(server: Server) -> None:
     )
     try:
         assert stopped.stdout is not None
-        assert stopped.stdout.read(5) == b"memor"  # it is attached
+        assert len(stopped.stdout.read(5)) == 5  # it is attached
         os.kill(stopped.pid, signal.SIGSTOP)
         data = secrets.token_bytes(300_000)
         done = server.run("web1", data=data, timeout=60)

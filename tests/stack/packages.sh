@@ -9,6 +9,7 @@ packages=(
   python3 python3-venv python3-dev libvirt-dev        # the virtual environment
   cpio xz-utils debian-archive-keyring                # the guests
   ca-certificates openssh-client shellcheck           # pip, the tests, the checks
+  dropbear-bin                                        # another SSH client
   ser2net socat                                       # the other ends of lines
   tmux vim mc whiptail dialog procps                  # a real terminal, and what fills its screen
   libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 # domains, and what they migrate between

@@ -35,7 +35,7 @@ def test_the_commands() -> None:
     ("command", "status", "reason"),
     [
         ("web3", 2, "there is no console 'web3'; 'ls' lists them"),
-        ("scp -t /", 2, "unrecognized arguments: -t /; usage: attach "),
+        ("scp -t /", 2, "there is no shell here, and no command or console 'scp'; 'help' lists the commands"),
         ("web1 now", 2, "unrecognized arguments: now; usage: attach "),
         ("web1 --lines -1", 2, "argument --lines: '-1' is no number"),
         ("web1 --lines x", 2, "argument --lines: 'x' is no number"),
@@ -51,7 +51,9 @@ def test_the_commands() -> None:
         ("'web1", 2, '"\'web1" cannot be understood: No closing quotation'),
         ("\x1b]0;boo\x07", 2, r"there is no console '\x1b]0;boo\x07'"),
         ("ls \x1b]0;boo\x07", 2, r"unrecognized arguments: \x1b]0;boo\x07"),
-        ("x" * 60000, 2, f"there is no console '{'x' * 64}…'"),
+        ("x" * 4096, 2, f"there is no console '{'x' * 64}…'"),
+        ("x" * 60000, 2, "a command without a text has at most 4096 characters; this one has 60000"),
+        ("ls" + " --json" * 64, 2, "a command has at most 64 words; this one has 65"),
         ("x" * 100000, 2, "a command has at most 65536 characters; this one has 100000"),
     ],
 )

@@ -1,0 +1,58 @@
+"""asyncssh's session channel with the protocol's bounds, and with what OpenSSH's client asks for besides."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Final, cast
+
+import asyncssh
+from asyncssh.constants import MSG_CHANNEL_EOF, MSG_CHANNEL_WINDOW_ADJUST
+from asyncssh.packet import SSHPacket
+
+if TYPE_CHECKING:
+    from oobconsole.ssh.channel import Channel
+    from oobconsole.ssh.transport import Transport
+
+_WINDOW_MAX: Final = (1 << 32) - 1  # RFC 4254, 5.2
+
+
+class SessionChannel(asyncssh.SSHServerChannel[bytes]):
+    """A channel of type `session`: the only one that a client can open here."""
+
+    _exits = False
+
+    def process_packet(self, pkttype: int, pktid: int, packet: SSHPacket) -> bool | Awaitable[None]:
+        if cast("Transport", self._conn).peer_exchanges:
+            raise asyncssh.ProtocolError("only a key exchange may follow KEXINIT (RFC 4253, 7.1)")
+        return super().process_packet(pkttype, pktid, packet)
+
+    def _window_adjust(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
+        super()._process_window_adjust(pkttype, pktid, packet)
+        if self._send_window > _WINDOW_MAX:
+            raise asyncssh.ProtocolError("a channel's window is over 4 GiB (RFC 4254, 5.2)")
+
+    def _process_env_request(self, packet: SSHPacket) -> bool:
+        """No environment: asyncssh keeps whatever is sent, and nothing reads it."""
+        return False
+
+    def _process_eow_at_openssh_dot_com_request(self, packet: SSHPacket) -> bool:
+        """The client's standard output is closed (`| grep -m1`): OpenSSH's PROTOCOL, section 2.1."""
+        packet.check_end()
+        if self._session is not None:
+            cast("Channel", self._session).reads_no_more()
+        return True
+
+    def exit(self, status: int) -> None:
+        self._exits = True
+        super().exit(status)
+
+    def _close_send(self) -> None:
+        """RFC 4254, 5.3, has EOF before CLOSE; libssh2 waits for it."""
+        if self._exits and self._send_state != "closed":
+            self.send_packet(MSG_CHANNEL_EOF)
+        super()._close_send()
+
+    _packet_handlers = {  # noqa: RUF012 - asyncssh looks for it here
+        **asyncssh.SSHServerChannel._packet_handlers,
+        MSG_CHANNEL_WINDOW_ADJUST: _window_adjust,
+    }

@@ -1,0 +1,318 @@
+"""An SSH connection below who it belongs to: how much of what it sends is handled at a time, and how much at all.
+
+asyncssh handles everything that was read before it returns, begins a key exchange whenever it is asked to, keeps what
+it cannot send yet without a bound, and answers a client that does not read. Each is bounded here. What follows uses
+asyncssh's seams below its public interface (2.24): `_recv_pkthdr`, where each packet begins; `_packet_handlers`;
+`_finish_recv_packet`, after which a packet that took its time is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Awaitable
+from typing import Any, Final
+
+import asyncssh
+from asyncssh.constants import (
+    MSG_CHANNEL_OPEN,
+    MSG_KEXINIT,
+    MSG_NEWKEYS,
+    MSG_USERAUTH_LAST,
+    MSG_USERAUTH_REQUEST,
+    OPEN_RESOURCE_SHORTAGE,
+)
+from asyncssh.packet import PacketDecodeError, SSHPacket
+
+from oobconsole.ssh.rate import Rate
+from oobconsole.ssh.sessionchannel import SessionChannel
+from oobconsole.ssh.turns import Turns
+
+#: What one connection may do before it is another's turn, in packets and in seconds. The first packet always may.
+TURN_PACKETS: Final = 64
+TURN_SECONDS: Final = 0.001
+#: asyncssh is given so many bytes at a time (it copies the rest of them for each packet); from twice that on nothing
+#: more is read from the network.
+SLICE: Final = 8192
+#: A login needs some 20 packets and 10 KB; hundreds of keys are limited by `max_auth_tries`.
+STRANGER_PACKETS: Final = 200
+STRANGER_BYTES: Final = 1 << 20
+STRANGER_REQUESTS: Final = 64
+#: The largest packet, in bytes. RFC 4253, 6.1, wants 35,000; a command line may have 65,536 characters.
+STRANGER_PACKET_MAX: Final = 64 << 10
+PACKET_MAX: Final = 256 << 10
+#: A channel that takes less at a time makes thousands of packets of a screenful. Everybody has to take 32,768.
+CHANNEL_PACKET_MIN: Final = 1024
+#: Key exchanges of who has logged in: so many at once, then one in so many seconds. A client that wants more waits.
+REKEYS: Final = 4
+REKEY_SECONDS: Final = 1.0
+#: A key exchange that has begun has to end, in seconds.
+EXCHANGE_SECONDS: Final = 30.0
+#: Answers that a client does not read, in bytes of the socket's buffer, and packets that a key exchange keeps back:
+#: from then on nothing of it is handled.
+UNREAD_MAX: Final = 1 << 20
+DEFERRED_MAX: Final = 2048
+
+
+class TooMuch(asyncssh.ProtocolError):
+    """Before it had logged in, it sent more than any client does."""
+
+
+class Transport(asyncssh.SSHServerConnection):
+    """asyncssh's, bounded.
+
+    Args:
+        turns: all connections share them.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, options: asyncssh.SSHServerConnectionOptions, turns: Turns
+    ) -> None:
+        super().__init__(loop, options)
+        self._turns = turns
+        self._max_recv_pktlen = STRANGER_PACKET_MAX
+        self._tcp: socket.socket | None = None
+        self._backlog = bytearray()  # what asyncssh has not been given
+        self._reading = True
+        self._ended = False  # the client sends no more
+        self._packets_left = 0
+        self._turn_ends = 0.0
+        self._stopped = False  # by the end of the turn, in the middle of what asyncssh has been given
+        self._bytes = self._packets = self._requests = self._exchanges = 0
+        self._rekeys = Rate(REKEYS, REKEY_SECONDS)
+        self._exchange_timer: asyncio.TimerHandle | None = None
+        self._socket_has_room = True
+        self.peer_exchanges = False  # it has sent KEXINIT, and not yet NEWKEYS
+
+    @property
+    def is_known(self) -> bool:
+        """Has it logged in?"""
+        return self._auth_complete
+
+    # -- input, in turns ----------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        sock = transport.get_extra_info("socket")
+        self._tcp = sock if sock.family in (socket.AF_INET, socket.AF_INET6) else None
+
+    def data_received(self, data: bytes, datatype: asyncssh.DataType = None) -> None:
+        """Acknowledge at once: a client without a terminal keeps its next small packet back until then (RFC 896),
+        which made every script wait for 40 ms. Linux forgets the option by itself (tcp(7), TCP_QUICKACK)."""
+        if self._tcp is not None:
+            with contextlib.suppress(OSError):  # it is closed already
+                self._tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        self._backlog += data
+        self._bytes += len(data)
+        if len(self._backlog) >= 2 * SLICE:
+            self._read(False)
+        self._turns.ask(self)
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio.Protocol's; asyncssh leaves the answer out
+        """What came before it is handled first."""
+        self._ended = True
+        self._turns.ask(self)
+        return True
+
+    def take_turn(self) -> bool:
+        """Handle a little of what came; is there more that can be handled now?"""
+        if self._transport is None:
+            self._backlog.clear()
+            return False
+        if self._is_kept_waiting():
+            return False
+        if not self._stopped:
+            self._inpbuf += bytes(self._backlog[:SLICE])
+            del self._backlog[:SLICE]
+        self._packets_left, self._turn_ends, self._stopped = TURN_PACKETS, time.perf_counter() + TURN_SECONDS, False
+        self._recv_data()
+        return self._goes_on()
+
+    def _is_kept_waiting(self) -> bool:
+        """By a packet that takes its time, or because the client does not read our answers. Each asks for a turn when
+        that is over."""
+        assert self._transport is not None
+        if len(self._deferred_packets) > DEFERRED_MAX:
+            self.connection_lost(asyncssh.ProtocolError("the client does not answer to a key exchange"))
+            return True
+        return not self._takes_packets or self._transport.get_write_buffer_size() > UNREAD_MAX
+
+    @property
+    def _takes_packets(self) -> bool:
+        return self._recv_handler in (self._recv_version, self._recv_pkthdr, self._recv_packet)
+
+    def _goes_on(self) -> bool:
+        if not self._takes_packets:
+            return False
+        if self._stopped or self._backlog:
+            return True
+        if self._ended:
+            super().eof_received()
+            return False
+        self._read(True)
+        return False
+
+    def _read(self, reading: bool) -> None:
+        if self._transport is not None and reading != self._reading:
+            self._reading = reading
+            (self._transport.resume_reading if reading else self._transport.pause_reading)()
+
+    def _recv_pkthdr(self) -> bool:
+        """Where every packet begins."""
+        if self._transport is None:
+            return False
+        if self._packets_left <= 0 or (self._packets_left < TURN_PACKETS and time.perf_counter() >= self._turn_ends):
+            self._stopped = True
+            return False
+        if not super()._recv_pkthdr():
+            return False
+        self._packets_left -= 1
+        self._count()
+        return True
+
+    def _count(self) -> None:
+        if self._auth_complete:
+            return
+        self._packets += 1
+        if self._packets > STRANGER_PACKETS or self._bytes > STRANGER_BYTES:
+            raise TooMuch("more than a login needs was sent before it")
+
+    def _finish_recv_packet(
+        self, pkttype: int, seq: int, _task: asyncio.Task[Any] | None = None, is_async: bool = False
+    ) -> None:
+        if is_async:
+            self._packets_left = 0  # what came after it has its turn later
+        super()._finish_recv_packet(pkttype, seq, _task, is_async)
+        if is_async:
+            self._turns.ask(self)
+
+    def _cleanup(self, exc: Exception | None) -> None:
+        super()._cleanup(exc)
+        self._backlog.clear()
+        self._deferred_packets.clear()
+        self._end_exchange_timer()
+
+    # -- output -------------------------------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        self._socket_has_room = False
+        self._tell_room()
+
+    def resume_writing(self) -> None:
+        self._socket_has_room = True
+        self._tell_room()
+        self._turns.ask(self)
+
+    def _tell_room(self) -> None:
+        """What is sent during a key exchange is kept by asyncssh, however much it is."""
+        self.room_changed(self._socket_has_room and self._kex_complete)
+
+    def room_changed(self, room: bool) -> None:
+        """May sessions send, or have they to wait?"""
+
+    # -- key exchanges ------------------------------------------------------------------------------
+
+    def _send_kexinit(self) -> None:
+        super()._send_kexinit()
+        self._end_exchange_timer()
+        if self._auth_complete:  # else `login_grace_s` counts
+            self._exchange_timer = self._loop.call_later(EXCHANGE_SECONDS, self._exchange_is_late)
+        self._tell_room()
+
+    def send_newkeys(self, k: bytes, h: bytes) -> None:
+        super().send_newkeys(k, h)
+        self._tell_room()
+
+    def _exchange_is_late(self) -> None:
+        self.connection_lost(asyncssh.ConnectionLost("a key exchange was begun and not ended"))
+
+    def _end_exchange_timer(self) -> None:
+        if self._exchange_timer is not None:
+            self._exchange_timer.cancel()
+            self._exchange_timer = None
+
+    async def _kexinit(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
+        self._exchanges += 1
+        if self._auth_complete:
+            await self._rekeys.wait()
+        elif self._exchanges > 1:
+            raise TooMuch("a second key exchange before the login")
+        self.peer_exchanges = True
+        try:
+            is_wrong = self._guesses_wrong(packet.get_remaining_payload())
+            await super()._process_kexinit(pkttype, pktid, packet)
+        except PacketDecodeError as error:
+            raise asyncssh.ProtocolError(str(error)) from None
+        self._ignore_first_kex = is_wrong
+
+    def _guesses_wrong(self, payload: bytes) -> bool:
+        """Does a packet follow that has to be ignored? By RFC 4253, 7, a client's guess is right only if both sides'
+        first algorithms are the same, of key exchanges and of host keys; asyncssh also takes a guess that is merely
+        what was agreed on, and dropbear's client then sends the packet again."""
+        lists = SSHPacket(payload)
+        lists.get_bytes(16)  # the cookie
+        exchanges, keys, *_ = [lists.get_namelist() for _ in range(10)]
+        follows = lists.get_boolean()
+        ours = (self._kex_algs[:1], list(self._server_host_key_algs or ())[:1])
+        return follows and (list(exchanges[:1]), list(keys[:1])) != (list(ours[0]), ours[1])
+
+    def _newkeys(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
+        super()._process_newkeys(pkttype, pktid, packet)
+        self.peer_exchanges = False
+        self._end_exchange_timer()
+
+    # -- what a packet may ask for ------------------------------------------------------------------
+
+    def process_packet(self, pkttype: int, pktid: int, packet: SSHPacket) -> bool | Awaitable[None]:
+        if self.peer_exchanges and pkttype > MSG_USERAUTH_LAST:
+            raise asyncssh.ProtocolError("only a key exchange may follow KEXINIT (RFC 4253, 7.1)")
+        return super().process_packet(pkttype, pktid, packet)
+
+    async def _userauth_request(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
+        """The next request is not looked at before this one is answered: asyncssh would drop its answer, and with it
+        the count of tries, but not the work."""
+        self._requests += 1
+        if self._requests > STRANGER_REQUESTS and not self._auth_complete:
+            raise TooMuch("more requests than a login needs")
+        try:
+            begun = super()._process_userauth_request(pkttype, pktid, packet)
+        except PacketDecodeError as error:
+            raise asyncssh.ProtocolError(str(error)) from None
+        if begun is not None:
+            await begun
+        if self._auth is not None and self._auth.task is not None:
+            await asyncio.wait([self._auth.task])
+
+    async def send_userauth_success(self) -> None:
+        self._max_recv_pktlen = PACKET_MAX
+        await super().send_userauth_success()
+
+    def _channel_open(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
+        about = SSHPacket(packet.get_remaining_payload())
+        about.get_string()
+        sender, _, size = (about.get_uint32() for _ in range(3))
+        if size < CHANNEL_PACKET_MIN:
+            reason = f"a channel has to take packets of {CHANNEL_PACKET_MIN} bytes; this one takes {size}"
+            self.send_channel_open_failure(sender, OPEN_RESOURCE_SHORTAGE, reason, "en")
+        else:
+            super()._process_channel_open(pkttype, pktid, packet)
+
+    def create_server_channel(
+        self, encoding: str | None = "", errors: str = "", window: int = 0, max_pktsize: int = 0
+    ) -> SessionChannel:
+        size = max_pktsize or self._max_pktsize
+        self._update_recv_pktlen(size)
+        about = (self._line_editor, self._line_echo, self._line_history, self._max_line_length)
+        return SessionChannel(
+            self, self._loop, self._allow_pty, *about, None, self._errors, window or self._window, size
+        )
+
+    _packet_handlers = {  # noqa: RUF012 - asyncssh looks for it here
+        **asyncssh.SSHServerConnection._packet_handlers,
+        MSG_KEXINIT: _kexinit,
+        MSG_NEWKEYS: _newkeys,
+        MSG_USERAUTH_REQUEST: _userauth_request,
+        MSG_CHANNEL_OPEN: _channel_open,
+    }

@@ -1,0 +1,74 @@
+"""Who may handle its input next: each connection a little, one after the other, and nobody the event loop.
+
+A console's echo passes through the same loop as whatever a stranger sends. So what came is not handled when it comes,
+but in turns, each bounded in time; whoever has logged in goes first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+#: How much of each turn of the loop may go to connections that have logged in, and to those that have not, in
+#: seconds. Reached only while somebody floods; the last one's own turn (`transport.TURN_SECONDS`) comes on top.
+KNOWN_SECONDS: Final = 0.006
+STRANGERS_SECONDS: Final = 0.002
+#: Strangers that are served in each turn of the loop. A packet of theirs may begin a task, which costs time later.
+STRANGERS_MAX: Final = 4
+
+
+class Taker(Protocol):
+    """A connection with input."""
+
+    @property
+    def is_known(self) -> bool:
+        """Has it logged in?"""
+
+    def take_turn(self) -> bool:
+        """Handle a little of it; is there more that can be handled now?"""
+
+
+class Turns:
+    """Gives them. One for all connections of a server.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._known: deque[Taker] = deque()
+        self._strangers: deque[Taker] = deque()
+        self._waiting: set[Taker] = set()
+        self._handle: asyncio.Handle | None = None
+
+    def ask(self, taker: Taker) -> None:
+        """It has input. Whoever waits already goes on waiting at the same place."""
+        if taker not in self._waiting:
+            self._put(taker)
+
+    def _put(self, taker: Taker) -> None:
+        self._waiting.add(taker)
+        (self._known if taker.is_known else self._strangers).append(taker)
+        if self._handle is None:
+            self._handle = asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._handle = None
+        self._serve(self._known, KNOWN_SECONDS, len(self._known))
+        self._serve(self._strangers, STRANGERS_SECONDS, min(len(self._strangers), STRANGERS_MAX))
+        if self._waiting and self._handle is None:
+            self._handle = asyncio.get_running_loop().call_soon(self._turn)
+
+    def _serve(self, queue: deque[Taker], seconds: float, takers: int) -> None:
+        until = self._clock() + seconds
+        for _ in range(takers):
+            taker = queue.popleft()
+            self._waiting.discard(taker)
+            if taker.take_turn():
+                self.ask(taker)
+            if self._clock() >= until:
+                return
