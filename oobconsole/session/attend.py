@@ -11,7 +11,7 @@ from oobconsole.console.console import NOBODY, Console
 from oobconsole.console.reader import Notice, Reader
 from oobconsole.events import Kind
 from oobconsole.session import switch
-from oobconsole.session.escape import Command, EscapeFilter
+from oobconsole.session.escape import HOLD_SECONDS, Command, EscapeFilter, Typed
 from oobconsole.session.pipe import END_SECONDS, first_done, gather, type_in
 from oobconsole.session.prompt import Keys
 from oobconsole.session.request import ExitStatus, Request
@@ -167,12 +167,13 @@ class Attended:
 
     async def _type(self) -> ExitStatus:
         escape = EscapeFilter(self._prefix.encode())
-        while data := await self._keys.read():
-            guest, command, rest = escape.feed(data)
+        while (typed := await self._next(escape)) is not None:
+            guest, command, rest = typed
             if guest:
                 await self._to_guest(guest)
             self._keys.put_back(rest)
             if command is Command.DETACH:
+                self._peer.put_back(self._keys.rest())  # for the menu, if that is where we go back to
                 self._restore()
                 await self._say(f"detached from {self._console.name}")
                 return ExitStatus.OK
@@ -180,6 +181,15 @@ class Attended:
                 await self._do(command)
                 await self._reports()
         return ExitStatus.OK
+
+    async def _next(self, escape: EscapeFilter) -> Typed | None:
+        """What is typed next, or that a command stands alone; None at the end of input."""
+        try:
+            async with asyncio.timeout(HOLD_SECONDS if escape.holds else None):
+                data = await self._keys.read()
+        except TimeoutError:
+            return escape.expire()
+        return escape.feed(data, time.monotonic()) if data else None
 
     async def _breaks(self) -> ExitStatus:
         """The client's own way to send one."""
@@ -261,7 +271,7 @@ class Attended:
     async def _sysrq(self) -> None:
         if not await self._may_act("SysRq"):
             return
-        key = await self._keys.ask("SysRq key (h lists them, Escape cancels)")
+        key = await self._keys.ask("SysRq key (h lists them, Escape cancels)", alone=True)
         if not key.isalnum() or not await self._may_act("SysRq"):
             await self._say("no SysRq was sent")
             return
@@ -279,7 +289,9 @@ class Attended:
         has = "the console is shared" if self._room.shared else "the keyboard is free"
         if holder is not None:
             has = "you have the keyboard" if holder is self._member else f"{holder.who.name} has the keyboard"
-        key = await self._keys.ask(f"{has}: k ask for it, h hand it over, w only watch, f take it by force")
+        key = await self._keys.ask(
+            f"{has}: k ask for it, h hand it over, w only watch, f take it by force", b"khwf", alone=True
+        )
         actions = {b"k": self._room.ask, b"h": self._room.hand_over, b"w": self._room.watch, b"f": self._room.force}
         action = actions.get(key)
         self._told_watching = False
@@ -305,7 +317,9 @@ class Attended:
         line = f"stty rows {rows} columns {columns}"
         if not await self._may_act("typing"):
             return
-        answer = await self._keys.ask(f"type '{line}' into the guest? y does it, at a shell's prompt only")
+        answer = await self._keys.ask(
+            f"type '{line}' into the guest? y does it, at a shell's prompt only", b"y", alone=True
+        )
         if answer != b"y" or not await type_in(self._room, self._member, f"{line}\r".encode()):
             await self._say("nothing was typed")
 

@@ -7,19 +7,22 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from oobconsole.session.escape import REPORTS
+from oobconsole.session.keyboard import Keyboard, Pasted
 from oobconsole.session.request import Peer
 
 #: A question without an answer is dropped after this long, in seconds.
 ANSWER_SECONDS: Final = 30.0
 LINE_MAX: Final = 200
-_SEQUENCE: Final = re.compile(rb"\x1b(?:\[[0-?]{0,64}[@-~]|O[@-~])")
+#: An answer that must stand alone does when nothing else comes for so long, in seconds.
+ALONE_SECONDS: Final = 0.3
 _CANCEL: Final = b"\x1b\x03"
 _ERASE: Final = b"\x7f\x08"
+_CONTROLS: Final = re.compile(rb"[\x00-\x1f\x7f]+")
 
 
 class Keys:
-    """What a person types: for the guest, or as an answer to us.
+    """What a person types: for the guest, or as an answer to us. A paste is no key, and no more than text of a line;
+    and whatever ends a question takes with it what came together with it: no part of that reaches the guest.
 
     Args:
         tell: shows a question.
@@ -28,30 +31,37 @@ class Keys:
     def __init__(self, peer: Peer, tell: Callable[[str], Awaitable[None]]) -> None:
         self._peer = peer
         self._tell = tell
-        self._put_back = b""
-        self._reports = b""
+        self._keyboard = Keyboard(peer)
+        self.read, self.put_back = self._keyboard.read, self._keyboard.put_back
 
-    async def read(self) -> bytes:
-        """Wait for keys; empty at the end."""
-        data, self._put_back = self._put_back, b""
-        return data or await self._peer.read()
+    def rest(self) -> bytes:
+        """What has come, and nobody has read."""
+        return self._keyboard.waiting
 
-    def put_back(self, data: bytes) -> None:
-        """To be read again, first."""
-        self._put_back = data + self._put_back
+    async def ask(self, question: str, answers: bytes = b"", *, alone: bool = False) -> bytes:
+        """Ask for one key; empty when another one came, or none in time.
 
-    async def ask(self, question: str) -> bytes:
-        """Ask for one key; empty when none came in time."""
+        Args:
+            answers: those that count; empty: letters and digits.
+            alone: it counts only when nothing comes with it: what is begun by it cannot be taken back.
+        """
         await self._tell(question)
-        return await self._key()
+        key = await self._key()
+        counts = not isinstance(key, Pasted) and (key in answers if answers else key.isalnum())
+        if not key or (counts and not (alone and await self._is_followed())):
+            return key
+        await self._keyboard.swallow()
+        return b""
 
     async def ask_line(self, question: str) -> str | None:
-        """Ask for a line, echoing it; None when it was cancelled, or none came in time."""
+        """Ask for a line, echoing it; None when it was cancelled, or none came in time. In what is pasted, or comes
+        at once, line ends are blanks: what was meant to be read is not to be run."""
         await self._tell(question)
         typed = bytearray()
         while key := await self._key():
-            if key in (b"\r", b"\n"):
+            if key in (b"\r", b"\n") and not self._keyboard.waiting.strip(b"\r\n"):
                 await self._peer.write(b"\r\n")
+                await self._dropped(await self._keyboard.swallow())
                 return "".join(c for c in typed.decode(errors="replace") if c.isprintable())
             if key in _CANCEL:
                 break
@@ -59,28 +69,44 @@ class Keys:
                 if typed:
                     typed[:] = typed.decode(errors="ignore")[:-1].encode()
                     await self._peer.write(b"\b \b")
-            elif len(typed) < LINE_MAX and key[0] >= 0x20:
-                typed += key
-                await self._peer.write(key)
+            else:
+                await self._add(typed, key)
+        await self._keyboard.swallow()
         await self._tell("cancelled")
         return None
 
+    async def _add(self, typed: bytearray, text: bytes) -> None:
+        """As much of it as there is room for."""
+        if not isinstance(text, Pasted) and text[0] < 0x20 and text not in (b"\r", b"\n"):
+            return
+        shown = _CONTROLS.sub(b" ", text)[: max(0, LINE_MAX - len(typed))]
+        typed += shown
+        await self._peer.write(shown)
+
+    async def _dropped(self, count: int) -> None:
+        if count:
+            await self._tell(f"{count} bytes that came behind it were not typed into the guest")
+
     def take_reports(self) -> bytes:
         """What the terminal itself typed while a question was open: it is for the guest."""
-        reports, self._reports = self._reports, b""
+        reports, self._keyboard.reports = self._keyboard.reports, b""
         return reports
 
+    async def _is_followed(self) -> bool:
+        if self._keyboard.waiting:
+            return True
+        try:
+            async with asyncio.timeout(ALONE_SECONDS):
+                data = await self.read()
+        except TimeoutError:
+            return False
+        self.put_back(data)
+        return bool(data)
+
     async def _key(self) -> bytes:
-        """The next key; an Escape for those that begin with one; empty when none came in time."""
+        """The next key; empty when none came in time."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                while True:
-                    data = await self.read()
-                    sequence = _SEQUENCE.match(data)
-                    length = len(sequence[0]) if sequence else 1
-                    self.put_back(data[length:])
-                    if sequence is None or sequence[0][-1] not in REPORTS:
-                        return data[:1]
-                    self._reports += sequence[0]
+                return await self._keyboard.key()
         except TimeoutError:
             return b""

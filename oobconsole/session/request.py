@@ -41,6 +41,9 @@ class Peer(Protocol):
     async def read(self) -> bytes:
         """Wait for input; empty at its end."""
 
+    def put_back(self, data: bytes) -> None:
+        """Have it read again, first: it was not meant for us."""
+
     async def write(self, data: bytes) -> None:
         """Send, waiting while the other end is slow. Raises `BrokenPipeError` when it is gone."""
 

@@ -32,8 +32,8 @@ async def ask(
     if power is None:
         await say(f"nothing is configured that could switch {console.name} (power = …, oobconsole.toml(5))")
         return ""
-    action = _KEYS.get(await keys.ask(f"power of {console.name}: r reset, n NMI, f off, o on"))
-    if action is None or await keys.ask(f"{action} {console.name}? y does it") != b"y":
+    action = _KEYS.get(await keys.ask(f"power of {console.name}: r reset, n NMI, f off, o on", b"rnfo"))
+    if action is None or await keys.ask(f"{action} {console.name}? y does it", b"y", alone=True) != b"y":
         await say("nothing was switched")
         return ""
     try:

@@ -148,6 +148,11 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             self._channel.resume_reading()
         return data
 
+    def put_back(self, data: bytes) -> None:
+        """Have it read again, first."""
+        self._input[:0] = data
+        self._readable.set()
+
     async def write(self, data: bytes) -> None:
         """Send, waiting while the client is slow. Raises `BrokenPipeError` when it is gone."""
         self._send(data)

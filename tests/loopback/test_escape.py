@@ -171,6 +171,61 @@ class TestKeys:
             alice.expect(rf"the last lines:\].*{word}.*end of the last lines".encode(), timeout=10)
 
 
+class TestPastes:
+    """faults.md 9 and 10: a paste is never a command, and never half a command."""
+
+    def test_at_the_guest(self, server: Server) -> None:
+        """faults.md 10: the guest gets it byte for byte, with its marks."""
+        paste = "\x1b[200~cat <<E\r~bob/.profile\r~sam/bin\r~ops\r~.x\r~.\rE\r\x1b[201~"
+        with person(server, "web1", "--raw") as alice:
+            alice.send("\r" + paste + "end")
+            alice.expect(re.escape(paste) + "end", timeout=10)
+            assert b"break" not in alice.seen
+            assert b"SysRq" not in alice.seen
+            alice.send("\r~.")
+            alice.expect(rb"detached from web1", timeout=10)
+
+    def test_without_marks(self, server: Server) -> None:
+        """faults.md 10."""
+        paste = "cat <<E\r~bob/.profile\r~sam/bin\r~ops\r~.x\rE\r"
+        with person(server, "web1", "--raw") as alice:
+            alice.send("\r" + paste + "end")
+            alice.expect(re.escape(paste) + "end", timeout=10)
+
+    @pytest.mark.parametrize("text", ["do not reboot, ticket 4711 https://x/y;z", "first line\rreboot"])
+    def test_at_a_question(self, server: Server, text: str) -> None:
+        """faults.md 9: the text is the message, and the guest gets nothing."""
+        word = secrets.token_hex(8)
+        with person(server, "web1", "--raw") as alice:
+            alice.send("\r~m")
+            alice.expect(rb"message to everybody", timeout=10)
+            alice.send(f"\x1b[200~{text}\x1b[201~")
+            alice.expect(text.replace("\r", " "), timeout=10)
+            alice.send("\r")
+            alice.expect("alice says: " + re.escape(text.replace("\r", " ")), timeout=10)
+            alice.send(word)
+            alice.expect(word, timeout=10)
+            assert f"alice says: {text}".replace("\r", " ") + "]\r\n" + word in alice.seen.decode()
+
+    def test_what_cancels_a_question(self, server: Server) -> None:
+        """faults.md 9: the rest of an arrow key, or of a paste, was typed into the guest."""
+        word = secrets.token_hex(8)
+        with person(server, "web1", "--raw") as alice:
+            begin = len(alice.seen)
+            alice.send("\r~m")
+            alice.expect(rb"message to everybody", timeout=10)
+            alice.send("\x1b[A")
+            alice.expect(rb"cancelled", timeout=10)
+            alice.send("\r~r")
+            alice.expect(rb"take it by force", timeout=10)
+            alice.send("\x1b[200~khw\x1b[201~")
+            alice.expect(rb"nothing has changed", timeout=10)
+            alice.send(word)
+            alice.expect(word, timeout=10)
+            assert b"[A" not in bytes(alice.seen[begin:])
+            assert b"khw" not in bytes(alice.seen[begin:])
+
+
 class TestOpenSshsOwn:
     """Its client has escapes of its own, and by default the same character."""
 

@@ -27,6 +27,7 @@ class FakePeer:
         self.writable = asyncio.Event()
         self.writable.set()
         self._typed: asyncio.Queue[bytes] = asyncio.Queue()
+        self._put_back = b""
         self._gone = asyncio.Event()
         for data in typed:
             self.type(data)
@@ -43,7 +44,11 @@ class FakePeer:
         self._gone.set()
 
     async def read(self) -> bytes:
-        return await self._typed.get()
+        data, self._put_back = self._put_back, b""
+        return data or await self._typed.get()
+
+    def put_back(self, data: bytes) -> None:
+        self._put_back = data + self._put_back
 
     async def write(self, data: bytes) -> None:
         await self.writable.wait()

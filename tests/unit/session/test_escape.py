@@ -25,6 +25,12 @@ def pieces_of(escape: EscapeFilter, data: bytes) -> list[bytes | Command]:
     return out
 
 
+def quiet(escape: EscapeFilter) -> list[bytes | Command]:
+    """What counts because nothing follows."""
+    command = escape.expire().command
+    return [command] if command else []
+
+
 def joined(items: list[bytes | Command]) -> list[bytes | Command]:
     """Bytes that follow each other as one."""
     out: list[bytes | Command] = []
@@ -42,7 +48,8 @@ def joined(items: list[bytes | Command]) -> list[bytes | Command]:
         (b"~.", [Command.DETACH]),
         (b"ls\r~.", [b"ls\r", Command.DETACH]),
         (b"ls\n~?x", [b"ls\n", Command.HELP, b"x"]),
-        (b"~hh", [Command.HELP, b"h"]),
+        (b"~h", [Command.HELP]),
+        (b"~hh", [b"~hh"]),
         (b"~?~.", [Command.HELP, Command.DETACH]),
         (b"ls ~.", [b"ls ~."]),
         (b"~~.", [b"~."]),
@@ -60,7 +67,8 @@ def joined(items: list[bytes | Command]) -> list[bytes | Command]:
     ],
 )
 def test_what_is_a_command(data: bytes, items: list[bytes | Command]) -> None:
-    assert pieces_of(EscapeFilter(), data) == items
+    escape = EscapeFilter()
+    assert joined(pieces_of(escape, data) + quiet(escape)) == items
 
 
 @pytest.mark.parametrize(
@@ -73,28 +81,102 @@ def test_what_is_a_command(data: bytes, items: list[bytes | Command]) -> None:
         (b"~~~", b"\r~~~.", [b"\r", Command.DETACH]),
         (b"~~~", b"\r~~~~.", [b"\r~~~."]),
         (b"~~~", b"\r~~.~~~.", [b"\r~~.~~~."]),
-        (b"abc", b"abx\rabcbxa", [b"abx\r", Command.BREAK, b"xa"]),
+        (b"abc", b"abx\rabcb", [b"abx\r", Command.BREAK]),
     ],
 )
 def test_prefixes(prefix: bytes, data: bytes, items: list[bytes | Command]) -> None:
-    assert joined(pieces_of(EscapeFilter(prefix), data)) == items
-    one = EscapeFilter(prefix)
-    assert joined([item for byte in data for item in pieces_of(one, bytes((byte,)))]) == items
+    whole, one = EscapeFilter(prefix), EscapeFilter(prefix)
+    assert joined(pieces_of(whole, data) + quiet(whole)) == items
+    assert joined([item for byte in data for item in pieces_of(one, bytes((byte,)))] + quiet(one)) == items
 
 
 def test_what_stands_behind_a_command_is_left_to_who_does_it() -> None:
-    assert EscapeFilter().feed(b"ls\r~mhello~.") == Typed(b"ls\r", Command.MESSAGE, b"hello~.")
+    assert EscapeFilter().feed(b"ls\r~mhello~.\r") == Typed(b"ls\r", Command.MESSAGE, b"hello~.\r")
 
 
 prefixes = st.sampled_from([b"~", b"~~~", b"^", b"~^", b""])
 
 
+KEYS = {ord("h"): Command.HELP} | {command.value[0]: command for command in Command}
+
+
 @given(prefix=prefixes, pieces=st.lists(typed))
-def test_any_packets_are_the_same(prefix: bytes, pieces: list[bytes]) -> None:
-    cut, whole = EscapeFilter(prefix), EscapeFilter(prefix)
-    assert joined([item for piece in pieces for item in pieces_of(cut, piece)]) == joined(
-        pieces_of(whole, b"".join(pieces))
-    )
+def test_nothing_is_lost_but_commands_and_doubled_prefixes(prefix: bytes, pieces: list[bytes]) -> None:
+    escape = EscapeFilter(prefix)
+    items = [item for piece in pieces for item in pieces_of(escape, piece)] + quiet(escape)
+    guest = b"".join(item for item in items if isinstance(item, bytes))
+    given_ = b"".join(pieces)
+    assert len(given_) - len(guest) <= (len(prefix) + 1) * (len(items) + given_.count(prefix)) if prefix else True
+    assert prefix or guest == given_
+
+
+PASTE = b"cat <<E\r~bob/.profile\r~sam/bin\r~ops\r~.x\r~.\r~?\rE\r~b"
+MARKED = b"\x1b[200~" + PASTE + b"\x1b[201~"
+
+
+@pytest.mark.parametrize("size", range(1, len(MARKED) + 1))
+def test_a_marked_paste_is_the_guests_byte_for_byte(size: int) -> None:
+    """faults.md 10: however the packets cut it, no part of it is a command, and its end mark is the guest's, too."""
+    escape = EscapeFilter()
+    cut = [MARKED[at : at + size] for at in range(0, len(MARKED), size)]
+    assert joined([item for piece in cut for item in pieces_of(escape, piece)]) == [MARKED]
+    assert not escape.holds
+    assert pieces_of(escape, b"\r~.") == [b"\r", Command.DETACH]
+
+
+@pytest.mark.parametrize("at", range(1, len(MARKED)))
+def test_a_paste_in_two_packets(at: int) -> None:
+    """faults.md 10."""
+    escape = EscapeFilter()
+    assert joined(pieces_of(escape, MARKED[:at]) + pieces_of(escape, MARKED[at:] + b"~.")) == [MARKED + b"~."]
+
+
+def test_a_paste_without_an_end_is_over_after_a_while() -> None:
+    """faults.md 10: or nobody could leave any more."""
+    escape = EscapeFilter()
+    escape.feed(b"\x1b[200~x", 1.0)
+    assert escape.feed(b"\r~.", 2.0).command is None
+    escape.feed(b"\r", 6.0)
+    assert escape.feed(b"~.", 6.1).command is Command.DETACH
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"cat <<E\r~bob/.profile\r~sam/bin\r~ops\r~.x\rE\r",
+        b"a\r~.\rb\r",
+        b"a\rb\r~.\x03x",
+        b"~sam/bin/x\r",
+        b"~bob\r",
+        b"~ls/x",
+        b"~.ssh/x",
+        b"x" * 100 + b"\r~.\x03",
+        b"~mary\rx\r",
+    ],
+)
+def test_a_paste_without_marks_is_the_guests(data: bytes) -> None:
+    """faults.md 10: several lines at once, or a home directory, were typed by nobody."""
+    escape = EscapeFilter()
+    assert joined(pieces_of(escape, data) + quiet(escape)) == [data]
+
+
+@pytest.mark.parametrize("key", [key for key in KEYS if chr(key).isalpha()])
+def test_a_home_directory_is_typed_by_hand(key: int) -> None:
+    """faults.md 10: `~bob/` key by key: another key within a moment makes the letter the guest's."""
+    escape = EscapeFilter()
+    keys = b"\r~" + bytes((key,)) + b"ob/.x\r"
+    assert joined([item for byte in keys for item in pieces_of(escape, bytes((byte,)))]) == [keys]
+    for byte in b"~" + bytes((key,)):
+        assert pieces_of(escape, bytes((byte,))) == []
+    assert escape.holds
+    assert quiet(escape) == [KEYS[key]]
+
+
+def test_a_large_packet_that_ends_like_a_command_is_waited_for() -> None:
+    escape = EscapeFilter()
+    assert pieces_of(escape, b"x" * 100 + b"\r~.") == [b"x" * 100 + b"\r"]
+    assert pieces_of(escape, b"profile\r") == [b"~.profile\r"]
+    assert pieces_of(escape, b"x" * 100 + b"\r~.") + quiet(escape) == [b"x" * 100 + b"\r", Command.DETACH]
 
 
 @given(data=st.binary())

@@ -1,0 +1,80 @@
+"""Our own questions: what is an answer, and what becomes of what came with it."""
+
+from __future__ import annotations
+
+import pytest
+
+from oobconsole.session.prompt import Keys
+from tests.support.aio import soon
+from tests.unit.session.fakes import FakePeer
+
+TEXT = b"do not reboot, ticket 4711 https://x/y;z"
+
+
+async def line(*packets: bytes) -> tuple[str | None, bytes, FakePeer]:
+    """The answer, and what is left for the guest."""
+    peer = FakePeer(*packets)
+    keys = Keys(peer, peer.tell)
+    answer = await soon(keys.ask_line("message:"))
+    return answer, keys.rest() + keys.take_reports(), peer
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 1000])
+@pytest.mark.parametrize(
+    ("pasted", "expected"),
+    [(TEXT, TEXT.decode()), (b"first line\rreboot\r", "first line reboot "), (b"a\x1b[Bb", "a [Bb")],
+)
+async def test_a_paste_is_the_text_of_a_line(pasted: bytes, expected: str, size: int) -> None:
+    """faults.md 9: the message is what was pasted, and the guest gets nothing of it."""
+    whole = b"\x1b[200~" + pasted + b"\x1b[201~"
+    cut = [whole[at : at + size] for at in range(0, len(whole), size)]
+    answer, left, _ = await line(*cut, b"\r")
+    assert (answer, left) == (expected, b"")
+
+
+async def test_lines_that_come_at_once_without_marks_are_one() -> None:
+    """faults.md 9: the second one was run by the guest's shell."""
+    answer, left, _ = await line(b"first line\rreboot\r")
+    assert (answer, left) == ("first line reboot", b"")
+
+
+@pytest.mark.parametrize(
+    "packets",
+    [
+        (b"\x1b", b"[A"),
+        (b"\x1b[", b"A"),
+        (b"\x1b[1;5", b"Axyz"),
+        (b"\x1bOP",),
+        (b"\x1b[A\x1b[A\r",),
+        (b"\x03reboot\r",),
+        (b"\x03\x1b[200~reboot\r", b"rm -rf /\r", b"\x1b[201~"),
+        (b"\x1bx", b"reboot\r"),
+    ],
+)
+async def test_what_cancels_takes_with_it_what_came_with_it(packets: tuple[bytes, ...]) -> None:
+    """faults.md 9: `ESC` cancelled, and `[A` was typed into the guest."""
+    answer, left, peer = await line(*packets)
+    assert (answer, left, peer.told[-1]) == (None, b"", "cancelled")
+
+
+@pytest.mark.parametrize(
+    "packets", [(b"\x1b[200~k\x1b[201~",), (b"\x1b[20", b"0~kx", b"y\x1b[201~"), (b"kx",), (b"k", b"x")]
+)
+async def test_a_paste_is_no_key(packets: tuple[bytes, ...]) -> None:
+    """faults.md 9: `~r` and a pasted `k`; more than was asked for is no answer, either."""
+    peer = FakePeer(*packets)
+    keys = Keys(peer, peer.tell)
+    assert not (await soon(keys.ask("?", b"k", alone=True))).isalnum()
+    assert keys.rest() == b""
+
+
+async def test_an_answer_may_be_typed_ahead() -> None:
+    peer = FakePeer(b"ry")
+    keys = Keys(peer, peer.tell)
+    assert await soon(keys.ask("?", b"rnfo")) == b"r"
+    assert await soon(keys.ask("?", b"y", alone=True)) == b"y"
+
+
+async def test_what_the_terminal_answers_is_the_guests() -> None:
+    answer, left, _ = await line(b"ab\x1b[24;8", b"0Rc\r")
+    assert (answer, left) == ("abc", b"\x1b[24;80R")
