@@ -22,6 +22,8 @@ from oobconsole.settings import RecordingConfig
 #: After a failure it is tried again after so long, in seconds, twice as long each time, up to the last.
 RETRY_FIRST: Final = 1.0
 RETRY_LAST: Final = 60.0
+#: A clock that went back by more than so many seconds was set.
+SET_BACK: Final = 5.0
 #: So much of an index, in bytes, holds the binding at least once: a restart reads no more.
 BINDING_EVERY: Final = 32768
 _NEW: Final = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_CREAT
@@ -108,6 +110,7 @@ class RawLog:
         "_error",
         "_hole",
         "_indexed",
+        "_last",
         "_retry_at",
         "_rotated",
         "_segment",
@@ -126,7 +129,7 @@ class RawLog:
         self._size = (rows, columns)
         self._segment: Segment | None = None
         self._cast: Asciicast | None = None
-        self._began = 0.0
+        self._began = self._last = 0.0
         self._indexed = 0
         self._hole = 0
         self._rotated = False
@@ -151,6 +154,7 @@ class RawLog:
         self.binding = _binding_of(last, header)
         if "time" in header and (last.path(CAST).exists() or not self._settings.asciicast):
             self._segment, self._began = last, float(header["time"])
+            self._last = _last_time(last)
             self._cast = Asciicast(self._began) if self._settings.asciicast else None
 
     def history(self, limit: int) -> bytes:
@@ -193,15 +197,18 @@ class RawLog:
                 run = _Run()
                 self._begin(entry.at, entry.offset)
             self._add(entry, run)
+            self._last = entry.at
         self._commit(run)
 
     def _must_begin(self, entry: Entry, run: _Run) -> bool:
-        """Is a new segment needed: for the first byte, behind a hole, or by size or age?"""
+        """Is a new segment needed: for the first byte, behind a hole, by size or age, or as the clock
+        was set back? In one segment time does not run backwards."""
         if self._segment is None or entry.offset != self.end + len(run.raw):
             return True
         size = self.end + len(run.raw) - self._segment.start
         old = entry.at - self._began >= self._settings.rotate_hours * 3600
-        return size >= self._settings.rotate_mib << 20 or (old and size > 0)
+        back = entry.at < self._last - SET_BACK
+        return size >= self._settings.rotate_mib << 20 or ((old or back) and size > 0)
 
     def _begin(self, at: float, offset: int) -> None:
         """Make a segment's files. One of the same name has no byte of output."""
@@ -305,6 +312,15 @@ def _binding_of(segment: Segment, header: dict[str, Any]) -> Binding | None:
             return Binding(*found[3:6]) if len(found) == 6 else None
     told = header.get("binding") if len(end) < 2 * BINDING_EVERY else None
     return Binding(*told) if isinstance(told, list) and len(told) == 3 else None
+
+
+def _last_time(segment: Segment) -> float:
+    """Of its index's last whole record; 0: there is none."""
+    for line in reversed(segments.tail(segment.path(INDEX), BINDING_EVERY).splitlines(keepends=True)):
+        found = segments.parse(line)
+        if isinstance(found, list) and found and isinstance(found[0], int | float):
+            return float(found[0])
+    return 0.0
 
 
 def _length(segment: Segment) -> int:

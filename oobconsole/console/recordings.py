@@ -7,10 +7,12 @@ at least `GATHER_SECONDS` later: what was printed is in the kernel's hands some 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -70,6 +72,10 @@ class Recordings:
         self._readers = ThreadPoolExecutor(READERS, "recording-reader")
         self._limit = LogLimit(LOG_LINES)
         self._stopping = threading.Event()
+        self._began_at = time.clock_gettime(time.CLOCK_BOOTTIME)
+        self._run_began: dict[str, int] = {}  # offset of what this server recorded first, by a console's name
+        self._adopting: set[str] = set()
+        self._gone = threading.Lock()  # a folder is tidied as one of a console that is gone
 
     # -- life ---------------------------------------------------------------------------------------
 
@@ -86,8 +92,13 @@ class Recordings:
         size = console.settings.rows, console.settings.columns
         raw = RawLog(self.folder / console.name, self._settings, *size)
         recorder = Recorder(console, raw, self, keystrokes=self._settings.keystrokes)
-        history = await self._loop.run_in_executor(self._writer, self._recover, recorder)
-        self._recorders[console.name] = recorder
+        self._adopting.add(console.name)
+        try:
+            history = await self._loop.run_in_executor(self._writer, self._recover, recorder)
+            self._recorders[console.name] = recorder
+            self._run_began.setdefault(console.name, raw.end)
+        finally:
+            self._adopting.discard(console.name)
         console.resume(raw.end, history)
         console.observe(recorder)
         recorder.began()
@@ -254,7 +265,8 @@ class Recordings:
 
     def _recover(self, recorder: Recorder) -> bytes:
         try:
-            recorder.log.recover()
+            with self._gone:
+                recorder.log.recover()
             return recorder.log.history(recorder.console.scrollback)
         except OSError as error:
             file = error.filename or recorder.log.folder
@@ -263,6 +275,8 @@ class Recordings:
     def _tidy_all(self) -> None:
         for recorder in self._recorders.values():
             self._tidy(recorder)
+        leaving = {name for name, left in self._leaving.items() if left in self._due or self._writing is not None}
+        self._janitor.submit(self._tidy_gone, {*self._recorders, *leaving})
         self._timers["tidy"] = self._loop.call_later(TIDY_SECONDS, self._tidy_all)
 
     def _tidy(self, recorder: Recorder) -> None:
@@ -271,10 +285,36 @@ class Recordings:
     def _tidy_one(self, folder: Path) -> None:
         try:
             if folder.exists() and not self._stopping.is_set():
-                retention.tidy(folder, self._settings, self._stopping.is_set)
+                retention.tidy(folder, self._settings, self._stopping.is_set, run=self._run(folder.name))
         except OSError as error:
             if self._limit.allows():
                 log.error("old recordings cannot be compressed or removed", folder=str(folder), reason=error.strerror)
+
+    def _run(self, name: str) -> retention.Run | None:
+        began = self._run_began.get(name)
+        return (
+            None if began is None else retention.Run(began, time.clock_gettime(time.CLOCK_BOOTTIME) - self._began_at)
+        )
+
+    def _tidy_gone(self, live: set[str]) -> None:
+        """The recordings of consoles that are no more have the same limits."""
+        try:
+            folders = [path for path in self.folder.iterdir() if path.name not in live and self.has(path.name)]
+            for folder in folders:
+                self._tidy_one_gone(folder)
+        except OSError as error:
+            if self._limit.allows():
+                log.error("recordings of consoles that are gone cannot be tidied", folder=str(self.folder),
+                          reason=error.strerror)  # fmt: skip
+
+    def _tidy_one_gone(self, folder: Path) -> None:
+        def back() -> bool:
+            return self._stopping.is_set() or folder.name in self._adopting or folder.name in self._recorders
+
+        with self._gone:
+            if not back():
+                with contextlib.suppress(InterruptedError):  # it has come back: the rest is its recorder's
+                    retention.tidy(folder, self._settings, back, run=self._run(folder.name), gone=True)
 
 
 def _write_one(raw: RawLog, entries: list[Entry]) -> Outcome:

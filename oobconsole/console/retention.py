@@ -3,16 +3,21 @@ thread of its own, at a low priority. The last segment of a console is the live 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gzip
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
+
+import structlog
 
 from oobconsole.console.segments import GZ, INDEX, KINDS, RAW, Segment, segments
 from oobconsole.settings import RecordingConfig
+
+log = structlog.get_logger(__name__)
 
 _SLICE: Final = 1 << 18
 #: Level 6 takes three times as long for some percent less.
@@ -20,27 +25,73 @@ _LEVEL: Final = 4
 _UNFINISHED: Final = ".new"
 
 
-def tidy(folder: Path, settings: RecordingConfig, stopping: Callable[[], bool]) -> None:
-    """Do for one console what is due, until `stopping`. Raises `OSError`."""
-    closed = segments(folder)[:-1]
-    for segment in closed[: _to_go(closed, folder, settings)]:
+#: A file that is older than this program, or from the future, was written under a clock that was wrong.
+_FIRST: Final = 1_700_000_000
+_AHEAD: Final = 86400
+
+
+class Run(NamedTuple):
+    """What the server that runs now has written of a console: it is no older than that server, whatever clock it had.
+
+    Attributes:
+        began: offset of its first byte.
+        seconds: how long it has run, by a clock that nobody sets.
+    """
+
+    began: int
+    seconds: float
+
+
+def tidy(
+    folder: Path,
+    settings: RecordingConfig,
+    stopping: Callable[[], bool],
+    *,
+    run: Run | None = None,
+    gone: bool = False,
+) -> None:
+    """Do for one console what is due, until `stopping`. Raises `OSError`.
+
+    Args:
+        gone: nothing is written any more, so the last segment is none but a closed one.
+    """
+    found = segments(folder)
+    closed = found if gone else found[:-1]
+    old = closed[: _to_go(closed, folder, settings, run)]
+    for segment in old:
         remove(segment)
+    if old:
+        log.info("old recordings removed: keep_mib or keep_days", folder=str(folder), segments=len(old),
+                 first=old[0].start, last=old[-1].start)  # fmt: skip
     for segment in closed:
         compress(segment, stopping)
+    if gone and len(old) == len(found):
+        with contextlib.suppress(OSError):  # something of somebody else's is in it
+            folder.rmdir()
 
 
-def _to_go(closed: list[Segment], folder: Path, settings: RecordingConfig) -> int:
+def _to_go(closed: list[Segment], folder: Path, settings: RecordingConfig, run: Run | None) -> int:
     """How many of the oldest."""
     sizes = [sum(path.stat().st_size for path in segment.files()) for segment in closed]
     total = sum(path.stat().st_size for path in folder.iterdir())
-    oldest = time.time() - settings.keep_days * 86400
     gone = 0
-    for segment, size in zip(closed, sizes, strict=True):
-        if total <= settings.keep_mib << 20 and _ended(segment) >= oldest:
+    for size, age in zip(sizes, _ages(closed, run), strict=True):
+        if total <= settings.keep_mib << 20 and age <= settings.keep_days * 86400:
             break
         total -= size
         gone += 1
     return gone
+
+
+def _ages(closed: list[Segment], run: Run | None) -> list[float]:
+    """In seconds. A segment whose time cannot be right is as old as the one behind it, or new."""
+    now, ages, age = time.time(), [], 0.0
+    for segment in reversed(closed):
+        ended = _ended(segment)
+        if _FIRST <= ended <= now + _AHEAD:
+            age = now - ended
+        ages.append(min(age, run.seconds) if run is not None and segment.start >= run.began else age)
+    return ages[::-1]
 
 
 def _ended(segment: Segment) -> float:

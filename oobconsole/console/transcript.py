@@ -89,14 +89,21 @@ class Transcript:
     # -- time ---------------------------------------------------------------------------------------
 
     def offset_at(self, time: float) -> int | None:
-        """Offset of what was printed first from that time on (since 1970, in seconds); None: nothing was."""
-        found = self.segments()
-        later = [segment for segment in found if _began(segment) < time]
-        for segment in found[max(0, len(later) - 1) :]:
+        """Offset of what was printed first from that time on (since 1970, in seconds); None: nothing was.
+
+        Of a clock that was set, the last passage counts: what was printed before the last moment at which it showed
+        an earlier time is left out, whatever time it has itself."""
+        following: int | None = None
+        for segment in reversed(self.segments()):
+            early = _began(segment) < time
             for record in segment.records():
-                if len(record) == 2 and record[0] >= time:
-                    return int(record[1])
-        return None
+                if len(record) != 2 or (early and record[0] < time):
+                    continue
+                following = int(record[1])
+                break
+            if early:
+                return following
+        return following
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """What was printed, and when, from an absolute offset on."""
