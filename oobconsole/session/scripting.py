@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import Final
 
 from oobconsole.access import Right
+from oobconsole.console.console import Console
+from oobconsole.console.reader import Reader
 from oobconsole.events import Kind
 from oobconsole.session.pipe import first_done
-from oobconsole.session.request import ExitStatus, Request, UsageError, echo
+from oobconsole.session.plain import PlainLines
+from oobconsole.session.request import Denied, ExitStatus, Request, UsageError, echo
 from oobconsole.session.switch import switch
 from oobconsole.session.words import FreeText
+from oobconsole.terminal.text import plain
 from oobconsole.vm.power import PowerAction, PowerError
+
+#: So many consoles may be typed at with one text, so many of them at a time; so much of each answer is shown.
+SEVERAL_MAX: Final = 256
+_AT_ONCE: Final = 16
+ANSWER_MAX: Final = 4096
 
 
 def send_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +36,12 @@ def send_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def handle_send(request: Request) -> ExitStatus:
-    """Type a text, if nobody else has the keyboard."""
+    """Type a text, if nobody else has the keyboard; at several consoles, when a pattern names them."""
+    return await (send_to_each if is_pattern(request.args.console) else send_to_one)(request)
+
+
+async def send_to_one(request: Request) -> ExitStatus:
+    """Type a text into the console that was named."""
     console = request.console(Right.WRITE)
     room = request.consoles.room(console)
     if request.args.force:
@@ -50,6 +68,66 @@ async def handle_send(request: Request) -> ExitStatus:
         return ExitStatus.OK
 
     return await first_done(send(), _gone(request))
+
+
+def is_pattern(name: str) -> bool:
+    """No console's name has one of these in it."""
+    return any(c in name for c in "*?[")
+
+
+async def send_to_each(request: Request) -> ExitStatus:
+    """Type a text into every console that a pattern names and the user can see, a few at a time; say of each by its
+    name how it went, and show what its guest answered. A console that somebody else has is left out."""
+    pattern = request.args.console
+    found = [c for c, _ in request.consoles.visible(request.who) if fnmatchcase(c.name, pattern)]
+    if not found:
+        raise UsageError(f"there is no console {echo(pattern)}; 'ls' lists them")
+    if len(found) > SEVERAL_MAX:
+        raise UsageError(f"{echo(pattern)} names {len(found)} consoles; at most {SEVERAL_MAX} are typed at together")
+    few = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(console: Console) -> bool:
+        async with few:
+            return await _send_and_show(request, console)
+
+    async def every() -> ExitStatus:
+        done = await asyncio.gather(*map(one, found))
+        await request.peer.tell(f"typed into {sum(done)} of {len(found)} consoles")
+        return ExitStatus.OK if all(done) else ExitStatus.PARTIAL if any(done) else ExitStatus.FAILED
+
+    return await first_done(every(), _gone(request))
+
+
+async def _send_and_show(request: Request, console: Console) -> bool:
+    """Was it typed? What the guest prints until it is quiet is shown to whoever may see it."""
+    own = replace(request, args=argparse.Namespace(**{**vars(request.args), "console": console.name}))
+    may_watch = request.consoles.access.may(request.who, Right.WATCH, console.name)
+    reader = console.attach() if may_watch else None
+    try:
+        if await send_to_one(own) is not ExitStatus.OK:
+            return False
+        if reader is not None:
+            await request.print(f"{console.name}: {line}" for line in await _answer(request, reader))
+    except (Denied, UsageError) as error:
+        await request.peer.tell(str(error))
+        return False
+    finally:
+        if reader is not None:
+            reader.close()
+    return True
+
+
+async def _answer(request: Request, reader: Reader) -> list[str]:
+    """Lines that the guest prints until it is quiet, or has printed enough."""
+    text, lines = "", PlainLines()
+    with contextlib.suppress(TimeoutError, EOFError):
+        async with asyncio.timeout(request.consoles.drain_max_s):
+            while len(text) < ANSWER_MAX:
+                async with asyncio.timeout(request.consoles.drain_s):
+                    item = await reader.next(ANSWER_MAX)
+                text += lines.feed(item) if isinstance(item, bytes) else f"\n[{item.text}]\n"
+    more = [f"… (more than {ANSWER_MAX} characters)"] if len(text) >= ANSWER_MAX else []
+    return [plain(line) for line in text[:ANSWER_MAX].strip("\n").split("\n")] + more
 
 
 async def _gone(request: Request) -> ExitStatus:

@@ -144,3 +144,9 @@ def test_what_was_not_looked_at_is_said(server: Server) -> None:
     done = server.run("wait", "--from", str(begin), "--timeout", "2", "web1", "first.*last")
     assert done.returncode == 4
     assert b"a match of more than 65536 characters would not have been found" in done.stderr
+
+
+def test_a_pattern_names_several_consoles(server: Server) -> None:
+    done = server.run("send", "--no-enter", "w*", "several words")
+    assert (done.returncode, done.stdout) == (0, b"web1: several words\n")
+    assert done.stderr == b"oobconsole: typed into 1 of 1 consoles\n"
