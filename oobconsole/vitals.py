@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from oobconsole.events import Event, Events, Kind
+from oobconsole.watchdog import Watchdog
 
 #: How often the loop's lag is measured, in seconds, and how many of the latest values are kept.
 INTERVAL: Final = 0.5
@@ -24,12 +25,14 @@ class Vitals:
         started: by `time.monotonic`.
         seen: events so far, by kind.
         unrecorded: why a console is not recorded now, by its name.
+        watchdog: finds what holds the loop.
     """
 
     def __init__(self, events: Events) -> None:
         self.started = time.monotonic()
         self.seen: Counter[Kind] = Counter()
         self.unrecorded: dict[str, str] = {}
+        self.watchdog = Watchdog()
         self._lags: deque[float] = deque(maxlen=KEPT)
         events.add_sink(self._event)
 
@@ -50,6 +53,13 @@ class Vitals:
 
     async def run(self) -> None:
         """Measure the loop's lag until cancelled."""
+        self.watchdog.start()
+        try:
+            await self._measure()
+        finally:
+            self.watchdog.stop()
+
+    async def _measure(self) -> None:
         due = time.monotonic()
         while True:
             due += INTERVAL

@@ -111,6 +111,10 @@ class Metrics:
         yield _gauge(
             "oobconsole_loop_lag_worst_seconds", "How late it was at worst in half a minute", vitals.worst_lag
         )
+        yield CounterMetricFamily(
+            "oobconsole_loop_held", "Times that one function held the event loop", value=vitals.watchdog.held
+        )
+        yield _gauge("oobconsole_loop_held_longest_seconds", "For how long at most", vitals.watchdog.longest)
         yield _gauge("oobconsole_recording_failing", "Consoles that cannot be recorded", len(vitals.unrecorded))
         yield CounterMetricFamily("oobconsole_log_lines_lost", "Log lines that nobody took", value=log.lost())
         faults = CounterMetricFamily(

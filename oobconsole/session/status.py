@@ -29,6 +29,8 @@ def report(consoles: Consoles) -> dict[str, object]:
         "memory_bytes": resident_bytes(),
         "loop_lag_s": round(vitals.lag, 4),
         "loop_lag_worst_s": round(vitals.worst_lag, 4),
+        "loop_held": vitals.watchdog.held,
+        "loop_held_longest_s": round(vitals.watchdog.longest, 4),
     }
 
 
