@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
+import stat
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Final
 
 from oobconsole import supervise
@@ -18,22 +21,43 @@ RETRY_MAX: Final = 30.0
 #: A connection that lasted so long was a good one: the next attempt comes soon. In seconds.
 GOOD_SECONDS: Final = 5.0
 _JITTER: Final = 0.2
+#: What is on this host costs next to nothing to try: it is found within a second, with all of its jitter.
+LOCAL_MAX: Final = 0.8
+#: Between two looks at whether something has appeared, in seconds.
+LOOK_SECONDS: Final = 0.4
 
 
 class Dialer:
-    """Connects again and again: backoff with jitter, reset by a connection that was good.
+    """Connects again and again: backoff with jitter, reset by a connection that was good, or by what has appeared.
 
     Args:
         connect: connects, and returns why the connection ended; raises `OSError` when there was none.
         down: is told the reason, and in how many seconds the next attempt is made.
+        look: costs next to nothing, and returns something else when what is connected to appears (`identity`); None
+            while there is nothing to connect to.
+        longest: between two attempts, in seconds.
+
+    Attributes:
+        news: is the reason that `down` is told another one than the last time?
     """
 
-    def __init__(self, connect: Callable[[], Awaitable[str]], down: Callable[[str, float], object]) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[str]],
+        down: Callable[[str, float], object],
+        *,
+        look: Callable[[], object] | None = None,
+        longest: float = RETRY_MAX,
+    ) -> None:
         self._connect = connect
         self._down = down
+        self._look = look
+        self._longest = longest
         self._delay = RETRY_FIRST
         self._tasks = Tasks()
         self._now = asyncio.Event()
+        self._reason = ""
+        self.news = True
 
     def start(self) -> None:
         """Begin."""
@@ -51,21 +75,54 @@ class Dialer:
         while True:
             began = time.monotonic()
             self._now.clear()
-            try:
-                reason = await self._connect()
-            except OSError as error:
-                reason = why(error)
-            except Exception as error:  # our own fault: it is told, and the line is tried again as any other
-                supervise.tell("connecting", error)
-                reason = f"an internal error: {error!r}"
+            seen = self._look() if self._look is not None else None
+            reason = await self._attempt()
             if time.monotonic() - began >= GOOD_SECONDS:
                 self._delay = RETRY_FIRST
+                self._reason = ""
             wait = self._delay * random.uniform(1 - _JITTER, 1 + _JITTER)
-            self._delay = min(RETRY_MAX, self._delay * 2)
+            self._delay = min(self._longest, self._delay * 2)
+            self.news, self._reason = reason != self._reason, reason
             self._down(reason, wait)
+            await self._wait(wait, seen)
+
+    async def _attempt(self) -> str:
+        """Returns why it ended, or was none. One that ends by a bug costs no later one."""
+        try:
+            return await self._connect()
+        except OSError as error:
+            return why(error)
+        except Exception as error:
+            supervise.tell("connecting", error)
+            return f"a bug in oobconsole ({type(error).__name__}: {error}); the server's log has more"
+
+    async def _wait(self, seconds: float, seen: object) -> None:
+        """Until the next attempt is due. While there is nothing to connect to, none is needed."""
+        due = time.monotonic() + seconds
+        while (left := due - time.monotonic()) > 0:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait):
+                async with asyncio.timeout(left if self._look is None else min(left, LOOK_SECONDS)):
                     await self._now.wait()
+                return
+            if self._look is None:
+                continue
+            found = self._look()
+            if found != seen:
+                self._delay = RETRY_FIRST
+                return
+            if found is None:
+                due = time.monotonic() + seconds
+
+
+def identity(path: str | Path) -> object:
+    """What is at a path of this host, for `look`: another one has another identity; None: nothing is there."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a str as well, and a thousand of them a second
+    except OSError:
+        return None
+    # a socket's inode may be used again at once; a tty's times change with what passes through it
+    changed = found.st_ctime_ns if stat.S_ISSOCK(found.st_mode) else 0
+    return found.st_dev, found.st_ino, found.st_rdev, changed
 
 
 def why(error: OSError) -> str:

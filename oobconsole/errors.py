@@ -5,8 +5,10 @@
     ├── GuestFault          a guest did what no sane guest does; costs that guest only
     ├── PeerFault           a peer (native half, SSH client) broke its protocol; costs that peer only
     │   ├── WireError       a malformed, oversized or out-of-order frame
-    │   └── VfioUserError   a message that no client of vfio-user sends
+    │   ├── VfioUserError   a message that no client of vfio-user sends
+    │   └── HungUp          a client that has left: its right, and no fault of anybody's; also a BrokenPipeError
     ├── EnvironmentFault    this host lacks something: a socket path, a port, a file, a right
+    │   └── LineFault       a line, or what drives it, refuses: the user is told, and the line goes on
     └── StateError          our bug: a call in the wrong state
 
 Messages are written for whoever gets them: what happened, to which guest, file or key, what to do.
@@ -53,8 +55,16 @@ class VfioUserError(PeerFault):
     """A message of vfio-user that is malformed, oversized or out of order."""
 
 
+class HungUp(PeerFault, BrokenPipeError):
+    """A client has left. No other broken pipe (a serial port's, a log's) means that."""
+
+
 class EnvironmentFault(OobError):
     """This host lacks something that we need."""
+
+
+class LineFault(EnvironmentFault):
+    """A line refuses what a user asks of it. OSErrors of lines become this before they reach a session."""
 
 
 class StateError(OobError):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from oobconsole.console.console import Console, ConsoleState
+from oobconsole.console.console import Break, Console, ConsoleState
 from oobconsole.console.recorder import Recorder
-from oobconsole.errors import EnvironmentFault
+from oobconsole.errors import EnvironmentFault, LineFault
 from oobconsole.interceptors.stream import Stream
 from oobconsole.settings import ConsoleConfig
-from oobconsole.supervise import Tasks
 from oobconsole.vm.qmp import Qmp
 
 
@@ -30,7 +29,7 @@ class Wire:
         if self.stream is not None:
             self.console.bind(self.stream.write, self._break_of(self.stream), self.stream.hold)
 
-    def _break_of(self, stream: Stream) -> Callable[[], bool] | None:
+    def _break_of(self, stream: Stream) -> Break | None:
         return stream.send_break if stream.has_break else None
 
     def down(self, reason: str, retry_s: float | None) -> None:
@@ -73,7 +72,6 @@ class Line(Wire):
         self._line = stream
         self._monitor = monitor
         self._address = address
-        self._breaks = Tasks()
         if monitor is not None:
             monitor.happened = self._happened
 
@@ -108,20 +106,16 @@ class Line(Wire):
 
     # -- the monitor --------------------------------------------------------------------------------
 
-    def _break_of(self, stream: Stream) -> Callable[[], bool] | None:
+    def _break_of(self, stream: Stream) -> Break | None:
         by_monitor = None if self._monitor is None else self._monitor_break
         return super()._break_of(stream) or by_monitor
 
     def _happened(self, what: str) -> None:
         self.console.tell(f"{self.console.name}: {what}")
 
-    def _monitor_break(self) -> bool:
-        self._breaks.start(self._send_break(), f"break of {self.name}")
-        return True
-
-    async def _send_break(self) -> None:
+    async def _monitor_break(self) -> None:
         assert self._monitor is not None
         try:
             await self._monitor.send_break(self._address)
         except EnvironmentFault as error:
-            self.console.tell(f"{self.console.name}: no break was sent: {error}")
+            raise LineFault(str(error)) from error

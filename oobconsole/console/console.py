@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Final, Protocol
 
@@ -40,6 +40,8 @@ class ConsoleState(Enum):
     FAULT = "its line cannot be reached"
 
 
+#: Sends a break: was there room for it? Or to be awaited, where that is known later. Raises `LineFault`.
+Break = Callable[[], bool | Awaitable[None]]
 #: Nobody is there to type at, and whoever comes next may be somebody else.
 NOBODY: Final = frozenset({ConsoleState.GONE, ConsoleState.OFF, ConsoleState.FAULT})
 _ALLOWED: Final = {
@@ -105,7 +107,7 @@ class Console:
         self._observers: list[Observer] = []
         self._held = ""
         self._device: Callable[[bytes], int] | None = None
-        self._send_break: Callable[[], bool] | None = None
+        self._send_break: Break | None = None
         self._pumped = asyncio.Event()
         self._loss_told = False
         self._input = bytearray()
@@ -178,7 +180,7 @@ class Console:
     def bind(
         self,
         device: Callable[[bytes], int] | None,
-        send_break: Callable[[], bool] | None = None,
+        send_break: Break | None = None,
         hold: Hold | None = None,
     ) -> None:
         """Say where input goes: a function that accepts bytes and returns how many it took; one for a break; and one
@@ -290,12 +292,20 @@ class Console:
 
     async def send_break(self, key: bytes = b"", who: Principal | None = None) -> bool:
         """Send a break condition behind everything that was typed before, then `key`, and let nobody type between.
-        Waits while the line has no room; False when nobody is there who could receive it."""
+        Waits while the line has no room; False when nobody is there who could receive it.
+
+        Raises:
+            LineFault: why the line refuses it.
+        """
         async with self._input_turn:
             await self.input_taken()
             while self._send_break is not None and not self._held:
                 self._pumped.clear()
-                if self._send_break():
+                sent = self._send_break()
+                if not isinstance(sent, bool):
+                    await sent
+                    sent = True
+                if sent:
                     self._enqueue(key, who)
                     return True
                 await self._pumped.wait()

@@ -12,8 +12,9 @@ from typing import Final, NamedTuple, cast
 
 import structlog
 
-from oobconsole.dialer import Dialer, why
+from oobconsole.dialer import LOCAL_MAX, RETRY_MAX, Dialer, identity, why
 from oobconsole.errors import EnvironmentFault
+from oobconsole.interceptors import keepalive
 from oobconsole.interceptors.listener import Acceptor, Listener
 from oobconsole.interceptors.stream import Stream, StreamEvents
 from oobconsole.log import LogLimit
@@ -24,6 +25,8 @@ log = structlog.get_logger(__name__)
 #: Input that waits in our socket for QEMU, in bytes; beyond it `write` accepts nothing.
 OUTPUT_MAX: Final = 65536
 CONNECT_SECONDS: Final = 10.0
+#: A connection that is in the way of a new one is asked so often, once a second, whether it lives.
+PROBES: Final = 3
 #: Output that is read at once, in bytes. Lines take turns with one buffer: each is done with it before it returns.
 READ_MAX: Final = 65536
 _BUFFER: Final = memoryview(bytearray(READ_MAX))
@@ -70,13 +73,41 @@ class _Connection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._last = 0.0
         self._held = self._resting = False
+        self._look: asyncio.TimerHandle | None = None
         self.room = True
         self.ended: asyncio.Future[str] = self._loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's are none by name
         self.transport.set_write_buffer_limits(high=OUTPUT_MAX)
+        self._socket: keepalive.Socket = transport.get_extra_info("socket")
+        if keepalive.keep_alive(self._socket):
+            self._look = self._loop.call_later(keepalive.LOOK_SECONDS, self._look_for_dead)
         self._line.connected(self)
+
+    def _look_for_dead(self) -> None:
+        """What was sent and is not answered keeps the kernel from probing: it would try for a quarter of an hour."""
+        if keepalive.unanswered(self._socket):
+            self.abort(f"the other end has not answered for {keepalive.UNANSWERED_SECONDS:g} s")
+        else:
+            self._look = self._loop.call_later(keepalive.LOOK_SECONDS, self._look_for_dead)
+
+    async def probe(self) -> bool:
+        """Ask the other end, now; is it there?"""
+        keepalive.keep_alive(self._socket, idle=1, interval=1, count=PROBES)
+        await asyncio.wait((self.ended,), timeout=PROBES + 2)
+        if not self.ended.done() and keepalive.unanswered(self._socket, PROBES):
+            self.abort("the other end does not answer")
+        if self.ended.done():
+            return False
+        keepalive.keep_alive(self._socket)
+        return True
+
+    def abort(self, reason: str) -> None:
+        """End it. Idempotent."""
+        if not self.ended.done():
+            self.ended.set_result(reason)
+        self.transport.abort()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return _BUFFER[: self._line.at_once]
@@ -116,6 +147,8 @@ class _Connection(asyncio.BufferedProtocol):
         self._line.events.writable()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._look is not None:
+            self._look.cancel()
         if not self.ended.done():
             reason = why(exc) if isinstance(exc, OSError) else "the other end closed the connection"
             self.ended.set_result(reason)
@@ -137,9 +170,13 @@ class ChardevStream(Stream):
         self.at_once = min(at_once, READ_MAX)
         self.address = address
         self._connection: _Connection | None = None
-        self._dialer = Dialer(self._dial, self._down)
+        path = address.path
+        look = None if path is None else lambda: identity(path)
+        self._dialer = Dialer(self._dial, self._down, look=look, longest=LOCAL_MAX if path else RETRY_MAX)
         self._acceptor: Acceptor | None = None
         self._accepted = Tasks()
+        self._free = asyncio.Event()  # of the last connection, whose end has been told
+        self._probing = False
         self._limit = LogLimit(LOG_LINES)
 
     async def start(self, events: StreamEvents) -> None:
@@ -181,6 +218,7 @@ class ChardevStream(Stream):
     def connected(self, connection: _Connection) -> None:
         """There is a connection, and it is the only one."""
         self._connection = connection
+        self._free.clear()
         self.events.up(str(self.address))
 
     async def _dial(self) -> str:
@@ -206,7 +244,7 @@ class ChardevStream(Stream):
             connection.transport.abort()
 
     def _down(self, reason: str, retry_s: float | None) -> None:
-        if self._limit.allows(console=self.name):
+        if self._dialer.news and self._limit.allows(console=self.name):
             log.info("line is down", console=self.name, reason=reason, retry_s=retry_s and round(retry_s, 1))
         self.events.down(reason, retry_s)
 
@@ -226,7 +264,7 @@ class ChardevStream(Stream):
         self._accepted.start(self._take(sock), f"connection of {self.name}")
 
     async def _take(self, sock: socket.socket) -> None:
-        if self._connection is not None:
+        if self._connection is not None and not await self._make_room():
             sock.close()
             self._not_accepted("it is connected already")
             return
@@ -239,6 +277,21 @@ class ChardevStream(Stream):
             self._not_accepted(why(error))
             return
         self._down(await self._until_ended(connection), None)
+        self._free.set()
+
+    async def _make_room(self) -> bool:
+        """Whoever connects again may have lost its power: does the connection that is there still answer?"""
+        old = self._connection
+        if old is None or self.address.path or self._probing:
+            return False
+        self._probing = True
+        try:
+            if await old.probe():
+                return False
+            await self._free.wait()
+            return True
+        finally:
+            self._probing = False
 
     def _not_accepted(self, reason: str) -> None:
         if self._limit.allows(console=self.name):

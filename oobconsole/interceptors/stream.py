@@ -6,7 +6,7 @@ Everything is called from the event loop's thread and returns at once.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 
@@ -58,8 +58,9 @@ class Stream(ABC):
         """Take nothing more of what the guest prints, or take it again; False: this line cannot wait, and goes on."""
         return False
 
-    def send_break(self) -> bool:
-        """Send a break condition; False when it could not be sent now."""
+    def send_break(self) -> bool | Awaitable[None]:
+        """Send a break condition; False when it could not be sent now; something to await where that is known later.
+        Raises `LineFault`, at once or when it is awaited: why the line refuses it, and goes on all the same."""
         return False
 
     def take(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Final
 
 from oobconsole.console.console import NOBODY, Console
 from oobconsole.console.reader import Notice, Reader
+from oobconsole.errors import LineFault
 from oobconsole.events import Kind
 from oobconsole.session import switch
 from oobconsole.session.escape import HOLD_SECONDS, Command, EscapeFilter, Typed
@@ -263,7 +264,12 @@ class Attended:
             async with asyncio.timeout(BREAK_SECONDS):
                 sent = await console.send_break(key, self._member.who)
         except TimeoutError:
-            return f"no break was sent: the guest has not read what was typed before ({console.input_waiting} bytes)"
+            waiting = console.input_waiting
+            if not waiting:
+                return f"the line has not said in {BREAK_SECONDS:g} s whether the break was sent"
+            return f"no break was sent: the guest has not read what was typed before ({waiting} bytes)"
+        except LineFault as error:
+            return f"no break was sent: {error}"
         return (
             "" if sent else f"no break was sent: {console.name} is {console.state.name.lower()}, or its line has none"
         )

@@ -45,7 +45,7 @@ class Peer(Protocol):
         """Have it read again, first: it was not meant for us."""
 
     async def write(self, data: bytes) -> None:
-        """Send, waiting while the other end is slow. Raises `BrokenPipeError` when it is gone."""
+        """Send, waiting while the other end is slow. Raises `HungUp` when it is gone."""
 
     async def tell(self, text: str) -> None:
         """Say something that is not the guest's: on standard error where there is one."""

@@ -8,6 +8,7 @@ from typing import Final
 
 import asyncssh
 
+from oobconsole.errors import HungUp
 from oobconsole.words import harmless
 
 #: Input that waits here for the session, in bytes; beyond it the SSH window closes.
@@ -154,7 +155,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._readable.set()
 
     async def write(self, data: bytes) -> None:
-        """Send, waiting while the client is slow. Raises `BrokenPipeError` when it is gone."""
+        """Send, waiting while the client is slow. Raises `HungUp` when it is gone."""
         self._send(data)
         await self.drain()
 
@@ -177,11 +178,11 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         await self._gone.wait()
 
     async def drain(self) -> None:
-        """Wait while the client is slow. Raises `BrokenPipeError` when it is gone."""
+        """Wait while the client is slow. Raises `HungUp` when it is gone."""
         await self._writable.wait()
         await self._room.wait()
         if self._gone.is_set():
-            raise BrokenPipeError("the client hung up")
+            raise HungUp("the client hung up")
 
     def exit(self, status: int) -> None:
         """Give the terminal back, say how it ended, and close once everything is sent."""
@@ -192,7 +193,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
 
     def _send(self, data: bytes, datatype: asyncssh.DataType = None) -> None:
         if self._gone.is_set() or self._channel.is_closing():
-            raise BrokenPipeError("the client hung up")
+            raise HungUp("the client hung up")
         self._channel.write(data, datatype)
 
     # -- Terminal -----------------------------------------------------------------------------------

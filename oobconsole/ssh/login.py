@@ -13,6 +13,7 @@ import structlog
 from asyncssh.packet import PacketDecodeError
 
 from oobconsole.access import Principal
+from oobconsole.errors import HungUp
 from oobconsole.events import Kind
 from oobconsole.session.request import ExitStatus
 from oobconsole.ssh import auth
@@ -324,7 +325,7 @@ class KeyLogin(Login):
 async def _dismiss(channel: Channel) -> None:
     """Say why, and end it; a client that does not take the reason goes without."""
     channel.give_back()
-    with contextlib.suppress(BrokenPipeError, TimeoutError):
+    with contextlib.suppress(HungUp, TimeoutError):
         async with asyncio.timeout(_DISMISS_SECONDS):
             await channel.tell("the key that you logged in with counts no longer")
     channel.exit(ExitStatus.FAILED)

@@ -13,7 +13,7 @@ import asyncssh
 import structlog
 
 from oobconsole.access import Principal
-from oobconsole.errors import EnvironmentFault
+from oobconsole.errors import EnvironmentFault, HungUp
 from oobconsole.session.commands import described, run
 from oobconsole.session.request import ExitStatus
 from oobconsole.session.state import Consoles
@@ -198,7 +198,7 @@ class SshServer:
         terminal = channel if channel.has_terminal else None
         try:
             status = await run(command, channel, terminal, self._consoles, who)
-        except BrokenPipeError:
+        except HungUp:
             status = ExitStatus.OK  # the client hung up, which is its right
         except asyncio.CancelledError:
             await _say_why(channel)
@@ -214,6 +214,6 @@ class SshServer:
 async def _say_why(channel: Channel) -> None:
     """What does not end by itself when the server stops is broken off."""
     channel.give_back()
-    with contextlib.suppress(BrokenPipeError, TimeoutError):
+    with contextlib.suppress(HungUp, TimeoutError):
         async with asyncio.timeout(_STOP_SECONDS):
             await channel.tell("the console server stops")

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
 import signal
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Protocol
 
+from oobconsole.dialer import why
 from oobconsole.errors import EnvironmentFault
 from oobconsole.settings import PowerConfig
-
-#: What is kept of a command's output, in bytes: its end.
-_OUTPUT_MAX: Final = 4096
-_KILL_SECONDS: Final = 2.0
+from oobconsole.vm import hook
+from oobconsole.words import brief
 
 
 class PowerAction(StrEnum):
@@ -38,7 +34,8 @@ class Power(Protocol):
 
 
 class CommandPower:
-    """Runs a program of the administrator's: ipmitool, a cloud's command line, a script.
+    """Runs a program of the administrator's: ipmitool, a cloud's command line, a script. What that leaves in the
+    background, such as the guest's QEMU, is its own business.
 
     Args:
         guest: replaces `{guest}` in its arguments, as the action does `{action}`.
@@ -51,46 +48,28 @@ class CommandPower:
 
     async def do(self, action: PowerAction) -> str:
         words = [word.replace("{action}", action).replace("{guest}", self._guest) for word in self._config.command]
+        timeout_s = self._config.timeout_s
         try:
-            process = await asyncio.create_subprocess_exec(
-                *words,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise PowerError(f"{words[0]} cannot be run: {error.strerror}") from error
-        try:
-            async with asyncio.timeout(self._config.timeout_s):
-                said = await _end_of_output(process)
-                status = await process.wait()
+            status, output = await hook.run(words, timeout_s)
         except TimeoutError as error:
-            raise PowerError(f"{words[0]} did not end in {self._config.timeout_s} s, and was ended") from error
-        finally:
-            await _end(process)
+            raise PowerError(f"{words[0]} did not end in {timeout_s} s, and was ended") from error
+        except OSError as error:
+            raise PowerError(f"{words[0]} cannot be run: {why(error)}") from error
+        said = _last_line(output)
         if status:
-            raise PowerError(f"{words[0]} failed with status {status}{f': {said}' if said else ''}")
+            how = f"failed with status {status}" if status > 0 else f"was ended by {_signal(-status)}"
+            raise PowerError(f"{words[0]} {how}{f': {said}' if said else ''}")
         return said or f"{action} is done"
 
 
-async def _end_of_output(process: asyncio.subprocess.Process) -> str:
-    """The last line that it prints."""
-    assert process.stdout is not None
-    kept = b""
-    while data := await process.stdout.read(_OUTPUT_MAX):
-        kept = (kept + data)[-_OUTPUT_MAX:]
-    lines = kept.decode(errors="replace").split("\n")
-    last = next((line for line in reversed(lines) if line.strip()), "")
-    return "".join(c if c.isprintable() else " " for c in last).strip()
+def _last_line(output: bytes) -> str:
+    """The last one that is not empty."""
+    lines = output.decode(errors="replace").split("\n")
+    return brief(next((line.strip() for line in reversed(lines) if line.strip()), ""))
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """It and all that it has started."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_KILL_SECONDS):
-                await process.wait()
-                return
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time one
+        return f"signal {number}"

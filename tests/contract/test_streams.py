@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import errno
+import fcntl
 import itertools
 import os
+import pty
 import socket
+import subprocess
+import tty
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.contract.lines import DialRig, LibvirtRig, LineRig, ListenRig, PtyRig, Rfc2217Rig, VfioUserRig
+from oobconsole.errors import LineFault
+from oobconsole.interceptors.chardev import ChardevStream, parse
+from oobconsole.interceptors.serialport import SerialStream
+from oobconsole.interceptors.stream import Stream
+from oobconsole.settings import SerialConfig
+from tests.contract.lines import DialRig, LibvirtRig, LineEvents, LineRig, ListenRig, PtyRig, Rfc2217Rig, VfioUserRig
 from tests.support.aio import idle, until
 
+#: asm-generic/ioctls.h
+TIOCSBRK = 0x5427
 KINDS = {
     "unix": lambda folder: DialRig(folder, socket.AF_UNIX),
     "tcp": lambda folder: DialRig(folder, socket.AF_INET),
@@ -97,7 +112,7 @@ async def test_a_line_that_is_held_waits_and_loses_nothing(kind: str, tmp_path: 
     assert not rig.stream.hold(True)
 
 
-@pytest.mark.parametrize("kind", ["tty", "rfc2217"])
+@pytest.mark.parametrize("kind", ["rfc2217"])
 async def test_what_cannot_be_reached_is_tried_again_ever_later(kind: str, tmp_path: Path) -> None:
     rig = KINDS[kind](tmp_path)
     await rig.stream.start(rig.events)
@@ -105,3 +120,107 @@ async def test_what_cannot_be_reached_is_tried_again_ever_later(kind: str, tmp_p
     delays = [delay or 0.0 for _, delay in rig.events.downs]
     assert all(earlier < later for earlier, later in itertools.pairwise(delays))
     await rig.stream.stop()
+
+
+@pytest.mark.parametrize("kind", ["unix", "tty"])
+async def test_what_appears_on_this_host_is_connected_within_a_second(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """faults.md 33: how long it was away does not matter, and looking costs no line of the log."""
+    path = tmp_path / "late"
+    line: Stream
+    if kind == "unix":
+        line = ChardevStream("web1", parse(f"unix:{path}"))
+    else:
+        line = SerialStream("web1", SerialConfig(device=str(path)))
+    events = LineEvents()
+    await line.start(events)
+    await until(lambda: bool(events.downs), lambda: events.downs)
+    looks = 0
+    real = os.stat
+
+    def counted(*words: Any, **more: Any) -> os.stat_result:
+        nonlocal looks
+        looks += words[:1] in ((str(path),), (path,))
+        return real(*words, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "stat", counted)
+        await until(lambda: looks > 5, lambda: (looks, events.downs))  # a backoff would be at seconds by now
+    assert len(events.downs) == 1
+    loop = asyncio.get_running_loop()
+    with contextlib.ExitStack() as held:
+        if kind == "unix":
+            listener = held.enter_context(socket.socket(socket.AF_UNIX))
+            listener.bind(str(path))
+            listener.listen()
+        else:
+            master, slave = pty.openpty()
+            held.callback(os.close, master)
+            held.callback(os.close, slave)
+            tty.setraw(slave)
+            path.symlink_to(os.ttyname(slave))
+        began = loop.time()
+        await until(lambda: events.is_up, lambda: events.downs)
+        assert loop.time() - began < 1.0
+        await line.stop()
+
+
+@pytest.mark.parametrize("number", [errno.EPIPE, errno.EOPNOTSUPP, errno.ENOTTY])
+async def test_a_driver_that_refuses_a_break(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """faults.md 20: the user gets a reason, and the line goes on."""
+    rig = PtyRig(tmp_path)
+    await rig.start()
+    real = fcntl.ioctl
+
+    def ioctl(descriptor: int, request: int, *rest: Any) -> Any:
+        if request == TIOCSBRK:
+            raise OSError(number, os.strerror(number))
+        return real(descriptor, request, *rest)
+
+    with monkeypatch.context() as driver:
+        driver.setattr(fcntl, "ioctl", ioctl)
+        with pytest.raises(LineFault, match=f"^the port refuses it: {os.strerror(number)}$"):
+            rig.stream.send_break()
+    rig.print(b"still here")
+    await until(lambda: rig.events.got == b"still here", lambda: rig.events.got)
+    await rig.stop()
+
+
+def vanish(sock: socket.socket) -> None:
+    """Close without a FIN, as a host does that loses its power: TCP_REPAIR, 19; it needs CAP_NET_ADMIN."""
+    sock.setsockopt(socket.IPPROTO_TCP, 19, 1)
+    sock.close()
+
+
+async def test_a_new_connection_replaces_one_whose_other_end_lost_its_power() -> None:
+    """faults.md 19: and one that lives is not replaced."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    line, events = ChardevStream("web1", parse(f"tcp-listen:127.0.0.1:{port}")), LineEvents()
+    await line.start(events)
+    loop = asyncio.get_running_loop()
+    first = socket.create_connection(("127.0.0.1", port))
+    await until(lambda: events.is_up, lambda: events.downs)
+    with socket.create_connection(("127.0.0.1", port)) as other:
+        other.setblocking(False)
+        assert await asyncio.wait_for(loop.sock_recv(other, 1), 30) == b""
+    assert (events.is_up, events.ups) == (True, 1)
+    vanish(first)
+    with socket.create_connection(("127.0.0.1", port)) as again:
+        await until(lambda: events.ups == 2, lambda: events.downs)
+        again.sendall(b"booted")
+        await until(lambda: events.got == b"booted", lambda: events.got)
+        await line.stop()
+
+
+async def test_tcp_lines_have_a_keepalive(tmp_path: Path) -> None:
+    """faults.md 19: as the kernel says it (ss -tno)."""
+    rig = KINDS["tcp"](tmp_path)
+    await rig.start()
+    shown = await asyncio.to_thread(subprocess.run, ["ss", "-tnoH"], capture_output=True, text=True, check=True)
+    peer = rig.peer.getsockname()[1]  # type: ignore[attr-defined]
+    ours = [line for line in shown.stdout.splitlines() if line.split()[4].endswith(f":{peer}")]
+    assert ours
+    assert all("timer:(keepalive," in line for line in ours), ours
+    await rig.stop()

@@ -38,10 +38,10 @@ class Terminal(Protocol):
         """Wait for keys; empty at the end."""
 
     def draw(self, text: str) -> None:
-        """Send without waiting. Raises `BrokenPipeError` when the other end is gone."""
+        """Send without waiting. Raises `HungUp` when the other end is gone."""
 
     async def drain(self) -> None:
-        """Wait while the other end is slow. Raises `BrokenPipeError` when it is gone."""
+        """Wait while the other end is slow. Raises `HungUp` when it is gone."""
 
     def lend(self, restored: Callable[[], bytes] | None) -> None:
         """From now on a guest's output, or a menu, is drawn here; `restored` says what gives the terminal back. None:
