@@ -7,7 +7,6 @@ order; nobody is told that anything is not connected; and the guest waits no lon
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import random
@@ -113,7 +112,7 @@ def pause(seconds: float) -> None:
 
 def test_a_server_that_is_late_again_and_again_loses_nothing(server: Server, built: Path) -> None:
     def stop_and_go_on(guest: Guest, chance: random.Random) -> None:
-        with stopped(server.pid):
+        with server.stopped():
             pause(chance.uniform(0, LATE_S))
 
     both_ways(server, built, stop_and_go_on)
@@ -125,7 +124,7 @@ def test_a_link_that_breaks_again_and_again_loses_and_doubles_nothing(server: Se
 
 def test_a_link_that_breaks_while_the_server_is_late_loses_and_doubles_nothing(server: Server, built: Path) -> None:
     def both(guest: Guest, chance: random.Random) -> None:
-        with stopped(server.pid):
+        with server.stopped():
             pause(chance.uniform(0, LATE_S / 2))
             guest.break_link()
             pause(chance.uniform(0, LATE_S / 2))
@@ -145,13 +144,3 @@ def test_a_server_that_is_started_again_serves_the_guest_as_before(server: Serve
             assert guest.read.read_bytes() == text[: start + 20]
             server.kill()
             server.start()
-
-
-@contextlib.contextmanager
-def stopped(pid: int) -> Iterator[None]:
-    """A process does nothing meanwhile."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)

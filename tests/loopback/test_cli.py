@@ -63,7 +63,7 @@ def slowly(server: Server, *words: str) -> tuple[int | None, bytes, bytes]:
         while data := os.read(reader, 1000):
             seen += data
         os.close(reader)
-        status = running.wait(30)
+        status = running.wait(scaled(30))
         errors.seek(0)
         return status, bytes(seen), errors.read()
 
@@ -93,14 +93,14 @@ def test_input_that_does_not_block_has_not_ended(server: Server) -> None:
             assert attached.stdout.read(len(word)) == word
         os.close(writer)
         os.close(reader)
-        assert attached.wait(30) == 0
+        assert attached.wait(scaled(30)) == 0
 
 
 @pytest.mark.parametrize("words", [("send", "web1"), ("wait", "web1"), ("search", "web1"), ("log",), ("attach",)])
 def test_a_word_that_is_no_utf_8_costs_one_sentence(server: Server, words: tuple[str, ...]) -> None:
     """faults.md 34: a terminal or script that speaks Latin-1."""
     line = [os.fsencode(word) for word in command(server, *words)]
-    done = subprocess.run([*line, b"caf\xe9"], capture_output=True, timeout=30, check=False)
+    done = subprocess.run([*line, b"caf\xe9"], capture_output=True, timeout=scaled(30), check=False)
     assert done.returncode == 2
     assert done.stderr == b"oobconsole: 'caf\\udce9' is no UTF-8: say it in this terminal's or script's UTF-8\n"
 

@@ -23,6 +23,7 @@ from oobconsole.client import (
 )
 from tests.loopback.lab import Lab
 from tests.support.aio import soon
+from tests.support.pace import scaled
 from tests.support.server import Server
 
 pytest_plugins = ["pytester"]
@@ -177,7 +178,7 @@ class TestLostConnections:
                         await asyncio.sleep(0)
                 proxy.cut()
             guest.print(b"that is all\r\n")
-            await console.expect("that is all", timeout=30)
+            await console.expect("that is all", timeout=scaled(30))
             numbers = [int(line.split()[1]) for line in console.transcript.splitlines() if line.startswith("line")]
             assert numbers == list(range(lines))
             assert not console.gaps

@@ -15,6 +15,7 @@ import pytest
 from oobconsole.client import CommandRefused, ConnectFailed, Connection, Console, ExpectFailed, ExpectTimeout, connect
 from tests.loopback.lab import Lab
 from tests.support.aio import until
+from tests.support.pace import scaled
 from tests.support.server import MEMORY_MACHINE, Server
 
 LINE = b"[    1.234567] a line of a boot log that is as long as such lines are\r\n"
@@ -47,7 +48,7 @@ async def test_a_prompt_is_found_behind_much_output(lab: Lab, size: int) -> None
     async with client(lab) as there:
         console = await there.attach("web1")
         printing = asyncio.ensure_future(flood(lab, size, b"web1 login: "))
-        await console.expect("login: ", timeout=60)
+        await console.expect("login: ", timeout=scaled(60))
         await printing
         assert console.offset == lab.console.end
 
@@ -59,8 +60,8 @@ async def test_what_nobody_expects_makes_the_server_wait_and_is_found_later(lab:
         lab.console.output(b"the very first line\r\n")
         await flood(lab, 2_000_000, b"web1 login: ")
         await until(lambda: len(console.transcript) > 1 << 19, lambda: len(console.transcript))
-        await console.expect("the very first line", timeout=60)
-        await console.expect("login: ", timeout=60)
+        await console.expect("the very first line", timeout=scaled(60))
+        await console.expect("login: ", timeout=scaled(60))
         assert not console.gaps
 
 
@@ -77,7 +78,7 @@ async def test_a_time_limit_holds_while_a_guest_floods(lab: Lab) -> None:
         began = time.monotonic()
         with pytest.raises(ExpectTimeout, match=r"did not come in 2 s"):
             await console.expect(r"(.*?)never:(\d+):", timeout=2)
-        assert time.monotonic() - began < 30  # without a limit that holds it takes for ever
+        assert time.monotonic() - began < scaled(30)  # without a limit that holds it takes for ever
         printing.cancel()
 
 
@@ -127,7 +128,7 @@ async def test_login_finds_prompts_with_sequences_behind_them(lab: Lab, prompt: 
             lab.console.output(b"\r\nLast login: today\r\n" + prompt.encode())
 
         answering = asyncio.ensure_future(getty())
-        await console.login("root", "x", timeout=30)
+        await console.login("root", "x", timeout=scaled(30))
         await answering
 
 
@@ -167,7 +168,7 @@ async def test_run_returns_all_lines_of_a_long_output(shell: Server, lines: int)
     """faults.md 4: 5,000 lines took 93 s, and 20,000 were not returned at all."""
     text = "a line as long as they are"
     async with attached(shell) as console:
-        done = await console.run(f"seq 1 {lines} | sed 's/$/ {text}/'", timeout=60)
+        done = await console.run(f"seq 1 {lines} | sed 's/$/ {text}/'", timeout=scaled(60))
         assert done.status == 0
         assert done.output.splitlines() == [f"{number} {text}" for number in range(1, lines + 1)]
         assert done.missing == 0
@@ -175,7 +176,7 @@ async def test_run_returns_all_lines_of_a_long_output(shell: Server, lines: int)
 
 async def test_run_says_how_much_of_its_output_was_too_much(shell: Server) -> None:
     async with attached(shell) as console:
-        done = await console.run("seq 1 300000; false", timeout=120)
+        done = await console.run("seq 1 300000; false", timeout=scaled(120))
         assert done.status == 1
         assert done.output.endswith("299999\n300000\n")
         whole = sum(len(f"{number}\n") for number in range(1, 300_001))  # this terminal adds no carriage return
@@ -201,7 +202,7 @@ class TestManyConsoles:
                 consoles = [await there.attach(f"vm{number}") for number in range(12)]
                 for number, console in enumerate(consoles):
                     await console.send_line(f"hello {number}")
-                    await console.expect(f"hello {number}", timeout=30)
+                    await console.expect(f"hello {number}", timeout=scaled(30))
                 assert len(await there.ls()) == 12
                 assert sorted(row["console"] for row in await there.who()) == sorted(c.name for c in consoles)
                 assert logins(server) == 2

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.pace import scaled
 from tests.support.server import Server
 from tests.support.terminal import Terminal
 from tests.support.tmux import Tmux
@@ -66,7 +67,7 @@ def given_back(terminal: Tmux) -> None:
 def revoke(server: Server) -> None:
     """Take alice's key away."""
     (server.folder / "keys" / "alice").write_text("")
-    subprocess.run(local(server, "reload"), check=True, capture_output=True, timeout=30)
+    subprocess.run(local(server, "reload"), check=True, capture_output=True, timeout=scaled(30))
 
 
 WAYS = ["openssh", "openssh's own escape", "local", "unfiltered", "raw", "alternate screen"]

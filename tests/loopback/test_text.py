@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.pace import scaled
 from tests.support.server import Server
 
 _MACHINE = """
@@ -42,7 +43,7 @@ def typed(server: Server, *words: str, local: bool = False) -> bytes:
 
 def here(server: Server, *words: str) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "oobconsole", "--config", str(server.config), *words]
-    return subprocess.run(command, capture_output=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, timeout=scaled(60), check=False)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ def test_a_pattern_is_of_characters(server: Server, printed: int, pattern: str) 
 )
 def test_search_looks_at_all_of_a_line(server: Server, pattern: str, output: bytes) -> None:
     """faults.md 8: what is behind 4096 bytes, or in a progress bar's line, was said not to be there."""
-    assert server.run("web1", data=output, timeout=60).returncode == 0
+    assert server.run("web1", data=output, timeout=scaled(60)).returncode == 0
     done = server.run("search", "web1", pattern)
     assert (done.returncode, done.stdout.count(pattern.encode()), done.stderr) == (0, 1, b"")
 
@@ -128,7 +129,7 @@ def test_a_match_may_be_divided_by_any_limit(server: Server) -> None:
     """faults.md 8: `wait` looked at the newest 64 KiB only, and lost what stood at the seam."""
     begin = end_of(server)
     data = b"x" * 65536 + b"sea" + b"m" + b"y" * 65530 + b"needle" + b"z" * 70_000
-    assert server.run("web1", data=data, timeout=60).returncode == 0
+    assert server.run("web1", data=data, timeout=scaled(60)).returncode == 0
     for pattern in ("seam", "needle", "xsea", "mz*|needlez"):
         done = server.run("wait", "--from", str(begin), "--timeout", "20", "web1", pattern)
         assert done.returncode == 0, (pattern, done.stderr)
@@ -137,7 +138,7 @@ def test_a_match_may_be_divided_by_any_limit(server: Server) -> None:
 def test_what_was_not_looked_at_is_said(server: Server) -> None:
     """faults.md 8: a limit makes no silent no."""
     begin = end_of(server)
-    assert server.run("web1", data=b"first" + b"x" * 200_000 + b"last\r\n", timeout=60).returncode == 0
+    assert server.run("web1", data=b"first" + b"x" * 200_000 + b"last\r\n", timeout=scaled(60)).returncode == 0
     done = server.run("search", "web1", "first.*last")
     assert (done.returncode, done.stdout) == (5, b"")
     assert b"a match in them is found for sure only if" in done.stderr

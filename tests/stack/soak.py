@@ -26,6 +26,8 @@ from tests.stack.nested import ROOT
 
 #: What runs beside the tests.
 LOAD: Final = ("stress-ng", "--cpu", "4", "--vm", "1", "--vm-bytes", "512M")
+#: Whatever becomes of us, what we started ends with us.
+WITH_US: Final = ("setpriv", "--pdeathsig", "TERM")
 ROUNDS: Final = 5
 #: In the first round the server is late 500 times, for up to 2 s (tests/contract/test_late_server.py).
 THOROUGH: Final = {"OOB_LATE": "500"}
@@ -89,7 +91,7 @@ def commit() -> str:
 @contextlib.contextmanager
 def busy_machine() -> Iterator[subprocess.Popen[bytes]]:
     """The load, for as long as the block lasts."""
-    with subprocess.Popen(LOAD, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as load:
+    with subprocess.Popen([*WITH_US, *LOAD], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as load:
         try:
             yield load
         finally:
@@ -103,7 +105,7 @@ def run(piece: Piece, folder: Path) -> Result:
     report.unlink(missing_ok=True)
     started = time.monotonic()
     with output.open("wb") as log:
-        command = [sys.executable, "-m", "pytest", str(piece.path), f"--junitxml={report}"]
+        command = [*WITH_US, sys.executable, "-m", "pytest", str(piece.path), f"--junitxml={report}"]
         environment = {**os.environ, **(THOROUGH if piece.round == 1 else {})}
         done = subprocess.run(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False)
     seconds = time.monotonic() - started

@@ -7,12 +7,12 @@ import itertools
 import os
 import shlex
 import subprocess
-import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
 from tests.support.expect import ExpectError
+from tests.support.pace import Deadline
 
 #: What tmux knows of a terminal besides its cells (tmux(1), FORMATS).
 _MODES = (
@@ -83,11 +83,11 @@ class Tmux:
         Raises:
             ExpectError: the time was up, with what the terminal shows.
         """
-        deadline = time.monotonic() + timeout
+        deadline = Deadline(timeout)
         while not what(self):
-            if time.monotonic() > deadline:
+            if not deadline.left:
                 shown = "\n".join(self.lines)
-                raise ExpectError(f"it did not come in {timeout:g} s; the terminal shows\n{shown}\n{self.modes()}")
+                raise ExpectError(f"it did not come in {deadline}; the terminal shows\n{shown}\n{self.modes()}")
 
     def expect(self, text: str, *, timeout: float = 30) -> None:
         """Wait until that text is shown."""

@@ -14,6 +14,7 @@ from oobconsole.events import Event, Events, Kind
 from oobconsole.log import LogLimit
 from oobconsole.supervise import Tasks
 from tests.support.aio import soon, until
+from tests.support.pace import scaled
 from tests.support.sync import eventually
 
 
@@ -83,7 +84,7 @@ def test_a_thread_is_begun_again(told: list[tuple[str, str]]) -> None:
         ended.set()
 
     supervise.thread(runs, name="audit", forever=True)
-    assert ended.wait(10)
+    assert ended.wait(scaled(10))
     assert told == [("audit", "ValueError('first')")]
 
 

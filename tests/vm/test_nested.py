@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import random
 import re
 import secrets
 import subprocess
+import threading
 
 import pytest
 
@@ -59,6 +61,30 @@ def test_16_kib_of_random_bytes_reach_the_guest_unharmed(console: L2Console) -> 
     console.send(data)
     console.expect(rb"taken", timeout=60)
     assert hashlib.sha256(data).hexdigest().encode() in console.run("sha256sum /tmp/typed")
+
+
+def test_a_server_that_is_late_again_and_again_loses_nothing(stack: NestedStack, console: L2Console) -> None:
+    """As tests/contract/test_late_server.py has it, with a real guest: 16 KiB each way, while the server does nothing
+    for up to 0.5 s, 20 times."""
+    size, times = 16384, 20
+    chance = random.Random(seed := secrets.randbits(32))
+    print(f"seed {seed}")
+    data = chance.randbytes(size)
+    start = secrets.token_hex(8)
+    console.send(
+        f"stty raw -echo; echo {start[:8]}''{start[8:]}; head -c {size} | tee /tmp/typed; stty sane; echo fi''nis\n"
+    )
+    begin = console.expect(f"{start}\n", timeout=20).end()
+    piece = size // times + 1
+    for at in range(0, size, piece):
+        console.send(data[at : at + piece])
+        threading.Event().wait(chance.uniform(0, 0.05))
+        with stack.server.stopped():
+            threading.Event().wait(chance.uniform(0, 0.5))
+    end = console.expect(rb"finis\r?\n", timeout=60).start()
+    assert bytes(console.seen[begin:end]) == data
+    assert hashlib.sha256(data).hexdigest().encode() in console.run("sha256sum /tmp/typed")
+    assert not re.search(rb"not connected|lost", console.told), console.told
 
 
 def test_two_clients_see_the_same(stack: NestedStack, console: L2Console) -> None:

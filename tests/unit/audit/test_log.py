@@ -402,7 +402,7 @@ def test_a_torn_end_on_a_full_disk_is_no_reason_not_to_start(tmp_path: Path, mon
     disk = FullDisk(monkeypatch, file)
     told = threading.Event()
     with opened(tmp_path, trouble=lambda _: told.set()) as log:
-        assert told.wait(10)
+        assert told.wait(scaled(10))
         disk.full = False
         put_and_wait(log, Event(Kind.LOGOUT, who=ALICE))
     report = checked(tmp_path, log.head[1])
