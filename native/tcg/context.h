@@ -32,10 +32,10 @@ struct oob_hidden {
 
 /* An interrupt that L1 injects, as it stands in the VMCB while L2 runs (inject.c). */
 struct oob_relay {
-    uint64_t event;    /* as L1 had it in EVENTINJ; 0: none */
-    bool soft;         /* as EVENTINJ of another type; else as a V_IRQ */
-    unsigned returned; /* how often it has come back as a V_IRQ, undelivered, and L1 injects it again */
-    uint32_t int_ctl, vector, intercepts; /* as L1 had them, where a V_IRQ stands in */
+    uint64_t event;      /* as L1 had it in EVENTINJ; 0: none */
+    bool soft;           /* as EVENTINJ of another type; else as a V_IRQ */
+    unsigned returned;   /* how often it has come back as a V_IRQ, undelivered, and L1 injects it again */
+    uint32_t intercepts; /* as L1 had them, where a V_IRQ stands in */
 };
 
 /* What keeps L2 from writing to CR8 while a V_IRQ is pending (guard.h). */
@@ -68,7 +68,8 @@ struct oob_l2_vcpu {
     uint8_t logical_id;  /* as its local APIC's LDR has it, for the flat model; 0: not written */
     struct oob_relay relay;
     struct oob_guard guard;
-    bool armed; /* our V_IRQ is in the VMCB */
+    uint32_t own_int_ctl, own_vector; /* L1's, where a V_IRQ of ours stands in the VMCB */
+    bool armed;                       /* our V_IRQ is in the VMCB */
     uint8_t armed_line;
     bool forced;       /* the CPU executes an access at another port: RAX and RDX are to be put back */
     bool forced_again; /* it may be executed once more */

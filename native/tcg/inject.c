@@ -49,7 +49,9 @@ bool oob_inject_wanted(const struct oob_l2_vcpu *l2) {
     return !l2->armed && due(l2, &route) >= 0;
 }
 
-static void set_virq(const struct oob_l2_vcpu *l2, uint32_t int_ctl, unsigned vector) {
+static void set_virq(struct oob_l2_vcpu *l2, uint32_t int_ctl, unsigned vector) {
+    l2->own_int_ctl = int_ctl;
+    l2->own_vector = oob_phys_read_u32(l2->vmcb + VMCB_INT_VECTOR);
     oob_phys_write_u32(l2->vmcb + VMCB_INT_VECTOR, vector);
     oob_phys_write_u32(l2->vmcb + VMCB_INT_CTL, int_ctl | VMCB_V_INTR_BITS);
 }
@@ -71,8 +73,6 @@ static bool relay_as_virq(struct oob_l2_vcpu *l2, uint64_t event, uint32_t int_c
 
     if (relay->returned >= RETURNS_MAX || !oob_takes_interrupts(l2))
         return false;
-    relay->int_ctl = int_ctl;
-    relay->vector = oob_phys_read_u32(l2->vmcb + VMCB_INT_VECTOR);
     relay->intercepts = oob_phys_read_u32(l2->vmcb + VMCB_INTERCEPTS_3);
     /* The window that L1 may have opened waits for the next VMRUN: it is for what comes behind this interrupt. */
     oob_phys_write_u32(l2->vmcb + VMCB_INTERCEPTS_3, relay->intercepts & ~VMCB_INTERCEPT_VINTR);
@@ -167,13 +167,12 @@ static void armed_at_exit(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
 
 /* L1 finds its fields as it left them. */
 static void take_back(const struct oob_l2_vcpu *l2, uint32_t int_ctl, bool relayed) {
-    const struct oob_relay *relay = &l2->relay;
-    uint32_t bits = relayed ? relay->int_ctl & VMCB_V_INTR_BITS : 0;
+    uint32_t own = l2->own_int_ctl & VMCB_V_INTR_BITS;
 
-    oob_phys_write_u32(l2->vmcb + VMCB_INT_CTL, (int_ctl & ~VMCB_V_INTR_BITS) | bits);
-    oob_phys_write_u32(l2->vmcb + VMCB_INT_VECTOR, relayed ? relay->vector : 0);
+    oob_phys_write_u32(l2->vmcb + VMCB_INT_CTL, (int_ctl & ~VMCB_V_INTR_BITS) | own);
+    oob_phys_write_u32(l2->vmcb + VMCB_INT_VECTOR, l2->own_vector);
     if (relayed)
-        oob_phys_write_u32(l2->vmcb + VMCB_INTERCEPTS_3, relay->intercepts);
+        oob_phys_write_u32(l2->vmcb + VMCB_INTERCEPTS_3, l2->relay.intercepts);
 }
 
 uint64_t oob_inject_at_exit(struct oob_l2_vcpu *l2, uint64_t code) {

@@ -31,6 +31,7 @@ def test_l2_hammers_cr8(adversary: Adversary, masking: int, window: int, real: i
         assert report.number("v_tpr") == LAST
     assert report.value("intercept_cr") == "0", "L1's word of intercepts is not as it was"
     assert report.value("v_irq") == ("100" if window else "0"), "L1's V_IRQ is not as it was"
+    assert report.value("int_vector") == "25", "L1's vector is not as it was"
 
 
 @pytest.mark.parametrize(("own", "intr", "window"), [(1, 1, 0), (0, 0, 0), (1, 1, 1)])

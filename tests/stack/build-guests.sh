@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds what the nested stack boots, into .cache/guests: Debian's own cloud kernel (vmlinuz), L2's initramfs, and L1's
-# with that kernel's KVM modules, Debian's own QEMU and rescue GRUB. Nothing is patched; the same packages give the same
-# bytes.
+# with that kernel's KVM modules, Debian's own QEMU and rescue GRUB; and uefi.cpio, which a test adds to L1's: UEFI firmware
+# and GRUB for it. Nothing is patched; the same packages give the same bytes.
 # shellcheck source=debian.sh
 . "$(dirname "$0")/debian.sh"
 
@@ -44,7 +44,8 @@ debian_update
 kernel=$(debian_apt -s install linux-image-cloud-amd64 | awk '/^Inst linux-image-[0-9]/ && !found {print $2; found = 1}')
 [ -n "$kernel" ] || fail "$mirror has no linux-image-cloud-amd64: give apt a full Debian mirror, then run this again."
 cd "$new"
-watched "Guests: downloading $kernel, busybox and GRUB" debian_apt download "$kernel" busybox-static grub-rescue-pc ||
+watched "Guests: downloading $kernel, busybox, GRUB and UEFI firmware" \
+  debian_apt download "$kernel" busybox-static grub-rescue-pc grub-efi-amd64-unsigned ovmf ||
   fail "the guests' packages could not be downloaded from $mirror: see apt's message above, then run this again."
 
 say "Guests: building L2's and L1's initramfs"
@@ -72,5 +73,11 @@ ln -s usr/lib64 l1/lib64
 cp vmlinuz l2.cpio "$here/guests/grub.cfg" l1/
 cp packages/usr/lib/grub-rescue/grub-rescue-floppy.img l1/grub.img
 pack l1
+
+mkdir -p uefi/uefi/esp/EFI/{BOOT,debian}
+cp packages/usr/share/ovmf/OVMF.fd uefi/uefi/
+cp packages/usr/lib/grub/x86_64-efi/monolithic/grubx64.efi uefi/uefi/esp/EFI/BOOT/BOOTX64.EFI
+cp "$here/guests/grub-efi.cfg" uefi/uefi/esp/EFI/debian/grub.cfg
+pack uefi
 rm -rf packages
 commit_new

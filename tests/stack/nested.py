@@ -48,6 +48,7 @@ class NestedStack:
         l2: how many L2s L1 starts; their consoles are `web1`, `web2`, …
         uarts: those of each L2 that we serve.
         l1_append: more for L1's kernel command line (tests/stack/guests/l1-init.sh).
+        l1_more: archives of `.cache/guests` that L1's initramfs has besides.
         smp: vCPUs of L1 that its guests run on. Beside several there is another, kept from them: a fault of
             QEMU's (docs/decisions.md) strikes a guest on vCPU 0, when there are others.
         intercept: with the plugin; without it L1's own isa-serial serves L2.
@@ -65,6 +66,7 @@ class NestedStack:
         l2: int = 1,
         uarts: Sequence[str] = ("com1",),
         l1_append: str = "",
+        l1_more: Sequence[str] = (),
         smp: int = 1,
         intercept: bool = True,
         reboot: bool = False,
@@ -84,6 +86,7 @@ class NestedStack:
         self._append = f"console=ttyS0 panic=-1 quiet{' isolcpus=0' * spared} oob.l2={l2} {l1_append}"
         self._vcpus = smp + spared
         self._megabytes = 768 + 256 * l2
+        self._initramfs = [CACHE / "guests" / name for name in ("l1.cpio", *l1_more)]
         self._intercept = intercept
         self._reboot = reboot
         self._l0_options = l0_options
@@ -100,6 +103,7 @@ class NestedStack:
             stack.push(self._explain)
             self._progress("starting the console server")
             stack.enter_context(self.server)
+            self._join_initramfs()
             self._progress("starting L0: QEMU, with our plugin" if self._intercept else "starting L0: QEMU")
             self.l1 = stack.enter_context(Expect(self._command()))
             self._progress("L0 is up; L1 boots in it (about 10 s)")
@@ -130,6 +134,17 @@ class NestedStack:
             f"--- the last of {what}:\n{data[-SHOWN:].decode(errors='replace')}" for what, data in parts.items()
         )
 
+    def _join_initramfs(self) -> None:
+        """Linux takes several archives one behind the other, QEMU one file."""
+        if len(self._initramfs) == 1:
+            return
+        joined = self.folder / "initramfs.cpio"
+        with joined.open("wb") as whole:
+            for part in self._initramfs:
+                with part.open("rb") as file:
+                    shutil.copyfileobj(file, whole)
+        self._initramfs = [joined]
+
     def _command(self) -> list[str]:
         # Whatever becomes of us, QEMU ends with us.
         command = ["setpriv", "--pdeathsig", "TERM", *self._launch, str(qemu())]
@@ -137,7 +152,7 @@ class NestedStack:
         command += ["-smp", str(self._vcpus), "-m", str(self._megabytes)]
         command += ["-nodefaults", "-display", "none", *([] if self._reboot else ["-no-reboot"])]
         command += ["-chardev", f"stdio,id=console,logfile={self._l1_log}", "-serial", "chardev:console"]
-        command += ["-kernel", str(CACHE / "guests" / "vmlinuz"), "-initrd", str(CACHE / "guests" / "l1.cpio")]
+        command += ["-kernel", str(CACHE / "guests" / "vmlinuz"), "-initrd", str(self._initramfs[0])]
         command += ["-append", self._append, *self._l0_options]
         return [*command, *(self._plugin_options() if self._intercept else [])]
 

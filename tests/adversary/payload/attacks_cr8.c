@@ -33,14 +33,15 @@ static struct seen run(struct l2 *l2) {
 static void tell(const struct l2 *l2, struct seen seen) {
     print("exit=%x\nintr=%u\ncr8_writes=%u\n", seen.last, seen.intr, seen.cr8_write);
     print("cr8=%u\nv_tpr=%u\n", l2->regs.r[RBX], l2->vmcb->int_ctl & 15);
-    print("intercept_cr=%x\nv_irq=%x\n", l2->vmcb->intercept_cr, l2->vmcb->int_ctl & V_IRQ);
+    print("intercept_cr=%x\nv_irq=%x\nint_vector=%x\n", l2->vmcb->intercept_cr, l2->vmcb->int_ctl & V_IRQ,
+          l2->vmcb->int_vector);
 }
 
 /* In L1's VMCB: an interrupt window, or a wish to see the writes, or what few hypervisors do. */
 static void prepare(struct l2 *l2) {
+    l2->vmcb->int_vector = VECTOR + 1;
     if (option("window", 0)) {
         l2->vmcb->int_ctl |= V_IRQ;
-        l2->vmcb->int_vector = VECTOR + 1;
         l2->vmcb->intercept_1 |= INTERCEPT_VINTR;
     }
     if (option("own", 0))

@@ -19,6 +19,15 @@ start_l2_from_disk() { # NUMBER [QEMU'S OPTION...]
     -drive file=/grub.img,format=raw,if=virtio,readonly=on -drive file=/boot.tar,format=raw,if=virtio,readonly=on "$@"
 }
 
+# UEFI firmware, whose console is COM1, and a disk that QEMU makes of a folder: GRUB, the kernel and L2's initramfs.
+start_l2_from_uefi() { # NUMBER [QEMU'S OPTION...]
+  number=$1
+  shift
+  cp /vmlinuz /l2.cpio /uefi/esp/
+  run_l2 "$number" -m 256 -bios /uefi/OVMF.fd -boot menu=on,splash-time=60000 \
+    -drive file=fat:/uefi/esp,format=raw,if=virtio,readonly=on "$@"
+}
+
 run_l2() { # NUMBER QEMU'S OPTION...
   number=$1
   shift

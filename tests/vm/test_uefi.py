@@ -1,0 +1,113 @@
+"""A UEFI guest, from its firmware's boot manager to a Linux shell: one console, typed at through a real ssh client.
+
+EDK2 writes CR8 whenever it returns from an interrupt: without native/tcg/guard.c that ends L0's QEMU
+(real-guests.md F1).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from tests.stack.demo import leaked, telling_lines
+from tests.stack.nested import PANIC, L2Console, NestedStack
+from tests.support.expect import Expect, ExpectError
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
+DOWN = "\x1b[B"
+#: The firmware alone takes half a minute here, and five times that on a busy machine.
+FIRMWARE_SECONDS = 300
+#: White on black, and where it stands: so the entry is shown that Enter chooses.
+MARKED = rb"\x1b\[37m\x1b\[40m\x1b\[\d+;\d+H([^\x1b ][^\x1b]*)\x1b"
+
+
+@pytest.fixture(scope="module")
+def bare() -> Iterator[NestedStack]:
+    """L1 without an L2, and with what UEFI guests need."""
+    with NestedStack(l1_append="oob.l2=0", l1_more=["uefi.cpio"]) as running:
+        yield running
+
+
+def press(console: Expect, text: str) -> None:
+    """Key by key, as a person would."""
+    for key in text:
+        console.send(key)
+        console.expect(re.escape(key), timeout=60)
+    console.send("\r")
+
+
+def choose(console: Expect, entry: bytes) -> None:
+    """Go down in one of the firmware's menus until `entry` is marked, and choose it."""
+    for _ in range(10):
+        console.send(DOWN)
+        if console.expect(MARKED, timeout=60)[1].startswith(entry):
+            console.send("\r")
+            return
+    raise AssertionError(f"{entry!r} is not in the menu")
+
+
+def open_the_shell_in_the_boot_manager(console: Expect) -> None:
+    for _ in range(FIRMWARE_SECONDS // 20):  # the firmware says nothing while it waits for this key
+        console.send("\x1b")
+        with contextlib.suppress(ExpectError):
+            console.expect(rb"Boot Manager.*=Select Entry", timeout=20)
+            break
+    choose(console, b"Boot Manager")
+    console.expect(rb"Boot Manager Menu.*EFI Internal Shell", timeout=60)
+    choose(console, b"EFI Internal Shell")
+    console.expect(rb"startup\.nsh", timeout=FIRMWARE_SECONDS)
+    console.send("\x1b")
+    console.expect(rb"Shell> ", timeout=60)
+
+
+def talk_to_the_shell(console: Expect) -> None:
+    press(console, "ver")
+    console.expect(rb"UEFI v2[^\r\n]*EDK II", timeout=60)
+    console.expect(rb"Shell> ", timeout=60)
+    press(console, r"fs0:\EFI\BOOT\BOOTX64.EFI")
+
+
+def choose_linux_in_grub(console: Expect, word: str) -> None:
+    """Its command line and its menu, on the firmware's console."""
+    console.expect(rb"\*An entry that boots nothing.*Linux", timeout=120)
+    console.send("c")
+    console.expect(rb"grub> ", timeout=60)
+    press(console, f"set word={word}; export word")
+    console.expect(rb"grub> ", timeout=60)
+    console.send("\x1b")
+    console.expect(rb"\*An entry that boots nothing.*Linux", timeout=60)
+    console.send(DOWN)
+    console.expect(rb"\*Linux", timeout=60)
+    console.send("\r")
+
+
+def test_from_uefi_firmware_to_shell_and_all_of_it_on_one_console(bare: NestedStack) -> None:
+    """real-guests.md F1: its boot manager, its shell, GRUB for EFI, and Linux, whose EFI stub GRUB starts."""
+    word = secrets.token_hex(8)
+    bare.l1_run("start_l2_from_uefi 1")
+    bare.wait_for_guest()
+    with Expect(bare.server.ssh("-tt", "web1")) as console:
+        open_the_shell_in_the_boot_manager(console)
+        talk_to_the_shell(console)
+        choose_linux_in_grub(console, word)
+        console.expect(rb"Linux version .*Command line: ", timeout=FIRMWARE_SECONDS, fail=PANIC)
+        console.expect(rf"oob\.word={word}", timeout=60)
+        console.expect(rb"L2 is ready", timeout=FIRMWARE_SECONDS, fail=PANIC)
+        lines = telling_lines(bytes(console.seen))
+    with bare.console() as shell:
+        assert b"efi: EFI v2." in shell.run("dmesg")
+        assert f"oob.word={word}".encode() in shell.run("cat /proc/cmdline")
+        assert_l1_has_nothing(bare, shell, lines)
+
+
+def assert_l1_has_nothing(stack: NestedStack, shell: L2Console, lines: set[bytes]) -> None:
+    marker = secrets.token_hex(16).encode()
+    stack.l1_run(f"echo {marker.decode()}")
+    carried = stack.l1_console()
+    assert leaked({marker}, carried), "the search finds nothing at all"
+    assert leaked(lines | telling_lines(shell.conversation), carried) == 0
+    assert stack.l2_files(1) == b""
