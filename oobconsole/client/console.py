@@ -24,6 +24,7 @@ from oobconsole.client.errors import (
     ExpectTimeout,
 )
 from oobconsole.client.transcript import TRANSCRIPT_MAX, Transcript
+from oobconsole.terminal.model import Terminal
 
 if TYPE_CHECKING:
     from oobconsole.client.connection import Connection
@@ -326,11 +327,9 @@ class Console:
 
     def screen(self, rows: int = _SHOWN_LINES, columns: int = 80) -> str:
         """What a terminal would show now, as text."""
-        import pyte
-
-        screen = pyte.Screen(columns, rows)
-        pyte.Stream(screen).feed(self._transcript.raw)
-        return "\n".join(line.rstrip() for line in screen.display)
+        terminal = Terminal(rows, columns)
+        terminal.feed(self._transcript.raw.encode(errors="replace"))
+        return "\n".join(line.rstrip() for line in terminal.text[:rows])
 
     async def send(self, text: str | bytes) -> None:
         """Type; waits while the guest does not take it.

@@ -14,7 +14,6 @@ from oobconsole.console.recordings import Recordings
 from oobconsole.console.screen import Screen
 from oobconsole.events import Events
 from oobconsole.session.room import Room
-from oobconsole.session.safe import SafeFilter
 from oobconsole.session.states import StateEvents
 from oobconsole.vitals import Vitals
 from oobconsole.vm.power import Power
@@ -145,7 +144,7 @@ class Consoles:
 
     def screen(self, console: Console) -> Screen:
         """What a console looks like. Those that have been unused for longest are forgotten."""
-        screen = self.screens.pop(console.name, None) or Screen(console, lambda: SafeFilter().feed)
+        screen = self.screens.pop(console.name, None) or Screen(console)
         self.screens[console.name] = screen
         while len(self.screens) > SCREENS_MAX:
             del self.screens[next(iter(self.screens))]

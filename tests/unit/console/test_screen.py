@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from oobconsole.console.console import Console
 from oobconsole.console.screen import BACKLOG_MAX, PATIENCE_SECONDS, Screen
-from oobconsole.session.safe import SafeFilter
 from oobconsole.settings import ConsoleConfig
 from tests.support.terminal import Terminal
 
@@ -34,7 +33,7 @@ def console(data: bytes = b"", rows: int = 24, columns: int = 80) -> Console:
 
 
 def screen_of(of: Console) -> Screen:
-    return Screen(of, lambda: SafeFilter().feed)
+    return Screen(of)
 
 
 def user(drawing: bytes, rows: int = 24, columns: int = 80) -> pyte.Screen:
@@ -62,7 +61,6 @@ async def redrawn(data: bytes) -> pyte.Screen:
         b"\x1b[1;31mred\x1b[0;4;7;44mblue\x1b[0m \x1b[38;5;196mx\x1b[48;2;1;2;3my\x1b[0m\x1b[95mz",
         b"\x1b[5;10Hhere\x1b[?25l\x1b[2;3H",
         b"\x1b[2;10r\x1b[10;1Hline\nline",
-        b"\x1b[41m\x1b[2J\x1b[10;10Hon red",
         b"x" * 80,
         "─┐ é 世界".encode(),
     ],
@@ -97,9 +95,18 @@ async def test_what_pyte_alone_would_not_show(data: bytes, line: str) -> None:
 
 async def test_the_alternate_screen_and_modes_are_the_clients_too() -> None:
     _, drawing = await screen_of(console(b"\x1b[?1049h\x1b[?1h\x1b[?2004h\x1b[?7l\x1b(0")).redraw()
-    assert drawing.startswith(b"\x1b[?1049h")
-    for mode in (b"\x1b[?1h", b"\x1b[?2004h", b"\x1b[?7l", b"\x1b(0"):
+    for mode in (b"\x1b[?1049h", b"\x1b[?1h", b"\x1b[?2004h", b"\x1b[?7l", b"\x1b(0"):
         assert mode in drawing
+
+
+@pytest.mark.parametrize("begin", [b"\x1b]1337;File=:", b"\x1bPq", b"\x1b_G"])
+@pytest.mark.parametrize("size", [40_000, 200_000])
+async def test_a_redraw_shows_nothing_of_a_long_string(begin: bytes, size: int) -> None:
+    """faults.md 14: also when the string began before what is fed for a redraw."""
+    made = console(b"before\r\n" + begin + b"QUJD" * (size // 4) + b"\x1b\\after $ ")
+    _, drawing = await screen_of(made).redraw()
+    assert b"QUJD" not in drawing
+    assert b"after $" in drawing
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(5, 20), (50, 132), (24, 40), (10, 80)])
@@ -166,8 +173,7 @@ def test_nothing_that_a_guest_prints_costs_more_than_its_screen(parts: list[byte
         end, drawing = await screen.redraw()
         assert end == screen._console.end
         assert "still here" in "\n".join(user(drawing).display)
-        assert (screen._terminal.columns, screen._terminal.lines) == (80, 24)
-        assert screen.failures == 0
+        assert (screen.terminal.columns, screen.terminal.rows) == (80, 24)
 
     asyncio.run(body())
 

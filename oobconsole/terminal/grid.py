@@ -1,0 +1,102 @@
+"""Rows of cells, and what may be done to them; and how wide characters are."""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import lru_cache
+from typing import Final
+
+from wcwidth import wcwidth
+
+from oobconsole.terminal.pen import PLAIN, Pen
+
+#: The text of one cell and its pen. The second cell of a wide character has no text; a cell that nothing was written
+#: to has a space.
+Cell = tuple[str, Pen]
+Row = list[Cell]
+BLANK: Final[Cell] = (" ", PLAIN)
+#: So many code points one cell carries at most: a kiss of two people with colours of skin has 10, and Unicode's
+#: Stream-Safe Text Format allows 30 marks, where writing needs three.
+CELL_MAX: Final = 16
+
+
+@lru_cache(maxsize=4096)
+def width(character: str) -> int:
+    """Columns that a character takes: 0, 1 or 2.
+
+    As C libraries and most terminals have it, and so the guest's programs: spacing vowels (Mc) and each half of a
+    flag are one column, where the library for this gives the width of a whole cluster to one of its parts.
+    """
+    if unicodedata.category(character) == "Mc" or "\U0001f1e6" <= character <= "\U0001f1ff":
+        return 1
+    return max(0, wcwidth(character))
+
+
+class Grid:
+    """What one screen shows.
+
+    Args:
+        rows, columns: its size.
+    """
+
+    def __init__(self, rows: int, columns: int) -> None:
+        self.columns = columns
+        self.rows: list[Row] = [[BLANK] * columns for _ in range(rows)]
+
+    def grow(self, rows: int, columns: int) -> None:
+        """Add empty rows below, and empty columns at the right."""
+        for row in self.rows:
+            row += [BLANK] * (columns - len(row))
+        self.columns = columns
+        self.rows += [[BLANK] * columns for _ in range(rows - len(self.rows))]
+
+    def split(self, y: int, x: int) -> None:
+        """Something begins or ends at this column: a wide character across it is gone."""
+        row = self.rows[y]
+        if 0 < x < self.columns and not row[x][0]:
+            row[x - 1] = (" ", row[x - 1][1])
+            row[x] = (" ", row[x][1])
+
+    def put(self, y: int, x: int, cells: list[Cell]) -> None:
+        """Write cells, which have room."""
+        self.split(y, x)
+        self.split(y, x + len(cells))
+        self.rows[y][x : x + len(cells)] = cells
+
+    def erase(self, y: int, start: int, end: int, pen: Pen) -> None:
+        """Blank the columns from `start` to before `end` of a row."""
+        if end - start == self.columns:
+            self.rows[y] = [(" ", pen.blank)] * self.columns
+        elif start < end:
+            self.put(y, start, [(" ", pen.blank)] * (end - start))
+
+    def insert(self, y: int, x: int, count: int, pen: Pen) -> None:
+        """Insert blanks; what is pushed out at the right is lost."""
+        count = min(count, self.columns - x)
+        self.split(y, x)
+        self.split(y, self.columns - count)
+        row = self.rows[y]
+        row[x:] = [(" ", pen.blank)] * count + row[x : self.columns - count]
+
+    def delete(self, y: int, x: int, count: int, pen: Pen) -> None:
+        """Delete cells; blanks come in from the right."""
+        count = min(count, self.columns - x)
+        self.split(y, x)
+        self.split(y, x + count)
+        row = self.rows[y]
+        row[x:] = row[x + count :] + [(" ", pen.blank)] * count
+
+    def scroll(self, top: int, bottom: int, count: int, pen: Pen) -> None:
+        """Move the rows from `top` to `bottom` up by `count` (down, if it is negative); blank ones come in."""
+        lines = max(-(bottom - top + 1), min(count, bottom - top + 1))
+        blank = [[(" ", pen.blank)] * self.columns for _ in range(abs(lines))]
+        kept = self.rows[top : bottom + 1]
+        self.rows[top : bottom + 1] = kept[lines:] + blank if lines >= 0 else blank + kept[:lines]
+
+    def join(self, y: int, x: int, more: str) -> None:
+        """Add marks to the character that is in, or ends in, this column."""
+        row = self.rows[y]
+        x -= not row[x][0]
+        text, pen = row[x]
+        if len(text) < CELL_MAX:
+            row[x] = (text + more, pen)

@@ -1,0 +1,123 @@
+"""How a cell looks: SGR (ECMA-48, 8.3.117, and xterm's and kitty's additions), read and written without loss."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+#: A style's bit is 1 shifted by its SGR number.
+_STYLES: Final = (1, 2, 3, 5, 7, 8, 9, 53)
+#: What takes styles away.
+_WITHOUT: Final = {22: (1, 2), 23: (3,), 25: (5,), 27: (7,), 28: (8,), 29: (9,), 55: (53,)}
+_REVERSE: Final = 1 << 7
+_COLOURS: Final = (38, 48, 58)
+
+
+class Pen(NamedTuple):
+    """What characters are written with.
+
+    Attributes:
+        styles: bold, faint, italic, blink, reverse, hidden, struck, overlined: bits.
+        line: SGR parameter of the underline: "4", "21", "4:3"; "" for none.
+        fg, bg, line_colour: SGR parameters of the colours: "31", "38;5;196", "48;2;1;2;3"; "" for the terminal's own.
+    """
+
+    styles: int = 0
+    line: str = ""
+    fg: str = ""
+    bg: str = ""
+    line_colour: str = ""
+
+    @property
+    def sgr(self) -> str:
+        """The control sequence that chooses this pen, whatever was chosen before."""
+        styles = [str(number) for number in _STYLES if self.styles >> number & 1]
+        return f"\x1b[{';'.join(['0', *styles, *filter(None, self[1:])])}m"
+
+    @property
+    def blank(self) -> Pen:
+        """What is erased with this pen: only its background (xterm's "bce")."""
+        return Pen(bg=self.bg) if self != PLAIN else self
+
+    @property
+    def is_seen_on_blanks(self) -> bool:
+        """Does a space that is written with it look like anything?"""
+        return bool(self.bg or self.line or self.styles & (_REVERSE | 1 << 9 | 1 << 53))
+
+    @lru_cache(maxsize=1024)  # noqa: B019 (pens are values, and programs use few)
+    def changed(self, parameters: str) -> Pen:
+        """The pen behind an SGR control sequence with these parameters."""
+        pen = self
+        items = parameters.split(";")
+        at = 0
+        while at < len(items):
+            code, _, rest = items[at].partition(":")
+            number = _number(code)
+            if number in _COLOURS and not rest:
+                text, at = _colour(items, at)
+                pen = pen._coloured(number, text)
+            elif number in _COLOURS:
+                pen = pen._coloured(number, _colour_with_colons(number, rest))
+            else:
+                pen = pen._simply_changed(number, rest)
+            at += 1
+        return pen
+
+    def _coloured(self, number: int, text: str) -> Pen:
+        """With the colour; as it is, when the sequence named none."""
+        if not text:
+            return self
+        if number == 38:
+            return self._replace(fg=text)
+        return self._replace(bg=text) if number == 48 else self._replace(line_colour=text)
+
+    def _simply_changed(self, number: int, rest: str) -> Pen:
+        if number == 0:
+            return PLAIN
+        if number in _STYLES:
+            return self._replace(styles=self.styles | 1 << number)
+        if number in _WITHOUT:
+            return self._replace(styles=self.styles & ~sum(1 << style for style in _WITHOUT[number]))
+        if number in (4, 21):
+            kind = _number(rest) if rest else 1
+            line = "21" if number == 21 else "" if kind == 0 or kind > 5 else "4" if kind == 1 else f"4:{kind}"
+            return self._replace(line=line)
+        if number in (24, 59):
+            return self._replace(line="") if number == 24 else self._replace(line_colour="")
+        if 30 <= number <= 37 or 90 <= number <= 97:
+            return self._replace(fg=str(number))
+        if 40 <= number <= 47 or 100 <= number <= 107:
+            return self._replace(bg=str(number))
+        if number in (39, 49):
+            return self._replace(fg="") if number == 39 else self._replace(bg="")
+        return self
+
+
+def _number(text: str) -> int:
+    """A parameter; a missing one is 0, a senseless one nothing that is known."""
+    return int(text) if text and len(text) <= 4 else 0 if not text.strip("0") else 9999
+
+
+def _colour(items: list[str], at: int) -> tuple[str, int]:
+    """An indexed or a true colour in parameters of their own; returns it and where its last parameter is."""
+    kind = items[at + 1] if at + 1 < len(items) else ""
+    count = {"5": 1, "2": 3}.get(kind.lstrip("0"), 0)
+    values = [_number(item.partition(":")[0]) for item in items[at + 2 : at + 2 + count]]
+    if not count or len(values) < count or any(value > 255 for value in values):
+        return "", at + 1 + count
+    return ";".join([items[at].lstrip("0"), kind.lstrip("0"), *map(str, values)]), at + 1 + count
+
+
+def _colour_with_colons(number: int, rest: str) -> str:
+    """The same in one parameter (ITU-T T.416): `38:5:N`, `38:2::R:G:B`, and `38:2:R:G:B` as everybody writes it."""
+    kind, *values = rest.split(":")
+    numbers = [_number(value) for value in values]
+    if kind == "5" and numbers and numbers[0] <= 255:
+        return f"{number};5;{numbers[0]}"
+    numbers = numbers[1:4] if len(numbers) > 3 else numbers
+    if kind == "2" and len(numbers) == 3 and max(numbers) <= 255:
+        return f"{number};2;{';'.join(map(str, numbers))}"
+    return ""
+
+
+PLAIN: Final = Pen()
