@@ -6,6 +6,7 @@
 # make man   builds the manual pages into build/man
 # make soak   runs the tests on a busy machine, and goes on where it was stopped (MINUTES=30)
 # make leak   what L1 can find of a secret on L2's console
+# make attack  what strangers and users can do to an honest person's echo (ONLY=name for one attack)
 # make fuzz   fuzzes what reads untrusted bytes (SECONDS=600 each)
 # make sanitize  runs the plugin under AddressSanitizer and ThreadSanitizer
 # make clean  removes everything that was built or downloaded
@@ -16,7 +17,7 @@ SECONDS ?= 600
 
 MINUTES ?= 100000
 
-.PHONY: all setup packages venv plugin images man demo cast test check bench soak leak fuzz sanitize clean
+.PHONY: all setup packages venv plugin images man demo cast test check bench soak leak attack fuzz sanitize clean
 
 all: setup
 
@@ -71,6 +72,9 @@ soak: setup
 leak: setup
 	@$(MAKE) --no-print-directory -s -C tests/leak
 	@$(PY) -m tests.leak
+
+attack: setup
+	@ONLY=$(ONLY) $(PY) -m tests.attack
 
 fuzz: packages venv
 	@tests/fuzz/run.sh $(SECONDS)

@@ -18,6 +18,10 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 #: Input without a key in it, in bytes, that is no person's: an escape sequence or paste without an end.
 _NO_KEY_MAX: Final = 4096
 _DEFAULT_SIZE: Final = (24, 80)
+#: The menu is drawn in the upper left part of a terminal that has more rows or columns: prompt_toolkit needs more
+#: than a microsecond for each cell, at once, and nobody else's echo comes meanwhile.
+_ROWS_MAX: Final = 64
+_COLUMNS_MAX: Final = 200
 
 
 class Terminal(Protocol):
@@ -148,6 +152,8 @@ def output(terminal: Terminal) -> Output:
 
     def size() -> Size:
         rows, columns = terminal.size()
-        return Size(rows=rows or _DEFAULT_SIZE[0], columns=columns or _DEFAULT_SIZE[1])
+        return Size(
+            rows=min(rows or _DEFAULT_SIZE[0], _ROWS_MAX), columns=min(columns or _DEFAULT_SIZE[1], _COLUMNS_MAX)
+        )
 
     return Vt100_Output(cast(TextIO, _Screen(terminal)), size, term=terminal.term, enable_cpr=False)

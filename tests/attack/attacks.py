@@ -1,0 +1,231 @@
+"""What is done to the server: each attack for some seconds, over and over, in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import asyncssh
+from asyncssh.constants import MSG_CHANNEL_REQUEST, MSG_GLOBAL_REQUEST, MSG_IGNORE
+from asyncssh.packet import Boolean, String, UInt32
+
+from tests.support.stranger import IGNORE, Stranger, stranger
+
+Attack = Callable[["Target"], Awaitable[None]]
+_FAULTS: Final = (OSError, asyncssh.Error, asyncio.IncompleteReadError, TimeoutError)
+
+
+class Target:
+    """The server, and whose key the attacker has."""
+
+    def __init__(self, port: int, user: str, key: Path, seconds: float) -> None:
+        self.port = port
+        self.user = user
+        self.key = str(key)
+        self.ends = time.monotonic() + seconds
+
+    @property
+    def goes_on(self) -> bool:
+        return time.monotonic() < self.ends
+
+    async def connect(self, **options: Any) -> asyncssh.SSHClientConnection:
+        """Log in."""
+        fixed = {"known_hosts": None, "config": None, "agent_path": None}
+        return await asyncssh.connect(
+            "127.0.0.1", self.port, username=self.user, client_keys=[self.key], **(fixed | options)
+        )
+
+    async def again(self, times: int, what: Callable[[], Awaitable[object]]) -> None:
+        """Do it at so many connections at once, as often as there is time."""
+
+        async def one() -> None:
+            while self.goes_on:
+                with contextlib.suppress(*_FAULTS):
+                    async with asyncio.timeout(max(0.01, self.ends - time.monotonic())):
+                        await what()
+                await asyncio.sleep(0.01)
+
+        await asyncio.gather(*(one() for _ in range(times)))
+
+
+async def clear_ignore(target: Target) -> None:
+    """security.md 1: IGNORE in clear, 3 connections."""
+
+    async def once() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", target.port)
+        try:
+            writer.write(b"SSH-2.0-x\r\n")
+            while not reader.at_eof():
+                writer.write(IGNORE * 4096)
+                await writer.drain()
+                await asyncio.sleep(0)
+        finally:
+            writer.close()
+
+    await target.again(3, once)
+
+
+async def encrypted_ignore(target: Target) -> None:
+    """security.md 1: IGNORE after the key exchange, not logged in, 3 connections."""
+
+    async def once() -> None:
+        client = await stranger(target.port)
+        await client.encrypted.wait()
+        await _pour(client, lambda: client.send_packet(MSG_IGNORE, String(b"")))
+
+    await target.again(3, once)
+
+
+async def exchanges(target: Target) -> None:
+    """security.md 2: key exchange after key exchange, 8 connections, never logged in."""
+
+    async def once() -> None:
+        client: Stranger = await stranger(target.port)
+        await client.encrypted.wait()
+        client._send_kexinit()
+        await client.ended
+
+    await target.again(8, once)
+
+
+async def options(target: Target) -> None:
+    """security.md 4: 60 kB of options, 10 at a time."""
+    client = await target.connect()
+    line = "ls" + " --json" * 8500
+    await target.again(10, lambda: client.run(line))
+    client.abort()
+
+
+async def one_byte(target: Target) -> None:
+    """security.md 5: channels of one-byte packets."""
+    client = await target.connect()
+    await target.again(3, lambda: client.create_session(asyncssh.SSHClientSession, "help", max_pktsize=1))
+    client.abort()
+
+
+async def half_exchange(target: Target) -> None:
+    """security.md 6: a window of 4 GiB, and a key exchange that is begun and not ended."""
+    client = await target.connect()
+    await client.create_session(asyncssh.SSHClientSession, "watch web2", encoding=None, window=(1 << 32) - 1)
+    client._send_kexinit()
+    client._kex_complete = True  # so that what follows is sent
+    while target.goes_on and not client.is_closed():
+        client.send_packet(MSG_IGNORE, String(b""))
+        await asyncio.sleep(0.1)
+    client.abort()
+
+
+async def refused_opens(target: Target) -> None:
+    """security.md 9: sessions beyond the limit, and commands that are denied."""
+    client = await target.connect()
+    await target.again(20, lambda: client.run("send web1 x"))
+    client.abort()
+
+
+async def menus(target: Target) -> None:
+    """security.md 11: ten menus of 1000 x 1000, with keys and changes of size."""
+    client = await target.connect()
+    made = []
+    for _ in range(10):
+        session, _ = await client.create_session(
+            asyncssh.SSHClientSession, None, term_type="xterm", term_size=(1000, 1000), encoding=None
+        )
+        made.append(session)
+    number = 0
+    while target.goes_on and not client.is_closed():
+        number += 1
+        for session in made:
+            session.write(b"\x1b[B")
+            session.change_terminal_size(1000 - number % 5, 1000)
+        await asyncio.sleep(0.005)
+    client.abort()
+
+
+async def unread_answers(target: Target) -> None:
+    """A sibling: requests whose answers are not read, logged in."""
+    client = await target.connect()
+    assert client._transport is not None
+    client._transport.pause_reading()
+    await _pour(client, lambda: client.send_packet(MSG_GLOBAL_REQUEST, String(b"nobody-knows"), Boolean(True)))
+
+
+async def requests(target: Target) -> None:
+    """A sibling: channel requests of all kinds, logged in, 3 connections."""
+    kinds = [b"env", b"signal", b"break", b"window-change", b"x11-req", b"auth-agent-req@openssh.com", b"?"]
+
+    async def once() -> None:
+        client = await target.connect()
+        session, _ = await client.create_session(asyncssh.SSHClientSession, "watch web2", encoding=None)
+        number = 0
+
+        def send() -> None:
+            nonlocal number
+            number += 1
+            kind = kinds[number % len(kinds)]
+            session.send_packet(MSG_CHANNEL_REQUEST, String(kind), Boolean(False), UInt32(80) * 4)
+
+        await _pour(client, send)
+
+    await target.again(3, once)
+
+
+async def queries(target: Target) -> None:
+    """A sibling: questions about keys, each of which reads files, 8 connections."""
+    keys = [asyncssh.generate_private_key("ssh-ed25519").public_data for _ in range(8)]
+
+    async def once() -> None:
+        client = await stranger(target.port)
+        await client.encrypted.wait()
+        for _ in range(40):
+            for key in keys:
+                client.query(key, user=target.user.encode())
+        await client.ended
+
+    await target.again(8, once)
+
+
+async def opens(target: Target) -> None:
+    """A sibling: connections that are opened and closed, or are random bytes, 30 at a time."""
+
+    async def once() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", target.port)
+        writer.write(b"SSH-2.0-x\r\n" + os.urandom(200))
+        await reader.read()
+        writer.close()
+
+    await target.again(30, once)
+
+
+async def _pour(client: asyncssh.SSHClientConnection, send: Callable[[], None]) -> None:
+    """As fast as the socket takes it; 1 MiB waits at most."""
+    try:
+        while not client.is_closed():
+            for _ in range(200):
+                send()
+            waits = client._transport is not None and client._transport.get_write_buffer_size() > 1 << 20
+            await asyncio.sleep(0.02 if waits else 0)
+    finally:
+        client.abort()
+
+
+ATTACKS: Final[tuple[Attack, ...]] = (
+    *(clear_ignore, encrypted_ignore, exchanges, options, one_byte, half_exchange, refused_opens, menus),
+    *(unread_answers, requests, queries, opens),
+)
+
+
+async def _main(name: str, port: int, user: str, key: str, seconds: float) -> None:
+    attack: Any = next(attack for attack in ATTACKS if attack.__name__ == name)
+    with contextlib.suppress(*_FAULTS):
+        async with asyncio.timeout(seconds):
+            await attack(Target(port, user, Path(key), seconds))
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4], float(sys.argv[5])))
