@@ -89,6 +89,15 @@ def test_watch(server: Server) -> None:
         terminal.expect_screen("^detached from db1", timeout=10)
 
 
+def test_keys_behind_a_detach_are_the_menus(server: Server) -> None:
+    """faults.md 10: what came in one packet with `~.` was dropped."""
+    with menu(server) as terminal:
+        terminal.send("db1\x17")
+        terminal.expect(rb"db1 is live, you watch", timeout=10)
+        terminal.send("~.\x15db2")
+        terminal.expect_screen("^search: db2", timeout=10)
+
+
 def test_power(server: Server) -> None:
     with menu(server) as terminal:
         terminal.send("db1\x10")
