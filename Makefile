@@ -9,6 +9,7 @@
 # make attack  what strangers and users can do to an honest person's echo (ONLY=name for one attack)
 # make fuzz   fuzzes what reads untrusted bytes (SECONDS=600 each)
 # make sanitize  runs the plugin under AddressSanitizer and ThreadSanitizer
+# make faults  1,000 runs over a file system that fails (RUNS=1000 RANDOM_SEED=1)
 # make clean  removes everything that was built or downloaded
 
 PY := .venv/bin/python
@@ -17,7 +18,7 @@ SECONDS ?= 600
 
 MINUTES ?= 100000
 
-.PHONY: all setup packages venv plugin images man demo cast test check bench soak leak attack fuzz sanitize clean
+.PHONY: all setup packages venv plugin images man demo cast test check bench soak leak attack fuzz sanitize faults clean
 
 all: setup
 
@@ -58,7 +59,7 @@ check: venv plugin
 	$(PY) -m mypy
 	.venv/bin/lint-imports
 	.venv/bin/clang-format --dry-run -Werror native/include/*.h native/tcg/*.[ch] tests/adversary/payload/*.[ch] \
-		tests/leak/*.c tests/fuzz/*.[ch] tests/stack/*.c tests/contract/guest/*.c
+		tests/leak/*.c tests/fuzz/*.[ch] tests/stack/*.c tests/contract/guest/*.c tests/faults/*.c
 	shellcheck -x $(SCRIPTS) .ci/run
 
 bench: setup
@@ -81,6 +82,11 @@ fuzz: packages venv
 
 sanitize: setup
 	@$(PY) -m tests.stack.sanitize
+
+RUNS ?= 1000
+RANDOM_SEED ?= 1
+faults: setup
+	@$(PY) -m tests.faults $(RUNS) $(RANDOM_SEED)
 
 clean:
 	rm -rf .venv .cache build *.egg-info
