@@ -19,7 +19,8 @@ class Notice(NamedTuple):
 
     Attributes:
         text: in words.
-        kind: `notice`, or one of those that a program acts on: `skipped`, `lost`, `state`, `end`.
+        kind: `notice`, or one of those that a program acts on: `skipped`, `lost`, `state`, `end`; or `redraw`, which
+            a reader sends itself.
         detail: what a program wants to know besides: offsets and counts in bytes.
     """
 
@@ -73,6 +74,11 @@ class Reader:
         self._position += len(chunk.data)
         self._console.has_read(self)
         return chunk.data
+
+    def skip_to(self, offset: int) -> None:
+        """Go on at that offset, if it is further on: what is before it has been shown in another way."""
+        self._position = max(self._position, min(offset, self._console.end))
+        self._console.has_read(self)
 
     def wake(self, notice: Notice | None = None) -> None:
         """Let `next` look again, and tell `notice` after what was printed before it."""

@@ -26,6 +26,7 @@ class Command(Enum):
     POWER = b"p"
     LAST = b"l"
     SIZE = b"z"
+    DRAW = b"d"
 
 
 #: OpenSSH's client answers `~?` itself, so there is another key for help.

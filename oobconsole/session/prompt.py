@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Protocol
 
 from oobconsole.session.keyboard import Keyboard, Pasted
 from oobconsole.session.request import Peer
@@ -20,17 +19,55 @@ _ERASE: Final = b"\x7f\x08"
 _CONTROLS: Final = re.compile(rb"[\x00-\x1f\x7f]+")
 
 
+class Prompt(Protocol):
+    """Where a question is shown."""
+
+    async def say(self, text: str, *, asked: bool = False) -> None:
+        """Say something: unasked, or because the person wants to see it."""
+
+    async def ask(self, question: str) -> None:
+        """Ask something; it stays until it is `answered`."""
+
+    async def echo(self, keys: bytes) -> None:
+        """Something was typed as an answer."""
+
+    async def answered(self) -> None:
+        """The question is no more."""
+
+
+class PeerPrompt:
+    """Between other lines.
+
+    Args:
+        peer: the person.
+    """
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+
+    async def say(self, text: str, *, asked: bool = False) -> None:
+        await self._peer.tell(text)
+
+    async def ask(self, question: str) -> None:
+        await self._peer.tell(question)
+
+    async def echo(self, keys: bytes) -> None:
+        await self._peer.write(keys)
+
+    async def answered(self) -> None:
+        """It stays where it is."""
+
+
 class Keys:
     """What a person types: for the guest, or as an answer to us. A paste is no key, and no more than text of a line;
     and whatever ends a question takes with it what came together with it: no part of that reaches the guest.
 
     Args:
-        tell: shows a question.
+        prompt: shows a question.
     """
 
-    def __init__(self, peer: Peer, tell: Callable[[str], Awaitable[None]]) -> None:
-        self._peer = peer
-        self._tell = tell
+    def __init__(self, peer: Peer, prompt: Prompt) -> None:
+        self._prompt = prompt
         self._keyboard = Keyboard(peer)
         self.read, self.put_back = self._keyboard.read, self._keyboard.put_back
 
@@ -45,7 +82,13 @@ class Keys:
             answers: those that count; empty: letters and digits.
             alone: it counts only when nothing comes with it: what is begun by it cannot be taken back.
         """
-        await self._tell(question)
+        await self._prompt.ask(question)
+        try:
+            return await self._answer(answers, alone=alone)
+        finally:
+            await self._prompt.answered()
+
+    async def _answer(self, answers: bytes, *, alone: bool) -> bytes:
         key = await self._key()
         counts = not isinstance(key, Pasted) and (key in answers if answers else key.isalnum())
         if not key or (counts and not (alone and await self._is_followed())):
@@ -56,23 +99,32 @@ class Keys:
     async def ask_line(self, question: str) -> str | None:
         """Ask for a line, echoing it; None when it was cancelled, or none came in time. In what is pasted, or comes
         at once, line ends are blanks: what was meant to be read is not to be run."""
-        await self._tell(question)
+        await self._prompt.ask(question)
+        try:
+            line = await self._line()
+        finally:
+            await self._prompt.answered()
+        if line is None:
+            await self._prompt.say("cancelled", asked=True)
+        elif dropped := await self._keyboard.swallow():
+            await self._prompt.say(f"{dropped} bytes that came behind it were not typed into the guest", asked=True)
+        return line
+
+    async def _line(self) -> str | None:
         typed = bytearray()
         while key := await self._key():
             if key in (b"\r", b"\n") and not self._keyboard.waiting.strip(b"\r\n"):
-                await self._peer.write(b"\r\n")
-                await self._dropped(await self._keyboard.swallow())
+                await self._prompt.echo(b"\r\n")
                 return "".join(c for c in typed.decode(errors="replace") if c.isprintable())
             if key in _CANCEL:
                 break
             if key in _ERASE:
                 if typed:
                     typed[:] = typed.decode(errors="ignore")[:-1].encode()
-                    await self._peer.write(b"\b \b")
+                    await self._prompt.echo(b"\b \b")
             else:
                 await self._add(typed, key)
         await self._keyboard.swallow()
-        await self._tell("cancelled")
         return None
 
     async def _add(self, typed: bytearray, text: bytes) -> None:
@@ -81,11 +133,7 @@ class Keys:
             return
         shown = _CONTROLS.sub(b" ", text)[: max(0, LINE_MAX - len(typed))]
         typed += shown
-        await self._peer.write(shown)
-
-    async def _dropped(self, count: int) -> None:
-        if count:
-            await self._tell(f"{count} bytes that came behind it were not typed into the guest")
+        await self._prompt.echo(shown)
 
     def take_reports(self) -> bytes:
         """What the terminal itself typed while a question was open: it is for the guest."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from oobconsole.access import Principal
 from oobconsole.session import switch
-from oobconsole.session.prompt import Keys
+from oobconsole.session.prompt import Keys, PeerPrompt
 from oobconsole.session.request import ExitStatus, Peer, Request
 from oobconsole.session.state import Consoles
 from oobconsole.session.tui.catalogue import Catalogue
@@ -69,13 +69,13 @@ async def _do(choice: Choice, peer: _Heard, consoles: Consoles, who: Principal, 
     match choice.action:
         case Action.REPLAY:
             question = f"replay {name} since (10m, 02:13, 2026-03-01T02:13; Enter: {_REPLAY_SINCE}; Escape cancels):"
-            since = await Keys(peer, peer.tell).ask_line(question)
+            since = await Keys(peer, PeerPrompt(peer)).ask_line(question)
             if since is not None:
                 await run(shlex.join(["replay", name, "--since", since.strip() or _REPLAY_SINCE]), peer)
                 await _look_at(peer)
         case Action.POWER:
             console = consoles.find(name)
-            keys = Keys(peer, peer.tell)
+            keys = Keys(peer, PeerPrompt(peer))
             done = await switch.ask(consoles, console, who, keys, peer.tell) if console else f"{name} is no more"
             if done:
                 await peer.tell(done)

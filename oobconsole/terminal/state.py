@@ -131,9 +131,9 @@ class State:
             if saves:
                 self.save()
             self.shown = Shown(Grid(self.rows, self.columns))
-        elif not on and self.is_alternate:
+        elif not on:
             self.shown = self.main
-            if saves:
+            if saves:  # also where the main screen is shown already, as xterm and tmux have it
                 self.restore()
 
     def save(self) -> None:

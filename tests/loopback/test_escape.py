@@ -67,7 +67,9 @@ def switched(server: Server) -> Path:
 
 def person(server: Server, *words: str, user: str = "alice", escape: str = "none", rows: int = 24) -> Terminal:
     options = ("-t", "-e", escape)
-    terminal = Terminal(server.ssh(*words, user=user, key=server.make_key(user), options=options), rows=rows)
+    terminal = Terminal(
+        server.ssh(*words, user=user, key=server.make_key(user), options=options), rows=rows, term="dumb"
+    )
     terminal.expect(rb"\[oobconsole: \S+ is live[^]]*\]", timeout=20)
     return terminal
 

@@ -43,7 +43,7 @@ def command(server: Server, user: str, *words: str, terminal: bool = False) -> l
 
 
 def person(server: Server, user: str, *words: str) -> Terminal:
-    terminal = Terminal(command(server, user, *words, terminal=True))
+    terminal = Terminal(command(server, user, *words, terminal=True), term="dumb")
     terminal.expect(rb"helps\]", timeout=20)
     return terminal
 

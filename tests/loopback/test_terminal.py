@@ -58,7 +58,7 @@ def test_a_window_that_changes_its_size_disturbs_nothing(server: Server) -> None
 
 def test_a_paste_of_a_mebibyte_arrives_whole(server: Server) -> None:
     data = secrets.token_bytes(1 << 19).hex().encode()
-    with attached(server, "web2") as terminal:
+    with attached(server, "web2", "--raw") as terminal:
         terminal.send(b"<" + data + b">")
         found = terminal.expect(rb"<([0-9a-f]+)>", timeout=60)
         assert hashlib.sha256(found[1]).digest() == hashlib.sha256(data).digest()

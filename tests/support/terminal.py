@@ -26,9 +26,10 @@ class Terminal(Expect):
     Args:
         command: what to run; the terminal is its controlling one.
         rows, columns: size of the terminal.
+        term: TERM; `dumb` gets our own lines between the guest's, where bytes can be compared.
     """
 
-    def __init__(self, command: Sequence[str], *, rows: int = 24, columns: int = 80) -> None:
+    def __init__(self, command: Sequence[str], *, rows: int = 24, columns: int = 80, term: str = "xterm") -> None:
         self.seen = bytearray()
         self.told = bytearray()
         self._at = 0
@@ -43,7 +44,7 @@ class Terminal(Expect):
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env={**os.environ, "TERM": "xterm"},
+            env={**os.environ, "TERM": term},
         )
         os.close(slave)
 

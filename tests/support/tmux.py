@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
+import select
 import shlex
 import subprocess
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from oobconsole.terminal.pen import PLAIN
 from tests.support.expect import ExpectError
 from tests.support.pace import Deadline
 
@@ -20,6 +24,9 @@ _MODES = (
     *("keypad_cursor_flag", "alternate_on", "scroll_region_upper", "scroll_region_lower"),
     *("mouse_all_flag", "mouse_button_flag", "mouse_standard_flag", "mouse_sgr_flag"),
 )
+_SGR = re.compile(r"(\x1b\[[\d;:]*m|[\x0e\x0f])")
+#: Lines and corners of DEC's special characters, by what they are written with behind SO.
+_LINES = str.maketrans("jklmnqtuvwx", "┘┐┌└┼─├┤┴┬│")
 _numbers = itertools.count()
 
 
@@ -56,6 +63,11 @@ class Tmux:
         for at in range(0, len(keys), 256):
             self._tmux("send-keys", "-t", "t", "-H", *(f"{byte:02x}" for byte in keys[at : at + 256]))
 
+    def mess_up(self, data: bytes) -> None:
+        """Have something else than the command write to it."""
+        tty = self._tmux("display-message", "-p", "-t", "t", "#{pane_tty}").strip()
+        Path(tty).write_bytes(data)
+
     def resize(self, rows: int, columns: int) -> None:
         """Change its size."""
         self.rows = rows
@@ -72,6 +84,35 @@ class Tmux:
         """What it shows, with attributes."""
         return self._tmux("capture-pane", "-p", "-e", "-t", "t").split("\n")[: self.rows]
 
+    @property
+    def runs(self) -> list[list[tuple[str, str]]]:
+        """What it shows, row by row: runs of characters with the same attributes; without blanks at the end.
+
+        Lines are the characters that they are shown as, however they were written. Blanks at the end may have been
+        written or erased; they look the same, but tmux does not show the colour of the latter.
+        """
+        shown = self._tmux("capture-pane", "-p", "-e", "-N", "-t", "t").split("\n")[: self.rows]
+        pen, rows, shifted = PLAIN, [], False
+        for line in shown:
+            row: list[tuple[str, str]] = []
+            for part in _SGR.split(line):
+                if part in ("\x0e", "\x0f"):
+                    shifted = part == "\x0e"
+                    continue
+                part = part.translate(_LINES) if shifted and not part.startswith("\x1b") else part
+                if part.startswith("\x1b["):
+                    pen = pen.changed(part[2:-1])
+                elif row and row[-1][1] == pen.sgr:
+                    row[-1] = (row[-1][0] + part, pen.sgr)
+                elif part:
+                    row.append((part, pen.sgr))
+            while row and not row[-1][0].rstrip(" "):
+                row.pop()
+            if row:
+                row[-1] = (row[-1][0].rstrip(" "), row[-1][1])
+            rows.append(row)
+        return rows
+
     def modes(self) -> dict[str, str]:
         """What it is set to, and where its cursor is."""
         said = self._tmux("display-message", "-p", "-t", "t", " ".join(f"#{{{mode}}}" for mode in _MODES))
@@ -85,6 +126,7 @@ class Tmux:
         """
         deadline = Deadline(timeout)
         while not what(self):
+            select.select([], [], [], 0.02)  # tmux has nothing to wait for: it is asked again and again
             if not deadline.left:
                 shown = "\n".join(self.lines)
                 raise ExpectError(f"it did not come in {deadline}; the terminal shows\n{shown}\n{self.modes()}")
@@ -92,6 +134,17 @@ class Tmux:
     def expect(self, text: str, *, timeout: float = 30) -> None:
         """Wait until that text is shown."""
         self.wait(lambda terminal: any(text in line for line in terminal.lines), timeout=timeout)
+
+    def gone(self, key: str, *, timeout: float = 30) -> None:
+        """Type that key until nothing of ours is shown."""
+
+        def is_gone(terminal: Self) -> bool:
+            if not any("[oobconsole:" in line for line in terminal.lines):
+                return True
+            terminal.send(key)
+            return False
+
+        self.wait(is_gone, timeout=timeout)
 
     def _tmux(self, *words: str) -> str:
         done = subprocess.run(["tmux", "-u", "-L", self._name, *words], capture_output=True, text=True, check=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oobconsole.session.prompt import Keys
+from oobconsole.session.prompt import Keys, PeerPrompt
 from tests.support.aio import soon
 from tests.unit.session.fakes import FakePeer
 
@@ -14,7 +14,7 @@ TEXT = b"do not reboot, ticket 4711 https://x/y;z"
 async def line(*packets: bytes) -> tuple[str | None, bytes, FakePeer]:
     """The answer, and what is left for the guest."""
     peer = FakePeer(*packets)
-    keys = Keys(peer, peer.tell)
+    keys = Keys(peer, PeerPrompt(peer))
     answer = await soon(keys.ask_line("message:"))
     return answer, keys.rest() + keys.take_reports(), peer
 
@@ -63,14 +63,14 @@ async def test_what_cancels_takes_with_it_what_came_with_it(packets: tuple[bytes
 async def test_a_paste_is_no_key(packets: tuple[bytes, ...]) -> None:
     """faults.md 9: `~r` and a pasted `k`; more than was asked for is no answer, either."""
     peer = FakePeer(*packets)
-    keys = Keys(peer, peer.tell)
+    keys = Keys(peer, PeerPrompt(peer))
     assert not (await soon(keys.ask("?", b"k", alone=True))).isalnum()
     assert keys.rest() == b""
 
 
 async def test_an_answer_may_be_typed_ahead() -> None:
     peer = FakePeer(b"ry")
-    keys = Keys(peer, peer.tell)
+    keys = Keys(peer, PeerPrompt(peer))
     assert await soon(keys.ask("?", b"rnfo")) == b"r"
     assert await soon(keys.ask("?", b"y", alone=True)) == b"y"
 

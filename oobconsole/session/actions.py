@@ -1,0 +1,165 @@
+"""What the escape keys of a person at a console do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from oobconsole.console.console import Console
+from oobconsole.console.reader import Notice
+from oobconsole.errors import LineFault
+from oobconsole.events import Kind
+from oobconsole.session import switch
+from oobconsole.session.escape import Command
+from oobconsole.session.notices import Notices
+from oobconsole.session.pipe import type_in
+from oobconsole.session.plain import PlainLines
+from oobconsole.session.prompt import Keys
+from oobconsole.session.request import Request
+from oobconsole.session.room import Member, Room
+
+#: So long, in seconds, a break waits for the guest to read what was typed before it.
+BREAK_SECONDS: Final = 5.0
+
+
+class Actions:
+    """Those of one person.
+
+    Args:
+        notices: where answers go.
+        keys: what the person types.
+    """
+
+    def __init__(
+        self, request: Request, console: Console, room: Room, member: Member, notices: Notices, keys: Keys
+    ) -> None:
+        self._request = request
+        self._console = console
+        self._room = room
+        self._member = member
+        self._notices = notices
+        self._keys = keys
+        self._prefix = console.settings.escape
+        self._do: dict[Command, Callable[[], Awaitable[None]]] = {
+            Command.HELP: self._help,
+            Command.BREAK: self.send_break,
+            Command.SYSRQ: self._sysrq,
+            Command.WHO: self._who,
+            Command.MESSAGE: self._message,
+            Command.ROLE: self._role,
+            Command.POWER: self._power,
+            Command.LAST: self._last,
+            Command.SIZE: self._size,
+            Command.DRAW: self._draw,
+        }
+
+    async def do(self, command: Command) -> None:
+        """Do what the key says; and give the guest what the terminal itself has answered to it meanwhile."""
+        await self._do[command]()
+        reports = self._keys.take_reports()
+        if reports:
+            await type_in(self._room, self._member, reports)
+
+    async def _say(self, text: str) -> None:
+        await self._notices.say(text, asked=True)
+
+    async def _help(self) -> None:
+        p = self._prefix
+        await self._say(
+            f"{p}.  detach       {p}{p[-1]}  send {p}      {p}h  this help  (after Enter)\n"
+            f"{p}b  break        {p}s  SysRq key   {p}p  power: reset, NMI, off, on\n"
+            f"{p}w  who is here  {p}m  message     {p}r  keyboard: watch, ask, hand over, take\n"
+            f"{p}l  last lines   {p}d  draw anew   {p}z  type the terminal's size into the guest"
+        )
+
+    async def _who(self) -> None:
+        await self._say("\n".join(self._room.who()))
+
+    async def _draw(self) -> None:
+        """Behind what was printed so far."""
+        self._member.reader.wake(Notice("", "redraw"))
+
+    async def _may_act(self, what: str) -> bool:
+        if self._room.may_type(self._member):
+            return True
+        await self._say(f"{what} needs the keyboard: {self._prefix}r, then k, asks for it")
+        return False
+
+    async def send_break(self) -> None:
+        """Send a break."""
+        if await self._may_act("a break"):
+            failed = await self._send_break()
+            self._emit(Kind.BREAK, sent=not failed)
+            await self._say(failed or "break sent")
+
+    async def _send_break(self, key: bytes = b"") -> str:
+        """Returns why it was not sent."""
+        console = self._console
+        try:
+            async with asyncio.timeout(BREAK_SECONDS):
+                sent = await console.send_break(key, self._member.who)
+        except TimeoutError:
+            waiting = console.input_waiting
+            if not waiting:
+                return f"the line has not said in {BREAK_SECONDS:g} s whether the break was sent"
+            return f"no break was sent: the guest has not read what was typed before ({waiting} bytes)"
+        except LineFault as error:
+            return f"no break was sent: {error}"
+        return (
+            "" if sent else f"no break was sent: {console.name} is {console.state.name.lower()}, or its line has none"
+        )
+
+    async def _sysrq(self) -> None:
+        if not await self._may_act("SysRq"):
+            return
+        key = await self._keys.ask("SysRq key (h lists them, Escape cancels)", alone=True)
+        if not key.isalnum() or not await self._may_act("SysRq"):
+            await self._say("no SysRq was sent")
+            return
+        failed = await self._send_break(key)
+        self._emit(Kind.SYSRQ, key=key.decode(), sent=not failed)
+        await self._say(failed or f"SysRq {key.decode()} sent")
+
+    async def _message(self) -> None:
+        text = await self._keys.ask_line("message to everybody here (Enter sends, Escape cancels):")
+        if text:
+            self._room.message(self._member, text)
+
+    async def _role(self) -> None:
+        holder = self._room.holder
+        has = "the console is shared" if self._room.shared else "the keyboard is free"
+        if holder is not None:
+            has = "you have the keyboard" if holder is self._member else f"{holder.who.name} has the keyboard"
+        key = await self._keys.ask(
+            f"{has}: k ask for it, h hand it over, w only watch, f take it by force", b"khwf", alone=True
+        )
+        actions = {b"k": self._room.ask, b"h": self._room.hand_over, b"w": self._room.watch, b"f": self._room.force}
+        action = actions.get(key)
+        await self._say(action(self._member) if action else "nothing has changed")
+
+    async def _power(self) -> None:
+        await switch.ask(self._request.consoles, self._console, self._member.who, self._keys, self._say)
+
+    async def _last(self) -> None:
+        start = self._console.tail(self._request.consoles.tail_lines)
+        chunk = self._console.read_from(start, self._console.end - start)
+        await self._notices.show("the last lines", PlainLines().feed(chunk.data).rstrip("\n").split("\n"))
+
+    async def _size(self) -> None:
+        terminal = self._request.terminal
+        rows, columns = terminal.size() if terminal else (0, 0)
+        if not rows or not columns:
+            await self._say("your terminal does not say how large it is")
+            return
+        line = f"stty rows {rows} columns {columns}"
+        if not await self._may_act("typing"):
+            return
+        answer = await self._keys.ask(
+            f"type '{line}' into the guest? y does it, at a shell's prompt only", b"y", alone=True
+        )
+        if answer != b"y" or not await type_in(self._room, self._member, f"{line}\r".encode()):
+            await self._say("nothing was typed")
+
+    def _emit(self, kind: Kind, **detail: str | bool) -> None:
+        self._request.consoles.events.emit(kind, self._console.name, self._member.who, **detail)

@@ -1,0 +1,143 @@
+"""What we have said at one person's terminal, and for how long it is to be seen. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from wcwidth import wcwidth
+
+from oobconsole.terminal.text import plain
+
+#: A notice is seen at least so long, in seconds, before a key takes it away: whoever types would not have read it.
+#: What was asked for goes with the next key.
+LEAST_SECONDS: Final = 1.0
+ASKED_LEAST_SECONDS: Final = 0.2
+#: It goes by itself after so long: time to notice it, and to read that many characters in a second.
+SHOWN_SECONDS: Final = 3.0
+SHOWN_MAX_SECONDS: Final = 60.0
+CHARACTERS_A_SECOND: Final = 20
+#: More of them at a time were never read, and the oldest give way.
+ENTRIES_MAX: Final = 32
+
+
+@dataclass
+class Entry:
+    """Something that was said.
+
+    Attributes:
+        lines: of text.
+        least: it is seen so long before a key takes it away, in seconds.
+        question: it stays until it is answered.
+        answer: what was typed so far.
+        listed: lines that are not ours; the last of them matter most.
+        seen: for so long, in seconds.
+    """
+
+    lines: list[str]
+    least: float
+    question: bool = False
+    answer: str = ""
+    listed: list[str] = field(default_factory=list)
+    seen: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """It is seen so long, if nobody types."""
+        length = sum(map(len, self.lines + self.listed))
+        return min(SHOWN_MAX_SECONDS, SHOWN_SECONDS + length / CHARACTERS_A_SECOND)
+
+
+class Board:
+    """The entries, the oldest first."""
+
+    def __init__(self) -> None:
+        self._entries: list[Entry] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._entries)
+
+    def say(self, text: str, *, asked: bool = False) -> None:
+        """Add something; `asked` is what a person wanted to see."""
+        self._add(Entry(_lines(text), ASKED_LEAST_SECONDS if asked else LEAST_SECONDS))
+
+    def show(self, title: str, lines: Sequence[str]) -> None:
+        """Show lines that a person wants to see."""
+        self._add(Entry(_lines(title), ASKED_LEAST_SECONDS, listed=_lines("\n".join(lines))))
+
+    def ask(self, question: str) -> None:
+        """Add a question."""
+        self._add(Entry(_lines(question), 0.0, question=True))
+
+    def _add(self, entry: Entry) -> None:
+        self._entries.append(entry)
+        del self._entries[:-ENTRIES_MAX]
+
+    def echo(self, keys: bytes) -> None:
+        """What is typed as an answer, as a terminal would echo it."""
+        erased = keys.count(b"\b \b")
+        typed = plain(keys.replace(b"\b \b", b"").decode(errors="replace"))
+        for entry in self._entries:
+            if entry.question:
+                entry.answer = entry.answer[: max(0, len(entry.answer) - erased)] + typed
+
+    def answered(self) -> None:
+        """The question is no more."""
+        self._entries = [entry for entry in self._entries if not entry.question]
+
+    def key(self) -> bool:
+        """A key was typed for the guest; is anything taken away by it?"""
+        kept = [entry for entry in self._entries if entry.question or entry.seen < entry.least]
+        gone = len(kept) < len(self._entries)
+        self._entries = kept
+        return gone
+
+    def age(self, seconds: float) -> bool:
+        """They were seen for so long; is anything gone by that?"""
+        for entry in self._entries:
+            entry.seen += seconds
+        kept = [entry for entry in self._entries if entry.question or entry.seen < entry.seconds]
+        gone = len(kept) < len(self._entries)
+        self._entries = kept
+        return gone
+
+    @property
+    def next_goes_in(self) -> float | None:
+        """Seconds of being seen; None: nothing goes by itself."""
+        left = [entry.seconds - entry.seen for entry in self._entries if not entry.question]
+        return max(0.0, min(left)) if left else None
+
+    def rows(self, columns: int, most: int) -> list[str]:
+        """What is to be shown: the latest, in rows of so many columns at most, and at most so many."""
+        rows = [row for entry in self._entries for row in _rows(entry, columns, most)]
+        return rows[-most:]
+
+
+def _lines(text: str) -> list[str]:
+    return [plain(line.expandtabs()) for line in text.split("\n")]
+
+
+def _rows(entry: Entry, columns: int, most: int) -> list[str]:
+    ours = [f"[oobconsole: {line}]" for line in entry.lines]
+    if entry.question:
+        ours[-1] += f" {entry.answer}_"
+    rows = [row for line in ours for row in _wrapped(line, columns)]
+    room = max(0, most - len(rows))
+    listed = [row for line in entry.listed for row in _wrapped(line, columns)]
+    return rows + listed[len(listed) - min(room, len(listed)) :]
+
+
+def _wrapped(line: str, columns: int) -> list[str]:
+    """In rows, between two words where there are any."""
+    rows, row, used = [], "", 0
+    for character in line:
+        width = max(0, wcwidth(character))
+        if used + width > columns:
+            whole, blank, begun = row.rpartition(" ")
+            rows.append(whole if blank and whole.strip() else row)
+            row = begun if blank and whole.strip() else ""
+            used = sum(max(0, wcwidth(each)) for each in row)
+        row += character
+        used += width
+    return [*rows, row]

@@ -1,0 +1,160 @@
+"""The guest's output and our own lines on their way to a person's terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Final
+
+from oobconsole.session.request import ExitStatus, Peer
+from oobconsole.session.safe import SafeFilter, slices
+from oobconsole.terminal.restore import Lent
+
+#: Our lines wait at most so long, in seconds, for the guest to finish a character or an escape sequence.
+WHOLE_SECONDS: Final = 0.2
+
+
+class Notices(ABC):
+    """The guest's output and our lines on their way to one terminal.
+
+    Args:
+        filtered: nothing of the guest's passes that makes a terminal answer or act.
+
+    Attributes:
+        covers: our lines stand over the guest's; what the terminal shows at the beginning must be known.
+    """
+
+    covers = False
+
+    def __init__(self, peer: Peer, *, filtered: bool) -> None:
+        self.lent = Lent(filtered=filtered)
+        self._peer = peer
+        self._filtered = filtered
+        self._filter = SafeFilter()
+        self._lock = asyncio.Lock()
+
+    @property
+    def _at_rest(self) -> bool:
+        """May anything be sent without tearing a sequence of the guest's apart?"""
+        return self._filtered or self._filter.at_rest
+
+    def _shown(self, data: bytes) -> bytes:
+        shown = self._filter.feed(data, time.monotonic())
+        shown = shown if self._filtered else data
+        self.lent.feed(shown)
+        return shown
+
+    @abstractmethod
+    async def begin(self, drawing: bytes) -> None:
+        """Begin anew, with a drawing of the guest's screen."""
+
+    @abstractmethod
+    async def output(self, data: bytes) -> None:
+        """The guest printed this."""
+
+    @abstractmethod
+    async def say(self, text: str, *, asked: bool = False) -> None:
+        """Say something: unasked, or because the person wants to see it."""
+
+    @abstractmethod
+    async def ask(self, question: str) -> None:
+        """Ask something; it stays until it is `answered`."""
+
+    @abstractmethod
+    async def echo(self, keys: bytes) -> None:
+        """Something was typed as an answer."""
+
+    @abstractmethod
+    async def answered(self) -> None:
+        """The question is no more."""
+
+    @abstractmethod
+    def key(self) -> None:
+        """Something was typed for the guest."""
+
+    @abstractmethod
+    async def show(self, title: str, lines: Sequence[str]) -> None:
+        """Show lines that the person wants to see; where there is no room for all, the last ones."""
+
+    @abstractmethod
+    def resized(self) -> None:
+        """The terminal has another size."""
+
+    @abstractmethod
+    def end(self) -> bytes:
+        """What takes our lines away and gives the terminal back; nothing is sent from now on."""
+
+    @abstractmethod
+    async def run(self) -> ExitStatus:
+        """For ever: do what is done by time."""
+
+
+class LineNotices(Notices):
+    """Our lines between the guest's, not within a character or a sequence."""
+
+    def __init__(self, peer: Peer, *, filtered: bool) -> None:
+        super().__init__(peer, filtered=filtered)
+        self._pending: list[str] = []
+        self._wake = asyncio.Event()
+
+    async def begin(self, drawing: bytes) -> None:
+        await self.output(drawing)
+
+    async def output(self, data: bytes) -> None:
+        async with self._lock:
+            at = 0
+            while self._pending and at < len(data):
+                await self._peer.write(self._shown(data[at : at + 1]))
+                at += 1
+                if self._filter.at_rest:
+                    await self._tell()
+            async for part in slices(data[at:]):
+                await self._peer.write(self._shown(part))
+
+    async def say(self, text: str, *, asked: bool = False) -> None:
+        async with self._lock:
+            self._pending.append(text)
+            if self._filter.at_rest:
+                await self._tell()
+            else:
+                self._wake.set()
+
+    async def _tell(self) -> None:
+        pending, self._pending = self._pending, []
+        for text in pending:
+            await self._peer.tell(text)
+
+    async def ask(self, question: str) -> None:
+        await self.say(question)
+
+    async def echo(self, keys: bytes) -> None:
+        await self._peer.write(keys)
+
+    async def answered(self) -> None:
+        """It stays where it is."""
+
+    def key(self) -> None:
+        """What was said stays."""
+
+    async def show(self, title: str, lines: Sequence[str]) -> None:
+        await self.say(f"{title}:")
+        async with self._lock:
+            await self._peer.write("".join(f"{line}\r\n" for line in lines).encode())
+        await self.say(f"end of {title}")
+
+    def resized(self) -> None:
+        """Lines are lines."""
+
+    def end(self) -> bytes:
+        return self.lent.restored()
+
+    async def run(self) -> ExitStatus:
+        """What the guest has begun may never end: then our lines come all the same."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await asyncio.sleep(WHOLE_SECONDS)
+            async with self._lock:
+                await self._tell()

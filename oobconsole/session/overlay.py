@@ -1,0 +1,97 @@
+"""Rows of our own over a guest's screen, and the guest's rows again in their place. Sans I/O.
+
+The guest's cursor, attributes, character sets and origin mode are as they were behind both; its margins, modes, tab
+stops and the cursor that it has saved are not touched. There are two ways to come back to its cursor: to go to where
+our model has it, or DECSC and DECRC, which the terminal does without fail, but which take the one place where a guest
+can save its own.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from oobconsole.terminal.grid import Row
+from oobconsole.terminal.model import Terminal
+from oobconsole.terminal.pen import PLAIN
+from oobconsole.terminal.state import ORIGIN
+
+#: Rows by their numbers on the screen; attributes, and a character set, that show text as it is.
+_BEGIN: Final = "\x1b[?6l\x1b[0m\x1b(B\x0f"
+_SAVE, _RESTORE, _ORIGIN, _ERASE = "\x1b7", "\x1b8", "\x1b[?6h", "\x1b[0m\x1b[K"
+_OURS: Final = "\x1b[0;7m"
+#: Symbols, some of which are emoji; private use; emoji, and what came with them.
+_DISPUTED: Final = re.compile(
+    "[\u231a-\u23b9\u23be-\u23ff\u25fb-\u27bf\u2b00-\u2bff\ue000-\uf8ff\U0001f000-\U0010ffff]"
+)
+
+
+def place(model: Terminal, count: int) -> int:
+    """The first of so many rows for us, from 0: at the bottom, or at the top when the cursor is at the bottom."""
+    bottom = max(0, model.rows - count)
+    return 0 if model.cursor.y >= bottom and model.cursor.y >= count else bottom
+
+
+def put_over(model: Terminal, lines: list[str], top: int, *, exact: bool) -> bytes:
+    """What shows our lines.
+
+    Args:
+        lines: each fits into a row.
+        top: the row of the first one, from 0.
+        exact: the model is what the terminal is.
+    """
+    rows = [f"{_at(top + i)}{_ERASE}{_OURS}{line}" for i, line in enumerate(lines)]
+    return _between(model, rows, exact=exact)
+
+
+def put_back(model: Terminal, top: int, count: int, *, exact: bool) -> bytes:
+    """What shows the guest's rows again. Arguments as above."""
+    rows = [f"{_at(y)}{_ERASE}{_drawn(model.grid.rows[y])}" for y in range(top, min(top + count, model.rows))]
+    return _between(model, rows, exact=exact)
+
+
+def _between(model: Terminal, rows: list[str], *, exact: bool) -> bytes:
+    drawn = _BEGIN + "".join(rows)
+    if exact and not _is_disputed(model.grid.rows[model.cursor.y]):
+        return (drawn + _cursor(model)).encode("utf-8", "replace")
+    origin = _ORIGIN if ORIGIN in model.modes else ""  # not every terminal saves it
+    return (_SAVE + drawn + origin + _RESTORE).encode("utf-8", "replace")
+
+
+def _cursor(model: Terminal) -> str:
+    """What leads back to the guest's cursor, from the state of `_BEGIN`."""
+    cursor, origin = model.cursor, ORIGIN in model.modes
+    row = cursor.y - (model.top if origin else 0)
+    x, waiting = cursor.x, ""
+    if cursor.wraps:  # a cursor behind the last column comes about by writing to that
+        cells = model.grid.rows[cursor.y]
+        x -= not cells[x][0]
+        text, pen = cells[x]
+        waiting = pen.sgr + _text(text)
+    shift = "\x0e" if cursor.shifted else ""
+    return f"{_ORIGIN if origin else ''}{_at(row, x)}{waiting}{cursor.pen.sgr}\x1b({cursor.sets[0]}{shift}"
+
+
+def _at(y: int, x: int = 0) -> str:
+    return f"\x1b[{y + 1};{x + 1}H"
+
+
+def _drawn(row: Row) -> str:
+    """A row's cells, on a blank row and with plain attributes."""
+    last = max((x for x, (text, pen) in enumerate(row) if text.strip(" ") or pen.is_seen_on_blanks), default=-1)
+    out, before = [], PLAIN
+    for text, pen in row[: last + 1]:
+        if pen != before:
+            out.append(pen.sgr)
+            before = pen
+        out.append(_text(text))
+    return "".join(out)
+
+
+def _text(text: str) -> str:
+    return "".join(character for character in text if character.isprintable() or character == "\u200d")
+
+
+def _is_disputed(row: Row) -> bool:
+    """Are there characters in it about whose width terminals disagree? Then so may they about where the cursor is."""
+    return any(len(text) > 1 or _DISPUTED.match(text) for text, _ in row)

@@ -1,0 +1,210 @@
+"""Our own lines over a guest's screen, which is as it was when they go."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from oobconsole.session.board import Board
+from oobconsole.session.mirror import Mirror
+from oobconsole.session.notices import WHOLE_SECONDS, LineNotices, Notices
+from oobconsole.session.overlay import place, put_back, put_over
+from oobconsole.session.request import ExitStatus, Peer
+from oobconsole.session.safe import SafeFilter, slices
+from oobconsole.session.tui.terminal import Terminal
+
+#: Rows and columns that a terminal has at least in which anything of ours could be read.
+ROWS_MIN, COLUMNS_MIN = 2, 20
+#: Our lines are away from the screen, while the guest prints, so many times as long as it took to find out what they
+#: would cover; and they are there at once behind no more output than this, in bytes.
+_PAUSE: Final = 20
+_LITTLE: Final = 1024
+#: TERM of what knows no sequences.
+_DUMB: Final = frozenset({"", "dumb", "unknown", "network"})
+
+
+def notices_for(
+    peer: Peer, terminal: Terminal | None, want_redraw: Callable[[], object], *, filtered: bool, raw: bool
+) -> Notices:
+    """Those that fit: a terminal without sequences or of unknown size, or one that wants nothing but the guest's
+    bytes, gets lines between the guest's.
+
+    Args:
+        want_redraw: has `begin` called with a drawing of the guest's screen, soon.
+    """
+    rows, columns = terminal.size() if terminal else (0, 0)
+    if terminal is None or raw or terminal.term in _DUMB or rows < ROWS_MIN or columns < COLUMNS_MIN:
+        return LineNotices(peer, filtered=filtered)
+    return ScreenNotices(peer, terminal, want_redraw, filtered=filtered)
+
+
+class ScreenNotices(Notices):
+    """Our lines over the guest's, in the last rows of the terminal, or the first ones when the cursor is at the end.
+
+    Before anything of the guest's is sent they are taken away, and put over again behind it; in a flood of output,
+    only now and then. They go with a key, or after some seconds of being seen.
+    """
+
+    covers = True
+
+    def __init__(self, peer: Peer, terminal: Terminal, want_redraw: Callable[[], object], *, filtered: bool) -> None:
+        super().__init__(peer, filtered=filtered)
+        self._terminal = terminal
+        self._want_redraw = want_redraw
+        self._size = terminal.size()
+        self._mirror = Mirror(*self._size)
+        self._board = Board()
+        self._away = b""  # what takes our lines away; empty while they are not there
+        self._since = 0.0  # their age is known up to then, by `time.monotonic`
+        self._not_before = 0.0  # they are not put over again
+        self._printed_at = 0.0
+        self._changed = False  # there are others than those that are there
+        self._redrawing = False
+        self._ended = False
+        self._wake = asyncio.Event()
+
+    # -- the guest's --------------------------------------------------------------------------------
+
+    async def begin(self, drawing: bytes) -> None:
+        async with self._lock:
+            size = self._terminal.size()
+            self._size = size if min(size) else self._size
+            self._mirror = Mirror(*self._size)
+            self._filter = SafeFilter()
+            self._age()
+            self._away = b""
+            self._redrawing = False
+            self.lent.feed(drawing)
+            self._mirror.sent(drawing)
+            await self._peer.write(drawing)
+        self._wake.set()
+
+    async def output(self, data: bytes) -> None:
+        async for part in slices(data):
+            async with self._lock:
+                if not self._ended:
+                    await self._output(part)
+
+    async def _output(self, data: bytes) -> None:
+        self._printed_at = time.monotonic()
+        shown = self._shown(data)
+        self._mirror.sent(shown)
+        await self._send(shown, over=len(shown) <= _LITTLE)
+        await self._mirror.keep_up()
+        if self._board and not self._away:
+            self._wake.set()
+
+    # -- ours ---------------------------------------------------------------------------------------
+
+    async def say(self, text: str, *, asked: bool = False) -> None:
+        self._board.say(text, asked=asked)
+        await self._show()
+
+    async def show(self, title: str, lines: Sequence[str]) -> None:
+        self._board.show(title, lines)
+        await self._show()
+
+    async def ask(self, question: str) -> None:
+        self._board.ask(question)
+        await self._show()
+
+    async def echo(self, keys: bytes) -> None:
+        self._board.echo(keys)
+        await self._show()
+
+    async def answered(self) -> None:
+        self._board.answered()
+        await self._show()
+
+    def key(self) -> None:
+        self._age()
+        if self._board.key():
+            self._changed = True
+            self._wake.set()
+
+    def resized(self) -> None:
+        if self._board:
+            self._wake.set()
+
+    def end(self) -> bytes:
+        self._ended = True
+        return self._away + self._below() + self.lent.restored()
+
+    def _below(self) -> bytes:
+        """What leads behind the last row that shows anything: what comes next is written there."""
+        model = self._mirror.model
+        last = max((y for y, text in enumerate(model.text) if text), default=0)
+        return b"" if model.is_alternate or last <= model.cursor.y else b"\x1b[?6l\x1b[r\x1b[%d;1H" % (last + 1)
+
+    async def _show(self) -> None:
+        """Show what is to be shown now."""
+        async with self._lock:
+            if not self._ended:
+                self._changed = False
+                await self._send(b"", over=True)
+        if self._away:
+            self._wake.set()  # it is known now when they go
+
+    async def _send(self, shown: bytes, *, over: bool) -> None:
+        """Take our lines away, send something of the guest's, and put them over again, all at once."""
+        self._age()
+        put_over, away = await self._put_over() if over else (b"", b"")
+        before, self._away = self._away, away
+        self._since = time.monotonic()
+        data = before + shown + put_over
+        if data and not self._ended:
+            await self._peer.write(data)
+
+    async def _put_over(self) -> tuple[bytes, bytes]:
+        """What puts our lines over the guest's, and what takes them away; nothing when that is not yet to be done."""
+        now = time.monotonic()
+        if not self._board or now < self._not_before:
+            return b"", b""
+        if not (self._at_rest or now > self._printed_at + WHOLE_SECONDS):
+            return b"", b""
+        if self._is_stale():
+            return b"", b""
+        self._not_before = now + _PAUSE * await self._mirror.catch_up()
+        model, exact = self._mirror.model, self._mirror.exact
+        lines = self._board.rows(model.columns, max(1, model.rows - 1))
+        top = place(model, len(lines))
+        return put_over(model, lines, top, exact=exact), put_back(model, top, len(lines), exact=exact)
+
+    def _is_stale(self) -> bool:
+        """Has the terminal got another size, so that nobody knows what it shows? Then it is drawn anew first."""
+        stale = self._terminal.size() != self._size and min(self._terminal.size()) > 0
+        if stale and not self._redrawing:
+            self._redrawing = True
+            self._want_redraw()
+        return stale
+
+    # -- time ---------------------------------------------------------------------------------------
+
+    async def run(self) -> ExitStatus:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._next_look()):
+                    await self._wake.wait()
+            self._wake.clear()
+            self._age()
+            is_due = bool(self._board) and not self._away and time.monotonic() >= self._not_before
+            if self._changed or is_due or (self._board and self._is_stale()):
+                await self._show()
+
+    def _next_look(self) -> float | None:
+        """In seconds; None: when something happens."""
+        if not self._board:
+            return None
+        if self._away:
+            return self._board.next_goes_in
+        return max(WHOLE_SECONDS / 4, self._not_before - time.monotonic())
+
+    def _age(self) -> None:
+        """Those that are there have been seen until now."""
+        now = time.monotonic()
+        if self._away:
+            self._changed |= self._board.age(now - self._since)
+        self._since = now
