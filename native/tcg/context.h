@@ -95,6 +95,7 @@ struct oob_line {
 struct oob_publication {
     uint8_t valid, after_thr;
     uint8_t value[8];
+    uint8_t clean;     /* so many of the characters that the guest can read have no error, as far as was said */
     uint32_t accesses; /* stale once the context has sent more than this */
 };
 

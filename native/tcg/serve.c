@@ -34,11 +34,16 @@ static uint8_t read_away(struct oob_context *context, struct target t) {
     return value;
 }
 
-/* Nothing was received, no modem line has changed: what may be pending is THRE alone. */
-static bool is_quiet(uint8_t valid, const uint8_t value[8]) {
-    enum { NEEDED = 1u << UART_LSR | 1u << UART_MSR };
+enum { STATUS = 1u << UART_LSR | 1u << UART_MSR };
 
-    return (valid & NEEDED) == NEEDED && value[UART_LSR] == UART_LSR_IDLE;
+/* No character has an error, no modem line has changed. */
+static bool is_clean(uint8_t valid, const uint8_t value[8]) {
+    return (valid & STATUS) == STATUS && (value[UART_LSR] & (uint8_t)~LSR_DATA_READY) == UART_LSR_IDLE;
+}
+
+/* And nothing was received: what may be pending is THRE alone. */
+static bool is_quiet(uint8_t valid, const uint8_t value[8]) {
+    return is_clean(valid, value) && value[UART_LSR] == UART_LSR_IDLE;
 }
 
 /* A guest that prints reads from IIR, once for each FIFO that it fills, that THR is empty. We know when it is: as
@@ -66,6 +71,31 @@ static void poll_sometimes(void) {
         oob_link_poll();
 }
 
+/* LSR follows what the guest reads from RBR. That the receiver is empty was so at some time since then: what may have
+ * come meanwhile is on its way, with an interrupt of its own. */
+static bool follow_input(struct oob_context *context, unsigned range) {
+    struct oob_publication *p = &context->published[range];
+    uint8_t held = context->uart[range].input_len;
+
+    if (p->clean)
+        p->clean--;
+    p->valid &= STATUS;
+    if (held > p->clean) /* what else has come may have errors */
+        p->valid &= (uint8_t) ~(1u << UART_LSR);
+    p->value[UART_LSR] = held ? UART_LSR_IDLE | LSR_DATA_READY : UART_LSR_IDLE;
+    return p->valid;
+}
+
+/* The guest has read a character. A driver looks at LSR behind each: that costs no question to the server. */
+static void took_input(struct oob_context *context, unsigned range) {
+    struct oob_publication *p = &context->published[range];
+    bool follows = p->accesses == context->accesses && is_clean(p->valid, p->value) && follow_input(context, range);
+
+    if (follows)
+        p->accesses++;
+    oob_link_taken(context, range);
+}
+
 /* What the receiver holds is here before the guest can know of it, by LSR, IIR or an interrupt: no reading of RBR
  * waits for the server, and none can miss its answer. */
 static uint8_t read_rbr(struct oob_context *context, struct target t) {
@@ -74,7 +104,7 @@ static uint8_t read_rbr(struct oob_context *context, struct target t) {
     poll_sometimes();
     oob_stat[oob_link_up() ? OOB_STAT_PUBLISHED : OOB_STAT_AWAY]++;
     if (oob_uart_take(&context->uart[t.range], &value))
-        oob_link_taken(context, (unsigned)t.range);
+        took_input(context, (unsigned)t.range);
     return value;
 }
 
@@ -215,27 +245,45 @@ void oob_context_return(struct oob_context *context) {
     }
 }
 
-/* It tells what we know: behind accesses that are under way, that is worth more. */
+/* It tells what we know, perhaps of more characters than before: behind accesses that are under way, what we know is
+ * worth more. */
 static bool is_no_news(const struct oob_context *context, const struct oob_publication *p,
                        const struct oob_publish *publish) {
-    return p->accesses == context->accesses && publish->writes != context->accesses && is_quiet(p->valid, p->value) &&
-           is_quiet(publish->valid, publish->value) && p->value[UART_MSR] == publish->value[UART_MSR];
+    return p->accesses == context->accesses && publish->writes != context->accesses && is_clean(p->valid, p->value) &&
+           is_clean(publish->valid, publish->value) && p->value[UART_MSR] == publish->value[UART_MSR];
+}
+
+/* Characters that have come are pending: what IIR was is no more. */
+static void note_input(struct oob_publication *p, uint8_t held) {
+    p->clean = held;
+    if (!held)
+        return;
+    p->value[UART_LSR] = UART_LSR_IDLE | LSR_DATA_READY;
+    p->valid &= STATUS;
+}
+
+static void take_over(struct oob_publication *p, const struct oob_publish *publish, uint8_t held) {
+    p->valid = publish->valid;
+    p->after_thr = publish->after_thr;
+    p->accesses = publish->writes;
+    memcpy(p->value, publish->value, sizeof p->value);
+    p->clean = is_clean(p->valid, p->value) ? held : 0;
 }
 
 void oob_context_publish(struct oob_context *context, const struct oob_publish *publish) {
     int range = oob_options_range(&oob_options, publish->port);
     struct oob_publication *p;
+    uint8_t held;
 
     if (range < 0 || publish->port != oob_options.range[range].first)
         return;
     p = &context->published[range];
+    held = publish->value[UART_LSR] & LSR_DATA_READY ? context->uart[range].input_len : 0;
     oob_uart_acknowledge(&context->uart[range], (uint32_t)(context->accesses - publish->writes));
     if (is_no_news(context, p, publish))
-        return;
-    p->valid = publish->valid;
-    p->after_thr = publish->after_thr;
-    p->accesses = publish->writes;
-    memcpy(p->value, publish->value, sizeof p->value);
+        note_input(p, held);
+    else
+        take_over(p, publish, held);
     if ((p->valid & 1u << UART_LSR) && (p->value[UART_LSR] & LSR_DATA_READY))
         context->last_input_ns = oob_now_ns();
 }

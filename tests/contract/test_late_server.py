@@ -144,3 +144,31 @@ def test_a_server_that_is_started_again_serves_the_guest_as_before(server: Serve
             assert guest.read.read_bytes() == text[: start + 20]
             server.kill()
             server.start()
+
+
+def test_a_character_costs_the_guest_few_questions(server: Server, built: Path) -> None:
+    """Its driver looks at LSR behind each, and finds there what it was told, not what a server must be asked for."""
+    text = secrets.token_bytes(8192)
+    with Guest(built, server, text) as guest:
+        guest.expect(rb"ready\n", timeout=20)
+        with server.attach("web1", merge_stderr=False) as client:
+            client.send(text)
+            guest.expect(rb"read 8192", timeout=60)
+        assert guest.read.read_bytes() == text
+        guest.send_eof()
+        guest.wait(20)
+    with Expect(["tail", "-n", "+1", "-f", str(server.log)]) as log:
+        asked = log.expect(rb"native half away[^\n]*\breads=(\d+)", timeout=20)
+    assert int(asked[1]) < len(text) / 2
+
+
+def test_a_break_is_seen_at_the_character_that_it_is(server: Server, built: Path) -> None:
+    """Among others that were typed at the same time; it is received as a 0, which nothing else here is."""
+    said = []
+    with Guest(built, server, b".") as guest, Expect(server.ssh("-tt", "-e", "~", "web1", "--raw")) as client:
+        guest.expect(rb"ready\n", timeout=20)
+        client.expect(rb"detaches", timeout=20)
+        for number in range(40):
+            client.send(b"x" * (number % 19) + b"\r~B" + b"y" * (number % 5) + b"\r")
+            said.append(int(guest.expect(rb"break behind (\d+)\n", timeout=20)[1]))
+        assert said == [at for at, byte in enumerate(guest.read.read_bytes()) if not byte]

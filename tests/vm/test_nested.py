@@ -64,9 +64,9 @@ def test_16_kib_of_random_bytes_reach_the_guest_unharmed(console: L2Console) -> 
 
 
 def test_a_server_that_is_late_again_and_again_loses_nothing(stack: NestedStack, console: L2Console) -> None:
-    """As tests/contract/test_late_server.py has it, with a real guest: 16 KiB each way, while the server does nothing
-    for up to 0.5 s, 20 times."""
-    size, times = 16384, 20
+    """As tests/contract/test_late_server.py has it, with a real guest: 4 KiB each way, while the server does nothing
+    for up to 0.5 s, 8 times."""
+    size, times = 4096, 8
     chance = random.Random(seed := secrets.randbits(32))
     print(f"seed {seed}")
     data = chance.randbytes(size)

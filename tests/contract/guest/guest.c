@@ -6,8 +6,9 @@
  *
  *   guest PRINTS READS socket=... machine=... ports=... irq=...
  *
- * It says "ready" when it has programmed its port, and "read N, longest wait M us" when it has printed the whole
- * file, and ends with its standard input. SIGUSR1 breaks its connection to the server.
+ * It says "ready" when it has programmed its port, "break behind N" when what it reads next is a break, and "read N,
+ * longest wait M us" when it has printed the whole file; it ends with its standard input. SIGUSR1 breaks its
+ * connection to the server.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +29,7 @@
 #include "stream.h"
 
 enum { COM1 = 0x3f8, RBR = 0, THR = 0, IER = 1, IIR = 2, FCR = 2, LCR = 3, MCR = 4, LSR = 5, MSR = 6, SCR = 7 };
-enum { RDI = 1, THRI = 2, RLSI = 4, DATA_READY = 0x01, THRE = 0x20, FIFO = 16, ROUNDS = 256 };
+enum { RDI = 1, THRI = 2, RLSI = 4, DATA_READY = 0x01, BREAK = 0x10, THRE = 0x20, FIFO = 16, ROUNDS = 256 };
 
 /* What context.c has for a CPU. */
 pthread_mutex_t oob_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -120,10 +121,17 @@ static void break_the_link(void) {
     pthread_mutex_unlock(&oob_lock);
 }
 
+static void say_break(void) {
+    printf("break behind %zu\n", guest.read);
+    fflush(stdout);
+}
+
 static uint8_t read_all(uint8_t lsr) {
     for (int i = 0; i < ROUNDS && (lsr & DATA_READY); i++) {
         uint8_t byte = in(RBR);
 
+        if (lsr & BREAK)
+            say_break();
         if (break_link) /* nobody has been told yet what was read */
             break_the_link();
         if (write(guest.file, &byte, 1) != 1)
