@@ -165,7 +165,7 @@ def _sources(config: Config, monitors: Mapping[str, Qmp]) -> list[Source]:
             stream,
             scrollback=scrollback,
             settings=defaults.with_own(vm.console),
-            monitor=monitors.get(name),
+            monitor=monitors.get(vm.name),
             address=(vm.chardev or "").partition(":")[2],
         )
         for vm in config.vms

@@ -53,8 +53,9 @@ class Line(Wire):
     Args:
         name: of both.
         stream: brings the bytes.
-        monitor: QEMU's, where there is one: it sends breaks, and says what happens to the machine.
-        address: of the chardev, as the monitor knows it.
+        monitor: QEMU's, where there is one, the same for all ports of a guest: it sends breaks, and says what happens
+            to the machine.
+        address: of the chardev, as the monitor knows it; empty: it knows none that is this line.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Line(Wire):
         self._monitor = monitor
         self._address = address
         if monitor is not None:
-            monitor.happened = self._happened
+            monitor.listeners.append(self._happened)
 
     @property
     def consoles(self) -> list[Console]:
@@ -107,7 +108,7 @@ class Line(Wire):
     # -- the monitor --------------------------------------------------------------------------------
 
     def _break_of(self, stream: Stream) -> Break | None:
-        by_monitor = None if self._monitor is None else self._monitor_break
+        by_monitor = self._monitor_break if self._monitor is not None and self._address else None
         return super()._break_of(stream) or by_monitor
 
     def _happened(self, what: str) -> None:

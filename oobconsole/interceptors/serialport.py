@@ -7,12 +7,14 @@ import contextlib
 import errno
 import os
 import termios
-from collections.abc import Awaitable
+import threading
+from collections.abc import Awaitable, Callable
 
 import serial
 import structlog
 from serial import rfc2217
 
+from oobconsole import supervise
 from oobconsole.dialer import LOCAL_MAX, RETRY_MAX, Dialer, identity
 from oobconsole.interceptors.port import Port, Remote, Tty
 from oobconsole.interceptors.stream import Stream, StreamEvents
@@ -23,6 +25,46 @@ from oobconsole.settings import SerialConfig
 log = structlog.get_logger(__name__)
 
 LOG_LINES = 10
+
+
+class Opening:
+    """Opening a port takes a thread, and whoever waits for it may be told to stop meanwhile: then the thread leaves
+    neither the port open nor its lock files.
+
+    Args:
+        open_: opens it, in a thread; what else is to be undone at the end goes to the stack that it is given.
+    """
+
+    def __init__(self, open_: Callable[[contextlib.ExitStack], serial.Serial | rfc2217.Serial]) -> None:
+        self._open = open_
+        self._lock = threading.Lock()
+        self._held = contextlib.ExitStack()
+        self._port: serial.Serial | rfc2217.Serial | None = None
+        self._closed = False
+
+    def run(self) -> serial.Serial | rfc2217.Serial:
+        """Open it; in a thread. Raises what `open_` does."""
+        with contextlib.ExitStack() as held:
+            port = self._open(held)
+            with self._lock:
+                if not self._closed:
+                    self._held, self._port = held.pop_all(), port
+                    return port
+            port.close()
+            raise OSError("nobody waits for it any more")
+
+    def taken(self) -> None:
+        """Somebody else closes the port from now on."""
+        self._port = None
+
+    def close(self) -> None:
+        """Undo what was done, or will have been. Idempotent."""
+        with self._lock:
+            self._closed = True
+        if self._port is not None:
+            supervise.thread(self._port.close, name=f"close {self._port.name}")  # pyserial waits for its own thread
+            self._port = None
+        self._held.close()
 
 
 class SerialStream(Stream):
@@ -63,14 +105,15 @@ class SerialStream(Stream):
     # -- the port's life ----------------------------------------------------------------------------
 
     async def _open(self) -> str:
-        with contextlib.ExitStack() as held:
+        with contextlib.ExitStack() as held, contextlib.closing(Opening(self._open_locked)) as opening:
             try:
-                port = await asyncio.to_thread(self._open_locked, held)
+                port = await asyncio.to_thread(opening.run)
             except PortTakenError as error:
                 raise OSError(f"{self.config.device}: {error}") from error
             except (OSError, ValueError, termios.error) as error:
                 raise OSError(f"{self.config.device} cannot be opened: {self._words(error)}") from error
             opened = Tty(port, self) if isinstance(port, serial.Serial) else Remote(port, self)
+            opening.taken()
             held.callback(opened.close)
             self._ended, self._port = asyncio.get_running_loop().create_future(), opened
             try:

@@ -6,14 +6,17 @@ Events only say which domain to look at again: one that is missed, or comes too 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 import structlog
 
 from oobconsole import virt
-from oobconsole.dialer import Dialer
+from oobconsole.dialer import Dialer, identity
 from oobconsole.log import LogLimit
 from oobconsole.virt import LibvirtFault
 from oobconsole.vm.domain import Domain, Port, host_of, ports_of
@@ -83,6 +86,26 @@ class HostEvents(Protocol):
         """libvirt is not reached; the next attempt is in `retry_s` seconds."""
 
 
+def sockets_of(uri: str) -> Callable[[], object] | None:
+    """What looks at the sockets by which libvirt reaches a daemon of this host, for `Dialer`; None: it is another
+    host's. One that appears is connected at once; as libvirt may know others, and may start a daemon by itself, it is
+    tried now and then all the same. Source: https://libvirt.org/uri.html, https://libvirt.org/daemons.html.
+    """
+    parts = urlsplit(uri)
+    driver, _, transport = parts.scheme.partition("+")
+    named = parse_qs(parts.query).get("socket")
+    if parts.netloc or transport not in ("", "unix") or driver == "test":
+        return None
+    if named:
+        paths = named[:1]
+    elif parts.path == "/session":
+        runtime = os.environ.get("XDG_RUNTIME_DIR") or f"{Path.home()}/.cache"
+        paths = [f"{runtime}/libvirt/{name}-sock" for name in ("libvirt", f"virt{driver}d")]
+    else:
+        paths = [f"/run/libvirt/{name}-sock" for name in ("libvirt", f"virt{driver}d")]
+    return lambda: tuple(map(identity, paths))
+
+
 class Host:
     """One connection to libvirt, made again whenever it is lost.
 
@@ -95,7 +118,7 @@ class Host:
         self.name = name
         self.uri = uri
         self._events = events
-        self._dialer = Dialer(self._connect, self._down)
+        self._dialer = Dialer(self._connect, self._down, look=sockets_of(uri))
         self._connection: Any = None
         self._opening: asyncio.Future[Any] | None = None
         self._why = "it has not been reached yet"

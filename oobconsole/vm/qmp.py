@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from qemu.qmp import ExecuteError, QMPClient, QMPError, Runstate
-from qemu.qmp.message import Message
+from qemu.qmp import ExecuteError, QMPError
 
-from oobconsole.dialer import Dialer
+from oobconsole.dialer import LOCAL_MAX, Dialer, identity
 from oobconsole.errors import EnvironmentFault
 from oobconsole.log import LogLimit
+from oobconsole.supervise import Tasks
 from oobconsole.vm.power import PowerAction, PowerError
+from oobconsole.vm.qmpclient import Connection
+from oobconsole.words import brief
 
 log = structlog.get_logger(__name__)
 
-#: A monitor answers at once, or somebody else is connected to it: it serves one at a time.
+#: A command is answered within so many seconds, or whoever gave it is told that it was not.
 ANSWER_SECONDS: Final = 10.0
+#: A run state that could not be read is read again after so many seconds, or with the next event.
+AGAIN_SECONDS: Final = 10.0
 LOG_LINES: Final = 10
 #: QEMU's events (QMP reference, "Events") in words.
 _EVENTS: Final = {
@@ -41,48 +46,59 @@ class Qmp:
     Args:
         name: the console's, for the log.
         path: of its UNIX socket.
-        happened: is told in words what happens to the machine.
 
     Attributes:
-        happened: as given.
-        state: QEMU's run state (`running`, `paused`, `shutdown`, …), empty while it is not connected.
+        listeners: are told in words, safe for terminals, what happens to the machine.
+        state: QEMU's run state (`running`, `paused`, `shutdown`, …), empty while it is not known.
     """
 
-    def __init__(self, name: str, path: Path, happened: Callable[[str], object] = lambda _: None) -> None:
+    def __init__(self, name: str, path: Path) -> None:
         self.name = name
         self.path = path
         self.state = ""
-        self.happened = happened
-        self._client: QMPClient | None = None
+        self.listeners: list[Callable[[str], object]] = []
+        self._connection: Connection | None = None
         self._why = "it has not been reached yet"
-        self._dialer = Dialer(self._connect, self._down)
+        self._changed = asyncio.Event()
+        self._started = False
+        self._dialer = Dialer(self._connect, self._down, look=lambda: identity(path), longest=LOCAL_MAX)
         self._limit = LogLimit(LOG_LINES)
 
     def start(self) -> None:
-        """Begin to connect."""
-        self._dialer.start()
+        """Begin to connect. Idempotent: it is every port's of a guest."""
+        if not self._started:
+            self._started = True
+            self._dialer.start()
 
     async def stop(self) -> None:
         """Disconnect. Idempotent."""
         await self._dialer.stop()
 
     async def execute(self, command: str, **arguments: object) -> Any:
-        """Run a monitor command; returns its answer.
+        """Run a monitor command; returns its answer, which may be anything.
 
         Raises:
             EnvironmentFault: the monitor is not connected, does not answer, or refuses.
         """
-        if self._client is None:
+        if self._connection is None:
             raise EnvironmentFault(f"{self.path}: QEMU's monitor is not connected: {self._why}")
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                return await self._client.execute(command, arguments or None)
+                return await self._connection.execute(command, arguments or None)
         except TimeoutError as error:
             raise EnvironmentFault(f"{self.path}: QEMU did not answer {command} in {ANSWER_SECONDS:g} s") from error
         except ExecuteError as error:
-            raise EnvironmentFault(f"QEMU refuses {command}: {error}") from error
+            raise EnvironmentFault(f"QEMU refuses {command}: {brief(str(error))}") from error
         except QMPError as error:
-            raise EnvironmentFault(f"{self.path}: QEMU's monitor was lost: {_words(error)}") from error
+            raise EnvironmentFault(f"{self.path}: QEMU's monitor was lost: {brief(str(error))}") from error
+
+    async def run_state(self) -> str:
+        """Ask QEMU for its run state. Raises `EnvironmentFault`."""
+        answer = await self.execute("query-status")
+        state = answer.get("status") if isinstance(answer, dict) else None
+        if not isinstance(state, str):
+            raise self._nonsense("query-status")
+        return brief(state)
 
     async def send_break(self, line: str) -> None:
         """Send a break on the chardev whose address contains `line`.
@@ -90,54 +106,68 @@ class Qmp:
         Raises:
             EnvironmentFault: there is no such chardev, or it could not be done.
         """
-        for chardev in await self.execute("query-chardev"):
-            if line in chardev["filename"]:
-                await self.execute("chardev-send-break", id=chardev["label"])
-                return
-        raise EnvironmentFault(f"{self.path}: this QEMU has no chardev at {line}")
+        chardevs = await self.execute("query-chardev")
+        try:
+            label = next((chardev["label"] for chardev in chardevs if line in chardev["filename"]), None)
+        except (KeyError, TypeError) as error:
+            raise self._nonsense("query-chardev") from error
+        if label is None:
+            raise EnvironmentFault(f"{self.path}: this QEMU has no chardev at {line}")
+        await self.execute("chardev-send-break", id=label)
+
+    def _nonsense(self, command: str) -> EnvironmentFault:
+        return EnvironmentFault(f"{self.path}: what QEMU answers to {command} cannot be understood")
 
     # -- the connection's life ----------------------------------------------------------------------
 
     async def _connect(self) -> str:
-        client = QMPClient(self.name)
-        client.logger.disabled = True  # what matters is said below, once
+        connection = Connection(self.name, self._heard)
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                await client.connect(str(self.path))
-            with client.listener() as events:
-                self._client = client
-                self.state = (await self.execute("query-status"))["status"]
-                watch = asyncio.ensure_future(self._watch(events))
-                try:
-                    while await client.runstate_changed() is not Runstate.IDLE:
-                        if client.runstate is Runstate.DISCONNECTING:
-                            break
-                finally:
-                    watch.cancel()
-            return "QEMU closed it"
-        except TimeoutError as error:
-            raise OSError("it says nothing: somebody else may be connected to it") from error
-        except (QMPError, EnvironmentFault, KeyError, TypeError) as error:
-            raise OSError(f"it is no QEMU monitor that can be used: {_words(error)}") from error
+            await connection.begin(self.path)
+            self._connection = connection
+            bug = await self._stay(connection)
         finally:
-            self._client, self.state = None, ""
-            await _quietly(client.disconnect())
+            self._connection, self.state = None, ""
+            reason = await connection.finish()
+        return bug or reason
 
-    async def _watch(self, events: Any) -> None:
-        async for event in events:
-            await self._event(event)
+    async def _stay(self, connection: Connection) -> str:
+        """Until the connection ends, or the run state is read no more, which is a bug: what to say then."""
+        tasks = Tasks()
+        ended = tasks.start(connection.ended(), "monitor")
+        reading = tasks.start(self._read_states(), "run state of monitors")
+        try:
+            await asyncio.wait((ended, reading), return_when=asyncio.FIRST_COMPLETED)
+            return "its run state cannot be read; the server's log has more" if reading.done() else ""
+        finally:
+            await tasks.stop()
 
-    async def _event(self, event: Message) -> None:
-        name = str(event["event"])
-        if name in _EVENTS:
-            data = event.get("data")
-            reason = data.get("reason", "") if isinstance(data, dict) else ""
-            self.happened(_EVENTS[name] + (f" ({reason})" if reason else ""))
-            self.state = (await self.execute("query-status"))["status"]
+    async def _read_states(self) -> None:
+        """Whenever it may have changed. An answer may take its time: what happens is told without it."""
+        self._changed.set()
+        again: float | None = None
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(again):
+                    await self._changed.wait()
+            self._changed.clear()
+            try:
+                self.state, again = await self.run_state(), None
+            except EnvironmentFault as fault:
+                self.state, again = "", AGAIN_SECONDS
+                if self._limit.allows(console=self.name):
+                    log.info("run state is not known", console=self.name, reason=str(fault))
+
+    def _heard(self, event: str, reason: str) -> None:
+        if event in _EVENTS:
+            what = _EVENTS[event] + (f" ({reason})" if reason else "")
+            for listener in self.listeners:
+                listener(what)
+            self._changed.set()
 
     def _down(self, reason: str, retry_s: float) -> None:
         self._why = reason
-        if self._limit.allows(console=self.name):
+        if self._dialer.news and self._limit.allows(console=self.name):
             log.info("monitor is not connected", console=self.name, monitor=str(self.path), reason=reason)
 
 
@@ -168,23 +198,10 @@ class QmpPower:
                 await self._monitor.execute("system_powerdown")
                 return "the guest is asked to switch off"
             case PowerAction.ON:
-                state = (await self._monitor.execute("query-status"))["status"]
+                state = await self._monitor.run_state()
                 if state == "running":
                     return "the guest runs already"
                 if state in ("shutdown", "internal-error", "guest-panicked"):
                     await self._monitor.execute("system_reset")
                 await self._monitor.execute("cont")
                 return "the guest goes on"
-
-
-def _words(error: BaseException) -> str:
-    cause = error.__cause__ or getattr(error, "exc", None)
-    return str(cause or error) or type(error).__name__
-
-
-async def _quietly(what: Any) -> None:
-    """A disconnection tells once more what ended the connection."""
-    try:
-        await what
-    except (QMPError, OSError, EOFError) as error:
-        log.debug("monitor disconnected", reason=str(error))

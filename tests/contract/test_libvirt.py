@@ -235,3 +235,38 @@ async def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "libvirt", None)
     with pytest.raises(EnvironmentFault, match=r"pip install 'oobconsole\[libvirt\]'"):
         await Followed("test:///default").consoles.start()
+
+
+async def test_a_socket_that_appears_is_connected_within_a_second(tmp_path: Path) -> None:
+    """faults.md 33: libvirt's local socket, however long it was away."""
+    told = Told()
+    host = Host("here", f"qemu+unix:///session?socket={tmp_path}/sock", told)
+    host._dialer._delay = 30.0  # as after a long time
+    host.start()
+    await until(lambda: bool(told.lost_for), lambda: told.lost_for)
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "sock"))
+        listener.listen()
+        listener.setblocking(False)
+        began = loop.time()
+        peer, _ = await soon(loop.sock_accept(listener))
+        assert loop.time() - began < 1.0
+        peer.close()
+        await soon(host.stop())
+
+
+@pytest.mark.parametrize(
+    ("uri", "local"),
+    [
+        ("qemu:///system", True),
+        ("qemu:///session", True),
+        ("qemu+unix:///system?socket=/run/x", True),
+        ("qemu+ssh://root@host/system", False),
+        ("qemu+tls://host/system", False),
+        ("qemu+ssh:///system", False),
+        ("test:///default", False),
+    ],
+)
+def test_which_hosts_have_a_socket_here(uri: str, local: bool) -> None:
+    assert (vm_libvirt.sockets_of(uri) is not None) is local

@@ -11,6 +11,7 @@ import os
 import pty
 import socket
 import subprocess
+import threading
 import tty
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 
 from oobconsole.errors import LineFault
+from oobconsole.interceptors import serialport, uucp
 from oobconsole.interceptors.chardev import ChardevStream, parse
 from oobconsole.interceptors.serialport import SerialStream
 from oobconsole.interceptors.stream import Stream
@@ -224,3 +226,30 @@ async def test_tcp_lines_have_a_keepalive(tmp_path: Path) -> None:
     assert ours
     assert all("timer:(keepalive," in line for line in ours), ours
     await rig.stop()
+
+
+async def test_a_stop_while_a_port_is_being_opened_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither its lock file nor the open port, though the thread that opens it cannot be stopped."""
+    master, slave = pty.openpty()
+    monkeypatch.setattr(uucp, "FOLDER", tmp_path)
+    monkeypatch.setattr(serialport, "PortLock", lambda device: uucp.PortLock(device, tmp_path))
+    line = SerialStream("web1", SerialConfig(device=os.ttyname(slave)))
+    may, opened = threading.Event(), []
+    real = line._open_blocking
+
+    def late() -> Any:
+        may.wait(60)
+        opened.append(real())
+        return opened[0]
+
+    monkeypatch.setattr(line, "_open_blocking", late)
+    await line.start(LineEvents())
+    await until(lambda: any(tmp_path.glob("LCK..*")), lambda: list(tmp_path.iterdir()))
+    await line.stop()
+    may.set()
+    await until(lambda: bool(opened) and not opened[0].is_open, lambda: opened)
+    await until(lambda: not list(tmp_path.iterdir()), lambda: list(tmp_path.iterdir()))
+    os.close(master)
+    os.close(slave)

@@ -23,7 +23,8 @@ class Watched(Qmp):
 
     def __init__(self, path: Path) -> None:
         self.told: list[str] = []
-        super().__init__("db2", path, self.told.append)
+        super().__init__("db2", path)
+        self.listeners.append(self.told.append)
 
 
 @pytest.fixture

@@ -1,0 +1,110 @@
+"""One connection to QEMU's monitor, over qemu.qmp: bounded, and with an end, whatever the other end sends.
+
+Source: QEMU's docs/interop/qmp-spec.rst: a greeting, then one JSON object in a line, each way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from qemu.qmp import QMPClient, QMPError, Runstate
+from qemu.qmp.message import Message
+
+from oobconsole.dialer import why
+from oobconsole.words import brief
+
+#: A monitor greets at once, or somebody else is connected to it: it serves one at a time.
+GREETING_SECONDS: Final = 10.0
+#: So long its end may take, in seconds: nothing is written any more by then, so it takes no time at all.
+END_SECONDS: Final = 2.0
+#: The longest message, in bytes: it is taken apart at once, in a few milliseconds.
+LINE_MAX: Final = 256 << 10
+_NO_QMP: Final = f"it sent what is no message of QMP, or one of more than {LINE_MAX >> 10} KiB"
+_CLOSED: Final = "QEMU closed it"
+
+
+class Connection(QMPClient):
+    """A monitor that is connected.
+
+    Args:
+        name: the console's.
+        heard: is told of each event as it is read: its name, and its reason where it has one, safe for terminals.
+            Nothing is queued: what the library would keep of events has no bound.
+    """
+
+    def __init__(self, name: str, heard: Callable[[str, str], object]) -> None:
+        super().__init__(name, LINE_MAX)
+        self.logger.disabled = True  # what matters is said by whoever connects, once
+        self._heard = heard
+
+    async def begin(self, path: Path) -> None:
+        """Connect. Raises `OSError`, with what is wrong in words."""
+        try:
+            async with asyncio.timeout(GREETING_SECONDS):
+                await self.connect(str(path))
+        except TimeoutError as error:
+            raise OSError("it says nothing: somebody else may be connected to it") from error
+        except QMPError as error:
+            raise OSError(_of_greeting(error)) from error
+
+    async def ended(self) -> None:
+        """Wait for the end of the library's two tasks, by which either side ends it."""
+        while self.runstate is Runstate.RUNNING:
+            await self.runstate_changed()
+
+    async def finish(self) -> str:
+        """End it, whatever still waits to be written. Returns why it had ended, where it had."""
+        if self.runstate is Runstate.IDLE:
+            return _CLOSED
+        if self._writer is not None:
+            self._writer.transport.abort()
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                await self.ended()
+                await self.disconnect()
+        except TimeoutError:
+            for task in (self._reader_task, self._writer_task, self._dc_task):
+                if task is not None:
+                    task.cancel()
+            return f"it could not be ended in {END_SECONDS:g} s"
+        except Exception as error:  # what ended the library's tasks: any kind, as the other end likes
+            return _words(error)
+        return _CLOSED
+
+    async def _on_message(self, msg: Message) -> None:
+        if "event" in msg:
+            self._event(msg)
+        elif not self._is_answered(msg):
+            await super()._on_message(msg)
+        await asyncio.sleep(0)  # whoever sends without a pause has others wait for one message, not for all of them
+
+    def _is_answered(self, msg: Message) -> bool:
+        """A second answer to one command would have the library wait for whoever reads it."""
+        number = msg.get("id")
+        return isinstance(number, str) and number in self._pending and self._pending[number].full()
+
+    def _event(self, msg: Message) -> None:
+        name, data = msg["event"], msg.get("data")
+        reason = data.get("reason") if isinstance(data, dict) else None
+        if isinstance(name, str):
+            self._heard(name, brief(reason) if isinstance(reason, str) else "")
+
+
+def _of_greeting(error: QMPError) -> str:
+    """The library wraps what happened, twice where the greeting was none."""
+    cause: BaseException = error
+    with contextlib.suppress(AttributeError):
+        while not isinstance(cause, OSError | EOFError):
+            cause = cause.exc  # type: ignore[attr-defined]  # of those that wrap
+    words = _words(cause)
+    return words if isinstance(cause, OSError) else f"it is no QEMU monitor that can be used: {words}"
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, EOFError):
+        return _CLOSED
+    return why(error) if isinstance(error, OSError) else _NO_QMP
