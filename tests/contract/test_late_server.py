@@ -118,6 +118,22 @@ def test_a_server_that_is_late_again_and_again_loses_nothing(server: Server, bui
     both_ways(server, built, stop_and_go_on)
 
 
+def test_an_interrupt_that_is_due_when_the_server_is_back_comes(
+    server: Server, built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guest asks for that of an empty THR, again and again, by its transmitter alone, and types nothing that
+    would make up for one that is lost."""
+    monkeypatch.setenv("RESTARTS", "2")
+    chance = random.Random(seed := secrets.randbits(32))
+    print(f"seed {seed}")
+    with Guest(built, server, b".") as guest:
+        guest.expect(rb"ready\n", timeout=20)
+        for _ in range(15):
+            with server.stopped():
+                pause(chance.uniform(0.2, 0.25))  # it is late after 0.1 s
+            guest.expect(rb"served again\n", timeout=10)
+
+
 def test_a_link_that_breaks_again_and_again_loses_and_doubles_nothing(server: Server, built: Path) -> None:
     both_ways(server, built, lambda guest, _: guest.break_link())
 

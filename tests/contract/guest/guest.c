@@ -4,7 +4,7 @@
  * (link.c, serve.c and what they use). It prints one byte of a file for each byte that it reads, and writes what it
  * has read into another.
  *
- *   guest PRINTS READS socket=... machine=... ports=... irq=...
+ *   RESTARTS=37 guest PRINTS READS socket=... machine=... ports=... irq=...
  *
  * It says "ready" when it has programmed its port, "break behind N" when what it reads next is a break, and "read N,
  * longest wait M us" when it has printed the whole file; it ends with its standard input. SIGUSR1 breaks its
@@ -29,7 +29,17 @@
 #include "stream.h"
 
 enum { COM1 = 0x3f8, RBR = 0, THR = 0, IER = 1, IIR = 2, FCR = 2, LCR = 3, MCR = 4, LSR = 5, MSR = 6, SCR = 7 };
-enum { RDI = 1, THRI = 2, RLSI = 4, DATA_READY = 0x01, BREAK = 0x10, THRE = 0x20, FIFO = 16, ROUNDS = 256 };
+enum {
+    RDI = 1,
+    THRI = 2,
+    RLSI = 4,
+    DATA_READY = 0x01,
+    BREAK = 0x10,
+    THRE = 0x20,
+    THRE_PENDING = 0x02,
+    FIFO = 16,
+    ROUNDS = 256
+};
 
 /* What context.c has for a CPU. */
 pthread_mutex_t oob_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -57,6 +67,8 @@ static struct {
     size_t size, printed, read;
     int file; /* what it has read */
     uint8_t ier, scr;
+    bool restarted; /* its transmitter: the interrupt of an empty THR is due */
+    bool alone;     /* no server answered when that interrupt came last */
     uint64_t longest_ns;
 } guest;
 
@@ -109,8 +121,10 @@ static void start_printing(void) {
 static void print(void) {
     for (int i = 0; i < FIFO && guest.printed < guest.read && guest.printed < guest.size; i++)
         out(THR, guest.text[guest.printed++]);
-    if (guest.printed == guest.read || guest.printed == guest.size)
+    if (guest.printed == guest.read || guest.printed == guest.size) {
         out(IER, guest.ier &= (uint8_t)~THRI);
+        guest.restarted = false;
+    }
 }
 
 static void break_the_link(void) {
@@ -142,10 +156,29 @@ static uint8_t read_all(uint8_t lsr) {
     return lsr;
 }
 
-static void interrupt(void) {
-    for (int i = 0; i < ROUNDS && !(in(IIR) & 1); i++) {
-        uint8_t lsr = read_all(in(LSR));
+static void saw_thre(void) {
+    bool alone;
 
+    pthread_mutex_lock(&oob_lock);
+    alone = !oob_link_up();
+    pthread_mutex_unlock(&oob_lock);
+    if (guest.alone && !alone) {
+        puts("served again");
+        fflush(stdout);
+    }
+    guest.alone = alone;
+    guest.restarted = false;
+}
+
+static void interrupt(void) {
+    for (int i = 0; i < ROUNDS; i++) {
+        uint8_t iir = in(IIR), lsr;
+
+        if (iir & 1)
+            break;
+        if ((iir & 0xf) == THRE_PENDING)
+            saw_thre();
+        lsr = read_all(in(LSR));
         in(MSR);
         if ((lsr & THRE) && (guest.ier & THRI))
             print();
@@ -186,8 +219,12 @@ static bool line_is_high(void) {
     return level;
 }
 
-/* As a driver does that stops its transmitter and starts it: enabling the interrupt of an empty THR asks for it. */
+/* As a driver does that stops its transmitter and starts it: enabling the interrupt of an empty THR asks for it. It
+ * is not asked for again before it has come. */
 static void restart_transmitter(void) {
+    if (guest.restarted)
+        return;
+    guest.restarted = true;
     out(IER, guest.ier & (uint8_t)~THRI);
     out(IER, guest.ier |= THRI);
 }
@@ -195,6 +232,8 @@ static void restart_transmitter(void) {
 /* Looks for interrupts until its standard input ends. */
 static void run(void) {
     struct pollfd input = {.fd = 0, .events = POLLIN};
+    const char *often = getenv("RESTARTS");
+    unsigned restarts = often ? (unsigned)atoi(often) : 37;
     bool said = false;
 
     for (unsigned turn = 0; poll(&input, 1, 0) <= 0; turn++) {
@@ -204,7 +243,7 @@ static void run(void) {
             nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
         if (turn % 64 == 0)
             check_scratch();
-        if (turn % 37 == 0)
+        if (turn % restarts == 0)
             restart_transmitter();
         if (turn % 512 == 0 && break_link)
             break_the_link();
