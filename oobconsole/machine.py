@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 import time
 from collections.abc import Callable
@@ -39,6 +40,9 @@ AWAY_SECONDS: Final = 1.0
 _AWAY_STEPS: Final = 4
 
 
+#: Guests that went within so many seconds went together, as when their machine was started again: they take their
+#: names again in the order of the configuration.
+TOGETHER_SECONDS: Final = 1.0
 #: Lines a minute to the log about a machine's guests that come and go.
 LOG_LINES: Final = 60
 
@@ -164,6 +168,7 @@ class Guest(PortHandler):
         self.name = config.name
         settings = defaults.with_own(config.console)
         self.context: Context | None = None
+        self.left = -math.inf  # when its last context went, by `time.monotonic`
         self._missed: asyncio.TimerHandle | None = None
         self._interceptor = interceptor
         self._ports = [
@@ -276,6 +281,7 @@ class Guest(PortHandler):
     def release(self, reason: str) -> None:
         """The context is gone."""
         self.context = None
+        self.left = time.monotonic()
         self._found()
         for port in self._ports:
             if port.recorder is not None:
@@ -301,7 +307,7 @@ class Guest(PortHandler):
 
 
 class Machine:
-    """One L1: binds its contexts to the configured guests, in the order in which they appear."""
+    """One L1: binds its contexts to the configured guests: a new one to that which went last, else in order."""
 
     def __init__(
         self,
@@ -371,9 +377,11 @@ class Machine:
             write(event, **about, machine=self.name, context=context.number, origin=context.origin)
 
     def _free_for(self, context: Context) -> Guest | None:
-        """The one that it was when the server was here last; else one that no other such context may yet claim."""
+        """The one that it was when the server was here last; else one that no other such context may yet claim: the
+        one whose context went last, as it is most probably the same that has been started again."""
         free = [guest for guest in self.guests if guest.context is None]
-        return min(free, key=lambda guest: guest.claim(context), default=None)
+        last = max((guest.left for guest in free), default=0.0)
+        return min(free, key=lambda guest: (guest.claim(context), guest.left < last - TOGETHER_SECONDS), default=None)
 
     def _guest_of(self, context: Context) -> Guest | None:
         return next((g for g in self.guests if g.context == context), None)

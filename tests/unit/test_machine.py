@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from types import SimpleNamespace
+
 import pytest
 from structlog.testing import capture_logs
 
 from devices.uart16550 import Fcr, Ier, Iir, Lcr, Lsr, Mcr, Reg
+from oobconsole import machine
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.console.reader import Notice
 from oobconsole.interceptors.base import Input, PortHandler
@@ -174,6 +178,46 @@ class TestContexts:
         rack.appear(3).write(COM1, 1, ord("3"))
         assert (printed(rack.console("web1")), printed(rack.console("web2"))) == (b"7", b"3")
         assert rack.console("web2").state is ConsoleState.LIVE
+
+    async def test_one_that_is_started_again_has_the_name_that_went_last(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever is attached there is told, and at the new guest. (real-guests.md F5)"""
+        rack = await Rack({"name": "web1"}, {"name": "web2"}, {"name": "web3"}).started()
+        for number in (1, 2):
+            rack.appear(number)
+        reader = rack.console("web2").attach()
+        now = [1000.0]
+        monkeypatch.setattr(
+            machine, "time", SimpleNamespace(monotonic=lambda: now[0], monotonic_ns=time.monotonic_ns)
+        )
+        rack.interceptor.vanish(1, "it ended")
+        now[0] += 60
+        rack.interceptor.vanish(2, "it ended")
+        rack.appear(3).write(COM1, 1, ord("3"))
+        assert rack.console("web1").state is ConsoleState.GONE
+        assert rack.console("web2").state is ConsoleState.LIVE
+        told = [await soon(reader.next()) for _ in range(3)]
+        assert [item.text if isinstance(item, Notice) else item for item in told] == [
+            "web2: the guest is gone: it ended",
+            "web2: a guest uses this port",
+            b"3",
+        ]
+        rack.appear(4).write(COM1, 1, ord("4"))
+        assert printed(rack.console("web1")) == b"4"
+        rack.appear(5).write(COM1, 1, ord("5"))
+        assert printed(rack.console("web3")) == b"5"
+
+    async def test_those_that_went_together_come_again_in_order(self) -> None:
+        """As when their machine is started again."""
+        rack = await Rack({"name": "web1"}, {"name": "web2"}).started()
+        for number in (1, 2):
+            rack.appear(number)
+        for number in (1, 2):
+            rack.interceptor.vanish(number, "machine restarted")
+        rack.appear(3).write(COM1, 1, ord("3"))
+        rack.appear(4).write(COM1, 1, ord("4"))
+        assert (printed(rack.console("web1")), printed(rack.console("web2"))) == (b"3", b"4")
 
     async def test_one_too_many_is_refused_and_that_is_logged(self) -> None:
         rack = await Rack().started()
