@@ -15,6 +15,7 @@ from pathlib import Path
 import structlog
 
 from oobconsole import supervise
+from oobconsole.alerts.alerts import Alerts
 from oobconsole.audit.chain import load_or_make_key
 from oobconsole.audit.log import AuditLog
 from oobconsole.audit.syslog import Syslog
@@ -72,7 +73,9 @@ async def serve(config: Config, file: Path) -> None:
     audit = _open_audit(config, consoles.events)
     ssh = SshServer(settings, hostkeys.load_or_make(settings.host_key_file), consoles)
     admin: AdminSocket | None = None
-    consoles.reload = Reloader(file, config, consoles, ssh).reload
+    alerts = Alerts(config, consoles.events)
+    consoles.newcomers.append(alerts.watch)
+    consoles.reload = Reloader(file, config, consoles, ssh, alerts.configure).reload
     consoles.audit_head = lambda: audit.head
     operation = Operation(config, consoles)
     stop = asyncio.Event()
@@ -95,6 +98,7 @@ async def serve(config: Config, file: Path) -> None:
     finally:
         await operation.stop()
         await consoles.stop(STOPPING)
+        await alerts.stop()
         if admin is not None:
             await admin.stop()
         await ssh.stop()

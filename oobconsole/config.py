@@ -13,9 +13,10 @@ from pydantic import ValidationError
 from oobconsole import textfile
 from oobconsole.access import ALL, Access, Grant, Right
 from oobconsole.errors import ConfigError
-from oobconsole.settings import Config, MachineConfig, Table, UartConfig
+from oobconsole.settings import Config, MachineConfig, UartConfig, VmConfig
+from oobconsole.table import Table
 
-#: A line at a UNIX socket (settings.VmConfig): nothing else in the file begins so.
+#: A line at a UNIX socket (settings.VmConfig).
 _UNIX: Final = re.compile(r"(unix(?:-listen)?:)(.+)")
 _PORTS_MAX: Final = 8  # native/tcg/options.h
 
@@ -57,7 +58,7 @@ def load(file: Path) -> Config:
 
 def _conflict(config: Config) -> tuple[str, str] | None:
     """Key and reason of the first thing that stands twice and must not."""
-    names: dict[str, set[str]] = {"machine": set(), "console": set(), "socket": set()}
+    names: dict[str, set[str]] = {"machine": set(), "console": set(), "socket": set(), "alert": set()}
 
     def repeated(kind: str, name: str) -> str | None:
         if name in names[kind]:
@@ -86,6 +87,9 @@ def _conflict(config: Config) -> tuple[str, str] | None:
     for n, libvirt in enumerate(config.libvirts):
         if reason := repeated("machine", libvirt.name):
             return f"libvirt.{n}.name", reason
+    for a, alert in enumerate(config.alerts):
+        if reason := repeated("alert", alert.name):
+            return f"alert.{a}.name", reason
     return None
 
 
@@ -149,12 +153,12 @@ def _resolve(config: Config, base: Path) -> Config:
     def absolute(value: Any) -> Any:
         if isinstance(value, Path):
             return base / value
-        if isinstance(value, str) and (found := _UNIX.fullmatch(value)):
-            return f"{found[1]}{base / found[2]}"
         if isinstance(value, list):
             return [absolute(item) for item in value]
         if isinstance(value, Table):
             changed = {key: absolute(item) for key, item in value if item is not None}
+            if isinstance(value, VmConfig) and (found := _UNIX.fullmatch(value.chardev or "")):
+                changed["chardev"] = f"{found[1]}{base / found[2]}"
             return value.model_copy(update={k: v for k, v in changed.items() if v is not getattr(value, k)})
         return value
 

@@ -45,6 +45,8 @@ class Kind(StrEnum):
     DENIED = "denied"
     CONSOLE = "console"  # a console's state changed
     RECORDING = "recording"  # it stopped for lack of room, or goes on
+    ALERT = "alert"  # a guest printed what an [[alert]] waits for
+    ALERT_FAILED = "alert-failed"  # its program or its URL, or its pattern took too long
     FAULT = "fault"  # a part of the server ended by an error; it is begun again where that can be
     AUDIT = "audit"  # the audit log cannot be written, or can be again
     LOST = "lost"  # events that a subscriber was too slow for

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,14 +16,15 @@ from oobconsole.domains import DomainSource
 from oobconsole.errors import ConfigError, OobError
 from oobconsole.events import Kind
 from oobconsole.session.state import Consoles
-from oobconsole.settings import Config, ConsoleConfig, Table
+from oobconsole.settings import Config, ConsoleConfig
 from oobconsole.ssh.server import SshServer
+from oobconsole.table import Table
 
 log = structlog.get_logger(__name__)
 
 #: What may change while the server runs. Everything else was used to build what is there.
 CHANGEABLE: Final = re.compile(
-    r"(?:grant|group)"
+    r"(?:grant|group|alert)"
     r"|server\.(?:authorized_keys|strict_modes|user_ca|revoked_keys|host_certificate|login_grace_s|penalties|penalties_exempt"
     r"|max_\w+|tail_lines|drain_ms|drain_max_s)"
     r"|console\.(?:share|filter|escape|idle_minutes)"
@@ -36,13 +37,17 @@ class Reloader:
     Args:
         file: is read again.
         config: what was in it.
+        configure: further parts that take the new configuration. They do not fail.
     """
 
-    def __init__(self, file: Path, config: Config, consoles: Consoles, ssh: SshServer) -> None:
+    def __init__(
+        self, file: Path, config: Config, consoles: Consoles, ssh: SshServer, *configure: Callable[[Config], object]
+    ) -> None:
         self._file = file
         self._config = config
         self._consoles = consoles
         self._ssh = ssh
+        self._configure = configure
         self._lock = asyncio.Lock()
 
     async def reload(self, who: Principal | None = None) -> str:
@@ -85,6 +90,8 @@ class Reloader:
             console = consoles.find(name)
             if console is not None:
                 console.settings = settings
+        for configure in self._configure:
+            configure(new)
         hosts = dict(_host_settings(new))
         for source in consoles.machines:
             if isinstance(source, DomainSource):
@@ -126,7 +133,7 @@ def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
     if isinstance(old, Table) and isinstance(new, Table) and type(old) is type(new):
         for name, field in type(old).model_fields.items():
             yield from _differences(getattr(old, name), getattr(new, name), _join(path, field.alias or name))
-    elif _named(old) and _named(new) and path not in ("group", "grant"):
+    elif _named(old) and _named(new) and path not in ("group", "grant", "alert"):
         before, after = ({table.name: table for table in tables} for tables in (old, new))
         if list(before) != list(after):
             yield path

@@ -10,29 +10,15 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from oobconsole.access import Right
+from oobconsole.alertconfig import AlertConfig
+from oobconsole.table import RESERVED, Command, Name, Table, Words, one_or_more
 
-#: Names of machines, as the wire carries them (docs/wire-protocol.md), and of consoles.
-NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,46}")
-#: Words that mean, or are to mean, something else where a console's name can stand.
-RESERVED: Final = frozenset(
-    {"attach", "audit", "events", "help", "log", "ls", "menu", "power", "reload", "replay", "search", "send"}
-    | {"status", "wait", "watch", "who"}
-)
 _DOMAIN_MAX: Final = 37  # so that `.console15` can follow
 #: The four COM ports of a PC: I/O base and ISA interrupt.
 COM: Final = {"com1": (0x3F8, 4), "com2": (0x2F8, 3), "com3": (0x3E8, 4), "com4": (0x2E8, 3)}
-
-
-def _name(value: str) -> str:
-    if not NAME.fullmatch(value) or value in RESERVED:
-        raise ValueError(
-            f"{value!r} cannot be a name: 1 to 47 of A-Z, a-z, 0-9, '_', '.', '-', beginning with a letter or digit, "
-            f"and not one of {', '.join(sorted(RESERVED))}"
-        )
-    return value
 
 
 def console_name(domain: str, uuid: str, *, unique: bool = False) -> str:
@@ -83,10 +69,6 @@ def _loopback(value: str) -> str:
     return value
 
 
-def _one_or_more(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
 def _path(value: Any) -> Any:
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError("a path, as a string, is wanted")
@@ -126,20 +108,12 @@ def _right(value: Any) -> Any:
     return value
 
 
-Name = Annotated[str, AfterValidator(_name)]
 Address = Annotated[str, AfterValidator(_address)]
 Network = Annotated[str, AfterValidator(_network)]
 MaxStartups = Annotated[str, AfterValidator(_max_startups)]
 Loopback = Annotated[str, AfterValidator(_loopback)]
 FilePath = Annotated[Path, BeforeValidator(_path)]
-Rights = Annotated[list[Annotated[str, BeforeValidator(_right)]], BeforeValidator(_one_or_more)]
-Words = Annotated[list[str], BeforeValidator(_one_or_more)]
-
-
-class Table(BaseModel):
-    """A table of the file: no unknown keys, no silent conversions."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+Rights = Annotated[list[Annotated[str, BeforeValidator(_right)]], BeforeValidator(one_or_more)]
 
 
 class UartConfig(Table):
@@ -176,7 +150,7 @@ class ConsoleConfig(Table):
 class PowerConfig(Table):
     """How to switch a guest, when its interceptor cannot."""
 
-    command: Annotated[list[str], Field(min_length=1, max_length=64)] = Field(
+    command: Command = Field(
         description="program and arguments; {action} and {guest} are replaced, no shell is between"
     )
     timeout_s: int = Field(default=30, ge=1, le=600, description="then it is ended, and has failed")
@@ -275,7 +249,7 @@ class LibvirtConfig(Table):
     uri: Annotated[str, AfterValidator(_uri)] = Field(
         description="as virsh takes it: qemu:///system, qemu:///session, qemu+ssh://root@host/system?no_tty=1, …"
     )
-    domains: Annotated[list[str], BeforeValidator(_one_or_more), Field(min_length=1, max_length=1000)] = Field(
+    domains: Annotated[list[str], BeforeValidator(one_or_more), Field(min_length=1, max_length=1000)] = Field(
         default_factory=lambda: ["*"], description="names, or patterns with * and ?, of those that get consoles"
     )
     prefix: Annotated[str, Field(max_length=20, pattern=r"^([A-Za-z0-9][A-Za-z0-9_.-]*)?$")] = Field(
@@ -287,7 +261,7 @@ class LibvirtConfig(Table):
 class ServerConfig(Table):
     """The server itself."""
 
-    listen: Annotated[list[Address], BeforeValidator(_one_or_more), Field(min_length=1, max_length=16)] = Field(
+    listen: Annotated[list[Address], BeforeValidator(one_or_more), Field(min_length=1, max_length=16)] = Field(
         default_factory=lambda: ["127.0.0.1:2222"],
         description="an address or a list; port 0 takes a free one and writes it to STATE_DIR/ssh_port",
     )
@@ -314,11 +288,12 @@ class ServerConfig(Table):
     max_startups: MaxStartups = Field(default="10:30:100", description="START:RATE:FULL, as in sshd_config(5)")
     max_auth_tries: int = Field(default=6, ge=1, le=100, description="of one connection, then it is closed")
     penalties: bool = Field(default=True, description="make addresses whose logins fail wait")
-    penalties_exempt: Annotated[list[Network], BeforeValidator(_one_or_more), Field(max_length=1000)] = Field(
+    penalties_exempt: Annotated[list[Network], BeforeValidator(one_or_more), Field(max_length=1000)] = Field(
         default_factory=list,
         description="addresses and networks without penalties, and without the limit of connections per source",
     )
     login_grace_s: int = Field(default=60, ge=1, le=600, description="to log in, then the connection is closed")
+    max_alerts: int = Field(default=60, ge=1, le=10000, description="a minute, of all `[[alert]]` together")
     log: Literal["console", "json", "journald"] = Field(
         default="console",
         description="text or JSON on standard error, or the journal; its errors cost lines only, which are counted",
@@ -402,7 +377,7 @@ class Config(Table):
     grants: Annotated[list[GrantConfig], Field(alias="grant", max_length=10000)] = Field(default_factory=list)
     machines: Annotated[list[MachineConfig], Field(alias="machine", max_length=1024)] = Field(default_factory=list)
     vms: Annotated[list[VmConfig], Field(alias="vm", max_length=10000)] = Field(default_factory=list)
-
+    alerts: Annotated[list[AlertConfig], Field(alias="alert", max_length=100)] = Field(default_factory=list)
     libvirts: Annotated[list[LibvirtConfig], Field(alias="libvirt", max_length=64)] = Field(default_factory=list)
 
     def machine(self, name: str) -> MachineConfig | None:

@@ -103,6 +103,7 @@ class Console:
         self._ring = RingBuffer(scrollback)
         self.pace = Pace(scrollback)
         self._readers: set[Reader] = set()
+        self._aside: set[Reader] = set()
         self._gaps: deque[tuple[int, int]] = deque(maxlen=_GAPS_MAX)
         self._observers: list[Observer] = []
         self._held = ""
@@ -152,7 +153,7 @@ class Console:
 
     @property
     def attached(self) -> int:
-        """How many readers there are."""
+        """How many readers there are, but for those aside."""
         return len(self._readers)
 
     @property
@@ -198,7 +199,7 @@ class Console:
         for observer in self._observers:
             observer.output(offset, data)
         self.pace.printed(self._ring.end, self._readers)
-        for reader in self._readers:
+        for reader in (*self._readers, *self._aside):
             reader.wake()
 
     def gap(self, lost: int) -> None:
@@ -241,11 +242,18 @@ class Console:
 
     # -- the users' side ----------------------------------------------------------------------------
 
-    def attach(self, offset: int | None = None) -> Reader:
-        """Begin to read at an absolute offset, or at the end. What is not kept any more is skipped, with a notice."""
+    def attach(self, offset: int | None = None, *, aside: bool = False) -> Reader:
+        """Begin to read at an absolute offset, or at the end. What is not kept any more is skipped, with a notice.
+
+        Args:
+            aside: it counts as nobody who uses the console, and the guest never waits for it.
+        """
         start = self._ring.end if offset is None else min(max(0, offset), self._ring.end)
         gaps = ((offset, self._of_gap(offset, lost)) for offset, lost in self._gaps if offset >= start)
         reader = Reader(self, start, gaps)
+        if aside:
+            self._aside.add(reader)
+            return reader
         self._readers.add(reader)
         if len(self._readers) == 1 and self.attended_changed:
             self.attended_changed(True)
@@ -253,6 +261,7 @@ class Console:
 
     def detach(self, reader: Reader) -> None:
         """End a reader. Idempotent."""
+        self._aside.discard(reader)
         if reader in self._readers:
             self._readers.remove(reader)
             self.pace.forget(reader)
@@ -265,7 +274,8 @@ class Console:
 
     def has_read(self, reader: Reader) -> None:
         """A reader has moved on."""
-        self.pace.has_read(self._ring.end, reader)
+        if reader in self._readers:
+            self.pace.has_read(self._ring.end, reader)
 
     def tail(self, lines: int) -> int:
         """Offset where the last `lines` lines begin, the unfinished one not counted."""
@@ -366,5 +376,5 @@ class Console:
         return Notice(text, "lost", {"offset": offset, "bytes": lost})
 
     def _tell(self, notice: Notice) -> None:
-        for reader in self._readers:
+        for reader in (*self._readers, *self._aside):
             reader.wake(notice)

@@ -12,7 +12,7 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 from oobconsole.errors import WireError
-from oobconsole.settings import NAME
+from oobconsole.table import NAME
 
 MAGIC: Final = 0x31424F4F
 VERSION: Final = 1

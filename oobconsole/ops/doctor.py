@@ -20,6 +20,7 @@ from oobconsole.settings import Config
 EXAMINATIONS: Final[tuple[Callable[[Config], Iterable[Finding]], ...]] = (
     examine_settings.users,
     examine_settings.grants,
+    examine_settings.alerts,
     examine_host.files,
     examine_host.addresses,
     examine_host.sockets,

@@ -1,8 +1,10 @@
-"""What a valid configuration may still get wrong: users without keys, grants for nobody or nothing."""
+"""What a valid configuration may still get wrong: users without keys, grants for nobody or nothing, alerts
+that can do nothing."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
@@ -83,15 +85,24 @@ def grants(config: Config) -> Iterator[Finding]:
             "there is none: nobody may do anything over ssh",
             'add [[grant]] with users = ["NAME"] and rights = "all"',
         )
+    for number, grant in enumerate(config.grants):
+        yield from _for_no_console(config, f"grant.{number}.consoles", grant.consoles)
+
+
+def alerts(config: Config) -> Iterator[Finding]:
+    """Alerts whose program is not there, and those that wait at no console."""
+    for number, alert in enumerate(config.alerts):
+        if alert.command is not None and shutil.which(alert.command[0]) is None:
+            text = f"alert {alert.name}: '{alert.command[0]}' is no program that can be run"
+            yield Finding(Level.FAULT, f"alert.{number}.command", text, "install it, or write its whole path")
+        yield from _for_no_console(config, f"alert.{number}.consoles", alert.consoles)
+
+
+def _for_no_console(config: Config, key: str, patterns: list[str]) -> Iterator[Finding]:
     if config.libvirts:
         return  # what there will be, only libvirt knows
     names = config.console_names
-    for number, grant in enumerate(config.grants):
-        for pattern in grant.consoles:
-            if not any(fnmatchcase(name, pattern) for name in names):
-                yield Finding(
-                    Level.WARNING,
-                    f"grant.{number}.consoles",
-                    f"'{pattern}' matches no console",
-                    f"there are: {', '.join(names[:8])}{', …' if len(names) > 8 else ''}",
-                )
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            there = f"there are: {', '.join(names[:8])}{', …' if len(names) > 8 else ''}"
+            yield Finding(Level.WARNING, key, f"'{pattern}' matches no console", there)

@@ -16,6 +16,7 @@ from annotated_types import Ge, Le, MaxLen, MinLen, MultipleOf
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from oobconsole.alertconfig import AlertConfig
 from oobconsole.settings import (
     AuditConfig,
     ConsoleConfig,
@@ -29,11 +30,11 @@ from oobconsole.settings import (
     RecordingConfig,
     SerialConfig,
     ServerConfig,
-    Table,
     UartConfig,
     VfioUserConfig,
     VmConfig,
 )
+from oobconsole.table import Table
 
 #: Every table, as the file writes it, in the order of the example.
 TABLES: Final[dict[str, type[Table]]] = {
@@ -52,6 +53,7 @@ TABLES: Final[dict[str, type[Table]]] = {
     "vfio_user = { … }": VfioUserConfig,
     "[[libvirt]]": LibvirtConfig,
     "power = { … }": PowerConfig,
+    "[[alert]]": AlertConfig,
 }
 _WORDS: Final = {str: "string", int: "integer", bool: "boolean", Path: "path"}
 

@@ -14,10 +14,10 @@ from oobconsole.session import switch
 from oobconsole.session.escape import Command
 from oobconsole.session.notices import Notices
 from oobconsole.session.pipe import type_in
-from oobconsole.session.plain import PlainLines
 from oobconsole.session.prompt import Keys
 from oobconsole.session.request import Request
 from oobconsole.session.room import Member, Room
+from oobconsole.terminal.plain import PlainLines
 
 #: So long, in seconds, a break waits for the guest to read what was typed before it.
 BREAK_SECONDS: Final = 5.0

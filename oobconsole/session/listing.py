@@ -8,8 +8,8 @@ from oobconsole.access import Right
 from oobconsole.console.console import Console
 from oobconsole.events import Event, Kind
 from oobconsole.session.pipe import first_done
-from oobconsole.session.plain import PlainLines
 from oobconsole.session.request import ExitStatus, Request
+from oobconsole.terminal.plain import PlainLines
 from oobconsole.terminal.text import plain
 
 #: What is looked at for a console's last line, in bytes; more when there is no text in it, but colours, or blanks.

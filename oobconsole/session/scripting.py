@@ -14,10 +14,10 @@ from oobconsole.console.console import Console
 from oobconsole.console.reader import Reader
 from oobconsole.events import Kind
 from oobconsole.session.pipe import first_done
-from oobconsole.session.plain import PlainLines
 from oobconsole.session.request import Denied, ExitStatus, Request, UsageError, echo
 from oobconsole.session.switch import switch
 from oobconsole.session.words import FreeText
+from oobconsole.terminal.plain import PlainLines
 from oobconsole.terminal.text import plain
 from oobconsole.vm.power import PowerAction, PowerError
 

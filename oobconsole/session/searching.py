@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 
 from oobconsole.console.transcript import Frame
 from oobconsole.patterns import Match, Pattern, find, is_bounded
-from oobconsole.session.plain import PlainText
 from oobconsole.session.when import shown
+from oobconsole.terminal.plain import PlainText
 from oobconsole.terminal.text import escaped
 
 #: Longer lines are searched in pieces of so many characters, each of which begins with so many of the one before.

@@ -62,7 +62,7 @@ class Consoles:
         reload: reads the configuration again, for whoever asks; returns what has changed, or raises `OobError`.
         audit_head: number and hash of the audit log's last entry.
         recordings: of the consoles; None: nothing is recorded.
-        newcomers: are called with every console that comes while the server runs.
+        newcomers: are called with every console before it prints anything: at the start, and while the server runs.
         stopping: set when the server stops.
         vitals: how the server does.
     """
@@ -95,6 +95,8 @@ class Consoles:
             await self.recordings.start([console for machine in self.machines for console in machine.consoles])
             for machine in self.machines:
                 machine.record(self.recordings.recorder)
+        for console in [console for machine in self.machines for console in machine.consoles]:
+            self._came(console)
         for machine in self.machines:
             await machine.start()
 
@@ -112,11 +114,15 @@ class Consoles:
         self.power[console.name] = power
         if self.recordings is not None:
             await self.recordings.adopt(console)
+        self._came(console)
+
+    def _came(self, console: Console) -> None:
         for newcomer in self.newcomers:
             newcomer(console)
 
     def forget(self, console: Console) -> None:
         """A console is no more, and nobody is at it."""
+        console.close(f"{console.name} is no more")  # for those who read aside
         for known in (self.power, self.rooms, self.screens, self.vitals.unrecorded):
             known.pop(console.name, None)
         if self.recordings is not None:

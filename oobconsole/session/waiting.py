@@ -12,10 +12,10 @@ from oobconsole.console.console import Console
 from oobconsole.console.reader import Notice, Reader
 from oobconsole.patterns import BadPattern, Match, Matcher, Pattern, TooSlow, compile_pattern
 from oobconsole.session.pipe import first_done
-from oobconsole.session.plain import PlainLines
 from oobconsole.session.request import ExitStatus, Request, UsageError, count, echo
 from oobconsole.session.safe import slices
 from oobconsole.session.words import FreeText, misplaced
+from oobconsole.terminal.plain import PlainLines
 from oobconsole.terminal.text import plain
 
 #: A match may begin so many characters before the newest output, and looking for it may take so long, in seconds.

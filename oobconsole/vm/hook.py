@@ -11,10 +11,14 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import structlog
+
+from oobconsole.dialer import why
+from oobconsole.errors import EnvironmentFault
+from oobconsole.words import brief
 
 log = structlog.get_logger(__name__)
 
@@ -90,8 +94,48 @@ class Output:
         self._fd = -1
 
 
-async def run(words: Sequence[str], timeout_s: float) -> tuple[int, bytes]:
+class HookFault(EnvironmentFault):
+    """A program could not be run, or did not do what it should; in one sentence."""
+
+
+async def succeed(
+    words: Sequence[str], timeout_s: float, *, data: bytes = b"", env: Mapping[bytes, bytes] | None = None
+) -> str:
+    """As `run`; returns the last line that it printed. Raises `HookFault`, also when it fails."""
+    try:
+        status, output = await run(words, timeout_s, data=data, env=env)
+    except TimeoutError as error:
+        raise HookFault(f"{words[0]} did not end in {timeout_s} s, and was ended") from error
+    except OSError as error:
+        raise HookFault(f"{words[0]} cannot be run: {why(error)}") from error
+    said = _last_line(output)
+    if status:
+        how = f"failed with status {status}" if status > 0 else f"was ended by {_signal(-status)}"
+        raise HookFault(f"{words[0]} {how}{f': {said}' if said else ''}")
+    return said
+
+
+def _last_line(output: bytes) -> str:
+    """The last one that is not empty."""
+    lines = output.decode(errors="replace").split("\n")
+    return brief(next((line.strip() for line in reversed(lines) if line.strip()), ""))
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time one
+        return f"signal {number}"
+
+
+async def run(
+    words: Sequence[str], timeout_s: float, *, data: bytes = b"", env: Mapping[bytes, bytes] | None = None
+) -> tuple[int, bytes]:
     """Run it; returns its status, negative for a signal's number, and the end of what it printed.
+
+    Args:
+        data: its standard input.
+        env: its environment, besides the server's.
 
     What it has started in the background lives on. What is not done in `timeout_s` is ended with its process group.
 
@@ -101,7 +145,7 @@ async def run(words: Sequence[str], timeout_s: float) -> tuple[int, bytes]:
     """
     reading, writing = os.pipe()
     try:
-        process = await _start(words, writing)
+        process = await _start(words, writing, data, {**os.environb, **(env or {})})
     except BaseException:
         os.close(reading)
         raise
@@ -120,11 +164,14 @@ async def run(words: Sequence[str], timeout_s: float) -> tuple[int, bytes]:
     return process.wait(), output.kept
 
 
-async def _start(words: Sequence[str], output: int) -> subprocess.Popen[bytes]:
+async def _start(
+    words: Sequence[str], output: int, data: bytes, env: Mapping[bytes, bytes]
+) -> subprocess.Popen[bytes]:
     def start() -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
+        with _input(data) as given:
+            return subprocess.Popen(
+                words, stdin=given, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, env=env
+            )
 
     starting = asyncio.ensure_future(asyncio.to_thread(start))
     try:
@@ -134,6 +181,21 @@ async def _start(words: Sequence[str], output: int) -> subprocess.Popen[bytes]:
         if starting.exception() is None:
             await _end(starting.result())
         raise
+
+
+@contextlib.contextmanager
+def _input(data: bytes) -> Iterator[int]:
+    """A descriptor to read `data` from: memory, so that nobody waits for who does not read it."""
+    if not data:
+        yield subprocess.DEVNULL
+        return
+    descriptor = os.memfd_create("input")
+    try:
+        os.write(descriptor, data)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 async def _ended(process: subprocess.Popen[bytes]) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from oobconsole.interceptors import wire
 from oobconsole.interceptors.wire import Event
-from oobconsole.settings import NAME
+from oobconsole.table import NAME
 from tests.fuzz.wire_properties import check, decode, encode
 
 #: Examples between two looks at the clock.

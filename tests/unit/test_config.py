@@ -213,3 +213,35 @@ def test_the_example_is_valid_and_shows_every_key_with_its_default(tmp_path: Pat
         for name, field in table.model_fields.items():
             key = field.alias or name
             assert re.search(rf"^(# |\[\[machine\.)?{key}( =|\]\])", EXAMPLE.read_text(), re.MULTILINE), key
+
+
+@pytest.mark.parametrize(
+    ("alert", "key", "reason"),
+    [
+        ('name = "a"\npattern = "("\ncommand = ["x"]', "alert.0.pattern", "is no regular expression"),
+        ('name = "a"\npattern = "x"', "alert.0", "command or url is needed"),
+        ('name = "a"\npattern = "x"\ncommand = []', "alert.0.command", "at least 1"),
+        ('name = "a"\npattern = "x"\ncommand = [""]', "alert.0.command", "a program, which has a name"),
+        ('name = "a"\npattern = "x"\ncommand = ["x", "\\u0000"]', "alert.0.command", "without NUL"),
+        ('name = "a"\npattern = "x"\nurl = "file:///etc/passwd"', "alert.0.url", "no such URL"),
+        ('name = "a"\npattern = "x"\nurl = "https://h/\\r\\nX: y"', "alert.0.url", "no such URL"),
+        ('name = "a"\npattern = "x"\nurl = "https://u:p@h/"', "alert.0.url", "without a user"),
+        ('name = "a"\npattern = "x"\nurl = "http://h:99999/"', "alert.0.url", "no such URL"),
+        ('name = "a"\npattern = "x"\nurl = "http://h"\n[[alert]]\nname = "a"\npattern = "y"\nurl = "http://h"',
+         "alert.1.name", "another alert is 'a' already"),
+    ],
+)  # fmt: skip
+def test_alerts_that_cannot_be(tmp_path: Path, alert: str, key: str, reason: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(write(tmp_path, SERVER + MACHINE + "[[alert]]\n" + alert))
+    assert caught.value.key == key
+    assert reason in str(caught.value)
+
+
+def test_what_looks_like_a_socket_elsewhere_stays_as_it_is(tmp_path: Path) -> None:
+    """Only a line's path is one: words of commands and patterns are what the file says."""
+    alert = '[[alert]]\nname = "a"\npattern = "unix:x"\ncommand = ["nc", "unix:y"]\n'
+    config = load(write(tmp_path, SERVER + MACHINE + VM + 'chardev = "unix:z"\n' + alert))
+    assert config.alerts[0].pattern == "unix:x"
+    assert config.alerts[0].command == ["nc", "unix:y"]
+    assert config.vms[0].chardev == f"unix:{tmp_path / 'z'}"

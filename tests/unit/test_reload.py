@@ -45,6 +45,8 @@ console = { idle_minutes = 3 }
         ("share = false", "rows = 30", ["console.rows"], False),
         ('users = "alice"', 'users = "bob"', ["grant"], True),
         ("[[grant]]", '[[group]]\nname = "ops"\nmembers = ["bob"]\n[[grant]]', ["group"], True),
+        ("[[grant]]", '[[alert]]\nname = "a"\npattern = "x"\nurl = "http://h"\n[[grant]]', ["alert"], True),
+        ("[console]", "max_alerts = 5\n[console]", ["server.max_alerts"], True),
         ('escape = "~"', 'escape = "^"', ["console.escape"], True),
         ('escape = "~"', "columns = 90", ["console.columns"], False),
         ('console = { escape = "~" }\n', "", [], True),

@@ -19,7 +19,7 @@ from oobconsole.errors import EnvironmentFault
 from oobconsole.ops import discover, discover_ports, discover_qemu
 from oobconsole.ops.discover_qemu import find, guest_of
 from oobconsole.ops.found import Found, Kind, Standing
-from oobconsole.settings import NAME
+from oobconsole.table import NAME
 
 QEMU = "/usr/bin/qemu-system-x86_64"
 

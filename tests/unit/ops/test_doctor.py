@@ -94,6 +94,18 @@ def test_a_group_that_nobody_uses_and_a_grant_for_no_console(setup: Setup) -> No
     assert [f.about for f in doctor.examine(setup.file)] == ["group ops", "grant.0.consoles"]
 
 
+def test_alerts_that_can_do_nothing(setup: Setup) -> None:
+    alert = '[[alert]]\nname = "a"\npattern = "x"\n'
+    setup.write(f'{alert}command = ["no-such-program"]\n')
+    assert "'no-such-program' is no program that can be run" in setup.only().text
+    assert setup.only().level is Level.FAULT
+    setup.write(f'{alert}command = ["true"]\nconsoles = "db*"\n')
+    assert setup.only().text == "'db*' matches no console"
+    assert setup.only().level is Level.WARNING
+    setup.write(f'{alert}command = ["true"]\nconsoles = ["web1"]\n')
+    assert not list(doctor.examine(setup.file))
+
+
 def test_consoles_of_further_ports_are_known(setup: Setup) -> None:
     """faults.md 27: by grants, and where room for recordings is counted."""
     card = '[[vm]]\nname = "card"\nvfio_user = { ports = 4 }\n'

@@ -13,7 +13,7 @@ from oobconsole.console.console import ConsoleState
 from oobconsole.events import Event, Kind
 from oobconsole.session.commands import VERBS, parse, run
 from oobconsole.session.request import ExitStatus, UsageError
-from oobconsole.settings import RESERVED
+from oobconsole.table import RESERVED
 from tests.support.aio import soon
 from tests.unit.session.fakes import ALICE, FakePeer, consoles
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oobconsole.interceptors.chardev import parse
-from oobconsole.settings import NAME, RESERVED, console_name
+from oobconsole.settings import console_name
+from oobconsole.table import NAME, RESERVED
 from oobconsole.vm.domain import PORTS_MAX, Port, host_of, ports_of
 
 

@@ -1,0 +1,193 @@
+"""Every console that an `[[alert]]` waits at is read here, aside from its users: nobody waits for that, and no guest.
+
+Lines are looked at in threads of our own, and what that takes is followed by a longer pause: a console that floods,
+or a pattern that is slow, has at most a quarter of a thread. What a console prints faster is skipped, and counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+from weakref import WeakSet
+
+import structlog
+
+from oobconsole import supervise
+from oobconsole.alerts.limits import Limits
+from oobconsole.alerts.outbox import Outbox
+from oobconsole.alerts.rules import Alert, Hit, Rule
+from oobconsole.alerts.scanner import Found, Scanner
+from oobconsole.console.console import Console
+from oobconsole.console.reader import Notice, Reader
+from oobconsole.events import Events, Kind
+from oobconsole.log import LogLimit
+from oobconsole.settings import Config
+from oobconsole.supervise import Tasks
+
+log = structlog.get_logger(__name__)
+
+#: Looked at together, in bytes.
+CHUNK: Final = 8192
+#: A line that has not ended is looked at so long after it began, in seconds.
+SETTLE_SECONDS: Final = 1.0
+_THREADS: Final = 2
+_PAUSE_SECONDS: Final = 0.002
+#: So many times what it took is the pause behind it.
+_PAUSE_TIMES: Final = 3
+
+
+@dataclass
+class _Watch:
+    """A console that is read."""
+
+    console: Console
+    rules: list[Rule]
+    reader: Reader
+    scanner: Scanner = field(default_factory=Scanner)
+    skipped: dict[str, int] = field(default_factory=dict)  # bytes that were not looked at, by rule, until it is told
+    since: float | None = None  # when the unfinished line began that was not looked at yet
+    task: asyncio.Task[None] | None = None
+
+    def skip(self, count: int) -> None:
+        """So many bytes will not be looked at."""
+        self.scanner.forget()
+        self.since = None
+        for rule in self.rules:
+            self.skipped[rule.name] = self.skipped.get(rule.name, 0) + count
+
+
+class Alerts:
+    """Of the whole server."""
+
+    def __init__(self, config: Config, events: Events, clock: Callable[[], float] = time.monotonic) -> None:
+        self._events = events
+        self._limits = Limits(config.server.max_alerts, clock)
+        self._outbox = Outbox(self._failed)
+        self._rules = [Rule.of(alert) for alert in config.alerts]
+        self._watches: dict[Console, _Watch] = {}
+        self._consoles: WeakSet[Console] = WeakSet()
+        self._tasks = Tasks()
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="alerts")
+        self._slow = LogLimit(10)
+
+    def configure(self, config: Config) -> None:
+        """From now on these rules count. What has been told stays told."""
+        self._rules = [Rule.of(alert) for alert in config.alerts]
+        self._limits.total = config.server.max_alerts
+        self._limits.keep({rule.name for rule in self._rules})
+        for console in tuple(self._consoles):
+            if not console.closed:
+                self._look_after(console)
+
+    def watch(self, console: Console) -> None:
+        """A console is new, and has printed nothing yet."""
+        self._consoles.add(console)
+        self._look_after(console)
+
+    async def stop(self) -> None:
+        """End all of it. Idempotent."""
+        await self._tasks.stop()
+        await self._outbox.stop()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _look_after(self, console: Console) -> None:
+        rules = [rule for rule in self._rules if rule.is_for(console.name)]
+        watch = self._watches.get(console)
+        if watch is not None:
+            watch.rules = rules
+            if not rules and watch.task is not None:
+                del self._watches[console]
+                watch.task.cancel()
+                watch.reader.close()  # the task may not have begun
+        elif rules:
+            watch = self._watches[console] = _Watch(console, rules, console.attach(aside=True))
+            watch.task = self._tasks.start(self._run(watch), f"alerts of {console.name}")
+
+    # -- one console --------------------------------------------------------------------------------
+
+    async def _run(self, watch: _Watch) -> None:
+        try:
+            while True:
+                try:
+                    await self._step(watch)
+                except EOFError:
+                    return
+                except Exception as error:  # what it was looking at is lost, and no alert of anything else
+                    supervise.tell(f"alerts of {watch.console.name}", error)
+                    watch.skip(CHUNK)
+                    await asyncio.sleep(supervise.AGAIN_FIRST)
+        finally:
+            watch.reader.close()
+            if self._watches.get(watch.console) is watch:
+                del self._watches[watch.console]
+
+    async def _step(self, watch: _Watch) -> None:
+        """Look at what comes next. Raises `EOFError`."""
+        offset = watch.reader.position
+        try:
+            async with asyncio.timeout_at(None if watch.since is None else watch.since + SETTLE_SECONDS):
+                item = await watch.reader.next(CHUNK)
+        except TimeoutError:
+            watch.since = None
+            return await self._look(watch, partial(watch.scanner.settle, watch.rules))
+        if isinstance(item, Notice):
+            if item.kind in ("skipped", "lost"):
+                watch.skip(int(item.detail["bytes"]))
+            return None
+        await self._look(watch, partial(watch.scanner.feed, watch.rules, item, offset))
+        if not watch.scanner.unlooked:
+            watch.since = None
+        elif watch.since is None or b"\n" in item:
+            watch.since = asyncio.get_running_loop().time()
+        return None
+
+    async def _look(self, watch: _Watch, look: Callable[[], Found]) -> None:
+        rules: Sequence[Rule] = watch.rules
+        took, found = await asyncio.get_running_loop().run_in_executor(self._threads, _timed, look)
+        self._tell(watch, rules, found)
+        await asyncio.sleep(max(_PAUSE_SECONDS, _PAUSE_TIMES * took))
+
+    def _tell(self, watch: _Watch, rules: Sequence[Rule], found: Found) -> None:
+        for rule in rules:
+            for hit in found.hits.get(rule.name, ()):
+                self._hit(watch, rule, hit)
+            if more := found.more.get(rule.name):
+                self._limits.suppress(rule.name, watch.console.name, more)
+            if (reason := found.slow.get(rule.name)) and self._slow.allows(alert=rule.name):
+                log.warning(
+                    "an alert's pattern is too slow", alert=rule.name, console=watch.console.name, reason=reason
+                )
+                self._events.emit(Kind.ALERT_FAILED, watch.console.name, alert=rule.name, reason=reason)
+
+    def _hit(self, watch: _Watch, rule: Rule, hit: Hit) -> None:
+        name, console = rule.name, watch.console.name
+        if not self._outbox.has_room(rule):
+            self._limits.suppress(name, console, 1)
+        elif self._limits.allows(name, console, rule.config.min_seconds):
+            suppressed, skipped = self._limits.take(name, console), watch.skipped.pop(name, 0)
+            alert = Alert(name, console, hit.line, hit.offset, time.time(), suppressed, skipped)
+            self._events.emit(
+                Kind.ALERT,
+                console,
+                alert=name,
+                line=hit.line,
+                offset=hit.offset,
+                suppressed=suppressed,
+                skipped=skipped,
+            )
+            self._outbox.put(rule, alert)
+
+    def _failed(self, alert: Alert, reason: str) -> None:
+        self._events.emit(Kind.ALERT_FAILED, alert.console, alert=alert.name, reason=reason)
+
+
+def _timed(look: Callable[[], Found]) -> tuple[float, Found]:
+    """How long it took, in seconds, and what was found."""
+    began = time.monotonic()
+    found = look()
+    return time.monotonic() - began, found

@@ -1,0 +1,68 @@
+"""A POST of JSON, of whose answer only the status counts; all of it within one time limit, and without a thread.
+
+A time limit of the standard library's clients is one of each read: who answers a byte at a time keeps them for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+from importlib.metadata import version
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from oobconsole.dialer import why
+from oobconsole.errors import EnvironmentFault
+
+#: The first line of an answer, in bytes; the rest is not read.
+_STATUS_MAX: Final = 4096
+_STATUS: Final = re.compile(rb"HTTP/1\.[01] ([0-9]{3})\b")
+
+
+class PostFault(EnvironmentFault):
+    """What was posted has not been taken; in one sentence, without the URL's path, which may hold a secret."""
+
+
+async def post(url: str, body: bytes, timeout_s: float) -> None:
+    """Post it; returns when the server has said that it took it. Raises `PostFault`."""
+    parts = urlsplit(url)
+    try:
+        async with asyncio.timeout(timeout_s):
+            status = await _status(parts, body)
+    except TimeoutError as error:
+        raise PostFault(f"{parts.netloc} did not answer in {timeout_s:g} s") from error
+    except ValueError as error:  # a line without an end, or a name that can be none
+        raise PostFault(f"{parts.netloc} gave no answer of HTTP: {error}") from error
+    except OSError as error:
+        raise PostFault(f"{parts.netloc} cannot be reached: {why(error)}") from error
+    if 300 <= status < 400:
+        raise PostFault(f"{parts.netloc} answered {status}: redirects are not followed")
+    if not 200 <= status < 300:
+        raise PostFault(f"{parts.netloc} answered {status}")
+
+
+async def _status(parts: SplitResult, body: bytes) -> int:
+    secure = parts.scheme == "https"
+    context = await asyncio.to_thread(ssl.create_default_context) if secure else None
+    port = parts.port or (443 if secure else 80)
+    reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=context, limit=_STATUS_MAX)
+    try:
+        writer.write(_request(parts, body))
+        await writer.drain()
+        line = await reader.readline()
+    finally:
+        writer.transport.abort()
+    found = _STATUS.match(line)
+    if found is None:
+        raise ValueError("another protocol, or none")
+    return int(found[1])
+
+
+def _request(parts: SplitResult, body: bytes) -> bytes:
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    head = (
+        f"POST {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nUser-Agent: oobconsole/{version('oobconsole')}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body

@@ -1,0 +1,47 @@
+"""What the tables of a configuration file have in common, and the kinds of values that many of them have."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+#: Names of machines, as the wire carries them (docs/wire-protocol.md), and of consoles.
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,46}")
+#: Words that mean, or are to mean, something else where a console's name can stand.
+RESERVED: Final = frozenset(
+    {"attach", "audit", "events", "help", "log", "ls", "menu", "power", "reload", "replay", "search", "send"}
+    | {"status", "wait", "watch", "who"}
+)
+
+
+def _name(value: str) -> str:
+    if not NAME.fullmatch(value) or value in RESERVED:
+        raise ValueError(
+            f"{value!r} cannot be a name: 1 to 47 of A-Z, a-z, 0-9, '_', '.', '-', beginning with a letter or digit, "
+            f"and not one of {', '.join(sorted(RESERVED))}"
+        )
+    return value
+
+
+def one_or_more(value: Any) -> Any:
+    """One string counts as a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+def _command(words: list[str]) -> list[str]:
+    if not words[0] or any("\0" in word for word in words):
+        raise ValueError("a program, which has a name, and its arguments are wanted, without NUL characters")
+    return words
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Words = Annotated[list[str], BeforeValidator(one_or_more)]
+Command = Annotated[list[str], Field(min_length=1, max_length=64), AfterValidator(_command)]
+
+
+class Table(BaseModel):
+    """A table of the file: no unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)

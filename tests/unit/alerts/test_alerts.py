@@ -1,0 +1,278 @@
+"""Alerts of consoles in this process: limits, floods, what is slow, what changes while the server runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from oobconsole.alerts.alerts import Alerts
+from oobconsole.alerts.limits import PERIOD, Limits
+from oobconsole.alerts.outbox import RUNNING_MAX
+from oobconsole.alerts.post import PostFault, post
+from oobconsole.config import load
+from oobconsole.console.console import Console
+from oobconsole.events import Event, Events, Kind
+from oobconsole.settings import Config
+from tests.support.aio import soon, until
+
+
+def test_limits() -> None:
+    now = 0.0
+    limits = Limits(3, lambda: now)
+    assert limits.allows("a", "web1", 60)
+    assert not limits.allows("a", "web1", 60)
+    assert limits.allows("a", "web2", 60)
+    assert limits.allows("b", "web1", 60)
+    assert not limits.allows("b", "web2", 0)  # three in this minute already
+    limits.suppress("a", "web1", 1233)
+    now = PERIOD
+    assert limits.allows("a", "web1", 60)
+    assert limits.take("a", "web1") == 1234
+    assert limits.take("a", "web1") == 0
+    assert limits.take("b", "web2") == 1
+    now = 1.5 * PERIOD
+    assert not limits.allows("a", "web1", 60)
+    limits.keep({"b"})
+    assert limits.allows("a", "web1", 60)
+    assert limits.take("a", "web1") == 0
+
+
+def configured(folder: Path, alerts: str, server: str = "") -> Config:
+    (folder / "keys").mkdir(exist_ok=True)
+    (folder / "c.toml").write_text(
+        f'[server]\nstate_dir = "s"\nauthorized_keys = "keys"\n{server}\n'
+        f'[[machine]]\nname = "rack7"\n[[machine.guest]]\nname = "web1"\n{alerts}'
+    )
+    return load(folder / "c.toml")
+
+
+def rule(more: str = "", *, pattern: str = "panic", command: str = '["true"]') -> str:
+    return f"[[alert]]\nname = 'a'\nconsoles = 'web*'\npattern = '{pattern}'\ncommand = {command}\n{more}\n"
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Setup:
+    """Alerts, consoles, and what happened."""
+
+    def __init__(self, config: Config, *names: str) -> None:
+        self.clock = Clock()
+        self.events: list[Event] = []
+        events = Events()
+        events.add_sink(self.events.append)
+        self.alerts = Alerts(config, events, self.clock)
+        self.consoles = [Console(name, scrollback=1 << 20) for name in names]
+        for console in self.consoles:
+            self.alerts.watch(console)
+
+    def of(self, kind: Kind = Kind.ALERT) -> list[Event]:
+        return [event for event in self.events if event.kind is kind]
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        await until(true, lambda: self.events)
+
+    async def read(self, console: Console) -> None:
+        """Wait until all that it printed was looked at; then long after that, it prints one line more."""
+        reader = self.alerts._watches[console].reader
+
+        def waits() -> bool:
+            return not reader.behind and bool(reader._wake._waiters)
+
+        while not waits():
+            at = reader.position
+            await self.until(lambda at=at: waits() or reader.position > at)  # type: ignore[misc]
+        seen = len(self.of())
+        self.clock.now += 1e6
+        console.output(b"\npanic: the end\n")
+        await self.until(lambda: len(self.of()) > seen and "the end" in str(self.of()[-1].detail["line"]))
+
+
+@asynccontextmanager
+async def running(config: Config, *names: str) -> AsyncIterator[Setup]:
+    setup = Setup(config, *(names or ("web1",)))
+    try:
+        yield setup
+    finally:
+        await soon(setup.alerts.stop())
+
+
+async def test_a_flood_of_matches(tmp_path: Path) -> None:
+    """100,000 matching lines: one alert in its time, and the next one says how many were left out; the guest prints
+    all of it at once, and nobody is attached."""
+    async with running(configured(tmp_path, rule())) as setup:
+        (web1,) = setup.consoles
+        for _ in range(100):
+            web1.output(b"panic: no\n" * 1000)
+            if web1.end % 50000 == 0:
+                await asyncio.sleep(0)
+        assert web1.attached == 0
+        await setup.read(web1)
+        first, last = setup.of()
+        assert (first.detail["line"], first.detail["offset"], first.detail["suppressed"]) == ("panic: no", 0, 0)
+        skipped = last.detail["skipped"]
+        assert last.detail["suppressed"] == 99999
+        assert skipped == 0
+        assert len(setup.alerts._outbox._tasks) <= 2
+
+
+async def test_as_many_as_are_allowed(tmp_path: Path) -> None:
+    """Without a time between two of a rule, the server's limit counts."""
+    async with running(configured(tmp_path, rule("min_seconds = 0"), "max_alerts = 5")) as setup:
+        (web1,) = setup.consoles
+        web1.output(b"panic: no\n" * 20000)
+        await setup.read(web1)
+        told = setup.of()
+        assert len(told) == 6
+        assert sum(int(str(event.detail["suppressed"])) for event in told) == 20001 - 6
+
+
+async def test_what_a_reader_is_too_slow_for_is_counted(tmp_path: Path) -> None:
+    async with running(configured(tmp_path, rule())) as setup:
+        (web1,) = setup.consoles
+        web1.output(b"panic: no\n" + b"x" * (3 << 20))
+        await setup.read(web1)
+        assert int(str(setup.of()[-1].detail["skipped"])) == (3 << 20) + 10 - (1 << 20)
+
+
+async def test_nobody_waits_for_it(tmp_path: Path) -> None:
+    """The guest is not held, nobody counts as attached, and nothing is left behind when the console ends."""
+    async with running(configured(tmp_path, rule())) as setup:
+        (web1,) = setup.consoles
+        held: list[bool] = []
+        attended: list[bool] = []
+        web1.attended_changed = attended.append
+        web1.bind(None, hold=held.append)
+        held.clear()
+        web1.output(b"x" * (1 << 20))
+        await setup.read(web1)
+        assert True not in held
+        assert attended == []
+        web1.close("no more")
+        await setup.until(lambda: not setup.alerts._watches)
+        assert not web1._aside
+
+
+async def test_a_prompt_is_found_though_it_never_ends(tmp_path: Path) -> None:
+    async with running(configured(tmp_path, rule(pattern="^login: $"))) as setup:
+        setup.consoles[0].output(b"boot\r\nlog")
+        setup.consoles[0].output(b"in: ")
+        await setup.until(lambda: len(setup.of()) == 1)
+        assert setup.of()[0].detail["offset"] == 6
+
+
+async def test_a_command_gets_it_and_no_shell_does(tmp_path: Path) -> None:
+    script = tmp_path / "hook"
+    script.write_text(
+        f"#!/bin/sh\nenv > {tmp_path}/env\ncat > {tmp_path}/json.new\nmv {tmp_path}/json.new {tmp_path}/json\n"
+    )
+    script.chmod(0o700)
+    async with running(configured(tmp_path, rule(command=f"['{script}', 'word']"))) as setup:
+        setup.consoles[0].output("panic `$(touch /tmp/x)` \x1b[31m漢\x07\r\n".encode())
+        await setup.until((tmp_path / "json").exists)
+        told = json.loads((tmp_path / "json").read_text())
+        assert told["line"] == "panic `$(touch /tmp/x)` 漢"
+        assert (told["alert"], told["console"], told["suppressed"]) == ("a", "web1", 0)
+        env = (tmp_path / "env").read_text()
+        assert f"OOB_ALERT_LINE={told['line']}\n" in env
+        assert "OOB_ALERT_OFFSET=0\n" in env
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ('["sh", "-c", "echo no good; exit 3"]', "sh failed with status 3: no good"),
+        ('["no-such-program"]', "no-such-program cannot be run: No such file or directory"),
+        ('["sleep", "1000"]\ntimeout_s = 1', "sleep did not end in 1 s, and was ended"),
+    ],
+)
+async def test_a_command_that_fails(tmp_path: Path, command: str, reason: str) -> None:
+    async with running(configured(tmp_path, rule(command=command))) as setup:
+        setup.consoles[0].output(b"panic\n")
+        await setup.until(lambda: len(setup.of(Kind.ALERT_FAILED)) == 1)
+        assert setup.of(Kind.ALERT_FAILED)[0].detail == {"alert": "a", "reason": reason}
+
+
+async def test_a_program_that_prints_without_end_and_reads_nothing(tmp_path: Path) -> None:
+    async with running(configured(tmp_path, rule("timeout_s = 1", command='["yes"]'))) as setup:
+        setup.consoles[0].output(b"panic\n")
+        await setup.until(lambda: len(setup.of(Kind.ALERT_FAILED)) == 1)
+
+
+async def test_a_rule_that_hangs_delays_no_other(tmp_path: Path) -> None:
+    """Of the same rule so many run at the same time; another rule's go at once."""
+    slow = rule("min_seconds = 0", command='["sleep", "1000"]')
+    quick = f"[[alert]]\nname = 'b'\npattern = 'quick'\ncommand = ['touch', '{tmp_path}/done']\n"
+    async with running(configured(tmp_path, slow + quick)) as setup:
+        setup.consoles[0].output(b"panic\n" * (RUNNING_MAX + 3) + b"quick\n")
+        await setup.until((tmp_path / "done").exists)
+
+
+async def test_a_pattern_that_is_too_slow_is_told(tmp_path: Path) -> None:
+    bad = rule(pattern="(x+x+)+y")
+    good = "[[alert]]\nname = 'b'\npattern = 'xyz'\ncommand = ['true']\n"
+    async with running(configured(tmp_path, bad + good), "web1", "web2") as setup:
+        web1, web2 = setup.consoles
+        web1.output(b"x" * 5000 + b"\n")
+        web2.output(b"xyz\n")
+        await setup.until(lambda: len(setup.of()) == 1 and len(setup.of(Kind.ALERT_FAILED)) == 1)
+        assert "takes too long" in str(setup.of(Kind.ALERT_FAILED)[0].detail["reason"])
+
+
+async def test_it_is_configured_anew(tmp_path: Path) -> None:
+    async with running(configured(tmp_path, rule()), "web1", "db1") as setup:
+        web1, db1 = setup.consoles
+        db1.output(b"panic\n")
+        await setup.read(web1)
+        assert [event.console for event in setup.of()] == ["web1"]
+        setup.alerts.configure(configured(tmp_path, rule("min_seconds = 0", pattern="oops").replace("web*", "*")))
+        db1.output(b"panic\noops\n")
+        web1.output(b"panic\noops\n")
+        await setup.until(lambda: len(setup.of()) == 3)
+        assert sorted(event.console for event in setup.of()[1:]) == ["db1", "web1"]
+        setup.alerts.configure(configured(tmp_path, ""))
+        assert not setup.alerts._watches
+        assert not web1._aside
+        assert not db1._aside
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"HTTP/1.1 204 No Content\r\n\r\n", ""),
+        (b"HTTP/1.1 500 No\r\n\r\n", "answered 500"),
+        (b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n", "redirects are not followed"),
+        (b"SSH-2.0-x\r\n", "no answer of HTTP"),
+        (b"x" * 100000, "no answer of HTTP"),
+        (b"", "no answer of HTTP"),
+        (b"HTTP/1.1 2", "did not answer in"),
+    ],
+)
+async def test_what_a_server_answers(answer: bytes, reason: str) -> None:
+    """One that does not end its first line keeps us for the time limit, and no longer."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        if answer.endswith(b"2"):
+            await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(handle, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook?key=secret"
+        seconds = 1 if answer.endswith(b"2") else 30
+        if not reason:
+            await soon(post(url, b"{}", seconds))
+            return
+        with pytest.raises(PostFault, match=reason) as caught:
+            await soon(post(url, b"{}", seconds))
+        assert "secret" not in str(caught.value)
