@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
+from oobconsole.errors import OobError
 from oobconsole.log import LogLimit
 
 log = structlog.get_logger(__name__)
@@ -46,10 +47,19 @@ def tell(name: str, error: BaseException | None) -> None:
             log.error("nobody could be told of it", part=name, reason=repr(trouble))
 
 
-class Tasks:
-    """Background tasks that belong together."""
+#: What ends a part of a session whose client has left, or is refused something: no fault of ours.
+PEERS: Final = (OobError, ConnectionError, EOFError)
 
-    def __init__(self) -> None:
+
+class Tasks:
+    """Background tasks that belong together.
+
+    Args:
+        expected: exceptions that end one of them without being told.
+    """
+
+    def __init__(self, expected: tuple[type[BaseException], ...] = ()) -> None:
+        self._expected = expected
         self._running: set[asyncio.Task[Any]] = set()  # the loop itself keeps only weak references
 
     def __len__(self) -> int:
@@ -80,7 +90,7 @@ class Tasks:
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, self._expected):
             tell(task.get_name(), error)
 
 

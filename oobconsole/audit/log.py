@@ -262,7 +262,10 @@ class AuditLog:
             _sync_folder(self._file.parent)
         except BlockingIOError:
             os.close(descriptor)
-            raise EnvironmentFault(f"{self._file}: another server writes this audit log") from None
+            raise EnvironmentFault(
+                f"{self._file}: another server has this state_dir and writes this audit log: "
+                "stop it, or give this one a state_dir of its own"
+            ) from None
         except OSError:
             os.close(descriptor)
             raise

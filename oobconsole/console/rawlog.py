@@ -6,10 +6,11 @@ fsync: what was written survives the server, and is lost with the machine's powe
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -73,18 +74,26 @@ class Outcome(NamedTuple):
         hole: bytes of output that are missing before what was written.
         rotated: a segment was closed.
         retry_s: when to try again, in seconds.
+        rest: entries that are still to be written.
     """
 
     error: str = ""
     hole: int = 0
     rotated: bool = False
     retry_s: float = 0.0
+    rest: Sequence[Entry] = ()
 
 
 @dataclass(slots=True)
 class _Run:
-    """What goes into the files of one segment at once."""
+    """What goes into the files of one segment at once: so many entries.
 
+    Attributes:
+        indexed: the index has all of it.
+    """
+
+    entries: int = 0
+    indexed: bool = False
     raw: bytearray = field(default_factory=bytearray)
     index: bytearray = field(default_factory=bytearray)
     cast: bytearray = field(default_factory=bytearray)
@@ -106,13 +115,16 @@ class RawLog:
     __slots__ = (
         "_began",
         "_cast",
+        "_committed",
         "_delay",
         "_error",
+        "_former",
         "_hole",
         "_indexed",
         "_last",
         "_retry_at",
         "_rotated",
+        "_run",
         "_segment",
         "_settings",
         "_size",
@@ -123,7 +135,7 @@ class RawLog:
 
     def __init__(self, folder: Path, settings: RecordingConfig, rows: int = 24, columns: int = 80) -> None:
         self.folder = folder
-        self.end = 0
+        self.end = self._former = 0
         self.binding: Binding | None = None
         self._settings = settings
         self._size = (rows, columns)
@@ -131,6 +143,8 @@ class RawLog:
         self._cast: Asciicast | None = None
         self._began = self._last = 0.0
         self._indexed = 0
+        self._run = _Run()
+        self._committed = 0  # entries of this write that are in the files
         self._hole = 0
         self._rotated = False
         self._error = ""
@@ -144,6 +158,7 @@ class RawLog:
         if not found:
             return
         last = found[-1]
+        self._former = last.start
         for kind in (INDEX, CAST, TYPED):
             segments.mend(last.path(kind))
         header = last.header()
@@ -170,35 +185,31 @@ class RawLog:
                 break
         return found
 
-    def write(self, entries: Iterable[Entry]) -> Outcome:
-        """Append. Never raises `OSError`: it says so, and writes nothing until some time has passed."""
-        self._hole, self._rotated = 0, False
-        now = time.monotonic()
-        if self._error and now < self._retry_at:
-            self._note_bindings(entries)
-            return Outcome(self._error, retry_s=self._retry_at - now)
+    def write(self, entries: Sequence[Entry]) -> Outcome:
+        """Append. Never raises `OSError`: it says so, when to try again, and what is still to be written then."""
+        self._rotated, self._committed = False, 0
         try:
             self._write(entries)
         except OSError as error:
-            self._note_bindings(entries)
-            return self.give_up(error.strerror or str(error))
-        if self._error and now - self._retry_at > RETRY_LAST:
+            outcome = self.give_up(error.strerror or str(error))
+            return outcome._replace(rest=self._unwritten(entries))
+        if self._error and time.monotonic() - self._retry_at > RETRY_LAST:
             self._delay = RETRY_FIRST
         self._error = ""
-        return Outcome("", self._hole, self._rotated)
+        hole, self._hole = self._hole, 0
+        return Outcome("", hole, self._rotated)
 
     # -- one segment --------------------------------------------------------------------------------
 
     def _write(self, entries: Iterable[Entry]) -> None:
-        run = _Run()
+        self._run = _Run()
         for entry in entries:
-            if self._must_begin(entry, run):
-                self._commit(run)
-                run = _Run()
+            if self._must_begin(entry, self._run):
+                self._commit(self._run)
                 self._begin(entry.at, entry.offset)
-            self._add(entry, run)
+            self._add(entry, self._run)
             self._last = entry.at
-        self._commit(run)
+        self._commit(self._run)
 
     def _must_begin(self, entry: Entry, run: _Run) -> bool:
         """Is a new segment needed: for the first byte, behind a hole, by size or age, or as the clock
@@ -212,6 +223,7 @@ class RawLog:
 
     def _begin(self, at: float, offset: int) -> None:
         """Make a segment's files. One of the same name has no byte of output."""
+        self._former = self.end  # until there is output in it, there is no such segment
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._rotated = self._segment is not None or self._rotated
         hole = offset - self.end
@@ -226,6 +238,7 @@ class RawLog:
         self._hole, self._indexed, self.end = self._hole + hole, 0, offset
 
     def _add(self, entry: Entry, run: _Run) -> None:
+        run.entries += 1
         if isinstance(entry, Printed):
             run.index += _line([round(entry.at, 3), entry.offset])
             run.raw += entry.data
@@ -254,17 +267,27 @@ class RawLog:
         for kind, data in ((INDEX, run.index), (RAW, run.raw), (CAST, run.cast)):
             if data:
                 self._append(kind, data, _OLD)
+                run.indexed = True
         self.end += len(run.raw)
         if run.typed:
             self._append(TYPED, run.typed, _NEW)
+        self._committed += run.entries
+        self._run = _Run()
 
     def _append(self, kind: str, data: bytes | bytearray, flags: int) -> None:
+        """Output is kept as far as the disk took it; other files get all or, if the disk lets us, nothing."""
         assert self._segment is not None
         fd = os.open(self._segment.path(kind), flags, 0o600)
         try:
+            before = os.fstat(fd).st_size
             view = memoryview(data)
             while view:
                 view = view[os.write(fd, view) :]
+        except OSError:
+            if kind != RAW:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(fd, before)
+            raise
         finally:
             os.close(fd)
 
@@ -288,10 +311,28 @@ class RawLog:
         size = raw.stat().st_size if raw.exists() else 0
         if size:
             self.end = segment.start + size
+        else:
+            self._run.indexed = False
+            if self.end == segment.start:
+                self._hole -= self.end - self._former
+                self.end = self._former
         for path in segment.files() if not size else ():  # an empty segment would only be in the way
             path.unlink()
         for kind in (INDEX, CAST, TYPED):
             segments.mend(segment.path(kind))
+
+    def _unwritten(self, entries: Sequence[Entry]) -> list[Entry]:
+        """What is in none of the files. Records may stand in the index without the output before them."""
+        run = self._run.entries if self._run.indexed else 0
+        rest: list[Entry] = []
+        for number, entry in enumerate(entries[self._committed :]):
+            if isinstance(entry, Record):
+                if number >= run or entry.kind == "typed":
+                    rest.append(entry._replace(offset=max(entry.offset, self.end)))
+            elif entry.offset + len(entry.data) > self.end:
+                written = max(0, self.end - entry.offset)
+                rest.append(Printed(entry.at, entry.offset + written, entry.data[written:]))
+        return rest
 
     def _note_bindings(self, entries: Iterable[Entry]) -> None:
         for entry in entries:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from oobconsole.access import Principal
@@ -16,6 +17,8 @@ WAITING_MAX: Final = 4 << 20
 WAITING_HELD: Final = 2 << 20
 #: Other entries that may wait; beyond it they are left out.
 ENTRIES_MAX: Final = 16384
+#: When so many wait, output that follows output counts as printed at the same time: memory is for what was printed.
+TIMED_MAX: Final = 512
 #: Output that comes within so many seconds has one time, and is one entry, of so many bytes at most.
 _TOGETHER: Final = 0.01
 _ENTRY_MAX: Final = 16384
@@ -56,6 +59,7 @@ class Recorder:
     __slots__ = (
         "_entries",
         "_hub",
+        "_incomplete",
         "_keystrokes",
         "_skipping",
         "_typist",
@@ -78,7 +82,8 @@ class Recorder:
         self._typist: Keystrokes | None = None  # made by the first key: an idle console costs little
         self._entries: list[Entry] | None = None
         self._waiting = 0
-        self._skipping = False
+        self._skipping = False  # output is left out
+        self._incomplete = False  # something of what was taken, or is to be, was left out
 
     # -- Observer -----------------------------------------------------------------------------------
 
@@ -94,13 +99,21 @@ class Recorder:
             self._skip()
             return
         self._waiting += len(data)
-        if self._waiting > WAITING_HELD:
+        if self._waiting > WAITING_HELD and not self.reason:
             self.console.pace.wait_for(self)
-        last = self._entries[-1] if self._entries else None
-        if isinstance(last, Printed) and now - last.at < _TOGETHER and len(last.data) < _ENTRY_MAX:
+        last = self._together(offset, now)
+        if last is not None:
             last.data += data
         else:
             self._add(Printed(now, offset, bytearray(data)))
+
+    def _together(self, offset: int, now: float) -> Printed | None:
+        """The entry that this output is a part of."""
+        last = self._entries[-1] if self._entries else None
+        if not isinstance(last, Printed) or len(last.data) >= _ENTRY_MAX or last.offset + len(last.data) != offset:
+            return None
+        assert self._entries is not None
+        return last if now - last.at < _TOGETHER or len(self._entries) >= TIMED_MAX else None
 
     def gap(self, offset: int, lost: int) -> None:
         """They count as the context's output, but have no offsets."""
@@ -124,8 +137,7 @@ class Recorder:
 
     def note(self, kind: str, *about: Any) -> None:
         """Record something, at this place of the output."""
-        if self._entries is None or len(self._entries) < ENTRIES_MAX:
-            self._add(Record(time.time(), self.console.end, kind, about))
+        self._add_record(Record(time.time(), self.console.end, kind, about))
 
     def bind(self, instance: int, number: int) -> int | None:
         """The console is that context's from now on (instance 0: one that no restart of ours outlives). Returns how
@@ -153,8 +165,7 @@ class Recorder:
 
     def _was_typed(self, at: float, who: Principal | None, what: str | int) -> None:
         name, address = (who.name, who.address) if who else ("", "")
-        if self._entries is None or len(self._entries) < ENTRIES_MAX:
-            self._add(Record(at, self.console.end, "typed", (name, address, what)))
+        self._add_record(Record(at, self.console.end, "typed", (name, address, what)))
 
     # -- the hub's side -----------------------------------------------------------------------------
 
@@ -163,6 +174,11 @@ class Recorder:
         """Bytes of output that have not been taken."""
         return self._waiting
 
+    @property
+    def has_entries(self) -> bool:
+        """Is there anything to take?"""
+        return bool(self._entries) or self._skipping
+
     def began(self) -> None:
         """The server was started; that is recorded with whatever happens first."""
         self.binding = self.log.binding
@@ -170,13 +186,33 @@ class Recorder:
 
     def take(self) -> list[Entry]:
         """What is to be written; it is the writer's now. Behind a hole goes an entry that shows where it ends."""
+        self._incomplete = self._skipping
         if self._skipping:
             self._skipping = False
             self._add(Record(time.time(), self.console.end, "recording"))
+            self._add(
+                Record(time.time(), self.console.end, "binding", self.binding or ())
+            )  # it may have been left out
         entries, self._entries, self._waiting = self._entries or [], None, 0
         self.keeps_up = True
         self.console.pace.forget(self)
         return entries
+
+    def give_back(self, rest: Sequence[Entry]) -> None:
+        """That could not be written: it waits for the next attempt, before what came meanwhile. Beyond the bounds the
+        latest is left out. Behind a hole nothing waits, so that however many attempts there are, it is one hole."""
+        if not rest:
+            return
+        entries = [*rest, *(self._entries or ())]
+        hole = self._skipping or self._incomplete
+        if self._incomplete:
+            entries = _before_hole(rest)
+        size = sum(len(entry.data) for entry in entries if isinstance(entry, Printed))
+        while size > WAITING_MAX or len(entries) > ENTRIES_MAX + TIMED_MAX:
+            left_out = entries.pop()
+            size -= len(left_out.data) if isinstance(left_out, Printed) else 0
+            hole = True
+        self._entries, self._waiting, self._skipping = entries, size, hole
 
     def expire(self) -> bool:
         """Give up echoes that do not come; is there still something to wait for?"""
@@ -207,8 +243,23 @@ class Recorder:
             self.reason = reason
             self._hub.stopped(self, reason)
 
+    def _add_record(self, record: Record) -> None:
+        """A binding must not be missing: `take` says it again behind what was left out."""
+        if self._skipping:
+            return
+        if self._entries is None or len(self._entries) < ENTRIES_MAX:
+            self._add(record)
+        elif record.kind == "binding":
+            self._skipping = True
+
     def _add(self, entry: Entry) -> None:
         if self._entries is None:
             self._entries = []
         self._entries.append(entry)
         self._hub.due(self)
+
+
+def _before_hole(entries: Sequence[Entry]) -> list[Entry]:
+    """Without what `take` has added behind it."""
+    added = [n for n, entry in enumerate(entries) if isinstance(entry, Record) and entry.kind == "recording"]
+    return list(entries[: added[-1]] if added else entries)

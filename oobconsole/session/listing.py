@@ -63,6 +63,9 @@ async def handle_ls(request: Request) -> ExitStatus:
             f"{console.name:<{width}}  {row['state']:<7}  {row['attached']:>8}  {row['keyboard'] or '-':<10}  "
             f"{shown_idle(console):>6}  {machine:<10}  {row['last_line']}".rstrip()
         )
+    for console, _ in found:
+        if reason := request.consoles.vitals.unrecorded.get(console.name):
+            await request.peer.tell(f"{console.name} is not recorded: {reason}")
     return await request.print(lines)
 
 
@@ -79,6 +82,7 @@ def _row(request: Request, console: Console, machine: str) -> dict[str, str | in
         "keyboard": room.holder.who.name if room.holder else "",
         "idle_s": None if idle is None else round(idle, 3),
         "offset": console.end,
+        "unrecorded": request.consoles.vitals.unrecorded.get(console.name, ""),
         "last_line": last_line(console) if may_read else "",
     }
 

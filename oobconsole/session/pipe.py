@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Coroutine
 from typing import Any, Final
 
+from oobconsole import supervise
 from oobconsole.access import Right
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.console.reader import Notice, Reader
@@ -30,15 +31,21 @@ _PART: Final = 4096
 
 
 async def first_done(*coroutines: Coroutine[Any, Any, ExitStatus]) -> ExitStatus:
-    """Wait for the first to end, end the others; returns, or raises, what it did."""
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    """Wait for the first to end, end the others; returns, or raises, what it did. Errors of others are told."""
+    tasks = [asyncio.create_task(coroutine, name=f"a part of a session, {coroutine!r}") for coroutine in coroutines]
+    raised: BaseException | None = None
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         return max(task.result() for task in done)
+    except BaseException as error:
+        raised = error
+        raise
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for task, result in zip(tasks, await asyncio.gather(*tasks, return_exceptions=True), strict=True):
+            if isinstance(result, Exception) and result is not raised and not isinstance(result, supervise.PEERS):
+                supervise.tell(task.get_name(), result)
 
 
 async def gather(written: bytes) -> None:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import pty
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from oobconsole.audit import chain, files
+from oobconsole.audit.verify import verify
+from oobconsole.console.transcript import Transcript
 from tests.loopback.access import local, ssh
+from tests.support.pace import scaled
 from tests.support.server import Server
 from tests.support.sync import eventually
 
@@ -73,3 +83,107 @@ def _fill(descriptor: int) -> int:
         return os.write(descriptor, b"." * 4096)
     except BlockingIOError:
         return 0
+
+
+@pytest.fixture
+def small() -> Iterator[Path]:
+    """A file system of 2 MiB, a real one, which needs root; its path is short enough for sockets."""
+    path = Path(tempfile.mkdtemp(prefix="oob-"))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(path)], check=True)
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "--lazy", str(path)], check=True)
+        path.rmdir()
+
+
+def _fill_disk(path: Path) -> None:
+    """To the last byte of the last page of every file that is open."""
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+
+
+def _second(server: Server) -> subprocess.CompletedProcess[bytes]:
+    """Another server with the same configuration, which is expected to end."""
+    words = [sys.executable, "-m", "oobconsole", "serve", "--config", str(server.config)]
+    return subprocess.run(words, capture_output=True, timeout=scaled(30), check=False)
+
+
+class TestDisk:
+    def test_it_is_full_and_has_room_again(self, small: Path) -> None:
+        """faults.md 2: logins died, the audit log's thread ended. faults.md 25: what is printed meanwhile is kept."""
+        with Server(folder=small) as server:
+            state = small / "state"
+            ballast = small / "ballast"
+            serves(server)
+            _fill_disk(ballast)
+            for turn in range(16):
+                done = ssh(server, "send", "web1", f"full {turn} {'.' * 400}")
+                assert done.returncode == 0, (turn, done)
+            assert os.statvfs(small).f_bavail == 0
+            ballast.unlink()
+            audit = state / "audit.jsonl"
+            eventually(lambda: chain.RESUMED.encode() in audit.read_bytes(), audit.read_text, seconds=10)
+            transcript = Transcript(state / "recordings" / "web1")
+            eventually(
+                lambda: b"full 15" in b"".join(part.data for part in transcript.read()),
+                lambda: (list(transcript.read())[-3:], server.log.read_text()[-2000:]),
+                seconds=40,
+            )
+            assert not [part for part in transcript.read() if part.missing]
+            serves(server)
+            assert server.stop() == 0
+            entries = [json.loads(line) for line in audit.read_text().splitlines()]
+            assert {entry["lost"] for entry in entries if entry["kind"] == chain.RESUMED} == {0}
+            assert sum(entry["kind"] == "sent" for entry in entries) == 18
+            report = verify(files.all_of(audit), chain.load_public_key(state / "audit_ed25519_key.pub"))
+            assert report.faults == [], report
+
+    def test_it_is_read_only_at_the_start(self, small: Path) -> None:
+        """One sentence that names the file, with keys that were there and with none."""
+        server = Server(folder=small)
+        for made in ("nothing", "its state"):
+            if made == "its state":
+                with server:
+                    serves(server)
+            subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
+            done = _second(server)
+            subprocess.run(["mount", "-o", "remount,rw", str(small)], check=True)
+            assert (done.returncode, b"Traceback" in done.stderr) == (1, False), done
+            last = done.stderr.splitlines()[-1]
+            assert last.startswith(b"oobconsole: " + bytes(small / "state")), (made, done)
+            assert last.endswith(b"Read-only file system"), (made, done)
+
+    def test_another_server_has_the_same_state_dir(self) -> None:
+        """The second one ends with a sentence, and the first does not notice."""
+        with Server() as server:
+            serves(server)
+            done = _second(server)
+            assert (done.returncode, b"Traceback" in done.stderr) == (1, False), done
+            last = done.stderr.splitlines()[-1]
+            assert b"another server has this state_dir and writes this audit log: stop it, or" in last, done
+            serves(server)
+            assert server.stop() == 0
+
+    def test_one_recording_that_cannot_be_read(self) -> None:
+        """It costs the recording of that console, which is said, and nothing else."""
+        server = Server()
+        folder = server.folder / "state" / "recordings"
+        folder.mkdir(parents=True)
+        (server.folder / "state").chmod(0o700)
+        (folder / "web1").write_text("no folder")
+        with server:
+            serves(server)
+            said = b"web1 is not recorded: " + bytes(folder / "web1") + b": a recording that cannot be gone on with"
+            assert said in ssh(server, "ls").stderr
+            rows = {row["console"]: row for row in map(json.loads, ssh(server, "ls", "--json").stdout.splitlines())}
+            assert (bool(rows["web1"]["unrecorded"]), rows["web2"]["unrecorded"]) == (True, "")
+            assert b"web1: not recorded" in local(server, "status").stdout
+            assert "a console is not recorded until the server" in server.log.read_text()
+            assert b'"state":"stopped"' in (server.folder / "state" / "audit.jsonl").read_bytes()
+            done = ssh(server, "log", "web1")
+            assert (done.returncode, b"Traceback" in done.stderr, bool(done.stderr)) == (2, False, True), done
+            assert ssh(server, "send", "web2", "kept").returncode == 0
+            assert b"kept" in ssh(server, "log", "web2").stdout
+            assert server.stop() == 0

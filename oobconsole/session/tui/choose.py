@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from oobconsole import supervise
 from oobconsole.session.tui.catalogue import Catalogue
 from oobconsole.session.tui.menu import Choice, Menu, Place
 from oobconsole.session.tui.terminal import Keys, Terminal
@@ -25,10 +26,10 @@ async def choose(
     typing = _Typing(terminal, keys, menu)
     choice: Choice | None = None
     terminal.on_resize(menu.app.invalidate)
-    helpers = [
-        asyncio.ensure_future(helper)
-        for helper in (typing.run(), _refresh(terminal, menu), _quit_when(stopping, menu))
-    ]
+    helpers = supervise.Tasks(supervise.PEERS)
+    helpers.start(typing.run(), "what is typed at a menu")
+    helpers.start(_refresh(terminal, menu), "the refresh of a menu")
+    helpers.start(_quit_when(stopping, menu), "the end of a menu")
     try:
         # Its own exception handler would take the whole server's place.
         terminal.lend(_left)
@@ -38,9 +39,7 @@ async def choose(
         terminal.lend(None)  # the user hung up
     finally:
         terminal.on_resize(None)
-        for helper in helpers:
-            helper.cancel()
-        await asyncio.gather(*helpers, return_exceptions=True)
+        await helpers.stop()
         rest = typing.rest()
     return choice, rest
 

@@ -183,7 +183,9 @@ def wait_for_entry(log: AuditLog, wanted: int) -> None:
 
 
 def test_two_servers_cannot_write_it(tmp_path: Path) -> None:
-    refused = pytest.raises(EnvironmentFault, match="another server writes this audit log")
+    refused = pytest.raises(
+        EnvironmentFault, match="another server has this state_dir and writes this audit log: stop it"
+    )
     with opened(tmp_path), refused, opened(tmp_path):
         pass
 

@@ -5,13 +5,13 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from oobconsole.console import rawlog
-from oobconsole.console.rawlog import Binding, Entry, Printed, RawLog, Record
+from oobconsole.console.rawlog import Binding, Entry, Outcome, Printed, RawLog, Record
 from oobconsole.console.segments import CAST, INDEX, RAW, Segment, segments
 from oobconsole.console.transcript import Transcript
 from oobconsole.settings import RecordingConfig
@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_bytes_are_as_the_guest_printed_them(folder: Path) -> None:
     log = RawLog(folder, RecordingConfig())
-    assert log.write([printed(0, b"a\0\xff"), printed(3, b"\x1b[2J\r\n", NOW + 1)]) == ("", 0, False, 0)
+    assert log.write([printed(0, b"a\0\xff"), printed(3, b"\x1b[2J\r\n", NOW + 1)]) == Outcome()
     (segment,) = segments(folder)
     assert segment.path(RAW).read_bytes() == b"a\0\xff\x1b[2J\r\n"
     assert lines(segment, INDEX)[1:] == [[NOW, 0], [NOW + 1, 3]]
@@ -167,7 +167,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)], check=True)
     yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 @pytest.fixture
@@ -214,18 +214,33 @@ def test_it_is_tried_again_later_and_later(folder: Path, monkeypatch: pytest.Mon
         clock[0] += outcome.retry_s
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
     folder.unlink()
-    assert log.write([printed(5, b"y")]) == ("", 5, False, 0)
+    assert log.write([printed(5, b"y")]) == Outcome(hole=5)
 
 
-def test_nothing_is_tried_before_its_time(folder: Path) -> None:
-    folder.parent.mkdir()
-    folder.write_text("a file in its place")
-    log = RawLog(folder, RecordingConfig())
-    entries: list[Entry] = [printed(0, b"x")]
-    log.write(entries)
-    folder.unlink()
-    assert 0 < log.write(entries).retry_s <= rawlog.RETRY_FIRST
-    assert not folder.exists()
+@pytest.mark.usefixtures("no_waiting")
+@pytest.mark.parametrize("free", range(0, 24, 2))
+def test_what_could_not_be_written_is_given_back(small_disk: Path, free: int) -> None:
+    """faults.md 25: wherever in its files the disk ends, what is written then is all of it, once."""
+    log = RawLog(small_disk / "web1", RecordingConfig())
+    log.write([printed(0, b"begin")])
+    data = os.urandom(64 << 10)
+    rest: Sequence[Entry] = [
+        Record(NOW, 5, "attached", ("alice",)),
+        printed(5, data),
+        Record(NOW, 5 + len(data), "typed", ("a", "b", "c")),
+        Record(NOW, 5 + len(data), "detached", ("alice",)),
+    ]
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes((256 - 4 * (free + 4)) << 10))  # the first files have four pages
+    outcome = log.write(rest)
+    ballast.unlink()
+    while outcome.error:
+        outcome = log.write(outcome.rest)
+    assert recorded(small_disk / "web1") == b"begin" + data
+    kinds = [r[2] for segment in segments(small_disk / "web1") for r in segment.records() if len(r) > 2]
+    assert kinds == ["attached", "detached"]
+    assert len([*Transcript(small_disk / "web1").typed()]) == 1
+    assert not any(part.missing for part in Transcript(small_disk / "web1").read())
 
 
 def test_files_that_somebody_has_removed_are_begun_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,3 +252,30 @@ def test_files_that_somebody_has_removed_are_begun_again(folder: Path, monkeypat
     later = time.monotonic() + 2 * rawlog.RETRY_FIRST
     monkeypatch.setattr(time, "monotonic", lambda: later)
     assert log.write([printed(6, b"ghi")]).hole == 3
+
+
+@pytest.mark.parametrize("kind", [INDEX, RAW])
+@pytest.mark.parametrize("where", ["as a segment begins", "in its first write"])
+@pytest.mark.parametrize("hole", [0, 7])
+def test_a_hole_is_counted_from_what_the_files_have(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str, where: str, hole: int
+) -> None:
+    """`make faults` found it: a segment without output was removed, and with it what its header said of a hole."""
+    real = RawLog._append
+
+    def append(log: RawLog, which: str, data: bytes, flags: int) -> None:
+        if which == kind and (flags == rawlog._OLD) == (where == "in its first write"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(log, which, data, flags)
+
+    log = RawLog(folder, RecordingConfig(rotate_hours=1))
+    log.write([printed(0, b"abc")])
+    with monkeypatch.context() as patch:
+        patch.setattr(RawLog, "_append", append)
+        for _ in range(2):
+            entries = [printed(3 + hole, b"def", NOW + 7200)]
+            outcome = log.write(entries)
+            assert (outcome.error, outcome.rest) == (os.strerror(errno.ENOSPC), entries)
+    assert log.write([printed(20, b"ghi", NOW + 7200)]).hole == 17
+    assert segments(folder)[-1].header()["hole"] == 17
+    assert [part.missing for part in Transcript(folder).read() if part.missing] == [17]

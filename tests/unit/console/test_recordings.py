@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from oobconsole import supervise
 from oobconsole.access import Principal
-from oobconsole.console import rawlog, recorder, recordings, retention
+from oobconsole.console import rawlog, recorder, recordings, retention, writing
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.console.rawlog import Entry, Outcome, RawLog
 from oobconsole.console.reader import Notice, Reader
@@ -79,7 +80,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     path.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(path)], check=True)
     yield path
-    subprocess.run(["umount", str(path)], check=True)
+    subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
 async def test_an_idle_console_has_no_files(desk: Desk) -> None:
@@ -171,22 +172,25 @@ async def test_a_full_disk_is_announced_and_the_guest_goes_on(disk: Path, monkey
     monkeypatch.setattr(rawlog, "RETRY_FIRST", 0.05)
     ballast = disk / "ballast"
     ballast.write_bytes(bytes(200_000))
-    async with Desk(disk / "recordings") as desk:
+    monkeypatch.setattr(recorder, "WAITING_MAX", 100_000)
+    async with Desk(disk / "recordings", RecordingConfig(asciicast=False)) as desk:
         reader = desk.console.attach()
         desk.console.bind(len)
         data = os.urandom(700_000)
         for at in range(0, len(data), 1000):
             desk.console.output(data[at : at + 1000])
+            if at % 50_000 == 0:
+                await desk.recordings.flush()
         await desk.recordings.flush()
         full = os.strerror(28)
         assert await notice(reader) == f"web1: recording has stopped: {full}; the guest goes on"
         assert desk.states() == [("stopped", full)]
         await soon(desk.console.write(b"still typed", ALICE))
         assert desk.console.input_waiting == 0
-        kept = len(desk.recorded())
         ballast.unlink()
         await until(lambda: len(desk.states()) == 2, desk.states)
-        missing = len(data) - kept
+        missing = len(data) - len(desk.recorded())
+        assert missing > 0
         assert desk.states()[1] == ("resumed", missing)
         assert await notice(reader) == f"web1: recording goes on; {missing} bytes of output are missing in it"
         desk.console.output(b"after")
@@ -256,11 +260,11 @@ async def test_a_guest_that_can_waits_for_the_disk(desk: Desk, monkeypatch: pyte
 async def test_a_slow_disk_costs_a_hole_and_never_the_guest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str
 ) -> None:
-    monkeypatch.setattr(*((recorder if bound == "of a console" else recordings), "WAITING_MAX", 10_000))
+    monkeypatch.setattr(*((recorder if bound == "of a console" else writing), "WAITING_MAX", 10_000))
     disk = SlowDisk(monkeypatch)
     async with Desk(tmp_path) as desk:
         desk.console.output(b"a")
-        await asyncio.sleep(2 * recordings.GATHER_SECONDS)  # the writer is at work now
+        await asyncio.sleep(2 * writing.GATHER_SECONDS)  # the writer is at work now
         for _ in range(100):
             desk.console.output(b"b" * 1000)
         assert desk.console.end == 100_001
@@ -284,6 +288,127 @@ async def test_a_disk_that_hangs_does_not_keep_the_server_from_stopping(
         desk.console.output(b"a")
     disk.let.set()
     assert "could not be written in time" in capsys.readouterr().out
+
+
+class Broken:
+    """A recording's folder that cannot be had: a file lies in its place."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.path = desk.folder / "web1"
+        self.path.write_text("")
+
+    def mend(self) -> None:
+        self.path.unlink()
+
+
+async def test_what_is_printed_before_the_next_attempt_is_kept(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """faults.md 25: the disk was there again, and what was printed before the next attempt was thrown away."""
+    broken = Broken(desk)
+    reader = desk.console.attach()
+    desk.console.output(b"one")
+    await desk.recordings.flush()
+    assert desk.states() == [("stopped", os.strerror(17))]
+    broken.mend()
+    desk.console.output(b"two")
+    await desk.recordings.flush()
+    assert not broken.path.exists()  # nothing is tried before its time
+    await until(lambda: len(desk.states()) == 2, desk.states)
+    assert (desk.recorded(), desk.states()[1]) == (b"onetwo", ("resumed", 0))
+    await notice(reader)
+    assert await notice(reader) == "web1: recording goes on; nothing is missing in it"
+
+
+async def test_what_waits_for_the_next_attempt_is_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """faults.md 25: in bytes and in entries; beyond them there is one hole, however often it was tried."""
+    monkeypatch.setattr(recorder, "WAITING_MAX", 20_000)
+    monkeypatch.setattr(recorder, "ENTRIES_MAX", 1000)
+    monkeypatch.setattr(rawlog, "RETRY_FIRST", 0.01)
+    monkeypatch.setattr(rawlog, "RETRY_LAST", 0.01)
+    broken = Broken(desk)
+    found = desk.recordings.recorder("web1")
+    assert found is not None
+    for turn in range(3000):
+        desk.console.output(b"." * 10)
+        found.note("lost", 1)
+        if turn % 300 == 0:
+            found.bind(7, turn + 1)
+            await until(lambda: found in desk.recordings._writer._paused, lambda: "it is being tried")
+        assert found.waiting <= 20_000
+        assert len(found._entries or ()) <= 1000 + 2 * recorder.TIMED_MAX
+    broken.mend()
+    await until(lambda: len(desk.states()) == 2, desk.states)
+    desk.console.output(b"end")
+    await desk.recordings.flush()
+    (hole,) = [part for part in desk.transcript.read() if part.missing]
+    assert len(desk.recorded()) + hole.missing == 30_003
+    assert desk.states()[1] == ("resumed", hole.missing)
+    assert desk.recordings._writer._waiting == 0
+    again = RawLog(desk.folder / "web1", RecordingConfig())
+    again.recover()
+    assert again.binding == found.binding
+
+
+async def test_what_waits_is_tried_once_more_when_the_server_stops(tmp_path: Path) -> None:
+    async with Desk(tmp_path) as desk:
+        broken = Broken(desk)
+        desk.console.output(b"panic")
+        await desk.recordings.flush()
+        broken.mend()
+    assert desk.recorded() == b"panic"
+
+
+@pytest.mark.parametrize("where", ["in the thread", "in giving up", "without a thread", "in telling"])
+async def test_an_unexpected_error_does_not_end_recording(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """faults.md 2's kind: whatever goes wrong costs what was to be written then, and it is said what is missing."""
+
+    def fails(*_: object, **__: object) -> Outcome:
+        raise RuntimeError("a bug")
+
+    with monkeypatch.context() as patch:
+        if where == "without a thread":
+            patch.setattr(desk.recordings._writer, "run", fails)
+        elif where == "in telling":
+            patch.setattr(desk.recordings._writer, "_done", fails)
+        else:
+            patch.setattr(RawLog, "write", fails)
+            if where == "in giving up":
+                patch.setattr(RawLog, "give_up", fails)
+        before = sum(supervise.ended.values())
+        desk.console.output(b"one")
+        await desk.recordings.flush()
+        assert sum(supervise.ended.values()) > before
+    if where == "in telling":
+        desk.console.output(b"two")
+        await desk.recordings.flush()
+        assert desk.recorded() == b"onetwo"
+        return
+    assert desk.states() == [("stopped", "internal error")]
+    desk.console.output(b"two")
+    await until(lambda: len(desk.states()) == 2, desk.states)
+    assert desk.states()[1] == ("resumed", 3)
+    assert desk.recorded() == b"two"
+
+
+async def test_one_recording_that_cannot_be_read_costs_only_itself(tmp_path: Path) -> None:
+    """A damaged folder kept the whole server from starting."""
+    desk = Desk(tmp_path)
+    Broken(desk)
+    (tmp_path / "web2").mkdir()
+    (tmp_path / "web2" / f"{0:020}.raw").write_bytes(b"x")
+    (tmp_path / "web2" / f"{0:020}.cast").write_text('{"version": 2}\n')
+    (tmp_path / "web2" / f"{0:020}.idx").write_text('{"time": "noon"}\n')
+    others = [Console(name, scrollback=4096) for name in ("web2", "web3")]
+    await desk.recordings.start([desk.console, *others])
+    desk.console.output(b"unrecorded")
+    others[1].output(b"recorded")
+    await desk.recordings.stop()
+    stopped = {event.console: str(event.detail["reason"]) for event in desk.events if event.kind is Kind.RECORDING}
+    assert set(stopped) == {"web1", "web2"}, stopped
+    assert "web1: a recording that cannot be gone on with: Not a directory" in stopped["web1"]
+    assert "web2: a recording that cannot be gone on with: move it away" in stopped["web2"]
+    assert (tmp_path / "web3" / f"{0:020}.raw").read_bytes() == b"recorded"
 
 
 async def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:

@@ -11,9 +11,11 @@ import pytest
 from prompt_toolkit.input import typeahead
 from prompt_toolkit.keys import Keys as Key
 
+from oobconsole import supervise
 from oobconsole.access import Grant, Principal, Right
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.session.state import Consoles
+from oobconsole.session.tui import choose as choosing
 from oobconsole.session.tui.catalogue import Catalogue, Row
 from oobconsole.session.tui.choose import choose
 from oobconsole.session.tui.menu import Action, Choice, Place
@@ -181,6 +183,30 @@ class TestChoose:
         task = choose(terminal, Catalogue(settings, ALICE), settings.stopping, Place())
         assert await soon(task) == (Choice(Action.ATTACH, "web1"), behind)
         assert not any(typeahead._buffer.values())
+
+    @pytest.mark.parametrize("part", ["typing", "refresh"])
+    async def test_a_part_of_it_that_ends_by_an_error_is_told(
+        self, monkeypatch: pytest.MonkeyPatch, part: str
+    ) -> None:
+        """The menu ends, or goes on; the error is not swallowed."""
+        terminal = FakeTerminal()
+
+        async def fails() -> bytes:
+            raise RuntimeError("a bug")
+
+        before = sum(supervise.ended.values())
+        monkeypatch.setattr(choosing, "_REFRESH_SECONDS", 0.01)
+        if part == "typing":
+            monkeypatch.setattr(terminal, "read", fails)
+            assert await soon(begin(terminal)) is None
+        else:
+            task = begin(terminal)
+            await shown(terminal, "web00")
+            monkeypatch.setattr(terminal, "drain", fails)
+            await until(lambda: sum(supervise.ended.values()) > before, lambda: "nothing is told")
+            monkeypatch.undo()
+            await leave(terminal, task)
+        assert sum(supervise.ended.values()) == before + 1
 
     async def test_searches_as_one_types(self) -> None:
         terminal, settings = FakeTerminal(), consoles("db1", "db2", "web1")

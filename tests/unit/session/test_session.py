@@ -8,7 +8,9 @@ from collections.abc import Callable
 import pyte
 import pytest
 
+from oobconsole import supervise
 from oobconsole.console.console import INPUT_MAX, Console, ConsoleState
+from oobconsole.errors import HungUp
 from oobconsole.session import pipe as pipes
 from oobconsole.session.attend import Attended
 from oobconsole.session.pipe import Pipe
@@ -182,3 +184,46 @@ class TestPipe:
         peer.end()
         assert await soon(task) is ExitStatus.OK
         assert peer.got == b"still works"
+
+
+class TestFirstDone:
+    """Parts of a session that run beside each other: every error has somebody who reads it."""
+
+    async def _ends(self, error: Exception) -> ExitStatus:
+        begun = asyncio.Event()
+
+        async def fails_when_it_is_ended() -> ExitStatus:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                raise error
+
+        async def done() -> ExitStatus:
+            await begun.wait()
+            return ExitStatus.OK
+
+        return await soon(pipes.first_done(fails_when_it_is_ended(), done()))
+
+    async def test_an_error_of_a_part_that_is_ended_is_told(self) -> None:
+        before = sum(supervise.ended.values())
+        assert await self._ends(RuntimeError("a bug")) is ExitStatus.OK
+        assert sum(supervise.ended.values()) == before + 1
+
+    async def test_a_client_that_has_left_is_no_fault(self) -> None:
+        before = sum(supervise.ended.values())
+        assert await self._ends(HungUp("the client has left")) is ExitStatus.OK
+        assert sum(supervise.ended.values()) == before
+
+    async def test_the_error_of_the_first_is_raised_and_not_told_twice(self) -> None:
+        async def fails() -> ExitStatus:
+            raise RuntimeError("a bug")
+
+        async def waits() -> ExitStatus:
+            await asyncio.Event().wait()
+            return ExitStatus.OK
+
+        before = sum(supervise.ended.values())
+        with pytest.raises(RuntimeError, match="a bug"):
+            await soon(pipes.first_done(fails(), waits()))
+        assert sum(supervise.ended.values()) == before
