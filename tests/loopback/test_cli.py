@@ -123,7 +123,9 @@ def test_on_a_terminal(server: Server) -> None:
         terminal.resize(30, 100)
         terminal.send("~z")
         terminal.expect(rb"stty rows 30 columns 100", timeout=10)
-        terminal.send("n\r~.")
+        terminal.send("n")
+        terminal.expect(rb"nothing was typed", timeout=10)
+        terminal.send("\r~.")
         assert terminal.wait(10) == 0
 
 

@@ -176,12 +176,12 @@ class TestTheWelcome:
     """faults.md 11: it says the key that works for this client."""
 
     def test_to_openssh(self, server: Server) -> None:
-        with Terminal(ssh(server, "web1", escape="~")) as terminal:
+        with Terminal(ssh(server, "web1", escape="~"), term="dumb") as terminal:
             terminal.expect(rb"; ~~\. \(with ssh -e none: ~\.\) detaches, ~h helps\]", timeout=20)
             terminal.send("\r~~.")
             terminal.expect(rb"detached from web1", timeout=20)
             assert terminal.wait(20) == 0
 
     def test_to_others(self, server: Server) -> None:
-        with Terminal(local(server, "attach", "web1")) as terminal:
+        with Terminal(local(server, "attach", "web1"), term="dumb") as terminal:
             terminal.expect(rb"; ~\. detaches, ~h helps\]", timeout=20)
