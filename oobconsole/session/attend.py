@@ -43,7 +43,7 @@ class Attended:
         self._notices = notices_for(
             request.peer, request.terminal, self._want_redraw, filtered=console.settings.filter and not raw, raw=raw
         )
-        self._keys = Keys(request.peer, self._notices)
+        self._keys = Keys(request.peer, self._notices, f"{self._prefix}.".encode() if self._prefix else b"")
 
     async def run(self) -> ExitStatus:
         """To its end: `~.`, the end of input, a right taken away, or the server's stop."""

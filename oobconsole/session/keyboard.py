@@ -66,8 +66,13 @@ class Keyboard:
             self.reports += sequence
         return b""
 
-    async def swallow(self) -> int:
-        """Throw away what came together with what was read, be it in several packets; returns how many bytes."""
+    async def swallow(self, but: bytes = b"") -> int:
+        """Throw away what came together with what was read, be it in several packets; returns how many bytes.
+
+        Args:
+            but: keys that are left to be read when they are all that came, at most behind one Enter: they were typed
+                in a hurry, or joined by a slow link. As much of them as has come counts, too.
+        """
         data, self._waiting = self._waiting, b""
         swallowed = len(data)
         try:
@@ -81,6 +86,10 @@ class Keyboard:
                     data = data[-_PASTE_MAX:] + more
         except TimeoutError:
             pass  # a client that never stops typing gets what is left of it typed
+        hurried = data.removeprefix(b"\r").removeprefix(b"\n")
+        if but and swallowed == len(data) and hurried and but.startswith(hurried):
+            self.put_back(hurried)
+            return 0
         reports = _REPORT.findall(data)
         self.reports += b"".join(reports)
         return swallowed - sum(map(len, reports))

@@ -64,10 +64,13 @@ class Keys:
 
     Args:
         prompt: shows a question.
+        leaving: the keys that detach. Whoever answers, or cancels, and leaves in a hurry is understood: `n`, Enter
+            and these come at once when they are typed quickly. A paste is told from that by having more in it.
     """
 
-    def __init__(self, peer: Peer, prompt: Prompt) -> None:
+    def __init__(self, peer: Peer, prompt: Prompt, leaving: bytes = b"") -> None:
         self._prompt = prompt
+        self._leaving = leaving
         self._keyboard = Keyboard(peer)
         self.read, self.put_back = self._keyboard.read, self._keyboard.put_back
 
@@ -93,7 +96,7 @@ class Keys:
         counts = not isinstance(key, Pasted) and (key in answers if answers else key.isalnum())
         if not key or (counts and not (alone and await self._is_followed())):
             return key
-        await self._keyboard.swallow()
+        await self._swallow(key)
         return b""
 
     async def ask_line(self, question: str) -> str | None:
@@ -106,14 +109,14 @@ class Keys:
             await self._prompt.answered()
         if line is None:
             await self._prompt.say("cancelled", asked=True)
-        elif dropped := await self._keyboard.swallow():
+        elif dropped := await self._keyboard.swallow(self._leaving):
             await self._prompt.say(f"{dropped} bytes that came behind it were not typed into the guest", asked=True)
         return line
 
     async def _line(self) -> str | None:
         typed = bytearray()
         while key := await self._key():
-            if key in (b"\r", b"\n") and not self._keyboard.waiting.strip(b"\r\n"):
+            if key in (b"\r", b"\n") and self._keyboard.waiting.strip(b"\r\n") in (b"", self._leaving):
                 await self._prompt.echo(b"\r\n")
                 return "".join(c for c in typed.decode(errors="replace") if c.isprintable())
             if key in _CANCEL:
@@ -124,8 +127,12 @@ class Keys:
                     await self._prompt.echo(b"\b \b")
             else:
                 await self._add(typed, key)
-        await self._keyboard.swallow()
+        await self._swallow(key)
         return None
+
+    async def _swallow(self, behind: bytes) -> int:
+        """What came with the key that ended a question; behind a paste, all of it."""
+        return await self._keyboard.swallow(b"" if isinstance(behind, Pasted) else self._leaving)
 
     async def _add(self, typed: bytearray, text: bytes) -> None:
         """As much of it as there is room for."""

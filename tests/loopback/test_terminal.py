@@ -102,9 +102,11 @@ def test_who_did_not_get_in_is_logged(server: Server) -> None:
 
 
 def test_a_stopped_client_delays_nobody_and_is_told_what_it_missed() -> None:
-    """The guest prints more than the client's window (1 MiB with a terminal), our buffers and the scrollback."""
+    """The guest prints more than the client's window (1 MiB with a terminal), our buffers and the scrollback. The
+    scrollback is large enough for the other client to be without a processor for some seconds: nothing can make this
+    guest wait for it, and it would lose bytes, too."""
     data = secrets.token_bytes(3 << 19)
-    with Server(settings="scrollback_kib = 16") as server, attached(server, "watch", "web1", "--raw") as stopped:
+    with Server(settings="scrollback_kib = 256") as server, attached(server, "watch", "web1", "--raw") as stopped:
         stopped.stop()
         done = server.run("web1", data=data, timeout=60)
         assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(data).digest()

@@ -8,6 +8,7 @@ from typing import Final
 from oobconsole import supervise
 from oobconsole.session.tui.catalogue import Catalogue
 from oobconsole.session.tui.menu import Choice, Menu, Place
+from oobconsole.session.tui.pace import pace
 from oobconsole.session.tui.terminal import Keys, Terminal
 from oobconsole.terminal.restore import Lent
 
@@ -21,6 +22,7 @@ async def choose(
 ) -> tuple[Choice | None, bytes]:
     """Show the menu; returns the choice, or None when the user leaves or hangs up, or we stop; and what was typed
     behind it."""
+    await pace().turn()
     keys = Keys()
     menu = Menu(catalogue, keys, terminal, place, note)
     typing = _Typing(terminal, keys, menu)

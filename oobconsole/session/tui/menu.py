@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from prompt_toolkit.application import Application
 from prompt_toolkit.data_structures import Point
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import StyleAndTextTuples
@@ -30,6 +29,7 @@ from prompt_toolkit.layout import (
 
 from oobconsole.console.console import Console
 from oobconsole.session.tui.catalogue import Catalogue, Row
+from oobconsole.session.tui.pace import PacedApplication
 from oobconsole.session.tui.terminal import Keys, Terminal, output
 
 _HELP: Final = "Enter attach  ^W watch  ^R replay  ^P power  Esc clear the search  ^C leave"
@@ -79,7 +79,7 @@ class Menu:
         self._note = note
         self._at = 0
         self._page = 1
-        self.app: Application[Choice | None] = Application(
+        self.app: PacedApplication[Choice | None] = PacedApplication(
             layout=self._layout(),
             key_bindings=self._bindings(),
             full_screen=True,

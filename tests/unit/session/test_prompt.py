@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from oobconsole.session.escape import Command, EscapeFilter
 from oobconsole.session.prompt import Keys, PeerPrompt
 from tests.support.aio import soon
 from tests.unit.session.fakes import FakePeer
@@ -78,3 +79,53 @@ async def test_an_answer_may_be_typed_ahead() -> None:
 async def test_what_the_terminal_answers_is_the_guests() -> None:
     answer, left, _ = await line(b"ab\x1b[24;8", b"0Rc\r")
     assert (answer, left) == ("abc", b"\x1b[24;80R")
+
+
+HURRIED = [(b"n\r~.",), (b"n~.",), (b"n\r", b"~."), (b"n", b"\r~", b"."), (b"n\r\n~.",), (b"\x1b~.",), (b"y\r~.",)]
+
+
+@pytest.mark.parametrize("packets", HURRIED)
+async def test_whoever_answers_and_detaches_in_a_hurry_is_understood(packets: tuple[bytes, ...]) -> None:
+    """As with OpenSSH, however a slow link joins the keys; and the line end is not the guest's."""
+    peer = FakePeer(*packets)
+    keys = Keys(peer, PeerPrompt(peer), b"~.")
+    assert await soon(keys.ask("?", b"y", alone=True)) != b"y"
+    left = keys.rest()
+    assert EscapeFilter().feed(left).command is Command.DETACH
+    assert left == b"~."
+
+
+@pytest.mark.parametrize(
+    "packets",
+    [
+        (b"n\r~.\r",),
+        (b"no\r~.",),
+        (b"n\rls\r~.",),
+        (b"n\r\r~.",),
+        (b"n\r~b",),
+        (b"n\r~.x",),
+        (b"\x1b[200~n\r~.\x1b[201~",),
+        (b"\x1b[200~n\x1b[201~\r~.",),
+        (b"n\r" + b"reboot\r" * 50 + b"~.",),
+    ],
+)
+async def test_more_than_that_is_a_paste(packets: tuple[bytes, ...]) -> None:
+    """faults.md 9 and 10: nothing of it is a command, or reaches the guest."""
+    peer = FakePeer(*packets)
+    keys = Keys(peer, PeerPrompt(peer), b"~.")
+    assert await soon(keys.ask("?", b"y", alone=True)) != b"y"
+    assert keys.rest() == b""
+
+
+async def test_a_message_is_sent_before_its_writer_leaves() -> None:
+    peer = FakePeer(b"back soon\r~.")
+    keys = Keys(peer, PeerPrompt(peer), b"~.")
+    assert await soon(keys.ask_line("message:")) == "back soon"
+    assert keys.rest() == b"~."
+
+
+async def test_without_escape_keys_nothing_is_left() -> None:
+    peer = FakePeer(b"n\r~.")
+    keys = Keys(peer, PeerPrompt(peer))
+    assert await soon(keys.ask("?", b"y", alone=True)) == b""
+    assert keys.rest() == b""

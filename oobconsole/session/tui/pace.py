@@ -1,0 +1,103 @@
+"""Which menu is drawn next: one at a time, and time for everybody else between two.
+
+A menu's drawing is one piece of work of prompt_toolkit's, of up to some tens of milliseconds, in which the event loop
+does nothing else. Ten people who open one at once, or whose windows change their size, would make everybody at a
+console wait for all ten. So they wait for each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+from weakref import WeakKeyDictionary
+
+from prompt_toolkit.application import Application
+
+#: Between the beginnings of two drawings, in seconds; and after one, so many times as long as it took: menus have at
+#: most a third of the loop's time, on a machine of any speed.
+GAP_SECONDS: Final = 0.01
+REST: Final = 2.0
+Result = TypeVar("Result")
+
+
+class Pace:
+    """Gives menus their turn. One for all menus of an event loop (`pace_of`).
+
+    Args:
+        loop: its clock counts.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: deque[Callable[[], object]] = deque()
+        self._handle: asyncio.Handle | None = None
+        self._free_at = 0.0
+
+    def ask(self, draw: Callable[[], object]) -> None:
+        """It is called when it is its turn. Whoever waits already goes on waiting at the same place: there are never
+        more than there are menus."""
+        if draw not in self._waiting:
+            self._waiting.append(draw)
+        self._plan()
+
+    async def turn(self) -> None:
+        """Wait for a turn."""
+        come = self._loop.create_future()
+
+        def call() -> None:
+            if not come.done():
+                come.set_result(None)
+
+        self.ask(call)
+        await come
+
+    def drew(self, seconds: float) -> None:
+        """A drawing has taken so long."""
+        self._free_at = max(self._free_at, self._loop.time() + REST * seconds)
+
+    def _plan(self) -> None:
+        if self._waiting and self._handle is None:
+            self._handle = self._loop.call_at(max(self._free_at, self._loop.time()), self._next)
+
+    def _next(self) -> None:
+        self._handle = None
+        now = self._loop.time()
+        try:
+            if now >= self._free_at:
+                self._free_at = now + GAP_SECONDS
+                self._waiting.popleft()()
+        finally:
+            self._plan()
+
+
+_paces: WeakKeyDictionary[asyncio.AbstractEventLoop, Pace] = WeakKeyDictionary()
+
+
+def pace() -> Pace:
+    """That of the running event loop."""
+    loop = asyncio.get_running_loop()
+    if loop not in _paces:
+        _paces[loop] = Pace(loop)
+    return _paces[loop]
+
+
+class PacedApplication(Application[Result]):
+    """prompt_toolkit's, drawn when it is its turn. Its first drawing comes at once: wait for a turn before."""
+
+    def __init__(self, **options: Any) -> None:
+        self._began = 0.0
+        super().__init__(before_render=self._begin, after_render=self._end, **options)
+
+    def invalidate(self) -> None:
+        """What is shown has changed."""
+        if self.is_running:
+            pace().ask(self._redraw)
+
+    def _begin(self, _: object) -> None:
+        self._began = time.perf_counter()
+
+    def _end(self, _: object) -> None:
+        pace().drew(time.perf_counter() - self._began)
