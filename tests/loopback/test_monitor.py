@@ -106,7 +106,7 @@ def test_a_driver_that_refuses_a_break_ends_no_session(tmp_path: Path, number: i
     tty.setraw(port)
     line = f'[[vm]]\nname = "web1"\nserial = {{ device = "{os.ttyname(port)}" }}\n'
     with Server(line, through=["env", f"PYTHONPATH={tmp_path}"]) as server:
-        with Terminal(server.ssh("web1", options=("-t", "-e", "none"))) as person:
+        with Terminal(server.ssh("web1", options=("-t", "-e", "none")), term="dumb") as person:
             person.expect(rb"you have the keyboard", timeout=20)
             person.send("\r~b")
             person.expect(f"no break was sent: the port refuses it: {words}".encode(), timeout=20)
