@@ -26,7 +26,7 @@ def tty(server: Server, *words: str, options: tuple[str, ...] = ("-e", "none")) 
 def attached(server: Server) -> Expect:
     """A person at web1, who is there already."""
     client = tty(server, "web1")
-    client.expect(rb"~\. detaches", timeout=10)
+    client.expect(rb"detaches, ~h helps", timeout=10)
     return client
 
 
