@@ -17,12 +17,12 @@ from tests.support.terminal import Terminal
 NO_ESCAPE = ("-t", "-e", "none")
 
 
-def person(server: Server, *words: str) -> Terminal:
-    return Terminal(server.ssh(*words, options=NO_ESCAPE))
+def person(server: Server, *words: str, term: str = "xterm") -> Terminal:
+    return Terminal(server.ssh(*words, options=NO_ESCAPE), term=term)
 
 
-def attached(server: Server, *words: str) -> Terminal:
-    terminal = person(server, *(words or ("web1",)))
+def attached(server: Server, *words: str, term: str = "xterm") -> Terminal:
+    terminal = person(server, *(words or ("web1",)), term=term)
     terminal.expect(rb"helps\]", timeout=20)
     return terminal
 
@@ -48,7 +48,7 @@ def test_every_key_reaches_the_guest(server: Server) -> None:
 
 
 def test_a_window_that_changes_its_size_disturbs_nothing(server: Server) -> None:
-    with attached(server) as terminal:
+    with attached(server, term="dumb") as terminal:  # bytes are compared
         for rows, columns in ((50, 132), (5, 20), (24, 80)):
             terminal.resize(rows, columns)
             word = secrets.token_hex(6)
