@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +21,6 @@ from tests.support.guest import PtyGuest
 from tests.support.pace import Deadline
 from tests.support.server import Server
 from tests.support.tmux import Tmux
-from tests.unit.session.test_overlay import PARTS
 
 #: So long, at most, until what was said is gone by itself and what was printed has arrived, in seconds.
 GONE_SECONDS = 40
@@ -211,24 +209,6 @@ def test_a_notice_in_a_flood_comes_when_there_is_time(bare: Pair) -> None:
             bare.guest.prints(b"".join(b"%d line of a flood\r\n" % (number * 20 + i) for i in range(20)))
         bare.terminal.expect("alice is attached]")
     bare.terminal.gone("x")
-    bare.equal()
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_random_output_with_notices_in_it(bare: Pair, seed: int) -> None:
-    """Whatever is printed, and whenever somebody says something: it is as if nothing had been said."""
-    chosen = random.Random(seed)
-    bare.guest.prints(RESET)
-    for _ in range(2):
-        with Visitor(bare.server):
-            for _ in range(15):
-                bare.guest.prints(b"".join(chosen.choices(PARTS, k=chosen.randrange(1, 8))))
-                assert bare.terminal.runs  # which takes its time: the output does not come all at once
-            bare.guest.prints(b"\x1b[10;10H")
-            bare.terminal.expect("alice is attached]")
-    bare.terminal.gone("x")
-    bare.equal()
-    bare.guest.prints(b"\x1b8after\n\n\x0fnext")
     bare.equal()
 
 

@@ -62,7 +62,7 @@ def test_power_and_break_by_the_monitor(server: Server, side: tuple[str, str]) -
             console.expect_told(rb"db2: the guest is reset \(host-qmp-system-reset\)", timeout=20)
             console.expect(rb"L2 is ready", timeout=90)
             console.expect(PROMPT, timeout=20)
-        with Terminal(server.ssh("db2", options=("-t", "-e", "none"))) as person:
+        with Terminal(server.ssh("db2", options=("-t", "-e", "none")), term="dumb") as person:
             person.expect(rb"you have the keyboard", timeout=20)
             person.send("\r~sh")
             person.expect(rb"sysrq: HELP", timeout=20)
