@@ -74,6 +74,7 @@ def test_a_shell_a_reset_and_another_guest(lab: Lab) -> None:
         console.expect(rb"L2 is ready", timeout=90)
         console.expect(PROMPT, timeout=20)
         assert b"Linux" in console.run("uname -a")
+        console.expect(PROMPT, timeout=20)  # or it would be taken for the prompt of the next boot
         guest.stop()
         console.expect_told(rb"web: the VMM is gone", timeout=20)
         assert b"fault" in lab.server.run("ls").stdout
