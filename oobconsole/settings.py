@@ -305,6 +305,11 @@ class ServerConfig(Table):
         return self.host_key or self.state_dir / "ssh_host_ed25519_key"
 
     @property
+    def not_users_keys(self) -> tuple[Path, ...]:
+        """Files with another meaning, which are nobody's keys wherever they lie."""
+        return tuple(path for path in (self.user_ca, self.revoked_keys, self.host_certificate) if path)
+
+    @property
     def admin_socket(self) -> Path:
         """Where the local command reaches the server."""
         return self.state_dir / "admin.sock"

@@ -25,9 +25,8 @@ def users(config: Config) -> Iterator[Finding]:
     folder = server.authorized_keys
     named = {user for grant in config.grants for user in grant.users}
     named |= {user for group in config.groups for user in group.members}
-    reserved = [path for path in (server.user_ca, server.revoked_keys, server.host_certificate) if path]
     can: dict[str, Path] = {}
-    for found in userkeys.survey(folder, reserved):
+    for found in userkeys.survey(folder, server.not_users_keys):
         if found.user is None:
             yield Finding(Level.WARNING, str(found.path), f"lets nobody in: it {found.why}", _mend(found))
         else:

@@ -196,8 +196,7 @@ def trust_of(config: ServerConfig) -> Trust:
     """
     cas = _load_cas(config.user_ca) if config.user_ca is not None else ()
     revoked = revocation.load(config.revoked_keys) if config.revoked_keys is not None else Revoked()
-    reserved = tuple(path for path in (config.user_ca, config.revoked_keys, config.host_certificate) if path)
-    return Trust(config.authorized_keys, cas, revoked, reserved, config.strict_modes)
+    return Trust(config.authorized_keys, cas, revoked, config.not_users_keys, config.strict_modes)
 
 
 def _load_cas(path: Path) -> tuple[asyncssh.SSHKey, ...]:
