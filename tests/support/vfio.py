@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import socket
@@ -242,7 +243,8 @@ def running_keeper(folder: Path, *, bar: str = "io", ports: int = 1) -> Iterator
 
 
 def open_descriptors() -> dict[str, str]:
-    """What this process has open."""
+    """What this process has open, when what earlier tests left has been collected: that may have files of its own."""
+    gc.collect()
     found = {}
     for entry in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):

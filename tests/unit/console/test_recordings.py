@@ -26,6 +26,7 @@ from oobconsole.events import Event, Events, Kind
 from oobconsole.settings import RecordingConfig
 from tests.support.aio import soon, until
 from tests.support.pace import scaled
+from tests.support.vfio import open_descriptors
 
 ALICE = Principal("alice", "SHA256:key", "192.0.2.1")
 
@@ -94,14 +95,10 @@ async def test_output_is_written_soon_without_being_asked(desk: Desk) -> None:
 
 
 async def test_no_file_stays_open(desk: Desk) -> None:
-    before = _descriptors()
     desk.console.output(b"login: ")
     await desk.recordings.flush()
-    assert _descriptors() == before
-
-
-def _descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+    assert desk.recorded() == b"login: "
+    assert [path for path in open_descriptors().values() if path.startswith(str(desk.folder))] == []
 
 
 async def test_the_next_server_goes_on_with_offsets_and_scrollback(tmp_path: Path) -> None:
