@@ -4,7 +4,7 @@
 # make check  static checks: style, types, layers, C warnings
 # make bench  measures (ONLY=group for one group)
 # make man   builds the manual pages into build/man
-# make soak   runs the tests on a busy machine, and goes on where it was stopped (MINUTES=30)
+# make soak   runs the tests on a busy machine, and goes on where it was stopped (MINUTES=30, ONLY=vm)
 # make leak   what L1 can find of a secret on L2's console
 # make attack  what strangers and users can do to an honest person's echo (ONLY=name for one attack)
 # make fuzz   fuzzes what reads untrusted bytes (SECONDS=600 each)

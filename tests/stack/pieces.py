@@ -1,0 +1,173 @@
+"""What `make soak` is made of: which tests are one piece, which pieces somebody wants, and how long they take."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.stack.nested import ROOT
+
+ROUNDS: Final = 5
+#: Folders that are run `ROUNDS` times, file by file.
+AGAIN: Final = ("vm", "contract", "loopback")
+#: Folders that are run once, and whose files are pieces of their own, since each takes long.
+BY_FILE: Final = ("adversary",)
+#: What no test depends on: a result stays one when only these have changed.
+PROSE: Final = ("*.md", "docs/demo.cast")
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one piece ended: tests by outcome, the time that it took, and the load average at its end."""
+
+    passed: int
+    failed: int
+    skipped: int
+    seconds: float
+    load: float
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some tests, in one of the rounds. The path is relative to the folder `tests`."""
+
+    round: int
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return f"{self.round} tests/{self.path}"
+
+    @property
+    def folder(self) -> str:
+        return self.path.parts[0]
+
+    @property
+    def words(self) -> frozenset[str]:
+        """By what it can be chosen, besides its round: its folder, its file."""
+        paths = {str(self.path), self.folder, self.path.name, self.path.stem}
+        return frozenset(paths | {f"tests/{path}" for path in paths})
+
+
+def pieces(tests: Path = ROOT / "tests") -> list[Piece]:
+    """All of them, in the order in which they are run."""
+    files = sorted(path.relative_to(tests) for path in tests.rglob("test_*.py"))
+    folders = sorted({path.parts[0] for path in files})
+    found = []
+    for number in range(1, ROUNDS + 1):
+        for folder in folders if number == 1 else AGAIN:
+            by_file = folder in (*AGAIN, *BY_FILE)
+            found += (
+                [Piece(number, path) for path in files if path.parts[0] == folder]
+                if by_file
+                else [Piece(number, Path(folder))]
+            )
+    return found
+
+
+def chosen(every: Sequence[Piece], words: Iterable[str]) -> list[Piece]:
+    """Those that somebody wants: in one of the rounds that `words` name, and in one of the folders or files.
+
+    Raises:
+        ValueError: a word is neither a round, nor a folder, nor a file.
+    """
+    rounds = {word for word in words if word.isdecimal()}
+    places = {word.rstrip("/") for word in words} - rounds
+    known = frozenset[str]().union(*(piece.words for piece in every))
+    for word in sorted((rounds - {str(piece.round) for piece in every}) | (places - known)):
+        folders = ", ".join(dict.fromkeys(piece.folder for piece in every))
+        raise ValueError(
+            f"{word!r} is no round (1 to {ROUNDS}), no folder of tests ({folders}), and no file in one of those"
+        )
+    in_rounds = [piece for piece in every if not rounds or str(piece.round) in rounds]
+    return [piece for piece in in_rounds if not places or piece.words & places]
+
+
+class Durations:
+    """How long pieces took, by results of this code and of former code.
+
+    Args:
+        results: by name of the piece; later ones count more.
+    """
+
+    def __init__(self, results: Iterable[Mapping[str, Result]]) -> None:
+        self._seconds = {name: result.seconds for some in results for name, result in some.items()}
+
+    def of(self, piece: Piece) -> float | None:
+        """What is expected of a piece, in seconds: what it took, or else what it took in another round."""
+        own = self._seconds.get(piece.name)
+        if own is not None:
+            return own
+        others = [self._seconds.get(Piece(number, piece.path).name) for number in range(ROUNDS, 0, -1)]
+        return next((seconds for seconds in others if seconds is not None), None)
+
+    def estimate(self, left: Sequence[Piece]) -> str:
+        """How long they will take, in words."""
+        known = [seconds for piece in left if (seconds := self.of(piece)) is not None]
+        if not known:
+            return f"how long {len(left)} pieces take is not known: none of them has been run yet"
+        guessed = len(left) - len(known)
+        total = sum(known) * len(left) / len(known)
+        note = f" ({guessed} of them have not been run yet: they are taken for average)" if guessed else ""
+        return f"{len(left)} pieces will take about {in_words(total)}{note}"
+
+
+def in_words(seconds: float) -> str:
+    """Hours and minutes, or minutes and seconds."""
+    whole = round(seconds)
+    return (
+        f"{whole // 3600} h {whole % 3600 // 60:02} min" if whole >= 3600 else f"{whole // 60} min {whole % 60:02} s"
+    )
+
+
+def code_under_test(root: Path = ROOT) -> str:
+    """Names what is tested by a hash of all files that tests depend on, as they are now, committed or not."""
+    left_out = [f":(exclude){pattern}" for pattern in PROSE]
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", ".", *left_out]
+    names = sorted(
+        set(subprocess.run(command, cwd=root, check=True, capture_output=True).stdout.split(b"\0")) - {b""}
+    )
+    digest = hashlib.sha256()
+    for name in names:
+        path = root / name.decode()
+        content = path.read_bytes() if path.is_file() else b""
+        digest.update(name + b"\0" + hashlib.sha256(content).digest())
+    return digest.hexdigest()[:12]
+
+
+class Progress:
+    """What has been done for one state of the code, on disk.
+
+    Args:
+        base: the folder with all results.
+        code: which state (`code_under_test`).
+    """
+
+    def __init__(self, base: Path, code: str) -> None:
+        self.folder = base / code
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._file = self.folder / "done.json"
+        self.done = _read(self._file) if self._file.exists() else {}
+        files = sorted(base.glob("*/done.json"), key=lambda file: file.stat().st_mtime)
+        self._former = [_read(file) for file in files if file != self._file]
+
+    def add(self, piece: Piece, result: Result) -> None:
+        """Keep a result, so that it survives whatever comes."""
+        self.done[piece.name] = result
+        fresh = self._file.with_suffix(".new")
+        fresh.write_text(json.dumps({name: asdict(one) for name, one in self.done.items()}, indent=1))
+        fresh.replace(self._file)
+
+    @property
+    def durations(self) -> Durations:
+        """What is known of how long pieces take."""
+        return Durations([*self._former, self.done])
+
+
+def _read(file: Path) -> dict[str, Result]:
+    return {name: Result(**result) for name, result in json.loads(file.read_text()).items()}

@@ -1,0 +1,118 @@
+"""pytest as a process of its own: what it prints goes into a file, and it is ended with all that it has started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from tests.support.expect import wait_for
+
+#: If this program is killed, pytest is told to end as well.
+WITH_US: Final = ("setpriv", "--pdeathsig", "TERM")
+#: How long pytest may take to undo what its fixtures have done, and then to end at all, in seconds.
+UNDO_S, END_S = 30.0, 5.0
+#: pytest prints this when it has found its tests; from then on they are what it runs.
+_BEGUN: Final = re.compile(rb"^collected \d+ item", re.MULTILINE)
+SHOWN_LINES: Final = 20
+
+
+class NoResultError(Exception):
+    """Nothing can be said about the tests, because pytest has not run them. Says what pytest printed last."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How the tests of one run ended."""
+
+    passed: int
+    failed: int
+    skipped: int
+
+
+class PytestRun:
+    """One pytest, which is ended when the block is left. It is in a session of its own, so that a Ctrl-C at our
+    terminal reaches only us, and we decide how it ends.
+
+    Args:
+        folder: where pytest runs.
+        words: its arguments.
+        log: the file that gets what it prints.
+        environment: variables besides our own.
+    """
+
+    def __init__(
+        self, folder: Path, words: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._report = log.with_suffix(".xml")
+        self._report.unlink(missing_ok=True)
+        self._log = log
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [*WITH_US, sys.executable, "-m", "pytest", *words, f"--junitxml={self._report}"],
+                cwd=folder,
+                env={**os.environ, **(environment or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.end()
+        self._report.unlink(missing_ok=True)
+
+    def wait(self, seconds: float | None) -> bool:
+        """Wait for its end, for so long at most; says whether it has ended."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def end(self) -> None:
+        """End it, and whatever of its process group is left. It is interrupted first, as by Ctrl-C, because only its
+        fixtures know of the programs that they have started outside of its process group."""
+        for number, seconds in ((signal.SIGINT, UNDO_S), (signal.SIGTERM, END_S), (signal.SIGKILL, END_S)):
+            if self._process.poll() is None:
+                self._process.send_signal(number)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    wait_for(self._process, seconds)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGTERM)
+
+    def counts(self) -> Counts:
+        """How the tests ended, once pytest has ended by itself. A pytest that crashed while it ran them counts as a
+        test that failed, and so does one that found no test.
+
+        Raises:
+            NoResultError: it has not begun to run them.
+        """
+        if not self._report.exists():
+            if not _BEGUN.search(self._log.read_bytes()):
+                raise NoResultError(f"pytest did not start (status {self._process.returncode}):\n{self.last_lines()}")
+            return Counts(passed=0, failed=1, skipped=0)
+        total = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
+        for suite in ElementTree.parse(self._report).iter("testsuite"):
+            total = {name: had + int(suite.get(name, 0)) for name, had in total.items()}
+        bad = total["failures"] + total["errors"]
+        passed = max(0, total["tests"] - bad - total["skipped"])
+        return Counts(passed, bad or int(self._process.returncode != 0), total["skipped"])
+
+    def last_lines(self) -> str:
+        """The end of what it printed."""
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-SHOWN_LINES:])
