@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -16,6 +17,7 @@ import pytest
 from tests.support.expect import Expect
 from tests.support.pace import scaled
 from tests.support.server import Server
+from tests.support.sync import eventually
 
 
 def tty(server: Server, *words: str, options: tuple[str, ...] = ("-e", "none")) -> Expect:
@@ -252,3 +254,29 @@ def test_a_bad_configuration_gives_file_key_and_reason(server: Server, text: str
     assert str(file) in done.stderr
     assert says in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_killed_control_master_takes_its_sessions_with_it_and_nobody_else(server: Server) -> None:
+    """faults.md 29: sessions that share a connection are told apart, and the keyboard goes to whoever is left."""
+
+    def at_web1() -> int:
+        return server.run("who", "--json").stdout.count(b'"console": "web1"')
+
+    shared = ("-o", f"ControlPath={server.folder / 'master'}")
+    with Expect(server.ssh(options=(*shared, "-M", "-N"))) as master, contextlib.ExitStack() as stack:
+        eventually((server.folder / "master").exists, lambda: (master.running, bytes(master.told)))
+        person = stack.enter_context(tty(server, "web1", options=("-e", "none", *shared)))
+        person.expect(rb"you have the keyboard", timeout=20)
+        watchers = [stack.enter_context(Expect(server.ssh("watch", "web1", options=shared))) for _ in range(6)]
+        eventually(lambda: at_web1() == 7, at_web1)
+        left = stack.enter_context(tty(server, "web1"))
+        left.expect(rb"has the keyboard", timeout=20)
+        master.kill()
+        for ended in (person, *watchers):
+            assert ended.wait(20) == 255
+        left.send("\r~rk")
+        left.expect(rb"you have the keyboard", timeout=20)
+        word = secrets.token_hex(8)
+        left.send(word)
+        left.expect(word, timeout=20)
+        assert at_web1() == 1

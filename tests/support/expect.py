@@ -121,6 +121,10 @@ class Expect:
         """Has it not ended?"""
         return self._process.poll() is None
 
+    def kill(self) -> None:
+        """End the child without warning (SIGKILL)."""
+        self._process.kill()
+
     def close(self) -> None:
         """End the child."""
         if self._process.poll() is None:

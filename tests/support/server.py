@@ -151,7 +151,7 @@ class Server:
     def ssh(
         self, *words: str, user: str = "alice", key: Path | None = None, options: tuple[str, ...] = ()
     ) -> list[str]:
-        """The command line of the real OpenSSH client."""
+        """The command line of the real OpenSSH client. Of two values it takes the first: what `options` say."""
         fixed = {
             "IdentitiesOnly": "yes",
             "StrictHostKeyChecking": "no",
@@ -162,7 +162,7 @@ class Server:
         }
         settings = [part for name, value in fixed.items() for part in ("-o", f"{name}={value}")]
         identity = ["-F", "none", "-i", str(key or self.key)]
-        return ["ssh", *identity, *settings, *options, "-p", str(self.port), f"{user}@127.0.0.1", *words]
+        return ["ssh", *identity, *options, *settings, "-p", str(self.port), f"{user}@127.0.0.1", *words]
 
     def run(self, *words: str, data: bytes = b"", timeout: float = 20) -> subprocess.CompletedProcess[bytes]:
         """Run a command through ssh to its end."""

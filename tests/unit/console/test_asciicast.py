@@ -10,7 +10,7 @@ from tests.support.pace import scaled
 
 
 def events(lines: bytes) -> list[list[object]]:
-    return [json.loads(line) for line in lines.splitlines()]
+    return [json.loads(line) for line in lines.split(b"\n")[:-1]]
 
 
 def test_the_header_is_as_the_format_says() -> None:
@@ -29,6 +29,19 @@ def test_a_character_that_comes_in_two_pieces_is_one() -> None:
 
 def test_what_is_no_utf_8_is_replaced() -> None:
     assert events(Asciicast(0).output(1, b"a\xffb\x1b[0m\0")) == [[1, "o", "a\ufffdb\x1b[0m\0"]]
+
+
+def test_every_line_is_json_and_utf_8_whatever_is_printed() -> None:
+    """faults.md 30: what broke another program's recordings, also when it comes byte by byte."""
+    printed = "\0\a\r\u2028\u0085".encode() + b"gr\xfcn \xed\xa0\x80 \xf0\x9f\x98\x80" + b"x" * 200_000 + b"\xe2\x82"
+    for size in (1, 7, len(printed)):
+        cast = Asciicast(1000.0)
+        pieces = [printed[at : at + size] for at in range(0, len(printed), size)]
+        lines = b"".join(cast.output(1001, piece) for piece in pieces)
+        lines.decode("utf-8")  # raises for what is none
+        text = "".join(str(event[2]) for event in events(lines))
+        assert text.startswith("\0\a\r\u2028\u0085gr\ufffdn \ufffd\ufffd\ufffd 😀xxx")
+        assert text.count("x") == 200_000
 
 
 def test_time_never_runs_backwards() -> None:
