@@ -19,7 +19,7 @@ from oobconsole.console.reader import Notice, Reader
 from oobconsole.console.ringbuffer import Chunk, RingBuffer
 from oobconsole.errors import StateError
 from oobconsole.settings import ConsoleConfig
-from oobconsole.words import brief
+from oobconsole.words import Few, brief
 
 #: Input that may wait for the guest, in bytes; beyond it, writers wait.
 INPUT_MAX: Final = 65536
@@ -27,6 +27,9 @@ INPUT_MAX: Final = 65536
 _OFFER: Final = 64
 _TURN: Final = 4096
 _GAPS_MAX: Final = 256
+#: Of what happens to the machine so much is told in so many seconds.
+NEWS_MAX: Final = 20
+NEWS_SECONDS: Final = 10.0
 
 
 class ConsoleState(Enum):
@@ -107,6 +110,7 @@ class Console:
         self._gaps: deque[tuple[int, int]] = deque(maxlen=_GAPS_MAX)
         self._observers: list[Observer] = []
         self._held = ""
+        self._news = Few(NEWS_MAX, NEWS_SECONDS)
         self._device: Callable[[bytes], int] | None = None
         self._send_break: Break | None = None
         self._pumped = asyncio.Event()
@@ -349,8 +353,10 @@ class Console:
         self._tell(Notice(f"{self.name}: {text}"))
 
     def tell(self, text: str) -> None:
-        """Tell everybody who is attached, behind what was printed so far."""
-        self._tell(Notice(text))
+        """Tell everybody who is attached, behind what was printed so far, what happens to the machine: a guest that
+        resets itself without end, and a monitor that garbles, do not fill their terminals."""
+        if said := self._news.say(text):
+            self._tell(Notice(said))
 
     def close(self, reason: str) -> None:
         """The server stops: readers get what is left, the reason, then the end."""

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from qemu.qmp import QMPClient, QMPError, Runstate
+from qemu.qmp.error import ProtocolError
 from qemu.qmp.message import Message
 
 from oobconsole.dialer import why
@@ -21,8 +24,11 @@ from oobconsole.words import brief
 GREETING_SECONDS: Final = 10.0
 #: So long its end may take, in seconds: nothing is written any more by then, so it takes no time at all.
 END_SECONDS: Final = 2.0
-#: The longest message, in bytes: it is taken apart at once, in a few milliseconds.
-LINE_MAX: Final = 256 << 10
+#: The longest message, in bytes: it is taken apart at once, in a few milliseconds. A chardev has 150 bytes in one.
+LINE_MAX: Final = 64 << 10
+#: So many times what a message took is the pause behind it: nobody has more than a quarter of the event loop.
+_PAUSE_TIMES: Final = 3
+_PAUSE_MIN: Final = 0.002  # seconds; shorter ones are added up
 _NO_QMP: Final = f"it sent what is no message of QMP, or one of more than {LINE_MAX >> 10} KiB"
 _CLOSED: Final = "QEMU closed it"
 
@@ -40,6 +46,7 @@ class Connection(QMPClient):
         super().__init__(name, LINE_MAX)
         self.logger.disabled = True  # what matters is said by whoever connects, once
         self._heard = heard
+        self._owed = 0.0  # seconds of pause
 
     async def begin(self, path: Path) -> None:
         """Connect. Raises `OSError`, with what is wrong in words."""
@@ -50,6 +57,10 @@ class Connection(QMPClient):
             raise OSError("it says nothing: somebody else may be connected to it") from error
         except QMPError as error:
             raise OSError(_of_greeting(error)) from error
+        except AssertionError as error:
+            if self.runstate is not Runstate.DISCONNECTING:
+                raise
+            raise OSError(_CLOSED) from error  # before the library has looked whether it is connected
 
     async def ended(self) -> None:
         """Wait for the end of the library's two tasks, by which either side ends it."""
@@ -75,17 +86,42 @@ class Connection(QMPClient):
             return _words(error)
         return _CLOSED
 
+    # -- the library's seams (qemu.qmp 0.0.6) ------------------------------------------------------------
+
+    async def _do_recv(self) -> Message:
+        """Take the next message apart. The library's own exceptions would carry it, and write all of it out, for a
+        second, whenever they are made into words."""
+        line = await self._readline()
+        began = time.perf_counter()
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            value = None
+        await self._rest(time.perf_counter() - began)
+        if not isinstance(value, dict):
+            raise ProtocolError(_NO_QMP)
+        return Message(value, eager=False)
+
+    async def _rest(self, took: float) -> None:
+        """Whoever sends without a pause has others wait for one message, not for all of them."""
+        self._owed += _PAUSE_TIMES * took
+        pause, self._owed = (self._owed, 0.0) if self._owed >= _PAUSE_MIN else (0.0, self._owed)
+        await asyncio.sleep(pause)
+
+    def _cb_inbound(self, msg: Message) -> Message:
+        """The library would write all of it out for its log."""
+        return msg
+
     async def _on_message(self, msg: Message) -> None:
         if "event" in msg:
             self._event(msg)
-        elif not self._is_answered(msg):
+            return
+        number = msg.get("id", None if "return" in msg else 0)
+        if not isinstance(number, str | None):
+            raise ProtocolError(_NO_QMP)  # ours are strings; an error without one is about what it could not read
+        # Others are dropped: the library would write them out, or, at a second answer to one command, wait.
+        if number in self._pending and not self._pending[number].full():
             await super()._on_message(msg)
-        await asyncio.sleep(0)  # whoever sends without a pause has others wait for one message, not for all of them
-
-    def _is_answered(self, msg: Message) -> bool:
-        """A second answer to one command would have the library wait for whoever reads it."""
-        number = msg.get("id")
-        return isinstance(number, str) and number in self._pending and self._pending[number].full()
 
     def _event(self, msg: Message) -> None:
         name, data = msg["event"], msg.get("data")
@@ -95,13 +131,15 @@ class Connection(QMPClient):
 
 
 def _of_greeting(error: QMPError) -> str:
-    """The library wraps what happened, twice where the greeting was none."""
+    """The library wraps what happened, once or twice."""
     cause: BaseException = error
     with contextlib.suppress(AttributeError):
-        while not isinstance(cause, OSError | EOFError):
+        while not isinstance(cause, OSError | EOFError | AssertionError):
             cause = cause.exc  # type: ignore[attr-defined]  # of those that wrap
-    words = _words(cause)
-    return words if isinstance(cause, OSError) else f"it is no QEMU monitor that can be used: {words}"
+    if isinstance(cause, OSError):
+        return _words(cause)
+    refused = isinstance(cause, AssertionError)  # of `qmp_capabilities`
+    return f"it is no QEMU monitor that can be used: {'it refuses to begin' if refused else _words(cause)}"
 
 
 def _words(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oobconsole.console.console import Console, ConsoleState
-from oobconsole.words import BRIEF_MAX, as_json, brief, harmless
+from oobconsole.words import BRIEF_MAX, Few, as_json, brief, harmless
 
 EVIL = "\x1b]0;PWN\x07 \x9b2J \u202egnp.exe \x7f\ud800"
 
@@ -53,3 +53,15 @@ async def test_the_reason_of_a_console() -> None:
     console.set_state(ConsoleState.LIVE)
     console.set_state(ConsoleState.FAULT, EVIL)
     assert console.reason == harmless(EVIL)
+
+
+def test_what_happens_without_end_is_told_now_and_then() -> None:
+    """security.md 18: events of a monitor, and a guest that resets itself all the time."""
+    now = 100.0
+    few = Few(3, 10.0, lambda: now)
+    assert [few.say("reset") for _ in range(2)] == ["reset"] * 2
+    now += 4
+    assert few.say("reset") == "reset; more than that happens, and is not told for 6 s"
+    assert [few.say("reset") for _ in range(1000)] == [""] * 1000
+    now += 6
+    assert few.say("reset") == "reset"

@@ -90,7 +90,7 @@ async def test_garbled_lines_end_the_connection_and_it_is_made_again(
         await asyncio.to_thread(server.send, line)
         await until(lambda: server.connections == 2 and monitor.state == "running", lambda: server.connections)
     reasons = [entry["reason"] for entry in logs if entry["event"] == "monitor is not connected"]
-    assert reasons == ["it sent what is no message of QMP, or one of more than 256 KiB"]
+    assert reasons == ["it sent what is no message of QMP, or one of more than 64 KiB"]
     server.event("RESET")
     await until(lambda: told == ["the guest is reset"], lambda: told)
 
@@ -143,9 +143,9 @@ async def test_texts_of_the_monitor_act_on_no_terminal(server: Monitor, monitor:
     """security.md 18: reasons, refusals, states; and they are short."""
     server.answers |= {"query-status": {"return": {"status": evil()}}}
     server.answers |= {"system_reset": {"error": {"class": "GenericError", "desc": evil()}}}
-    server.answers |= {"inject-nmi": {"error": {"class": "GenericError", "desc": "x" * 100_000}}}
+    server.answers |= {"inject-nmi": {"error": {"class": "GenericError", "desc": "x" * 50_000}}}
     server.event("RESET", reason=evil())
-    server.event("RESET", reason="y" * 100_000)
+    server.event("RESET", reason="y" * 50_000)
     await until(lambda: len(told) == 2 and monitor.state != "running", lambda: (told, monitor.state))
     assert told[0] == "the guest is reset (?]0;PWN??2J?)"
     assert len(told[1]) < BRIEF_MAX + 50
