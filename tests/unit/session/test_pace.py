@@ -13,7 +13,7 @@ from oobconsole.session.tui.pace import GAP_SECONDS, REST, PacedApplication, pac
 from oobconsole.session.tui.terminal import output
 from tests.support.aio import soon, until
 from tests.unit.session.fakes import consoles
-from tests.unit.session.test_menu import MANY, FakeTerminal, begin, leave, shown
+from tests.unit.session.test_menu import MANY, FakeTerminal, begin, leave
 
 
 async def test_one_at_a_time_and_others_between() -> None:
@@ -69,14 +69,20 @@ async def test_menus_that_open_at_once_leave_the_loop_to_others(monkeypatch: pyt
     settings = consoles(*MANY)
     tasks = [begin(terminal, settings) for terminal in terminals]
     for terminal in terminals:
-        await shown(terminal, "web00")
+        await sent(terminal, "web00")
     first = drawn[:10]
     for (began, seconds), (next_began, _) in itertools.pairwise(first):
         assert next_began - began >= max(GAP_SECONDS, seconds * (1 + REST)) * 0.9
     for terminal, task in zip(terminals, tasks, strict=True):
-        assert len(terminal.lines[-1]) <= 200
-        assert not any(terminal.lines[64:])
+        lines = terminal.lines
+        assert len(lines[-1]) <= 200
+        assert not any(lines[64:])
         await leave(terminal, task)
+
+
+async def sent(terminal: FakeTerminal, text: str) -> None:
+    """Wait until that was drawn. A screen of a million cells takes a second to look at; this does not."""
+    await until(lambda: text in terminal.sent, lambda: terminal.sent)
 
 
 async def test_the_part_of_a_huge_terminal_that_is_drawn() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import asyncssh
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -223,10 +223,12 @@ def test_a_ca_file_that_cannot_be_used(tmp_path: Path, text: str, reason: str) -
 @settings(max_examples=500, deadline=None)
 @given(st.data())
 def test_any_damage_to_what_is_offered_is_no_key(data: st.DataObject) -> None:
-    whole = bytearray(certified(["alice"]).certificate.public_data)  # type: ignore[union-attr]
+    sound = certified(["alice"]).certificate.public_data  # type: ignore[union-attr]
+    whole = bytearray(sound)
     for _ in range(data.draw(st.integers(1, 4))):
         whole[data.draw(st.integers(0, len(whole) - 1))] ^= data.draw(st.integers(1, 255))
     del whole[data.draw(st.integers(0, len(whole))) :]
+    assume(whole != sound)  # one change may undo another
     found = offered(bytes(whole))
     assert found is None or found.certificate is None
 
