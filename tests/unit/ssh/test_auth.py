@@ -168,6 +168,9 @@ class TestRevoked:
             f"sha256:{KEY.get_fingerprint()}", CA.get_fingerprint(), CA_PUBLIC, "serial: 7", "serial: 5-9",
             "id: alice@laptop",
         ],
+        ids=[
+            "key", "key:", "hash", "hash:", "sha256:", "hash of the CA", "the CA", "serial", "serials", "id",
+        ],
     )  # fmt: skip
     def test_keys_cas_numbers_and_ids(self, tmp_path: Path, line: str) -> None:
         (tmp_path / "revoked").write_text(f"# lost\n\n{line}\n")
