@@ -6,7 +6,8 @@ from enum import Enum, IntEnum, IntFlag
 
 
 class Reg(IntEnum):
-    """Offsets; the second name of a pair is what a write (or DLAB) reaches."""
+    """Offsets of the registers from the I/O base. Where one offset has several names, the first is what a read reaches,
+    the second what a write does; DLL and DLM are there while DLAB of LCR is set."""
 
     RBR = THR = DLL = 0
     IER = DLM = 1
@@ -19,7 +20,7 @@ class Reg(IntEnum):
 
 
 class Ier(IntFlag):
-    """Interrupt enable."""
+    """IER: the conditions that may raise the interrupt line, each with a bit of its own."""
 
     RDI = 0x01  # received data, and the character timeout
     THRI = 0x02  # transmitter holding register empty
@@ -28,7 +29,8 @@ class Ier(IntFlag):
 
 
 class Iir(IntEnum):
-    """Interrupt identification, highest priority first; bits 7 and 6 say that FIFOs are on."""
+    """IIR, which can only be read: the pending condition of the highest priority (they are in this order), or NONE; bits
+    7 and 6, which are not in these values, say that FIFOs are on."""
 
     RLSI = 0x06
     RDI = 0x04
@@ -39,7 +41,8 @@ class Iir(IntEnum):
 
 
 class Fcr(IntFlag):
-    """FIFO control."""
+    """FCR, which can only be written: FIFOs on or off, a bit to empty each of them, which reads as 0 again by itself, and
+    at how many received bytes the interrupt comes (TRIGGER: 1, 4, 8 or 14)."""
 
     ENABLE = 0x01
     RESET_RX = 0x02
@@ -49,7 +52,7 @@ class Fcr(IntFlag):
 
 
 class Lcr(IntFlag):
-    """Line control."""
+    """LCR: how characters look on the line, and DLAB, which puts the divisor where RBR, THR and IER are else."""
 
     WORD_LENGTH = 0x03
     STOP = 0x04
@@ -60,7 +63,7 @@ class Lcr(IntFlag):
 
 
 class Mcr(IntFlag):
-    """Modem control."""
+    """MCR: the outputs of the modem interface, and the loopback in which they are its inputs."""
 
     DTR = 0x01
     RTS = 0x02
@@ -70,7 +73,8 @@ class Mcr(IntFlag):
 
 
 class Lsr(IntFlag):
-    """Line status."""
+    """LSR: what the receiver has, with its errors (OE, PE, FE, BI, cleared by reading), and whether the transmitter can
+    take a byte (THRE) or has sent all (TEMT)."""
 
     DR = 0x01
     OE = 0x02
@@ -83,7 +87,7 @@ class Lsr(IntFlag):
 
 
 class Msr(IntFlag):
-    """Modem status: four changes, four levels."""
+    """MSR: in the lower half which of the inputs has changed since the last reading, in the upper half their levels."""
 
     DCTS = 0x01
     DDSR = 0x02

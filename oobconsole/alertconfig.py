@@ -33,7 +33,7 @@ def _url(value: str) -> str:
 class AlertConfig(Table):
     """When a guest prints what matches a pattern, a program runs, or a URL gets JSON, or both (docs/alerts.md)."""
 
-    name: Name = Field(description="of the alert: no other has it")
+    name: Name = Field(description="the alert's name, which no other alert has")
     consoles: Annotated[list[str], BeforeValidator(one_or_more), Field(min_length=1, max_length=1000)] = Field(
         default_factory=lambda: ["*"], description="names, or patterns with * and ?"
     )
@@ -41,16 +41,23 @@ class AlertConfig(Table):
         description="a regular expression of characters, looked for in each line"
     )
     command: Command | None = Field(
-        default=None, description="program and arguments, no shell is between; the alert comes on its standard input"
+        default=None,
+        description=("a program and its arguments, without a shell between; it gets the alert on its standard input"),
     )
     url: Annotated[str, AfterValidator(_url)] | None = Field(
-        default=None, description="http or https: the alert is posted to it as JSON; redirects are not followed"
+        default=None,
+        description=(
+            "an address with http or https to which the alert is posted as JSON; redirects are not followed"
+        ),
     )
     min_seconds: int = Field(
-        default=60, ge=0, le=86400, description="between two at one console; what comes meanwhile is counted"
+        default=60,
+        ge=0,
+        le=86400,
+        description=("the least time between two of its alerts at one console; what matches meanwhile is counted"),
     )
     timeout_s: int = Field(
-        default=30, ge=1, le=600, description="then the program or the post is ended, and has failed"
+        default=30, ge=1, le=600, description="a program or a post that takes longer is ended, and has failed"
     )
 
     @model_validator(mode="after")

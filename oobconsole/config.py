@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from oobconsole import textfile
 from oobconsole.access import ALL, Access, Grant, Right
 from oobconsole.errors import ConfigError
-from oobconsole.settings import Config, MachineConfig, UartConfig, VmConfig
+from oobconsole.guestsettings import MachineConfig, UartConfig, VmConfig
+from oobconsole.settings import Config
 from oobconsole.table import Table
 
 #: A line at a UNIX socket (settings.VmConfig).

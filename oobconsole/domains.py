@@ -16,12 +16,13 @@ import structlog
 from oobconsole import virt
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.console.recorder import Recorder
+from oobconsole.guestsettings import ConsoleConfig, LibvirtConfig
 from oobconsole.interceptors.chardev import ChardevStream, parse
 from oobconsole.interceptors.libvirt import LibvirtStream
 from oobconsole.interceptors.stream import Stream
 from oobconsole.line import Wire
 from oobconsole.log import LogLimit
-from oobconsole.settings import ConsoleConfig, LibvirtConfig, console_name
+from oobconsole.settings import console_name
 from oobconsole.supervise import Tasks
 from oobconsole.vm.domain import Domain, Port
 from oobconsole.vm.libvirt import ACTIONS, Host

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from oobconsole.console.console import Break, Console, ConsoleState
 from oobconsole.console.recorder import Recorder
 from oobconsole.errors import EnvironmentFault, LineFault
+from oobconsole.guestsettings import ConsoleConfig
 from oobconsole.interceptors.stream import Stream
-from oobconsole.settings import ConsoleConfig
 from oobconsole.vm.qmp import Qmp
 
 

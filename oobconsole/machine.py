@@ -14,9 +14,9 @@ import structlog
 from devices.uart16550 import Uart16550
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.console.recorder import Recorder
+from oobconsole.guestsettings import ConsoleConfig, GuestConfig, MachineConfig, UartConfig
 from oobconsole.interceptors.base import Context, Input, Interceptor, PortHandler, Publication
 from oobconsole.log import LogLimit
-from oobconsole.settings import ConsoleConfig, GuestConfig, MachineConfig, UartConfig
 
 log = structlog.get_logger(__name__)
 

@@ -15,8 +15,9 @@ from oobconsole.config import access_of, load
 from oobconsole.domains import DomainSource
 from oobconsole.errors import ConfigError, OobError
 from oobconsole.events import Kind
+from oobconsole.guestsettings import ConsoleConfig
 from oobconsole.session.state import Consoles
-from oobconsole.settings import Config, ConsoleConfig
+from oobconsole.settings import Config
 from oobconsole.ssh.server import SshServer
 from oobconsole.table import Table
 

@@ -70,7 +70,8 @@ class Alert:
     skipped: int = 0
 
     def as_json(self) -> bytes:
-        """One line."""
+        """What a program gets on its standard input, and a URL as its body: a JSON object (docs/alerts.md) in UTF-8,
+        with a line feed behind it."""
         more = f" (and {self.suppressed:,} more)" if self.suppressed else ""
         value = {
             "alert": self.name,

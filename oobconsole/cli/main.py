@@ -15,7 +15,8 @@ from oobconsole.cli.audit import audit_app
 from oobconsole.cli.verbs import DEFAULT_CONFIG, REMOTE, config_file
 from oobconsole.config import load, ports_of
 from oobconsole.errors import ConfigError, EnvironmentFault
-from oobconsole.settings import Config, MachineConfig, VmConfig
+from oobconsole.guestsettings import MachineConfig, VmConfig
+from oobconsole.settings import Config
 
 app = typer.Typer(
     no_args_is_help=True,

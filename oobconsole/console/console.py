@@ -18,7 +18,7 @@ from oobconsole.console.pace import Hold, Pace
 from oobconsole.console.reader import Notice, Reader
 from oobconsole.console.ringbuffer import Chunk, RingBuffer
 from oobconsole.errors import StateError
-from oobconsole.settings import ConsoleConfig
+from oobconsole.guestsettings import ConsoleConfig
 from oobconsole.words import Few, brief
 
 #: Input that may wait for the guest, in bytes; beyond it, writers wait.

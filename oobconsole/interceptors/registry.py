@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from oobconsole.guestsettings import MachineConfig, VmConfig
 from oobconsole.interceptors.base import Interceptor
 from oobconsole.interceptors.chardev import ChardevStream, parse
 from oobconsole.interceptors.memory import MemoryInterceptor
@@ -10,7 +11,7 @@ from oobconsole.interceptors.stream import Stream
 from oobconsole.interceptors.tcg import TcgInterceptor
 from oobconsole.interceptors.vfio_user.keeper import Settings as KeeperSettings
 from oobconsole.interceptors.vfio_user.stream import KeeperProcess, VfioUserStream
-from oobconsole.settings import Config, MachineConfig, VmConfig
+from oobconsole.settings import Config
 
 
 def make(config: Config, machine: MachineConfig) -> Interceptor:

@@ -16,11 +16,11 @@ from serial import rfc2217
 
 from oobconsole import supervise
 from oobconsole.dialer import LOCAL_MAX, RETRY_MAX, Dialer, identity
+from oobconsole.guestsettings import SerialConfig
 from oobconsole.interceptors.port import Port, Remote, Tty
 from oobconsole.interceptors.stream import Stream, StreamEvents
 from oobconsole.interceptors.uucp import PortLock, PortTakenError, flock_holder
 from oobconsole.log import LogLimit
-from oobconsole.settings import SerialConfig
 
 log = structlog.get_logger(__name__)
 

@@ -5,6 +5,7 @@ Markdown, as `docs/man/oobconsole.toml.5.md` holds it; a test says when that one
 
 from __future__ import annotations
 
+import inspect
 import types
 import typing
 from collections.abc import Iterator
@@ -17,22 +18,24 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from oobconsole.alertconfig import AlertConfig
-from oobconsole.settings import (
-    AuditConfig,
+from oobconsole.guestsettings import (
     ConsoleConfig,
-    GrantConfig,
-    GroupConfig,
     GuestConfig,
     LibvirtConfig,
     MachineConfig,
-    MetricsConfig,
     PowerConfig,
-    RecordingConfig,
     SerialConfig,
-    ServerConfig,
     UartConfig,
     VfioUserConfig,
     VmConfig,
+)
+from oobconsole.settings import (
+    AuditConfig,
+    GrantConfig,
+    GroupConfig,
+    MetricsConfig,
+    RecordingConfig,
+    ServerConfig,
 )
 from oobconsole.table import Table
 
@@ -82,7 +85,7 @@ def markdown() -> str:
 
 
 def _section(title: str, table: type[Table]) -> str:
-    about = _escaped((table.__doc__ or "").strip())
+    about = _escaped(inspect.cleandoc(table.__doc__ or ""))
     entries = "".join(_entry(key, field) for key, field in keys(table))
     return f"\n# {_escaped(title)}\n\n{about}\n{entries}"
 
@@ -136,7 +139,7 @@ def _type(kind: Any) -> str:
     if typing.get_origin(kind) is list:
         return f"list of {_type(typing.get_args(kind)[0])}s"
     if typing.get_origin(kind) is typing.Literal:
-        return " or ".join(f'"{word}"' for word in typing.get_args(kind))
+        return " or ".join(_value(word) for word in typing.get_args(kind))
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return "string"
     return _WORDS.get(kind, "table")

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from oobconsole.errors import EnvironmentFault
-from oobconsole.settings import PowerConfig
+from oobconsole.guestsettings import PowerConfig
 from oobconsole.vm import hook
 
 

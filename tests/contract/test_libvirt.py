@@ -19,9 +19,9 @@ from oobconsole.console.console import ConsoleState
 from oobconsole.domains import Domains, DomainSource
 from oobconsole.errors import EnvironmentFault
 from oobconsole.events import Event, Events
+from oobconsole.guestsettings import ConsoleConfig, LibvirtConfig
 from oobconsole.ops.metrics import Metrics
 from oobconsole.session.state import Consoles
-from oobconsole.settings import ConsoleConfig, LibvirtConfig
 from oobconsole.vm import libvirt as vm_libvirt
 from oobconsole.vm.domain import Domain
 from oobconsole.vm.libvirt import Host

@@ -9,16 +9,8 @@ import pytest
 
 from oobconsole.config import load, ports_of
 from oobconsole.errors import ConfigError
-from oobconsole.settings import (
-    AuditConfig,
-    ConsoleConfig,
-    GuestConfig,
-    MachineConfig,
-    MetricsConfig,
-    RecordingConfig,
-    ServerConfig,
-    UartConfig,
-)
+from oobconsole.guestsettings import ConsoleConfig, GuestConfig, MachineConfig, UartConfig
+from oobconsole.settings import AuditConfig, MetricsConfig, RecordingConfig, ServerConfig
 
 SERVER = '[server]\nstate_dir = "state"\nauthorized_keys = "keys"\n'
 GUEST = '[[machine.guest]]\nname = "web1"\n'

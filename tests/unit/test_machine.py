@@ -12,10 +12,10 @@ from devices.uart16550 import Fcr, Ier, Iir, Lcr, Lsr, Mcr, Reg
 from oobconsole import machine
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.console.reader import Notice
+from oobconsole.guestsettings import MachineConfig
 from oobconsole.interceptors.base import Input, PortHandler
 from oobconsole.interceptors.memory import MemoryInterceptor
 from oobconsole.machine import LOG_LINES, Machine
-from oobconsole.settings import MachineConfig
 from tests.support.aio import idle, soon, until
 
 COM1, COM2, COM3 = 0x3F8, 0x2F8, 0x3E8

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from oobconsole.console.console import Console
 from oobconsole.console.screen import BACKLOG_MAX, PATIENCE_SECONDS, Screen
-from oobconsole.settings import ConsoleConfig
+from oobconsole.guestsettings import ConsoleConfig
 from tests.support.terminal import Terminal
 
 HOSTILE = [

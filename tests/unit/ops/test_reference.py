@@ -24,7 +24,7 @@ def test_every_table_of_the_file_is_in_it() -> None:
     def subclasses(kind: type[Table]) -> set[type[Table]]:
         return set(kind.__subclasses__()).union(*map(subclasses, kind.__subclasses__()))
 
-    ours = ("oobconsole.settings", "oobconsole.alertconfig")
+    ours = ("oobconsole.settings", "oobconsole.guestsettings", "oobconsole.alertconfig")
     assert {t for t in subclasses(Table) if t.__module__ in ours} - {Config} == set(TABLES.values())
 
 

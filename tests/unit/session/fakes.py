@@ -7,11 +7,11 @@ from argparse import Namespace
 
 from oobconsole.access import ALL, Access, Grant, Principal
 from oobconsole.events import Events
+from oobconsole.guestsettings import MachineConfig
 from oobconsole.interceptors.memory import MemoryInterceptor
 from oobconsole.machine import Machine
 from oobconsole.session.request import Request
 from oobconsole.session.state import Consoles
-from oobconsole.settings import MachineConfig
 
 #: May do everything at the consoles below.
 ALICE = Principal("alice", "SHA256:key", "192.0.2.1")

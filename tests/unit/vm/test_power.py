@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from oobconsole.settings import PowerConfig
+from oobconsole.guestsettings import PowerConfig
 from oobconsole.vm import hook
 from oobconsole.vm.power import CommandPower, PowerAction, PowerError
 from tests.stack import nested
