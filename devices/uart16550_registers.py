@@ -6,8 +6,8 @@ from enum import Enum, IntEnum, IntFlag
 
 
 class Reg(IntEnum):
-    """Offsets of the registers from the I/O base. Where one offset has several names, the first is what a read reaches,
-    the second what a write does; DLL and DLM are there while DLAB of LCR is set."""
+    """Offsets of the registers from the I/O base. Where one offset has several names, the first is what a read
+    reaches, the second what a write does; DLL and DLM are there while DLAB of LCR is set."""
 
     RBR = THR = DLL = 0
     IER = DLM = 1
@@ -29,8 +29,8 @@ class Ier(IntFlag):
 
 
 class Iir(IntEnum):
-    """IIR, which can only be read: the pending condition of the highest priority (they are in this order), or NONE; bits
-    7 and 6, which are not in these values, say that FIFOs are on."""
+    """IIR, which can only be read: the pending condition of the highest priority (they are in this order), or NONE;
+    bits 7 and 6, which are not in these values, say that FIFOs are on."""
 
     RLSI = 0x06
     RDI = 0x04
@@ -41,8 +41,8 @@ class Iir(IntEnum):
 
 
 class Fcr(IntFlag):
-    """FCR, which can only be written: FIFOs on or off, a bit to empty each of them, which reads as 0 again by itself, and
-    at how many received bytes the interrupt comes (TRIGGER: 1, 4, 8 or 14)."""
+    """FCR, which can only be written: FIFOs on or off, a bit to empty each of them, which reads as 0 again by itself,
+    and at how many received bytes the interrupt comes (TRIGGER: 1, 4, 8 or 14)."""
 
     ENABLE = 0x01
     RESET_RX = 0x02
@@ -73,8 +73,8 @@ class Mcr(IntFlag):
 
 
 class Lsr(IntFlag):
-    """LSR: what the receiver has, with its errors (OE, PE, FE, BI, cleared by reading), and whether the transmitter can
-    take a byte (THRE) or has sent all (TEMT)."""
+    """LSR: what the receiver has, with its errors (OE, PE, FE, BI, cleared by reading), and whether the transmitter
+    can take a byte (THRE) or has sent all (TEMT)."""
 
     DR = 0x01
     OE = 0x02
@@ -87,7 +87,8 @@ class Lsr(IntFlag):
 
 
 class Msr(IntFlag):
-    """MSR: in the lower half which of the inputs has changed since the last reading, in the upper half their levels."""
+    """MSR: in the lower half which of the inputs has changed since the last reading, in the upper half their
+    levels."""
 
     DCTS = 0x01
     DDSR = 0x02

@@ -103,10 +103,10 @@ class MachineConfig(Table):
     Nothing that a guest does says which of the configured guests it is: L1 could imitate that. So names are given in
     the order of appearance. The first guest that uses a serial port gets the first name, the next one the second; it
     keeps the name, and so the console, when it reboots, and when the server is started again if consoles are
-    recorded. A new guest gets the name of that which ended last, since it most probably is the same one, started again.
-    Guests that ended within one second, as when L1 itself was reset, get their names in the order of this file again.
-    A guest for which no name is left gets no console, and the server's log says so. Where it matters which console is
-    whose, start guests one after the other, in the order of this file.
+    recorded. A new guest gets the name of that which ended last, since it most probably is the same one, started
+    again. Guests that ended within one second, as when L1 itself was reset, get their names in the order of this file
+    again. A guest for which no name is left gets no console, and the server's log says so. Where it matters which
+    console is whose, start guests one after the other, in the order of this file.
     """
 
     name: Name = Field(description="the name by which its native half says who it is")
@@ -133,9 +133,9 @@ class MachineConfig(Table):
 class SerialConfig(Table):
     """A real serial port.
 
-    While the server has it, it keeps lock files as minicom, cu, ser2net and conserver do: /var/lock/LCK..ttyUSB0, with
-    the process's number in it. A port for which another program has such a file, or a lock by flock(2), is in state
-    fault until that program has ended.
+    While the server has it, it keeps lock files as minicom, cu, ser2net and conserver do: /var/lock/LCK..ttyUSB0,
+    with the process's number in it. A port for which another program has such a file, or a lock by flock(2), is in
+    state fault until that program has ended.
     """
 
     device: str = Field(
@@ -175,8 +175,8 @@ class VmConfig(Table):
     """A guest without an untrusted hypervisor, or a real port: exactly one of `chardev`, `serial` and `vfio_user`.
 
     A TCP connection whose other end is gone without a word, as after a loss of power, ends after 45 s. At tcp-listen:
-    the first connection is the line, and a second one is refused; but if the first one does not answer when the second
-    one comes, the second one takes its place.
+    the first connection is the line, and a second one is refused; but if the first one does not answer when the
+    second one comes, the second one takes its place.
     """
 
     name: Name = Field(description="the console's name")

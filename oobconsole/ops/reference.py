@@ -6,6 +6,7 @@ Markdown, as `docs/man/oobconsole.toml.5.md` holds it; a test says when that one
 from __future__ import annotations
 
 import inspect
+import textwrap
 import types
 import typing
 from collections.abc import Iterator
@@ -85,7 +86,8 @@ def markdown() -> str:
 
 
 def _section(title: str, table: type[Table]) -> str:
-    about = _escaped(inspect.cleandoc(table.__doc__ or ""))
+    paragraphs = inspect.cleandoc(table.__doc__ or "").split("\n\n")
+    about = "\n\n".join(_filled(_escaped(paragraph)) for paragraph in paragraphs)
     entries = "".join(_entry(key, field) for key, field in keys(table))
     return f"\n# {_escaped(title)}\n\n{about}\n{entries}"
 
@@ -103,7 +105,12 @@ def keys(table: type[Table]) -> Iterator[tuple[str, FieldInfo]]:
 def _entry(key: str, field: FieldInfo) -> str:
     facts = ", ".join(filter(None, (_type(field.annotation), _bounds(field.metadata), _default(field))))
     meaning = _escaped((field.description or "").strip())
-    return f"\n**{_escaped(key)}** ({facts})\n: {meaning[:1].upper()}{meaning[1:]}.\n"
+    return f"\n**{_escaped(key)}** ({facts})\n" + _filled(f": {meaning[:1].upper()}{meaning[1:]}.") + "\n"
+
+
+def _filled(text: str) -> str:
+    """In lines of at most 120 columns."""
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def _default(field: FieldInfo) -> str:
