@@ -11,8 +11,12 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Final, Self
 
-from oobconsole import supervise
+import structlog
+
+from oobconsole import clock, supervise
 from oobconsole.access import Principal
+
+log = structlog.get_logger(__name__)
 
 #: Events that wait for one subscriber; the oldest give way, and it is told how many.
 WAITING_MAX: Final = 1000
@@ -44,7 +48,8 @@ class Kind(StrEnum):
     READ = "read"  # a recording was read
     DENIED = "denied"
     CONSOLE = "console"  # a console's state changed
-    RECORDING = "recording"  # it stopped for lack of room, or goes on
+    RECORDING = "recording"  # it stopped for lack of room, or goes on; or somebody else has changed its files
+    CLOCK = "clock"  # this machine's clock was set: what was before has the times of another clock
     ALERT = "alert"  # a guest printed what an [[alert]] waits for
     ALERT_FAILED = "alert-failed"  # its program or its URL, or its pattern took too long
     FAULT = "fault"  # a part of the server ended by an error; it is begun again where that can be
@@ -139,14 +144,26 @@ class Events:
     def __init__(self) -> None:
         self._sinks: list[Callable[[Event], object]] = []
         self._denials = _Denials(self._bring)
+        self._booted = clock.read().booted
 
     def emit(self, kind: Kind, console: str = "", who: Principal | None = None, **detail: Value) -> None:
         """Something happened. Of what users may not do, each causes no more than DENIALS_MAX in a minute."""
         if kind is not Kind.DENIED or who is None or self._denials.allows(who):
             self._bring(kind, console, who, **detail)
 
+    def look_at_clock(self) -> None:
+        """That it was set is an event, which comes before those that have its time."""
+        before, self._booted = self._booted, clock.read().booted
+        if clock.was_set(before, self._booted):
+            seconds = round(self._booted - before, 1)
+            log.warning("this machine's clock was set", seconds=seconds)
+            self._to_sinks(Event(Kind.CLOCK, detail={"seconds": seconds}))
+
     def _bring(self, kind: Kind, console: str = "", who: Principal | None = None, **detail: Value) -> None:
-        event = Event(kind, console, who, detail)
+        self.look_at_clock()
+        self._to_sinks(Event(kind, console, who, detail))
+
+    def _to_sinks(self, event: Event) -> None:
         for sink in tuple(self._sinks):
             try:
                 sink(event)

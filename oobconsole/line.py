@@ -89,8 +89,11 @@ class Line(Wire):
     def record(self, recorder_of: Callable[[str], Recorder | None]) -> None:
         """A line that has a memory of its own goes on where its recording ends."""
         recorder = recorder_of(self.console.name)
-        if recorder is not None:
-            self._line.recorded = recorder.bind
+        if recorder is None:
+            return
+        if self._line.recorded is None and self._line.position is not None:  # it begins late
+            recorder.adopt(*self._line.position)
+        self._line.recorded = recorder.bind
 
     async def start(self) -> None:
         """Begin to connect. Raises `EnvironmentFault`."""

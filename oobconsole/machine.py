@@ -233,7 +233,9 @@ class Guest(PortHandler):
     def record(self, recorder_of: Callable[[str], Recorder | None]) -> None:
         """Say what records its consoles, by name."""
         for port in self._ports:
-            port.recorder = recorder_of(port.console.name)
+            before, port.recorder = port.recorder, recorder_of(port.console.name)
+            if before is None and port.recorder is not None and self.context is not None:  # it begins late
+                port.recorder.adopt(self.context.instance, self.context.number, port.received)
 
     def claim(self, context: Context) -> int:
         """By its recordings: 0: the context's; 1: nobody's; 2: that of another one of the same native half."""

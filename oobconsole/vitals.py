@@ -25,6 +25,7 @@ class Vitals:
         started: by `time.monotonic`.
         seen: events so far, by kind.
         unrecorded: why a console is not recorded now, by its name.
+        damaged: what somebody else did to a console's recording last, by its name.
         watchdog: finds what holds the loop.
     """
 
@@ -32,6 +33,8 @@ class Vitals:
         self.started = time.monotonic()
         self.seen: Counter[Kind] = Counter()
         self.unrecorded: dict[str, str] = {}
+        self.damaged: dict[str, str] = {}
+        self._events = events
         self.watchdog = Watchdog()
         self._lags: deque[float] = deque(maxlen=KEPT)
         events.add_sink(self._event)
@@ -64,6 +67,7 @@ class Vitals:
         while True:
             due += INTERVAL
             await asyncio.sleep(due - time.monotonic())
+            self._events.look_at_clock()
             now = time.monotonic()
             self._lags.append(max(0.0, now - due))
             due = now
@@ -71,10 +75,14 @@ class Vitals:
     def _event(self, event: Event) -> None:
         self.seen[event.kind] += 1
         if event.kind is Kind.RECORDING:
-            if event.detail.get("state") == "stopped":
-                self.unrecorded[event.console] = str(event.detail.get("reason", ""))
-            else:
-                self.unrecorded.pop(event.console, None)
+            reason = str(event.detail.get("reason", ""))
+            match event.detail.get("state"):
+                case "stopped":
+                    self.unrecorded[event.console] = reason
+                case "damaged":
+                    self.damaged[event.console] = reason
+                case _:
+                    self.unrecorded.pop(event.console, None)
 
 
 def resident_bytes() -> int:

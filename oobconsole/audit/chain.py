@@ -33,6 +33,7 @@ TORN: Final = "audit-torn"  # the line before was cut short by a crash: its size
 CONTINUED: Final = "audit-continued"  # a new file: which one it continues
 REMOVED: Final = "audit-removed"  # an old file made room: its last seq and hash
 RESUMED: Final = "audit-resumed"  # it could not be written for so long; so many events were lost
+BEHIND: Final = "audit-clock-behind"  # the clock shows an earlier time than the last entry, by so many seconds
 DAMAGED: Final = "audit-damaged"  # somebody else has changed the file: what was found
 
 _TEXT_MAX: Final = 4096  # characters of one value

@@ -23,7 +23,7 @@ from typing import Final
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from oobconsole import supervise
+from oobconsole import clock, supervise
 from oobconsole.audit import chain, files
 from oobconsole.audit.syslog import Syslog
 from oobconsole.errors import EnvironmentFault
@@ -286,6 +286,7 @@ class AuditLog:
             self._tell_of_damage(f"{before.name} does not end with an entry")
             return
         self._head = (last.seq, last.hash)
+        self._look_at_clock(last)
         self._owed.append(self._continued(before))
 
     def _continue(self) -> None:
@@ -294,7 +295,9 @@ class AuditLog:
             whole, torn = files.tail(stream)
         key = self._key.public_key()
         last = files.last_intact([*whole, torn], key)
-        self._head = (last.seq, last.hash) if last else self._head
+        if last:
+            self._head = (last.seq, last.hash)
+            self._look_at_clock(last)
         if torn and files.last_intact([torn], key) is None:
             log.warning("audit log: its last line was cut short by a crash", file=str(self._file), bytes=len(torn))
             found = {"bytes": len(torn), "sha256": hashlib.sha256(torn).hexdigest()}
@@ -303,6 +306,13 @@ class AuditLog:
             self._before = b"\n"
         if whole and files.last_intact([whole[-1]], key) is None:
             self._tell_of_damage("the last line is no entry that this key signed")
+
+    def _look_at_clock(self, last: chain.Entry) -> None:
+        """Entries are in the order of their numbers; that their times are not is said at the place."""
+        seconds = _seconds_since(last)
+        if seconds < -clock.SET_SECONDS:
+            log.warning("the clock shows an earlier time than the audit log's last entry has", seconds=-seconds)
+            self._owed.append(self._own(chain.BEHIND, seconds=-seconds, last=str(last.fields["time"])))
 
     def _tell_of_damage(self, found: str) -> None:
         log.error("audit log: somebody else has changed it: see `oobconsole audit verify`",
@@ -372,3 +382,11 @@ def _sync_folder(folder: Path) -> None:
 
 def _iso(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _seconds_since(entry: chain.Entry) -> float:
+    """By the clock as it is; 0 for an entry without a time."""
+    try:
+        return round(time.time() - datetime.fromisoformat(str(entry.fields["time"])).timestamp(), 1)
+    except (KeyError, ValueError, OverflowError):
+        return 0.0

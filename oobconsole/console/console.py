@@ -234,6 +234,14 @@ class Console:
         """Go on where a recording ends: `history` are the bytes before `offset`. Before anything was printed."""
         self._ring.restart(offset, history)
 
+    def resume_late(self, offset: int) -> None:
+        """As `resume`, after something was printed: that comes behind the recording's end, `offset`."""
+        if offset:
+            self._ring.shift(offset)
+            self._gaps = deque(((place + offset, lost) for place, lost in self._gaps), maxlen=_GAPS_MAX)
+            for reader in (*self._readers, *self._aside):
+                reader.shift(offset)
+
     def hold_input(self, reason: str) -> None:
         """Give the guest nothing of what is typed, until `reason` is empty again: it is lost, like what waits:
         commands must not run later, when nobody expects them. Whoever is attached is told."""

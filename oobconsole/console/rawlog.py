@@ -6,18 +6,18 @@ fsync: what was written survives the server, and is lost with the machine's powe
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from oobconsole import clock
 from oobconsole.console import segments
 from oobconsole.console.asciicast import Asciicast
-from oobconsole.console.segments import CAST, INDEX, RAW, TYPED, Segment
+from oobconsole.console.segmentfiles import Changed, SegmentFiles
+from oobconsole.console.segments import CAST, INDEX, KINDS, RAW, TYPED, Segment
 from oobconsole.settings import RecordingConfig
 
 #: After a failure it is tried again after so long, in seconds, twice as long each time, up to the last.
@@ -27,8 +27,10 @@ RETRY_LAST: Final = 60.0
 SET_BACK: Final = 5.0
 #: So much of an index, in bytes, holds the binding at least once: a restart reads no more.
 BINDING_EVERY: Final = 32768
-_NEW: Final = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_CREAT
-_OLD: Final = _NEW & ~os.O_CREAT
+#: The kind of a record that is in no file: by which clock the times behind it are, `clock.Reading.booted`.
+CLOCK: Final = "clock"
+#: Of a segment without output, so much of an index, in bytes, is kept when it is begun anew.
+_KEPT_MAX: Final = 32768
 
 
 @dataclass(slots=True)
@@ -75,6 +77,8 @@ class Outcome(NamedTuple):
         rotated: a segment was closed.
         retry_s: when to try again, in seconds.
         rest: entries that are still to be written.
+        damage: what somebody else did to the files of the recording, in words; empty: nothing.
+        gone: bytes of output that were recorded, and are in the recording no more since then.
     """
 
     error: str = ""
@@ -82,6 +86,8 @@ class Outcome(NamedTuple):
     rotated: bool = False
     retry_s: float = 0.0
     rest: Sequence[Entry] = ()
+    damage: str = ""
+    gone: int = 0
 
 
 @dataclass(slots=True)
@@ -114,10 +120,12 @@ class RawLog:
 
     __slots__ = (
         "_began",
+        "_booted",
         "_cast",
         "_committed",
         "_delay",
         "_error",
+        "_files",
         "_former",
         "_hole",
         "_indexed",
@@ -125,7 +133,7 @@ class RawLog:
         "_retry_at",
         "_rotated",
         "_run",
-        "_segment",
+        "_segment_clock",
         "_settings",
         "_size",
         "binding",
@@ -139,7 +147,9 @@ class RawLog:
         self.binding: Binding | None = None
         self._settings = settings
         self._size = (rows, columns)
-        self._segment: Segment | None = None
+        self._files: SegmentFiles | None = None  # of the segment that is being written
+        self._booted: float | None = None  # by which clock the times are; None: nobody has said
+        self._segment_clock: tuple[str, float] | None = None  # the boot, and its time by the segment's clock
         self._cast: Asciicast | None = None
         self._began = self._last = 0.0
         self._indexed = 0
@@ -168,9 +178,16 @@ class RawLog:
         self.end = last.start + last.path(RAW).stat().st_size
         self.binding = _binding_of(last, header)
         if "time" in header and (last.path(CAST).exists() or not self._settings.asciicast):
-            self._segment, self._began = last, float(header["time"])
-            self._last = _last_time(last)
-            self._cast = Asciicast(self._began) if self._settings.asciicast else None
+            self._go_on_with(last, header)
+
+    def _go_on_with(self, last: Segment, header: dict[str, Any]) -> None:
+        self._files = SegmentFiles(last)
+        self._files.go_on_with(KINDS)
+        self._began = float(header["time"])
+        self._last = _last_time(last)
+        self._cast = Asciicast(self._began) if self._settings.asciicast else None
+        if "boot" in header and "booted" in header:
+            self._segment_clock = str(header["boot"]), float(header["booted"])
 
     def history(self, limit: int) -> bytes:
         """The last bytes that are not compressed, up to the last hole."""
@@ -186,24 +203,36 @@ class RawLog:
         return found
 
     def write(self, entries: Sequence[Entry]) -> Outcome:
-        """Append. Never raises `OSError`: it says so, when to try again, and what is still to be written then."""
-        self._rotated, self._committed = False, 0
+        """Append. Never raises `OSError`: it says so, when to try again, and what is still to be written then.
+
+        Where somebody else has changed the files that are being written, the segment is closed as it is, and the rest
+        goes into another one at once."""
+        self._rotated = False
+        damage, gone = "", 0
         try:
-            self._write(entries)
-        except OSError as error:
-            outcome = self.give_up(error.strerror or str(error))
-            return outcome._replace(rest=self._unwritten(entries))
+            try:
+                self._write(entries)
+            except Changed as found:
+                damage, gone = str(found), self._leave()
+                entries = self._unwritten(entries)
+                self._write(entries)
+        except (OSError, Changed) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            outcome = self.give_up(reason)
+            return outcome._replace(rest=self._unwritten(entries), damage=damage, gone=gone)
         if self._error and time.monotonic() - self._retry_at > RETRY_LAST:
             self._delay = RETRY_FIRST
         self._error = ""
         hole, self._hole = self._hole, 0
-        return Outcome("", hole, self._rotated)
+        return Outcome("", hole, self._rotated, damage=damage, gone=gone)
 
     # -- one segment --------------------------------------------------------------------------------
 
     def _write(self, entries: Iterable[Entry]) -> None:
-        self._run = _Run()
+        self._run, self._committed = _Run(), 0
         for entry in entries:
+            if isinstance(entry, Record) and entry.kind == CLOCK:
+                self._booted = float(entry.about[0])
             if self._must_begin(entry, self._run):
                 self._commit(self._run)
                 self._begin(entry.at, entry.offset)
@@ -212,33 +241,55 @@ class RawLog:
         self._commit(self._run)
 
     def _must_begin(self, entry: Entry, run: _Run) -> bool:
-        """Is a new segment needed: for the first byte, behind a hole, by size or age, or as the clock
-        was set back? In one segment time does not run backwards."""
-        if self._segment is None or entry.offset != self.end + len(run.raw):
+        """Is a new segment needed: for the first byte, behind a hole, by size or age, or as the clock was set? In one
+        segment there are the times of one clock."""
+        if self._files is None or entry.offset != self.end + len(run.raw) or self._is_clock_another():
             return True
-        size = self.end + len(run.raw) - self._segment.start
+        size = self.end + len(run.raw) - self._files.segment.start
         old = entry.at - self._began >= self._settings.rotate_hours * 3600
-        back = entry.at < self._last - SET_BACK
+        back = self._booted is None and entry.at < self._last - SET_BACK  # a line that was typed began before
         return size >= self._settings.rotate_mib << 20 or ((old or back) and size > 0)
 
+    def _is_clock_another(self) -> bool:
+        if self._booted is None:
+            return False
+        boot, booted = self._segment_clock or ("", self._booted)
+        return boot != clock.boot() or clock.was_set(booted, self._booted)
+
     def _begin(self, at: float, offset: int) -> None:
-        """Make a segment's files. One of the same name has no byte of output."""
+        """Make a segment's files. One of the same name has no byte of output; what its index says is kept."""
         self._former = self.end  # until there is output in it, there is no such segment
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._rotated = self._segment is not None or self._rotated
+        self._rotated = self._files is not None or self._rotated
+        kept = self._kept(offset)
         hole = offset - self.end
-        binding = list(self.binding) if self.binding else None
-        head = {"oobconsole": 1, "console": self.folder.name, "time": at, "offset": offset, "binding": binding}
-        self._segment, self._began = Segment(offset, self.folder), at
+        self._files, self._began = SegmentFiles(Segment(offset, self.folder)), at
         self._cast = Asciicast(at) if self._settings.asciicast else None
-        self._append(INDEX, _line(head | ({"hole": hole} if hole else {})), _NEW | os.O_TRUNC)
+        self._files.make(INDEX, _line(self._header(at, offset, hole)) + kept)
         if self._cast is not None:
-            self._append(CAST, self._cast.header(self.folder.name, *self._size), _NEW | os.O_TRUNC)
-        self._append(RAW, b"", _NEW | os.O_TRUNC)
+            self._files.make(CAST, self._cast.header(self.folder.name, *self._size))
+        self._files.make(RAW, b"")
         self._hole, self._indexed, self.end = self._hole + hole, 0, offset
+
+    def _header(self, at: float, offset: int, hole: int) -> dict[str, object]:
+        booted = self._booted if self._booted is not None else clock.read().booted
+        self._segment_clock = clock.boot(), booted
+        binding = list(self.binding) if self.binding else None
+        head: dict[str, object] = {"oobconsole": 1, "console": self.folder.name, "time": at, "offset": offset}
+        head |= {"boot": clock.boot(), "booted": round(booted, 3), "binding": binding}
+        return head | ({"hole": hole} if hole else {})
+
+    def _kept(self, offset: int) -> bytes:
+        """What the index of the present segment says, when that is begun anew, as the clock was set."""
+        if self._files is None or self._files.segment.start != offset:
+            return b""
+        lines = segments.tail(self._files.segment.path(INDEX), _KEPT_MAX).splitlines(keepends=True)
+        return b"".join(line for line in lines if isinstance(segments.parse(line), list))
 
     def _add(self, entry: Entry, run: _Run) -> None:
         run.entries += 1
+        if isinstance(entry, Record) and entry.kind == CLOCK:
+            return
         if isinstance(entry, Printed):
             run.index += _line([round(entry.at, 3), entry.offset])
             run.raw += entry.data
@@ -264,43 +315,43 @@ class RawLog:
         if self._indexed >= BINDING_EVERY and self.binding is not None:
             run.index += _line([round(time.time(), 3), self.end + len(run.raw), "binding", *self.binding])
             self._indexed = 0
-        for kind, data in ((INDEX, run.index), (RAW, run.raw), (CAST, run.cast)):
-            if data:
-                self._append(kind, data, _OLD)
+        parts = {kind: data for kind, data in ((INDEX, run.index), (RAW, run.raw), (CAST, run.cast)) if data}
+        typed = {TYPED: run.typed} if run.typed else {}
+        if self._files is not None:
+            self._files.look((*parts, *typed))
+            for kind, data in parts.items():
+                self._files.append(kind, data)
                 run.indexed = True
-        self.end += len(run.raw)
-        if run.typed:
-            self._append(TYPED, run.typed, _NEW)
+            self.end += len(run.raw)
+            for kind, data in typed.items():
+                self._files.append(kind, data)
         self._committed += run.entries
         self._run = _Run()
 
-    def _append(self, kind: str, data: bytes | bytearray, flags: int) -> None:
-        """Output is kept as far as the disk took it; other files get all or, if the disk lets us, nothing."""
-        assert self._segment is not None
-        fd = os.open(self._segment.path(kind), flags, 0o600)
-        try:
-            before = os.fstat(fd).st_size
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd, view) :]
-        except OSError:
-            if kind != RAW:
-                with contextlib.suppress(OSError):
-                    os.ftruncate(fd, before)
-            raise
-        finally:
-            os.close(fd)
+    # -- when somebody else changes it ----------------------------------------------------------------
+
+    def _leave(self) -> int:
+        """Close a segment whose files are not what they were; returns how many bytes of output are gone with them."""
+        assert self._files is not None
+        before, segment = self.end, self._files.segment
+        size = self._files.leave()
+        self.end = self._former if size is None else segment.start + size
+        for kind in (INDEX, CAST, TYPED):
+            segments.mend(segment.path(kind))
+        self._files = self._cast = None
+        self._rotated = True
+        return max(0, before - segment.start - (size or 0))
 
     # -- when it cannot be written ------------------------------------------------------------------
 
     def give_up(self, reason: str) -> Outcome:
         """End the segment where its raw file ends; what comes then is a new one's."""
-        if self._segment is not None:
+        if self._files is not None:
             try:
-                self._salvage(self._segment)
+                self._salvage(self._files.segment)
             except OSError as error:
                 reason = error.strerror or str(error)
-        self._segment = self._cast = None
+        self._files = self._cast = None
         self._delay = min(RETRY_LAST, 2 * self._delay if self._error or self._retry_at else RETRY_FIRST)
         self._error = reason
         self._retry_at = time.monotonic() + self._delay
@@ -308,7 +359,7 @@ class RawLog:
 
     def _salvage(self, segment: Segment) -> None:
         raw = segment.path(RAW)
-        size = raw.stat().st_size if raw.exists() else 0
+        size = raw.stat().st_size if raw.is_file() else 0
         if size:
             self.end = segment.start + size
         else:
@@ -350,7 +401,7 @@ def _binding_of(segment: Segment, header: dict[str, Any]) -> Binding | None:
     for line in reversed(end.splitlines(keepends=True)):
         found = segments.parse(line)
         if isinstance(found, list) and found[2:3] == ["binding"]:
-            return Binding(*found[3:6]) if len(found) == 6 else None
+            return Binding(*found[3:6]) if len(found) == 6 and all(isinstance(n, int) for n in found[3:6]) else None
     told = header.get("binding") if len(end) < 2 * BINDING_EVERY else None
     return Binding(*told) if isinstance(told, list) and len(told) == 3 else None
 

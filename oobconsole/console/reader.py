@@ -80,6 +80,15 @@ class Reader:
         self._position = max(self._position, min(offset, self._console.end))
         self._console.has_read(self)
 
+    def shift(self, by: int) -> None:
+        """All offsets are higher by so much. A program learns it as it learns of what is not kept."""
+        before, self._position = self._position, self._position + by
+        text = "the recording from before goes on here: offsets are higher"
+        notice = Notice(f"{self._console.name}: {text} by {by}", "skipped", {"offset": before, "bytes": by})
+        later = ((place + by, told) for place, told in self._notices)
+        self._notices = deque(((self._position, notice), *later), maxlen=_NOTICES_MAX)
+        self._wake.set()
+
     def wake(self, notice: Notice | None = None) -> None:
         """Let `next` look again, and tell `notice` after what was printed before it."""
         if notice is not None:

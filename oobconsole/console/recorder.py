@@ -6,10 +6,11 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
+from oobconsole import clock
 from oobconsole.access import Principal
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.console.keystrokes import Keystrokes
-from oobconsole.console.rawlog import Binding, Entry, Outcome, Printed, RawLog, Record
+from oobconsole.console.rawlog import CLOCK, Binding, Entry, Outcome, Printed, RawLog, Record
 
 #: Output that may wait for the disk, in bytes, of one console; beyond it there is a hole in the recording.
 WAITING_MAX: Final = 4 << 20
@@ -43,6 +44,9 @@ class Hub(Protocol):
     def resumed(self, recorder: Recorder, hole: int) -> None:
         """It can again; so many bytes are missing."""
 
+    def damaged(self, recorder: Recorder, what: str, gone: int) -> None:
+        """Somebody else did that to the files; so many bytes that were recorded are gone."""
+
 
 class Recorder:
     """An `Observer` of a console.
@@ -57,6 +61,7 @@ class Recorder:
     """
 
     __slots__ = (
+        "_booted",
         "_entries",
         "_hub",
         "_incomplete",
@@ -78,6 +83,7 @@ class Recorder:
         self.keeps_up = True
         self.binding: Binding | None = None
         self._hub = hub
+        self._booted = clock.read().booted
         self._keystrokes = keystrokes
         self._typist: Keystrokes | None = None  # made by the first key: an idle console costs little
         self._entries: list[Entry] | None = None
@@ -89,10 +95,17 @@ class Recorder:
 
     def output(self, offset: int, data: bytes) -> None:
         """Keep it for the writer, if there is room."""
-        now = time.time()
-        self._keep(offset, data, now)
+        self._keep(offset, data, self._now(offset))
         if self._typist is not None:
-            self._typist.output(data, now)
+            self._typist.output(data, time.monotonic())
+
+    def _now(self, offset: int) -> float:
+        """By the wall clock. That it was set is recorded before what is recorded by it, at that offset."""
+        now = clock.read()
+        if clock.was_set(self._booted, now.booted):
+            self._booted = now.booted
+            self._add_record(Record(now.at, offset, CLOCK, (now.booted,)))
+        return now.at
 
     def _keep(self, offset: int, data: bytes, now: float) -> None:
         if self._skipping or self._waiting + len(data) > WAITING_MAX or not self._hub.room(len(data)):
@@ -126,7 +139,7 @@ class Recorder:
         if self._keystrokes:
             if self._typist is None:
                 self._typist = Keystrokes(self._was_typed)
-            self._typist.typed(data, who, time.time())
+            self._typist.typed(data, who, time.monotonic())
             self._hub.typing(self)
 
     def state_changed(self, state: ConsoleState, reason: str) -> None:
@@ -137,7 +150,8 @@ class Recorder:
 
     def note(self, kind: str, *about: Any) -> None:
         """Record something, at this place of the output."""
-        self._add_record(Record(time.time(), self.console.end, kind, about))
+        end = self.console.end
+        self._add_record(Record(self._now(end), end, kind, about))
 
     def bind(self, instance: int, number: int) -> int | None:
         """The console is that context's from now on (instance 0: one that no restart of ours outlives). Returns how
@@ -148,6 +162,10 @@ class Recorder:
             received = max(0, end - self.binding.base)
         self._bound(Binding(instance, number, end - (received or 0)) if instance else None)
         return received
+
+    def adopt(self, instance: int, number: int, received: int) -> None:
+        """The console is that context's since before it was recorded; so many bytes of its output have come."""
+        self._bound(Binding(instance, number, self.console.end - received) if instance else None)
 
     def unbind(self) -> None:
         """The context is gone for good: the console is anybody's again."""
@@ -163,7 +181,8 @@ class Recorder:
             self.binding = binding
             self.note("binding", *(binding or ()))
 
-    def _was_typed(self, at: float, who: Principal | None, what: str | int) -> None:
+    def _was_typed(self, began: float, who: Principal | None, what: str | int) -> None:
+        at = self._now(self.console.end) - (time.monotonic() - began)
         name, address = (who.name, who.address) if who else ("", "")
         self._add_record(Record(at, self.console.end, "typed", (name, address, what)))
 
@@ -181,18 +200,38 @@ class Recorder:
 
     def began(self) -> None:
         """The server was started; that is recorded with whatever happens first."""
+        self._began_at(self.console.end)
+
+    def _began_at(self, offset: int) -> None:
         self.binding = self.log.binding
-        self._entries = [Record(time.time(), self.console.end, "server", ("started",))]
+        now = clock.read()
+        self._booted = now.booted
+        self._entries = [
+            Record(now.at, offset, CLOCK, (now.booted,)),
+            Record(now.at, offset, "server", ("started",)),
+        ]
+
+    def began_late(self, reason: str) -> None:
+        """It could not be recorded so far, for that reason: what the console still has is."""
+        at, end = self.console.start, self.console.end
+        self._began_at(at)
+        self.reason = reason
+        while at < end:
+            chunk = self.console.read_from(at, _ENTRY_MAX)
+            self.output(chunk.offset, chunk.data)
+            at = chunk.offset + len(chunk.data)
+        self._hub.due(self)
 
     def take(self) -> list[Entry]:
         """What is to be written; it is the writer's now. Behind a hole goes an entry that shows where it ends."""
         self._incomplete = self._skipping
         if self._skipping:
             self._skipping = False
-            self._add(Record(time.time(), self.console.end, "recording"))
-            self._add(
-                Record(time.time(), self.console.end, "binding", self.binding or ())
-            )  # it may have been left out
+            now, end = clock.read(), self.console.end
+            self._booted = now.booted
+            self._add(Record(now.at, end, "recording"))
+            self._add(Record(now.at, end, CLOCK, (now.booted,)))  # these may have been left out
+            self._add(Record(now.at, end, "binding", self.binding or ()))
         entries, self._entries, self._waiting = self._entries or [], None, 0
         self.keeps_up = True
         self.console.pace.forget(self)
@@ -217,7 +256,7 @@ class Recorder:
     def expire(self) -> bool:
         """Give up echoes that do not come; is there still something to wait for?"""
         if self._typist is not None:
-            self._typist.expire(time.time())
+            self._typist.expire(time.monotonic())
         return self._typist is not None and self._typist.pending
 
     def finish(self) -> None:
@@ -227,6 +266,8 @@ class Recorder:
 
     def written(self, outcome: Outcome) -> None:
         """The writer has been here."""
+        if outcome.damage:
+            self._hub.damaged(self, outcome.damage, outcome.gone)
         if outcome.error:
             self._stop(outcome.error)
         elif self.reason and not self._skipping and (outcome.hole or self.reason != TOO_SLOW):
@@ -244,12 +285,12 @@ class Recorder:
             self._hub.stopped(self, reason)
 
     def _add_record(self, record: Record) -> None:
-        """A binding must not be missing: `take` says it again behind what was left out."""
+        """A binding, or a clock's, must not be missing: `take` says it again behind what was left out."""
         if self._skipping:
             return
         if self._entries is None or len(self._entries) < ENTRIES_MAX:
             self._add(record)
-        elif record.kind == "binding":
+        elif record.kind in ("binding", CLOCK):
             self._skipping = True
 
     def _add(self, entry: Entry) -> None:

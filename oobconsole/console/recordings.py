@@ -18,6 +18,7 @@ import structlog
 from oobconsole import supervise
 from oobconsole.console.console import Console
 from oobconsole.console.janitor import Janitor
+from oobconsole.console.late import Latecomers
 from oobconsole.console.rawlog import Outcome, RawLog
 from oobconsole.console.recorder import Recorder
 from oobconsole.console.writing import Writer
@@ -47,6 +48,9 @@ class Recordings:
     Args:
         folder: made when missing; each console has a folder in it.
         events: is told when recording stops and goes on.
+
+    Attributes:
+        began_late: is called with a console that could not be recorded at first, and is from now on.
     """
 
     def __init__(self, settings: RecordingConfig, folder: Path, events: Events) -> None:
@@ -55,6 +59,8 @@ class Recordings:
         self._events = events
         self._recorders: dict[str, Recorder] = {}
         self._adopting: set[str] = set()
+        self._late = Latecomers(self._begin, self._still_not)
+        self.began_late: Callable[[Console], object] = lambda console: None
         self._typing: set[Recorder] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._writer = Writer(self._written)
@@ -83,13 +89,22 @@ class Recordings:
         try:
             await self._begin(console)
         except EnvironmentFault as error:
-            if self._settings.policy == "strict":
-                console.hold_input(f"it cannot be recorded, so what is typed is lost: {error}")
-            self._events.emit(Kind.RECORDING, console.name, state="stopped", reason=str(error))
-            log.error("a console is not recorded until the server, or its domain, is started again",
-                      console=console.name, reason=str(error))  # fmt: skip
+            self._still_not(console, str(error))
+            self._late.add(console, str(error))
 
-    async def _begin(self, console: Console) -> None:
+    def _still_not(self, console: Console, reason: str) -> None:
+        if self._settings.policy == "strict":
+            console.hold_input(f"it cannot be recorded, so what is typed is lost: {reason}")
+        self._events.emit(Kind.RECORDING, console.name, state="stopped", reason=reason)
+        if self._limit.allows():
+            log.error("a console cannot be recorded, which is tried again", console=console.name, reason=reason)
+
+    async def _begin(self, console: Console, late: str = "") -> None:
+        """Raises `EnvironmentFault`.
+
+        Args:
+            late: why it could not be recorded so far.
+        """
         size = console.settings.rows, console.settings.columns
         raw = RawLog(self.folder / console.name, self._settings, *size)
         recorder = Recorder(console, raw, self, keystrokes=self._settings.keystrokes)
@@ -100,12 +115,19 @@ class Recordings:
         finally:
             self._adopting.discard(console.name)
         self._janitor.begins(console.name, raw.end)
-        console.resume(raw.end, history)
+        if late:
+            console.resume_late(raw.end)
+            recorder.began_late(late)
+        else:
+            console.resume(raw.end, history)
+            recorder.began()
         console.observe(recorder)
-        recorder.began()
+        if late:
+            self.began_late(console)
 
     def forget(self, console: Console) -> None:
         """Record it no more; what it has printed so far is still written."""
+        self._late.forget(console.name)
         recorder = self._recorders.pop(console.name, None)
         if recorder is not None:
             recorder.finish()
@@ -113,6 +135,7 @@ class Recordings:
 
     async def stop(self) -> None:
         """Write what there is, if the disk lets us in time."""
+        await self._late.stop()
         for recorder in self._recorders.values():
             recorder.finish()
         try:
@@ -149,7 +172,7 @@ class Recordings:
         return await self._loop.run_in_executor(self._readers, call)
 
     def _is_live(self, name: str) -> bool:
-        return name in self._adopting or name in self._recorders
+        return name in self._adopting or name in self._recorders or name in self._late
 
     # -- Hub ----------------------------------------------------------------------------------------
 
@@ -182,6 +205,13 @@ class Recordings:
         self._events.emit(Kind.RECORDING, name, state="resumed", missing=hole)
         if self._limit.allows():
             log.warning("recording goes on", console=name, missing=hole)
+
+    def damaged(self, recorder: Recorder, what: str, gone: int) -> None:
+        name = recorder.console.name
+        self._events.emit(Kind.RECORDING, name, state="damaged", reason=what, missing=gone)
+        if self._limit.allows():
+            log.error("somebody else has changed a recording; it goes on in another segment", console=name,
+                      found=what, missing=gone, folder=str(recorder.log.folder))  # fmt: skip
 
     # -- on the event loop --------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import gzip
+import itertools
 import os
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import Final, NamedTuple
 import structlog
 
 from oobconsole.console.segments import GZ, INDEX, KINDS, RAW, Segment, segments
+from oobconsole.console.transcript import shifts
 from oobconsole.settings import RecordingConfig
 
 log = structlog.get_logger(__name__)
@@ -73,7 +75,7 @@ def tidy(
 def _to_go(closed: list[Segment], folder: Path, settings: RecordingConfig, run: Run | None) -> int:
     """How many of the oldest."""
     sizes = [sum(path.stat().st_size for path in segment.files()) for segment in closed]
-    total = sum(path.stat().st_size for path in folder.iterdir())
+    total = _size(folder)
     gone = 0
     for size, age in zip(sizes, _ages(closed, run), strict=True):
         if total <= settings.keep_mib << 20 and age <= settings.keep_days * 86400:
@@ -84,14 +86,26 @@ def _to_go(closed: list[Segment], folder: Path, settings: RecordingConfig, run: 
 
 
 def _ages(closed: list[Segment], run: Run | None) -> list[float]:
-    """In seconds. A segment whose time cannot be right is as old as the one behind it, or new."""
+    """In seconds, by the clock as it is set now, where it is known how that one was set then. A segment whose time
+    cannot be right is as old as the one behind it, or new. None is older than what was recorded before it: a clock
+    that was behind, and looked right, does not make it so."""
     now, ages, age = time.time(), [], 0.0
-    for segment in reversed(closed):
-        ended = _ended(segment)
+    for segment, shift in reversed([*zip(closed, shifts(closed), strict=True)]):
+        ended = _ended(segment) + shift
         if _FIRST <= ended <= now + _AHEAD:
             age = now - ended
         ages.append(min(age, run.seconds) if run is not None and segment.start >= run.began else age)
-    return ages[::-1]
+    return [*itertools.accumulate(ages[::-1], min)]
+
+
+def _size(folder: Path) -> int:
+    """Of all files in it, whoever made them; one may go meanwhile."""
+    total = 0
+    with os.scandir(folder) as found:
+        for entry in found:
+            with contextlib.suppress(FileNotFoundError):
+                total += entry.stat(follow_symlinks=False).st_size
+    return total
 
 
 def _ended(segment: Segment) -> float:
@@ -109,7 +123,7 @@ def compress(segment: Segment, stopping: Callable[[], bool]) -> None:
     """Each file, the raw one last. The compressed file is on the disk before the other goes."""
     for kind in sorted(KINDS, key=lambda kind: kind == RAW):
         plain = segment.path(kind)
-        if plain.exists() and not stopping():
+        if plain.is_file() and not stopping():
             compress_file(plain, stopping)
 
 

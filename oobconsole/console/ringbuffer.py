@@ -51,6 +51,11 @@ class RingBuffer:
         self._base = self._end = end - len(data)
         self.append(data)
 
+    def shift(self, by: int) -> None:
+        """All offsets are higher by so much."""
+        self._base += by
+        self._end += by
+
     def append(self, data: bytes) -> None:
         """Add to the end; the oldest bytes give way."""
         room = self.capacity - len(self._data)

@@ -13,9 +13,11 @@ torn counts for nothing. A closed segment's files are gzip files with `.gz` at t
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -58,32 +60,34 @@ class Segment:
         return [path for name in names for path in (name, name.with_name(name.name + GZ)) if path.exists()]
 
     def open(self, kind: str) -> IO[bytes] | None:
-        """Open a file to read it, compressed or not; None when there is none (any more)."""
+        """Open a file to read it, compressed or not; None when there is none (any more). What is no file, such as a
+        FIFO that somebody has put there and nobody writes to, is none."""
         path = self.path(kind)
+        packed = path.with_name(path.name + GZ)
         for _ in range(2):  # it may be compressed just now
-            try:
-                return path.open("rb")
-            except FileNotFoundError:
-                pass
-            try:
-                return io.BufferedReader(gzip.open(path.with_name(path.name + GZ), "rb"))
-            except FileNotFoundError:
-                pass
+            with contextlib.suppress(FileNotFoundError):
+                if path.is_file():
+                    return path.open("rb")
+            with contextlib.suppress(FileNotFoundError):
+                if packed.is_file():
+                    return io.BufferedReader(gzip.open(packed, "rb"))
         return None
 
     @property
     def compressed(self) -> bool:
         """Is its raw file compressed?"""
-        return not self.path(RAW).exists()
+        return not self.path(RAW).is_file()
 
     def header(self) -> dict[str, Any]:
-        """The first line of its index; empty when it cannot be read."""
+        """The first line of its index, of which whatever is there has its type; empty when it cannot be read."""
         file = self.open(INDEX)
         if file is None:
             return {}
         with file:
             found = parse(file.readline(LINE_MAX))
-        return found if isinstance(found, dict) else {}
+        if not isinstance(found, dict):
+            return {}
+        return {name: value for name, value in found.items() if _TYPES.get(name, _anything)(value)}
 
     def records(self) -> Iterator[list[Any]]:
         """Of its index, in order: [time, offset], [time, offset, kind, …]."""
@@ -94,13 +98,36 @@ class Segment:
         yield from _records(self.open(TYPED))
 
 
+def _anything(_: object) -> bool:
+    return True
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _is_binding(value: object) -> bool:
+    return value is None or (
+        isinstance(value, list) and len(value) == 3 and all(isinstance(number, int) for number in value)
+    )
+
+
+#: What a header must have to be believed, where it has it: somebody may have written anything there.
+_TYPES: Final = {
+    "time": _is_time,
+    "booted": _is_time,
+    "boot": lambda value: isinstance(value, str),
+    "binding": _is_binding,
+}
+
+
 def _records(file: IO[bytes] | None) -> Iterator[list[Any]]:
     if file is None:
         return
     with file:
         while line := file.readline(LINE_MAX):
             found = parse(line)
-            if isinstance(found, list) and len(found) >= 2 and isinstance(found[0], int | float):
+            if isinstance(found, list) and len(found) >= 2 and _is_time(found[0]) and isinstance(found[1], int):
                 yield found
 
 
@@ -115,7 +142,7 @@ def parse(line: bytes) -> Any:
 def segments(folder: Path) -> list[Segment]:
     """A recording's, in order."""
     try:
-        names = [path.name for path in folder.iterdir()]
+        names = os.listdir(folder)  # noqa: PTH208 - a hundred thousand foreign files are names here, and no objects
     except FileNotFoundError:
         return []
     return sorted({Segment(int(match[1]), folder) for name in names if (match := _NAME.fullmatch(name))})
@@ -132,6 +159,8 @@ def sweep(folder: Path) -> None:
 
 def mend(path: Path) -> None:
     """Cut off what a crash, or a full disk, has left of a line at a file's end; a file without a whole line goes."""
+    if not path.is_file():
+        return
     try:
         with path.open("r+b") as file:
             size = file.seek(0, os.SEEK_END)
@@ -149,6 +178,8 @@ def mend(path: Path) -> None:
 
 def tail(path: Path, limit: int) -> bytes:
     """The last bytes of a file; none of a file that is not there."""
+    if not path.is_file():
+        return b""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)

@@ -6,11 +6,13 @@ stop, and others get their turn.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
+from oobconsole import clock
 from oobconsole.console.segments import RAW, Segment, segments
 
 SLICE: Final = 65536
@@ -88,22 +90,21 @@ class Transcript:
 
     # -- time ---------------------------------------------------------------------------------------
 
-    def offset_at(self, time: float) -> int | None:
+    def offset_at(self, time: float, *, elapsed: bool = False) -> int | None:
         """Offset of what was printed first from that time on (since 1970, in seconds); None: nothing was.
 
         Of a clock that was set, the last passage counts: what was printed before the last moment at which it showed
-        an earlier time is left out, whatever time it has itself."""
-        following: int | None = None
-        for segment in reversed(self.segments()):
-            early = _began(segment) < time
-            for record in segment.records():
-                if len(record) != 2 or (early and record[0] < time):
-                    continue
-                following = int(record[1])
-                break
-            if early:
-                return following
-        return following
+        an earlier time is left out, whatever time it has itself.
+
+        Args:
+            elapsed: the time is meant as so long ago, whatever the clock showed then. Else it is one that a clock
+                showed: the one of then or the one of now, whichever gives more.
+        """
+        found = self.segments()
+        by_todays = _offset_at(found, shifts(found), time)
+        if elapsed:
+            return by_todays
+        return min((at for at in (by_todays, _offset_at(found, [], time)) if at is not None), default=None)
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """What was printed, and when, from an absolute offset on."""
@@ -118,10 +119,41 @@ class Transcript:
 
     def typed(self, since: float = 0.0) -> Iterator[list[object]]:
         """Who typed what: [time, offset, user, address, text or number of bytes]."""
-        for segment in self.segments():
+        found = self.segments()
+        for segment, shift in zip(found, shifts(found), strict=True):
             for record in segment.typed():
-                if record[0] >= since and len(record) == 5:
+                if max(record[0], record[0] + shift) >= since and len(record) == 5:
                     yield record
+
+
+def shifts(found: list[Segment]) -> list[float]:
+    """How many seconds to add to each segment's times to have them by the clock as it is set now, or as it was set at
+    the end of that boot of the machine. 0 where nobody knows."""
+    latest, back = {clock.boot(): clock.read().booted}, []
+    for segment in reversed(found):
+        header = segment.header()
+        if "boot" not in header or "booted" not in header:
+            back.append(0.0)
+            continue
+        booted = float(header["booted"])
+        last = latest.setdefault(header["boot"], booted)
+        back.append(last - booted if clock.was_set(booted, last) else 0.0)
+    return back[::-1]
+
+
+def _offset_at(found: list[Segment], shifted: list[float], time: float) -> int | None:
+    following: int | None = None
+    for number, segment in reversed([*enumerate(found)]):
+        since = time - (shifted[number] if shifted else 0.0)
+        early = _began(segment) < since
+        for record in segment.records():
+            if len(record) != 2 or (early and record[0] < since):
+                continue
+            following = int(record[1])
+            break
+        if early:
+            return following
+    return following
 
 
 def _with_next(found: list[Segment]) -> Iterator[tuple[Segment, Segment | None]]:
@@ -159,8 +191,11 @@ def _line_ends(segment: Segment, wanted: int) -> list[int]:
             ends.extend(_ends_in(part.data, part.offset))
         return list(ends)
     found: list[int] = []
-    size = segment.path(RAW).stat().st_size
-    with segment.path(RAW).open("rb") as file:
+    file = segment.open(RAW)
+    if file is None:
+        return []
+    with file:
+        size = file.seek(0, os.SEEK_END)
         for at in range((size - 1) // SLICE * SLICE, -1, -SLICE):
             file.seek(at)
             found = [*_ends_in(file.read(SLICE), segment.start + at), *found]

@@ -41,6 +41,11 @@ class Stream(ABC):
     has_break = False
     recorded: Callable[[int, int], int | None] | None = None
 
+    @property
+    def position(self) -> tuple[int, int, int] | None:
+        """Of such a line: the instance and the number that are connected, and how many bytes of their output came."""
+        return None
+
     @abstractmethod
     async def start(self, events: StreamEvents) -> None:
         """Begin; what cannot be reached is tried again later. Raises `EnvironmentFault` for what never can be had."""

@@ -116,6 +116,9 @@ class Metrics:
         )
         yield _gauge("oobconsole_loop_held_longest_seconds", "For how long at most", vitals.watchdog.longest)
         yield _gauge("oobconsole_recording_failing", "Consoles that cannot be recorded", len(vitals.unrecorded))
+        yield _gauge(
+            "oobconsole_recordings_damaged", "Consoles whose recording somebody has changed", len(vitals.damaged)
+        )
         yield CounterMetricFamily("oobconsole_log_lines_lost", "Log lines that nobody took", value=log.lost())
         faults = CounterMetricFamily(
             "oobconsole_faults", "Parts of the server that ended by an error", labels=["part"]

@@ -79,9 +79,13 @@ class History:
         except TimeoutError:
             late = True
         recorder = self.recordings.recorder(self.name)
-        if late or (recorder is not None and recorder.reason):
-            reason = recorder.reason if recorder is not None and recorder.reason else "the disk is slow"
-            await self.request.peer.tell(f"{self.name}: the newest output is not recorded: {reason}")
+        reason = (
+            recorder.reason if recorder is not None else self.request.consoles.vitals.unrecorded.get(self.name, "")
+        )
+        if late or reason:
+            await self.request.peer.tell(
+                f"{self.name}: the newest output is not recorded: {reason or 'the disk is slow'}"
+            )
             return False
         return True
 
@@ -103,8 +107,9 @@ class History:
         return await self.call(partial(next, items, None))
 
     async def offset_since(self, since: When) -> int | None:
-        """Where to begin; None: nothing was printed since."""
-        return await self.call(partial(self.transcript.offset_at, since.before(time.time())))
+        """Where to begin; None: nothing was printed since. So long ago is what it says, however the clock was set."""
+        at, elapsed = since.before(time.time()), since.at is None
+        return await self.call(partial(self.transcript.offset_at, at, elapsed=elapsed))
 
 
 async def handle_log(request: Request) -> ExitStatus:

@@ -92,6 +92,7 @@ class Consoles:
     async def start(self) -> None:
         """Go on with the recordings, then wait for guests. Raises `EnvironmentFault`."""
         if self.recordings is not None:
+            self.recordings.began_late = self._recorded_late
             await self.recordings.start([console for machine in self.machines for console in machine.consoles])
             for machine in self.machines:
                 machine.record(self.recordings.recorder)
@@ -116,6 +117,13 @@ class Consoles:
             await self.recordings.adopt(console)
         self._came(console)
 
+    def _recorded_late(self, console: Console) -> None:
+        """Its offsets are others now."""
+        assert self.recordings is not None
+        self.screens.pop(console.name, None)
+        for machine in self.machines:
+            machine.record(self.recordings.recorder)
+
     def _came(self, console: Console) -> None:
         for newcomer in self.newcomers:
             newcomer(console)
@@ -123,7 +131,7 @@ class Consoles:
     def forget(self, console: Console) -> None:
         """A console is no more, and nobody is at it."""
         console.close(f"{console.name} is no more")  # for those who read aside
-        for known in (self.power, self.rooms, self.screens, self.vitals.unrecorded):
+        for known in (self.power, self.rooms, self.screens, self.vitals.unrecorded, self.vitals.damaged):
             known.pop(console.name, None)
         if self.recordings is not None:
             self.recordings.forget(console)

@@ -6,7 +6,6 @@ import errno
 import mmap
 import random
 import struct
-import subprocess
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,12 +13,12 @@ from typing import Self
 from oobconsole.audit import chain, files
 from oobconsole.audit.verify import verify
 from oobconsole.console.transcript import Transcript
+from tests.faults.preload import preload
 from tests.support.server import Server
 from tests.support.sync import eventually
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EFBIG, errno.EPIPE)
 _PLAN = struct.Struct("6i")
-_SHIM = Path(__file__).with_name("shim.c")
 
 
 class Faulty:
@@ -30,21 +29,7 @@ class Faulty:
     """
 
     def __init__(self, folder: Path) -> None:
-        library, plan = folder / "shim.so", folder / "plan"
-        words = (
-            "cc",
-            "-shared",
-            "-fPIC",
-            "-O1",
-            "-Wall",
-            "-Wextra",
-            "-Werror",
-            "-o",
-            str(library),
-            str(_SHIM),
-            "-ldl",
-        )
-        subprocess.run(words, check=True)
+        library, plan = preload("shim", folder), folder / "plan"
         plan.write_bytes(bytes(_PLAN.size))
         with plan.open("r+b") as file:
             self._plan = mmap.mmap(file.fileno(), _PLAN.size)

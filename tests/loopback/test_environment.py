@@ -167,7 +167,7 @@ class TestDisk:
             assert server.stop() == 0
 
     def test_one_recording_that_cannot_be_read(self) -> None:
-        """It costs the recording of that console, which is said, and nothing else."""
+        """It costs the recording of that console, which is said, until it can be; and nothing else."""
         server = Server()
         folder = server.folder / "state" / "recordings"
         folder.mkdir(parents=True)
@@ -180,10 +180,19 @@ class TestDisk:
             rows = {row["console"]: row for row in map(json.loads, ssh(server, "ls", "--json").stdout.splitlines())}
             assert (bool(rows["web1"]["unrecorded"]), rows["web2"]["unrecorded"]) == (True, "")
             assert b"web1: not recorded" in local(server, "status").stdout
-            assert "a console is not recorded until the server" in server.log.read_text()
+            assert "a console cannot be recorded, which is tried again" in server.log.read_text()
             assert b'"state":"stopped"' in (server.folder / "state" / "audit.jsonl").read_bytes()
             done = ssh(server, "log", "web1")
             assert (done.returncode, b"Traceback" in done.stderr, bool(done.stderr)) == (2, False, True), done
             assert ssh(server, "send", "web2", "kept").returncode == 0
             assert b"kept" in ssh(server, "log", "web2").stdout
+            (folder / "web1").unlink()
+            assert ssh(server, "send", "web1", "later").returncode == 0
+            eventually(
+                lambda: b"later" in ssh(server, "log", "web1").stdout,
+                lambda: server.log.read_text()[-2000:],
+                seconds=70,
+            )
+            assert b"is not recorded" not in ssh(server, "ls").stderr
+            assert "missing=0" in server.log.read_text()
             assert server.stop() == 0

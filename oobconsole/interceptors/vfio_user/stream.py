@@ -204,6 +204,10 @@ class VfioUserStream(Stream):
         self._waiting = 0
         self._connection = connection
 
+    @property
+    def position(self) -> tuple[int, int, int] | None:
+        return None if self._have is None else (self._have[0], self._port + 1, self._have[1])
+
     def _position(self, instance: int) -> int | None:
         """How much of that keeper's output is known: to us, or to the recording of a server before us."""
         if self._have is not None and self._have[0] == instance:

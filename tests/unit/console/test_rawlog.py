@@ -12,6 +12,7 @@ import pytest
 
 from oobconsole.console import rawlog
 from oobconsole.console.rawlog import Binding, Entry, Outcome, Printed, RawLog, Record
+from oobconsole.console.segmentfiles import SegmentFiles
 from oobconsole.console.segments import CAST, INDEX, RAW, Segment, segments
 from oobconsole.console.transcript import Transcript
 from oobconsole.settings import RecordingConfig
@@ -243,17 +244,6 @@ def test_what_could_not_be_written_is_given_back(small_disk: Path, free: int) ->
     assert not any(part.missing for part in Transcript(small_disk / "web1").read())
 
 
-def test_files_that_somebody_has_removed_are_begun_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = RawLog(folder, RecordingConfig())
-    log.write([printed(0, b"abc")])
-    for path in folder.iterdir():
-        path.unlink()
-    assert log.write([printed(3, b"def")]).error == os.strerror(errno.ENOENT)
-    later = time.monotonic() + 2 * rawlog.RETRY_FIRST
-    monkeypatch.setattr(time, "monotonic", lambda: later)
-    assert log.write([printed(6, b"ghi")]).hole == 3
-
-
 @pytest.mark.parametrize("kind", [INDEX, RAW])
 @pytest.mark.parametrize("where", ["as a segment begins", "in its first write"])
 @pytest.mark.parametrize("hole", [0, 7])
@@ -261,17 +251,18 @@ def test_a_hole_is_counted_from_what_the_files_have(
     folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str, where: str, hole: int
 ) -> None:
     """`make faults` found it: a segment without output was removed, and with it what its header said of a hole."""
-    real = RawLog._append
+    call = "append" if where == "in its first write" else "make"
+    real = getattr(SegmentFiles, call)
 
-    def append(log: RawLog, which: str, data: bytes, flags: int) -> None:
-        if which == kind and (flags == rawlog._OLD) == (where == "in its first write"):
+    def fails(files: SegmentFiles, which: str, data: bytes) -> None:
+        if which == kind:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        real(log, which, data, flags)
+        real(files, which, data)
 
     log = RawLog(folder, RecordingConfig(rotate_hours=1))
     log.write([printed(0, b"abc")])
     with monkeypatch.context() as patch:
-        patch.setattr(RawLog, "_append", append)
+        patch.setattr(SegmentFiles, call, fails)
         for _ in range(2):
             entries = [printed(3 + hole, b"def", NOW + 7200)]
             outcome = log.write(entries)

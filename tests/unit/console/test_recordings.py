@@ -395,16 +395,19 @@ async def test_one_recording_that_cannot_be_read_costs_only_itself(tmp_path: Pat
     (tmp_path / "web2").mkdir()
     (tmp_path / "web2" / f"{0:020}.raw").write_bytes(b"x")
     (tmp_path / "web2" / f"{0:020}.cast").write_text('{"version": 2}\n')
-    (tmp_path / "web2" / f"{0:020}.idx").write_text('{"time": "noon"}\n')
+    (tmp_path / "web2" / f"{0:020}.idx").write_text('{"time": "noon", "binding": [1]}\n["x", 0]\n')
     others = [Console(name, scrollback=4096) for name in ("web2", "web3")]
     await desk.recordings.start([desk.console, *others])
     desk.console.output(b"unrecorded")
     others[1].output(b"recorded")
     await desk.recordings.stop()
     stopped = {event.console: str(event.detail["reason"]) for event in desk.events if event.kind is Kind.RECORDING}
-    assert set(stopped) == {"web1", "web2"}, stopped
+    assert set(stopped) == {"web1"}, stopped
     assert "web1: a recording that cannot be gone on with: Not a directory" in stopped["web1"]
-    assert "web2: a recording that cannot be gone on with: move it away" in stopped["web2"]
+    others[0].output(b"never reached: it is stopped")
+    assert [segment.start for segment in segments(tmp_path / "web2")] == [0]
+    transcript = Transcript(tmp_path / "web2")
+    assert (transcript.offset_at(0.0), next(iter(transcript.frames())).part.data) == (None, b"x")
     assert (tmp_path / "web3" / f"{0:020}.raw").read_bytes() == b"recorded"
 
 
