@@ -10,7 +10,7 @@ from typing import Final
 from oobconsole.console.console import NOBODY, Console
 from oobconsole.console.reader import Notice, Reader
 from oobconsole.session.actions import Actions
-from oobconsole.session.escape import HOLD_SECONDS, Command, EscapeFilter, Typed
+from oobconsole.session.escape import Command, EscapeFilter, Typed
 from oobconsole.session.pipe import END_SECONDS, first_done, gather, type_in
 from oobconsole.session.prompt import Keys
 from oobconsole.session.request import ExitStatus, Request
@@ -154,10 +154,12 @@ class Attended:
     async def _type(self) -> ExitStatus:
         escape = EscapeFilter(self._prefix.encode())
         while (typed := await self._next(escape)) is not None:
-            guest, command, rest = typed
-            if guest:
-                await self._to_guest(guest)
-            self._keys.put_back(rest)
+            command = typed.command
+            if typed.guest:
+                await self._to_guest(typed.guest)
+            if typed.doubted:
+                await self._doubt(typed.doubted)
+            self._keys.put_back(typed.rest)
             if command is Command.DETACH:
                 self._peer.put_back(self._keys.rest())  # for the menu, if that is where we go back to
                 await self._leave(f"detached from {self._console.name}")
@@ -170,11 +172,22 @@ class Attended:
     async def _next(self, escape: EscapeFilter) -> Typed | None:
         """What is typed next, or that a command stands alone; None at the end of input."""
         try:
-            async with asyncio.timeout(HOLD_SECONDS if escape.holds else None):
+            async with asyncio.timeout(escape.holds):
                 data = await self._keys.read()
         except TimeoutError:
             return escape.expire()
-        return escape.feed(data, time.monotonic()) if data else None
+        if data:
+            return escape.feed(data, time.monotonic())
+        last = escape.end()
+        return last if last.guest or last.command else None
+
+    async def _doubt(self, keys: bytes) -> None:
+        """They may have been meant for us, by keys that a slow link joined, or by a program that does not wait."""
+        shown = keys.decode(errors="replace")
+        await self._notices.say(
+            f"{shown} came at once with other text, as in a paste, and went to the guest: type it by itself",
+            asked=True,
+        )
 
     async def _breaks(self) -> ExitStatus:
         """The client's own way to send one."""

@@ -1,16 +1,19 @@
 """The escape keys of an interactive session, as OpenSSH's: recognized at the start of a line. Sans I/O.
 
 A paste is never a command. Most terminals mark it (bracketed paste) when the guest has asked for that. Where they do
-not, what came at once is looked at: nobody types several lines, or the name of a home directory (`~bob/`), within a
-packet. So a command is the last thing of its packet, or what follows it there is what its question asks for. And a
-letter counts only when no more is typed for a moment, so that `~bob/.profile` can be typed by hand, too.
+not, what came at once is looked at. Keys that are typed come one by one, and who lets a program type waits for
+answers. So a command counts when nothing but line ends came at once before it, and nothing follows it for a moment.
+Everything else is the guest's, and what may have been meant as a command is named, so that its user can be told.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
+
+from oobconsole.session.typed import LOST_END_SECONDS, PASTE_END, Is, Sequences, came_at_once
 
 
 class Command(Enum):
@@ -31,31 +34,20 @@ class Command(Enum):
 
 #: OpenSSH's client answers `~?` itself, so there is another key for help.
 _COMMANDS: Final = {ord("h"): Command.HELP} | {command.value[0]: command for command in Command}
-_LINE_ENDS: Final = b"\r\n"
-_ESC: Final = 0x1B
-_PARAMETERS: Final = b"0123456789;?"
-#: What a terminal types by itself when the guest asks it, as many shells do before each line: CSI and one of these
-#: (ECMA-48: CPR, DA, DSR).
-REPORTS: Final = b"Rcn"
-#: A letter that is followed by another key within so many seconds is none of our commands, but the guest's.
+#: So long, in seconds, nothing may follow: behind a letter, which may begin a home directory (`~bob/`), behind
+#: another key, and behind a doubled prefix, which mostly is followed by what it was doubled for.
 HOLD_SECONDS: Final = 0.4
-#: A paste whose end did not come is over when nothing has come for so long, in seconds, and then a few keys do.
-LOST_END_SECONDS: Final = 3.0
+QUIET_SECONDS: Final = 0.1
+DOUBLED_SECONDS: Final = 0.05
+#: A paste without an end is over when, after a while, a few keys come.
 _FEW_KEYS: Final = 8
-#: What comes at once and is longer was not typed, in bytes; a message may be sent by a program.
-_BURST: Final = 64
-_MESSAGE_BURST: Final = 512
-_PASTE_PARAMETERS: Final = b"200"
-_PASTE_END: Final = b"\x1b[201~"
-_NAME: Final = re.compile(rb"[A-Za-z0-9._/\x80-\xff-]")
-#: What a program may send at once with a command: the answers to its questions.
-_ANSWERS: Final = {
-    Command.SYSRQ: re.compile(rb"[^\r\n]"),
-    Command.POWER: re.compile(rb"[^\r\n].?", re.DOTALL),
-    Command.ROLE: re.compile(rb"[^\r\n]"),
-    Command.SIZE: re.compile(rb"[^\r\n]"),
-    Command.MESSAGE: re.compile(rb"[^\r\n\x1b\x03]*[\r\n\x1b\x03]"),
-}
+_ENDS_MAX: Final = 8
+#: What a program may send at once with a doubled prefix: to detach from a console within this one.
+_BEHIND_DOUBLED: Final = (b".", b"\r", b"\n")
+_ESC: Final = 0x1B
+_LINE_ENDS: Final = b"\r\n"
+#: Keys that are no text: behind a command they are for the guest, or for what the command asks.
+_KEY: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 class Typed(NamedTuple):
@@ -65,19 +57,41 @@ class Typed(NamedTuple):
         guest: goes to the guest.
         command: was completed behind that.
         rest: stands behind the command, not looked at yet.
+        doubted: keys in `guest` that are a command when they come by themselves.
     """
 
     guest: bytes
     command: Command | None
     rest: bytes
+    doubted: bytes = b""
 
 
-class _Report(Enum):
-    """How much of what may become a terminal's report has come."""
+@dataclass
+class _Held:
+    """What may be a command, and waits for what follows.
 
-    NONE = 0
-    ESC = 1
-    CSI = 2
+    Attributes:
+        keys: the prefix and the key.
+        command: None: the prefix is doubled, and one of it is sent.
+        doubted: text came at once before it.
+        ends: line ends behind it.
+    """
+
+    keys: bytes
+    command: Command | None
+    doubted: bool
+    ends: bytes = b""
+
+    @property
+    def seconds(self) -> float:
+        if self.command is None:
+            return DOUBLED_SECONDS
+        return HOLD_SECONDS if self.keys[-1:].isalpha() else QUIET_SECONDS
+
+    def takes(self, ends: bytes) -> bool:
+        """Do these belong to it? Programs type lines; behind a letter that may be the line of a home directory."""
+        wanted = self.command is not None and not self.keys[-1:].isalpha()
+        return wanted and not ends.strip(_LINE_ENDS) and len(self.ends + ends) <= _ENDS_MAX
 
 
 class EscapeFilter:
@@ -93,137 +107,135 @@ class EscapeFilter:
     def __init__(self, prefix: bytes = b"~") -> None:
         self._prefix = prefix
         self._line_start = True
-        self._matched = 0  # bytes of the prefix, held back
-        self._held: int | None = None  # the key of a command that is held back behind it
-        self._report = _Report.NONE
-        self._parameters = bytearray()  # of the control sequence that has begun
-        self._line_start_before = True  # the report
+        self._matched = 0  # bytes of the prefix that are held back
+        self._doubted = False  # text came at once before them
+        self._company = False  # of what comes now, text has come already
+        self._held: _Held | None = None
+        self._sequences = Sequences()
+        self._line_start_before = True  # the sequence that has begun
         self._paste: bytes | None = None  # within one: the last bytes of it
         self._last = 0.0
 
     @property
-    def holds(self) -> bool:
-        """Is there a command that counts if nothing comes for `HOLD_SECONDS`?"""
-        return self._held is not None
+    def holds(self) -> float | None:
+        """There is something that counts when nothing comes for so many seconds; None: there is nothing."""
+        return None if self._held is None else self._held.seconds
 
     def expire(self) -> Typed:
-        """Nothing has come."""
-        held, self._held, self._matched, self._line_start = self._held, None, 0, True
-        return Typed(b"", None if held is None else _COMMANDS[held], b"")
+        """Nothing has come for that long."""
+        held, self._held = self._held, None
+        if held is None:
+            return Typed(b"", None, b"")
+        if held.doubted:
+            self._line_start = bool(held.ends)
+            return Typed(held.keys + held.ends, None, b"", held.keys if held.command else b"")
+        self._line_start = held.command is not None
+        return Typed(b"" if held.command else self._prefix, held.command, b"")
+
+    def end(self) -> Typed:
+        """Nothing will ever come: a script has ended, and if its last line is to detach, that is what it means."""
+        held = self._held
+        if held is not None and held.command is Command.DETACH:
+            held.doubted = False
+        begun, self._matched = self._prefix[: self._matched], 0
+        typed = self.expire()
+        return typed._replace(guest=typed.guest + begun)
 
     def feed(self, data: bytes, now: float = 0.0) -> Typed:
         """Look at what came at once, up to the first command that it completes; `now` is a monotonic time."""
         pause, self._last = now - self._last, now
+        self._company = self._company and came_at_once(pause)
         if self._paste is not None:
-            if pause >= LOST_END_SECONDS and len(data) <= _FEW_KEYS:
-                self._paste = None
-            else:
+            if pause < LOST_END_SECONDS or len(data) > _FEW_KEYS:
                 return self._pasted(data)
-        if self._is_plain(data):
-            self._line_start = data[-1:] in (b"\r", b"\n")
-            return Typed(data, None, b"")
-        return self._typed(data)
+            self._paste = None
+        return self._typed(data) if self._held is None else self._behind(self._held, data, pause)
 
-    def _is_plain(self, data: bytes) -> bool:
-        held = self._matched or self._report is not _Report.NONE
-        first = self._prefix[:1]
-        return bool(data) and not held and not (first and first in data) and _ESC not in data
+    def _behind(self, held: _Held, data: bytes, pause: float) -> Typed:
+        """Something follows what is held."""
+        if pause >= held.seconds:
+            return self.expire()._replace(rest=data)
+        if held.takes(data):
+            held.ends += data
+            return Typed(b"", None, b"")
+        self._held = None
+        if held.command and not held.doubted and _KEY.match(data):
+            self._line_start = True
+            return Typed(b"", held.command, data)
+        self._line_start, self._company = bool(held.ends), True
+        typed = self._typed(data)
+        return typed._replace(guest=held.keys + held.ends + typed.guest)
 
     def _pasted(self, data: bytes) -> Typed:
         """Within a paste: everything is the guest's, to its end and with it."""
         before = self._paste or b""
-        end = (before + data).find(_PASTE_END)
+        end = (before + data).find(PASTE_END)
         if end < 0:
-            self._paste = (before + data)[1 - len(_PASTE_END) :]
+            self._paste = (before + data)[1 - len(PASTE_END) :]
             return Typed(data, None, b"")
-        self._paste, self._line_start = None, False
-        behind = end + len(_PASTE_END) - len(before)
-        guest, command, rest = self.feed(data[behind:], self._last) if data[behind:] else Typed(b"", None, b"")
-        return Typed(data[:behind] + guest, command, rest)
+        self._paste, self._line_start, self._company = None, False, True
+        behind = end + len(PASTE_END) - len(before)
+        typed = self._typed(data[behind:])
+        return typed._replace(guest=data[:behind] + typed.guest)
 
     def _typed(self, data: bytes) -> Typed:
-        plain = bytearray()
-        if self._held is not None and data:
-            key, self._held = self._held, None
-            if _NAME.match(data) or data[:1] in (b"\r", b"\n"):
-                self._send_prefix(plain, key)
-            else:
-                self._line_start, self._matched = True, 0
-                return Typed(b"", _COMMANDS[key], data)
+        if self._is_plain(data):
+            self._company = self._company or bool(data.strip(_LINE_ENDS))
+            self._line_start = data[-1:] in (b"\r", b"\n")
+            return Typed(data, None, b"")
+        guest = bytearray()
+        doubted = b""
         for at, byte in enumerate(data):
-            if self._matched and self._matched == len(self._prefix) and byte in _COMMANDS:
-                rest = data[at + 1 :]
-                if self._is_alone(byte, data, at):
-                    if not rest and (_is_letter(byte) or len(data) > _BURST):
-                        self._held = byte
-                        return Typed(bytes(plain), None, b"")
-                    self._line_start, self._matched = True, 0
-                    return Typed(bytes(plain), _COMMANDS[byte], rest)
-                self._send_prefix(plain, byte)
-                continue
-            self._take(byte, plain)
-            if self._paste is not None:
-                guest, command, rest = self._pasted(data[at + 1 :])
-                return Typed(bytes(plain) + guest, command, rest)
-        return Typed(bytes(plain), None, b"")
+            if not self._is_command(byte):
+                self._take(byte, guest)
+                if self._paste is None:
+                    continue
+                typed = self._pasted(data[at + 1 :])
+                return typed._replace(guest=bytes(guest) + typed.guest)
+            held, rest = _Held(self._prefix + bytes((byte,)), _COMMANDS.get(byte), self._doubted), data[at + 1 :]
+            self._matched = 0
+            if not rest or held.takes(rest):
+                held.ends, self._held = rest, held
+                return Typed(bytes(guest), None, b"", doubted)
+            if held.command and not held.doubted and _KEY.match(rest):
+                self._line_start = True
+                return Typed(bytes(guest), held.command, rest, doubted)
+            doubted = doubted or (held.keys if held.command and not held.doubted else b"")
+            is_doubled = held.command is None and not held.doubted and rest in _BEHIND_DOUBLED
+            self._send(self._prefix if is_doubled else held.keys, guest)
+        return Typed(bytes(guest), None, b"", doubted)
 
-    def _is_alone(self, key: int, data: bytes, at: int) -> bool:
-        """Can this be a command by what came with it?"""
-        rest = data[at + 1 :]
-        if not rest:
-            return True
-        lines_before = data[:at].count(b"\r") + data[:at].count(b"\n")
-        command = _COMMANDS[key]
-        if len(data) > (_MESSAGE_BURST if command is Command.MESSAGE else _BURST) or lines_before > 1:
-            return False
-        if command in _ANSWERS:
-            return bool(_ANSWERS[command].fullmatch(rest)) or not (_NAME.match(rest) or rest[:1] in (b"\r", b"\n"))
-        if _is_letter(key) or command is Command.DETACH:
-            behind = rest.lstrip(b"\r\n")
-            return not behind or (behind == rest and not _NAME.match(rest))
-        return True
+    def _is_plain(self, data: bytes) -> bool:
+        first = self._prefix[:1]
+        return not self._matched and not self._sequences.within and not (first and first in data) and _ESC not in data
 
-    def _send_prefix(self, plain: bytearray, key: int) -> None:
+    def _is_command(self, byte: int) -> bool:
+        """The whole prefix has come: is this byte one of ours behind it?"""
+        return 0 < self._matched == len(self._prefix) and (byte in _COMMANDS or byte == self._prefix[-1])
+
+    def _send(self, text: bytes, guest: bytearray) -> None:
         """It was no command."""
-        plain += self._prefix + bytes((key,))
-        self._matched = 0
-        self._line_start = False
+        guest += text
+        self._matched, self._line_start, self._company = 0, False, True
 
-    def _take(self, byte: int, plain: bytearray) -> None:
+    def _take(self, byte: int, guest: bytearray) -> None:
         prefix = self._prefix
-        if self._matched and self._matched == len(prefix):
-            self._matched = 0
-            plain += prefix
-            self._line_start = False
-            if byte == prefix[-1]:
-                return
-        elif self._line_start and prefix and byte == prefix[self._matched]:
+        if 0 < self._matched < len(prefix) and byte == prefix[self._matched]:
             self._matched += 1
-            return
-        elif self._matched:
-            plain += prefix[: self._matched]
-            self._matched = 0
-            self._line_start = False
-        plain.append(byte)
-        self._line_start = self._is_line_start_after(byte)
+        elif not self._matched and self._line_start and byte == next(iter(prefix), -1):
+            self._matched, self._doubted = 1, self._company
+        else:
+            if self._matched:
+                self._send(prefix[: self._matched], guest)
+            guest.append(byte)
+            self._follow(byte)
 
-    def _is_line_start_after(self, byte: int) -> bool:
-        report, self._report = self._report, _Report.NONE
+    def _follow(self, byte: int) -> None:
+        """A line begins behind line ends, also when the terminal itself types something between them."""
+        kind = self._sequences.take(byte)
         if byte == _ESC:
-            self._report, self._line_start_before = _Report.ESC, self._line_start
-        elif report is _Report.ESC and byte == 0x5B:
-            self._report = _Report.CSI
-            self._parameters.clear()
-        elif report is _Report.CSI and byte in _PARAMETERS:
-            self._report = _Report.CSI
-            if len(self._parameters) <= len(_PASTE_PARAMETERS):
-                self._parameters.append(byte)
-        elif report is _Report.CSI and byte in REPORTS:
-            return self._line_start_before
-        elif report is _Report.CSI and byte == 0x7E and self._parameters == _PASTE_PARAMETERS:
+            self._line_start_before = self._line_start
+        self._line_start = self._line_start_before if kind is Is.REPORT else kind is Is.LINE_END
+        self._company = self._company or kind is Is.TEXT
+        if kind is Is.PASTE:
             self._paste = b""
-        return byte in _LINE_ENDS
-
-
-def _is_letter(key: int) -> bool:
-    return bytes((key,)).isalpha()

@@ -6,8 +6,8 @@ import asyncio
 import re
 from typing import Final
 
-from oobconsole.session.escape import LOST_END_SECONDS, REPORTS
 from oobconsole.session.request import Peer
+from oobconsole.session.typed import LOST_END_SECONDS, PASTE, PASTE_END, REPORTS
 
 #: The rest of a sequence comes within so many seconds; an Escape without one is the key.
 SPLIT_SECONDS: Final = 0.2
@@ -19,7 +19,6 @@ _PASTE_MAX: Final = 4096
 _SEQUENCE: Final = re.compile(rb"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|O[@-~])")
 _BEGINNING: Final = re.compile(rb"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}|O)?")
 _REPORT: Final = re.compile(rb"\x1b\[[0-9;?]{0,64}[" + REPORTS + rb"]")
-_PASTE, _PASTE_END = b"\x1b[200~", b"\x1b[201~"
 
 
 class Pasted(bytes):
@@ -59,12 +58,18 @@ class Keyboard:
                 self.put_back(data[1:])
                 return data[:1]
             sequence = await self._sequence(data)
-            if sequence == _PASTE:
+            if sequence == PASTE:
                 return await self._pasted()
             if not _REPORT.fullmatch(sequence):
                 return b"\x1b"
             self.reports += sequence
         return b""
+
+    async def is_followed(self, seconds: float) -> bool:
+        """Does something come within so many seconds, or has it come already?"""
+        if not self._waiting:
+            self.put_back(await self._soon(seconds))
+        return bool(self._waiting)
 
     async def swallow(self, but: bytes = b"") -> int:
         """Throw away what came together with what was read, be it in several packets; returns how many bytes.
@@ -78,7 +83,7 @@ class Keyboard:
         try:
             async with asyncio.timeout(_SWALLOW_SECONDS):
                 while True:
-                    in_paste = data.rfind(_PASTE) > data.rfind(_PASTE_END)
+                    in_paste = data.rfind(PASTE) > data.rfind(PASTE_END)
                     more = await self._soon(LOST_END_SECONDS if in_paste else QUIET_SECONDS)
                     if not more:
                         break
@@ -110,15 +115,15 @@ class Keyboard:
         kept = b""
         tail = b""
         while data := await self._soon(LOST_END_SECONDS):
-            end = (tail + data).find(_PASTE_END)
+            end = (tail + data).find(PASTE_END)
             if end >= 0:
-                behind = end + len(_PASTE_END) - len(tail)
+                behind = end + len(PASTE_END) - len(tail)
                 kept += data[:behind]
                 self.put_back(data[behind:])
                 break
             kept += data[: max(0, _PASTE_MAX - len(kept))]
-            tail = (tail + data)[1 - len(_PASTE_END) :]
-        return Pasted(kept.removesuffix(_PASTE_END)[:_PASTE_MAX])
+            tail = (tail + data)[1 - len(PASTE_END) :]
+        return Pasted(kept.removesuffix(PASTE_END)[:_PASTE_MAX])
 
     async def _soon(self, seconds: float) -> bytes:
         """What comes within so many seconds; empty: nothing."""

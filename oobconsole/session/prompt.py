@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from oobconsole.session.keyboard import Keyboard, Pasted
 from oobconsole.session.request import Peer
+from oobconsole.session.typed import AT_ONCE_SECONDS
 
 #: A question without an answer is dropped after this long, in seconds.
 ANSWER_SECONDS: Final = 30.0
@@ -66,12 +67,16 @@ class Keys:
         prompt: shows a question.
         leaving: the keys that detach. Whoever answers, or cancels, and leaves in a hurry is understood: `n`, Enter
             and these come at once when they are typed quickly. A paste is told from that by having more in it.
+
+    Attributes:
+        dropped: what to tell of keys that came with those that ended the last question; empty: none did.
     """
 
     def __init__(self, peer: Peer, prompt: Prompt, leaving: bytes = b"") -> None:
         self._prompt = prompt
         self._leaving = leaving
         self._keyboard = Keyboard(peer)
+        self.dropped = ""
         self.read, self.put_back = self._keyboard.read, self._keyboard.put_back
 
     def rest(self) -> bytes:
@@ -83,18 +88,22 @@ class Keys:
 
         Args:
             answers: those that count; empty: letters and digits.
-            alone: it counts only when nothing comes with it: what is begun by it cannot be taken back.
+            alone: it counts only when nothing follows it for a while, rather than at once: what is begun by it cannot
+                be taken back.
         """
         await self._prompt.ask(question)
         try:
-            return await self._answer(answers, alone=alone)
+            answer = await self._answer(answers, ALONE_SECONDS if alone else AT_ONCE_SECONDS)
         finally:
             await self._prompt.answered()
+        await self._tell_dropped()
+        return answer
 
-    async def _answer(self, answers: bytes, *, alone: bool) -> bytes:
+    async def _answer(self, answers: bytes, seconds: float) -> bytes:
+        self.dropped = ""
         key = await self._key()
         counts = not isinstance(key, Pasted) and (key in answers if answers else key.isalnum())
-        if not key or (counts and not (alone and await self._is_followed())):
+        if not key or (counts and not await self._keyboard.is_followed(seconds)):
             return key
         await self._swallow(key)
         return b""
@@ -107,13 +116,19 @@ class Keys:
             line = await self._line()
         finally:
             await self._prompt.answered()
+        if line is not None:
+            await self._swallow(b"\r")
+        await self._tell_dropped()
         if line is None:
             await self._prompt.say("cancelled", asked=True)
-        elif dropped := await self._keyboard.swallow(self._leaving):
-            await self._prompt.say(f"{dropped} bytes that came behind it were not typed into the guest", asked=True)
         return line
 
+    async def _tell_dropped(self) -> None:
+        if self.dropped:
+            await self._prompt.say(self.dropped, asked=True)
+
     async def _line(self) -> str | None:
+        self.dropped = ""
         typed = bytearray()
         while key := await self._key():
             if key in (b"\r", b"\n") and self._keyboard.waiting.strip(b"\r\n") in (b"", self._leaving):
@@ -130,9 +145,11 @@ class Keys:
         await self._swallow(key)
         return None
 
-    async def _swallow(self, behind: bytes) -> int:
+    async def _swallow(self, behind: bytes) -> None:
         """What came with the key that ended a question; behind a paste, all of it."""
-        return await self._keyboard.swallow(b"" if isinstance(behind, Pasted) else self._leaving)
+        count = await self._keyboard.swallow(b"" if isinstance(behind, Pasted) else self._leaving)
+        if count:
+            self.dropped = f"{count} bytes that came at once behind it were dropped, as part of a paste"
 
     async def _add(self, typed: bytearray, text: bytes) -> None:
         """As much of it as there is room for."""
@@ -146,17 +163,6 @@ class Keys:
         """What the terminal itself typed while a question was open: it is for the guest."""
         reports, self._keyboard.reports = self._keyboard.reports, b""
         return reports
-
-    async def _is_followed(self) -> bool:
-        if self._keyboard.waiting:
-            return True
-        try:
-            async with asyncio.timeout(ALONE_SECONDS):
-                data = await self.read()
-        except TimeoutError:
-            return False
-        self.put_back(data)
-        return bool(data)
 
     async def _key(self) -> bytes:
         """The next key; empty when none came in time."""

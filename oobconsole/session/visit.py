@@ -65,20 +65,23 @@ async def visit(request: Request, terminal: Terminal, run: Run) -> ExitStatus:
 
 
 async def _do(choice: Choice, peer: _Heard, consoles: Consoles, who: Principal, run: Run) -> None:
-    name = choice.console
+    name, keys = choice.console, Keys(peer, PeerPrompt(peer))
     match choice.action:
         case Action.REPLAY:
             question = f"replay {name} since (10m, 02:13, 2026-03-01T02:13; Enter: {_REPLAY_SINCE}; Escape cancels):"
-            since = await Keys(peer, PeerPrompt(peer)).ask_line(question)
+            since = await keys.ask_line(question)
             if since is not None:
                 await run(shlex.join(["replay", name, "--since", since.strip() or _REPLAY_SINCE]), peer)
                 await _look_at(peer)
+            elif keys.dropped:
+                await peer.tell(f"{peer.last}; {keys.dropped}")
         case Action.POWER:
             console = consoles.find(name)
-            keys = Keys(peer, PeerPrompt(peer))
             done = await switch.ask(consoles, console, who, keys, peer.tell) if console else f"{name} is no more"
             if done:
                 await peer.tell(done)
+            elif keys.dropped:
+                await peer.tell(f"{peer.last}; {keys.dropped}")
         case action:
             await run(shlex.join([action, name]), peer)
 

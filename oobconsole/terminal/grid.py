@@ -32,6 +32,11 @@ def width(character: str) -> int:
     return max(0, wcwidth(character))
 
 
+class _Uniform(list[Cell]):
+    """A row of cells that are all alike: one for all rows that are. Who writes to a row makes one of its own before:
+    so a few bytes may blank every cell, again and again, at next to no cost."""
+
+
 class Grid:
     """What one screen shows.
 
@@ -41,14 +46,21 @@ class Grid:
 
     def __init__(self, rows: int, columns: int) -> None:
         self.columns = columns
-        self.rows: list[Row] = [[BLANK] * columns for _ in range(rows)]
+        self.rows: list[Row] = [_Uniform([BLANK] * columns)] * rows
 
     def grow(self, rows: int, columns: int) -> None:
         """Add empty rows below, and empty columns at the right."""
-        for row in self.rows:
-            row += [BLANK] * (columns - len(row))
+        more = [BLANK] * (columns - self.columns)
+        self.rows = [row + more for row in self.rows] if more else self.rows
         self.columns = columns
-        self.rows += [[BLANK] * columns for _ in range(rows - len(self.rows))]
+        self.rows += [_Uniform([BLANK] * columns)] * (rows - len(self.rows))
+
+    def _own(self, y: int) -> Row:
+        """The row, to be written to."""
+        row = self.rows[y]
+        if type(row) is _Uniform:
+            row = self.rows[y] = list(row)
+        return row
 
     def split(self, y: int, x: int) -> None:
         """Something begins or ends at this column: a wide character across it is gone."""
@@ -61,12 +73,17 @@ class Grid:
         """Write cells, which have room."""
         self.split(y, x)
         self.split(y, x + len(cells))
-        self.rows[y][x : x + len(cells)] = cells
+        self._own(y)[x : x + len(cells)] = cells
+
+    def fill(self, first: int, end: int, cell: Cell) -> None:
+        """Make all cells of the rows from `first` to before `end` alike."""
+        if first < end:
+            self.rows[first:end] = [_Uniform([cell] * self.columns)] * (end - first)
 
     def erase(self, y: int, start: int, end: int, pen: Pen) -> None:
         """Blank the columns from `start` to before `end` of a row."""
         if end - start == self.columns:
-            self.rows[y] = [(" ", pen.blank)] * self.columns
+            self.fill(y, y + 1, (" ", pen.blank))
         elif start < end:
             self.put(y, start, [(" ", pen.blank)] * (end - start))
 
@@ -75,7 +92,7 @@ class Grid:
         count = min(count, self.columns - x)
         self.split(y, x)
         self.split(y, self.columns - count)
-        row = self.rows[y]
+        row = self._own(y)
         row[x:] = [(" ", pen.blank)] * count + row[x : self.columns - count]
 
     def delete(self, y: int, x: int, count: int, pen: Pen) -> None:
@@ -83,19 +100,19 @@ class Grid:
         count = min(count, self.columns - x)
         self.split(y, x)
         self.split(y, x + count)
-        row = self.rows[y]
+        row = self._own(y)
         row[x:] = row[x + count :] + [(" ", pen.blank)] * count
 
     def scroll(self, top: int, bottom: int, count: int, pen: Pen) -> None:
         """Move the rows from `top` to `bottom` up by `count` (down, if it is negative); blank ones come in."""
         lines = max(-(bottom - top + 1), min(count, bottom - top + 1))
-        blank = [[(" ", pen.blank)] * self.columns for _ in range(abs(lines))]
+        blank: list[Row] = [_Uniform([(" ", pen.blank)] * self.columns)] * abs(lines)
         kept = self.rows[top : bottom + 1]
         self.rows[top : bottom + 1] = kept[lines:] + blank if lines >= 0 else blank + kept[:lines]
 
     def join(self, y: int, x: int, more: str) -> None:
         """Add marks to the character that is in, or ends in, this column."""
-        row = self.rows[y]
+        row = self._own(y)
         x -= not row[x][0]
         text, pen = row[x]
         if len(text) < CELL_MAX:

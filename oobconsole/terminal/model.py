@@ -39,11 +39,6 @@ class Terminal(State):
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._last = " "  # what REP repeats
 
-    @property
-    def text(self) -> list[str]:
-        """What is shown, row by row, without the blanks at the end."""
-        return ["".join([text for text, _ in row]).rstrip(" ") for row in self.grid.rows]
-
     def feed(self, data: bytes) -> None:
         """Print some more output, in any pieces."""
         for found in _TOKEN.finditer(self._decoder.decode(self._filter.feed(data))):
@@ -132,15 +127,23 @@ class Terminal(State):
 
     def _repeat(self, count: int) -> None:
         """REP; ncurses uses it for lines."""
-        count = min(max(count, 1), self.columns)
+        left = min(max(count, 1), self.columns)
         columns = width(self._last)
-        if columns == 1 and INSERT not in self.modes:
-            text = self._last * count
-            while text:
-                text = self._draw_narrow(text)
-        else:
-            for _ in range(count):
-                self._draw_one(self._last, columns)
+        cursor, pen = self.cursor, self.cursor.pen
+        while left:
+            self._wrap_if_due()
+            room = (self.columns - cursor.x) // columns
+            if room:
+                part = min(left, room)
+                if INSERT in self.modes:
+                    self.grid.insert(cursor.y, cursor.x, part * columns, pen)
+                self.grid.put(cursor.y, cursor.x, [(self._last, pen), ("", pen)][:columns] * part)
+                self._advance(part * columns)
+                left -= part
+            elif columns <= self.columns and WRAP in self.modes:
+                self._next_row()
+            if WRAP not in self.modes or columns > self.columns:
+                return  # what has no room is written over the last column, or nowhere
 
     # -- the cursor ---------------------------------------------------------------------------------
 
@@ -174,12 +177,12 @@ class Terminal(State):
         self.move_to(self.cursor.x + columns, self.cursor.y + rows)
 
     def _tab(self, count: int = 1) -> None:
-        stops = sorted(stop for stop in self.tabs if self.cursor.x < stop < self.columns)
+        stops = sorted([stop for stop in self.tabs if self.cursor.x < stop < self.columns])
         x = stops[max(count, 1) - 1] if len(stops) >= max(count, 1) else self.columns - 1
         self.cursor.x = x  # a tab in the last column leaves what is to be wrapped
 
     def _back_tab(self, count: int = 1) -> None:
-        stops = sorted((stop for stop in self.tabs if stop < self.cursor.x), reverse=True)
+        stops = sorted([stop for stop in self.tabs if stop < self.cursor.x], reverse=True)
         self.move_to(stops[max(count, 1) - 1] if len(stops) >= max(count, 1) else 0, self.cursor.y)
 
     def _set_tab(self) -> None:
@@ -253,16 +256,15 @@ class Terminal(State):
 
     def _erase_in_display(self, how: int) -> None:
         y = self.cursor.y
-        for row in {0: range(y + 1, self.rows), 1: range(y), 2: range(self.rows)}.get(how, range(0)):
-            self.grid.erase(row, 0, self.columns, self.cursor.pen)
+        first, end = {0: (y + 1, self.rows), 1: (0, y), 2: (0, self.rows)}.get(how, (0, 0))
+        self.grid.fill(first, end, (" ", self.cursor.pen.blank))
         if how in (0, 1):
             self._erase_in_line(how)
 
     def _align(self) -> None:
         """DECALN: a screen full of E."""
         self.top, self.bottom = 0, self.rows - 1
-        for y in range(self.rows):
-            self.grid.rows[y] = [("E", PLAIN)] * self.columns
+        self.grid.fill(0, self.rows, ("E", PLAIN))
         self.move_to(0, 0)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from tests.bench.libvirt import libvirt
 from tests.bench.server import server
+from tests.bench.terminal import terminal
 from tests.bench.trust import Results, echo_ms, guests, kills, quantiles
 from tests.bench.vms import vms
 from tests.stack.nested import CACHE, PROMPT, L2Console, NestedStack
@@ -120,6 +121,7 @@ GROUPS: dict[str, Callable[[], Results]] = {
     "server": server,
     "libvirt": libvirt,
     "vms": vms,
+    "terminal": terminal,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -74,20 +75,26 @@ def person(server: Server, *words: str, user: str = "alice", escape: str = "none
     return terminal
 
 
+def asked(terminal: Terminal, keys: str) -> None:
+    """Answer the questions of `~p`."""
+    terminal.send("\r~p")
+    for question, key in zip((rb"power of web2: r reset", rb"web2\? y does it"), keys, strict=False):
+        terminal.expect(question, timeout=10)
+        terminal.send(key)
+
+
 class TestPower:
     def test_is_done_when_confirmed_and_everybody_is_told(self, server: Server, switched: Path) -> None:
         with person(server, "web2") as alice, person(server, "watch", "web2", user="bob") as bob:
-            alice.send("~pr")
-            alice.expect(rb"reset web2\? y does it", timeout=10)
-            alice.send("y")
+            asked(alice, "ry")
             for terminal in (alice, bob):
                 terminal.expect(rb"alice: reset of web2: did reset", timeout=10)
             assert switched.read_text() == "reset of web2\n"
 
-    @pytest.mark.parametrize("keys", ["~px", "~prn", "~pr\x1b", "~p\x1b", "~pr\r"])
+    @pytest.mark.parametrize("keys", ["x", "rn", "r\x1b", "\x1b", "r\r"])
     def test_is_not_done_otherwise(self, server: Server, switched: Path, keys: str) -> None:
         with person(server, "web2") as alice:
-            alice.send(keys)
+            asked(alice, keys)
             alice.expect(rb"nothing was switched", timeout=10)
             word = secrets.token_hex(8)
             alice.send(word)
@@ -96,7 +103,7 @@ class TestPower:
 
     def test_that_fails_says_why(self, server: Server, switched: Path) -> None:
         with person(server, "web2") as alice:
-            alice.send("~pny")
+            asked(alice, "ny")
             alice.expect(rb"nmi of web2 failed: \S+/switch failed with status 7: no NMI here", timeout=10)
         done = server.run("power", "web2", "nmi", "--yes")
         assert done.returncode == 1
@@ -138,10 +145,14 @@ class TestKeys:
 
     def test_a_message_is_read_by_everybody(self, server: Server) -> None:
         with person(server, "web1") as alice, person(server, "web1", user="bob") as bob:
-            alice.send("~mback in 5 min\x7f\x7f\x7futes\r")
+            alice.send("~m")
+            alice.expect(rb"message to everybody", timeout=10)
+            alice.send("back in 5 min\x7f\x7f\x7futes\r")
             for terminal in (alice, bob):
                 terminal.expect(rb"alice says: back in 5 utes", timeout=10)
-            alice.send("~mno\x1b")
+            alice.send("~m")
+            alice.expect(rb"message to everybody", timeout=10)
+            alice.send("no\x1b")
             alice.expect(rb"cancelled", timeout=10)
             bob.send("~w")
             bob.expect(rb"bob +watches", timeout=10)
@@ -161,7 +172,9 @@ class TestKeys:
             alice.expect(rb"type 'stty rows 31 columns 80' into the guest\?", timeout=10)
             alice.send("n")
             alice.expect(rb"nothing was typed", timeout=10)
-            alice.send("~zy")
+            alice.send("~z")
+            alice.expect(rb"type 'stty rows 31 columns 80' into the guest\?", timeout=10)
+            alice.send("y")
             alice.expect(rb"\nstty rows 31 columns 80", timeout=10)
 
     def test_the_last_lines(self, server: Server) -> None:
@@ -193,6 +206,17 @@ class TestPastes:
         with person(server, "web1", "--raw") as alice:
             alice.send("\r" + paste + "end")
             alice.expect(re.escape(paste) + "end", timeout=10)
+
+    @pytest.mark.parametrize("text", ["~mary has a little lamb", "~pry", "~rf\r", "ls\r~.", "ls\r\n~.\r\n"])
+    def test_of_one_line_without_marks(self, server: Server, text: str) -> None:
+        """faults.md 10: it is the guest's, and what may have been meant is said."""
+        with person(server, "web1", "--raw") as alice:
+            alice.send("\r" + text)
+            alice.expect(rf"~{re.escape(text[text.index('~') + 1])} came at once with other text", timeout=10)
+            alice.send("end")
+            alice.expect("end", timeout=10)
+            typed = re.sub(rb"(\r\n)?\[oobconsole: [^]]*\]\r\n", b"", bytes(alice.seen))
+            assert text.encode() + b"end" in typed
 
     @pytest.mark.parametrize("text", ["do not reboot, ticket 4711 https://x/y;z", "first line\rreboot"])
     def test_at_a_question(self, server: Server, text: str) -> None:
@@ -226,6 +250,17 @@ class TestPastes:
             alice.expect(word, timeout=10)
             assert b"[A" not in bytes(alice.seen[begin:])
             assert b"khw" not in bytes(alice.seen[begin:])
+
+
+def test_a_script_on_standard_input_detaches(server: Server) -> None:
+    """`ssh -tt -e none HOST web1 <<EOF`: its last line is no paste's."""
+    word = secrets.token_hex(8)
+    command = server.ssh("web1", options=("-tt", "-e", "none"))
+    done = subprocess.run(command, input=f"{word}\n~.\n".encode(), capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b""), done
+    assert b"detached from web1" in done.stdout
+    assert word.encode() in done.stdout
+    assert b"~.\n" not in done.stdout
 
 
 class TestOpenSshsOwn:
@@ -321,7 +356,9 @@ async def test_a_break_is_one_to_the_guests_uart(lab: Lab) -> None:
     async with await soon(lab.connect()) as client:
         process = await soon(client.create_process("web1", encoding=None, term_type="xterm"))
         await soon(process.stdout.readuntil(b"helps]\r\n"))
-        process.stdin.write(b"before\r~b")
+        process.stdin.write(b"before\r")
+        await until(lambda: guest.received == b"before\r", lambda: guest.received)
+        process.stdin.write(b"~b")
         await until(lambda: guest.received == b"before\r\0", lambda: guest.received)
     assert any(value & Lsr.BI and value & Lsr.DR for value in spy.lsr)
 

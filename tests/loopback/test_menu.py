@@ -62,12 +62,30 @@ def test_search_attach_and_back(server: Server) -> None:
         assert terminal.wait(10) == 0
 
 
-def test_keys_that_are_faster_than_the_menu_are_not_lost(server: Server) -> None:
+def test_a_paste_chooses_nothing_and_reaches_no_guest(server: Server) -> None:
+    """faults.md 10: as it might be keys that a slow link has joined, it is said."""
     word = secrets.token_hex(8)
     with menu(server) as terminal:
         terminal.send(f"node123\r{word}\r~.")
-        terminal.expect_screen("^detached from node123", timeout=10)
-        terminal.expect_screen(f"^> node123 .*{word}", timeout=10)
+        terminal.expect_screen("^nothing is chosen by what comes at once.* 20 bytes of it were dropped", timeout=10)
+        terminal.expect_screen("^search: node123$", timeout=10)
+        assert word.encode() not in server.run("log", "node123").stdout
+        terminal.send("\r")
+        terminal.expect(rb"node123 is live, you have the keyboard", timeout=10)
+
+
+def test_whatever_cancels_a_question_says_what_it_dropped(server: Server) -> None:
+    """faults.md 9: `n`, Enter and `~.` at once."""
+    with menu(server) as terminal:
+        terminal.send("db1\x10")
+        terminal.expect(rb"power of db1: r reset", timeout=10)
+        terminal.send("n\r~.")
+        terminal.expect_screen("^nothing was switched; 3 bytes that came at once behind it were dropped", timeout=10)
+        terminal.send("\x12")
+        terminal.expect(rb"replay db1 since", timeout=10)
+        terminal.send("\x1bq\rx")
+        terminal.expect_screen("^cancelled; 3 bytes that came at once behind it were dropped", timeout=10)
+        terminal.expect_screen("^search: db1$", timeout=10)
 
 
 def test_everything_is_live(server: Server) -> None:
@@ -109,6 +127,12 @@ def test_power(server: Server) -> None:
         terminal.send("\x10")
         terminal.expect(rb"power of db1: r reset", timeout=10)
         terminal.send("ry")
+        terminal.expect_screen("^nothing was switched; 1 bytes", timeout=10)
+        terminal.send("\x10")
+        terminal.expect(rb"power of db1: r reset", timeout=10)
+        terminal.send("r")
+        terminal.expect(rb"reset db1\? y does it", timeout=10)
+        terminal.send("y")
         terminal.expect_screen("^reset of db1: db1 had reset", timeout=10)
 
 

@@ -110,7 +110,9 @@ def test_a_driver_that_refuses_a_break_ends_no_session(tmp_path: Path, number: i
             person.expect(rb"you have the keyboard", timeout=20)
             person.send("\r~b")
             person.expect(f"no break was sent: the port refuses it: {words}".encode(), timeout=20)
-            person.send("\r~sh")
+            person.send("\r~s")
+            person.expect(rb"SysRq key", timeout=20)
+            person.send("h")
             person.expect(f"no break was sent: the port refuses it: {words}".encode(), timeout=20)
             person.send("still here")
             seen = b""

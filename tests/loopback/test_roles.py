@@ -63,11 +63,17 @@ class TestPeople:
             alice.expect(rb"bob is attached", timeout=10)
             bob.send("nothing")
             bob.expect(rb"you watch, and what you type goes nowhere", timeout=10)
-            bob.send("more of it\r~rk")
+            bob.send("more of it")
+            server.run("ls")  # meanwhile it has arrived
+            bob.send("\r~r")
+            bob.expect(rb"take it by force", timeout=10)
+            bob.send("k")
             bob.expect(rb"alice has the keyboard, and was asked", timeout=10)
             assert bytes(bob.seen).count(b"goes nowhere") == 1
             alice.expect(rb"bob asks for the keyboard: ~r, then h, hands it over", timeout=10)
-            alice.send("~rh")
+            alice.send("~r")
+            alice.expect(rb"take it by force", timeout=10)
+            alice.send("h")
             bob.expect(rb"alice gave you the keyboard", timeout=10)
             word = secrets.token_hex(8)
             bob.send(word)
@@ -78,10 +84,14 @@ class TestPeople:
 
     def test_force_takes_a_right_and_the_loser_is_told_by_whom(self, server: Server) -> None:
         with person(server, "bob", "web1") as bob, person(server, "alice", "web1") as alice:
-            alice.send("~rf")
+            alice.send("~r")
+            alice.expect(rb"take it by force", timeout=10)
+            alice.send("f")
             alice.expect(rb"you have the keyboard; bob watches", timeout=10)
             bob.expect(rb"alice took the keyboard from you: you watch", timeout=10)
-            bob.send("~rf")
+            bob.send("~r")
+            bob.expect(rb"take it by force", timeout=10)
+            bob.send("f")
             bob.expect(rb"you have no right to take the keyboard of web1 from alice", timeout=10)
             word = secrets.token_hex(8)
             alice.send(word)
@@ -96,9 +106,13 @@ class TestPeople:
                 assert done.returncode == 0, done.stderr
             with person(server, "bob", "web1") as bob:
                 assert b"bob has the keyboard" in bytes(bob.seen)
-                bob.send("~rk")
+                bob.send("~r")
+                bob.expect(rb"take it by force", timeout=10)
+                bob.send("k")
                 bob.expect(rb"another session of yours from 127.0.0.1 has the keyboard, and was asked", timeout=10)
-                bob.send("~rf")
+                bob.send("~r")
+                bob.expect(rb"take it by force", timeout=10)
+                bob.send("f")
                 bob.expect(rb"you have the keyboard; bob watches", timeout=10)
                 word = secrets.token_hex(8)
                 bob.send(word)
@@ -110,7 +124,9 @@ class TestPeople:
     def test_a_watcher_has_no_keyboard_to_take_from_oneself(self, server: Server) -> None:
         """faults.md 24, the other side: right `write` is needed all the same."""
         with person(server, "alice", "web1"), person(server, "eve", "web1") as eve:
-            eve.send("~rf")
+            eve.send("~r")
+            eve.expect(rb"take it by force", timeout=10)
+            eve.send("f")
             eve.expect(rb"you have no right to take the keyboard of web1 from alice", timeout=10)
 
     def test_a_watcher_is_never_promoted_by_itself(self, server: Server) -> None:
@@ -120,7 +136,9 @@ class TestPeople:
             bob.expect(rb"alice has left; the keyboard is free", timeout=10)
             bob.send("not yet")
             bob.expect(rb"goes nowhere", timeout=10)
-            bob.send("\r~rk")
+            bob.send("\r~r")
+            bob.expect(rb"take it by force", timeout=10)
+            bob.send("k")
             bob.expect(rb"you have the keyboard", timeout=10)
             word = secrets.token_hex(8)
             bob.send(word)

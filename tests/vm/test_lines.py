@@ -64,5 +64,7 @@ def test_power_and_break_by_the_monitor(server: Server, side: tuple[str, str]) -
             console.expect(PROMPT, timeout=20)
         with Terminal(server.ssh("db2", options=("-t", "-e", "none")), term="dumb") as person:
             person.expect(rb"you have the keyboard", timeout=20)
-            person.send("\r~sh")
+            person.send("\r~s")
+            person.expect(rb"SysRq key", timeout=20)
+            person.send("h")
             person.expect(rb"sysrq: HELP", timeout=20)

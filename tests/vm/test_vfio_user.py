@@ -100,7 +100,9 @@ def test_break_is_sysrq(lab: Lab) -> None:
         # On a dumb terminal no notice is repainted in the middle of the words that are waited for.
         with Terminal(lab.server.ssh("web", options=("-t", "-e", "none")), term="dumb") as person:
             person.expect(rb"you have the keyboard", timeout=20)
-            person.send("\r~sh")
+            person.send("\r~s")
+            person.expect(rb"SysRq key", timeout=20)
+            person.send("h")
             person.expect(rb"sysrq: HELP", timeout=20)
 
 

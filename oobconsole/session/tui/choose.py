@@ -10,11 +10,10 @@ from oobconsole.session.tui.catalogue import Catalogue
 from oobconsole.session.tui.menu import Choice, Menu, Place
 from oobconsole.session.tui.pace import pace
 from oobconsole.session.tui.terminal import Keys, Terminal
+from oobconsole.session.tui.typed import Typing
 from oobconsole.terminal.restore import Lent
 
 _REFRESH_SECONDS: Final = 1.0
-#: Keys that are looked at before others have their turn, in bytes: each costs up to a millisecond.
-_KEYS_AT_ONCE: Final = 32
 
 
 async def choose(
@@ -25,7 +24,7 @@ async def choose(
     await pace().turn()
     keys = Keys()
     menu = Menu(catalogue, keys, terminal, place, note)
-    typing = _Typing(terminal, keys, menu)
+    typing = Typing(terminal, keys, menu)
     choice: Choice | None = None
     terminal.on_resize(menu.app.invalidate)
     helpers = supervise.Tasks(supervise.PEERS)
@@ -51,35 +50,6 @@ def _left() -> bytes:
     lent = Lent(filtered=True)
     lent.feed(b"\x1b[?1049h")
     return lent.restored()
-
-
-class _Typing:
-    """What the user types, for the menu, and from the choice on for what was chosen."""
-
-    def __init__(self, terminal: Terminal, keys: Keys, menu: Menu) -> None:
-        self._terminal = terminal
-        self._keys = keys
-        self._menu = menu
-        self._waiting = b""
-
-    async def run(self) -> None:
-        """To the choice, or the end of input."""
-        try:
-            while not self._menu.app.is_done:
-                if not self._waiting:
-                    await self._terminal.drain()  # whoever does not look at the answer does not get to ask for more
-                    self._waiting = await self._terminal.read()
-                data, self._waiting = self._waiting[:_KEYS_AT_ONCE], self._waiting[_KEYS_AT_ONCE:]
-                self._keys.feed(data)
-                if not data:
-                    break
-                await asyncio.sleep(0)
-        finally:
-            self._menu.quit()  # a client may be gone while it is waited for, too
-
-    def rest(self) -> bytes:
-        """What came behind the choice."""
-        return self._keys.take() + self._waiting
 
 
 async def _quit_when(stopping: asyncio.Event, menu: Menu) -> None:

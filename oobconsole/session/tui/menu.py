@@ -87,6 +87,11 @@ class Menu:
             output=output(terminal),
         )
 
+    def say(self, note: str) -> None:
+        """Show something until the next key."""
+        self._note = note
+        self.app.invalidate()
+
     def quit(self) -> None:
         """End without a choice."""
         self._leave(None)

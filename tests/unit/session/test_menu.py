@@ -155,7 +155,6 @@ class TestChoose:
             (b"1\x7f2\r", Choice(Action.ATTACH, "web02")),
             (b"b3\x1b[B\r", Choice(Action.ATTACH, "web31")),
             (b"\x1b[200~WEB\n17\x1b[201~\r", Choice(Action.ATTACH, "web17")),
-            (b"nosuch\r\x15\x1b[B\r", Choice(Action.ATTACH, "web01")),
             (b"\x03", None),
             (b"\x04", None),
             (b"", None),
@@ -175,14 +174,42 @@ class TestChoose:
             terminal.type(bytes((byte,)))
         assert await soon(task) == Choice(Action.ATTACH, "web01")
 
-    @pytest.mark.parametrize("behind", [b"root\r~.", b"\x1b[A\x1b", "é".encode() * 100])
+    @pytest.mark.parametrize("behind", [b"", b"\r", b"\r\r\n"])
     async def test_what_is_typed_behind_the_choice_is_for_what_was_chosen(self, behind: bytes) -> None:
         """And in nobody's next menu."""
         terminal, settings = FakeTerminal(), consoles("web1")
-        terminal.type(b"web1\r" + behind)
+        terminal.type(b"\r" + behind)
         task = choose(terminal, Catalogue(settings, ALICE), settings.stopping, Place())
         assert await soon(task) == (Choice(Action.ATTACH, "web1"), behind)
         assert not any(typeahead._buffer.values())
+
+    @pytest.mark.parametrize("at", [*range(1, 16), "each byte", "whole"])
+    async def test_a_paste_without_marks_chooses_nothing(self, at: int | str) -> None:
+        """faults.md 10: `reboot` went into the guest."""
+        terminal, paste = FakeTerminal(), b"web03\rreboot\r~.\r"
+        task = begin(terminal)
+        await shown(terminal, "web00")
+        ways = {"each byte": [bytes((byte,)) for byte in paste], "whole": [paste]}
+        for packet in ways[at] if isinstance(at, str) else [paste[:at], paste[at:]]:
+            terminal.type(packet)
+        await shown(terminal, "nothing is chosen by what comes at once")
+        assert not task.done()
+        assert terminal.lines[0] == "search: web03"
+        terminal.type(b"\r")
+        assert await soon(task) == Choice(Action.ATTACH, "web03")
+
+    async def test_a_paste_with_marks_chooses_nothing(self) -> None:
+        """faults.md 10: however it is cut."""
+        paste = b"\x1b[200~web03\rreboot\r\x1b[201~"
+        for at in range(1, len(paste)):
+            terminal = FakeTerminal()
+            task = begin(terminal)
+            terminal.type(paste[:at])
+            terminal.type(paste[at:])
+            await shown(terminal, "search: web03reboot")
+            assert not task.done()
+            terminal.type(b"\x03")
+            assert await soon(task) is None
 
     @pytest.mark.parametrize("part", ["typing", "refresh"])
     async def test_a_part_of_it_that_ends_by_an_error_is_told(

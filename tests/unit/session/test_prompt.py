@@ -70,10 +70,16 @@ async def test_a_paste_is_no_key(packets: tuple[bytes, ...]) -> None:
 
 
 async def test_an_answer_may_be_typed_ahead() -> None:
-    peer = FakePeer(b"ry")
+    """By hand, that is: two keys at once are no person's."""
+    peer = FakePeer(b"r")
     keys = Keys(peer, PeerPrompt(peer))
     assert await soon(keys.ask("?", b"rnfo")) == b"r"
+    peer.type(b"y")
     assert await soon(keys.ask("?", b"y", alone=True)) == b"y"
+    peer.type(b"ry")
+    assert await soon(keys.ask("?", b"rnfo")) == b""
+    assert keys.rest() == b""
+    assert peer.told[-1] == "1 bytes that came at once behind it were dropped, as part of a paste"
 
 
 async def test_what_the_terminal_answers_is_the_guests() -> None:
@@ -91,7 +97,9 @@ async def test_whoever_answers_and_detaches_in_a_hurry_is_understood(packets: tu
     keys = Keys(peer, PeerPrompt(peer), b"~.")
     assert await soon(keys.ask("?", b"y", alone=True)) != b"y"
     left = keys.rest()
-    assert EscapeFilter().feed(left).command is Command.DETACH
+    escape = EscapeFilter()
+    escape.feed(left)
+    assert escape.expire().command is Command.DETACH
     assert left == b"~."
 
 

@@ -65,9 +65,29 @@ class TestAttend:
 
     async def test_helps(self) -> None:
         settings = consoles("web1")
-        peer = FakePeer(b"~", b"?", b"~.")
-        await soon(attend(settings.machines[0].consoles[0], peer, settings))
-        assert any("~.  detach" in text for text in peer.told)
+        peer = FakePeer(b"~", b"?")
+        task = asyncio.ensure_future(attend(settings.machines[0].consoles[0], peer, settings))
+        await until(lambda: any("~.  detach" in text for text in peer.told), lambda: peer.told)
+        peer.type(b"~.")
+        assert await soon(task) is ExitStatus.OK
+
+    async def test_what_came_at_once_with_text_is_told(self) -> None:
+        settings = consoles("web1")
+        console = live(settings.machines[0].consoles[0])
+        peer = FakePeer(b"exit\r~.")
+        task = asyncio.ensure_future(attend(console, peer, settings))
+        await until(lambda: any("~. came at once" in text for text in peer.told), lambda: peer.told)
+        assert peer.got.endswith(b"exit\r~.")
+        peer.end()
+        assert await soon(task) is ExitStatus.OK
+
+    async def test_a_script_that_ends_has_detached(self) -> None:
+        settings = consoles("web1")
+        console = live(settings.machines[0].consoles[0])
+        peer = FakePeer(b"exit\n~.\n", ended=True)
+        assert await soon(attend(console, peer, settings)) is ExitStatus.OK
+        assert peer.told[-1] == "detached from web1"
+        assert b"~" not in peer.got
 
     async def test_says_who_else_is_there(self) -> None:
         settings = consoles("web1")

@@ -1,0 +1,132 @@
+"""What a user types in the menu: keys, but for a paste, which is text to search for and chooses nothing.
+
+prompt_toolkit knows the marks of a bracketed paste. Where a terminal sets none, what came at once is looked at, as at
+a console (`session/escape.py`): of a paste, what stands before its first line end is searched for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from typing import Final
+
+from oobconsole.session.tui.menu import Menu
+from oobconsole.session.tui.terminal import Keys, Terminal
+from oobconsole.session.typed import PASTE, PASTE_END, came_at_once
+
+#: Keys that are looked at before others have their turn, in bytes: each costs up to a millisecond.
+_KEYS_AT_ONCE: Final = 32
+#: What a paste looks like when the network has cut it: so soon, in seconds, more comes behind its line end.
+_MORE_SECONDS: Final = 0.05
+#: A paste is over when nothing has come for so long, and is waited for at most so long, in seconds.
+_QUIET_SECONDS: Final = 0.1
+_PASTE_MAX_SECONDS: Final = 10.0
+#: Keys that choose: Enter, Ctrl-W, Ctrl-R, Ctrl-P; and those that leave.
+_CHOOSES: Final = re.compile(rb"[\r\x17\x12\x10\x03\x04]")
+_MARKED: Final = re.compile(re.escape(PASTE) + rb".*?(?:" + re.escape(PASTE_END) + rb"|\Z)", re.DOTALL)
+_NO_TEXT: Final = bytes(range(0x20)) + b"\x7f"
+
+
+class Typing:
+    """What the user types, for the menu, and from the choice on for what was chosen."""
+
+    def __init__(self, terminal: Terminal, keys: Keys, menu: Menu) -> None:
+        self._terminal = terminal
+        self._keys = keys
+        self._menu = menu
+        self._waiting = b""
+        self._company = False  # text has come, of what comes now
+        self._before = b""  # what of marks has come
+        self._ended = False
+        self._last = 0.0
+
+    async def run(self) -> None:
+        """To the choice, or the end of input."""
+        try:
+            while not self._menu.app.is_done and not self._ended:
+                await self._terminal.drain()  # whoever does not look at the answer does not get to ask for more
+                if data := await self._terminal.read():
+                    await self._packet(data)
+                else:
+                    self._ended = True
+            if self._ended:
+                self._keys.feed(b"")
+        finally:
+            self._menu.quit()  # a client may be gone while it is waited for, too
+
+    def rest(self) -> bytes:
+        """What came behind the choice."""
+        return self._keys.take() + self._waiting
+
+    async def _packet(self, data: bytes) -> None:
+        now = time.monotonic()
+        self._company = self._company and came_at_once(now - self._last)
+        self._last = now
+        unmarked = self._unmarked(data)
+        chooses = _CHOOSES.search(unmarked)
+        if chooses is None:
+            self._company = self._company or _is_text(unmarked)
+            await self._feed(data)
+            return
+        at = chooses.start()
+        company = self._company or _is_text(unmarked[:at])
+        behind = unmarked[chooses.end() :]
+        if _is_text(behind) or (company and (behind or await self._soon(_MORE_SECONDS))):
+            await self._feed(data[:at])
+            await self._drop(len(data) - at)
+            return
+        await self._feed(data[: at + 1])
+        self._waiting = data[at + 1 :] + self._waiting
+        if not self._menu.app.is_done and self._waiting:
+            await self._feed_waiting()
+
+    async def _feed_waiting(self) -> None:
+        """The key chose nothing: what came behind it are keys, too."""
+        data, self._waiting = self._waiting, b""
+        await self._feed(data)
+
+    def _unmarked(self, data: bytes) -> bytes:
+        """The same, with every byte of marked pastes replaced by NUL."""
+        whole = self._before + data
+        begun = whole.rfind(PASTE)  # one that is whole
+        is_within = begun >= 0 and PASTE_END not in whole[begun:]
+        self._before = (PASTE if is_within else b"") + whole[begun + len(PASTE) if begun >= 0 else 0 :][
+            1 - len(PASTE) :
+        ]
+        return _MARKED.sub(lambda found: bytes(len(found[0])), whole)[len(whole) - len(data) :]
+
+    async def _feed(self, data: bytes) -> None:
+        for at in range(0, len(data), _KEYS_AT_ONCE):
+            self._keys.feed(data[at : at + _KEYS_AT_ONCE])
+            await asyncio.sleep(0)
+            if self._menu.app.is_done:
+                self._waiting = data[at + _KEYS_AT_ONCE :] + self._waiting
+                return
+
+    async def _soon(self, seconds: float) -> bool:
+        """Does more come? It waits to be read."""
+        try:
+            async with asyncio.timeout(seconds):
+                data = await self._terminal.read()
+        except TimeoutError:
+            return False
+        self._waiting += data
+        self._ended = not data
+        return bool(data)
+
+    async def _drop(self, count: int) -> None:
+        """All of a paste that is no text to search for; and say so."""
+        count += len(self._waiting)
+        try:
+            async with asyncio.timeout(_PASTE_MAX_SECONDS):
+                while await self._soon(_QUIET_SECONDS):
+                    count, self._waiting = count + len(self._waiting), b""
+        except TimeoutError:
+            pass  # a client that never stops typing gets what is left of it looked at
+        self._waiting = b""
+        self._menu.say(f"nothing is chosen by what comes at once, as a paste does; {count} bytes of it were dropped")
+
+
+def _is_text(data: bytes) -> bool:
+    return bool(data.strip(_NO_TEXT))

@@ -1,0 +1,77 @@
+"""What is typed, as it comes from a terminal: which bytes belong together, and which nobody typed. Sans I/O."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+#: What a terminal types by itself when the guest asks it, as many shells do before each line: CSI and one of these
+#: (ECMA-48: CPR, DA, DSR).
+REPORTS: Final = b"Rcn"
+#: The marks of a bracketed paste, and how long its end is waited for, in seconds, when nothing comes.
+PASTE, PASTE_END = b"\x1b[200~", b"\x1b[201~"
+LOST_END_SECONDS: Final = 3.0
+#: What follows within so many seconds came at once, though the network may have cut it: nobody types as fast, and a
+#: program that waits for a guest's echo before it types more is slower, too.
+AT_ONCE_SECONDS: Final = 0.001
+_ESC: Final = 0x1B
+_BRACKET: Final = 0x5B
+_TILDE: Final = 0x7E
+_PARAMETERS: Final = b"0123456789;?"
+_PASTE_PARAMETERS: Final = b"200"
+
+
+def came_at_once(pause: float) -> bool:
+    """Do bytes with so many seconds between them belong together?"""
+    return pause <= AT_ONCE_SECONDS
+
+
+class Is(Enum):
+    """What a byte is."""
+
+    TEXT = 0
+    LINE_END = 1
+    PART = 2  # of a sequence
+    REPORT = 3  # the end of what the terminal typed by itself
+    PASTE = 4  # the end of the mark with which a paste begins
+
+
+class _At(Enum):
+    """How much of a control sequence has come."""
+
+    TEXT = 0
+    ESC = 1
+    CSI = 2
+
+
+class Sequences:
+    """Follows what is typed, byte by byte."""
+
+    def __init__(self) -> None:
+        self._at = _At.TEXT
+        self._parameters = bytearray()
+
+    @property
+    def within(self) -> bool:
+        """Has a sequence begun?"""
+        return self._at is not _At.TEXT
+
+    def take(self, byte: int) -> Is:
+        """The next one."""
+        before, self._at = self._at, _At.TEXT
+        if byte == _ESC:
+            self._at = _At.ESC
+        elif before is _At.ESC and byte == _BRACKET:
+            self._at = _At.CSI
+            self._parameters.clear()
+        elif before is _At.CSI and byte in _PARAMETERS:
+            self._at = _At.CSI
+            if len(self._parameters) <= len(_PASTE_PARAMETERS):
+                self._parameters.append(byte)
+        elif before is _At.CSI and byte in REPORTS:
+            return Is.REPORT
+        elif before is _At.CSI and byte == _TILDE and self._parameters == _PASTE_PARAMETERS:
+            return Is.PASTE
+        else:
+            return Is.LINE_END if byte in b"\r\n" else Is.TEXT
+        return Is.PART
