@@ -35,6 +35,9 @@ log = structlog.get_logger(__name__)
 CHUNK: Final = 8192
 #: A line that has not ended is looked at so long after it began, in seconds.
 SETTLE_SECONDS: Final = 1.0
+#: How often rules may look at a line before others have their turn: a thread that works has the interpreter's lock,
+#: and the event loop waits for it.
+LOOKS_MAX: Final = 512
 _THREADS: Final = 2
 _PAUSE_SECONDS: Final = 0.002
 #: So many times what it took is the pause behind it.
@@ -134,23 +137,28 @@ class Alerts:
                 item = await watch.reader.next(CHUNK)
         except TimeoutError:
             watch.since = None
-            return await self._look(watch, partial(watch.scanner.settle, watch.rules))
+            await self._look(watch, partial(watch.scanner.settle, watch.rules))
+            return
         if isinstance(item, Notice):
             if item.kind in ("skipped", "lost"):
                 watch.skip(int(item.detail["bytes"]))
-            return None
-        await self._look(watch, partial(watch.scanner.feed, watch.rules, item, offset))
+            return
+        rest = item
+        while rest:
+            look = partial(watch.scanner.feed, watch.rules, rest, offset, looks=LOOKS_MAX)
+            taken = (await self._look(watch, look)).taken
+            rest, offset = rest[taken:], offset + taken
         if not watch.scanner.unlooked:
             watch.since = None
         elif watch.since is None or b"\n" in item:
             watch.since = asyncio.get_running_loop().time()
-        return None
 
-    async def _look(self, watch: _Watch, look: Callable[[], Found]) -> None:
+    async def _look(self, watch: _Watch, look: Callable[[], Found]) -> Found:
         rules: Sequence[Rule] = watch.rules
         took, found = await asyncio.get_running_loop().run_in_executor(self._threads, _timed, look)
         self._tell(watch, rules, found)
         await asyncio.sleep(max(_PAUSE_SECONDS, _PAUSE_TIMES * took))
+        return found
 
     def _tell(self, watch: _Watch, rules: Sequence[Rule], found: Found) -> None:
         for rule in rules:

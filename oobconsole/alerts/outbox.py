@@ -21,6 +21,9 @@ log = structlog.get_logger(__name__)
 #: Of one rule so many are on their way at the same time, and so many altogether have not arrived.
 RUNNING_MAX: Final = 4
 WAITING_MAX: Final = 64
+#: Between two programs that are started, in seconds: each start stops the whole server until the program runs, and on
+#: a busy machine that takes its time.
+START_SECONDS: Final = 0.05
 #: Lines a minute to the log.
 _LOG_LINES: Final = 60
 
@@ -37,6 +40,7 @@ class Outbox:
         self._waiting: Counter[str] = Counter()
         self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(RUNNING_MAX))
         self._tasks = Tasks()
+        self._started = 0.0
         self._limit = LogLimit(_LOG_LINES)
 
     def has_room(self, rule: Rule) -> bool:
@@ -69,11 +73,17 @@ class Outbox:
         config = rule.config
         if config.command is None:
             return ""
+        await self._may_start()
         try:
             await hook.succeed(config.command, config.timeout_s, data=alert.as_json(), env=alert.as_environment())
         except EnvironmentFault as error:
             return str(error)
         return ""
+
+    async def _may_start(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self._started = max(now, self._started + START_SECONDS)
+        await asyncio.sleep(self._started - now)
 
     async def _url(self, rule: Rule, alert: Alert) -> str:
         if rule.config.url is None:

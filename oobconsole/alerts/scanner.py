@@ -7,6 +7,7 @@ So what counts does not depend on the packets in which a line came. Empty lines 
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ HITS_MAX: Final = 16
 #: One rule may look so long in one call, in seconds; if that is too short, it rests so long at this console.
 MATCH_SECONDS: Final = 0.25
 REST_SECONDS: Final = 10.0
-_LINES: Final = re.compile(rb"[^\r\n]*[\r\n]+|[^\r\n]+")
+_LINES: Final = re.compile(rb"[^\r\n]*[\r\n]{1,64}|[^\r\n]+")
 
 
 @dataclass
@@ -36,12 +37,16 @@ class Found:
         hits: the first ones.
         more: how many further ones there were.
         slow: why a rule rests now.
+        looks: how often a rule has looked at a line.
+        taken: bytes that were looked at.
     """
 
     hits: dict[str, list[Hit]] = field(default_factory=dict)
     more: dict[str, int] = field(default_factory=dict)
     slow: dict[str, str] = field(default_factory=dict)
     left: dict[str, float] = field(default_factory=dict)
+    looks: int = 0
+    taken: int = 0
 
     def add(self, rule: Rule, line: str, offset: int, match: Match) -> None:
         hits = self.hits.setdefault(rule.name, [])
@@ -76,9 +81,10 @@ class Scanner:
         self._matched: set[str] = set()
         self.unlooked = False
 
-    def feed(self, rules: Sequence[Rule], data: bytes, offset: int) -> Found:
-        """The console printed `data`, whose first byte has that offset."""
-        found = Found()
+    def feed(self, rules: Sequence[Rule], data: bytes, offset: int, *, looks: int = sys.maxsize) -> Found:
+        """The console printed `data`, whose first byte has that offset. After so many looks the rest is left, to be
+        fed next (`Found.taken`)."""
+        found = Found(taken=len(data))
         if self._offset < 0:
             self._offset = offset
         for piece in _LINES.finditer(data):
@@ -90,6 +96,10 @@ class Scanner:
                     self._add(part, rules, found)
             if not self._text and piece[0][-1] in b"\r\n":
                 self._offset = offset + piece.end()
+            found.looks += 1
+            if found.looks >= looks:
+                found.taken = piece.end()
+                break
         return found
 
     def settle(self, rules: Sequence[Rule]) -> Found:
@@ -114,6 +124,7 @@ class Scanner:
         self.unlooked = False
         if not self._text:
             return
+        found.looks += len(rules)
         for rule in rules:
             if rule.name not in self._matched and (match := self._search(rule, found)):
                 found.add(rule, self._text, self._offset, match)

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from oobconsole.session.request import ExitStatus, Peer
-from oobconsole.session.safe import SafeFilter, slices
+from oobconsole.session.safe import SLICE, SafeFilter, next_slice
 from oobconsole.terminal.restore import Lent
 
 #: Our lines wait at most so long, in seconds, for the guest to finish a character or an escape sequence.
 WHOLE_SECONDS: Final = 0.2
+#: While one waits, output is looked at byte by byte: so much between two turns of the event loop, in bytes.
+_STEP: Final = 128
 
 
 class Notices(ABC):
@@ -105,13 +107,25 @@ class LineNotices(Notices):
     async def output(self, data: bytes) -> None:
         async with self._lock:
             at = 0
-            while self._pending and at < len(data):
-                await self._peer.write(self._shown(data[at : at + 1]))
-                at += 1
-                if self._filter.at_rest:
-                    await self._tell()
-            async for part in slices(data[at:]):
-                await self._peer.write(self._shown(part))
+            while at < len(data):
+                await next_slice()
+                size = _STEP if self._pending else SLICE
+                await self._part(data[at : at + size])
+                at += size
+                if at < len(data):
+                    await asyncio.sleep(0)
+
+    async def _part(self, data: bytes) -> None:
+        """What waits to be said is said where the filter comes to rest, which is looked for byte by byte."""
+        at, shown = 0, b""
+        while self._pending and at < len(data):
+            shown += self._shown(data[at : at + 1])
+            at += 1
+            if self._filter.at_rest:
+                await self._peer.write(shown)
+                shown = b""
+                await self._tell()
+        await self._peer.write(shown + self._shown(data[at:]))
 
     async def say(self, text: str, *, asked: bool = False) -> None:
         async with self._lock:

@@ -1,6 +1,7 @@
-"""Measures what each attack does to an honest person's echo, and prints a table in Markdown.
+"""Measures what each attack does to an honest person's echo and to a guest's vCPU, and prints a table in Markdown.
 
-`ONLY=name` does one of them; `ATTACK_SECONDS` is how long each takes.
+`ONLY=name` does one of them; `ATTACK_SECONDS` is how long each takes; `SHOW_HELD=1` shows what held the event loop,
+by the product's watchdog, and `SHOW_ERRORS=1` what the attack itself says on standard error.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ import platform
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from tests.attack.attacks import ATTACKS
+from tests.attack.run import ATTACKS, MACHINES
+from tests.attack.vcpu import MACHINE, Vcpu, build
 from tests.loopback.access import grant
 from tests.support.expect import Expect
-from tests.support.server import Server
+from tests.support.server import MEMORY_MACHINE, Server
 
 ATTACK_SECONDS: Final = float(os.environ.get("ATTACK_SECONDS", "8"))
 #: Between two keys, in seconds.
@@ -28,13 +31,14 @@ KEY_SECONDS: Final = 0.02
 LONGEST_SECONDS: Final = 60
 
 
-def echoes(client: Expect, seconds: float) -> list[float]:
-    """Type for so long; returns how long each key's echo took, in milliseconds."""
+def echoes(client: Expect, other: Expect, seconds: float) -> list[float]:
+    """Type for so long; returns how long each key's echo took, in milliseconds. `other` is typed at as well."""
     ends = time.monotonic() + seconds
     found: list[float] = []
     while time.monotonic() < ends:
         key = bytes((ord("A") + len(found) % 26,))
         began = time.monotonic()
+        other.send(key)
         client.send(key)
         client.expect(key, timeout=LONGEST_SECONDS)
         found.append((time.monotonic() - began) * 1000)
@@ -54,37 +58,53 @@ def resident_mib(pid: int, what: str = "VmRSS") -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(what + ":"))
 
 
-def measure(attack: Any) -> str:
+def measure(attack: Any, driver: Path) -> str:
     """One row of the table: a server of its own, so that memory is this attack's. Nobody is made to wait for an
     offence: that is how it is when each connection comes from another address."""
-    with Server(limits='max_startups = "10:30:100"\npenalties_exempt = "127.0.0.0/8"\n') as server:
+    machines = MEMORY_MACHINE + MACHINE + MACHINES.get(attack.__name__, "")
+    with Server(machines, limits='max_startups = "10:30:100"\npenalties_exempt = "127.0.0.0/8"\n') as server:
         key = server.make_key("mallory")
         grant(server, "mallory", "watch")
         server.stop()
         server.start()
-        with Expect(server.ssh("web1")) as client:
-            client.send(b"!")
-            client.expect(b"!", timeout=LONGEST_SECONDS)
-            before = echoes(client, ATTACK_SECONDS / 2)
+        with Vcpu(driver, server) as vcpu, Expect(server.ssh("web1")) as client, Expect(server.ssh("vcpu")) as other:
+            vcpu.expect(b"ready", timeout=20)
+            for person in (client, other):
+                person.send(b"!")
+                person.expect(rb"[!.]", timeout=LONGEST_SECONDS)
+            vcpu.waits()
+            before = echoes(client, other, ATTACK_SECONDS / 2), vcpu.waits()
             with attacking(attack, server, key) as attacker:
-                during = echoes(client, ATTACK_SECONDS)
+                during = echoes(client, other, ATTACK_SECONDS), vcpu.waits()
                 attacker.wait(60)
-            peak, after = resident_mib(server.pid, "VmHWM"), resident_mib(server.pid)
-        blamed = sorted(set(re.findall(r"left without a login.*?reason='([^']*)'", server.log.read_text())))
-    about = (attack.__doc__ or "").strip().rstrip(".")
-    cells = [about, shown(before), shown(during), f"{peak:.0f} / {after:.0f}", "; ".join(blamed) or "nothing"]
+            memory = f"{resident_mib(server.pid, 'VmHWM'):.0f} / {resident_mib(server.pid):.0f}"
+        said = server.log.read_text()
+    about = " ".join((attack.__doc__ or "").split()).rstrip(".")
+    cells = [about, shown(before[0]), shown(during[0]), before[1], during[1], memory, held(said), blamed(said)]
     row = f"| {' | '.join(cells)} |"
     print(row, flush=True)
     return row
 
 
+def held(said: str) -> str:
+    """What the product's own watchdog says: how often, and for how long at most."""
+    found = [int(number) for number in re.findall(r"something held the event loop.*?milliseconds=(\d+)", said)]
+    if os.environ.get("SHOW_HELD"):
+        print(*re.findall(r"something held the event loop.*", said), sep="\n", file=sys.stderr)
+    return f"{len(found)}: {max(found)}" if found else "0"
+
+
+def blamed(said: str) -> str:
+    """What addresses were blamed for."""
+    return "; ".join(sorted(set(re.findall(r"left without a login.*?reason='([^']*)'", said)))) or "nothing"
+
+
 @contextlib.contextmanager
 def attacking(attack: Any, server: Server, key: Path) -> Iterator[subprocess.Popen[bytes]]:
     """In a process of its own."""
-    words = [attack.__name__, str(server.port), "mallory", str(key), str(ATTACK_SECONDS)]
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.attack.attacks", *words], stderr=subprocess.DEVNULL
-    ) as process:
+    words = [attack.__name__, str(server.port), "mallory", str(key), str(server.folder), str(ATTACK_SECONDS)]
+    errors = None if os.environ.get("SHOW_ERRORS") else subprocess.DEVNULL
+    with subprocess.Popen([sys.executable, "-m", "tests.attack.run", *words], stderr=errors) as process:
         try:
             yield process
         finally:
@@ -96,12 +116,21 @@ def main() -> None:
     load = os.getloadavg()[0]
     where = f"{os.cpu_count()} processors, {platform.release()}, load {load:.1f} at start"
     print(f"Commit {commit.stdout.strip()}; {where}.")
-    print("\n| attack | echo before, ms: p50 / p99 / max | during | MiB: peak / after | blamed for |")
-    print("| --- | --- | --- | --- | --- |", flush=True)
+    titles = [
+        "attack",
+        "echo before, ms: p50 / p99 / max",
+        "during",
+        "vCPU's wait before, us: p50 / p99 / max",
+        "during",
+    ]
+    titles += ["MiB: peak / after", "loop held: times, longest in ms", "blamed for"]
+    print(f"\n| {' | '.join(titles)} |\n|{' --- |' * len(titles)}", flush=True)
     only = os.environ.get("ONLY", "")
-    for attack in ATTACKS:
-        if only in attack.__name__:
-            measure(attack)
+    with tempfile.TemporaryDirectory(prefix="oob-") as folder:
+        driver = build(Path(folder))
+        for attack in ATTACKS:
+            if only in attack.__name__:
+                measure(attack, driver)
 
 
 if __name__ == "__main__":

@@ -1,57 +1,19 @@
-"""What is done to the server: each attack for some seconds, over and over, in a process of its own."""
+"""What strangers and users do to the server's SSH port."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import sys
-import time
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Any, Final
+import random
+from collections.abc import Callable
+from typing import Final
 
 import asyncssh
-from asyncssh.constants import MSG_CHANNEL_REQUEST, MSG_GLOBAL_REQUEST, MSG_IGNORE
+from asyncssh.constants import MSG_CHANNEL_OPEN, MSG_CHANNEL_REQUEST, MSG_GLOBAL_REQUEST, MSG_IGNORE
 from asyncssh.packet import Boolean, String, UInt32
 
+from tests.attack.target import Attack, Target
 from tests.support.stranger import IGNORE, Stranger, stranger
-
-Attack = Callable[["Target"], Awaitable[None]]
-_FAULTS: Final = (OSError, asyncssh.Error, asyncio.IncompleteReadError, TimeoutError)
-
-
-class Target:
-    """The server, and whose key the attacker has."""
-
-    def __init__(self, port: int, user: str, key: Path, seconds: float) -> None:
-        self.port = port
-        self.user = user
-        self.key = str(key)
-        self.ends = time.monotonic() + seconds
-
-    @property
-    def goes_on(self) -> bool:
-        return time.monotonic() < self.ends
-
-    async def connect(self, **options: Any) -> asyncssh.SSHClientConnection:
-        """Log in."""
-        fixed = {"known_hosts": None, "config": None, "agent_path": None}
-        return await asyncssh.connect(
-            "127.0.0.1", self.port, username=self.user, client_keys=[self.key], **(fixed | options)
-        )
-
-    async def again(self, times: int, what: Callable[[], Awaitable[object]]) -> None:
-        """Do it at so many connections at once, as often as there is time."""
-
-        async def one() -> None:
-            while self.goes_on:
-                with contextlib.suppress(*_FAULTS):
-                    async with asyncio.timeout(max(0.01, self.ends - time.monotonic())):
-                        await what()
-                await asyncio.sleep(0.01)
-
-        await asyncio.gather(*(one() for _ in range(times)))
 
 
 async def clear_ignore(target: Target) -> None:
@@ -202,6 +164,92 @@ async def opens(target: Target) -> None:
     await target.again(30, once)
 
 
+async def channel_opens(target: Target) -> None:
+    """A sibling: channels of all types, thousands of them, most of which are refused; logged in, 3 connections."""
+    kinds = [b"direct-tcpip", b"session", b"x11", b"auth-agent@openssh.com", b"tun@openssh.com", b"?" * 60_000]
+
+    async def once() -> None:
+        client = await target.connect()
+        number = 0
+
+        def send() -> None:
+            nonlocal number
+            number += 1
+            where = String(b"127.0.0.1") + UInt32(22)
+            about = [UInt32(number), UInt32(1), UInt32(1024), where, where]
+            client.send_packet(MSG_CHANNEL_OPEN, String(kinds[number % 200 and number % 5]), *about)
+
+        await _pour(client, send)
+
+    await target.again(3, once)
+
+
+async def sessions(target: Target) -> None:
+    """A sibling: sessions that are opened, used, ended and closed in every order, 20 at a time."""
+    client = await target.connect()
+    commands = ["ls", "help", "watch web2", "search web2 x", "log web2", "status", None, "wait web2 x --timeout 1"]
+
+    async def once() -> None:
+        session, _ = await client.create_session(
+            asyncssh.SSHClientSession, random.choice(commands), encoding=None, window=random.choice([1024, 1 << 20])
+        )
+        if random.random() < 0.5:
+            session.write_eof()
+        await asyncio.sleep(random.random() / 20)
+        random.choice([session.close, session.abort])()
+
+    await target.again(20, once)
+    client.abort()
+
+
+async def rekeys(target: Target) -> None:
+    """A sibling: a key exchange with every few packets while ten consoles are watched, 3 connections."""
+
+    async def once() -> None:
+        client = await target.connect(rekey_bytes=100)
+        for _ in range(10):
+            await client.create_session(asyncssh.SSHClientSession, "watch web2", encoding=None)
+        while target.goes_on and not client.is_closed():
+            client.send_packet(MSG_IGNORE, String(b""))
+            await asyncio.sleep(0.001)
+        client.abort()
+
+    await target.again(3, once)
+
+
+async def certificates(target: Target) -> None:
+    """A sibling: certificates of 60 KB, with as many principals as there is room for, not logged in, 8 at a time."""
+    made = asyncssh.generate_private_key("ssh-ed25519").generate_user_certificate(
+        asyncssh.generate_private_key("ssh-ed25519"), "x", principals=[f"p{i}" for i in range(8000)]
+    )
+    data = made.public_data
+
+    async def once() -> None:
+        client = await stranger(target.port)
+        await client.encrypted.wait()
+        for _ in range(20):
+            client.query(data, user=target.user.encode())
+        await client.ended
+
+    await target.again(8, once)
+
+
+async def typing(target: Target) -> None:
+    """A sibling: input of 64 KiB at a time to ten sessions that only watch."""
+    client = await target.connect()
+    made = [
+        (await client.create_session(asyncssh.SSHClientSession, None, term_type="xterm", encoding=None))[0]
+        for _ in range(10)
+    ]
+    keys = b"\x1b[B\x1b[A/web\x1b\r~.n" * 4000
+    while target.goes_on and not client.is_closed():
+        for session in made:
+            if session.get_write_buffer_size() < len(keys):
+                session.write(keys)
+        await asyncio.sleep(0.01)
+    client.abort()
+
+
 async def _pour(client: asyncssh.SSHClientConnection, send: Callable[[], None]) -> None:
     """As fast as the socket takes it; 1 MiB waits at most."""
     try:
@@ -216,16 +264,5 @@ async def _pour(client: asyncssh.SSHClientConnection, send: Callable[[], None]) 
 
 ATTACKS: Final[tuple[Attack, ...]] = (
     *(clear_ignore, encrypted_ignore, exchanges, options, one_byte, half_exchange, refused_opens, menus),
-    *(unread_answers, requests, queries, opens),
+    *(unread_answers, requests, queries, opens, channel_opens, sessions, rekeys, certificates, typing),
 )
-
-
-async def _main(name: str, port: int, user: str, key: str, seconds: float) -> None:
-    attack: Any = next(attack for attack in ATTACKS if attack.__name__ == name)
-    with contextlib.suppress(*_FAULTS):
-        async with asyncio.timeout(seconds):
-            await attack(Target(port, user, Path(key), seconds))
-
-
-if __name__ == "__main__":
-    asyncio.run(_main(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4], float(sys.argv[5])))

@@ -8,7 +8,7 @@
  *
  * It says "ready" when it has programmed its port, "break behind N" when what it reads next is a break, and "read N,
  * longest wait M us" when it has printed the whole file; it ends with its standard input. SIGUSR1 breaks its
- * connection to the server.
+ * connection to the server; at SIGUSR2 it says how long it has waited for accesses since the last time.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -38,7 +38,9 @@ enum {
     THRE = 0x20,
     THRE_PENDING = 0x02,
     FIFO = 16,
-    ROUNDS = 256
+    ROUNDS = 256,
+    WAIT_STEP_NS = 1000,
+    WAIT_STEPS = 1000000
 };
 
 /* What context.c has for a CPU. */
@@ -70,13 +72,16 @@ static struct {
     bool restarted; /* its transmitter: the interrupt of an empty THR is due */
     bool alone;     /* no server answered when that interrupt came last */
     uint64_t longest_ns;
+    uint32_t waits[WAIT_STEPS]; /* how many took so many steps */
 } guest;
 
-static volatile sig_atomic_t break_link;
+static volatile sig_atomic_t break_link, tell_waits;
 
 static void on_signal(int number) {
-    (void)number;
-    break_link = 1;
+    if (number == SIGUSR1)
+        break_link = 1;
+    else
+        tell_waits = 1;
 }
 
 static void fail(const char *what) {
@@ -89,6 +94,32 @@ static void waited_since(uint64_t start) {
 
     if (took > guest.longest_ns)
         guest.longest_ns = took;
+    took /= WAIT_STEP_NS;
+    guest.waits[took < WAIT_STEPS ? took : WAIT_STEPS - 1]++;
+}
+
+/* In steps: what so many waits in a thousand are no longer than. */
+static unsigned longest_of(uint64_t all, unsigned in_a_thousand) {
+    uint64_t seen = 0;
+
+    for (unsigned i = 0; i < WAIT_STEPS; i++) {
+        seen += guest.waits[i];
+        if (seen && seen * 1000 >= all * in_a_thousand)
+            return i;
+    }
+    return 0;
+}
+
+static void say_waits(void) {
+    uint64_t all = 0;
+
+    tell_waits = 0;
+    for (unsigned i = 0; i < WAIT_STEPS; i++)
+        all += guest.waits[i];
+    printf("waits %llu, median %u, 99th percentile %u, longest %u us\n", (unsigned long long)all,
+           longest_of(all, 500), longest_of(all, 990), longest_of(all, 1000));
+    fflush(stdout);
+    memset(guest.waits, 0, sizeof guest.waits);
 }
 
 static uint8_t in(unsigned reg) {
@@ -247,6 +278,8 @@ static void run(void) {
             restart_transmitter();
         if (turn % 512 == 0 && break_link)
             break_the_link();
+        if (tell_waits)
+            say_waits();
         if (!said && guest.printed == guest.size) {
             said = true;
             printf("read %zu, longest wait %llu us\n", guest.read, (unsigned long long)guest.longest_ns / 1000);
@@ -275,6 +308,7 @@ int main(int argc, char **argv) {
         return 2;
     }
     signal(SIGUSR1, on_signal);
+    signal(SIGUSR2, on_signal);
     oob_uart_reset(&context.uart[0]);
     context.last_run_ns = oob_now_ns();
     if (!oob_link_start())

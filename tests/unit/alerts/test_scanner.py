@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
 
 from oobconsole.alertconfig import AlertConfig
 from oobconsole.alerts import scanner
+from oobconsole.alerts.outbox import START_SECONDS, Outbox
 from oobconsole.alerts.rules import LINE_SHOWN, Alert, Hit, Rule
 from oobconsole.alerts.scanner import HITS_MAX, LINE_MAX, Found, Scanner
 from tests.support.pace import scaled
@@ -122,3 +124,34 @@ def test_a_flood_is_counted_and_not_kept() -> None:
     found = [known.feed(rules, data[at : at + 8192], at) for at in range(0, len(data), 8192)]
     assert all(len(part.hits["panic"]) <= HITS_MAX for part in found)
     assert sum(len(part.hits["panic"]) + part.more.get("panic", 0) for part in found) == 10000
+
+
+def test_a_flood_is_looked_at_a_little_at_a_time() -> None:
+    """However many lines match, or are empty, and however many rules look: by count."""
+    printed = b"match\n" * 500 + b"\n" * 500 + b"no\r\n" * 500 + b"match"
+    rules = [Rule.of(AlertConfig(name=f"a{i}", pattern="match", command=["true"])) for i in range(3)]
+    whole, pieces = Scanner(), Scanner()
+    wanted = whole.feed(rules, printed, 7)
+    hits: dict[str, list[int]] = {}
+    count, at = dict.fromkeys((rule.name for rule in rules), 0), 0
+    while at < len(printed):
+        found = pieces.feed(rules, printed[at:], 7 + at, looks=50)
+        assert found.taken > 0
+        assert found.looks < 50 + len(rules) + 65
+        at += found.taken
+        for rule in rules:
+            kept = found.hits.get(rule.name, [])
+            hits.setdefault(rule.name, []).extend(hit.offset for hit in kept)
+            count[rule.name] += len(kept) + found.more.get(rule.name, 0)
+    for rule in rules:
+        assert hits[rule.name][:16] == [hit.offset for hit in wanted.hits[rule.name]]
+        assert count[rule.name] == 500 == len(wanted.hits[rule.name]) + wanted.more[rule.name]
+    assert pieces.settle(rules).hits.keys() == {rule.name for rule in rules}
+
+
+async def test_programs_are_started_one_after_the_other() -> None:
+    """Each start stops the server for a moment."""
+    outbox = Outbox(lambda alert, reason: None)
+    began = asyncio.get_running_loop().time()
+    await asyncio.gather(*(outbox._may_start() for _ in range(4)))
+    assert asyncio.get_running_loop().time() - began >= 3 * START_SECONDS

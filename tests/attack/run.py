@@ -1,0 +1,27 @@
+"""One attack, in a process of its own: NAME PORT USER KEY FOLDER SECONDS."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from tests.attack import attacks, inside
+from tests.attack.target import FAULTS, Attack, Target
+
+ATTACKS: Final[tuple[Attack, ...]] = (*attacks.ATTACKS, *inside.ATTACKS)
+#: What some need in the server's configuration, by name.
+MACHINES: Final = inside.MACHINES
+
+
+async def _main(name: str, port: str, user: str, key: str, folder: str, seconds: str) -> None:
+    attack: Any = next(attack for attack in ATTACKS if attack.__name__ == name)
+    with contextlib.suppress(*FAULTS):
+        async with asyncio.timeout(float(seconds)):
+            await attack(Target(int(port), user, Path(key), Path(folder), float(seconds)))
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(*sys.argv[1:]))

@@ -1,0 +1,54 @@
+"""What attacks are given, and how often they do it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import asyncssh
+
+Attack = Callable[["Target"], Awaitable[None]]
+#: What ends an attempt, and not the attack.
+FAULTS: Final = (OSError, asyncssh.Error, asyncio.IncompleteReadError, TimeoutError)
+
+
+class Target:
+    """The server, and whose key the attacker has.
+
+    Attributes:
+        folder: the server's, for what comes by way of sockets.
+    """
+
+    def __init__(self, port: int, user: str, key: Path, folder: Path, seconds: float) -> None:
+        self.port = port
+        self.user = user
+        self.key = str(key)
+        self.folder = folder
+        self.ends = time.monotonic() + seconds
+
+    @property
+    def goes_on(self) -> bool:
+        return time.monotonic() < self.ends
+
+    async def connect(self, **options: Any) -> asyncssh.SSHClientConnection:
+        """Log in."""
+        fixed = {"known_hosts": None, "config": None, "agent_path": None}
+        return await asyncssh.connect(
+            "127.0.0.1", self.port, username=self.user, client_keys=[self.key], **(fixed | options)
+        )
+
+    async def again(self, times: int, what: Callable[[], Awaitable[object]]) -> None:
+        """Do it at so many connections at once, as often as there is time."""
+
+        async def one() -> None:
+            while self.goes_on:
+                with contextlib.suppress(*FAULTS):
+                    async with asyncio.timeout(max(0.01, self.ends - time.monotonic())):
+                        await what()
+                await asyncio.sleep(0.01)
+
+        await asyncio.gather(*(one() for _ in range(times)))
