@@ -9,21 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import pytest
 
-from tests.support.expect import ExpectError
 from tests.support.guest import PtyGuest
-from tests.support.pace import Deadline
+from tests.support.pair import Pair, Visitor
 from tests.support.server import Server
 from tests.support.tmux import Tmux
 
-#: So long, at most, until what was said is gone by itself and what was printed has arrived, in seconds.
-GONE_SECONDS = 40
 _CONSOLES = """
 [[vm]]
 name = "web1"
@@ -62,50 +57,6 @@ STATES = {
 }
 
 
-class Pair:
-    """A guest, a person's terminal, and one that gets the guest's bytes only."""
-
-    def __init__(self, server: Server, guest: PtyGuest, terminal: Tmux, plain: Tmux, feed: IO[bytes]) -> None:
-        self.server, self.guest, self.terminal, self.plain = server, guest, terminal, plain
-        self._feed = feed
-        self._fed = 0
-
-    def follow(self) -> None:
-        """Give the other terminal what the guest has printed since."""
-        data = bytes(self.guest.printed[self._fed :])
-        self._fed += len(data)
-        self._feed.write(data)
-        self._feed.flush()
-
-    def equal(self, timeout: float = GONE_SECONDS) -> None:
-        """Wait until both are equal."""
-        deadline = Deadline(timeout)
-        while True:
-            self.follow()
-            seen, wanted = self._states()
-            if seen == wanted:
-                return
-            if not deadline.left:
-                raise ExpectError(f"not equal:\n{_difference(seen, wanted)}")
-
-    def _states(self) -> tuple[list[str], list[str]]:
-        return _state(self.terminal), _state(self.plain)
-
-
-def _state(terminal: Tmux) -> list[str]:
-    rows = [repr(row) for row in terminal.runs]
-    modes = terminal.modes().items()
-    return rows + [f"{mode}={value}" for mode, value in modes if not mode.startswith("mouse")]  # that is filtered
-
-
-def _difference(seen: list[str], wanted: list[str]) -> str:
-    lines = []
-    for number, (ours, theirs) in enumerate(zip(seen, wanted, strict=True)):
-        mark = " " if ours == theirs else "!"
-        lines.append(f"{mark}{number:3} {ours!r}" + (f"\n     {theirs!r}" if ours != theirs else ""))
-    return "\n".join(lines)
-
-
 @contextlib.contextmanager
 def pair(
     folder: Path,
@@ -116,7 +67,7 @@ def pair(
     guest_rows: int = 24,
     term: str = "xterm",
     words: tuple[str, ...] = ("web1",),
-) -> Iterator[Pair]:
+) -> Iterator[Pair[PtyGuest]]:
     """A guest of its own server, before it prints anything. The welcome has come, and is gone."""
     path, fifo = folder / "g.sock", folder / "fifo"
     os.mkfifo(fifo)
@@ -132,32 +83,15 @@ def pair(
         yield Pair(server, guest, terminal, plain, feed)
 
 
-class Visitor:
-    """Somebody else who watches, and so is announced when coming and when leaving."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-
-    def __enter__(self) -> Visitor:
-        self._ssh = subprocess.Popen(
-            self._server.ssh("watch", "web1", options=("-tt",)), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
-        )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ssh.kill()
-        self._ssh.wait()
-
-
 @pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair[PtyGuest]]:
     """A guest that prints what it is told."""
     with pair(short(tmp_path_factory)) as both:
         yield both
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_a_notice_leaves_everything_as_it_was(bare: Pair, state: str) -> None:
+def test_a_notice_leaves_everything_as_it_was(bare: Pair[PtyGuest], state: str) -> None:
     """real-guests.md F2."""
     before, after = STATES[state]
     bare.guest.prints(RESET + before)
@@ -176,7 +110,7 @@ def short(factory: pytest.TempPathFactory) -> Path:
 
 
 class TestKeys:
-    def test_draw_anew(self, bare: Pair) -> None:
+    def test_draw_anew(self, bare: Pair[PtyGuest]) -> None:
         """Whatever the terminal shows, it shows the guest's screen then."""
         bare.guest.prints(RESET + b"\x1b[5;20r\x1b[3;3H\x1b[32mgreen\x1b[24;1Hlast")
         bare.equal()
@@ -185,7 +119,7 @@ class TestKeys:
         bare.terminal.gone("x")
         bare.equal()
 
-    def test_a_question_and_its_answer(self, bare: Pair) -> None:
+    def test_a_question_and_its_answer(self, bare: Pair[PtyGuest]) -> None:
         bare.guest.prints(RESET + b"\x1b[24;1Hprompt$ ")
         bare.terminal.expect("prompt$")
         received = len(bare.guest.received)
@@ -201,7 +135,7 @@ class TestKeys:
         bare.equal()
 
 
-def test_a_notice_in_a_flood_comes_when_there_is_time(bare: Pair) -> None:
+def test_a_notice_in_a_flood_comes_when_there_is_time(bare: Pair[PtyGuest]) -> None:
     """It never takes more than a part of the time; and the screen is right in the end."""
     bare.guest.prints(RESET)
     with Visitor(bare.server):
@@ -254,4 +188,22 @@ def test_full_screen_programs(tmp_path_factory: pytest.TempPathFactory, program:
                 both.terminal.send(key)
             both.terminal.send(key)
         both.terminal.gone(key)
+        both.equal()
+
+
+def test_a_full_screen_program_in_gnu_screen(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """real-guests.md F2, as in Debian's installer: a row of its own, margins, and a program in them."""
+    folder = short(tmp_path_factory)
+    settings = folder / "screenrc"
+    settings.write_text("autodetach off\nstartup_message off\nhardstatus alwaysfirstline '[ %w ]'\n")
+    inner = ["screen", "-c", str(settings), "vim", "-u", "NONE", "-N", "/etc/services"]
+    with pair(folder, ["env", f"SCREENDIR={folder}/s", *inner]) as both:
+        both.guest.begin()
+        both.terminal.expect("services")
+        for key in ("j", "\x06", "\x02"):  # also a page down and up, which scroll within margins
+            with Visitor(both.server):
+                both.terminal.expect("alice is attached]")
+                both.terminal.send(key)
+            both.terminal.send(key)
+        both.terminal.gone("j")
         both.equal()

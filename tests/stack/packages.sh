@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building and testing need and that are missing. Says which before it does.
-# With the argument `fuzz`, `bench` or `soak`: those that `make fuzz`, `make bench` or `make soak` needs besides.
+# With the argument `fuzz`, `bench`, `soak` or `real`: those that `make fuzz` and so on needs besides.
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -11,7 +11,7 @@ packages=(
   ca-certificates openssh-client shellcheck           # pip, the tests, the checks
   dropbear-bin                                        # another SSH client
   ser2net socat                                       # the other ends of lines
-  tmux vim mc whiptail dialog procps                  # a real terminal, and what fills its screen
+  tmux vim mc whiptail dialog procps screen           # a real terminal, and what fills its screen
   libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 # domains, and what they migrate between
   go-md2man man-db systemd bash-completion zsh fish   # manual pages, the unit, completion
 )
@@ -19,6 +19,7 @@ case "${1:-}" in
   fuzz) packages=(clang llvm libclang-rt-dev) ;;
   bench) packages=(conserver-server conserver-client) ;; # what the server is compared with, besides ser2net
   soak) packages=(stress-ng) ;; # keeps the machine busy meanwhile
+  real) packages=(xorriso) ;; # makes the CD that boots a menu
 esac
 
 [ "$(dpkg --print-architecture 2>/dev/null)$(command -v apt-get >/dev/null && echo +apt)" = amd64+apt ] ||

@@ -10,22 +10,30 @@ from typing import Self
 from tests.stack.nested import CACHE, qemu
 from tests.support.expect import Expect
 
+#: A tiny Linux with a shell on its serial port.
+LINUX = (
+    *("-kernel", str(CACHE / "guests" / "vmlinuz"), "-initrd", str(CACHE / "guests" / "l2.cpio")),
+    *("-append", "console=ttyS0 panic=-1 quiet"),
+)
+
 
 class PlainGuest:
-    """A tiny Linux with a shell on its serial port; it ends with the test, whatever becomes of it.
+    """It ends with the test, whatever becomes of that.
 
     Args:
         folder: where its sockets lie: `serial`, `qmp`.
         serial: what `-serial` gets.
         options: more for QEMU.
+        boot: what it boots, as options of QEMU.
     """
 
-    def __init__(self, folder: Path, serial: str, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, serial: str, options: Sequence[str] = (), *, boot: Sequence[str] = LINUX
+    ) -> None:
         self.qmp = folder / "qmp"
         command = ["setpriv", "--pdeathsig", "TERM", str(qemu()), "-accel", "tcg", "-m", "256", "-nodefaults"]
-        command += ["-display", "none", "-kernel", str(CACHE / "guests" / "vmlinuz")]
-        command += ["-initrd", str(CACHE / "guests" / "l2.cpio"), "-append", "console=ttyS0 panic=-1 quiet"]
-        command += ["-serial", serial, "-qmp", f"unix:{self.qmp},server=on,wait=off", *options]
+        command += ["-display", "none", *boot, "-serial", serial]
+        command += ["-qmp", f"unix:{self.qmp},server=on,wait=off", *options]
         self._command = command
         self._process: Expect | None = None
 

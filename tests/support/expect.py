@@ -117,6 +117,11 @@ class Expect:
         return wait_for(self._process, timeout)
 
     @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    @property
     def running(self) -> bool:
         """Has it not ended?"""
         return self._process.poll() is None

@@ -25,8 +25,8 @@ _MODES = (
     *("mouse_all_flag", "mouse_button_flag", "mouse_standard_flag", "mouse_sgr_flag"),
 )
 _SGR = re.compile(r"(\x1b\[[\d;:]*m|[\x0e\x0f])")
-#: Lines and corners of DEC's special characters, by what they are written with behind SO.
-_LINES = str.maketrans("jklmnqtuvwx", "┘┐┌└┼─├┤┴┬│")
+#: DEC's special characters, by what they are written with behind SO.
+_LINES = str.maketrans("`abcdefghijklmnopqrstuvwxyz{|}~", "◆▒␉␌␍␊°±␤␋┘┐┌└┼⎺⎻─⎼⎽├┤┴┬│≤≥π≠£·")
 _numbers = itertools.count()
 
 
