@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from oobconsole.ssh.transport import Transport
 
 _WINDOW_MAX: Final = (1 << 32) - 1  # RFC 4254, 5.2
+#: A request for a terminal, in bytes. OpenSSH's has 300: its modes are numbered from 1 to 159 (RFC 4254, 8).
+_TERMINAL_MAX: Final = 4096
 
 
 class SessionChannel(asyncssh.SSHServerChannel[bytes]):
@@ -34,6 +36,12 @@ class SessionChannel(asyncssh.SSHServerChannel[bytes]):
     def _process_env_request(self, packet: SSHPacket) -> bool:
         """No environment: asyncssh keeps whatever is sent, and nothing reads it."""
         return False
+
+    def _process_pty_req_request(self, packet: SSHPacket) -> bool:
+        """asyncssh takes modes apart however many there are: 50,000 in a packet."""
+        if len(packet.get_remaining_payload()) > _TERMINAL_MAX:
+            return False
+        return super()._process_pty_req_request(packet)
 
     def _process_eow_at_openssh_dot_com_request(self, packet: SSHPacket) -> bool:
         """The client's standard output is closed (`| grep -m1`): OpenSSH's PROTOCOL, section 2.1."""

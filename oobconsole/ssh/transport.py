@@ -18,6 +18,7 @@ from typing import Any, Final
 import asyncssh
 from asyncssh.constants import (
     MSG_CHANNEL_OPEN,
+    MSG_EXT_INFO,
     MSG_KEXINIT,
     MSG_NEWKEYS,
     MSG_USERAUTH_LAST,
@@ -40,6 +41,11 @@ SLICE: Final = 8192
 STRANGER_PACKETS: Final = 200
 STRANGER_BYTES: Final = 1 << 20
 STRANGER_REQUESTS: Final = 64
+#: A user's name, in bytes, with the console's behind it: asyncssh prepares it (RFC 4013) before it looks at anything
+#: else, which takes a hundred times as long for some characters as for others.
+USER_MAX: Final = 256
+#: Extensions that a client tells of in one packet (RFC 8308). There are five.
+EXTENSIONS_MAX: Final = 64
 #: The largest packet, in bytes. RFC 4253, 6.1, wants 35,000; a command line may have 65,536 characters.
 STRANGER_PACKET_MAX: Final = 64 << 10
 PACKET_MAX: Final = 256 << 10
@@ -277,6 +283,8 @@ class Transport(asyncssh.SSHServerConnection):
         if self._requests > STRANGER_REQUESTS and not self._auth_complete:
             raise TooMuch("more requests than a login needs")
         try:
+            if len(SSHPacket(packet.get_remaining_payload()).get_string()) > USER_MAX:
+                raise asyncssh.IllegalUserName(f"a user's name has at most {USER_MAX} bytes")
             begun = super()._process_userauth_request(pkttype, pktid, packet)
         except PacketDecodeError as error:
             raise asyncssh.ProtocolError(str(error)) from None
@@ -299,6 +307,11 @@ class Transport(asyncssh.SSHServerConnection):
         else:
             super()._process_channel_open(pkttype, pktid, packet)
 
+    def _ext_info(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
+        if SSHPacket(packet.get_remaining_payload()).get_uint32() > EXTENSIONS_MAX:
+            raise asyncssh.ProtocolError(f"more than {EXTENSIONS_MAX} extensions")
+        super()._process_ext_info(pkttype, pktid, packet)
+
     def create_server_channel(
         self, encoding: str | None = "", errors: str = "", window: int = 0, max_pktsize: int = 0
     ) -> SessionChannel:
@@ -311,6 +324,7 @@ class Transport(asyncssh.SSHServerConnection):
 
     _packet_handlers = {  # noqa: RUF012 - asyncssh looks for it here
         **asyncssh.SSHServerConnection._packet_handlers,
+        MSG_EXT_INFO: _ext_info,
         MSG_KEXINIT: _kexinit,
         MSG_NEWKEYS: _newkeys,
         MSG_USERAUTH_REQUEST: _userauth_request,

@@ -14,6 +14,7 @@ import asyncssh
 import pytest
 from asyncssh.constants import MSG_DEBUG, MSG_DISCONNECT, MSG_IGNORE, MSG_KEXINIT, MSG_UNIMPLEMENTED
 from asyncssh.packet import Boolean, Byte, NameList, String, UInt32
+from asyncssh.saslprep import saslprep
 
 from oobconsole.ssh import algorithms, transport
 from oobconsole.ssh.gate import Offence
@@ -300,6 +301,28 @@ class TestLoggingIn:
                 client.request(method)
             await soon(client.ended)
             assert await penalty_of(lab) in (Offence.AUTH_FAILED.text, Offence.NO_SSH.text)
+
+    @pytest.mark.parametrize("name", [b"a" * 60_000, "\ufdfa".encode() * 300, b"\xff", b"", b"../../etc", b"a\0b"])
+    async def test_names_of_all_kinds(
+        self, tmp_path: Path, name: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A name is not prepared before its length is known: 300 of those take asyncssh 16 ms each time."""
+        prepared: list[int] = []
+
+        def prepare(text: str) -> str:
+            prepared.append(len(text.encode()))
+            return saslprep(text)
+
+        monkeypatch.setattr("asyncssh.connection.saslprep", prepare)
+        async with Lab(tmp_path) as lab:
+            client = await stranger(lab.port)
+            await soon(client.encrypted.wait())
+            for _ in range(40):
+                client.query(lab.key.public_data, user=name)
+            await soon(client.ended)
+            await until(lambda: not lab.ssh.connections, lambda: lab.ssh.connections)
+        assert max(prepared, default=0) <= transport.USER_MAX
+        assert "bug" not in capsys.readouterr().out
 
     async def test_keys_without_an_end(self, tmp_path: Path) -> None:
         """A key of 60 KB is no key; it is not decoded."""

@@ -9,7 +9,14 @@ from typing import Any, cast
 
 import asyncssh
 import pytest
-from asyncssh.constants import MSG_CHANNEL_CLOSE, MSG_CHANNEL_EOF, MSG_CHANNEL_REQUEST, MSG_GLOBAL_REQUEST
+from asyncssh.constants import (
+    MSG_CHANNEL_CLOSE,
+    MSG_CHANNEL_EOF,
+    MSG_CHANNEL_REQUEST,
+    MSG_EXT_INFO,
+    MSG_GLOBAL_REQUEST,
+    MSG_REQUEST_FAILURE,
+)
 from asyncssh.packet import Boolean, String, UInt32
 
 from oobconsole.session import commands
@@ -234,6 +241,30 @@ class TestRequests:
         async with Lab(tmp_path) as lab, await soon(lab.connect()) as client:
             with pytest.raises(asyncssh.ChannelOpenError):
                 await soon(attach(client, "watch web1", term_type="x" * 60_000))
+
+    async def test_no_host_key_is_proved(self, tmp_path: Path) -> None:
+        """asyncssh signs as often as a packet asks, thousands of times, where it tells of its keys: not here."""
+        async with Lab(tmp_path) as lab, await soon(lab.connect()) as client:
+            data = lab.ssh._host_key.public_data
+            asked = client._make_global_request(b"hostkeys-prove-00@openssh.com", String(data) * 4000)
+            assert (await soon(asked))[0] == MSG_REQUEST_FAILURE
+            assert not transport_of(lab)._all_server_host_keys
+
+    async def test_terminals_with_modes_without_an_end(self, tmp_path: Path) -> None:
+        """They are not taken apart; a refused request can be made again, with every packet."""
+        async with Lab(tmp_path) as lab, await soon(lab.connect()) as client:
+            session = await soon(attach(client, "watch web1"))
+            modes = (b"\x35" + UInt32(1)) * 50_000
+            for _ in range(3):
+                asked = session._make_request(b"pty-req", String(b"xterm"), UInt32(80) * 4, String(modes))
+                assert not await soon(asked)
+
+    async def test_extensions_without_an_end(self, tmp_path: Path) -> None:
+        async with Lab(tmp_path) as lab:
+            client = await soon(lab.connect())
+            transport_of(lab)._can_recv_ext_info = True
+            client.send_packet(MSG_EXT_INFO, UInt32(20_000), (String(b"x") + String(b"")) * 20_000)
+            await soon(client.wait_closed())
 
 
 class TestCommands:

@@ -18,7 +18,9 @@ REPLACED = {
         "_recv_pkthdr _finish_recv_packet _cleanup _send_kexinit send_newkeys process_packet send_userauth_success "
         "create_server_channel _packet_handlers"
     ),
-    asyncssh.SSHServerChannel: "_process_env_request _close_send process_packet exit _packet_handlers",
+    asyncssh.SSHServerChannel: (
+        "_process_env_request _process_pty_req_request _close_send process_packet exit _packet_handlers"
+    ),
 }
 
 
@@ -69,6 +71,7 @@ def test_packets_that_we_handle_are_handled_by_the_same_methods() -> None:
     handlers = asyncssh.SSHServerConnection._packet_handlers
     names = {ours: handlers[number].__name__ for number, ours in _ours(transport.Transport).items()}
     assert names == {
+        "_ext_info": "_process_ext_info",
         "_kexinit": "_process_kexinit",
         "_newkeys": "_process_newkeys",
         "_userauth_request": "_process_userauth_request",
