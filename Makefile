@@ -59,7 +59,7 @@ check: venv plugin
 	$(PY) -m mypy
 	.venv/bin/lint-imports
 	.venv/bin/clang-format --dry-run -Werror native/include/*.h native/tcg/*.[ch] tests/adversary/payload/*.[ch] \
-		tests/leak/*.c tests/fuzz/*.[ch] tests/stack/*.c tests/contract/guest/*.c tests/faults/*.c
+		tests/native/*.c tests/leak/*.c tests/fuzz/*.[ch] tests/stack/*.c tests/contract/guest/*.c tests/faults/*.c
 	shellcheck -x $(SCRIPTS) .ci/run
 
 bench: setup

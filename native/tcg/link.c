@@ -192,6 +192,11 @@ void oob_link_poll(void) {
         come_back();
 }
 
+void oob_link_look(void) {
+    if (link_state.late && oob_now_ns() - link_state.polled_ns > POLL_NS)
+        oob_link_poll();
+}
+
 void oob_link_flush_soon(void) {
     if (!link_state.flush_asked)
         link_state.flush_asked = oob_connector_wake();
@@ -211,8 +216,6 @@ void oob_link_gone(struct oob_context *context, enum oob_gone_reason reason) {
 /* May an access of the context's be sent? The server is told of the context by its first one. */
 static bool begin_access(struct oob_context *context) {
     context->touched = true;
-    if (link_state.late && oob_now_ns() - link_state.polled_ns > POLL_NS)
-        oob_link_poll();
     return oob_link_up() && oob_resync_introduce(context);
 }
 

@@ -31,6 +31,9 @@ void oob_link_replay(struct oob_context *context);
 void oob_link_gone(struct oob_context *context, enum oob_gone_reason reason);
 /* Sends what is buffered and takes in what has arrived; never waits for the server to answer. */
 void oob_link_poll(void);
+/* Has a server that was late come back? To be called before an access is noted, never between that and its sending:
+ * what the guests did meanwhile is sent then, and what is noted already would be sent twice. */
+void oob_link_look(void);
 /* Sends what is buffered; waits for room. False when the server is away. */
 bool oob_link_flush(void);
 void oob_link_flush_soon(void);

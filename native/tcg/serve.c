@@ -155,6 +155,7 @@ static uint8_t read_byte(struct oob_context *context, unsigned index, uint16_t p
 uint32_t oob_serve_read(struct oob_context *context, unsigned index, uint16_t port, unsigned size) {
     uint32_t value = 0;
 
+    oob_link_look();
     for (unsigned i = 0; i < size; i++)
         value |= (uint32_t)read_byte(context, index, (uint16_t)(port + i)) << (8 * i);
     return value;
@@ -208,8 +209,10 @@ static bool send_write(struct oob_context *context, unsigned index, uint16_t por
 }
 
 void oob_serve_write(struct oob_context *context, unsigned index, uint16_t port, unsigned size, uint32_t value) {
-    bool thr = observe_write(context, port, size, value);
+    bool thr;
 
+    oob_link_look();
+    thr = observe_write(context, port, size, value);
     oob_stat[OOB_STAT_WRITES]++;
     if (thr ? post_thr(context, index, (unsigned)target_of(port).range, port, (uint8_t)value)
             : send_write(context, index, port, size, value))

@@ -17,7 +17,7 @@ from oobconsole.access import Principal
 from oobconsole.console.pace import Hold, Pace
 from oobconsole.console.reader import Notice, Reader
 from oobconsole.console.ringbuffer import Chunk, RingBuffer
-from oobconsole.errors import StateError
+from oobconsole.errors import LineFault, StateError
 from oobconsole.guestsettings import ConsoleConfig
 from oobconsole.words import Few, brief
 
@@ -90,6 +90,7 @@ class Console:
         pace: how fast the guest may print.
         take: has another program that has the line leave it; False when there is none, or it is no such line.
         attended_changed: called when the first reader comes (True) and the last leaves (False).
+        break_unanswered: the line was asked for a break, and has not said yet whether it was sent.
     """
 
     def __init__(self, name: str, *, scrollback: int, settings: ConsoleConfig | None = None) -> None:
@@ -99,6 +100,7 @@ class Console:
         self.closed = False
         self.input_lost = 0
         self.skipped = 0
+        self.break_unanswered = False
         self.printed_at: float | None = None
         self.take: Callable[[], bool] = lambda: False
         self.attended_changed: Callable[[bool], object] | None = None
@@ -114,6 +116,7 @@ class Console:
         self._device: Callable[[bytes], int] | None = None
         self._send_break: Break | None = None
         self._pumped = asyncio.Event()
+        self._guests_gone = 0
         self._loss_told = False
         self._input = bytearray()
         self._input_turn = asyncio.Lock()
@@ -146,7 +149,9 @@ class Console:
             observer.state_changed(state, self.reason)
         self._loss_told = False
         if state in NOBODY:
+            self._guests_gone += 1
             self._lose_input()
+        self._pumped.set()
 
     @property
     def refuses(self) -> str:
@@ -251,6 +256,7 @@ class Console:
             self._tell(Notice(f"{self.name}: {reason or 'input is taken again'}"))
             if reason:
                 self._lose_input()
+            self._pumped.set()
 
     # -- the users' side ----------------------------------------------------------------------------
 
@@ -314,24 +320,46 @@ class Console:
 
     async def send_break(self, key: bytes = b"", who: Principal | None = None) -> bool:
         """Send a break condition behind everything that was typed before, then `key`, and let nobody type between.
-        Waits while the line has no room; False when nobody is there who could receive it.
+        It waits, as what is typed does, while the line has no room or is away; False when nobody is there who could
+        receive it.
 
         Raises:
-            LineFault: why the line refuses it.
+            LineFault: why the line refuses it, or that the guest for which it was meant is gone.
         """
+        guests_gone, self.break_unanswered = self._guests_gone, False
         async with self._input_turn:
             await self.input_taken()
-            while self._send_break is not None and not self._held:
+            while self._may_take_break():
+                if guests_gone != self._guests_gone:
+                    raise LineFault("the guest for which it was meant is gone")
                 self._pumped.clear()
-                sent = self._send_break()
-                if not isinstance(sent, bool):
-                    await sent
-                    sent = True
-                if sent:
+                if await self._break_sent():
                     self._enqueue(key, who)
                     return True
                 await self._pumped.wait()
         return False
+
+    def _may_take_break(self) -> bool:
+        """Now, or when whoever brings the line is back."""
+        if self._held:
+            return False
+        if self._device is None:
+            return self._state in (ConsoleState.LIVE, ConsoleState.AWAY)
+        return self._send_break is not None
+
+    async def _break_sent(self) -> bool:
+        sent = self._send_break() if self._send_break is not None else False
+        if isinstance(sent, bool):
+            return sent
+        self.break_unanswered = True
+        await sent
+        self.break_unanswered = False
+        return True
+
+    @property
+    def takes_input(self) -> bool:
+        """Is there somebody who takes what is typed, at once or as the guest reads?"""
+        return self._device is not None
 
     def _enqueue(self, part: bytes, who: Principal | None) -> None:
         if not part:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from oobconsole.console.console import Console
+from oobconsole.console.console import Console, ConsoleState
 from oobconsole.console.reader import Notice
 from oobconsole.errors import LineFault
 from oobconsole.events import Kind
@@ -19,7 +19,7 @@ from oobconsole.session.request import Request
 from oobconsole.session.room import Member, Room
 from oobconsole.terminal.plain import PlainLines
 
-#: So long, in seconds, a break waits for the guest to read what was typed before it.
+#: So long, in seconds, a break waits for the guest to read what was typed before it, and for a link that broke.
 BREAK_SECONDS: Final = 5.0
 
 
@@ -100,15 +100,25 @@ class Actions:
             async with asyncio.timeout(BREAK_SECONDS):
                 sent = await console.send_break(key, self._member.who)
         except TimeoutError:
-            waiting = console.input_waiting
-            if not waiting:
-                return f"the line has not said in {BREAK_SECONDS:g} s whether the break was sent"
-            return f"no break was sent: the guest has not read what was typed before ({waiting} bytes)"
+            return self._why_no_break()
         except LineFault as error:
             return f"no break was sent: {error}"
-        return (
-            "" if sent else f"no break was sent: {console.name} is {console.state.name.lower()}, or its line has none"
-        )
+        if sent:
+            return ""
+        why = console.refuses or f"{console.name} is {console.state.name.lower()}, or its line has none"
+        return f"no break was sent: {why}"
+
+    def _why_no_break(self) -> str:
+        """It was waited for so long; it is not sent later."""
+        console = self._console
+        if console.break_unanswered:
+            return f"the line has not said in {BREAK_SECONDS:g} s whether the break was sent"
+        if console.state is ConsoleState.AWAY:
+            return f"no break was sent: {console.reason}"
+        if not console.takes_input:
+            return f"no break was sent: {console.name} takes no input now"
+        waiting = f" ({console.input_waiting} bytes)" if console.input_waiting else ""
+        return f"no break was sent: the guest has not read what was typed before{waiting}"
 
     async def _sysrq(self) -> None:
         if not await self._may_act("SysRq"):

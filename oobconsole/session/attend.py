@@ -40,6 +40,7 @@ class Attended:
         self._watch = watch
         self._prefix = console.settings.escape
         self._told_watching = False
+        self._typing = asyncio.Lock()
         self._notices = notices_for(
             request.peer, request.terminal, self._want_redraw, filtered=console.settings.filter and not raw, raw=raw
         )
@@ -156,7 +157,8 @@ class Attended:
         while (typed := await self._next(escape)) is not None:
             command = typed.command
             if typed.guest:
-                await self._to_guest(typed.guest)
+                async with self._typing:
+                    await self._to_guest(typed.guest)
             if typed.doubted:
                 await self._doubt(typed.doubted)
             self._keys.put_back(typed.rest)
@@ -192,8 +194,11 @@ class Attended:
     async def _breaks(self) -> ExitStatus:
         """The client's own way to send one."""
         while self._terminal is not None:
-            await self._terminal.break_wanted()
-            await self._actions.send_break()
+            refused = await self._terminal.break_wanted()
+            async with self._typing:  # behind what was typed before it
+                await self._actions.send_break()
+            if refused:
+                await self._notices.say(f"{refused} more breaks were not sent: too many waited already")
         return await self._hung_up()
 
     async def _to_guest(self, data: bytes) -> None:

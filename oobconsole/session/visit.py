@@ -54,6 +54,8 @@ async def visit(request: Request, terminal: Terminal, run: Run) -> ExitStatus:
     while True:
         choice, heard.typed = await choose(terminal, catalogue, consoles.stopping, place, heard.last)
         heard.last = ""
+        if terminal.forget_breaks():
+            await heard.tell("no break was sent: no console was open")
         if choice is not None:
             await _do(choice, heard, consoles, who, run)
         elif consoles.stopping.is_set():

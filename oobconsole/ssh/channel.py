@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -17,6 +18,8 @@ _INPUT_MAX: Final = 65536
 _ROWS_MAX: Final = 200
 _COLUMNS_MAX: Final = 500
 _TERM_MAX: Final = 64  # characters of TERM
+#: Breaks that wait to be sent, one behind the other.
+_BREAKS_MAX: Final = 16
 #: A channel that was opened has to be used, in seconds.
 _UNUSED_SECONDS: Final = 120.0
 #: Who drags a window's edge changes its size a hundred times a second; that is drawn so often, in seconds.
@@ -42,7 +45,10 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._room = asyncio.Event()
         self._room.set()
         self._gone = asyncio.Event()
-        self._break = asyncio.Event()
+        self._read = 0  # bytes of input that somebody has read
+        self._breaks: deque[int] = deque()  # asked for by the client: how much input came before each
+        self._breaks_refused = 0
+        self._break_due = asyncio.Event()
         self._closed = False
         self.has_exited = False  # the client may still be reading, or has not closed it yet
         self._unused: asyncio.TimerHandle | None = None
@@ -124,8 +130,14 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             self._resized()
 
     def break_received(self, msec: int) -> bool:
-        self._break.set()
-        return self.has_terminal
+        if not self.has_terminal:
+            return False
+        if len(self._breaks) >= _BREAKS_MAX:
+            self._breaks_refused += 1
+            return False
+        self._breaks.append(self._read + len(self._input))
+        self._break_due.set()
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._input_ended = self._closed = self.has_exited = True
@@ -145,6 +157,8 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             await self._readable.wait()
         data = bytes(self._input)
         self._input.clear()
+        self._read += len(data)
+        self._break_due.set()
         if not self._gone.is_set():
             self._channel.resume_reading()
         return data
@@ -152,6 +166,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     def put_back(self, data: bytes) -> None:
         """Have it read again, first."""
         self._input[:0] = data
+        self._read -= len(data)
         self._readable.set()
 
     async def write(self, data: bytes) -> None:
@@ -230,10 +245,22 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         if restored is not None and not self._gone.is_set() and not self._channel.is_closing():
             self._channel.write(restored())
 
-    async def break_wanted(self) -> None:
-        """Wait until the client asks for a break (RFC 4335): `~B` of OpenSSH's, after Enter."""
-        await self._break.wait()
-        self._break.clear()
+    async def break_wanted(self) -> int:
+        """Wait until the client asks for a break (RFC 4335: `~B` of OpenSSH's, after Enter), and what came before it
+        was read. Returns how many were refused since the last time, too many being asked for."""
+        while not self._breaks or self._breaks[0] > self._read:
+            self._break_due.clear()
+            await self._break_due.wait()
+        self._breaks.popleft()
+        refused, self._breaks_refused = self._breaks_refused, 0
+        return refused
+
+    def forget_breaks(self) -> int:
+        """Give up those that wait; returns how many."""
+        forgotten = len(self._breaks) + self._breaks_refused
+        self._breaks.clear()
+        self._breaks_refused = 0
+        return forgotten
 
     def on_resize(self, call: Callable[[], object] | None) -> None:
         """Say whom to call when the size changes."""

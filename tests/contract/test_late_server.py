@@ -79,6 +79,18 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def assert_same(found: bytes, sent: bytes, what: str) -> None:
+    """Compare by hash; where they differ, say where, and how much is missing or there twice."""
+    if digest(found) == digest(sent):
+        return
+    at = next((i for i, (a, b) in enumerate(zip(found, sent, strict=False)) if a != b), min(len(found), len(sent)))
+    goes_on = sent.find(found[at : at + 16])
+    raise AssertionError(
+        f"{what}: {len(found)} of {len(sent)} bytes; at {at} comes {found[at : at + 16].hex(' ')}, "
+        f"which was sent at {goes_on}, instead of {sent[at : at + 16].hex(' ')}"
+    )
+
+
 def both_ways(server: Server, program: Path, disturb: Callable[[Guest, random.Random], None]) -> None:
     """Send random bytes each way, piece by piece, with a disturbance in the middle of each."""
     seed = secrets.randbits(32)
@@ -89,17 +101,16 @@ def both_ways(server: Server, program: Path, disturb: Callable[[Guest, random.Ra
         guest.expect(rb"ready\n", timeout=20)
         piece = SIZE // TIMES + 1
         for start in range(0, SIZE, piece):
-            for at in range(
-                start, min(start + piece, SIZE), 7
-            ):  # not too much at once: some comes while some is read
+            # Not too much at once: some comes while some is read.
+            for at in range(start, min(start + piece, SIZE), 7):
                 client.send(typed[at : min(at + 7, start + piece)])
             pause(chance.uniform(0, 0.01))
             disturb(guest, chance)
         found = guest.expect(rb"read (\d+), longest wait (\d+) us\n", timeout=120)
         while len(client.seen) < SIZE:
             client.expect(rb".", timeout=60)
-        assert digest(guest.read.read_bytes()) == digest(typed)
-        assert digest(bytes(client.seen)) == digest(printed)
+        assert_same(guest.read.read_bytes(), typed, "typed")
+        assert_same(bytes(client.seen), printed, "printed")
         assert not re.search(rb"not connected|lost", client.told), client.told
         # Who shares a processor may be late in looking at the clock.
         assert int(found[2]) < PATIENCE_US + scaled(PATIENCE_US)

@@ -15,6 +15,7 @@ BACKLOG_MAX: Final = 65536
 #: Input that waits for the guest, in bytes: what a server may send without being told that some was taken. What one
 #: before it has sent may wait as well.
 INPUT_MAX: Final = 4096
+BREAKS_MAX: Final = 16
 #: As in `machine.py`: the line is as fast as memory, and so is the UART's character timeout.
 LINE_SPEED: Final = 64
 _DATA: Final = 0
@@ -72,9 +73,10 @@ class Port:
         self._input.clear()
 
     def send_break(self) -> None:
-        """A break condition, behind what waits already."""
-        self._input.append(None)
-        self._drained()
+        """A break condition, behind what waits already. Of a guest that reads nothing, so many wait, and no more."""
+        if self._input.count(None) < BREAKS_MAX:
+            self._input.append(None)
+            self._drained()
 
     def reset(self) -> None:
         """Master reset; what waits to be typed goes on waiting."""

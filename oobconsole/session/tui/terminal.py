@@ -54,8 +54,11 @@ class Terminal(Protocol):
     def give_back(self) -> None:
         """Give the terminal back; what comes next is no guest's. Idempotent, and never waits."""
 
-    async def break_wanted(self) -> None:
-        """Wait until the client asks for a break."""
+    async def break_wanted(self) -> int:
+        """Wait until the client asks for a break; returns how many were refused meanwhile, being too many."""
+
+    def forget_breaks(self) -> int:
+        """Give up those that wait; returns how many."""
 
     def on_resize(self, call: Callable[[], object] | None) -> None:
         """Say whom to call when the size changes."""

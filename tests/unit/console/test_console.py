@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from oobconsole.access import Principal
 from oobconsole.console.console import INPUT_MAX, Console, ConsoleState
 from oobconsole.console.reader import Notice, Reader
-from oobconsole.errors import StateError
+from oobconsole.errors import LineFault, StateError
 from tests.support.aio import soon, stays
 
 
@@ -296,3 +296,103 @@ async def test_input_that_is_held_is_lost_and_never_runs_later() -> None:
     assert await reader.next() == Notice("web1: input is taken again")
     await console.write(b"again")
     assert (console.input_waiting, console.refuses, bytes(got)) == (0, "", b"again")
+
+
+class Line:
+    """What a break goes to: it has room for so many."""
+
+    def __init__(self, room: int = 1) -> None:
+        self.room = room
+        self.breaks = 0
+
+    def send_break(self) -> bool:
+        if not self.room:
+            return False
+        self.room -= 1
+        self.breaks += 1
+        return True
+
+
+class TestBreak:
+    """faults.md: what is typed while a link is broken for a moment waits for it; a break is typed, too."""
+
+    async def test_waits_for_a_link_that_is_broken(self) -> None:
+        console, device, line = make(), Device(room=100), Line()
+        console.set_state(ConsoleState.LIVE)
+        console.bind(None)  # the native half went away, less than a second ago
+        sent = await stays(console.send_break(b"h"))
+        console.set_state(ConsoleState.AWAY)
+        await asyncio.sleep(0)
+        assert not sent.done()
+        console.set_state(ConsoleState.LIVE)
+        console.bind(device, line.send_break)
+        assert await soon(sent)
+        assert (line.breaks, device.taken) == (1, b"h")
+
+    async def test_goes_behind_what_was_typed_while_the_link_was_broken(self) -> None:
+        console, device, line = make(), Device(room=3), Line()
+        console.set_state(ConsoleState.LIVE)
+        await soon(console.write(b"before"))
+        sent = await stays(console.send_break())
+        console.bind(device, line.send_break)
+        await asyncio.sleep(0)
+        assert (device.taken, line.breaks) == (b"bef", 0)
+        device.room = 100
+        console.pump()
+        assert await soon(sent)
+        assert (device.taken, line.breaks) == (b"before", 1)
+
+    @pytest.mark.parametrize("typed", [b"", b"typed"])
+    async def test_is_not_for_the_guest_that_comes_next(self, typed: bytes) -> None:
+        console, device, line = make(), Device(room=100), Line()
+        console.set_state(ConsoleState.LIVE)
+        console.bind(None)
+        await soon(console.write(typed))
+        sent = await stays(console.send_break())
+        console.set_state(ConsoleState.GONE)  # and at once another
+        console.set_state(ConsoleState.LIVE)
+        console.bind(device, line.send_break)
+        with pytest.raises(LineFault, match="the guest for which it was meant is gone"):
+            await soon(sent)
+        assert line.breaks == 0
+        assert await soon(console.send_break())
+
+    async def test_ends_with_its_guest(self) -> None:
+        console, line = make(Device(room=100)), Line(room=0)
+        console.bind(Device(room=100), line.send_break)
+        console.set_state(ConsoleState.LIVE)
+        sent = await stays(console.send_break())
+        console.bind(None)
+        console.set_state(ConsoleState.GONE)
+        assert not await soon(sent)
+
+    async def test_ends_when_input_is_held(self) -> None:
+        console, line = make(), Line(room=0)
+        console.set_state(ConsoleState.LIVE)
+        console.bind(Device(room=100), line.send_break)
+        sent = await stays(console.send_break())
+        console.hold_input("the disk is full")
+        assert not await soon(sent)
+
+    @pytest.mark.parametrize("state", [None, ConsoleState.GONE, ConsoleState.OFF, ConsoleState.FAULT])
+    async def test_is_refused_where_nobody_is(self, state: ConsoleState | None) -> None:
+        console = make()
+        if state is not None:
+            console.set_state(state)
+        assert not await soon(console.send_break())
+
+    async def test_is_refused_by_a_line_that_has_none(self) -> None:
+        console = make(Device(room=100))
+        console.set_state(ConsoleState.LIVE)
+        assert not await soon(console.send_break())
+
+    async def test_that_is_not_answered_is_known_as_such(self) -> None:
+        console = make()
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        console.set_state(ConsoleState.LIVE)
+        console.bind(Device(room=100), lambda: answer)
+        sent = await stays(console.send_break())
+        assert console.break_unanswered
+        answer.set_result(None)
+        assert await soon(sent)
+        assert not console.break_unanswered

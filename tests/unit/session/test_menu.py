@@ -83,8 +83,12 @@ class FakeTerminal:
     def give_back(self) -> None:
         """Nothing was lent."""
 
-    async def break_wanted(self) -> None:
+    async def break_wanted(self) -> int:
         await asyncio.Event().wait()
+        return 0
+
+    def forget_breaks(self) -> int:
+        return 0
 
     def on_resize(self, call: Callable[[], object] | None) -> None:
         self._resized = call

@@ -1,0 +1,329 @@
+"""The native half's own C (`native/tcg`: link, send, stream, resync, serve, away) under a test's hands.
+
+Nothing happens by itself: the test is the guest, the server, and the clock (`half.c`). While a vCPU waits, the
+server here answers each access at once, unless the test has made it silent.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from oobconsole.interceptors import wire
+from oobconsole.interceptors.wire import Event
+from tests.stack.nested import ROOT
+
+COM1: Final = 0x3F8
+COM2: Final = 0x2F8
+RBR = THR = 0
+IER, IIR, LCR, MCR, LSR, MSR, SCR = range(1, 8)
+FCR = IIR
+THRI: Final = 0x02
+IDLE_LSR, DATA_READY, CONNECTED = 0x60, 0x01, 0xB0
+NOTHING_PENDING, THRE_PENDING = 0x01, 0x02
+STATUS: Final = 1 << LSR | 1 << MSR
+PATIENCE_NS: Final = 100_000_000  # OOB_PATIENCE_MS of link.h
+_PARTS: Final = "link send resync stream serve away frame options"
+_CALLED_BY_US: Final = {"poll": "half_poll", "send": "half_send", "recv": "half_recv"}
+_Turn = ctypes.CFUNCTYPE(ctypes.c_bool)
+
+
+def build(folder: Path) -> Path:
+    """Compile it as a library."""
+    library = folder / "half.so"
+    native = ROOT / "native"
+    renamed = [f"-D{name}={ours}" for name, ours in _CALLED_BY_US.items()]
+    sources = [str(native / "tcg" / f"{part}.c") for part in _PARTS.split()]
+    command = ["cc", "-shared", "-fPIC", "-g", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror"]
+    command += [f"-I{native / 'include'}", f"-I{native / 'tcg'}", *renamed, "-o", str(library)]
+    command += [*sources, str(Path(__file__).with_name("half.c")), "-lm"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return library
+
+
+class Half:
+    """A native half with two guests, numbers 1 and 2, whose UARTs are COM1 and COM2.
+
+    Args:
+        library: what `build` has made.
+        folder: for a copy of it: each has its own variables.
+
+    Attributes:
+        base, other: the port that is tried, and the guests' other one.
+        answers: what registers hold at the server, by port; 0, if not named.
+        silent: the server does nothing while a vCPU waits.
+        received: what the server has taken in, and the test has not looked at.
+        asked: how many accesses the server has answered.
+    """
+
+    def __init__(self, library: Path, folder: Path) -> None:
+        own = folder / "own.so"
+        shutil.copy(library, own)
+        self._lib = ctypes.CDLL(str(own))
+        for name in ("half_clock", "half_stat"):
+            getattr(self._lib, name).restype = ctypes.c_uint64
+        for name in ("half_begin", "half_level", "half_attended", "oob_link_up"):
+            getattr(self._lib, name).restype = ctypes.c_bool
+        self._lib.oob_link_interest.restype = ctypes.c_short
+        words = [f"socket={folder / 's'}", "machine=l1", "ports=0x3f8-0x3ff:0x2f8-0x2ff", "irq=4:3"]
+        arguments = (ctypes.c_char_p * len(words))(*(word.encode() for word in words))
+        self._turn = _Turn(self._server_turn)
+        assert self._lib.half_begin(len(words), arguments, self._turn)
+        self.base, self.other = COM1, COM2
+        self.answers: dict[int, int] = {}
+        self.silent = False
+        self.received: list[Event] = []
+        self.asked = 0
+        self._server: socket.socket | None = None
+        self._client: socket.socket | None = None
+        self._served: dict[int, int] = {}
+
+    # -- the link -----------------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """A new connection, welcomed; the server has not said READY yet."""
+        self._server, self._client = socket.socketpair()
+        self._server.setblocking(False)
+        for end in (self._server, self._client):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        self._decoder = wire.Decoder()
+        assert len(list(self._decoder.feed(wire.encode_hello("l1", 7)))) == 1
+        self._served.clear()
+        self._lib.oob_link_adopt(self._client.fileno())
+
+    def ready(self, *received: tuple[int, int, int]) -> None:
+        """The server says of each (context, port, count) what it has, then READY."""
+        resumes = b"".join(wire.encode_resume(*one) for one in received)
+        self.say(resumes + wire.encode_ready())
+
+    def begin(self) -> None:
+        """Connect, be ready, and have both guests known."""
+        self.connect()
+        self.ready()
+        self.take()
+
+    def hang_up(self) -> None:
+        """The server closes the connection, and the connecting thread sees it."""
+        assert self._server is not None
+        assert self._client is not None
+        self._server.close()
+        self._lib.oob_link_hung_up(self._client.fileno())
+        self._client.close()
+        self._server = None
+
+    def hung_up(self, fd: int | None = None) -> None:
+        """The connecting thread has seen a hang-up, perhaps of another connection."""
+        self._lib.oob_link_hung_up(self.fd if fd is None else fd)
+
+    @property
+    def fd(self) -> int:
+        """The native half's end of the connection."""
+        assert self._client is not None
+        return self._client.fileno()
+
+    @property
+    def interest(self) -> int:
+        """What the connecting thread is to wait for."""
+        return int(self._lib.oob_link_interest(self.fd))
+
+    @property
+    def up(self) -> bool:
+        """Is the server there, and not late?"""
+        return bool(self._lib.oob_link_up())
+
+    @property
+    def connected(self) -> bool:
+        """Is there a connection, late or not?"""
+        return int(self._lib.oob_stream_fd()) >= 0
+
+    def be_late(self) -> None:
+        """The server takes nothing for as long as a vCPU waits, and longer."""
+        self.silent = True
+        self._lib.half_read(1, self.base + SCR, 1)
+        assert not self.up
+        self.silent = False
+
+    def come_back(self) -> None:
+        """The server serves what it has not, and the connecting thread takes that in."""
+        self._server_turn()
+        self.poll()
+
+    # -- the server ---------------------------------------------------------------------------------
+
+    def _server_turn(self) -> bool:
+        if self.silent or self._server is None:
+            return False
+        before = len(self.received)
+        moved = self._drain()
+        answers = b""
+        for event in self.received[before:]:
+            if isinstance(event, wire.Access):
+                value = 0 if event.write else self.answers.get(event.port, 0)
+                answers += wire.encode_answer(event.context, event.seq, value)
+                self.asked += 1
+        if answers:
+            self._server.sendall(answers)
+        return moved
+
+    def _drain(self) -> bool:
+        assert self._server is not None
+        moved = False
+        while True:
+            try:
+                data = self._server.recv(65536)
+            except BlockingIOError:
+                return moved
+            for event in self._decoder.feed(data):
+                self.received.append(event)
+                self._count(event)
+            if not data:
+                return moved
+            moved = True
+
+    def _count(self, event: Event) -> None:
+        if isinstance(event, wire.ContextAppeared):
+            self._served[event.context] = 0
+        elif isinstance(event, wire.Posted):
+            self._served[event.context] += len(event.data)
+        elif isinstance(event, wire.Access | wire.ThreServed | wire.Taken):
+            self._served[event.context] += 1
+
+    def take(self) -> list[Event]:
+        """As `sent`, when the connecting thread has sent what waited."""
+        if self.up:
+            self.service()
+        return self.sent()
+
+    def sent(self) -> list[Event]:
+        """What the native half has sent since the last time, statistics left out; accesses are answered."""
+        if self._server is not None:
+            self._server_turn()
+        taken: list[Event] = [event for event in self.received if not isinstance(event, wire.Stats)]
+        self.received.clear()
+        return taken
+
+    def served(self, context: int = 1) -> int:
+        """How many accesses the server has had of it on this connection."""
+        return self._served[context]
+
+    def say(self, frames: bytes) -> None:
+        """The server sends frames, and the native half takes them in."""
+        self.send(frames)
+        self.poll()
+
+    def send(self, frames: bytes) -> None:
+        """The server sends frames."""
+        assert self._server is not None
+        self._server.sendall(frames)
+
+    def publish(
+        self,
+        lsr: int = IDLE_LSR,
+        *,
+        port: int | None = None,
+        valid: int = STATUS,
+        after_thr: int = STATUS,
+        **more: int,
+    ) -> None:
+        """The server has served all, and publishes LSR, MSR, and whichever register is named (`iir=0xc1`); or it has
+        served no more than `writes`."""
+        self.take()
+        values = bytearray(8)
+        values[LSR], values[MSR], values[IIR] = lsr, more.get("msr", CONNECTED), more.get("iir", 0)
+        context = more.get("context", 1)
+        writes = more.get("writes", self.served(context))
+        self.say(wire.encode_publish(context, writes, port or self.base, valid, after_thr, bytes(values)))
+
+    def give(self, number: int, data: bytes) -> None:
+        """The server hands over what is in its receiver."""
+        self.say(wire.encode_input(1, self.base, number, data))
+
+    def irq(self, mode: wire.IrqMode, *, line: int | None = None, served: int | None = None) -> None:
+        """The server drives the line."""
+        self.take()
+        self.say(wire.encode_irq(1, line or self.line, mode, self.served() if served is None else served))
+
+    # -- the guest, the thread, the clock -----------------------------------------------------------
+
+    @property
+    def line(self) -> int:
+        """The interrupt line of the port that is tried."""
+        return 4 if self.base == COM1 else 3
+
+    def read(self, register: int, *, base: int | None = None, context: int = 1, size: int = 1) -> int:
+        """The guest reads."""
+        return int(self._lib.half_read(context, (base or self.base) + register, size))
+
+    def write(self, register: int, value: int, *, base: int | None = None, context: int = 1, size: int = 1) -> None:
+        """The guest writes."""
+        self._lib.half_write(context, (base or self.base) + register, size, value)
+
+    def prints(self, text: bytes) -> None:
+        """The guest writes to THR."""
+        for byte in text:
+            self.write(THR, byte)
+
+    def asks(self, register: int) -> tuple[bool, int]:
+        """The guest reads: was the server asked, and what was read?"""
+        before = self.asked
+        value = self.read(register)
+        return self.asked > before, value
+
+    def level(self, base: int | None = None, *, context: int = 1) -> bool:
+        """The level of a port's interrupt line."""
+        return bool(self._lib.half_level(context, int((base or self.base) == COM2)))
+
+    def attended(self, context: int = 1) -> bool:
+        """Is somebody attached to it?"""
+        return bool(self._lib.half_attended(context))
+
+    def stat(self, name: str) -> int:
+        """A counter."""
+        return int(self._lib.half_stat(wire.STATS.index(name)))
+
+    def latency(self, bucket: int) -> int:
+        """How many answers took that long."""
+        return int(self._lib.half_stat(len(wire.STATS) + bucket))
+
+    @property
+    def clock_ns(self) -> int:
+        """The clock."""
+        return int(self._lib.half_clock())
+
+    @property
+    def woken(self) -> int:
+        """How often the connecting thread was woken."""
+        return int(self._lib.half_woken())
+
+    def let_pass(self, ns: int) -> None:
+        """Time goes by."""
+        self._lib.half_pass(ctypes.c_uint64(ns))
+
+    def pieces(self, count: int) -> None:
+        """The kernel takes and gives only so many bytes at a time, and is interrupted each other time."""
+        self._lib.half_pieces(ctypes.c_ssize_t(count))
+
+    def poll(self) -> None:
+        """Some vCPU, or the thread, takes in what has arrived."""
+        self._lib.oob_link_poll()
+
+    def service(self) -> None:
+        """The connecting thread was woken."""
+        self._lib.oob_link_service(self.fd)
+
+    def gone(self, context: int, reason: wire.GoneReason) -> None:
+        """A guest is no more."""
+        self._lib.half_gone(context, int(reason))
+
+    def restart(self, context: int = 1) -> None:
+        """A guest was reset."""
+        self._lib.half_restart(context)
+
+    def end(self) -> None:
+        """QEMU ends."""
+        self._lib.oob_link_end()
