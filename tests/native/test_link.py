@@ -204,6 +204,52 @@ def test_a_guest_that_ends_before_it_is_known_what_the_server_has(live: Half) ->
     assert ContextGone(1, GoneReason.DESTROYED) in events
 
 
+def test_a_new_server_that_is_late_at_once_gets_the_other_port_too(live: Half) -> None:
+    """It goes on with the rest of the one port, and with all of the other."""
+    one, two = b"1" * 40000, b"2" * 300
+    live.prints(one)
+    for byte in two:
+        live.write(THR, byte, base=live.other)
+    all_of(live)
+    live.hang_up()
+    live.connect()
+    live.sent()
+    live.silent = True
+    live.ready()
+    assert not live.up
+    live.silent = False
+    events = all_of(live)
+    assert (printed(events, live.base), printed(events, live.other)) == (one, two)
+
+
+def test_a_guest_that_was_only_reset_is_announced(half: Half) -> None:
+    half.restart()
+    half.connect()
+    assert half.sent() == [APPEARED, Announced()]
+
+
+def test_the_idle_uart_drives_all_guests_when_a_server_is_late_again(live: Half) -> None:
+    """In the middle of telling it of the first guest, before the second was told of."""
+    live.write(MCR, 0x0B, context=2)
+    live.write(IER, THRI, context=2)
+    live.be_late()
+    live.prints(b"x" * 50000)
+    live._server_turn()
+    live.silent = True
+    live.poll()
+    assert not live.up
+    assert live.level(context=2)
+
+
+def test_what_a_server_missed_goes_out_soon(live: Half) -> None:
+    live.be_late()
+    live.service()
+    live.prints(b"a")
+    woken = live.woken
+    live.come_back()
+    assert live.woken > woken
+
+
 def test_what_is_not_kept_any_more_is_a_gap(live: Half) -> None:
     text = bytes(ord("a") + i % 26 for i in range(KEPT + 1000))
     live.prints(b"x" * 10)

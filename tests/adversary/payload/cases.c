@@ -88,6 +88,7 @@ ATTACK(cases) {
         prepare(l2, c);
         print("case=%s", c->name);
         report(l2, c, run(l2));
+        l2->vmcb->dr7 = 0; /* no breakpoint of this case's is the next one's */
     }
     l2_say(l2, "\n<end>");
 }

@@ -295,4 +295,16 @@ l2_cr8_handler:
     iretq
     end_block l2_cr8_and_interrupts
 
+/* Prints AL RCX times; its handler of #DB counts in RBX. */
+    block l2_trapped
+    mov $COM1, %edx
+1:  out %al, %dx
+    loop 1b
+    vmmcall
+    .globl l2_trapped_handler
+l2_trapped_handler:
+    inc %rbx
+    iretq
+    end_block l2_trapped
+
     .section .note.GNU-stack, "", @progbits
