@@ -263,7 +263,7 @@ class Guest(PortHandler):
         """The native half went away; the context may come back. What is typed waits for it."""
         for port in self._ports:
             port.console.bind(None)
-        if self._missed is None:  # else it is away for longer already: it was back, but broke again before it was bound
+        if self._missed is None:  # else it has been away since before: it was back, and broke again at once
             self._miss(reason, _AWAY_STEPS)
 
     def _miss(self, reason: str, steps: int) -> None:

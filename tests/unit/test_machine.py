@@ -251,6 +251,19 @@ class TestContexts:
         assert not handler.read(COM1 + Reg.LSR, 1) & Lsr.DR
         assert rack.console().state is ConsoleState.LIVE
 
+    async def test_a_link_that_breaks_again_before_its_guests_are_bound_leaves_no_absence_behind(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each loss counted by itself, and the first went on counting when the guest was back."""
+        monkeypatch.setattr(machine, "AWAY_SECONDS", 0.0)
+        rack = await Rack().started()
+        rack.appear()
+        for _ in range(2):
+            rack.interceptor.lose_link("it closed the connection")
+        rack.appear()
+        await idle()
+        assert rack.console().state is ConsoleState.LIVE
+
     async def test_a_link_that_is_back_within_a_second_was_not_away(self) -> None:
         """Nobody is told; what is typed meanwhile waits for it."""
         rack = await Rack().started()
