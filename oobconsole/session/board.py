@@ -58,6 +58,11 @@ class Board:
     def __bool__(self) -> bool:
         return bool(self._entries)
 
+    @property
+    def is_asked(self) -> bool:
+        """Is there anything that a person waits for?"""
+        return any(entry.question or entry.least < LEAST_SECONDS for entry in self._entries)
+
     def say(self, text: str, *, asked: bool = False) -> None:
         """Add something; `asked` is what a person wanted to see."""
         self._add(Entry(_lines(text), ASKED_LEAST_SECONDS if asked else LEAST_SECONDS))

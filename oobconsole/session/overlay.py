@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
+from unicodedata import combining
 
 from oobconsole.terminal.grid import Row
 from oobconsole.terminal.model import Terminal
@@ -93,5 +94,6 @@ def _text(text: str) -> str:
 
 
 def _is_disputed(row: Row) -> bool:
-    """Are there characters in it about whose width terminals disagree? Then so may they about where the cursor is."""
-    return any(len(text) > 1 or _DISPUTED.match(text) for text, _ in row)
+    """Are there characters in it about whose width terminals disagree? Then so may they about where the cursor is.
+    Accents take no room anywhere; joiners, variants and spacing vowels may."""
+    return any(_DISPUTED.match(text) or not all(map(combining, text[1:])) for text, _ in row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -22,6 +23,15 @@ ROWS_MIN, COLUMNS_MIN = 2, 20
 #: would cover; and they are there at once behind no more output than this, in bytes.
 _PAUSE: Final = 20
 _LITTLE: Final = 1024
+#: While the guest prints, they are drawn again so often at most, in seconds: what it prints comes in pieces of a few
+#: bytes, and drawing costs hundreds.
+REPAINT_SECONDS: Final = 0.05
+#: They wait at most so long, in seconds, for the guest to bring its cursor to a place that all terminals agree about.
+SURE_SECONDS: Final = 3.0
+#: What stays in the row of the cursor, when that has room, and takes no more columns than bytes.
+_IN_ROW: Final = re.compile(rb"(?:[ -~\r]|[\xc2-\xf4][\x80-\xbf]+|\x1b\[[\d;:]*m)*")
+#: It repeats the character before it (REP).
+_REPEAT: Final = re.compile(rb"\x1b\[(\d{0,3})b")
 #: TERM of what knows no sequences.
 _DUMB: Final = frozenset({"", "dumb", "unknown", "network"})
 
@@ -44,8 +54,8 @@ def notices_for(
 class ScreenNotices(Notices):
     """Our lines over the guest's, in the last rows of the terminal, or the first ones when the cursor is at the end.
 
-    Before anything of the guest's is sent they are taken away, and put over again behind it; in a flood of output,
-    only now and then. They go with a key, or after some seconds of being seen.
+    Before anything of the guest's is sent that may touch or move them they are taken away, and put over again behind
+    it; while it prints on and on, only now and then. They go with a key, or after some seconds of being seen.
     """
 
     covers = True
@@ -57,9 +67,14 @@ class ScreenNotices(Notices):
         self._size = terminal.size()
         self._mirror = Mirror(*self._size)
         self._board = Board()
-        self._away = b""  # what takes our lines away; empty while they are not there
+        self._over = range(0)  # the rows in which our lines are; as long as they are there, the mirror has caught up
+        self._wrote = False  # what the terminal has written last is not the guest's
+        self._blinks = False  # they are away for a moment, because the guest prints
+        self._unsent = b""  # takes them away, and is about to be sent
         self._since = 0.0  # their age is known up to then, by `time.monotonic`
-        self._not_before = 0.0  # they are not put over again
+        self._not_before = 0.0  # they are not put over again: it costs too much
+        self._repaint_at = 0.0  # nor between the guest's pieces of output
+        self._unsure_since: float | None = None
         self._printed_at = 0.0
         self._changed = False  # there are others than those that are there
         self._redrawing = False
@@ -75,7 +90,7 @@ class ScreenNotices(Notices):
             self._mirror = Mirror(*self._size)
             self._filter = SafeFilter()
             self._age()
-            self._away = b""
+            self._over = range(0)
             self._redrawing = False
             self.lent.feed(drawing)
             self._mirror.sent(drawing)
@@ -91,11 +106,37 @@ class ScreenNotices(Notices):
     async def _output(self, data: bytes) -> None:
         self._printed_at = time.monotonic()
         shown = self._shown(data)
-        self._mirror.sent(shown)
-        await self._send(shown, over=len(shown) <= _LITTLE)
+        if self._leaves_ours(shown):
+            self._wrote = self._wrote and not shown
+            self._mirror.sent(shown)
+            await self._mirror.catch_up()
+            await self._write(shown)
+            return
+        self._blinks = len(shown) <= _LITTLE and (bool(self._over) or self._blinks)
+        await self._send(shown, over=len(shown) <= _LITTLE and time.monotonic() >= self._repaint_at)
         await self._mirror.keep_up()
-        if self._board and not self._away:
+        if self._board and not self._over:
             self._wake.set()
+
+    def _repeated(self, shown: bytes) -> bytes:
+        """With what is to be repeated of what came before ours: to the terminal that would be a character of ours."""
+        again = _REPEAT.match(shown) if self._wrote else None
+        self._wrote = self._wrote and not shown
+        if again is None:
+            return shown
+        count = min(max(1, int(again[1] or 1)), self._mirror.model.columns)
+        return self._mirror.model.last.encode() * count + shown[again.end() :]
+
+    def _leaves_ours(self, shown: bytes) -> bool:
+        """Does this change nothing but the row of the cursor, in which nothing of ours is?"""
+        cursor, columns = self._mirror.model.cursor, self._mirror.model.columns
+        return (
+            bool(self._over)
+            and cursor.y not in self._over
+            and cursor.x + len(shown) < columns
+            and _IN_ROW.fullmatch(shown) is not None
+            and self._mirror.is_sure(self._over)
+        )
 
     # -- ours ---------------------------------------------------------------------------------------
 
@@ -131,7 +172,7 @@ class ScreenNotices(Notices):
 
     def end(self) -> bytes:
         self._ended = True
-        return self._away + self._below() + self.lent.restored()
+        return self._unsent + self._take_away() + self._below() + self.lent.restored()
 
     def _below(self) -> bytes:
         """What leads behind the last row that shows anything: what comes next is written there."""
@@ -145,33 +186,65 @@ class ScreenNotices(Notices):
             if not self._ended:
                 self._changed = False
                 await self._send(b"", over=True)
-        if self._away:
+        if self._over:
             self._wake.set()  # it is known now when they go
 
     async def _send(self, shown: bytes, *, over: bool) -> None:
         """Take our lines away, send something of the guest's, and put them over again, all at once."""
         self._age()
-        put_over, away = await self._put_over() if over else (b"", b"")
-        before, self._away = self._away, away
+        self._unsent = before = self._take_away()
+        shown = self._repeated(shown)
+        self._mirror.sent(shown)
+        put = await self._put_over() if over else b""
         self._since = time.monotonic()
-        data = before + shown + put_over
+        if not self._ended:
+            self._unsent = b""
+            await self._write(before + shown + put)
+
+    async def _write(self, data: bytes) -> None:
         if data and not self._ended:
             await self._peer.write(data)
 
-    async def _put_over(self) -> tuple[bytes, bytes]:
-        """What puts our lines over the guest's, and what takes them away; nothing when that is not yet to be done."""
+    def _take_away(self) -> bytes:
+        """What shows the guest's rows again."""
+        rows, self._over = self._over, range(0)
+        if not rows:
+            return b""
+        self._wrote = True
+        return put_back(self._mirror.model, rows.start, len(rows), exact=self._mirror.is_sure(rows))
+
+    async def _put_over(self) -> bytes:
+        """What puts our lines over the guest's; nothing when that is not yet to be done."""
         now = time.monotonic()
+        if not self._board:
+            self._blinks, self._unsure_since = False, None
         if not self._board or now < self._not_before:
-            return b"", b""
+            return b""
         if not (self._at_rest or now > self._printed_at + WHOLE_SECONDS):
-            return b"", b""
+            return b""
         if self._is_stale():
-            return b"", b""
+            return b""
         self._not_before = now + _PAUSE * await self._mirror.catch_up()
-        model, exact = self._mirror.model, self._mirror.exact
+        model = self._mirror.model
         lines = self._board.rows(model.columns, max(1, model.rows - 1))
         top = place(model, len(lines))
-        return put_over(model, lines, top, exact=exact), put_back(model, top, len(lines), exact=exact)
+        rows = range(top, min(top + len(lines), model.rows))
+        sure = self._mirror.is_sure(rows)
+        if self._waits(sure, now):
+            return b""
+        self._wrote = True
+        self._over, self._blinks, self._repaint_at = rows, False, now + REPAINT_SECONDS
+        return put_over(model, lines, top, exact=sure)
+
+    def _waits(self, sure: bool, now: float) -> bool:
+        """For the guest to do what nobody can be wrong about, as most output soon does? Nobody who has asked for what
+        we say waits, and nobody for a mirror that has missed something."""
+        if sure:
+            self._unsure_since = None
+            return False
+        if self._unsure_since is None:
+            self._unsure_since = now
+        return self._mirror.exact and not self._board.is_asked and now < self._unsure_since + SURE_SECONDS
 
     def _is_stale(self) -> bool:
         """Has the terminal got another size, so that nobody knows what it shows? Then it is drawn anew first."""
@@ -189,22 +262,31 @@ class ScreenNotices(Notices):
                 async with asyncio.timeout(self._next_look()):
                     await self._wake.wait()
             self._wake.clear()
-            self._age()
-            is_due = bool(self._board) and not self._away and time.monotonic() >= self._not_before
-            if self._changed or is_due or (self._board and self._is_stale()):
-                await self._show()
+            await self._look()
+
+    async def _look(self) -> None:
+        """Show what is due."""
+        self._age()
+        is_due = bool(self._board) and not self._over and time.monotonic() >= self._due_at
+        if self._changed or is_due or (self._board and self._is_stale()):
+            await self._show()
 
     def _next_look(self) -> float | None:
         """In seconds; None: when something happens."""
         if not self._board:
             return None
-        if self._away:
+        if self._over:
             return self._board.next_goes_in
-        return max(WHOLE_SECONDS / 4, self._not_before - time.monotonic())
+        return max(WHOLE_SECONDS / 4, self._due_at - time.monotonic())
+
+    @property
+    def _due_at(self) -> float:
+        """They are put over again then, at the earliest."""
+        return max(self._not_before, self._repaint_at)
 
     def _age(self) -> None:
-        """Those that are there have been seen until now."""
+        """Those that are there, but for moments, have been seen until now."""
         now = time.monotonic()
-        if self._away:
+        if self._over or self._blinks:
             self._changed |= self._board.age(now - self._since)
         self._since = now

@@ -31,13 +31,16 @@ class Terminal(State):
 
     Args:
         rows, columns: its size, until the guest addresses more.
+
+    Attributes:
+        last: what REP repeats: the character that was written last.
     """
 
     def __init__(self, rows: int, columns: int) -> None:
         super().__init__(rows, columns)
+        self.last = " "
         self._filter = SafeFilter()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._last = " "  # what REP repeats
 
     def feed(self, data: bytes) -> None:
         """Print some more output, in any pieces."""
@@ -69,7 +72,7 @@ class Terminal(State):
         if self.cursor.sets[self.cursor.shifted] == "0":
             text = text.translate(_LINES)
         if text.isascii() and INSERT not in self.modes:
-            self._last = text[-1]
+            self.last = text[-1]
             while text:
                 text = self._draw_narrow(text)
             return
@@ -103,7 +106,7 @@ class Terminal(State):
             self._next_row()
         if INSERT in self.modes:
             self.grid.insert(cursor.y, cursor.x, columns, cursor.pen)
-        self._last = character
+        self.last = character
         self.grid.put(cursor.y, cursor.x, [(character, cursor.pen), ("", cursor.pen)][:columns])
         self._advance(columns)
 
@@ -128,7 +131,7 @@ class Terminal(State):
     def _repeat(self, count: int) -> None:
         """REP; ncurses uses it for lines."""
         left = min(max(count, 1), self.columns)
-        columns = width(self._last)
+        columns = width(self.last)
         cursor, pen = self.cursor, self.cursor.pen
         while left:
             self._wrap_if_due()
@@ -137,7 +140,7 @@ class Terminal(State):
                 part = min(left, room)
                 if INSERT in self.modes:
                     self.grid.insert(cursor.y, cursor.x, part * columns, pen)
-                self.grid.put(cursor.y, cursor.x, [(self._last, pen), ("", pen)][:columns] * part)
+                self.grid.put(cursor.y, cursor.x, [(self.last, pen), ("", pen)][:columns] * part)
                 self._advance(part * columns)
                 left -= part
             elif columns <= self.columns and WRAP in self.modes:
@@ -287,15 +290,15 @@ _CONTROLS: Final[dict[str, Callable[[Terminal], None]]] = {
     "\x0f": lambda t: t.shift(False),
 }
 _ESCAPES: Final[dict[str, Callable[[Terminal], None]]] = {
-    "7": Terminal.save,
-    "8": Terminal.restore,
+    "7": lambda t: t.save(),
+    "8": lambda t: t.restore(),
     "=": lambda t: t.keypad(True),
     ">": lambda t: t.keypad(False),
-    "D": Terminal._index,
+    "D": lambda t: t._index(),
     "E": Terminal._next_line,
     "H": Terminal._set_tab,
-    "M": Terminal._reverse_index,
-    "c": Terminal.reset,
+    "M": lambda t: t._reverse_index(),
+    "c": lambda t: t.reset(),
     "#8": Terminal._align,
 }
 #: By prefix, intermediate and final byte. They get the first two parameters; a missing one is 0.
@@ -328,7 +331,7 @@ _SEQUENCES: Final[dict[str, Callable[..., Any]]] = {
     "e": lambda t, n, *_: t._move(rows=max(n, 1)),
     "f": Terminal._position,
     "g": lambda t, n, *_: t._clear_tab(n),
-    "r": Terminal.margins,
+    "r": lambda t, top, bottom=0, *_: t.margins(top, bottom),
     "s": lambda t, *_: t.save(),
     "u": lambda t, *_: t.restore(),
     " q": lambda t, n, *_: t.style(n),

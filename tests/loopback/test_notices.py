@@ -8,7 +8,9 @@ stay so with what the guest prints next.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from tests.support.guest import PtyGuest
 from tests.support.pair import Pair, Visitor
 from tests.support.server import Server
 from tests.support.tmux import Tmux
+from tests.unit.session.notices import agreed
 
 _CONSOLES = """
 [[vm]]
@@ -143,6 +146,29 @@ def test_a_notice_in_a_flood_comes_when_there_is_time(bare: Pair[PtyGuest]) -> N
             bare.guest.prints(b"".join(b"%d line of a flood\r\n" % (number * 20 + i) for i in range(20)))
         bare.terminal.expect("alice is attached]")
     bare.terminal.gone("x")
+    bare.equal()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_output_with_notices_in_it(bare: Pair[PtyGuest], seed: int) -> None:
+    """Whatever is printed, and whenever somebody says something: it is as if nothing had been said. Only such output
+    as all terminals agree about: in any other our lines wait, but not for ever (tests/unit/session/test_overlay.py).
+    """
+    chosen = random.Random(seed)
+    parts = agreed(chosen, 150)
+    bare.guest.prints(next(parts))
+    for _ in range(2):
+        with Visitor(bare.server):
+            for _ in range(15):
+                bare.guest.prints(b"".join(itertools.islice(parts, chosen.randrange(1, 6))))
+                assert bare.terminal.runs  # which takes its time: the output does not come all at once
+            bare.terminal.expect("alice is attached]")
+    bare.guest.prints(b"".join(parts) + b"\x1b[?6l\x1b[r\x1b[m\x0f\x1b(B\x1b[Hend of %d" % seed)
+    bare.terminal.expect(f"end of {seed}")
+    bare.terminal.gone("x")
+    bare.equal()
+    bare.guest.prints(b"after\n\n\x0fnext")
+    bare.terminal.expect("next")
     bare.equal()
 
 

@@ -118,6 +118,11 @@ class Tmux:
         said = self._tmux("display-message", "-p", "-t", "t", " ".join(f"#{{{mode}}}" for mode in _MODES))
         return dict(zip(_MODES, said.rstrip("\n").split(" "), strict=True))
 
+    @property
+    def title(self) -> str:
+        """What it was told to have as its title last."""
+        return self._tmux("display-message", "-p", "-t", "t", "#{pane_title}").strip()
+
     def wait(self, what: Callable[[Self], bool], *, timeout: float = 30) -> None:
         """Wait until that holds.
 

@@ -5,46 +5,46 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from oobconsole.session.board import LEAST_SECONDS, SHOWN_MAX_SECONDS, Board
 from oobconsole.session.mirror import BEHIND_MAX, Mirror
-from oobconsole.session.overlay import place, put_back, put_over
+from oobconsole.session.overlay import place, put_over
+from oobconsole.terminal.grid import Cell
 from oobconsole.terminal.model import Terminal
-
-#: What guests print, of which random ones are put together.
-PARTS = [
-    b"text", b"x" * 75, b"\r\n", b"\n\n\n", b"\x1b[H", b"\x1b[2J", b"\x1b[10;70H", b"\x1b[24;1H", b"\x1b[24;80Hz",
-    b"\x1b[A", b"\x1b[K", b"\x1b[5;20r", b"\x1b[r", b"\x1b[?6h", b"\x1b[?6l", b"\x1b[4h", b"\x1b[4l", b"\x1b[?7l",
-    b"\x1b[?7h", b"\x1b(0", b"\x1b(B", b"\x1b)0", b"\x0e", b"\x0f", b"\x1b[31m", b"\x1b[44m", b"\x1b[7m", b"\x1b[m",
-    b"\x1b7", b"\x1b8", b"\x1b[?1049h", b"\x1b[?1049l", b"\x1b[L", b"\x1b[M", b"\x1b[3@", b"\x1b[3P", b"\x1bM",
-    b"\x1b[2S", b"\x1b[?25l", "世界".encode(), "é─│".encode(), b"\t", b"\b",
-]  # fmt: skip
+from oobconsole.terminal.pen import PLAIN
+from tests.unit.session.notices import Case, cases, sent, shown_by
 
 
 def all_of(model: Terminal) -> object:
     """What is seen, and all that later output depends on."""
-    cursor = replace(model.cursor)
-    return (model.text, model.grid.rows, cursor, model.top, model.bottom, sorted(model.modes), model.shown.saved)
+    saved = model.shown.saved, model.main.saved
+    return (
+        _seen(model),
+        replace(model.cursor),
+        model.top,
+        model.bottom,
+        sorted(model.modes),
+        saved,
+        model.is_alternate,
+    )
 
 
-@settings(deadline=None, max_examples=300)
-@given(st.lists(st.tuples(st.sampled_from(PARTS), st.integers(0, 4)), max_size=60))
-async def test_a_terminal_is_as_if_nothing_had_been_said(parts: list[tuple[bytes, int]]) -> None:
-    """real-guests.md F2; tests/loopback/test_notices.py does so with tmux as the terminal."""
-    plain, terminal, mirror = Mirror(24, 80), Mirror(24, 80), Mirror(24, 80)
-    for data, lines in parts:
-        for each in (plain, terminal, mirror):
-            each.sent(data)
-        await mirror.catch_up()
-        if lines:
-            top = place(mirror.model, lines)
-            terminal.sent(put_over(mirror.model, ["[oobconsole: hello]"] * lines, top, exact=True))
-            terminal.sent(put_back(mirror.model, top, lines, exact=True))
-    await terminal.catch_up()
-    await plain.catch_up()
-    assert all_of(terminal.model) == all_of(plain.model)
+def _seen(model: Terminal) -> list[list[Cell]]:
+    """The pen of a blank counts where it can be seen."""
+    return [
+        [(text, pen if text != " " or pen.is_seen_on_blanks else PLAIN) for text, pen in row]
+        for row in model.grid.rows
+    ]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_a_terminal_is_as_if_nothing_had_been_said(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """real-guests.md F2: whatever the guest prints, in whatever pieces, and whenever somebody says something; on
+    either of the terminals that differ most."""
+    for number, case in enumerate(cases(seed, 15)):
+        plain, terminal = await shown_by(case.output), await shown_by(await sent(case, monkeypatch))
+        for mine, wanted in ((terminal.model, plain.model), (terminal._other, plain._other)):
+            assert all_of(mine) == all_of(wanted), f"case {number} of seed {seed}, {type(mine)}: {case.steps}"
 
 
 @pytest.mark.parametrize("exact", [True, False])
@@ -73,6 +73,25 @@ async def test_what_waits_for_the_model_is_bounded() -> None:
         mirror.sent(b"line\r\n" * 1000)
     assert not mirror.exact
     assert len(mirror._waiting) <= BEHIND_MAX
+
+
+async def test_what_repeats_a_character_does_not_repeat_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case([b"\r\n-", 1, 0.01, b"\x1b[5b|"])
+    assert (await shown_by(await sent(case, monkeypatch))).model.text[1] == "------|"
+
+
+@pytest.mark.parametrize("piece", [1, 16, 66])
+async def test_a_notice_costs_little_while_a_guest_prints(piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was 16 bytes for each byte of a guest that prints 11,520 bytes a second in pieces of 16."""
+    line = b"[    1.234567] pci 0000:00:01.0: reg 0x10: [mem 0xfebf0000-0xfe]\r\n"
+    lines = [line[at : at + piece] for at in range(0, len(line), piece)] * 500
+    quiet: Case = Case([b"\n" * 30])
+    said = Case([*quiet.steps, 1])
+    for data in lines:
+        quiet.steps += [len(data) / 11520, data]
+        said.steps += [len(data) / 11520, data]
+    cost = len(await sent(said, monkeypatch)) - len(await sent(quiet, monkeypatch))
+    assert cost < 0.8 * len(line) * 500
 
 
 class TestBoard:

@@ -110,5 +110,5 @@ def test_a_repeated_character_is_as_if_it_were_typed(modes: bytes, text: str, co
     repeated, typed = Terminal(6, 21), Terminal(6, 21)
     repeated.feed(setup + b"\x1b[%db" % count)
     typed.feed(setup)
-    typed.feed(typed._last.encode() * min(count, 21))  # the last one that had room
+    typed.feed(typed.last.encode() * min(count, 21))  # the last one that had room
     assert (repeated.grid.rows, repeated.cursor) == (typed.grid.rows, typed.cursor)
