@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 from tests.support.pace import Deadline, scaled
@@ -75,8 +74,3 @@ def wait_for_who(server: Server, count: int) -> None:
     deadline = Deadline(PATIENCE)
     while (seen := ssh(server, "who").stdout).count(b"web1") < count:
         assert deadline.left, seen
-
-
-def local(server: Server, *words: str) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "oobconsole", "--config", str(server.config), *words]
-    return subprocess.run(command, capture_output=True, timeout=scaled(PATIENCE), check=False)

@@ -13,7 +13,7 @@ import pytest
 
 from oobconsole.audit import chain, files
 from oobconsole.audit.verify import verify
-from tests.loopback.access import local, refused, ssh, wait_for_log
+from tests.loopback.access import refused, ssh, wait_for_log
 from tests.support.server import Server
 
 
@@ -21,16 +21,16 @@ class TestAudit:
     def test_by_the_local_command(self) -> None:
         with Server() as server:
             assert ssh(server, "ls").returncode == 0
-            head = local(server, "audit", "head").stdout.split()[1].decode()
+            head = server.run_local("audit", "head").stdout.split()[1].decode()
             assert ssh(server, "web1").returncode == 0
-            done = local(server, "audit", "verify", "--head", head)
+            done = server.run_local("audit", "verify", "--head", head)
             assert done.returncode == 0, done
             assert done.stdout.startswith(b"intact: ")
-            shown = local(server, "audit", "show").stdout
+            shown = server.run_local("audit", "show").stdout
             assert re.search(rb" attached +alice +web1 +127.0.0.1 +key=SHA256:", shown), shown
             log = server.folder / "state" / "audit.jsonl"
             log.write_bytes(log.read_bytes().replace(b'"attached"', b'"detached"'))
-            done = local(server, "audit", "verify", "--head", head)
+            done = server.run_local("audit", "verify", "--head", head)
             assert done.returncode == 1
             assert b"was changed: its hash is another" in done.stdout
 

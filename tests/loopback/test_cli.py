@@ -25,30 +25,22 @@ def server() -> Iterator[Server]:
         yield running
 
 
-def command(server: Server, *words: str) -> list[str]:
-    return [sys.executable, "-m", "oobconsole", "--config", str(server.config), *words]
-
-
-def run(server: Server, *words: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(command(server, *words), input=data, capture_output=True, timeout=scaled(30), check=False)
-
-
 def test_the_verbs_say_what_ssh_says(server: Server) -> None:
-    rows = [json.loads(line) for line in run(server, "ls", "--json").stdout.splitlines()]
+    rows = [json.loads(line) for line in server.run_local("ls", "--json").stdout.splitlines()]
     assert [row["console"] for row in rows] == ["web1", "web2"]
     for words, status in ((("ls", "-l"), 2), (("attach", "nope"), 2), (("wait", "--timeout", "0.1", "web1", "x"), 4)):
-        assert run(server, *words).returncode == server.run(*words).returncode == status
+        assert server.run_local(*words).returncode == server.run(*words).returncode == status
 
 
 def test_words_arrive_as_they_are(server: Server) -> None:
     text = "a  b'c\"d $HOME \\ -- --no-enter äöü"
-    assert run(server, "send", "web2", text).returncode == 0
-    assert text.encode() in run(server, "attach", "web2", "--from-start").stdout
+    assert server.run_local("send", "web2", text).returncode == 0
+    assert text.encode() in server.run_local("attach", "web2", "--from-start").stdout
 
 
 def test_a_pipe_is_byte_exact(server: Server) -> None:
     data = bytes(range(256)) * 400
-    done = run(server, "attach", "web1", data=data)
+    done = server.run_local("attach", "web1", data=data)
     assert (done.returncode, done.stdout, done.stderr) == (0, data, b"")
 
 
@@ -57,7 +49,7 @@ def slowly(server: Server, *words: str) -> tuple[int | None, bytes, bytes]:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     with tempfile.TemporaryFile() as errors:
-        running = subprocess.Popen(command(server, *words), stdout=writer, stderr=errors, stdin=subprocess.DEVNULL)
+        running = subprocess.Popen(server.local(*words), stdout=writer, stderr=errors, stdin=subprocess.DEVNULL)
         os.close(writer)
         seen = bytearray()
         while data := os.read(reader, 1000):
@@ -70,15 +62,16 @@ def slowly(server: Server, *words: str) -> tuple[int | None, bytes, bytes]:
 
 def test_output_that_does_not_block_is_waited_for(server: Server) -> None:
     """faults.md 23: node, ansible and CI runners leave a pipe so; 65,536 of 1,620,000 bytes came."""
-    assert run(server, "attach", "web2", data=b"a line of forty bytes, as it seems.\r\n" * 15_000).returncode == 0
-    whole = run(server, "log", "web2", "--lines", "100000")
+    data = b"a line of forty bytes, as it seems.\r\n" * 15_000
+    assert server.run_local("attach", "web2", data=data).returncode == 0
+    whole = server.run_local("log", "web2", "--lines", "100000")
     assert len(whole.stdout) > 500_000
     assert slowly(server, "log", "web2", "--lines", "100000") == (0, whole.stdout, b"")
 
 
 def test_what_runs_here_waits_for_it_too(server: Server) -> None:
     """faults.md 23, its kind: not only what the server sends."""
-    here = run(server, "doctor", "--json")
+    here = server.run_local("doctor", "--json")
     assert slowly(server, "doctor", "--json")[1:] == (here.stdout, here.stderr)
 
 
@@ -86,7 +79,7 @@ def test_input_that_does_not_block_has_not_ended(server: Server) -> None:
     """faults.md 23, its kind: nothing to read yet was taken for the end."""
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
-    with subprocess.Popen(command(server, "attach", "web1"), stdin=reader, stdout=subprocess.PIPE) as attached:
+    with subprocess.Popen(server.local("attach", "web1"), stdin=reader, stdout=subprocess.PIPE) as attached:
         assert attached.stdout is not None
         for word in (b"first", b"second"):
             os.write(writer, word)
@@ -99,23 +92,23 @@ def test_input_that_does_not_block_has_not_ended(server: Server) -> None:
 @pytest.mark.parametrize("words", [("send", "web1"), ("wait", "web1"), ("search", "web1"), ("log",), ("attach",)])
 def test_a_word_that_is_no_utf_8_costs_one_sentence(server: Server, words: tuple[str, ...]) -> None:
     """faults.md 34: a terminal or script that speaks Latin-1."""
-    line = [os.fsencode(word) for word in command(server, *words)]
+    line = [os.fsencode(word) for word in server.local(*words)]
     done = subprocess.run([*line, b"caf\xe9"], capture_output=True, timeout=scaled(30), check=False)
     assert done.returncode == 2
     assert done.stderr == b"oobconsole: 'caf\\udce9' is no UTF-8: say it in this terminal's or script's UTF-8\n"
 
 
 def test_a_reader_that_leaves_ends_it(server: Server) -> None:
-    line = subprocess.list2cmdline(command(server, "events", "--json"))
+    line = subprocess.list2cmdline(server.local("events", "--json"))
     with subprocess.Popen(["sh", "-c", f"{line} | grep -m1 attached"], stdout=subprocess.PIPE) as events:
         assert events.stdout is not None
         while events.poll() is None:
-            run(server, "attach", "web1")
+            server.run_local("attach", "web1")
         assert b'"user": "' in events.stdout.read()
 
 
 def test_on_a_terminal(server: Server) -> None:
-    with Terminal(command(server, "attach", "web1")) as terminal:
+    with Terminal(server.local("attach", "web1")) as terminal:
         terminal.expect(rb"helps\]", timeout=20)
         word = secrets.token_hex(8)
         terminal.send(f"{word}\r")
@@ -130,7 +123,7 @@ def test_on_a_terminal(server: Server) -> None:
 
 
 def test_the_menu(server: Server) -> None:
-    with Terminal(command(server, "menu")) as terminal:
+    with Terminal(server.local("menu")) as terminal:
         cooked = terminal.modes()
         terminal.expect_screen("^2 consoles", timeout=20)
         terminal.send("web2\r")
@@ -144,7 +137,7 @@ def test_the_menu(server: Server) -> None:
 
 def test_a_resize_comes_before_what_is_typed_after_it(server: Server) -> None:
     """Whenever its signal comes: here, never."""
-    with Terminal(["env", "--block-signal=WINCH", *command(server, "attach", "web1")]) as terminal:
+    with Terminal(["env", "--block-signal=WINCH", *server.local("attach", "web1")]) as terminal:
         terminal.expect(rb"helps\]", timeout=20)
         terminal.resize(31, 101)
         terminal.send("~z")
@@ -153,7 +146,7 @@ def test_a_resize_comes_before_what_is_typed_after_it(server: Server) -> None:
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP])
 def test_the_terminal_is_given_back(server: Server, end: signal.Signals) -> None:
-    with Terminal(command(server, "attach", "web1")) as terminal:
+    with Terminal(server.local("attach", "web1")) as terminal:
         cooked = terminal.modes()
         terminal.expect(rb"helps\]", timeout=20)
         assert terminal.modes() != cooked

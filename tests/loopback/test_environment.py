@@ -17,7 +17,7 @@ import pytest
 from oobconsole.audit import chain, files
 from oobconsole.audit.verify import verify
 from oobconsole.console.transcript import Transcript
-from tests.loopback.access import local, ssh
+from tests.loopback.access import ssh
 from tests.support.pace import scaled
 from tests.support.server import Server
 from tests.support.sync import eventually
@@ -30,7 +30,7 @@ def serves(server: Server) -> None:
     for _ in range(3):
         done = ssh(server, "ls")
         assert (done.returncode, b"web1" in done.stdout) == (0, True), done
-    done = local(server, "ls")
+    done = server.run_local("ls")
     assert (done.returncode, b"web1" in done.stdout) == (0, True), done
     done = ssh(server, "send", "web1", "x")
     assert done.returncode == 0, done
@@ -46,7 +46,7 @@ class TestLog:
             assert os.read(reading, 100)
             os.close(reading)
             serves(server)
-            status = local(server, "status")
+            status = server.run_local("status")
             assert b"lines could not be written" in status.stdout, status
             assert server.stop() == 0
 
@@ -179,7 +179,7 @@ class TestDisk:
             assert said in ssh(server, "ls").stderr
             rows = {row["console"]: row for row in map(json.loads, ssh(server, "ls", "--json").stdout.splitlines())}
             assert (bool(rows["web1"]["unrecorded"]), rows["web2"]["unrecorded"]) == (True, "")
-            assert b"web1: not recorded" in local(server, "status").stdout
+            assert b"web1: not recorded" in server.run_local("status").stdout
             assert "a console cannot be recorded, which is tried again" in server.log.read_text()
             assert b'"state":"stopped"' in (server.folder / "state" / "audit.jsonl").read_bytes()
             done = ssh(server, "log", "web1")

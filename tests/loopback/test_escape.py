@@ -17,6 +17,7 @@ from oobconsole.interceptors.base import Input, PortHandler, Publication
 from oobconsole.interceptors.memory import MemoryGuest
 from tests.loopback.lab import Lab
 from tests.support.aio import soon, until
+from tests.support.person import person
 from tests.support.server import Server
 from tests.support.terminal import Terminal
 
@@ -64,15 +65,6 @@ def switched(server: Server) -> Path:
     file = Path(command[1]) / "switched"
     file.unlink(missing_ok=True)
     return file
-
-
-def person(server: Server, *words: str, user: str = "alice", escape: str = "none", rows: int = 24) -> Terminal:
-    options = ("-t", "-e", escape)
-    terminal = Terminal(
-        server.ssh(*words, user=user, key=server.make_key(user), options=options), rows=rows, term="dumb"
-    )
-    terminal.expect(rb"\[oobconsole: \S+ is live[^]]*\]", timeout=20)
-    return terminal
 
 
 def asked(terminal: Terminal, keys: str) -> None:

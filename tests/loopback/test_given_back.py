@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 
-from tests.support.pace import scaled
 from tests.support.server import Server
 from tests.support.terminal import Terminal
 from tests.support.tmux import Tmux
@@ -41,10 +38,6 @@ def server() -> Iterator[Server]:
         yield running
 
 
-def local(server: Server, *words: str) -> list[str]:
-    return [sys.executable, "-m", "oobconsole", "--config", str(server.config), *words]
-
-
 def ssh(server: Server, *words: str, escape: str = "none") -> list[str]:
     return server.ssh(*words, options=("-tt", "-e", escape))
 
@@ -67,7 +60,8 @@ def given_back(terminal: Tmux) -> None:
 def revoke(server: Server) -> None:
     """Take alice's key away."""
     (server.folder / "keys" / "alice").write_text("")
-    subprocess.run(local(server, "reload"), check=True, capture_output=True, timeout=scaled(30))
+    done = server.run_local("reload")
+    assert done.returncode == 0, done.stderr
 
 
 WAYS = ["openssh", "openssh's own escape", "local", "unfiltered", "raw", "alternate screen"]
@@ -78,9 +72,9 @@ def test_by_detaching(server: Server, way: str) -> None:
     """faults.md 11: insert=0 origin=0 mouse=0000, and everything else."""
     commands = {
         "openssh's own escape": ssh(server, "web1", escape="~"),
-        "local": local(server, "attach", "web1"),
-        "unfiltered": local(server, "attach", "open"),
-        "raw": local(server, "attach", "web1", "--raw"),
+        "local": server.local("attach", "web1"),
+        "unfiltered": server.local("attach", "open"),
+        "raw": server.local("attach", "web1", "--raw"),
     }
     mess = MESS
     if way in ("unfiltered", "raw"):
@@ -114,7 +108,7 @@ def test_by_a_key_that_counts_no_longer(server: Server) -> None:
 
 def test_by_a_server_that_is_killed_to_a_local_terminal(server: Server) -> None:
     """faults.md 11: it gets to say nothing; `oobconsole attach` does it then. (ssh's own terminal cannot be.)"""
-    with Tmux(local(server, "attach", "web1")) as terminal:
+    with Tmux(server.local("attach", "web1")) as terminal:
         messed_up(terminal, b"\x1b[?1049h" + MESS)
         server.kill()
         given_back(terminal)
@@ -183,5 +177,5 @@ class TestTheWelcome:
             assert terminal.wait(20) == 0
 
     def test_to_others(self, server: Server) -> None:
-        with Terminal(local(server, "attach", "web1"), term="dumb") as terminal:
+        with Terminal(server.local("attach", "web1"), term="dumb") as terminal:
             terminal.expect(rb"; ~\. detaches, ~h helps\]", timeout=20)

@@ -12,7 +12,6 @@ from tests.loopback.access import (
     PATIENCE,
     certify,
     grant,
-    local,
     make_ca,
     refused,
     ssh,
@@ -104,17 +103,17 @@ class TestReload:
 
     def test_by_the_local_command(self) -> None:
         with Server() as server:
-            done = local(server, "reload")
+            done = server.run_local("reload")
             assert (done.returncode, done.stderr) == (0, b"")
             assert done.stdout == b"reloaded: nothing in the file; keys and certificates were read again\n"
             server.config.write_text(
                 server.config.read_text().replace("authorized_keys", "tail_lines = 7\nauthorized_keys")
             )
-            assert local(server, "reload").stdout == b"reloaded: server.tail_lines\n"
+            assert server.run_local("reload").stdout == b"reloaded: server.tail_lines\n"
             server.config.write_text(
                 server.config.read_text().replace("tail_lines", 'user_ca = "nosuch"\ntail_lines')
             )
-            done = local(server, "reload")
+            done = server.run_local("reload")
             assert (done.returncode, done.stdout) == (1, b"")
             assert b"nothing was changed: " in done.stderr
             assert b"nosuch: user_ca cannot be read: No such file or directory" in done.stderr

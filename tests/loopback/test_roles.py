@@ -11,8 +11,8 @@ import pytest
 
 from tests.support.expect import Expect
 from tests.support.pace import scaled
+from tests.support.person import person
 from tests.support.server import MEMORY_MACHINE, Server
-from tests.support.terminal import Terminal
 
 GRANTS = """
 [[machine.guest]]
@@ -37,15 +37,8 @@ def server() -> Iterator[Server]:
         yield running
 
 
-def command(server: Server, user: str, *words: str, terminal: bool = False) -> list[str]:
-    options = ("-t", "-e", "none") if terminal else ()
-    return server.ssh(*words, user=user, key=server.make_key(user), options=options)
-
-
-def person(server: Server, user: str, *words: str) -> Terminal:
-    terminal = Terminal(command(server, user, *words, terminal=True), term="dumb")
-    terminal.expect(rb"helps\]", timeout=20)
-    return terminal
+def command(server: Server, user: str, *words: str) -> list[str]:
+    return server.ssh(*words, user=user, key=server.make_key(user))
 
 
 def script(
@@ -58,7 +51,7 @@ def script(
 
 class TestPeople:
     def test_ask_and_hand_over(self, server: Server) -> None:
-        with person(server, "alice", "web1") as alice, person(server, "bob", "web1") as bob:
+        with person(server, "web1", user="alice") as alice, person(server, "web1", user="bob") as bob:
             assert b"alice has the keyboard" in bytes(bob.seen)
             alice.expect(rb"bob is attached", timeout=10)
             bob.send("nothing")
@@ -83,7 +76,7 @@ class TestPeople:
             assert b"more of it" not in bytes(alice.seen)
 
     def test_force_takes_a_right_and_the_loser_is_told_by_whom(self, server: Server) -> None:
-        with person(server, "bob", "web1") as bob, person(server, "alice", "web1") as alice:
+        with person(server, "web1", user="bob") as bob, person(server, "web1", user="alice") as alice:
             alice.send("~r")
             alice.expect(rb"take it by force", timeout=10)
             alice.send("f")
@@ -99,12 +92,12 @@ class TestPeople:
 
     def test_ones_own_dead_session_gives_the_keyboard_up(self, server: Server) -> None:
         """faults.md 24: bob has no right `force`, and against himself needs none: terminal, `send`, pipe."""
-        with person(server, "bob", "web1") as dead:
+        with person(server, "web1", user="bob") as dead:
             dead.stop()
             for words, data in ((("send", "web1", "by-send"), b""), (("web1",), b"by-pipe\n")):
                 done = script(server, "bob", *words, data=data)
                 assert done.returncode == 0, done.stderr
-            with person(server, "bob", "web1") as bob:
+            with person(server, "web1", user="bob") as bob:
                 assert b"bob has the keyboard" in bytes(bob.seen)
                 bob.send("~r")
                 bob.expect(rb"take it by force", timeout=10)
@@ -123,14 +116,14 @@ class TestPeople:
 
     def test_a_watcher_has_no_keyboard_to_take_from_oneself(self, server: Server) -> None:
         """faults.md 24, the other side: right `write` is needed all the same."""
-        with person(server, "alice", "web1"), person(server, "eve", "web1") as eve:
+        with person(server, "web1", user="alice"), person(server, "web1", user="eve") as eve:
             eve.send("~r")
             eve.expect(rb"take it by force", timeout=10)
             eve.send("f")
             eve.expect(rb"you have no right to take the keyboard of web1 from alice", timeout=10)
 
     def test_a_watcher_is_never_promoted_by_itself(self, server: Server) -> None:
-        with person(server, "alice", "web1") as alice, person(server, "bob", "web1") as bob:
+        with person(server, "web1", user="alice") as alice, person(server, "web1", user="bob") as bob:
             alice.send("~.")
             assert alice.wait(10) == 0
             bob.expect(rb"alice has left; the keyboard is free", timeout=10)
@@ -146,7 +139,7 @@ class TestPeople:
             assert b"not yet" not in bytes(bob.seen)
 
     def test_share(self, server: Server) -> None:
-        with person(server, "alice", "both") as alice, person(server, "bob", "both") as bob:
+        with person(server, "both", user="alice") as alice, person(server, "both", user="bob") as bob:
             for typing in (alice, bob):
                 word = secrets.token_hex(8)
                 typing.send(word)
@@ -154,17 +147,17 @@ class TestPeople:
                     terminal.expect(word, timeout=10)
 
     def test_watch_leaves_the_keyboard_free(self, server: Server) -> None:
-        with person(server, "alice", "watch", "web1") as alice, person(server, "bob", "web1") as bob:
+        with person(server, "watch", "web1", user="alice") as alice, person(server, "web1", user="bob") as bob:
             assert b"you watch" in bytes(alice.seen)
             assert b"you have the keyboard" in bytes(bob.seen)
 
     def test_who_is_gone_is_said_on_screens_and_nowhere_else(self, server: Server) -> None:
         with (
-            person(server, "alice", "web1") as alice,
+            person(server, "web1", user="alice") as alice,
             Expect(command(server, "bob", "watch", "web1"), merge_stderr=False) as pipe,
         ):
             alice.expect(rb"bob is attached", timeout=10)
-            with person(server, "eve", "web1"):
+            with person(server, "web1", user="eve"):
                 alice.expect(rb"eve is attached", timeout=10)
             alice.expect(rb"eve has left", timeout=10)
             word = secrets.token_hex(8)
@@ -175,7 +168,7 @@ class TestPeople:
 
 class TestScripts:
     def test_input_needs_the_keyboard(self, server: Server) -> None:
-        with person(server, "alice", "web1") as alice:
+        with person(server, "web1", user="alice") as alice:
             done = script(server, "bob", "web1", data=b"reboot\n")
             assert done.returncode == 1
             assert done.stdout == b""
@@ -189,11 +182,11 @@ class TestScripts:
             assert b"reboot" not in bytes(alice.seen)
 
     def test_force_is_a_right_of_its_own(self, server: Server) -> None:
-        with person(server, "bob", "web1") as bob:
+        with person(server, "web1", user="bob") as bob:
             word = secrets.token_hex(8)
             assert script(server, "alice", "send", "--force", "web1", word).returncode == 0
             bob.expect(word, timeout=10)
-        with person(server, "alice", "web1"):
+        with person(server, "web1", user="alice"):
             assert script(server, "bob", "send", "--force", "web1", "no").returncode == 3
 
     def test_without_the_right_to_write(self, server: Server) -> None:
@@ -217,7 +210,7 @@ class TestScripts:
         assert script(server, "nobody", "ls", "--json").stdout == b""
 
     def test_who(self, server: Server) -> None:
-        with person(server, "alice", "web1"), person(server, "bob", "web1"):
+        with person(server, "web1", user="alice"), person(server, "web1", user="bob"):
             rows = [json.loads(line) for line in script(server, "eve", "who", "--json").stdout.splitlines()]
             assert [(row["user"], row["keyboard"]) for row in rows] == [("alice", True), ("bob", False)]
 
@@ -289,7 +282,7 @@ class TestScripts:
             }
 
     def test_notices_for_programs_are_json_alone(self, server: Server) -> None:
-        with person(server, "bob", "web1"):
+        with person(server, "web1", user="bob"):
             done = script(server, "alice", "web1", "--json-notices", "--from-start", data=b"x")
         rows = [json.loads(line) for line in done.stderr.splitlines()]
         assert rows[0] == {"kind": "attached", "console": "web1", "state": "live", "offset": 0}

@@ -10,6 +10,7 @@ import socket
 import pytest
 
 from tests.support.pace import scaled
+from tests.support.person import person
 from tests.support.server import Server
 from tests.support.terminal import Terminal
 
@@ -17,14 +18,8 @@ from tests.support.terminal import Terminal
 NO_ESCAPE = ("-t", "-e", "none")
 
 
-def person(server: Server, *words: str, term: str = "xterm") -> Terminal:
-    return Terminal(server.ssh(*words, options=NO_ESCAPE), term=term)
-
-
 def attached(server: Server, *words: str, term: str = "xterm") -> Terminal:
-    terminal = person(server, *(words or ("web1",)), term=term)
-    terminal.expect(rb"helps\]", timeout=20)
-    return terminal
+    return person(server, *(words or ("web1",)), term=term)
 
 
 def test_typing_detaching_and_why(server: Server) -> None:
@@ -119,7 +114,7 @@ def test_a_stopped_client_delays_nobody_and_is_told_what_it_missed() -> None:
 
 @pytest.mark.parametrize("words", [("web1",), ()])
 def test_a_server_that_stops_gives_the_terminal_back(words: tuple[str, ...]) -> None:
-    with Server() as server, person(server, *words) as terminal:
+    with Server() as server, Terminal(server.ssh(*words, options=NO_ESCAPE)) as terminal:
         terminal.expect(rb"helps\]|C leave", timeout=20)
         assert server.stop() == 0
         terminal.expect_screen(r"\[oobconsole: the console server stops", timeout=10)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -36,14 +34,9 @@ def end_of(server: Server) -> int:
 def typed(server: Server, *words: str, local: bool = False) -> bytes:
     """What reached the guest, which echoes it."""
     begin = end_of(server)
-    done = here(server, *words) if local else server.run(*words)
+    done = server.run_local(*words) if local else server.run(*words)
     assert (done.returncode, done.stderr) == (0, b"")
     return server.run("web1", "--from", str(begin)).stdout
-
-
-def here(server: Server, *words: str) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "oobconsole", "--config", str(server.config), *words]
-    return subprocess.run(command, capture_output=True, timeout=scaled(60), check=False)
 
 
 @pytest.mark.parametrize(

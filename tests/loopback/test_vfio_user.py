@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from oobconsole.interceptors.vfio_user import messages as m
-from tests.loopback.access import local
 from tests.support.expect import Expect
 from tests.support.server import Server
 from tests.support.terminal import Terminal
@@ -130,9 +129,9 @@ def test_a_reload_counts_for_every_port(server: Server) -> None:
         '[console]\nshare = true\nescape = "%"\n[[grant]]\nusers = "alice"\nconsoles = "web.port2"\nrights = "all"\n'
     )
     server.config.write_text(text + more)
-    assert b"console.escape, console.share" in local(server, "reload").stdout
+    assert b"console.escape, console.share" in server.run_local("reload").stdout
     for name in ("web", "web.port2"):
         with Terminal(server.ssh(name, options=("-t", "-e", "none"))) as client:
             client.expect(rb"shared; %\. detaches", timeout=20)
-    checked = local(server, "doctor").stdout
+    checked = server.run_local("doctor").stdout
     assert b"matches no console" not in checked, checked

@@ -164,6 +164,15 @@ class Server:
         identity = ["-F", "none", "-i", str(key or self.key)]
         return ["ssh", *identity, *options, *settings, "-p", str(self.port), f"{user}@127.0.0.1", *words]
 
+    def local(self, *words: str) -> list[str]:
+        """The command line of `oobconsole` with a verb, which this server is to do."""
+        return [sys.executable, "-m", "oobconsole", "--config", str(self.config), *words]
+
+    def run_local(self, *words: str, data: bytes = b"", timeout: float = 30) -> subprocess.CompletedProcess[bytes]:
+        """Run that to its end."""
+        command = self.local(*words)
+        return subprocess.run(command, input=data, capture_output=True, timeout=scaled(timeout), check=False)
+
     def run(self, *words: str, data: bytes = b"", timeout: float = 20) -> subprocess.CompletedProcess[bytes]:
         """Run a command through ssh to its end."""
         return subprocess.run(self.ssh(*words), input=data, capture_output=True, timeout=scaled(timeout), check=False)

@@ -12,10 +12,11 @@ import threading
 
 import pytest
 
-from tests.stack.demo import leaked, telling_lines
+from tests.stack.demo import telling_lines
 from tests.stack.nested import PLUGIN, PROMPT, L2Console, NestedStack, qemu
 from tests.support.expect import Expect, ExpectError
 from tests.support.pace import scaled
+from tests.vm.secrecy import assert_l1_has_nothing
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(300)]
 
@@ -120,13 +121,7 @@ def test_l1_has_seen_nothing_of_it(stack: NestedStack, console: L2Console) -> No
     console.send(f"echo {secret}\n")
     console.expect(f"\n{secret}", timeout=10)
     lines = telling_lines(console.conversation) | {secret.encode()}
-    marker = secrets.token_hex(16).encode()
-    stack.l1_run(f"echo {marker.decode()}")
-    emulated = stack.l2_files(1)
-    carried = stack.l1_console()
-    assert leaked({marker}, carried), "the search finds nothing at all"
-    assert leaked(lines, carried) == 0
-    assert leaked(lines, emulated) == 0
+    assert_l1_has_nothing(stack, lines)
 
 
 def test_a_server_killed_twenty_times_loses_nothing(stack: NestedStack) -> None:

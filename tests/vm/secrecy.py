@@ -1,0 +1,30 @@
+"""What L1 can have seen of its guests' consoles."""
+
+from __future__ import annotations
+
+import secrets
+
+from tests.stack.demo import leaked, telling_lines
+from tests.stack.nested import NestedStack
+
+
+def assert_l1_has_nothing(stack: NestedStack, lines: set[bytes]) -> None:
+    """None of these lines of the consoles was carried by L1's own console, nor by the serial port that it emulates
+    for its first guest. That the search finds anything at all is seen by a line that L1 itself prints."""
+    marker = secrets.token_hex(16).encode()
+    stack.l1_run(f"echo {marker.decode()}")
+    emulated = stack.l2_files(1)
+    carried = stack.l1_console()
+    assert leaked({marker}, carried), "the search finds nothing at all"
+    assert lines, "there is nothing to look for"
+    assert leaked(lines, carried) == 0
+    assert leaked(lines, emulated) == 0
+
+
+def assert_booted_from(stack: NestedStack, word: str, lines: set[bytes]) -> None:
+    """The guest's Linux was started with what was typed at its boot loader, and L1 has seen nothing of all that its
+    console has carried: `lines`, and what is said to its shell here."""
+    with stack.console() as shell:
+        assert f"oob.word={word}".encode() in shell.run("cat /proc/cmdline")
+        assert_l1_has_nothing(stack, lines | telling_lines(shell.conversation))
+    assert stack.l2_files(1) == b""
