@@ -50,8 +50,10 @@ demo: setup
 cast: setup
 	@$(PY) -m tests.stack.cast
 
+# Two files of tests at a time: most of their time they wait for guests and clients. WORKERS=1: one after the other.
+WORKERS ?= 2
 test: setup
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n auto --maxprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: venv plugin
 	$(PY) -m ruff check .

@@ -23,6 +23,14 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: pytest_timeout.Setting
     return pytest_timeout.pytest_timeout_set_timer(item, patient)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several processes share the tests (pytest-xdist), the files that take minutes come first: else one of
+    them would be left to the end, and only one process would work."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: "vm" not in item.path.parent.parts)
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """A real server with two echoing guests in memory."""
