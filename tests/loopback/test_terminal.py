@@ -6,9 +6,12 @@ import hashlib
 import re
 import secrets
 import socket
+from pathlib import Path
 
 import pytest
 
+from tests.loopback.access import wait_for_who
+from tests.support.guest import PtyGuest
 from tests.support.pace import scaled
 from tests.support.person import person
 from tests.support.server import Server
@@ -96,19 +99,27 @@ def test_who_did_not_get_in_is_logged(server: Server) -> None:
     raise AssertionError(server.log.read_text()[-1000:])
 
 
-def test_a_stopped_client_delays_nobody_and_is_told_what_it_missed() -> None:
-    """The guest prints more than the client's window (1 MiB with a terminal), our buffers and the scrollback. The
-    scrollback is large enough for the other client to be without a processor for some seconds: nothing can make this
-    guest wait for it, and it would lose bytes, too."""
-    data = secrets.token_bytes(3 << 19)
-    with Server(settings="scrollback_kib = 256") as server, attached(server, "watch", "web1", "--raw") as stopped:
+def test_a_stopped_client_delays_nobody_and_is_told_what_it_missed(tmp_path: Path) -> None:
+    """The guest prints more than the client's window (1 MiB with a terminal), our buffers and the scrollback. Each
+    piece is printed when the other client has the one before it: so that one loses nothing, however late it is."""
+    vm = f'[[vm]]\nname = "web1"\nchardev = "unix:{tmp_path}/serial"\n'
+    data, piece = secrets.token_bytes(3 << 19), 1 << 16
+    with (
+        PtyGuest(tmp_path / "serial") as guest,
+        Server(vm, settings="scrollback_kib = 256") as server,
+        attached(server, "watch", "web1", "--raw") as stopped,
+        server.attach("web1", merge_stderr=False) as other,
+    ):
+        wait_for_who(server, 2)
         stopped.stop()
-        done = server.run("web1", data=data, timeout=60)
-        assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(data).digest()
+        for start in range(0, len(data), piece):
+            guest.prints(data[start : start + piece])
+            other.expect(rb".{%d}" % piece, timeout=20)
+        assert hashlib.sha256(other.seen).digest() == hashlib.sha256(data).digest()
         stopped.go_on()
         stopped.expect(rb"\[oobconsole: \d+ bytes of output are not kept any more, and skipped\]", timeout=60)
         word = secrets.token_hex(8)
-        server.run("send", "web1", word)
+        guest.prints(word.encode())
         stopped.expect(word, timeout=20)
 
 
