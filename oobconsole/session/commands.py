@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, NoReturn
 
 from oobconsole.access import Principal, Right
-from oobconsole.session import history, listing, player, scripting, status, verbs_server, waiting
+from oobconsole.session import history, listing, player, sending, status, switch, verbs_server, waiting
 from oobconsole.session.attend import Attended
 from oobconsole.session.pipe import Pipe
 from oobconsole.session.request import Denied, ExitStatus, Handler, Peer, Request, UsageError, count, echo
@@ -154,7 +154,7 @@ VERBS: Final[dict[str, Verb]] = {
     "ls": Verb("the consoles: state, who is attached, last activity", _json, listing.handle_ls),
     "who": Verb("who is attached where, and who has the keyboard", _json, listing.handle_who),
     "events": Verb("what happens, as it happens", _json, listing.handle_events),
-    "send": Verb("type a text into a guest", scripting.send_arguments, scripting.handle_send, text=True),
+    "send": Verb("type a text into a guest", sending.send_arguments, sending.handle_send, text=True),
     "wait": Verb(
         "wait until a guest prints something",
         waiting.wait_arguments,
@@ -162,9 +162,7 @@ VERBS: Final[dict[str, Verb]] = {
         text=True,
         options_behind=True,
     ),
-    "power": Verb(
-        "reset a guest, switch it off or on, send an NMI", scripting.power_arguments, scripting.handle_power
-    ),
+    "power": Verb("reset a guest, switch it off or on, send an NMI", switch.power_arguments, switch.handle_power),
     "reload": Verb("read the server's configuration again", _nothing, verbs_server.handle_reload),
     "audit": Verb("the audit log's last number and hash", verbs_server.audit_arguments, verbs_server.handle_audit),
     "log": Verb("what a guest printed, and who typed what", history.log_arguments, history.handle_log),

@@ -13,7 +13,8 @@ from oobconsole.terminal.plain import PlainLines
 from oobconsole.terminal.text import plain
 
 #: What is looked at for a console's last line, in bytes; more when there is no text in it, but colours, or blanks.
-_LAST_SEEN = (4096, 65536)
+#: The guest decides what it costs: up to some milliseconds, of control sequences that nothing can be made of.
+_LAST_SEEN = (1024, 8192)
 #: So much of it is shown, in characters.
 _LAST_SHOWN = 120
 

@@ -77,6 +77,7 @@ class Keys:
         self._leaving = leaving
         self._keyboard = Keyboard(peer)
         self.dropped = ""
+        self._too_long = False
         self.read, self.put_back = self._keyboard.read, self._keyboard.put_back
 
     def rest(self) -> bytes:
@@ -108,40 +109,50 @@ class Keys:
         await self._swallow(key)
         return b""
 
-    async def ask_line(self, question: str) -> str | None:
+    async def ask_line(self, question: str, most: int = LINE_MAX) -> str | None:
         """Ask for a line, echoing it; None when it was cancelled, or none came in time. In what is pasted, or comes
-        at once, line ends are blanks: what was meant to be read is not to be run."""
+        at once, line ends are blanks: what was meant to be read is not to be run. What does not fit is no answer:
+        half of a line may say something else.
+
+        Args:
+            most: bytes that it may have.
+        """
         await self._prompt.ask(question)
         try:
-            line = await self._line()
+            line = await self._line(most)
         finally:
             await self._prompt.answered()
         if line is not None:
             await self._swallow(b"\r")
         await self._tell_dropped()
         if line is None:
-            await self._prompt.say("cancelled", asked=True)
+            why = f"cancelled: it is longer than {most} bytes" if self._too_long else "cancelled"
+            await self._prompt.say(why, asked=True)
         return line
 
     async def _tell_dropped(self) -> None:
         if self.dropped:
             await self._prompt.say(self.dropped, asked=True)
 
-    async def _line(self) -> str | None:
-        self.dropped = ""
+    async def _line(self, most: int) -> str | None:
+        self.dropped, self._too_long = "", False
         typed = bytearray()
         while key := await self._key():
             if key in (b"\r", b"\n") and self._keyboard.waiting.strip(b"\r\n") in (b"", self._leaving):
                 await self._prompt.echo(b"\r\n")
+                if self._too_long:
+                    break
                 return "".join(c for c in typed.decode(errors="replace") if c.isprintable())
             if key in _CANCEL:
+                self._too_long = False
                 break
             if key in _ERASE:
+                self._too_long = False  # they look at what is there
                 if typed:
                     typed[:] = typed.decode(errors="ignore")[:-1].encode()
                     await self._prompt.echo(b"\b \b")
             else:
-                await self._add(typed, key)
+                await self._add(typed, key, most)
         await self._swallow(key)
         return None
 
@@ -151,12 +162,16 @@ class Keys:
         if count:
             self.dropped = f"{count} bytes that came at once behind it were dropped, as part of a paste"
 
-    async def _add(self, typed: bytearray, text: bytes) -> None:
-        """As much of it as there is room for."""
+    async def _add(self, typed: bytearray, text: bytes, most: int) -> None:
+        """As much of it as there is room for; the bell says that it was not all."""
         if not isinstance(text, Pasted) and text[0] < 0x20 and text not in (b"\r", b"\n"):
             return
-        shown = _CONTROLS.sub(b" ", text)[: max(0, LINE_MAX - len(typed))]
+        text = _CONTROLS.sub(b" ", text)
+        shown = text[: max(0, most - len(typed))]
         typed += shown
+        if len(shown) < len(text):
+            self._too_long = True
+            shown += b"\a"
         await self._prompt.echo(shown)
 
     def take_reports(self) -> bytes:

@@ -6,11 +6,10 @@ import shlex
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from oobconsole.access import Principal
 from oobconsole.session import switch
 from oobconsole.session.prompt import Keys, PeerPrompt
 from oobconsole.session.request import ExitStatus, Peer, Request
-from oobconsole.session.state import Consoles
+from oobconsole.session.together import send_together
 from oobconsole.session.tui.catalogue import Catalogue
 from oobconsole.session.tui.choose import choose
 from oobconsole.session.tui.menu import Action, Choice, Place
@@ -57,7 +56,7 @@ async def visit(request: Request, terminal: Terminal, run: Run) -> ExitStatus:
         if terminal.forget_breaks():
             await heard.tell("no break was sent: no console was open")
         if choice is not None:
-            await _do(choice, heard, consoles, who, run)
+            await _do(choice, heard, request, terminal, place, run)
         elif consoles.stopping.is_set():
             await heard.tell("the console server stops")
         if consoles.stopping.is_set():
@@ -66,9 +65,13 @@ async def visit(request: Request, terminal: Terminal, run: Run) -> ExitStatus:
             return ExitStatus.OK
 
 
-async def _do(choice: Choice, peer: _Heard, consoles: Consoles, who: Principal, run: Run) -> None:
+async def _do(choice: Choice, peer: _Heard, request: Request, terminal: Terminal, place: Place, run: Run) -> None:
+    consoles, who = request.consoles, request.who
     name, keys = choice.console, Keys(peer, PeerPrompt(peer))
     match choice.action:
+        case Action.SEND:
+            said = await send_together(request, terminal, sorted(place.marks) or [name], peer)
+            peer.last = said or peer.last
         case Action.REPLAY:
             question = f"replay {name} since (10m, 02:13, 2026-03-01T02:13; Enter: {_REPLAY_SINCE}; Escape cancels):"
             since = await keys.ask_line(question)

@@ -197,7 +197,7 @@ def test_a_window_of_any_size(server: Server) -> None:
         terminal.expect_screen("^search: node77$", timeout=10)
 
 
-@pytest.mark.parametrize("keys", [b"", b"\x12", b"\x12\r", b"\x10", b"\r"])
+@pytest.mark.parametrize("keys", [b"", b"\x12", b"\x12\r", b"\x10", b"\x14", b"\r"])
 def test_a_server_that_stops_says_so(keys: bytes) -> None:
     """In the menu, at a question, behind a replay, and at a console."""
     shows = {
@@ -205,6 +205,7 @@ def test_a_server_that_stops_says_so(keys: bytes) -> None:
         b"\x12": "replay web1 since",
         b"\x12\r": "any key goes back",
         b"\x10": "nothing is conf",
+        b"\x14": "text for web1",
     }
     with Server() as server, menu(server) as terminal:
         terminal.send(keys)

@@ -6,6 +6,7 @@ A row costs a look at the console's output, so it is made only for what is on th
 from __future__ import annotations
 
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 from oobconsole.access import Grant, Principal, Right
 from oobconsole.console.console import Console
@@ -40,6 +41,7 @@ class Catalogue:
         self._every: list[Console] = []
         self._known: list[tuple[Console, str]] = []
         self._longest = 0
+        self._last_lines: WeakKeyDictionary[Console, tuple[int, str]] = WeakKeyDictionary()
 
     def find(self, search: str) -> list[Console]:
         """Those of which name, machine, state or the keyboard's holder have every word of `search`; by name."""
@@ -49,8 +51,7 @@ class Catalogue:
 
     @property
     def longest(self) -> int:
-        """Characters of the longest name."""
-        self._all()
+        """Characters of the longest name, when `find` looked last."""
         return self._longest
 
     def row(self, console: Console) -> Row:
@@ -62,8 +63,15 @@ class Catalogue:
             console.state.name.lower(),
             shown_idle(console),
             _people(room) if may_watch else "",
-            last_line(console) if may_watch else "",
+            self._last_line(console) if may_watch else "",
         )
+
+    def _last_line(self, console: Console) -> str:
+        """It costs up to some milliseconds, and nothing while the guest prints nothing."""
+        end, text = self._last_lines.get(console, (-1, ""))
+        if end != console.end:
+            end, text = self._last_lines[console] = console.end, last_line(console)
+        return text
 
     def _all(self) -> list[tuple[Console, str]]:
         """Looked up again only when grants have changed, or consoles came or went: a thousand take milliseconds."""

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from prompt_toolkit.data_structures import Point
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
@@ -22,23 +21,25 @@ from prompt_toolkit.layout import (
     FormattedTextControl,
     HSplit,
     Layout,
-    UIContent,
-    UIControl,
     Window,
 )
 
 from oobconsole.console.console import Console
-from oobconsole.session.tui.catalogue import Catalogue, Row
+from oobconsole.session.sending import SEVERAL_MAX
+from oobconsole.session.tui.catalogue import Catalogue
+from oobconsole.session.tui.lines import Content, Lines
 from oobconsole.session.tui.pace import PacedApplication
+from oobconsole.session.tui.table import Table
 from oobconsole.session.tui.terminal import Keys, Terminal, output
 
-_HELP: Final = "Enter attach  ^W watch  ^R replay  ^P power  Esc clear the search  ^C leave"
+_KEYS: Final = "Enter attach  ^W watch  ^R replay  ^P power  Tab mark, ^A all  ^C leave"
+_KEYS_SEARCHING: Final = "Enter attach  ^W watch  ^R replay  ^P power  Tab mark  Esc clear  ^C leave"
+_KEYS_MARKED: Final = "^T one text to all marked  Tab mark or not  ^A all or none  Esc clear  ^C leave"
+_TOO_MANY: Final = f"at most {SEVERAL_MAX} consoles can be marked"
 _NOBODY: Final = "there is no console at which you have any right; a [[grant]] of the server gives them"
 _SEARCH_MAX: Final = 64
-#: A terminal with fewer rows has only the search and the list; with fewer columns no people, no idle time, no state.
+#: A terminal with fewer rows has only the search and the list.
 _ROWS_FOR_ALL: Final = 8
-_COLUMNS_FOR: Final = {"people": 72, "idle": 56, "state": 32}
-_COLOURS: Final = {"live": "ansigreen", "away": "ansiyellow", "gone": "ansiyellow", "fault": "ansired"}
 
 
 class Action(StrEnum):
@@ -48,10 +49,11 @@ class Action(StrEnum):
     WATCH = "watch"
     REPLAY = "replay"
     POWER = "power"
+    SEND = "send"
 
 
 class Choice(NamedTuple):
-    """What the user wants, and of which console."""
+    """What the user wants, and of which console; a text is for those that are marked, if any is."""
 
     action: Action
     console: str
@@ -59,10 +61,12 @@ class Choice(NamedTuple):
 
 @dataclass
 class Place:
-    """Where the user is in the menu, and comes back to: what is searched for, and the console that is marked."""
+    """Where the user is in the menu, and comes back to: what is searched for, the console at which the cursor is, and
+    the names of those that are marked."""
 
     search: str = ""
-    marked: str = ""
+    console: str = ""
+    marks: set[str] = field(default_factory=set)
 
 
 class Menu:
@@ -79,7 +83,11 @@ class Menu:
         self._note = note
         self._at = 0
         self._page = 1
+        self._list: list[Console] | None = None
+        self._table = Table(catalogue, self._again)
+        self._found()  # to look at a thousand consoles for the first time is a piece of work of its own
         self.app: PacedApplication[Choice | None] = PacedApplication(
+            drawing=self._drawing,
             layout=self._layout(),
             key_bindings=self._bindings(),
             full_screen=True,
@@ -90,6 +98,9 @@ class Menu:
     def say(self, note: str) -> None:
         """Show something until the next key."""
         self._note = note
+        self.app.invalidate()
+
+    def _again(self) -> None:
         self.app.invalidate()
 
     def quit(self) -> None:
@@ -123,6 +134,9 @@ class Menu:
         bind(["c-w"], lambda _: self._choose(Action.WATCH))
         bind(["c-r"], lambda _: self._choose(Action.REPLAY))
         bind(["c-p"], lambda _: self._choose(Action.POWER))
+        bind(["c-t"], lambda _: self._choose(Action.SEND))
+        bind(["tab", "insert"], lambda _: self._mark())
+        bind(["c-a"], lambda _: self._mark_all())
         bind([Key.Any, Key.BracketedPaste], lambda event: self._look_for(self._place.search + event.data))
         bind(["backspace"], lambda _: self._look_for(self._place.search[:-1]))
         bind(["escape", "c-u"], lambda _: self._look_for(""))
@@ -131,21 +145,46 @@ class Menu:
 
     def _look_for(self, text: str) -> None:
         self._place.search = "".join(c for c in text if c.isprintable())[:_SEARCH_MAX]
-        self._place.marked, self._at = "", 0
+        self._place.console, self._at, self._list = "", 0, None
 
     def _move(self, by: int) -> None:
         found = self._found()
         if found:
             self._at = min(max(0, self._at + by), len(found) - 1)
-            self._place.marked = found[self._at].name
+            self._place.console = found[self._at].name
+
+    def _mark(self) -> None:
+        """The console at the cursor, or not any more; and on to the next one."""
+        if not self._found():
+            return
+        name, marks = self._place.console, self._place.marks
+        if name in marks:
+            marks.remove(name)
+        elif len(marks) < SEVERAL_MAX:
+            marks.add(name)
+        else:
+            self._note = _TOO_MANY
+            return
+        self._move(+1)
+
+    def _mark_all(self) -> None:
+        """All that are found; when they are, none at all, wherever they went."""
+        names = {console.name for console in self._found()}
+        marks = self._place.marks
+        if names <= marks:
+            marks.clear()
+        elif len(names | marks) <= SEVERAL_MAX:
+            marks |= names
+        else:
+            self._note = _TOO_MANY
 
     def _choose(self, action: Action) -> None:
-        """Of what the user sees marked, though it may have gone from the list since; or what they will see: keys may
-        come faster than they are drawn."""
-        if not self._place.marked:
+        """Of the console at which the user sees the cursor, though it may have gone from the list since; or at which
+        they will see it: keys may come faster than they are drawn."""
+        if not self._place.console:
             self._found()
-        if self._place.marked:
-            self._leave(Choice(action, self._place.marked))
+        if self._place.console:
+            self._leave(Choice(action, self._place.console))
 
     # -- what is shown ------------------------------------------------------------------------------
 
@@ -165,81 +204,61 @@ class Menu:
             dont_extend_height=True,
             wrap_lines=True,
         )
-        keys = Window(FormattedTextControl(_HELP), height=1, style="reverse")
+        keys = Window(FormattedTextControl(self._keys_line), height=1, style="reverse")
         return Layout(
             HSplit(
                 [
                     ConditionalContainer(search, rows_for(2)),
                     ConditionalContainer(titles, rows_for(_ROWS_FOR_ALL)),
-                    Window(_List(self._content)),
+                    Window(Lines(self._content, self._again)),
                     ConditionalContainer(note, rows_for(_ROWS_FOR_ALL)),
                     ConditionalContainer(keys, rows_for(_ROWS_FOR_ALL)),
                 ]
             )
         )
 
+    def _drawing(self) -> None:
+        self._list = None
+        self._table.drawing()
+
     def _found(self) -> list[Console]:
-        """The list as it is now; the mark stays on its console, or at its place when that is not in the list."""
-        found = self._catalogue.find(self._place.search)
-        names = [console.name for console in found]
-        if self._place.marked in names:
-            self._at = names.index(self._place.marked)
-        self._at = max(0, min(self._at, len(names) - 1))
-        self._place.marked = names[self._at] if names else ""
-        return found
+        """The list, as it is when it is drawn, or was searched for; between two drawings keys cost no look at all
+        consoles. The cursor stays on its console, or at its place when that is not in the list."""
+        if self._list is None:
+            self._list = self._catalogue.find(self._place.search)
+            names = [console.name for console in self._list]
+            if self._place.console in names:
+                self._at = names.index(self._place.console)
+            self._at = max(0, min(self._at, len(names) - 1))
+            self._place.console = names[self._at] if names else ""
+        return self._list
 
     def _search_line(self) -> StyleAndTextTuples:
-        return [("bold", "search: "), ("", self._place.search), ("[SetCursorPosition]", "")]
+        """With how many are marked, wherever they are: also those that the search does not find."""
+        line: StyleAndTextTuples = [("bold", "search: "), ("", self._place.search), ("[SetCursorPosition]", "")]
+        if self._place.marks:
+            line.append(("bold", f"   [{len(self._place.marks)} marked]"))
+        return line
+
+    def _keys_line(self) -> str:
+        return _KEYS_MARKED if self._place.marks else _KEYS_SEARCHING if self._place.search else _KEYS
 
     def _note_line(self) -> str:
         count = len(self._found())
         return self._note or f"{count} {'consoles' if count != 1 else 'console'}"
 
     def _titles(self) -> StyleAndTextTuples:
-        row = Row("CONSOLE", "STATE", "OUTPUT", "ATTACHED", "LAST LINE")
-        return [("", "  "), *self._cells(row, self.app.output.get_size().columns)]
+        return self._table.titles(self.app.output.get_size().columns)
 
-    def _content(self, width: int, height: int) -> UIContent:
+    def _content(self, width: int, height: int) -> Content:
         found = self._found()
         self._page = max(1, height - 1)
         if not found:
             text = "nothing is found; Esc clears the search" if self._place.search else _NOBODY
-            return UIContent(lambda _: [("", text)], line_count=1)
-        return UIContent(
-            lambda y: self._line(found[y], y == self._at, width),
-            line_count=len(found),
-            cursor_position=Point(0, self._at),
-            show_cursor=False,
+            return Content(1, lambda _: [("", text)], 0)
+        marks = self._place.marks
+        return Content(
+            len(found),
+            lambda y: self._table.line(found[y], here=y == self._at, marks=marks, width=width),
+            self._at,
         )
-
-    def _line(self, console: Console, is_marked: bool, width: int) -> StyleAndTextTuples:
-        row = self._catalogue.row(console)
-        begin, style = ("> ", "reverse") if is_marked else ("  ", "")
-        return [(style, begin), *((f"{style} {own}", text) for own, text in self._cells(row, width))]
-
-    def _cells(self, row: Row, columns: int) -> list[tuple[str, str]]:
-        """As many as fit, the last line of output with what is left over."""
-        name = min(max(self._catalogue.longest, len("CONSOLE")), max(8, columns // 3))
-        cells = [("", _cut(row.name, name))]
-        if columns >= _COLUMNS_FOR["state"]:
-            cells.append((_COLOURS.get(row.state, ""), _cut(row.state, 7)))
-        if columns >= _COLUMNS_FOR["idle"]:
-            cells.append(("", f"{row.idle:>6}  "))
-        if columns >= _COLUMNS_FOR["people"]:
-            cells.append(("", _cut(row.people, 14)))
-        return [*cells, ("", row.last)]
-
-
-class _List(UIControl):
-    """Asks only for the lines that are on the screen, however many there are."""
-
-    def __init__(self, content: Callable[[int, int], UIContent]) -> None:
-        self._content = content
-
-    def create_content(self, width: int, height: int) -> UIContent:
-        return self._content(width, height)
-
-
-def _cut(text: str, width: int) -> str:
-    """In a column of that width, and two to the next."""
-    return f"{text if len(text) <= width else text[: width - 1] + '…':<{width}}  "

@@ -1,8 +1,9 @@
-"""Which menu is drawn next: one at a time, and time for everybody else between two.
+"""Which menu works next: one at a time, and time for everybody else between two.
 
-A menu's drawing is one piece of work of prompt_toolkit's, of up to some tens of milliseconds, in which the event loop
-does nothing else. Ten people who open one at once, or whose windows change their size, would make everybody at a
-console wait for all ten. So they wait for each other.
+To make a menu, to look at the keys that were typed at it, and to draw it are pieces of work of prompt_toolkit's, of
+some milliseconds each, in which the event loop does nothing else. Ten people who open one at once, hold a key down,
+or change their windows' sizes would make everybody at a console wait for all ten. So they wait for each other: all
+menus together have one budget.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 from prompt_toolkit.application import Application
 
-#: Between the beginnings of two drawings, in seconds; and after one, so many times as long as it took: menus have at
-#: most a third of the loop's time, on a machine of any speed.
+#: Between two drawings, in seconds; and after any piece of work, so many times as long as it took, in
+#: processor time: menus have at most a third of the loop's, on a machine of any speed.
 GAP_SECONDS: Final = 0.01
 REST: Final = 2.0
 Result = TypeVar("Result")
@@ -54,9 +56,18 @@ class Pace:
         self.ask(call)
         await come
 
-    def drew(self, seconds: float) -> None:
-        """A drawing has taken so long."""
-        self._free_at = max(self._free_at, self._loop.time() + REST * seconds)
+    def spent(self, seconds: float, least: float = 0.0) -> None:
+        """A piece of work has taken so long, and nothing comes for at least so long."""
+        self._free_at = max(self._free_at, self._loop.time() + max(least, REST * seconds))
+
+    @contextmanager
+    def spending(self) -> Iterator[None]:
+        """What is done meanwhile counts. Wait for a turn before."""
+        began = time.thread_time()
+        try:
+            yield
+        finally:
+            self.spent(time.thread_time() - began)
 
     def _plan(self) -> None:
         if self._waiting and self._handle is None:
@@ -67,7 +78,6 @@ class Pace:
         now = self._loop.time()
         try:
             if now >= self._free_at:
-                self._free_at = now + GAP_SECONDS
                 self._waiting.popleft()()
         finally:
             self._plan()
@@ -85,11 +95,21 @@ def pace() -> Pace:
 
 
 class PacedApplication(Application[Result]):
-    """prompt_toolkit's, drawn when it is its turn. Its first drawing comes at once: wait for a turn before."""
+    """prompt_toolkit's, drawn when it is its turn. Its first drawing comes at once: wait for a turn before.
 
-    def __init__(self, **options: Any) -> None:
+    Args:
+        drawing: is called when it is about to be drawn.
+    """
+
+    def __init__(self, drawing: Callable[[], object], **options: Any) -> None:
+        self._drawing = drawing
         self._began = 0.0
-        super().__init__(before_render=self._begin, after_render=self._end, **options)
+        super().__init__(
+            before_render=self._begin,
+            after_render=self._end,
+            include_default_pygments_style=False,  # a hundred rules that are looked through, and none is used
+            **options,
+        )
 
     def invalidate(self) -> None:
         """What is shown has changed."""
@@ -97,7 +117,8 @@ class PacedApplication(Application[Result]):
             pace().ask(self._redraw)
 
     def _begin(self, _: object) -> None:
-        self._began = time.perf_counter()
+        self._began = time.thread_time()
+        self._drawing()
 
     def _end(self, _: object) -> None:
-        pace().drew(time.perf_counter() - self._began)
+        pace().spent(time.thread_time() - self._began, GAP_SECONDS)

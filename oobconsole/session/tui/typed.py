@@ -9,32 +9,46 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from typing import Final
+from typing import Any, Final, Protocol
 
-from oobconsole.session.tui.menu import Menu
+from oobconsole.session.tui.pace import PacedApplication, pace
 from oobconsole.session.tui.terminal import Keys, Terminal
 from oobconsole.session.typed import PASTE, PASTE_END, came_at_once
 
 #: Keys that are looked at before others have their turn, in bytes: each costs up to a millisecond.
-_KEYS_AT_ONCE: Final = 32
+_KEYS_AT_ONCE: Final = 16
 #: What a paste looks like when the network has cut it: so soon, in seconds, more comes behind its line end.
 _MORE_SECONDS: Final = 0.05
 #: A paste is over when nothing has come for so long, and is waited for at most so long, in seconds.
 _QUIET_SECONDS: Final = 0.1
 _PASTE_MAX_SECONDS: Final = 10.0
-#: Keys that choose: Enter, Ctrl-W, Ctrl-R, Ctrl-P; and those that leave.
-_CHOOSES: Final = re.compile(rb"[\r\x17\x12\x10\x03\x04]")
+#: Keys that choose: Enter, Ctrl-W, Ctrl-R, Ctrl-P, Ctrl-T; that mark: Tab, Ctrl-A; and those that leave.
+_CHOOSES: Final = re.compile(rb"[\r\x17\x12\x10\x14\t\x01\x03\x04]")
 _MARKED: Final = re.compile(re.escape(PASTE) + rb".*?(?:" + re.escape(PASTE_END) + rb"|\Z)", re.DOTALL)
 _NO_TEXT: Final = bytes(range(0x20)) + b"\x7f"
 
 
-class Typing:
-    """What the user types, for the menu, and from the choice on for what was chosen."""
+class Screen(Protocol):
+    """A menu, or something else that is shown; `app.run_async` returns what comes of it."""
 
-    def __init__(self, terminal: Terminal, keys: Keys, menu: Menu) -> None:
+    @property
+    def app(self) -> PacedApplication[Any]:
+        """What draws it."""
+
+    def say(self, note: str) -> None:
+        """Show something until the next key."""
+
+    def quit(self) -> None:
+        """End, with nothing. Idempotent."""
+
+
+class Typing:
+    """What the user types, for the screen, and from its end on for what comes next."""
+
+    def __init__(self, terminal: Terminal, keys: Keys, screen: Screen) -> None:
         self._terminal = terminal
         self._keys = keys
-        self._menu = menu
+        self._screen = screen
         self._waiting = b""
         self._company = False  # text has come, of what comes now
         self._before = b""  # what of marks has come
@@ -42,21 +56,22 @@ class Typing:
         self._last = 0.0
 
     async def run(self) -> None:
-        """To the choice, or the end of input."""
+        """To the end of the screen, or of input."""
         try:
-            while not self._menu.app.is_done and not self._ended:
+            while not self._screen.app.is_done and not self._ended:
                 await self._terminal.drain()  # whoever does not look at the answer does not get to ask for more
                 if data := await self._terminal.read():
                     await self._packet(data)
                 else:
                     self._ended = True
             if self._ended:
+                await pace().turn()
                 self._keys.feed(b"")
         finally:
-            self._menu.quit()  # a client may be gone while it is waited for, too
+            self._screen.quit()  # a client may be gone while it is waited for, too
 
     def rest(self) -> bytes:
-        """What came behind the choice."""
+        """What came behind the end of it."""
         return self._keys.take() + self._waiting
 
     async def _packet(self, data: bytes) -> None:
@@ -78,7 +93,7 @@ class Typing:
             return
         await self._feed(data[: at + 1])
         self._waiting = data[at + 1 :] + self._waiting
-        if not self._menu.app.is_done and self._waiting:
+        if not self._screen.app.is_done and self._waiting:
             await self._feed_waiting()
 
     async def _feed_waiting(self) -> None:
@@ -97,12 +112,13 @@ class Typing:
         return _MARKED.sub(lambda found: bytes(len(found[0])), whole)[len(whole) - len(data) :]
 
     async def _feed(self, data: bytes) -> None:
-        for at in range(0, len(data), _KEYS_AT_ONCE):
-            self._keys.feed(data[at : at + _KEYS_AT_ONCE])
-            await asyncio.sleep(0)
-            if self._menu.app.is_done:
-                self._waiting = data[at + _KEYS_AT_ONCE :] + self._waiting
-                return
+        while data and not self._screen.app.is_done:
+            await pace().turn()
+            at = _at_once(data)
+            with pace().spending():
+                self._keys.feed(data[:at])
+            data = data[at:]
+        self._waiting = data + self._waiting
 
     async def _soon(self, seconds: float) -> bool:
         """Does more come? It waits to be read."""
@@ -125,7 +141,17 @@ class Typing:
         except TimeoutError:
             pass  # a client that never stops typing gets what is left of it looked at
         self._waiting = b""
-        self._menu.say(f"nothing is chosen by what comes at once, as a paste does; {count} bytes of it were dropped")
+        self._screen.say(
+            f"nothing is chosen by what comes at once, as a paste does; {count} bytes of it were dropped"
+        )
+
+
+def _at_once(data: bytes) -> int:
+    """How many bytes are looked at next: none of them begins a sequence whose end would come later."""
+    if len(data) <= _KEYS_AT_ONCE:
+        return len(data)
+    last = data.rfind(b"\x1b", 1, _KEYS_AT_ONCE)
+    return last if last > 0 else _KEYS_AT_ONCE
 
 
 def _is_text(data: bytes) -> bool:

@@ -1,0 +1,188 @@
+"""The verb `send`: one text for a console, or for each of several."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import Final
+
+from oobconsole.access import Right
+from oobconsole.console.reader import Reader
+from oobconsole.events import Kind
+from oobconsole.session.pipe import first_done
+from oobconsole.session.request import Denied, ExitStatus, Request, UsageError, echo
+from oobconsole.session.words import FreeText
+from oobconsole.terminal.plain import PlainLines
+from oobconsole.terminal.text import plain
+
+#: So many consoles may be typed at with one text, so many of them at a time; so much of each answer is shown, in
+#: characters and in lines. Of a list of names so many are told.
+SEVERAL_MAX: Final = 256
+_AT_ONCE: Final = 16
+ANSWER_MAX: Final = 4096
+ANSWER_LINES_MAX: Final = 200
+_NAMED_MAX: Final = 20
+
+
+def send_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of `send`."""
+    parser.add_argument("console", metavar="CONSOLE")
+    parser.add_argument("text", metavar="TEXT", action=FreeText)
+    parser.add_argument("--no-enter", action="store_true", help="without the Enter key at its end")
+    parser.add_argument("--force", action="store_true", help="though somebody has the keyboard (right: force)")
+
+
+async def handle_send(request: Request) -> ExitStatus:
+    """Type a text, if nobody else has the keyboard; at several consoles, when a pattern names them."""
+    return await (send_to_each if is_pattern(request.args.console) else send_to_one)(request)
+
+
+async def send_to_one(request: Request) -> ExitStatus:
+    """Type a text into the console that was named, until its user hangs up."""
+    return await first_done(_send(request), _gone(request))
+
+
+async def _send(request: Request) -> ExitStatus:
+    console = request.console(Right.WRITE)
+    room = request.consoles.room(console)
+    if request.args.force:
+        request.console(Right.FORCE)
+    elif room.holder is not None and not room.shared and not room.holder.who.is_user(request.who):
+        await request.peer.tell(f"{room.holder.who.name} has the keyboard of {console.name}: nothing was typed")
+        return ExitStatus.FAILED
+    text = request.args.text + ("" if request.args.no_enter else "\r")
+    lost_before = console.input_lost
+    request.consoles.events.emit(Kind.SENT, console.name, request.who, characters=len(text))
+    try:
+        async with asyncio.timeout(request.consoles.drain_max_s):
+            await console.write(text.encode(), request.who)
+            await console.input_taken()
+    except TimeoutError:
+        await request.peer.tell(f"{console.name}: the guest has not taken all of it, and may still do so")
+        return ExitStatus.FAILED
+    if console.input_lost > lost_before:
+        why = console.refuses or "the guest was gone, or took no input, for a moment"
+        await request.peer.tell(f"{console.name}: what was typed is lost: {why}")
+        return ExitStatus.FAILED
+    return ExitStatus.OK
+
+
+def is_pattern(name: str) -> bool:
+    """No console's name has one of these in it."""
+    return any(c in name for c in "*?[")
+
+
+async def send_to_each(request: Request) -> ExitStatus:
+    """Type a text into every console that a pattern names and the user can see."""
+    pattern = request.args.console
+    found = [c.name for c, _ in request.consoles.visible(request.who) if fnmatchcase(c.name, pattern)]
+    if not found:
+        raise UsageError(f"there is no console {echo(pattern)}; 'ls' lists them")
+    if len(found) > SEVERAL_MAX:
+        raise UsageError(f"{echo(pattern)} names {len(found)} consoles; at most {SEVERAL_MAX} are typed at together")
+    return await Several(request, found).run()
+
+
+class Several:
+    """One text for several consoles, a few at a time: of each it is said by its name how it went, and shown what its
+    guest answered. One that is no more, that somebody else has, or at which the user has no right, is left out.
+
+    Args:
+        request: who sends it; its arguments are those of `send`, but for the console.
+        names: of the consoles, `SEVERAL_MAX` at most; each once.
+    """
+
+    def __init__(self, request: Request, names: Sequence[str]) -> None:
+        self._request = request
+        self._names = names
+        self._begun: set[str] = set()
+        self._left_out: set[str] = set()
+        self._typed: set[str] = set()
+
+    async def run(self) -> ExitStatus:
+        """To the last one. Those that it has not come to when its user hangs up, or it is cancelled, get nothing."""
+        return await first_done(self._send_to_all(), _gone(self._request))
+
+    async def _send_to_all(self) -> ExitStatus:
+        few = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(name: str) -> None:
+            async with few:
+                self._begun.add(name)
+                await self._send_and_show(name)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for name in self._names:
+                    group.create_task(one(name), name=f"a text for {name}")
+        except BaseExceptionGroup as errors:  # of a peer that is gone; the others end with it
+            raise errors.exceptions[0] from None
+        await self._request.peer.tell(self.summary)
+        if self._left_out:
+            return ExitStatus.PARTIAL if self._typed else ExitStatus.FAILED
+        return ExitStatus.OK
+
+    @property
+    def summary(self) -> str:
+        """How far it has come, in words."""
+        unsure = sorted(self._begun - self._typed - self._left_out)
+        never = [name for name in self._names if name not in self._begun]
+        return (
+            f"typed into {len(self._typed)} of {len(self._names)} consoles"
+            + (f"; perhaps into {named(unsure)}" if unsure else "")
+            + (f"; nothing was typed into {named(never)}" if never else "")
+        )
+
+    async def _send_and_show(self, name: str) -> None:
+        """What the guest prints until it is quiet is shown to whoever may see it."""
+        args = argparse.Namespace(**{**vars(self._request.args), "console": name})
+        request = replace(self._request, args=args)
+        reader: Reader | None = None
+        try:
+            console = request.console(Right.WRITE)
+            if request.consoles.access.may(request.who, Right.WATCH, name):
+                reader = console.attach()
+            if await _send(request) is not ExitStatus.OK:
+                self._left_out.add(name)
+                return
+            self._typed.add(name)
+            if reader is not None:
+                await request.print(f"{name}: {line}" for line in await _answer(request, reader))
+        except (Denied, UsageError) as error:
+            self._left_out.add(name)
+            await request.peer.tell(str(error))
+        finally:
+            if reader is not None:
+                reader.close()
+
+
+def named(names: Sequence[str]) -> str:
+    """How many consoles these are, and the names of the first of them."""
+    shown = ", ".join(names[:_NAMED_MAX])
+    more = f", … and {len(names) - _NAMED_MAX} more" if len(names) > _NAMED_MAX else ""
+    return f"{len(names)} consoles ({shown}{more})" if len(names) > 1 else shown
+
+
+async def _answer(request: Request, reader: Reader) -> list[str]:
+    """Lines that the guest prints until it is quiet, or has printed enough."""
+    text, parser = "", PlainLines()
+    with contextlib.suppress(TimeoutError, EOFError):
+        async with asyncio.timeout(request.consoles.drain_max_s):
+            while len(text) < ANSWER_MAX:
+                async with asyncio.timeout(request.consoles.drain_s):
+                    item = await reader.next(ANSWER_MAX)
+                text += parser.feed(item) if isinstance(item, bytes) else f"\n[{item.text}]\n"
+    more = [f"… (more than {ANSWER_MAX} characters)"] if len(text) >= ANSWER_MAX else []
+    lines = text[:ANSWER_MAX].strip("\n").split("\n")
+    if len(lines) > ANSWER_LINES_MAX:
+        more = [f"… (more than {ANSWER_LINES_MAX} lines)"]
+    return [plain(line) for line in lines[:ANSWER_LINES_MAX]] + more
+
+
+async def _gone(request: Request) -> ExitStatus:
+    await request.peer.gone()
+    return ExitStatus.FAILED

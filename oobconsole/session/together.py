@@ -1,0 +1,101 @@
+"""One text for the consoles that are marked in the menu: asked for, confirmed, typed, and what they answered shown.
+
+What is typed, where, and who is told of it is the verb `send`'s own (sending.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from oobconsole.session.prompt import Keys, PeerPrompt
+from oobconsole.session.request import ExitStatus, Peer, Request
+from oobconsole.session.sending import Several, named
+from oobconsole.session.tui.answers import Answers, Transcript
+from oobconsole.session.tui.showing import Showing
+from oobconsole.session.tui.terminal import Terminal
+
+#: Bytes of the text.
+TEXT_MAX: Final = 1000
+
+
+class Text(NamedTuple):
+    """What is to be typed."""
+
+    text: str
+    enter: bool
+
+
+async def send_together(request: Request, terminal: Terminal, names: Sequence[str], peer: Peer) -> str:
+    """From the question to the user's way back; returns what the menu says of it: empty when it was said already."""
+    wanted = await _ask(names, peer)
+    if wanted is None:
+        return ""
+    showing = Showing(terminal, request.consoles.stopping)
+    transcript = Transcript(showing.changed)
+    args = argparse.Namespace(text=wanted.text, no_enter=not wanted.enter, force=False)
+    several = Several(replace(request, args=args, terminal=None, peer=_OnScreen(transcript, peer)), names)
+    transcript.state = f"typing {wanted.text!r} into {named(names)}"
+    task = asyncio.create_task(several.run(), name="a text for marked consoles")
+
+    def ended(_: asyncio.Task[ExitStatus]) -> None:
+        if task.cancelled():
+            transcript.add(several.summary)
+        transcript.end(several.summary)
+
+    task.add_done_callback(ended)
+    try:
+        await showing.show(lambda keys: Answers(transcript, task.cancel, keys, terminal))
+    finally:
+        task.cancel()
+        result = (await asyncio.gather(task, return_exceptions=True))[0]
+    if isinstance(result, Exception):
+        raise result
+    return several.summary
+
+
+async def _ask(names: Sequence[str], peer: Peer) -> Text | None:
+    """None: not to be sent, and that was said."""
+    keys, where = Keys(peer, PeerPrompt(peer)), named(names)
+    text = await keys.ask_line(f"text for {where}; Enter goes on, Escape cancels:", TEXT_MAX)
+    if text is None:
+        return None
+    if text:
+        question, answers = (
+            f"y types {text!r} and Enter into {where}, t the text alone; any other key: nothing",
+            b"yt",
+        )
+    else:
+        question, answers = f"y types only Enter into {where}; any other key: nothing", b"y"
+    answer = await keys.ask(question, answers, alone=True)
+    if answer not in (b"y", b"t"):
+        await peer.tell("nothing was typed")
+        return None
+    return Text(text, enter=answer == b"y")
+
+
+class _OnScreen:
+    """A peer that gets everything on a screen of ours; only that it is gone is its own."""
+
+    def __init__(self, transcript: Transcript, peer: Peer) -> None:
+        self._transcript = transcript
+        self._peer = peer
+        self.read, self.put_back, self.gone = peer.read, peer.put_back, peer.gone
+
+    async def write(self, data: bytes) -> None:
+        """Lines of an answer."""
+        for line in data.decode(errors="replace").removesuffix("\n").split("\n"):
+            self._transcript.add(line)
+        await asyncio.sleep(0)
+
+    async def tell(self, text: str) -> None:
+        """What became of it at one console, or at all."""
+        for line in text.split("\n"):
+            self._transcript.add(line)
+
+    async def error(self, data: bytes) -> None:
+        """A terminal has but one output."""
+        await self.write(data)

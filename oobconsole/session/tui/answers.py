@@ -1,0 +1,183 @@
+"""What several consoles answered, line by line, on a screen that scrolls: prompt_toolkit on the user's terminal.
+
+prompt_toolkit draws control characters as text, so that nothing in a line can act on the terminal.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from prompt_toolkit.filters import Condition
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.keys import Keys as Key
+from prompt_toolkit.layout import ConditionalContainer, FormattedTextControl, HSplit, Layout, Window
+
+from oobconsole.session.tui.lines import Content, Lines
+from oobconsole.session.tui.pace import PacedApplication
+from oobconsole.session.tui.terminal import Keys, Terminal, output
+from oobconsole.terminal.text import plain
+
+#: Lines that are kept; the oldest are forgotten, and that is said.
+LINES_MAX: Final = 10_000
+_ASIDE: Final = 20  # columns at once, to the side
+_HELP: Final = "Up Down PgUp PgDn Home End Left Right look around"
+#: A terminal with fewer rows has only the first line, which says how it goes, and the list.
+_ROWS_FOR_ALL: Final = 8
+
+
+class Transcript:
+    """The lines so far, and how it goes.
+
+    Attributes:
+        lines: plain text.
+        state: how it goes, in words.
+        ended: nothing more comes.
+        changed: is called when there is something new.
+    """
+
+    def __init__(self, changed: Callable[[], object]) -> None:
+        self.lines: deque[str] = deque(maxlen=LINES_MAX)
+        self.forgotten = 0
+        self.state = ""
+        self.ended = False
+        self._changed = changed
+
+    def add(self, text: str) -> None:
+        """A line, of whoever's words."""
+        self.forgotten += len(self.lines) == LINES_MAX
+        self.lines.append(plain(text.expandtabs()))
+        self._changed()
+
+    def end(self, state: str) -> None:
+        """It is over."""
+        self.state, self.ended = state, True
+        self._changed()
+
+
+class Answers:
+    """One showing of them; it goes with the end of what comes as long as the user does not look around.
+
+    Args:
+        stop: is called when the user wants it to end before it has.
+    """
+
+    def __init__(self, transcript: Transcript, stop: Callable[[], object], keys: Keys, terminal: Terminal) -> None:
+        self._transcript = transcript
+        self._stop = stop
+        self._at: int | None = None  # counted from the first line that ever came; None: at the end
+        self._aside = 0
+        self._note = ""
+        self._page = 1
+        self.app: PacedApplication[None] = PacedApplication(
+            drawing=lambda: None,
+            layout=self._layout(),
+            key_bindings=self._bindings(),
+            full_screen=True,
+            input=keys,
+            output=output(terminal),
+        )
+
+    def say(self, note: str) -> None:
+        """Show something until the next key."""
+        self._note = note
+        self.app.invalidate()
+
+    def quit(self) -> None:
+        """End."""
+        if self.app.is_running and self.app.future is not None and not self.app.future.done():
+            self.app.exit(result=None)
+
+    # -- keys ---------------------------------------------------------------------------------------
+
+    def _bindings(self) -> KeyBindings:
+        bindings = KeyBindings()
+
+        def bind(keys: Sequence[str], do: Callable[[], None]) -> None:
+            def pressed(_: KeyPressEvent) -> None:
+                self._note = ""
+                do()
+
+            for key in keys:
+                bindings.add(key)(pressed)
+
+        bind(["up"], lambda: self._move(-1))
+        bind(["down"], lambda: self._move(+1))
+        bind(["pageup"], lambda: self._move(-self._page))
+        bind(["pagedown"], lambda: self._move(+self._page))
+        bind(["home"], lambda: self._move(-sys.maxsize))
+        bind(["end"], lambda: self._move(+sys.maxsize))
+        bind(["left"], lambda: self._look_aside(-_ASIDE))
+        bind(["right"], lambda: self._look_aside(+_ASIDE))
+        bind(["enter", "escape", "q"], self._back)
+        bind(["c-c", "c-d"], self._interrupt)
+        bind([Key.Any, Key.BracketedPaste], lambda: None)
+        return bindings
+
+    def _move(self, by: int) -> None:
+        first, last = self._ends()
+        at = max(first, min((last if self._at is None else self._at) + by, last))
+        self._at = None if at == last else at
+
+    def _look_aside(self, by: int) -> None:
+        longest = max(map(len, self._transcript.lines), default=0)
+        self._aside = max(0, min(self._aside + by, longest - 1))
+
+    def _back(self) -> None:
+        if self._transcript.ended:
+            self.quit()
+
+    def _interrupt(self) -> None:
+        if self._transcript.ended:
+            self.quit()
+        else:
+            self._stop()
+
+    # -- what is shown ------------------------------------------------------------------------------
+
+    def _ends(self) -> tuple[int, int]:
+        """Numbers of the first line that is kept, and the last one."""
+        first = self._transcript.forgotten
+        return first, max(first, first + len(self._transcript.lines) - 1)
+
+    def _layout(self) -> Layout:
+        def rows_for(rows: int) -> Condition:
+            return Condition(lambda: self.app.output.get_size().rows >= rows)
+
+        state = Window(FormattedTextControl(self._state, show_cursor=False), height=1, style="bold")
+        keys = Window(FormattedTextControl(self._help), height=1, style="reverse")
+        body = Window(Lines(self._content, lambda: self.app.invalidate()))
+        return Layout(
+            HSplit(
+                [
+                    ConditionalContainer(state, rows_for(2)),
+                    body,
+                    ConditionalContainer(keys, rows_for(_ROWS_FOR_ALL)),
+                ]
+            )
+        )
+
+    def _state(self) -> str:
+        return self._transcript.state
+
+    def _help(self) -> str:
+        return self._note or f"{_HELP}  " + ("Enter goes back" if self._transcript.ended else "^C stops")
+
+    def _content(self, width: int, height: int) -> Content:
+        self._page = max(1, height - 1)
+        first, last = self._ends()
+        at = last if self._at is None else max(first, min(self._at, last))
+        lines = self._transcript.lines
+        if self._transcript.forgotten:
+            head = f"… ({self._transcript.forgotten} lines before are not kept)"
+            return Content(len(lines), lambda y: self._line(head if not y else lines[y], y == at - first), at - first)
+        if not lines:
+            return Content(1, lambda _: [], 0)
+        return Content(len(lines), lambda y: self._line(lines[y], y == at - first), at - first)
+
+    def _line(self, text: str, here: bool) -> StyleAndTextTuples:
+        style = "reverse" if here and self._at is not None else ""
+        return [(style, text[self._aside : self._aside + 1000])]
