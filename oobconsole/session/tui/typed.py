@@ -25,6 +25,7 @@ _PASTE_MAX_SECONDS: Final = 10.0
 #: Keys that choose: Enter, Ctrl-W, Ctrl-R, Ctrl-P, Ctrl-T; that mark: Tab, Ctrl-A; and those that leave.
 _CHOOSES: Final = re.compile(rb"[\r\x17\x12\x10\x14\t\x01\x03\x04]")
 _MARKED: Final = re.compile(re.escape(PASTE) + rb".*?(?:" + re.escape(PASTE_END) + rb"|\Z)", re.DOTALL)
+_SEQUENCE: Final = re.compile(rb"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|O[@-~])")  # an arrow key's, for one
 _NO_TEXT: Final = bytes(range(0x20)) + b"\x7f"
 
 
@@ -53,15 +54,15 @@ class Typing:
         self._company = False  # text has come, of what comes now
         self._before = b""  # what of marks has come
         self._ended = False
-        self._last = 0.0
 
     async def run(self) -> None:
         """To the end of the screen, or of input."""
         try:
             while not self._screen.app.is_done and not self._ended:
                 await self._terminal.drain()  # whoever does not look at the answer does not get to ask for more
+                began = time.monotonic()  # what came while others had their turn is there at once
                 if data := await self._terminal.read():
-                    await self._packet(data)
+                    await self._packet(data, time.monotonic() - began)
                 else:
                     self._ended = True
             if self._ended:
@@ -74,10 +75,8 @@ class Typing:
         """What came behind the end of it."""
         return self._keys.take() + self._waiting
 
-    async def _packet(self, data: bytes) -> None:
-        now = time.monotonic()
-        self._company = self._company and came_at_once(now - self._last)
-        self._last = now
+    async def _packet(self, data: bytes, pause: float) -> None:
+        self._company = self._company and came_at_once(pause)
         unmarked = self._unmarked(data)
         chooses = _CHOOSES.search(unmarked)
         if chooses is None:
@@ -155,4 +154,4 @@ def _at_once(data: bytes) -> int:
 
 
 def _is_text(data: bytes) -> bool:
-    return bool(data.strip(_NO_TEXT))
+    return bool(_SEQUENCE.sub(b"", data).strip(_NO_TEXT))

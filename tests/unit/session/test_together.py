@@ -145,7 +145,9 @@ class TestMarks:
         await shown(terminal, "at most 256 consoles can be marked")
         assert not place.marks
         place.marks |= {f"node{i:03}" for i in range(256)}
-        terminal.type(b"\x1b[F" + TAB)
+        terminal.type(b"\x1b[F")
+        await until(lambda: terminal.marked == "node299", lambda: terminal.lines)
+        terminal.type(TAB)
         await shown(terminal, "at most 256 consoles can be marked")
         await leave(terminal, task)
         assert len(place.marks) == 256
@@ -370,7 +372,7 @@ class TestSending:
         await ask(person)
         person.type(b"y")
         await shown(person, "typing 'uptime' into 40 consoles")
-        person.type(b"\rq")
+        person.type(b"\r")
         await idle()
         person.type(b"\x03")
         await shown(person, "typed into 0 of 40 consoles; perhaps into 16 consoles (web00")
