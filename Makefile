@@ -5,6 +5,7 @@
 # make bench  measures (ONLY=group for one group)
 # make man   builds the manual pages into build/man
 # make soak   runs the tests on a busy machine, and goes on where it was stopped (MINUTES=30, ONLY=vm)
+# make real   boots Debian's installer, memtest86+ and a menu of syslinux's: our lines leave their screens as they were
 # make leak   what L1 can find of a secret on L2's console
 # make attack  what strangers and users can do to an honest person's echo (ONLY=name for one attack)
 # make fuzz   fuzzes what reads untrusted bytes (SECONDS=600 each)
@@ -18,7 +19,7 @@ SECONDS ?= 600
 
 MINUTES ?= 100000
 
-.PHONY: all setup packages venv plugin images man demo cast test check bench soak leak attack fuzz sanitize faults clean
+.PHONY: all setup packages venv plugin images man demo cast test check bench soak real leak attack fuzz sanitize faults clean
 
 all: setup
 
@@ -71,6 +72,12 @@ bench: setup
 soak: setup
 	@tests/stack/packages.sh soak
 	@$(PY) -m tests.stack.soak --minutes $(MINUTES) $(ONLY)
+
+# Named so that `make test` passes them over.
+real: setup
+	@tests/stack/packages.sh real
+	@tests/stack/real.sh
+	@$(PY) -m pytest -o python_files='real_*.py' --durations=0 tests/real
 
 leak: setup
 	@$(MAKE) --no-print-directory -s -C tests/leak
