@@ -70,7 +70,13 @@ def _to_stream(as_json: bool, stream: Any) -> None:
         )
     else:
         # repr: what a client sends must not act on the terminal that shows the log
-        plain = structlog.dev.ConsoleRenderer(colors=False, repr_native_str=True, sort_keys=False)
+        plain = structlog.dev.ConsoleRenderer(
+            colors=False,
+            repr_native_str=True,
+            sort_keys=False,
+            # the default draws boxes for a quarter of a second, and shows every local variable: keys, what was typed
+            exception_formatter=structlog.dev.plain_traceback,
+        )
         _configure(structlog.WriteLoggerFactory(stream), stamp, plain)
     logging.basicConfig(stream=stream, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
 

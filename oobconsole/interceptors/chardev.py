@@ -15,7 +15,7 @@ import structlog
 from oobconsole.dialer import LOCAL_MAX, RETRY_MAX, Dialer, identity, why
 from oobconsole.errors import EnvironmentFault
 from oobconsole.interceptors import keepalive
-from oobconsole.interceptors.listener import Acceptor, Listener
+from oobconsole.interceptors.listener import Acceptor, Listener, hand_over
 from oobconsole.interceptors.stream import Stream, StreamEvents
 from oobconsole.log import LogLimit
 from oobconsole.supervise import Tasks
@@ -268,12 +268,9 @@ class ChardevStream(Stream):
             sock.close()
             self._not_accepted("it is connected already")
             return
-        loop = asyncio.get_running_loop()
-        make = loop.create_unix_connection if sock.family == socket.AF_UNIX else loop.create_connection
         try:
-            _, connection = await make(lambda: _Connection(self), sock=sock)
+            connection = await hand_over(sock, lambda: _Connection(self))
         except OSError as error:
-            sock.close()
             self._not_accepted(why(error))
             return
         self._down(await self._until_ended(connection), None)

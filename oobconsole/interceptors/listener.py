@@ -6,12 +6,33 @@ import asyncio
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from oobconsole.interceptors.unixsocket import UnixSocket
 
+P = TypeVar("P", bound=asyncio.BaseProtocol)
+
 #: When the process or the host has no descriptor left, in seconds.
 RETRY_SECONDS: Final = 1.0
+
+
+async def hand_over(sock: socket.socket, make: Callable[[], P]) -> P:
+    """Give an accepted connection to the event loop, whose it is from now on; returns its protocol.
+
+    uvloop (0.23) closes the socket by its number, and has our object forget it only where the connection did not end
+    at once: then the object would close that number again, which is somebody else's by then.
+
+    Raises:
+        OSError: it is over already.
+    """
+    loop = asyncio.get_running_loop()
+    connect = loop.create_unix_connection if sock.family == socket.AF_UNIX else loop.create_connection
+    try:
+        _, protocol = await connect(make, sock=sock)
+    finally:
+        if type(loop).__module__.startswith("uvloop"):
+            sock.detach()
+    return protocol
 
 
 class Acceptor:

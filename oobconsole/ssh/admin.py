@@ -18,7 +18,7 @@ import asyncssh
 import structlog
 
 from oobconsole.access import Principal
-from oobconsole.interceptors.listener import Listener
+from oobconsole.interceptors.listener import Listener, hand_over
 from oobconsole.log import LogLimit
 from oobconsole.ssh.login import Connection, Login
 from oobconsole.ssh.server import SshServer
@@ -81,14 +81,11 @@ class AdminSocket:
             options = asyncssh.SSHServerConnectionOptions(
                 options=self._server.options, server_factory=lambda: _LocalLogin(self._server, who)
             )
-            loop = asyncio.get_running_loop()
-            connection = Connection(loop, options, self._server.turns)
-            await loop.create_unix_connection(lambda: connection, sock=sock)
+            connection = Connection(asyncio.get_running_loop(), options, self._server.turns)
+            await hand_over(sock, lambda: connection)
             await connection.wait_closed()
         except (OSError, asyncssh.Error) as error:
             self._refused(str(error))
-        finally:
-            sock.close()
 
     def _refused(self, reason: str) -> None:
         if self._limit.allows(socket=str(self._path)):
