@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from devices.uart16550 import Uart16550
-from oobconsole.console.console import Console, ConsoleState
+from oobconsole.console.console import NEW_GUEST, Console, ConsoleState
 from oobconsole.console.recorder import Recorder
 from oobconsole.guestsettings import ConsoleConfig, GuestConfig, MachineConfig, UartConfig
 from oobconsole.interceptors.base import Context, Input, Interceptor, PortHandler, Publication
@@ -169,6 +169,7 @@ class Guest(PortHandler):
         settings = defaults.with_own(config.console)
         self.context: Context | None = None
         self.left = -math.inf  # when its last context went, by `time.monotonic`
+        self._told = False  # whoever waits at its consoles was told where another guest has appeared
         self._missed: asyncio.TimerHandle | None = None
         self._interceptor = interceptor
         self._ports = [
@@ -246,6 +247,7 @@ class Guest(PortHandler):
 
     def bind(self, context: Context) -> None:
         """A context appeared, or came back, and is this guest."""
+        self._told = False
         new = self.context is None
         self.context = context
         self._found()
@@ -254,7 +256,8 @@ class Guest(PortHandler):
                 port.reset(context)
             else:
                 port.known = True
-            port.console.set_state(ConsoleState.LIVE)
+            is_other = new and not port.known
+            port.console.set_state(ConsoleState.LIVE, NEW_GUEST if is_other else "")
             port.connect()
             self.drive(port.line, port.uart.irq_level)
         self._attended(any(port.console.attached for port in self._ports))
@@ -291,6 +294,15 @@ class Guest(PortHandler):
                 port.recorder.unbind()
             port.console.bind(None)
             port.console.set_state(ConsoleState.GONE, reason)
+
+    def tell_elsewhere(self, name: str) -> None:
+        """Another guest has appeared, at that console. Whoever waits here for one is told so, once."""
+        waiting = [port.console for port in self._ports if port.console.state is ConsoleState.GONE]
+        if self._told or not any(console.attached for console in waiting):
+            return
+        self._told = True
+        for console in waiting:
+            console.tell_elsewhere(name)
 
     def drive(self, line: int, level: bool) -> None:
         """A UART drives its interrupt line; COM1 and COM3, and COM2 and COM4, share one."""
@@ -365,7 +377,10 @@ class Machine:
         if guest is None:
             self._log(log.warning, "another L2 gets no console: no guest is configured for it", context)
             return None
+        is_new = guest.context is None
         guest.bind(context)
+        for other in self.guests if is_new else ():
+            other.tell_elsewhere(guest.name)
         self._log(log.info, "guest bound", context, guest=guest.name)
         return guest
 

@@ -27,6 +27,9 @@ INPUT_MAX: Final = 65536
 _OFFER: Final = 64
 _TURN: Final = 4096
 _GAPS_MAX: Final = 256
+_BEGUN_MAX: Final = 64
+#: Why a console is live: its guest is another one than was there before, or that one, started again.
+NEW_GUEST: Final = "a new guest appeared"
 #: Of what happens to the machine so much is told in so many seconds.
 NEWS_MAX: Final = 20
 NEWS_SECONDS: Final = 10.0
@@ -45,6 +48,8 @@ class ConsoleState(Enum):
 
 #: Sends a break: was there room for it? Or to be awaited, where that is known later. Raises `LineFault`.
 Break = Callable[[], bool | Awaitable[None]]
+#: Who was there has ended.
+_ENDED: Final = frozenset({ConsoleState.GONE, ConsoleState.OFF})
 #: Nobody is there to type at, and whoever comes next may be somebody else.
 NOBODY: Final = frozenset({ConsoleState.GONE, ConsoleState.OFF, ConsoleState.FAULT})
 _ALLOWED: Final = {
@@ -110,6 +115,7 @@ class Console:
         self._readers: set[Reader] = set()
         self._aside: set[Reader] = set()
         self._gaps: deque[tuple[int, int]] = deque(maxlen=_GAPS_MAX)
+        self._begun: deque[tuple[int, float]] = deque(maxlen=_BEGUN_MAX)
         self._observers: list[Observer] = []
         self._held = ""
         self._news = Few(NEWS_MAX, NEWS_SECONDS)
@@ -132,8 +138,11 @@ class Console:
         return self._state
 
     def set_state(self, state: ConsoleState, reason: str = "") -> None:
-        """Move to another state, and tell whoever is attached. Input does not outlive its guest."""
-        reason = brief(reason) or state.value
+        """Move to another state, and tell whoever is attached. Input does not outlive its guest. Live behind the end
+        of a guest that printed something, or with `NEW_GUEST` for its reason, it is another guest's."""
+        is_new = state is ConsoleState.LIVE and self.end > 0
+        is_new = is_new and (self._state in _ENDED or reason == NEW_GUEST)
+        reason = NEW_GUEST if is_new else brief(reason) or state.value
         if state is self._state:
             self.reason = reason
             return
@@ -142,8 +151,12 @@ class Console:
         first = self._state is ConsoleState.WAITING
         self._state = state
         self.reason = reason
+        if is_new:
+            self._begun.append((self.end, time.time()))
         if not first:
-            detail = {"state": state.name.lower(), "reason": self.reason}
+            detail: dict[str, str | int] = {"state": state.name.lower(), "reason": self.reason}
+            if is_new:
+                detail["offset"] = self.end
             self._tell(Notice(f"{self.name}: {self.reason}", "state", detail))
         for observer in self._observers:
             observer.state_changed(state, self.reason)
@@ -184,6 +197,16 @@ class Console:
     def gaps(self) -> tuple[tuple[int, int], ...]:
         """Where output was lost before it reached us: (offset, bytes lost), the latest ones."""
         return tuple(self._gaps)
+
+    @property
+    def begun(self) -> tuple[tuple[int, float], ...]:
+        """Where another guest's output begins: (offset, when it appeared since 1970 in seconds), the latest ones."""
+        return tuple(self._begun)
+
+    @property
+    def began(self) -> int:
+        """Offset where the output of the guest that is there, or was there last, begins, as far as it is known."""
+        return self._begun[-1][0] if self._begun else 0
 
     # -- the guest's side ---------------------------------------------------------------------------
 
@@ -387,6 +410,11 @@ class Console:
     def announce(self, text: str) -> None:
         """Tell whoever is attached."""
         self._tell(Notice(f"{self.name}: {text}"))
+
+    def tell_elsewhere(self, name: str) -> None:
+        """A guest has appeared at that other console, and may be the one that was here. Whoever may know of that
+        console is told."""
+        self._tell(Notice(f"{self.name}: a guest has appeared as {name}; it may be this one", "moved", {"to": name}))
 
     def tell(self, text: str) -> None:
         """Tell everybody who is attached, behind what was printed so far, what happens to the machine: a guest that

@@ -19,8 +19,8 @@ class Notice(NamedTuple):
 
     Attributes:
         text: in words.
-        kind: `notice`, or one of those that a program acts on: `skipped`, `lost`, `state`, `end`; or `redraw`, which
-            a reader sends itself.
+        kind: `notice`, or one of those that a program acts on: `skipped`, `lost`, `state`, `moved` (for those who may
+            know of that console), `end`; or `redraw`, which a reader sends itself.
         detail: what a program wants to know besides: offsets and counts in bytes.
     """
 

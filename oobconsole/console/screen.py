@@ -55,7 +55,7 @@ class Screen:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._turn = asyncio.Lock()
-        self._begin(self._console.start)
+        self._begin(max(self._console.start, self._console.began))
 
     @property
     def terminal(self) -> Terminal:
@@ -85,7 +85,7 @@ class Screen:
             return self._position, "".join(out).encode("utf-8", "replace")
 
     async def _catch_up(self, target: int, turn: _Turn) -> None:
-        settings, start = self._console.settings, self._console.start
+        settings, start = self._console.settings, max(self._console.start, self._console.began)
         size_is_new = (settings.rows, settings.columns) != self._settings
         if max(self._position, target - BACKLOG_MAX) != self._position or self._position < start or size_is_new:
             await self._begin_in_the_middle(max(start, target - BACKLOG_MAX), turn)
@@ -100,8 +100,9 @@ class Screen:
             await turn.end_if_due()
 
     async def _begin_in_the_middle(self, position: int, turn: _Turn) -> None:
-        """Begin with a line; or behind the string of which the end is there, however long it is: not in it."""
-        if position > self._console.start:
+        """Begin with a guest, or with a line; or behind the string of which the end is there, however long it is: not
+        in it."""
+        if position > max(self._console.start, self._console.began):
             line_end = self._console.read_from(position, _LINE).data.find(b"\n")
             position = position + line_end + 1 if line_end >= 0 else await self._end_of_string(position, turn)
         self._begin(position)

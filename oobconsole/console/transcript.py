@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import IO, Final, NamedTuple
 
 from oobconsole import clock
+from oobconsole.console.console import NEW_GUEST
 from oobconsole.console.segments import RAW, Segment, segments
 
 SLICE: Final = 65536
+#: So many records of an index are looked through at a time.
+RECORDS: Final = 1000
 #: More lines are not counted backwards.
 LINES_MAX: Final = 100_000
+_NEW_GUEST: Final = ["state", "live", NEW_GUEST]
 
 
 class Part(NamedTuple):
@@ -39,6 +43,14 @@ class Frame(NamedTuple):
 
     at: float
     part: Part
+
+
+class Begun(NamedTuple):
+    """Another guest's output begins at that absolute offset; it appeared then (since 1970, in seconds). With 0 for
+    the time, nobody's does up to there."""
+
+    offset: int
+    at: float
 
 
 class Transcript:
@@ -76,6 +88,17 @@ class Transcript:
             for part in _slices(segment, at - segment.start):
                 at = part.offset + len(part.data)
                 yield part
+
+    def guests(self, start: int = 0) -> Iterator[Begun]:
+        """Where another guest's output begins, from an absolute offset on; and now and then, how far was looked."""
+        for segment, after in _with_next(self.segments()):
+            if after is not None and after.start < start:
+                continue
+            for number, record in enumerate(segment.records(), 1):
+                if record[2:] == _NEW_GUEST and record[1] >= start:
+                    yield Begun(record[1], float(record[0]))
+                elif number % RECORDS == 0:
+                    yield Begun(record[1], 0.0)
 
     def tail(self, lines: int) -> int:
         """Offset at which the last lines begin, the unfinished one not counted; of the oldest byte when there are

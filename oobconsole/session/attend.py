@@ -16,6 +16,7 @@ from oobconsole.session.prompt import Keys
 from oobconsole.session.request import ExitStatus, Request
 from oobconsole.session.room import Member
 from oobconsole.session.screen_notices import notices_for
+from oobconsole.session.when import begins
 
 #: What was on the terminal goes to where it scrolls to, and the guest's output begins at the top of an empty one.
 _EMPTY: Final = b"\x1b[0m\x0f\x1b(B\x1b[?6l\x1b[4l\x1b[r\x1b[999;1H"
@@ -109,7 +110,9 @@ class Attended:
                 await self._leave(item.text)
             elif item.kind == "redraw":
                 await self._redraw()
-            else:
+            elif item.kind == "state" and "offset" in item.detail:
+                await self._begin_anew(item.text)
+            elif self._request.may_know(item):
                 await self._notices.say(item.text)
 
     async def _drawing(self) -> tuple[int, bytes]:
@@ -125,6 +128,17 @@ class Attended:
         offset, drawing = await self._drawing()
         self._reader.skip_to(offset)
         await self._notices.begin(self._notices.lent.restored() + drawing)
+
+    async def _begin_anew(self, text: str) -> None:
+        """Another guest's screen is empty at first. The old one's goes to where a terminal scrolls to, with a line
+        behind it."""
+        if self._notices.covers and self._terminal is not None:
+            offset, drawing = await self._drawing()
+            self._reader.skip_to(offset)
+            line = f"\r\n{begins(time.time())}\r\n".encode()
+            scrolled = _EMPTY + line + b"\r\n" * self._terminal.size()[0]
+            await self._notices.begin(self._notices.lent.restored() + scrolled + drawing)
+        await self._notices.say(text)
 
     # -- the end ------------------------------------------------------------------------------------
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import Final, TypeVar
 
 from oobconsole.access import Right
 from oobconsole.console.recordings import Recordings
-from oobconsole.console.transcript import LINES_MAX, Transcript
+from oobconsole.console.transcript import LINES_MAX, Begun, Part, Transcript
 from oobconsole.events import Kind
 from oobconsole.patterns import BadPattern, Pattern, TooSlow, compile_pattern
 from oobconsole.session.pipe import first_done
 from oobconsole.session.request import ExitStatus, Request, UsageError, echo
 from oobconsole.session.safe import SafeFilter, slices
 from oobconsole.session.searching import Search
-from oobconsole.session.when import When, shown, when
+from oobconsole.session.when import When, begins, shown, when
 from oobconsole.session.words import FreeText, misplaced
 
 T = TypeVar("T")
@@ -126,19 +126,51 @@ async def _print_output(history: History) -> ExitStatus:
     start = await _start(history)
     request, peer = history.request, history.request.peer
     safe = None if request.args.raw else SafeFilter(strict=True)
-    coloured = False
-    parts = history.transcript.read(start) if start is not None else iter(())
-    while (part := await history.next(parts)) is not None:
+    coloured = in_line = False
+    async for part in _parts(history, start):
+        if isinstance(part, Begun):
+            if not request.args.raw:
+                await peer.write(_line_between(part, coloured=coloured, in_line=in_line))
+            coloured, in_line = False, False
+            continue
         if part.missing:
             await peer.tell(f"{part.missing} bytes are missing here, from offset {part.offset} on")
             continue
         async for data in slices(part.data):
             printed = safe.feed(data) if safe else data
             coloured |= b"\x1b" in printed
+            in_line = not printed.endswith(b"\n") if printed else in_line
             await peer.write(printed)
     if safe and (coloured or request.terminal):
         await peer.write(b"\x1b[m\r\n" if request.terminal else b"\x1b[m")
     return ExitStatus.OK
+
+
+async def _parts(history: History, start: int | None) -> AsyncIterator[Part | Begun]:
+    """What was printed from there on, and where another guest begins."""
+    if start is None:
+        return
+    parts, guests = history.transcript.read(start), history.transcript.guests(start)
+    begun = await history.next(guests)
+    while (part := await history.next(parts)) is not None:
+        while begun is not None and begun.offset < part.offset + max(len(part.data), part.missing):
+            if begun.at:
+                before = max(0, begun.offset - part.offset)
+                if before and not part.missing:
+                    yield part._replace(data=part.data[:before])
+                    part = Part(part.offset + before, part.data[before:])
+                yield begun
+            begun = await history.next(guests)
+        yield part
+    while begun is not None:
+        if begun.at:
+            yield begun
+        begun = await history.next(guests)
+
+
+def _line_between(begun: Begun, *, coloured: bool, in_line: bool) -> bytes:
+    plain, line_end = b"\x1b[m" if coloured else b"", b"\r\n" if in_line else b""
+    return plain + line_end + begins(begun.at).encode() + b"\r\n"
 
 
 async def _start(history: History) -> int | None:

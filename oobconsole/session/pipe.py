@@ -74,6 +74,7 @@ class Pipe:
     """
 
     def __init__(self, request: Request, console: Console, *, offset: int | None, watch: bool, as_json: bool) -> None:
+        self._request = request
         self._console = console
         self._peer = request.peer
         self._settings: Consoles = request.consoles
@@ -107,7 +108,8 @@ class Pipe:
                 return ExitStatus.FAILED
             self._activity.set()
             if isinstance(item, Notice):
-                await self._tell(item)
+                if self._request.may_know(item):
+                    await self._tell(item)
             else:
                 await self._peer.write(item)
                 await gather(item)

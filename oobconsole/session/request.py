@@ -10,6 +10,7 @@ from typing import Protocol
 
 from oobconsole.access import Principal, Right
 from oobconsole.console.console import Console
+from oobconsole.console.reader import Notice
 from oobconsole.events import Kind
 from oobconsole.session.state import Consoles
 from oobconsole.session.tui.terminal import Terminal
@@ -83,6 +84,10 @@ class Request:
         self._need(right, console is not None)
         assert console is not None
         return console
+
+    def may_know(self, notice: Notice) -> bool:
+        """May the user be told that? Of another console only who has any right there."""
+        return notice.kind != "moved" or bool(self.consoles.access.rights(self.who, str(notice.detail["to"])))
 
     def recorded(self, right: Right) -> str:
         """The name of the console that was named, which may be gone: what it printed is found all the same.

@@ -68,6 +68,11 @@ def _moment(local: datetime) -> float:
     return second if second <= time.time() else first
 
 
+def begins(at: float) -> str:
+    """The line between two guests' output."""
+    return f"-- a new guest appeared at {shown(at)} --"
+
+
 def shown(at: float) -> str:
     """A moment, for people and programs."""
     try:

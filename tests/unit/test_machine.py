@@ -200,7 +200,7 @@ class TestContexts:
         told = [await soon(reader.next()) for _ in range(3)]
         assert [item.text if isinstance(item, Notice) else item for item in told] == [
             "web2: the guest is gone: it ended",
-            "web2: a guest uses this port",
+            "web2: a new guest appeared",
             b"3",
         ]
         rack.appear(4).write(COM1, 1, ord("4"))

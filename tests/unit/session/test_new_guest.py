@@ -1,0 +1,144 @@
+"""real-guests.md F5: a guest that was started again begins anew, and everybody learns where its output begins."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from oobconsole.access import ALL, Access, Grant
+from oobconsole.console.console import Console, ConsoleState
+from oobconsole.console.reader import Notice
+from oobconsole.console.recordings import Recordings
+from oobconsole.session import commands
+from oobconsole.session.attend import Attended
+from oobconsole.session.state import Consoles
+from oobconsole.settings import RecordingConfig
+from oobconsole.terminal.model import Terminal
+from tests.support.aio import soon, until
+from tests.unit.session.fakes import FakePeer, consoles, request
+
+LINE = rb"-- a new guest appeared at \d{4}-\d\d-\d\dT\S+ --\r\n"
+
+
+def restarted(console: Console) -> None:
+    """Its guest prints two lines and a prompt, ends, and is started again."""
+    console.set_state(ConsoleState.LIVE)
+    console.output(b"old guest\r\n\x1b[31m\x1b[5;20r\x1b[10;1Hold prompt$ ")
+    console.set_state(ConsoleState.GONE, "the guest is gone: it ended")
+    console.set_state(ConsoleState.LIVE)
+
+
+@pytest.fixture
+async def recorded(tmp_path: Path) -> AsyncIterator[Consoles]:
+    made = consoles("web1")
+    recordings = Recordings(RecordingConfig(), tmp_path, made.events)
+    made = replace(made, recordings=recordings)
+    await recordings.start([c for machine in made.machines for c in machine.consoles])
+    yield made
+    await recordings.stop()
+
+
+def web1(settings: Consoles) -> Console:
+    """The console."""
+    console = settings.find("web1")
+    assert console is not None
+    return console
+
+
+async def test_the_screen_is_empty_at_first() -> None:
+    settings = consoles("web1")
+    console = web1(settings)
+    screen = settings.screen(console)
+    await screen.redraw()
+    restarted(console)
+    console.output(b"new guest\r\n")
+    afresh = replace(settings, screens={}).screen(console)
+    for looked in (screen, afresh):
+        _, drawing = await looked.redraw()
+        terminal = Terminal(24, 80)
+        terminal.feed(drawing)
+        assert terminal.text[:2] == ["new guest", ""]
+        assert not any("old" in row for row in terminal.text)
+        assert (terminal.top, terminal.bottom, terminal.cursor.pen) == (0, 23, Terminal(24, 80).cursor.pen)
+
+
+async def test_one_that_was_away_is_no_new_one() -> None:
+    settings = consoles("web1")
+    console = web1(settings)
+    console.set_state(ConsoleState.LIVE)
+    console.output(b"text")
+    console.set_state(ConsoleState.AWAY)
+    console.set_state(ConsoleState.LIVE)
+    assert (console.began, console.reason) == (0, "a guest uses this port")
+
+
+async def test_programs_are_told_where_it_begins() -> None:
+    console = web1(consoles("web1"))
+    reader = console.attach()
+    restarted(console)
+    items = [await soon(reader.next()) for _ in range(3)]
+    told = items[-1]
+    assert isinstance(told, Notice)
+    assert dict(told.detail) == {"state": "live", "reason": "a new guest appeared", "offset": console.end}
+
+
+@pytest.mark.parametrize("since", ["", " --lines 50", " --since 1h"])
+async def test_the_log_has_a_line_between_two_guests(recorded: Consoles, since: str) -> None:
+    restarted(web1(recorded))
+    web1(recorded).output(b"new guest\r\n")
+    peer = FakePeer()
+    await soon(commands.run(f"log web1{since}", peer, None, recorded, request(recorded, peer).who))
+    assert re.search(rb"old prompt\$ \x1b\[m\r\n" + LINE + rb"new guest\r\n", peer.got), peer.got
+    raw = FakePeer()
+    await soon(commands.run("log web1 --raw --lines 50", raw, None, recorded, request(recorded, raw).who))
+    assert bytes(raw.got) == web1(recorded).read_from(0, 1000).data
+
+
+async def test_the_log_ends_with_it_when_nothing_was_printed_since(recorded: Consoles) -> None:
+    restarted(web1(recorded))
+    peer = FakePeer()
+    await soon(commands.run("log web1", peer, None, recorded, request(recorded, peer).who))
+    assert re.search(LINE + rb"\Z", peer.got), peer.got
+
+
+async def test_the_last_lines_have_it_too() -> None:
+    settings = consoles("web1")
+    restarted(web1(settings))
+    web1(settings).output(b"new guest\r\n")
+    peer = FakePeer(b"~l")
+    asked = request(replace(settings, tail_lines=50), peer)
+    session = Attended(asked, web1(settings), offset=None, watch=False, raw=False)
+    task = asyncio.ensure_future(session.run())
+    await until(lambda: b"new guest" in peer.got and b"appeared at" in peer.got, lambda: peer.got)
+    task.cancel()
+    assert re.search(rb"old prompt\$ \r\n" + LINE + rb"new guest\r\n", peer.got)
+
+
+@pytest.mark.parametrize("may", [True, False])
+async def test_who_waits_at_another_name_is_told_where_it_is(may: bool) -> None:
+    """It takes the name of the guest that went last; who is at an older one would wait there for ever."""
+    settings = consoles("web1", "web2")
+    machine = settings.machines[0]
+    appear, vanish = machine.interceptor.appear, machine.interceptor.vanish  # type: ignore[attr-defined]
+    await machine.start()
+    seen = ("*",) if may else ("web1",)
+    settings = replace(settings, access=Access((Grant(("alice",), seen, ALL),)))
+    for number in (1, 2):
+        appear(number)
+    peer = FakePeer()
+    session = Attended(request(settings, peer), web1(settings), offset=None, watch=False, raw=False)
+    task = asyncio.ensure_future(session.run())
+    await until(lambda: web1(settings).attached == 1, lambda: peer.told)
+    vanish(1, "it ended")
+    machine.guests[0].left -= 60  # type: ignore[attr-defined]
+    vanish(2, "it ended")
+    appear(3)
+    web1(settings).announce("behind it")
+    await until(lambda: "web1: behind it" in peer.told, lambda: peer.told)
+    assert ("web1: a guest has appeared as web2; it may be this one" in peer.told) is may
+    task.cancel()
