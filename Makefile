@@ -10,7 +10,7 @@
 # make attack  what strangers and users can do to an honest person's echo (ONLY=name for one attack)
 # make fuzz   fuzzes what reads untrusted bytes (SECONDS=600 each)
 # make sanitize  runs the plugin under AddressSanitizer and ThreadSanitizer
-# make faults  1,000 runs over a file system that fails (RUNS=1000 RANDOM_SEED=1)
+# make faults  1,000 runs over a file system that fails (RUNS=1000 RANDOM_SEED=1 JOBS=4)
 # make clean  removes everything that was built or downloaded
 
 PY := .venv/bin/python
@@ -94,8 +94,9 @@ sanitize: setup
 
 RUNS ?= 1000
 RANDOM_SEED ?= 1
+JOBS ?= 4
 faults: setup
-	@$(PY) -m tests.faults $(RUNS) $(RANDOM_SEED)
+	@$(PY) -m tests.faults $(RUNS) $(RANDOM_SEED) $(JOBS)
 
 clean:
 	rm -rf .venv .cache build *.egg-info
