@@ -83,6 +83,7 @@ class DomainPort(Wire):
     async def leave(self) -> None:
         """Let go of the domain's run. Idempotent."""
         stream, self.stream, self._run, self._fault = self.stream, None, None, None
+        self._left = None
         self.console.bind(None)
         if stream is not None:
             await stream.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from oobconsole.console.console import Break, Console, ConsoleState
@@ -22,17 +23,29 @@ class Wire:
     def __init__(self, console: Console, stream: Stream | None = None) -> None:
         self.console = console
         self.stream = stream
+        self._left: float | None = None  # when the last connection ended, by `time.monotonic`; None: there was none
         console.take = lambda: self.stream is not None and self.stream.take()
 
     def up(self, peer: str) -> None:
-        self.console.set_state(ConsoleState.LIVE)
+        self.console.set_state(ConsoleState.LIVE, self._unseen())
         if self.stream is not None:
             self.console.bind(self.stream.write, self._break_of(self.stream), self.stream.hold)
+
+    def _unseen(self) -> str:
+        """What nobody has seen of the guest's output: how much that was no line says."""
+        if self.stream is None or self.stream.keeps_output:
+            return ""
+        if self._left is None:
+            return "connected; what the guest printed before, if it ran, is not here"
+        seconds = time.monotonic() - self._left
+        return f"connected again after {seconds:.1f} s; what the guest printed meanwhile is not here"
 
     def _break_of(self, stream: Stream) -> Break | None:
         return stream.send_break if stream.has_break else None
 
     def down(self, reason: str, retry_s: float | None) -> None:
+        if self.console.state is ConsoleState.LIVE:
+            self._left = time.monotonic()
         self.console.bind(None)
         when = "" if retry_s is None else f"; the next attempt is in {retry_s:.1f} s"
         self.console.set_state(ConsoleState.FAULT, reason + when)

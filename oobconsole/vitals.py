@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import resource
 import time
 from collections import Counter, deque
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from oobconsole.events import Event, Events, Kind
+from oobconsole.log import LogLimit
 from oobconsole.watchdog import Watchdog
+
+log = structlog.get_logger(__name__)
 
 #: How often the loop's lag is measured, in seconds, and how many of the latest values are kept.
 INTERVAL: Final = 0.5
 KEPT: Final = 60
 _PAGE: Final = 4096
+#: Open descriptors are counted once in so many turns; from this part of the limit on they are too many.
+DESCRIPTORS_EACH: Final = 10
+DESCRIPTORS_MANY: Final = 0.9
 
 
 class Vitals:
@@ -27,6 +37,7 @@ class Vitals:
         unrecorded: why a console is not recorded now, by its name.
         damaged: what somebody else did to a console's recording last, by its name.
         watchdog: finds what holds the loop.
+        descriptors: why there are too few of them, in words; empty: there are enough.
     """
 
     def __init__(self, events: Events) -> None:
@@ -34,6 +45,8 @@ class Vitals:
         self.seen: Counter[Kind] = Counter()
         self.unrecorded: dict[str, str] = {}
         self.damaged: dict[str, str] = {}
+        self.descriptors = ""
+        self._limit = LogLimit(1)
         self._events = events
         self.watchdog = Watchdog()
         self._lags: deque[float] = deque(maxlen=KEPT)
@@ -63,14 +76,23 @@ class Vitals:
             self.watchdog.stop()
 
     async def _measure(self) -> None:
-        due = time.monotonic()
+        due, turns = time.monotonic(), 0
         while True:
+            if turns % DESCRIPTORS_EACH == 0:
+                self._count_descriptors()
+            turns += 1
             due += INTERVAL
             await asyncio.sleep(due - time.monotonic())
             self._events.look_at_clock()
             now = time.monotonic()
             self._lags.append(max(0.0, now - due))
             due = now
+
+    def _count_descriptors(self) -> None:
+        """Where they are used up connections are closed at once, by the kernel's queue, and nobody else says so."""
+        self.descriptors = _too_few_descriptors()
+        if self.descriptors and self._limit.allows():
+            log.error("too few descriptors: raise LimitNOFILE in the unit, or ulimit -n", found=self.descriptors)
 
     def _event(self, event: Event) -> None:
         self.seen[event.kind] += 1
@@ -83,6 +105,17 @@ class Vitals:
                     self.damaged[event.console] = reason
                 case _:
                     self.unrecorded.pop(event.console, None)
+
+
+def _too_few_descriptors() -> str:
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        used = len(os.listdir("/proc/self/fd")) - 1  # noqa: PTH208 - names are enough; one is that of the listing
+    except FileNotFoundError:
+        return ""  # there is no /proc
+    except OSError as error:
+        return f"not one more can be opened: {error.strerror}"
+    return f"{used} of {limit} are open" if used > DESCRIPTORS_MANY * limit else ""
 
 
 def resident_bytes() -> int:

@@ -136,9 +136,8 @@ class Transcript:
                 yield from _frames(segment, start)
 
     def began(self) -> float:
-        """When the oldest segment was begun; 0: there is none."""
-        found = self.segments()
-        return _began(found[0]) if found else 0.0
+        """When the oldest segment that has a time was begun; 0: there is none."""
+        return next((at for segment in self.segments() if (at := _began(segment))), 0.0)
 
     def typed(self, since: float = 0.0) -> Iterator[list[object]]:
         """Who typed what: [time, offset, user, address, text or number of bytes]."""

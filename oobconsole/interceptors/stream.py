@@ -34,11 +34,13 @@ class Stream(ABC):
 
     Attributes:
         has_break: can it send a break condition?
+        keeps_output: does the other end keep what the guest prints while nobody is connected?
         recorded: set before `start`, for a line that keeps output while we are away: says how many bytes of an
             instance and a number the console's recording has (`Recorder.bind`). None: nothing is recorded.
     """
 
     has_break = False
+    keeps_output = False
     recorded: Callable[[int, int], int | None] | None = None
 
     @property

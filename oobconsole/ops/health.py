@@ -15,6 +15,8 @@ def faults(vitals: Vitals, policy: Literal["best_effort", "strict"]) -> list[str
     found = []
     if vitals.worst_lag > LAG_MAX:
         found.append(f"the event loop was {vitals.worst_lag:.1f} s late within the last half minute")
+    if vitals.descriptors:
+        found.append(f"there are too few descriptors: {vitals.descriptors}")
     if policy == "strict" and vitals.unrecorded:
         console, reason = next(iter(vitals.unrecorded.items()))
         found.append(

@@ -25,6 +25,7 @@ def report(consoles: Consoles) -> dict[str, object]:
         "machines": {machine.name: machine.connected for machine in consoles.machines},
         "unrecorded": dict(vitals.unrecorded),
         "damaged_recordings": dict(vitals.damaged),
+        "descriptors": vitals.descriptors,
         "faults": dict(supervise.ended),
         "log_lines_lost": log.lost(),
         "memory_bytes": resident_bytes(),
@@ -51,6 +52,7 @@ def _lines(consoles: Consoles) -> list[str]:
         *(f"{name}: somebody else has changed its recording: {what}" for name, what in vitals.damaged.items()),
         *(f"a part ended by an error, {times} times: {part}; see the log" for part, times in supervise.ended.items()),
         *([f"log: {log.lost()} lines could not be written"] if log.lost() else []),
+        *([f"too few descriptors: {vitals.descriptors}"] if vitals.descriptors else []),
         f"memory: {resident_bytes() / 2**20:.0f} MiB",
         f"event loop: {vitals.lag * 1000:.1f} ms late, {vitals.worst_lag * 1000:.1f} ms at worst in half a minute",
     ]

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import time
+
+import pytest
+from structlog.testing import capture_logs
 
 from oobconsole import vitals
 from oobconsole.events import Events, Kind
@@ -38,3 +42,16 @@ async def test_a_loop_that_was_held_up_shows_it() -> None:
     await until(lambda: found.worst_lag > 1, lambda: found.worst_lag)
     assert "event loop" in faults(found, "best_effort")[0]
     task.cancel()
+
+
+async def test_too_few_descriptors_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """faults.md 25's kind: where they are used up connections are closed at once, and nothing said why."""
+    found = vitals.Vitals(Events())
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (5, 5))
+    with capture_logs() as logs:
+        task = asyncio.create_task(found.run())
+        await until(lambda: found.descriptors != "", lambda: found.descriptors)
+        task.cancel()
+    assert found.descriptors.endswith("of 5 are open")
+    assert "too few descriptors" in faults(found, "best_effort")[0]
+    assert "raise LimitNOFILE" in logs[0]["event"]

@@ -135,6 +135,7 @@ class VfioUserStream(Stream):
 
     events: StreamEvents
     has_break = True
+    keeps_output = True
 
     def __init__(self, name: str, process: KeeperProcess, port: int) -> None:
         self.name = name
