@@ -8,19 +8,18 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from oobconsole.terminal.text import replaced
+
 #: Of what others say, so many characters are told.
 BRIEF_MAX: Final = 500
-#: Joiners of scripts and of emoji: they are not printable by themselves, and no terminal acts on them.
-_JOINERS: Final = "\u200c\u200d"
+_BLANKS: Final = re.compile(r"[\t\r\n]")
 #: What JSON leaves as it is, and a terminal or an encoder might not: DEL and C1, bidirectional controls, surrogates.
 _UNESCAPED: Final = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def harmless(text: str) -> str:
-    """One line: what is not printable becomes `?`, a tab or a line's end a blank."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c in _JOINERS else " " if c in "\t\r\n" else "?" for c in text)
+    """One line: what is no text becomes `?`, a tab or a line's end a blank."""
+    return replaced(_BLANKS.sub(" ", text))
 
 
 def brief(text: str) -> str:

@@ -84,11 +84,11 @@ class Scanner:
     def feed(self, rules: Sequence[Rule], data: bytes, offset: int, *, looks: int = sys.maxsize) -> Found:
         """The console printed `data`, whose first byte has that offset. After so many looks the rest is left, to be
         fed next (`Found.taken`)."""
-        found = Found(taken=len(data))
+        found, now = Found(taken=len(data)), self._clock()
         if self._offset < 0:
             self._offset = offset
         for piece in _LINES.finditer(data):
-            for number, part in enumerate(self._lines.feed(piece[0]).split("\n")):
+            for number, part in enumerate(self._lines.feed(piece[0], now).split("\n")):
                 if number:
                     self._look(rules, found)
                     self._new_line()

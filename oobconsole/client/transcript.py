@@ -7,7 +7,11 @@ server's verb `wait` leaves the same out.
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Callable
 from typing import Final
+
+from oobconsole.terminal.safe import SILENCE_SECONDS
 
 #: What is kept of the output, in characters; a pattern is looked for in it.
 TRANSCRIPT_MAX: Final = 1 << 20
@@ -32,12 +36,18 @@ _STRING_END: Final = re.compile(r"\x1b\\?|[\x07\x18\x1a\x9c]|(?=\n)")
 class Words:
     """Takes sequences and controls out of a text that comes in any pieces."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._fed = 0.0
         self._held = ""  # what may be the beginning of a sequence
         self._in_string = False
 
     def feed(self, text: str) -> str:
         """What is left of it; the beginning of a sequence is held back until more has come."""
+        now = self._clock()
+        if self._in_string and now - self._fed >= SILENCE_SECONDS:
+            self._in_string, self._held = False, ""
+        self._fed = now
         text, self._held = self._held + text, ""
         kept: list[str] = []
         at = 0

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from enum import Enum
+from itertools import pairwise
 from typing import Final, Protocol
 
 from oobconsole.access import Principal
@@ -19,6 +20,7 @@ from oobconsole.console.reader import Notice, Reader
 from oobconsole.console.ringbuffer import Chunk, RingBuffer
 from oobconsole.errors import LineFault, StateError
 from oobconsole.guestsettings import ConsoleConfig
+from oobconsole.terminal.safe import SILENCE_SECONDS, says_where_it_ends
 from oobconsole.words import Few, brief
 
 #: Input that may wait for the guest, in bytes; beyond it, writers wait.
@@ -30,6 +32,9 @@ _GAPS_MAX: Final = 256
 _BEGUN_MAX: Final = 64
 #: Why a console is live: its guest is another one than was there before, or that one, started again.
 NEW_GUEST: Final = "a new guest appeared"
+_SILENCES_MAX: Final = 256
+#: So far back it is looked whether output is in the middle of a string, in bytes; mostly the first is enough.
+_BEFORE = (4096, 65536, 1 << 20)
 #: Of what happens to the machine so much is told in so many seconds.
 NEWS_MAX: Final = 20
 NEWS_SECONDS: Final = 10.0
@@ -116,6 +121,8 @@ class Console:
         self._aside: set[Reader] = set()
         self._gaps: deque[tuple[int, int]] = deque(maxlen=_GAPS_MAX)
         self._begun: deque[tuple[int, float]] = deque(maxlen=_BEGUN_MAX)
+        self._silences: deque[int] = deque(maxlen=_SILENCES_MAX)  # offsets of what came behind them
+        self._silenced = 0
         self._observers: list[Observer] = []
         self._held = ""
         self._news = Few(NEWS_MAX, NEWS_SECONDS)
@@ -225,8 +232,11 @@ class Console:
 
     def output(self, data: bytes) -> None:
         """The guest printed `data`."""
-        self.printed_at = time.monotonic()
-        offset = self._ring.end
+        now, offset = time.monotonic(), self._ring.end
+        if self.printed_at is not None and now - self.printed_at >= SILENCE_SECONDS:
+            self._silences.append(offset)
+            self._silenced += 1
+        self.printed_at = now
         self._ring.append(data)
         for observer in self._observers:
             observer.output(offset, data)
@@ -312,6 +322,30 @@ class Console:
     def read_from(self, offset: int, limit: int) -> Chunk:
         """Read the kept output from an absolute offset."""
         return self._ring.read(offset, limit)
+
+    def before(self, offset: int) -> bytes:
+        """What was printed before that offset, as far as it says whether that is in the middle of a string."""
+        before = b""
+        for size in _BEFORE:
+            start = max(self.start, offset - size)
+            before = self.read_from(start, max(0, offset - start)).data
+            if says_where_it_ends(before) or start == self.start:
+                break
+        return before
+
+    def clock(self, offset: int) -> float:
+        """When that byte was printed, by a clock that only goes on when the guest is silent for a while."""
+        later = sum(1 for at in self._silences if at > offset)
+        return (self._silenced - later) * SILENCE_SECONDS
+
+    def divided(self, chunk: Chunk) -> list[tuple[float, bytes]]:
+        """What was read, divided where the guest was silent, with the `clock`: a string is given up there."""
+        end = chunk.offset + len(chunk.data)
+        cuts = [chunk.offset, *(at for at in self._silences if chunk.offset < at < end), end]
+        return [
+            (self.clock(begin), chunk.data[begin - chunk.offset : stop - chunk.offset])
+            for begin, stop in pairwise(cuts)
+        ]
 
     def has_read(self, reader: Reader) -> None:
         """A reader has moved on."""

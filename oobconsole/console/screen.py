@@ -96,7 +96,8 @@ class Screen:
                 patience = turn.spent + PATIENCE_SECONDS
             chunk = self._console.read_from(self._position, min(SLICE, target - self._position))
             self._position = chunk.offset + len(chunk.data)
-            self._terminal.feed(chunk.data)
+            for now, data in self._console.divided(chunk):
+                self._terminal.feed(data, now)
             await turn.end_if_due()
 
     async def _begin_in_the_middle(self, position: int, turn: _Turn) -> None:

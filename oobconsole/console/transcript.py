@@ -15,10 +15,13 @@ from typing import IO, Final, NamedTuple
 from oobconsole import clock
 from oobconsole.console.console import NEW_GUEST
 from oobconsole.console.segments import RAW, Segment, segments
+from oobconsole.terminal.safe import SILENCE_SECONDS
 
 SLICE: Final = 65536
 #: So many records of an index are looked through at a time.
 RECORDS: Final = 1000
+#: So far back it is looked whether output is in the middle of a string, in bytes.
+BEFORE_MAX: Final = 1 << 20
 #: More lines are not counted backwards.
 LINES_MAX: Final = 100_000
 _NEW_GUEST: Final = ["state", "live", NEW_GUEST]
@@ -100,6 +103,15 @@ class Transcript:
                 elif number % RECORDS == 0:
                     yield Begun(record[1], 0.0)
 
+    def before(self, offset: int) -> bytes:
+        """What was printed before that offset: enough to know whether it is in the middle of a string."""
+        found = b""
+        for part in self.read(max(0, offset - BEFORE_MAX)):
+            if part.offset >= offset:
+                break
+            found = b"" if part.missing else found + part.data[: offset - part.offset]
+        return found
+
     def tail(self, lines: int) -> int:
         """Offset at which the last lines begin, the unfinished one not counted; of the oldest byte when there are
         fewer."""
@@ -128,6 +140,26 @@ class Transcript:
         if elapsed:
             return by_todays
         return min((at for at in (by_todays, _offset_at(found, [], time)) if at is not None), default=None)
+
+    def passages(self, start: int = 0) -> Iterator[Frame]:
+        """As `read`, but at most a slice at a time, and divided where the guest was silent for a while; the time is a
+        clock that goes on only there (`SafeFilter.feed`)."""
+        clock, at, before, data = 0.0, start, None, bytearray()
+        for frame in self.frames(start):
+            offset, is_silence = frame.part.offset, before is not None and frame.at - before >= SILENCE_SECONDS
+            end = at + len(data)
+            if data and (is_silence or offset != end or len(data) >= SLICE):
+                yield Frame(clock, Part(at, bytes(data)))
+                at, data = end, bytearray()
+            if not data:
+                if before is not None and offset > end:
+                    yield Frame(clock, Part(end, b"", offset - end))
+                at = offset
+            clock += SILENCE_SECONDS if is_silence else 0.0
+            before = frame.at
+            data += frame.part.data
+        if data:
+            yield Frame(clock, Part(at, bytes(data)))
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """What was printed, and when, from an absolute offset on."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
+from oobconsole.words import harmless
+
 
 class Kind(StrEnum):
     """What it is."""
@@ -60,4 +62,4 @@ class Found:
 
 def printable(text: str) -> str:
     """What other processes and USB devices say, so that it acts on no terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return harmless(text)

@@ -8,18 +8,17 @@ from typing import Final
 
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.console.reader import Notice
-from oobconsole.console.ringbuffer import Chunk
 from oobconsole.errors import LineFault
 from oobconsole.events import Kind
 from oobconsole.session import switch
 from oobconsole.session.escape import Command
+from oobconsole.session.listing import text_from
 from oobconsole.session.notices import Notices
 from oobconsole.session.pipe import type_in
 from oobconsole.session.prompt import Keys
 from oobconsole.session.request import Request
 from oobconsole.session.room import Member, Room
 from oobconsole.session.when import begins
-from oobconsole.terminal.plain import PlainLines
 
 #: So long, in seconds, a break waits for the guest to read what was typed before it, and for a link that broke.
 BREAK_SECONDS: Final = 5.0
@@ -155,18 +154,17 @@ class Actions:
 
     async def _last(self) -> None:
         start = self._console.tail(self._request.consoles.tail_lines)
-        chunk = self._console.read_from(start, self._console.end - start)
-        await self._notices.show("the last lines", self._with_guests(chunk).rstrip("\n").split("\n"))
+        await self._notices.show("the last lines", self._with_guests(start).rstrip("\n").split("\n"))
 
-    def _with_guests(self, chunk: Chunk) -> str:
-        """The text of it, with a line where another guest begins."""
-        text, at = "", 0
+    def _with_guests(self, start: int) -> str:
+        """The text from there on, with a line where another guest begins."""
+        text, at = "", start
         for offset, when in self._console.begun:
-            if offset >= chunk.offset:
-                text += PlainLines().feed(chunk.data[at : offset - chunk.offset])
-                at = offset - chunk.offset
+            if offset >= start:
+                text += text_from(self._console, at, offset)
+                at = offset
                 text += ("\n" if text and not text.endswith("\n") else "") + begins(when) + "\n"
-        return text + PlainLines().feed(chunk.data[at:])
+        return text + text_from(self._console, at)
 
     async def _size(self) -> None:
         terminal = self._request.terminal

@@ -61,7 +61,7 @@ class Attended:
             if self._terminal is not None:
                 self._terminal.lend(self._notices.end)
                 self._terminal.on_resize(self._notices.resized)
-            await self._notices.begin(drawing)
+            await self._notices.begin(drawing, self._console.before(self._reader.position))
             await self._notices.say(self._welcome())
             return await first_done(
                 self._show(), self._type(), self._breaks(), self._hung_up(), self._ended(), self._notices.run()
@@ -127,7 +127,8 @@ class Attended:
         """Whatever the terminal shows, it shows the guest's screen now."""
         offset, drawing = await self._drawing()
         self._reader.skip_to(offset)
-        await self._notices.begin(self._notices.lent.restored() + drawing)
+        before = self._console.before(self._reader.position)
+        await self._notices.begin(self._notices.lent.restored() + drawing, before)
 
     async def _begin_anew(self, text: str) -> None:
         """Another guest's screen is empty at first. The old one's goes to where a terminal scrolls to, with a line

@@ -18,6 +18,7 @@ from oobconsole.session.state import Consoles
 from oobconsole.session.tui.terminal import Terminal
 from oobconsole.session.visit import visit
 from oobconsole.session.words import Joined, Words, divide
+from oobconsole.terminal.text import escaped, is_plain
 
 #: A command line may be this long, in characters: `send` carries text.
 COMMAND_MAX: Final = 65536
@@ -207,7 +208,7 @@ def parse(command: str | None, *, local: bool = False) -> tuple[str, argparse.Na
     except UsageError as error:
         text = str(error)
         text = text if len(text) <= _ERROR_MAX else text[:_ERROR_MAX] + "…"
-        raise UsageError("".join(c if c.isprintable() else repr(c)[1:-1] for c in text)) from error
+        raise UsageError(escaped(text.replace("\t", " "))) from error
 
 
 def _parse_text(verb: str, line: str, *, local: bool) -> argparse.Namespace:
@@ -261,6 +262,6 @@ def _no_shell(command: str, consoles: Consoles, who: Principal) -> str:
     """What to tell scp, rsync, mosh, and whoever else wants a shell to do something; empty: nobody does."""
     first, _, rest = command[:WORDS_LENGTH_MAX].strip().partition(" ")
     is_console = consoles.find(first) is not None and bool(consoles.access.rights(who, first))
-    if not rest or not first.isprintable() or "'" in first or first in VERBS or is_console:
+    if not rest or not is_plain(first) or "'" in first or first in VERBS or is_console:
         return ""
     return f"there is no shell here, and no command or console {echo(first)}; 'help' lists the commands"

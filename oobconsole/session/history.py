@@ -126,6 +126,8 @@ async def _print_output(history: History) -> ExitStatus:
     start = await _start(history)
     request, peer = history.request, history.request.peer
     safe = None if request.args.raw else SafeFilter(strict=True)
+    if safe and start:
+        safe.resume(await history.call(partial(history.transcript.before, start)))
     coloured = in_line = False
     async for part in _parts(history, start):
         if isinstance(part, Begun):
@@ -220,7 +222,8 @@ async def _gone(request: Request) -> ExitStatus:
 async def _search(history: History, is_whole: bool) -> ExitStatus:
     args, tell = history.request.args, history.request.peer.tell
     start = 0 if args.since is None else await history.offset_since(args.since)
-    search = Search(args.pattern)
+    before = await history.call(partial(history.transcript.before, start)) if start else b""
+    search = Search(args.pattern, before)
     turns = search.turns(history.transcript.frames(start)) if start is not None else iter(())
     while (lines := await history.next(turns)) is not None:
         await history.request.print(lines)

@@ -19,11 +19,18 @@ _LAST_SEEN = (1024, 8192)
 _LAST_SHOWN = 120
 
 
+def text_from(console: Console, offset: int, end: int | None = None) -> str:
+    """Everything from that offset on, or up to another, as lines of plain text: of a string in whose middle that is, nothing."""
+    lines = PlainLines()
+    lines.resume(console.before(offset), console.clock(offset - 1))
+    printed = console.read_from(offset, (console.end if end is None else end) - offset)
+    return "".join([lines.feed(data, now) for now, data in console.divided(printed)])
+
+
 def last_line(console: Console) -> str:
     """The last line that is not empty, as plain text."""
     for size in _LAST_SEEN:
-        chunk = console.read_from(max(console.start, console.end - size), size)
-        for line in reversed(PlainLines().feed(chunk.data).split("\n")):
+        for line in reversed(text_from(console, max(console.start, console.end - size)).split("\n")):
             if shown := plain(line).strip():
                 return shown[:_LAST_SHOWN]
         if console.end - console.start <= size:

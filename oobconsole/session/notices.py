@@ -49,8 +49,13 @@ class Notices(ABC):
         return shown
 
     @abstractmethod
-    async def begin(self, drawing: bytes) -> None:
-        """Begin anew, with a drawing of the guest's screen."""
+    async def begin(self, drawing: bytes, before: bytes) -> None:
+        """Begin anew, with a drawing of the guest's screen, behind what the guest has printed `before`."""
+
+    def _resume(self, before: bytes) -> None:
+        """What comes may be in the middle of a string."""
+        self._filter = SafeFilter()
+        self._filter.resume(before, time.monotonic())
 
     @abstractmethod
     async def output(self, data: bytes) -> None:
@@ -101,8 +106,9 @@ class LineNotices(Notices):
         self._pending: list[str] = []
         self._wake = asyncio.Event()
 
-    async def begin(self, drawing: bytes) -> None:
+    async def begin(self, drawing: bytes, before: bytes) -> None:
         await self.output(drawing)
+        self._resume(before)
 
     async def output(self, data: bytes) -> None:
         async with self._lock:

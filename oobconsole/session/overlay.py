@@ -16,6 +16,7 @@ from oobconsole.terminal.grid import Row
 from oobconsole.terminal.model import Terminal
 from oobconsole.terminal.pen import PLAIN
 from oobconsole.terminal.state import ORIGIN
+from oobconsole.terminal.text import plain
 
 #: Rows by their numbers on the screen; attributes, and a character set, that show text as it is.
 _BEGIN: Final = "\x1b[?6l\x1b[0m\x1b(B\x0f"
@@ -90,7 +91,7 @@ def _drawn(row: Row) -> str:
 
 
 def _text(text: str) -> str:
-    return "".join(character for character in text if character.isprintable() or character == "\u200d")
+    return plain(text.expandtabs(1))
 
 
 def _is_disputed(row: Row) -> bool:

@@ -105,6 +105,7 @@ async def handle_replay(request: Request) -> ExitStatus:
 async def _play(history: History, start: int, pace: Pace, lent: Lent) -> ExitStatus:
     """What makes a terminal answer or act outside of its window is left out, whatever the console's setting is."""
     safe = SafeFilter()
+    safe.resume(await history.call(partial(history.transcript.before, start)), math.inf)
     frames = history.transcript.frames(start)
     before: float | None = None
     while (frame := await history.next(frames)) is not None:

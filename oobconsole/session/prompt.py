@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import re
 from typing import Final, Protocol
 
 from oobconsole.session.keyboard import Keyboard, Pasted
 from oobconsole.session.request import Peer
 from oobconsole.session.typed import AT_ONCE_SECONDS
+from oobconsole.terminal.text import plain
 
 #: A question without an answer is dropped after this long, in seconds.
 ANSWER_SECONDS: Final = 30.0
+#: Of a line, in characters.
 LINE_MAX: Final = 200
 #: An answer that must stand alone does when nothing else comes for so long, in seconds.
 ALONE_SECONDS: Final = 0.3
 _CANCEL: Final = b"\x1b\x03"
 _ERASE: Final = b"\x7f\x08"
-_CONTROLS: Final = re.compile(rb"[\x00-\x1f\x7f]+")
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]+")
 
 
 class Prompt(Protocol):
@@ -136,23 +139,24 @@ class Keys:
 
     async def _line(self, most: int) -> str | None:
         self.dropped, self._too_long = "", False
-        typed = bytearray()
+        typed, decoder = "", codecs.getincrementaldecoder("utf-8")("replace")
         while key := await self._key():
             if key in (b"\r", b"\n") and self._keyboard.waiting.strip(b"\r\n") in (b"", self._leaving):
                 await self._prompt.echo(b"\r\n")
                 if self._too_long:
                     break
-                return "".join(c for c in typed.decode(errors="replace") if c.isprintable())
+                return typed
             if key in _CANCEL:
                 self._too_long = False
                 break
             if key in _ERASE:
                 self._too_long = False  # they look at what is there
+                decoder.reset()
                 if typed:
-                    typed[:] = typed.decode(errors="ignore")[:-1].encode()
+                    typed = typed[:-1]
                     await self._prompt.echo(b"\b \b")
-            else:
-                await self._add(typed, key, most)
+            elif isinstance(key, Pasted) or key[0] >= 0x20 or key in (b"\r", b"\n"):
+                typed += await self._add(decoder.decode(key), most - len(typed.encode()))
         await self._swallow(key)
         return None
 
@@ -162,17 +166,14 @@ class Keys:
         if count:
             self.dropped = f"{count} bytes that came at once behind it were dropped, as part of a paste"
 
-    async def _add(self, typed: bytearray, text: bytes, most: int) -> None:
-        """As much of it as there is room for; the bell says that it was not all."""
-        if not isinstance(text, Pasted) and text[0] < 0x20 and text not in (b"\r", b"\n"):
-            return
-        text = _CONTROLS.sub(b" ", text)
-        shown = text[: max(0, most - len(typed))]
-        typed += shown
-        if len(shown) < len(text):
-            self._too_long = True
-            shown += b"\a"
-        await self._prompt.echo(shown)
+    async def _add(self, text: str, room: int) -> str:
+        """As much of it as there is room for, in bytes; the bell says that it was not all."""
+        text = plain(_CONTROLS.sub(" ", text))
+        shown = text.encode()[: max(0, room)].decode(errors="ignore")
+        is_cut = len(shown) < len(text)
+        self._too_long = self._too_long or is_cut
+        await self._prompt.echo(shown.encode() + (b"\a" if is_cut else b""))
+        return shown
 
     def take_reports(self) -> bytes:
         """What the terminal itself typed while a question was open: it is for the guest."""

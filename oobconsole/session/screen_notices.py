@@ -14,7 +14,7 @@ from oobconsole.session.mirror import Mirror
 from oobconsole.session.notices import WHOLE_SECONDS, LineNotices, Notices
 from oobconsole.session.overlay import place, put_back, put_over
 from oobconsole.session.request import ExitStatus, Peer
-from oobconsole.session.safe import SafeFilter, slices
+from oobconsole.session.safe import slices
 from oobconsole.session.tui.terminal import Terminal
 
 #: Rows and columns that a terminal has at least in which anything of ours could be read.
@@ -83,12 +83,12 @@ class ScreenNotices(Notices):
 
     # -- the guest's --------------------------------------------------------------------------------
 
-    async def begin(self, drawing: bytes) -> None:
+    async def begin(self, drawing: bytes, before: bytes) -> None:
         async with self._lock:
             size = self._terminal.size()
             self._size = size if min(size) else self._size
             self._mirror = Mirror(*self._size)
-            self._filter = SafeFilter()
+            self._resume(before)
             self._age()
             self._over = range(0)
             self._redrawing = False

@@ -6,6 +6,7 @@ at is counted, and said: "there is none" is only said of what was searched.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Iterator
@@ -50,15 +51,19 @@ class Line(NamedTuple):
 class Lines:
     """Makes lines of what was printed.
 
+    Args:
+        before: what was printed before, as it may be in the middle of a string.
+
     Attributes:
         missing: bytes that are not in the recording, between others that are.
         divided: lines that were too long to be looked at as a whole.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, before: bytes = b"") -> None:
         self.missing = 0
         self.divided = 0
         self._plain = PlainText()
+        self._plain.resume(before, math.inf)
         self._text: list[str] = []
         self._length = 0
         self._at = 0.0
@@ -74,7 +79,7 @@ class Lines:
             if at != end and end >= 0:  # behind a hole is another line
                 self.missing += max(0, at - end)
                 yield from self._end()
-                self._plain, self._returned = PlainText(), False
+                self._returned = False  # of a string that has begun, the rest is none of its text, either
             end = at + len(frame.part.data)
             yield from self._of(frame.at, at, frame.part.data)
         yield from self._end()
@@ -100,7 +105,7 @@ class Lines:
         """A line's bytes, and those that end it: half a character that was held back before comes with them."""
         if self._offset < 0 and is_text:
             self._begin(time_, offset)
-        text = self._plain.feed(data).rstrip("\r\n")
+        text = self._plain.feed(data, time_).rstrip("\r\n")
         self._text.append(text)
         self._length += len(text)
         while self._length > PIECE + OVERLAP:
@@ -132,10 +137,10 @@ class Search:
         found: lines so far.
     """
 
-    def __init__(self, pattern: Pattern) -> None:
+    def __init__(self, pattern: Pattern, before: bytes = b"") -> None:
         self.found = 0
         self._pattern = pattern
-        self._lines = Lines()
+        self._lines = Lines(before)
         self._last = (-1, False)  # the line that was looked at last, and whether it was found
 
     def turns(self, frames: Iterator[Frame]) -> Iterator[list[str]]:

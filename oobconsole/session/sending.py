@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -144,6 +145,7 @@ class Several:
         reader: Reader | None = None
         try:
             console = request.console(Right.WRITE)
+            before = console.before(console.end)
             if request.consoles.access.may(request.who, Right.WATCH, name):
                 reader = console.attach()
             if await _send(request) is not ExitStatus.OK:
@@ -151,7 +153,7 @@ class Several:
                 return
             self._typed.add(name)
             if reader is not None:
-                await request.print(f"{name}: {line}" for line in await _answer(request, reader))
+                await request.print(f"{name}: {line}" for line in await _answer(request, reader, before))
         except (Denied, UsageError) as error:
             self._left_out.add(name)
             await request.peer.tell(str(error))
@@ -167,15 +169,16 @@ def named(names: Sequence[str]) -> str:
     return f"{len(names)} consoles ({shown}{more})" if len(names) > 1 else shown
 
 
-async def _answer(request: Request, reader: Reader) -> list[str]:
+async def _answer(request: Request, reader: Reader, before: bytes) -> list[str]:
     """Lines that the guest prints until it is quiet, or has printed enough."""
     text, parser = "", PlainLines()
+    parser.resume(before, time.monotonic())
     with contextlib.suppress(TimeoutError, EOFError):
         async with asyncio.timeout(request.consoles.drain_max_s):
             while len(text) < ANSWER_MAX:
                 async with asyncio.timeout(request.consoles.drain_s):
                     item = await reader.next(ANSWER_MAX)
-                text += parser.feed(item) if isinstance(item, bytes) else f"\n[{item.text}]\n"
+                text += parser.feed(item, time.monotonic()) if isinstance(item, bytes) else f"\n[{item.text}]\n"
     more = [f"… (more than {ANSWER_MAX} characters)"] if len(text) >= ANSWER_MAX else []
     lines = text[:ANSWER_MAX].strip("\n").split("\n")
     if len(lines) > ANSWER_LINES_MAX:

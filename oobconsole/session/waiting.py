@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import time
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,6 +12,7 @@ from oobconsole.access import Right
 from oobconsole.console.console import Console
 from oobconsole.console.reader import Notice, Reader
 from oobconsole.patterns import BadPattern, Match, Matcher, Pattern, TooSlow, compile_pattern
+from oobconsole.session.listing import text_from
 from oobconsole.session.pipe import first_done
 from oobconsole.session.request import ExitStatus, Request, UsageError, count, echo
 from oobconsole.session.safe import slices
@@ -75,7 +77,12 @@ class Window:
         """The guest printed `data`; what there was before has been looked at."""
         if len(self.text) > WINDOW:
             self.text, self.begin, self.passed = self.text[-WINDOW - 1 :], 1, True
-        self.text += "".join([self._lines.feed(part) async for part in slices(data)])
+        now = time.monotonic()
+        self.text += "".join([self._lines.feed(part, now) async for part in slices(data)])
+
+    def begin_behind(self, before: bytes) -> None:
+        """What is looked at may begin in the middle of a string."""
+        self._lines.resume(before, time.monotonic())
 
     @property
     def unseen(self) -> str:
@@ -92,6 +99,7 @@ async def handle_wait(request: Request) -> ExitStatus:
     if hint := misplaced(request.args.pattern.pattern, ("--timeout", "--fail", "--from")):
         await request.peer.tell(hint)
     reader, window = console.attach(request.args.offset), Window()
+    window.begin_behind(console.before(reader.position))
     try:
         async with asyncio.timeout(request.args.timeout):
             return await first_done(_search(request, console, reader, window), _gone(request))
@@ -156,6 +164,5 @@ async def _found(pattern: Pattern, window: Window) -> Match | None:
 
 async def _show_last(request: Request, console: Console) -> None:
     start = max(console.tail(_SHOWN_LINES), console.end - WINDOW)
-    text = PlainLines().feed(console.read_from(start, console.end - start).data)
-    for line in text.rstrip("\n").split("\n")[-_SHOWN_LINES - 1 :]:
+    for line in text_from(console, start).rstrip("\n").split("\n")[-_SHOWN_LINES - 1 :]:
         await request.peer.tell("  " + plain(line))

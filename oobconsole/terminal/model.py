@@ -42,9 +42,9 @@ class Terminal(State):
         self._filter = SafeFilter()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
-    def feed(self, data: bytes) -> None:
-        """Print some more output, in any pieces."""
-        for found in _TOKEN.finditer(self._decoder.decode(self._filter.feed(data))):
+    def feed(self, data: bytes, now: float = 0.0) -> None:
+        """Print some more output, in any pieces, which came at `now` (`SafeFilter.feed`)."""
+        for found in _TOKEN.finditer(self._decoder.decode(self._filter.feed(data, now))):
             kind = found.lastindex
             if kind == 1:
                 self._draw(found[1])

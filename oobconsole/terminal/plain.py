@@ -18,9 +18,17 @@ class PlainText:
     def __init__(self) -> None:
         self._filter = SafeFilter(strict=True)
 
-    def feed(self, data: bytes) -> str:
-        """The text of `data`, and of what was held back before; its line ends as the guest printed them."""
-        return _COLOURS.sub(b"", self._filter.feed(data)).decode(errors="replace")
+    def resume(self, before: bytes, now: float = 0.0) -> None:
+        """Begin in the middle of output, behind `before`, which came at `now`."""
+        self._filter.resume(before, now)
+
+    def feed(self, data: bytes, now: float = 0.0) -> str:
+        """The text of `data`, and of what was held back before; its line ends as the guest printed them.
+
+        Args:
+            now: when it came, in seconds of any clock (`SafeFilter.feed`).
+        """
+        return _COLOURS.sub(b"", self._filter.feed(data, now)).decode(errors="replace")
 
 
 class PlainLines:
@@ -30,9 +38,13 @@ class PlainLines:
         self._text = PlainText()
         self._returned = False  # the last character was a carriage return: a line feed behind it ends the same line
 
-    def feed(self, data: bytes) -> str:
-        """The text of `data`, and of what was held back before."""
-        text = self._text.feed(data)
+    def resume(self, before: bytes, now: float = 0.0) -> None:
+        """Begin in the middle of output, behind `before`, which came at `now`."""
+        self._text.resume(before, now)
+
+    def feed(self, data: bytes, now: float = 0.0) -> str:
+        """The text of `data`, which came at `now`, and of what was held back before."""
+        text = self._text.feed(data, now)
         if not text:
             return ""
         if self._returned:

@@ -30,12 +30,19 @@ _STRINGS: Final = b"P]X^_k"
 _UNSAFE_TEXT: Final = re.compile(rb"[^\x08\t\n\r\x20-\x7e]")
 _REPLACEMENT: Final = "\ufffd".encode()
 _C1: Final = re.compile(rb"[\x80-\x9f]")
+#: What ends whatever was begun before: line feed, ESC, CAN, SUB.
+_KNOWN_BEHIND: Final = (b"\n", b"\x1b", b"\x18", b"\x1a")
 #: So much of a character, or of an escape sequence, is put together with what comes, in bytes.
 _CUT_MAX: Final = 4
 _LEADS: Final = re.compile(rb"[^\x80-\xbf]")
 #: States: between two sequences, behind ESC, in a control sequence, in a string, behind an ESC that may begin the
 #: string's ST, and within a character. Plain numbers, because they are compared for every byte of hostile output.
 _GROUND, _ESCAPE, _CSI, _STRING, _STRING_ESCAPE, _UTF8 = range(6)
+
+
+def says_where_it_ends(before: bytes) -> bool:
+    """Does this part of output show whether its end is in the middle of a string?"""
+    return any(byte in before for byte in _KNOWN_BEHIND)
 
 
 class SafeFilter:
@@ -86,6 +93,14 @@ class SafeFilter:
             else:
                 at += self._byte(data[at], out)
         return bytes(out)
+
+    def resume(self, before: bytes, now: float = 0.0) -> None:
+        """Go on in the middle of output, behind `before`, which came at `now`; nothing is shown of it: a string
+        that began in it is still dropped to its end."""
+        self._release()
+        self._fed = now
+        at = max(before.rfind(byte) for byte in _KNOWN_BEHIND)
+        self.feed(before[max(at, 0) :], now)
 
     # -- what comes whole ---------------------------------------------------------------------------
 

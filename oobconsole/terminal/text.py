@@ -28,6 +28,16 @@ def plain_output(text: str) -> str:
     return _NOTHING_IN_OUTPUT.sub("", text)
 
 
+def replaced(text: str) -> str:
+    """The text of a line, in which what is no text is `?`."""
+    return _NOTHING.sub("?", text)
+
+
+def is_plain(text: str) -> bool:
+    """Is there nothing in it but text?"""
+    return _NOTHING.search(text) is None and "\t" not in text
+
+
 def escaped(text: str) -> str:
     """The text of a line, in which what is no text is written as Python writes it."""
     return _NOTHING.sub(lambda found: repr(found[0])[1:-1], text)

@@ -31,6 +31,7 @@ from oobconsole.session.tui.lines import Content, Lines
 from oobconsole.session.tui.pace import PacedApplication
 from oobconsole.session.tui.table import Table
 from oobconsole.session.tui.terminal import Keys, Terminal, output
+from oobconsole.terminal.text import plain
 
 _KEYS: Final = "Enter attach  ^W watch  ^R replay  ^P power  Tab mark, ^A all  ^C leave"
 _KEYS_SEARCHING: Final = "Enter attach  ^W watch  ^R replay  ^P power  Tab mark  Esc clear  ^C leave"
@@ -144,7 +145,7 @@ class Menu:
         return bindings
 
     def _look_for(self, text: str) -> None:
-        self._place.search = "".join(c for c in text if c.isprintable())[:_SEARCH_MAX]
+        self._place.search = plain(text.replace("\t", " "))[:_SEARCH_MAX]
         self._place.console, self._at, self._list = "", 0, None
 
     def _move(self, by: int) -> None:

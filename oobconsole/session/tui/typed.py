@@ -140,9 +140,7 @@ class Typing:
         except TimeoutError:
             pass  # a client that never stops typing gets what is left of it looked at
         self._waiting = b""
-        self._screen.say(
-            f"nothing is chosen by what comes at once, as a paste does; {count} bytes of it were dropped"
-        )
+        self._screen.say(f"nothing is chosen by what comes at once; {count} bytes of it were dropped")
 
 
 def _at_once(data: bytes) -> int:

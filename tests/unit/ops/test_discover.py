@@ -20,6 +20,7 @@ from oobconsole.ops import discover, discover_ports, discover_qemu
 from oobconsole.ops.discover_qemu import find, guest_of
 from oobconsole.ops.found import Found, Kind, Standing
 from oobconsole.table import NAME
+from oobconsole.terminal.text import is_plain
 
 QEMU = "/usr/bin/qemu-system-x86_64"
 
@@ -99,7 +100,7 @@ class TestCommandLines:
     def test_whatever_somebody_starts_has_a_name_and_a_place_that_can_be_shown(self, argv: list[str]) -> None:
         for found in guest_of(77, [QEMU, *argv], None):
             assert found.kind is Kind.MACHINE or NAME.fullmatch(found.name)
-            assert found.note.isprintable()
+            assert is_plain(found.note)
             tomllib.loads(discover.toml([found]))
 
     def test_a_process_that_runs_is_found_behind_the_loader_too(self, tmp_path: Path) -> None:

@@ -216,6 +216,15 @@ class TestChoose:
             terminal.type(b"\x03")
             assert await soon(task) is None
 
+    async def test_every_script_can_be_searched_for(self) -> None:
+        place, terminal = Place(), FakeTerminal()
+        task = begin(terminal, place=place)
+        await shown(terminal, "web00")
+        terminal.type("می‌خواهم\u202e👨‍👩‍👧".encode())
+        await until(lambda: place.search == "می‌خواهم👨‍👩‍👧", lambda: place)
+        terminal.type(b"\x03")
+        assert await soon(task) is None
+
     @pytest.mark.parametrize("part", ["typing", "refresh"])
     async def test_a_part_of_it_that_ends_by_an_error_is_told(
         self, monkeypatch: pytest.MonkeyPatch, part: str

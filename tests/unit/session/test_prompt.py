@@ -137,3 +137,29 @@ async def test_without_escape_keys_nothing_is_left() -> None:
     keys = Keys(peer, PeerPrompt(peer))
     assert await soon(keys.ask("?", b"y", alone=True)) == b""
     assert keys.rest() == b""
+
+
+@pytest.mark.parametrize(
+    "name", ["می‌خواهم", "क्‍ष", "👨‍👩‍👧", "❤️", "שלום\u200f", "日本　語", "e\u0301", "🏴\U000e0067\U000e0062\U000e007f"]
+)
+@pytest.mark.parametrize("size", [1, 3, 1000])
+async def test_every_script_can_be_typed(name: str, size: int) -> None:
+    """Joiners and selectors are part of words; they were dropped."""
+    data = name.encode()
+    answer, left, peer = await line(*[data[at : at + size] for at in range(0, len(data), size)], b"\r")
+    assert (answer, left) == (name, b"")
+    assert name in bytes(peer.got).decode()
+
+
+async def test_what_turns_text_around_is_dropped() -> None:
+    evil = "a\u202eb\u2066c\u2069\u200b\ufeff\x9b2Jd"
+    answer, _, peer = await line(evil.encode(), b"\r")
+    assert answer == "abc2Jd"
+    assert bytes(peer.got).decode() == "abc2Jd\r\n"
+
+
+async def test_a_line_is_cut_between_characters() -> None:
+    answer, _, peer = await line("é".encode() * 300, b"\r")
+    assert answer is None  # it is longer than it may be
+    assert bytes(peer.got).count("é".encode()) == 100
+    assert b"\xc3\x07" not in peer.got

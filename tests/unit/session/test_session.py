@@ -77,7 +77,7 @@ class TestAttend:
         peer = FakePeer(b"exit\r~.")
         task = asyncio.ensure_future(attend(console, peer, settings))
         await until(lambda: any("~. came at once" in text for text in peer.told), lambda: peer.told)
-        assert peer.got.endswith(b"exit\r~.")
+        await until(lambda: peer.got.endswith(b"exit\r~."), lambda: peer.got)
         peer.end()
         assert await soon(task) is ExitStatus.OK
 

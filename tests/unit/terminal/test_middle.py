@@ -1,0 +1,127 @@
+"""Output that is read from somewhere in its middle: of a string that a limit cuts, nothing is shown."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from oobconsole.client.transcript import Words
+from oobconsole.console import console as consoles_module
+from oobconsole.console.console import Console
+from oobconsole.console.screen import Screen
+from oobconsole.console.transcript import Frame, Part, Transcript
+from oobconsole.session.listing import last_line, text_from
+from oobconsole.session.searching import Lines
+from oobconsole.terminal.plain import PlainLines
+from oobconsole.terminal.safe import SafeFilter
+
+STRINGS = [
+    b"\x1b]1337;File=:" + b"QUJD" * 50_000 + b"\x07",
+    b"\x1bPq" + b"#0~~@@" * 20_000 + b"\x1b\\",
+    b"\x1b]0;" + b"title" * 20_000 + b"\x1b\\",
+    b"\x90" + b"dcs" * 30_000 + b"\x9c",
+    b"\x1b_G" + b"kitty " * 20_000 + b"\x1b\\",
+]
+
+
+@pytest.mark.parametrize("string", STRINGS, ids=lambda string: repr(string[:6]))
+@pytest.mark.parametrize("left", [1, 100, 4095, 4096, 4097, 65_535, 65_537])
+def test_the_last_line_is_no_string(string: bytes, left: int) -> None:
+    """faults.md 14: `ls` looks at the last 4096 bytes, and showed what they are the end of."""
+    console = Console("web1", scrollback=1 << 20)
+    console.output(b"before\r\nlogin: " + string[: len(string) - min(left, len(string) - 1)])
+    assert last_line(console) in ("login:", "")  # as far as it looks
+    console.output(string[len(string) - min(left, len(string) - 1) :])
+    assert last_line(console) in ("login:", "")
+    console.output(b"root")
+    assert last_line(console) in ("login: root", "root")
+    for offset in (len(b"before\r\nlogin: ") + 5, console.end - 6, console.end - 4):
+        assert text_from(console, offset) == "root"
+
+
+def test_progress_without_an_end_is_a_last_line() -> None:
+    console = Console("web1", scrollback=1 << 20)
+    console.output(b"".join(b"\r%d %%" % (number % 100) for number in range(100_000)))
+    assert last_line(console) == "99 %"
+
+
+@pytest.mark.parametrize("string", STRINGS, ids=lambda string: repr(string[:6]))
+def test_a_filter_goes_on_in_the_middle(string: bytes) -> None:
+    whole = b"text" + string + b"more\r\n"
+    for at in range(5, len(whole), 9973):
+        safe, lines = SafeFilter(), PlainLines()
+        safe.resume(whole[:at])
+        lines.resume(whole[:at])
+        assert safe.feed(whole[at:]) == b"more\r\n"
+        assert lines.feed(whole[at:]) == "more\n"
+
+
+class Clock:
+    """Of a console."""
+
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(consoles_module, "time", made)
+    return made
+
+
+async def test_a_string_without_an_end_is_over_after_a_silence(clock: Clock) -> None:
+    """A guest was reset in the middle of one: what the next one prints is text, wherever it is read."""
+    console = Console("web1", scrollback=4096)
+    screen = Screen(console)
+    for number in range(1, 4):
+        console.output(b"\x1b]0;a title")
+        clock.now += 2
+        console.output(b"SeaBIOS %d" % number)
+        clock.now += 0.1
+        console.output(b" is here ")
+        assert last_line(console).endswith(f"SeaBIOS {number} is here")
+        assert text_from(console, console.end - 18) == f"SeaBIOS {number} is here "
+        assert text_from(console, console.end - 20).endswith(f"SeaBIOS {number} is here ")
+        await asyncio.wait_for(screen.redraw(), 60)
+        assert screen.terminal.text[0].rstrip().endswith(f"SeaBIOS {number} is here")
+        assert "title" not in screen.terminal.text[0]
+
+
+def test_the_same_in_a_recording(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [
+        Frame(1.0, Part(0, b"one\r\n\x1b]0;a ti")),
+        Frame(1.5, Part(13, b"tle")),
+        Frame(4.0, Part(16, b"SeaBIOS")),
+        Frame(4.1, Part(23, b" is here\r\n")),
+        Frame(4.2, Part(40, b"behind a hole")),
+    ]
+    assert [line.text for line in Lines().of(iter(frames))] == ["one", "SeaBIOS is here", "behind a hole"]
+    assert [line.text for line in Lines(b"\x1b]0;title").of(iter(frames[1:2]))] == [""]
+
+    def some(_: Transcript, __: int) -> Iterator[Frame]:
+        return iter(frames)
+
+    monkeypatch.setattr(Transcript, "frames", some)
+    got = list(Transcript(Path("nowhere")).passages(0))
+    assert got == [
+        Frame(0.0, Part(0, b"one\r\n\x1b]0;a title")),
+        Frame(1.0, Part(16, b"SeaBIOS is here\r\n")),
+        Frame(1.0, Part(33, b"", 7)),
+        Frame(1.0, Part(40, b"behind a hole")),
+    ]
+
+
+def test_the_same_at_a_client() -> None:
+    now = 0.0
+    words = Words(lambda: now)
+    assert words.feed("a\x1b]0;title") == "a"
+    now = 0.5
+    assert words.feed("more") == ""
+    now = 2.0
+    assert words.feed("login: ") == "login: "
