@@ -112,6 +112,44 @@ async def test_domains_come_run_end_and_go(host: Any, followed: Followed) -> Non
     assert told == ["off", "fault", "off", "gone", "off", "gone"]
 
 
+async def test_a_console_is_the_same_over_restarts_and_saving(host: Any, followed: Followed, tmp_path: Path) -> None:
+    """faults.md 35: destroyed and started, saved and restored, paused a hundred times; a name with a blank."""
+    domain = host.defineXML(xml("web 1 ü"))
+    other = domain.UUIDString()[:8]
+    name = f"t-web_1__-{other}"
+
+    async def reach(state: ConsoleState) -> None:
+        await followed.reach(**{"t-test": FAULT, name: state})
+
+    await reach(OFF)
+    console = followed.consoles.find(name)
+    assert console is not None
+    reader = console.attach()
+    saved = str(tmp_path / "saved")
+    for _ in range(3):
+        domain.create()
+        await reach(FAULT)  # the driver has no streams: it was tried to open
+        domain.destroy()
+        await reach(OFF)
+    domain.create()
+    await reach(FAULT)
+    for _ in range(60):
+        domain.suspend()
+        domain.resume()
+    domain.save(saved)
+    await reach(OFF)
+    assert "it was saved" in console.reason
+    host.restore(saved)
+    await reach(FAULT)
+    domain.destroy()
+    await reach(OFF)
+    assert followed.consoles.find(name) is console
+    domain.undefine()
+    await reach(GONE)
+    reader.close()
+    await followed.reach(**{"t-test": FAULT})
+
+
 async def test_settings_that_are_read_again_hold_for_what_is_there_and_what_comes(
     host: Any, followed: Followed
 ) -> None:
