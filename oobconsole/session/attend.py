@@ -138,7 +138,9 @@ class Attended:
             self._reader.skip_to(offset)
             line = f"\r\n{begins(time.time())}\r\n".encode()
             scrolled = _EMPTY + line + b"\r\n" * self._terminal.size()[0]
-            await self._notices.begin(self._notices.lent.restored() + scrolled + drawing)
+            await self._notices.begin(
+                self._notices.lent.restored() + scrolled + drawing, self._console.before(self._reader.position)
+            )
         await self._notices.say(text)
 
     # -- the end ------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ _LAST_SHOWN = 120
 
 
 def text_from(console: Console, offset: int, end: int | None = None) -> str:
-    """Everything from that offset on, or up to another, as lines of plain text: of a string in whose middle that is, nothing."""
+    """Everything from that offset on, or up to another, as lines of plain text: nothing of a string that it cuts."""
     lines = PlainLines()
     lines.resume(console.before(offset), console.clock(offset - 1))
     printed = console.read_from(offset, (console.end if end is None else end) - offset)
