@@ -15,7 +15,6 @@ from typing import IO, Final, NamedTuple
 from oobconsole import clock
 from oobconsole.console.console import NEW_GUEST
 from oobconsole.console.segments import RAW, Segment, segments
-from oobconsole.terminal.safe import SILENCE_SECONDS
 
 SLICE: Final = 65536
 #: So many records of an index are looked through at a time.
@@ -140,26 +139,6 @@ class Transcript:
         if elapsed:
             return by_todays
         return min((at for at in (by_todays, _offset_at(found, [], time)) if at is not None), default=None)
-
-    def passages(self, start: int = 0) -> Iterator[Frame]:
-        """As `read`, but at most a slice at a time, and divided where the guest was silent for a while; the time is a
-        clock that goes on only there (`SafeFilter.feed`)."""
-        clock, at, before, data = 0.0, start, None, bytearray()
-        for frame in self.frames(start):
-            offset, is_silence = frame.part.offset, before is not None and frame.at - before >= SILENCE_SECONDS
-            end = at + len(data)
-            if data and (is_silence or offset != end or len(data) >= SLICE):
-                yield Frame(clock, Part(at, bytes(data)))
-                at, data = end, bytearray()
-            if not data:
-                if before is not None and offset > end:
-                    yield Frame(clock, Part(end, b"", offset - end))
-                at = offset
-            clock += SILENCE_SECONDS if is_silence else 0.0
-            before = frame.at
-            data += frame.part.data
-        if data:
-            yield Frame(clock, Part(at, bytes(data)))
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """What was printed, and when, from an absolute offset on."""

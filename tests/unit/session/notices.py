@@ -108,7 +108,7 @@ async def sent(case: Case, monkeypatch: pytest.MonkeyPatch) -> bytes:
         monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(screen_notices, "SURE_SECONDS", 1e9)  # they wait as long as they can do harm
     shown = ScreenNotices(peer, Sized(), lambda: None, filtered=True)  # type: ignore[arg-type]
-    await shown.begin(b"")
+    await shown.begin(b"", b"")
     for step in [*case.steps, 100.0, 100.0]:
         if isinstance(step, bytes):
             await shown.output(step)

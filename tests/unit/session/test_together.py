@@ -122,7 +122,7 @@ class TestMarks:
         terminal, place = FakeTerminal(), Place()
         task = begin(terminal, place=place)
         terminal.type(b"web 3\x1b[200~a\tb\x14\x01\x1b[201~")
-        await shown(terminal, "search: web 3ab")
+        await shown(terminal, "search: web 3a b")
         await leave(terminal, task)
         assert not place.marks
 

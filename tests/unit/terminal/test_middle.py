@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +10,7 @@ from oobconsole.client.transcript import Words
 from oobconsole.console import console as consoles_module
 from oobconsole.console.console import Console
 from oobconsole.console.screen import Screen
-from oobconsole.console.transcript import Frame, Part, Transcript
+from oobconsole.console.transcript import Frame, Part
 from oobconsole.session.listing import last_line, text_from
 from oobconsole.session.searching import Lines
 from oobconsole.terminal.plain import PlainLines
@@ -93,7 +91,7 @@ async def test_a_string_without_an_end_is_over_after_a_silence(clock: Clock) -> 
         assert "title" not in screen.terminal.text[0]
 
 
-def test_the_same_in_a_recording(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_in_a_recording() -> None:
     frames = [
         Frame(1.0, Part(0, b"one\r\n\x1b]0;a ti")),
         Frame(1.5, Part(13, b"tle")),
@@ -103,18 +101,6 @@ def test_the_same_in_a_recording(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     assert [line.text for line in Lines().of(iter(frames))] == ["one", "SeaBIOS is here", "behind a hole"]
     assert [line.text for line in Lines(b"\x1b]0;title").of(iter(frames[1:2]))] == [""]
-
-    def some(_: Transcript, __: int) -> Iterator[Frame]:
-        return iter(frames)
-
-    monkeypatch.setattr(Transcript, "frames", some)
-    got = list(Transcript(Path("nowhere")).passages(0))
-    assert got == [
-        Frame(0.0, Part(0, b"one\r\n\x1b]0;a title")),
-        Frame(1.0, Part(16, b"SeaBIOS is here\r\n")),
-        Frame(1.0, Part(33, b"", 7)),
-        Frame(1.0, Part(40, b"behind a hole")),
-    ]
 
 
 def test_the_same_at_a_client() -> None:
