@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -29,6 +30,9 @@ LINE_MAX: Final = 64 << 10
 #: So many times what a message took is the pause behind it: nobody has more than a quarter of the event loop.
 _PAUSE_TIMES: Final = 3
 _PAUSE_MIN: Final = 0.002  # seconds; shorter ones are added up
+#: What is not longer, in bytes, takes a fraction of a millisecond, and waits for no other monitor's message.
+_SHORT: Final = 4096
+_turns: Final[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]] = weakref.WeakKeyDictionary()
 _NO_QMP: Final = f"it sent what is no message of QMP, or one of more than {LINE_MAX >> 10} KiB"
 _CLOSED: Final = "QEMU closed it"
 
@@ -92,12 +96,13 @@ class Connection(QMPClient):
         """Take the next message apart. The library's own exceptions would carry it, and write all of it out, for a
         second, whenever they are made into words."""
         line = await self._readline()
-        began = time.perf_counter()
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            value = None
-        await self._rest(time.perf_counter() - began)
+        if len(line) <= _SHORT:
+            value, took = _take_apart(line)
+        else:
+            async with _turn():
+                value, took = _take_apart(line)
+                await asyncio.sleep(0)  # the loop looks at everything else before the next long one
+        await self._rest(took)
         if not isinstance(value, dict):
             raise ProtocolError(_NO_QMP)
         return Message(value, eager=False)
@@ -146,3 +151,18 @@ def _words(error: BaseException) -> str:
     if isinstance(error, EOFError):
         return _CLOSED
     return why(error) if isinstance(error, OSError) else _NO_QMP
+
+
+def _turn() -> asyncio.Lock:
+    """Of whoever has a long message, at any monitor: several of these in one turn of the loop would add up."""
+    return _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+
+
+def _take_apart(line: bytes) -> tuple[object, float]:
+    """What a message says, None for what is no JSON; and how long that took, in seconds."""
+    began = time.perf_counter()
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        value = None
+    return value, time.perf_counter() - began

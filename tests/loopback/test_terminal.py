@@ -15,6 +15,7 @@ from tests.support.guest import PtyGuest
 from tests.support.pace import scaled
 from tests.support.person import person
 from tests.support.server import Server
+from tests.support.sync import eventually
 from tests.support.terminal import Terminal
 
 #: The client's own `~.` would come first.
@@ -79,8 +80,8 @@ def test_several_addresses() -> None:
         server.start()
         ports = (server.folder / "state" / "ssh_port").read_text().split()
         assert len(set(ports)) == 2
-        log = server.log.read_text()
-        assert f"listening on 127.0.0.1:{ports[0]} 127.0.0.2:{ports[1]}" in log
+        wanted = f"listening on 127.0.0.1:{ports[0]} 127.0.0.2:{ports[1]}"
+        eventually(lambda: wanted in server.log.read_text(), server.log.read_text)  # the log is written by a thread
         for host, port in zip(("127.0.0.1", "127.0.0.2"), ports, strict=True):
             with socket.create_connection((host, int(port)), timeout=scaled(10)) as connection:
                 assert connection.recv(4) == b"SSH-"

@@ -12,9 +12,10 @@ from structlog.testing import capture_logs
 from oobconsole import supervise
 from oobconsole.errors import EnvironmentFault
 from oobconsole.vm import qmp as module
+from oobconsole.vm import qmpclient
 from oobconsole.vm.power import PowerAction, PowerError
 from oobconsole.vm.qmp import Qmp, QmpPower
-from oobconsole.vm.qmpclient import LINE_MAX
+from oobconsole.vm.qmpclient import LINE_MAX, Connection
 from oobconsole.words import BRIEF_MAX
 from tests.support.aio import idle, soon, until
 from tests.support.monitor import Monitor, evil
@@ -203,3 +204,27 @@ async def test_one_that_does_not_read_can_be_left(server: Monitor, monitor: Qmp)
     await soon(monitor.stop())
     for error in await asyncio.gather(*asking, return_exceptions=True):
         assert isinstance(error, EnvironmentFault)
+
+
+async def test_each_long_message_has_a_turn_of_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """security.md 18: what one of them costs at most is bounded, and so is what all of them cost at a time."""
+    turn = 0
+    taken_apart: list[int] = []
+
+    def count(line: bytes) -> tuple[object, float]:
+        taken_apart.append(turn)
+        return {}, 0.0
+
+    class Sending(Connection):
+        async def _readline(self) -> bytes:
+            return bytes(LINE_MAX)
+
+    monkeypatch.setattr(qmpclient, "_take_apart", count)
+    connections = [Sending("web1", lambda *_: None) for _ in range(20)]
+    reading = asyncio.gather(*(connection._do_recv() for connection in connections))
+    while not reading.done():
+        await asyncio.sleep(0)
+        turn += 1
+    assert len(taken_apart) == len(set(taken_apart)) == len(connections)
