@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from oobconsole.errors import OobError
-from oobconsole.log import LogLimit
+from oobconsole.log.log import LogLimit
 
 log = structlog.get_logger(__name__)
 

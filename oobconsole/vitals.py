@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from oobconsole.events import Event, Events, Kind
-from oobconsole.log import LogLimit
+from oobconsole.log.log import LogLimit
 from oobconsole.watchdog import Watchdog
 
 log = structlog.get_logger(__name__)

@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 
 from oobconsole import supervise
-from oobconsole.log import LogLimit
+from oobconsole.log.log import LogLimit
 
 log = structlog.get_logger(__name__)
 

@@ -22,11 +22,11 @@ from oobconsole.alerts.limits import Limits
 from oobconsole.alerts.outbox import Outbox
 from oobconsole.alerts.rules import Alert, Hit, Rule
 from oobconsole.alerts.scanner import Found, Scanner
+from oobconsole.config.schema import Config
 from oobconsole.console.console import Console
 from oobconsole.console.reader import Notice, Reader
 from oobconsole.events import Events, Kind
-from oobconsole.log import LogLimit
-from oobconsole.settings import Config
+from oobconsole.log.log import LogLimit
 from oobconsole.supervise import Tasks
 
 log = structlog.get_logger(__name__)

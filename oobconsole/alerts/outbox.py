@@ -12,9 +12,9 @@ import structlog
 from oobconsole.alerts.post import post
 from oobconsole.alerts.rules import Alert, Rule
 from oobconsole.errors import EnvironmentFault
-from oobconsole.log import LogLimit
+from oobconsole.log.log import LogLimit
+from oobconsole.power import hook
 from oobconsole.supervise import Tasks
-from oobconsole.vm import hook
 
 log = structlog.get_logger(__name__)
 

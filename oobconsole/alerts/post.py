@@ -12,8 +12,8 @@ from importlib.metadata import version
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from oobconsole.dialer import why
 from oobconsole.errors import EnvironmentFault
+from oobconsole.net.dialer import why
 
 #: The first line of an answer, in bytes; the rest is not read.
 _STATUS_MAX: Final = 4096

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Final, NamedTuple, Self
 
-from oobconsole.alertconfig import AlertConfig
+from oobconsole.config.alerts import AlertConfig
 from oobconsole.patterns import Match, Pattern, compile_pattern
 from oobconsole.words import as_json, harmless
 

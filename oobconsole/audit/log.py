@@ -28,7 +28,7 @@ from oobconsole.audit import chain, files
 from oobconsole.audit.syslog import Syslog
 from oobconsole.errors import EnvironmentFault
 from oobconsole.events import Event, Kind
-from oobconsole.log import LogLimit
+from oobconsole.log.log import LogLimit
 
 log = structlog.get_logger(__name__)
 

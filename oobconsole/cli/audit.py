@@ -14,7 +14,7 @@ import typer
 from oobconsole.audit import chain, files
 from oobconsole.audit.verify import verify as check
 from oobconsole.cli.verbs import config_file
-from oobconsole.config import load
+from oobconsole.config.load import load
 from oobconsole.errors import ConfigError, EnvironmentFault
 
 audit_app = typer.Typer(

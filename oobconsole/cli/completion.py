@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from oobconsole.cli import verbs
-from oobconsole.config import load
+from oobconsole.config.load import load
 from oobconsole.errors import ConfigError
 
 
@@ -20,7 +20,7 @@ def words(ctx: typer.Context, incomplete: str) -> list[str]:
     elif verb in verbs.OF_A_CONSOLE and not before:
         known = _consoles(ctx)
     elif verb == "power" and len(before) == 1:
-        from oobconsole.vm.power import PowerAction  # nothing else here needs asyncio
+        from oobconsole.power.power import PowerAction  # nothing else here needs asyncio
 
         known = list(PowerAction)
     return [word for word in known if word.startswith(incomplete)]

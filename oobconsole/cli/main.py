@@ -13,10 +13,10 @@ import typer
 from oobconsole.cli import completion, stdio
 from oobconsole.cli.audit import audit_app
 from oobconsole.cli.verbs import DEFAULT_CONFIG, REMOTE, config_file
-from oobconsole.config import load, ports_of
+from oobconsole.config.guests import MachineConfig, VmConfig
+from oobconsole.config.load import load, ports_of
+from oobconsole.config.schema import Config
 from oobconsole.errors import ConfigError, EnvironmentFault
-from oobconsole.guestsettings import MachineConfig, VmConfig
-from oobconsole.settings import Config
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -81,9 +81,9 @@ def serve(ctx: typer.Context, config: ConfigFile = None) -> None:
     settings = _load(file)
     import uvloop  # the other commands start faster without
 
-    from oobconsole import log
-    from oobconsole.app import serve as run
+    from oobconsole.app.serve import serve as run
     from oobconsole.cli.descriptors import fill_standard
+    from oobconsole.log import log
 
     fill_standard()
 
@@ -159,7 +159,7 @@ def _options_of_machine(settings: Config, machine: MachineConfig, plugin: Path) 
 def _options_of_vm(settings: Config, vm: VmConfig, wanted_by: OptionsFor) -> str:
     if vm.vfio_user is None:
         _refuse(f"VM '{vm.name}' needs no options of ours: it has no vfio_user")
-    from oobconsole.interceptors.vfio_user import options
+    from oobconsole.vfio_user import options
 
     socket = settings.vfio_socket_of(vm)
     match wanted_by:

@@ -15,11 +15,11 @@ from itertools import pairwise
 from typing import Final, Protocol
 
 from oobconsole.access import Principal
+from oobconsole.config.guests import ConsoleConfig
 from oobconsole.console.pace import Hold, Pace
 from oobconsole.console.reader import Notice, Reader
 from oobconsole.console.ringbuffer import Chunk, RingBuffer
 from oobconsole.errors import LineFault, StateError
-from oobconsole.guestsettings import ConsoleConfig
 from oobconsole.terminal.safe import SILENCE_SECONDS, says_where_it_ends
 from oobconsole.words import Few, brief
 

@@ -11,8 +11,8 @@ import structlog
 from oobconsole.interceptors import wire
 from oobconsole.interceptors.base import Context, Interceptor, InterceptorEvents, PortHandler
 from oobconsole.interceptors.connection import Binding, Connection, Counters
-from oobconsole.interceptors.listener import Listener
-from oobconsole.log import LogLimit
+from oobconsole.log.log import LogLimit
+from oobconsole.net.listener import Listener
 
 log = structlog.get_logger(__name__)
 

@@ -11,8 +11,8 @@ from enum import IntEnum, IntFlag
 from struct import Struct
 from typing import Final, NamedTuple
 
+from oobconsole.config.table import NAME
 from oobconsole.errors import WireError
-from oobconsole.table import NAME
 
 MAGIC: Final = 0x31424F4F
 VERSION: Final = 1

@@ -15,10 +15,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
+from oobconsole.config.schema import Config
 from oobconsole.errors import EnvironmentFault
 from oobconsole.ops import discover_ports, discover_qemu
 from oobconsole.ops.found import Found, Kind, Standing, printable
-from oobconsole.settings import Config
 
 _HERE: Final = ("127.", "[::1]", "localhost:")
 

@@ -10,10 +10,10 @@ from typing import Final
 
 from serial.tools import list_ports
 
-from oobconsole import virt
+from oobconsole.config.schema import console_name
 from oobconsole.errors import EnvironmentFault
+from oobconsole.libvirt import library as virt
 from oobconsole.ops.found import Found, Kind, printable
-from oobconsole.settings import console_name
 
 LIBVIRT_SECONDS: Final = 10.0
 _SOCKETS: Final = ("libvirt/libvirt-sock", "libvirt/virtqemud-sock")

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from oobconsole.config.schema import console_name
 from oobconsole.ops.found import Found, Kind, printable
-from oobconsole.settings import console_name
 
 _QEMU: Final = re.compile(r"(?:qemu-(?:system-\w+|kvm)|kvm)(?:\.real)?")
 _LOADER: Final = re.compile(r"ld-linux[\w.-]*|ld\.so")

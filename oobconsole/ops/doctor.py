@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from oobconsole.config import load
+from oobconsole.config.load import load
+from oobconsole.config.schema import Config
 from oobconsole.errors import ConfigError
 from oobconsole.ops import examine_host, examine_settings
 from oobconsole.ops.finding import Finding, Level
-from oobconsole.settings import Config
 
 #: In this order.
 EXAMINATIONS: Final[tuple[Callable[[Config], Iterable[Finding]], ...]] = (

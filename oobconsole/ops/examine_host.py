@@ -16,9 +16,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from oobconsole import virt
+from oobconsole.config.schema import Config
+from oobconsole.libvirt import library as virt
 from oobconsole.ops.finding import Finding, Level
-from oobconsole.settings import Config
 
 PYTHON: Final = (3, 11)
 #: The first QEMU with the plugin interface that native/tcg needs.

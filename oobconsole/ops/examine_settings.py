@@ -11,8 +11,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from oobconsole import userkeys
+from oobconsole.config.schema import Config
 from oobconsole.ops.finding import Finding, Level
-from oobconsole.settings import Config
 
 
 def _is_pattern(name: str) -> bool:

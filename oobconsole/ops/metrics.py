@@ -15,12 +15,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from oobconsole import log, supervise
+from oobconsole import supervise
 from oobconsole.access import Principal
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.events import Kind
+from oobconsole.guests.nested import Machine
 from oobconsole.interceptors.tcg import TcgInterceptor
-from oobconsole.machine import Machine
+from oobconsole.log import log
 from oobconsole.session.state import Consoles
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST

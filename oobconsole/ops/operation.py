@@ -7,10 +7,10 @@ from http import HTTPStatus
 
 import structlog
 
+from oobconsole.config.schema import Config
 from oobconsole.ops import health, notify
 from oobconsole.ops.http import Answer, HttpServer, Page
 from oobconsole.session.state import Consoles
-from oobconsole.settings import Config
 from oobconsole.supervise import Tasks
 
 log = structlog.get_logger(__name__)

@@ -18,8 +18,8 @@ from annotated_types import Ge, Le, MaxLen, MinLen, MultipleOf
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from oobconsole.alertconfig import AlertConfig
-from oobconsole.guestsettings import (
+from oobconsole.config.alerts import AlertConfig
+from oobconsole.config.guests import (
     ConsoleConfig,
     GuestConfig,
     LibvirtConfig,
@@ -30,7 +30,7 @@ from oobconsole.guestsettings import (
     VfioUserConfig,
     VmConfig,
 )
-from oobconsole.settings import (
+from oobconsole.config.schema import (
     AuditConfig,
     GrantConfig,
     GroupConfig,
@@ -38,7 +38,7 @@ from oobconsole.settings import (
     RecordingConfig,
     ServerConfig,
 )
-from oobconsole.table import Table
+from oobconsole.config.table import Table
 
 #: Every table, as the file writes it, in the order of the example.
 TABLES: Final[dict[str, type[Table]]] = {

@@ -9,10 +9,10 @@ from functools import partial
 from typing import Final, TypeVar
 
 from oobconsole.access import Right
-from oobconsole.console.recordings import Recordings
-from oobconsole.console.transcript import LINES_MAX, Begun, Part, Transcript
 from oobconsole.events import Kind
 from oobconsole.patterns import BadPattern, Pattern, TooSlow, compile_pattern
+from oobconsole.recording.recordings import Recordings
+from oobconsole.recording.transcript import LINES_MAX, Begun, Part, Transcript
 from oobconsole.session.pipe import first_done
 from oobconsole.session.request import ExitStatus, Request, UsageError, echo
 from oobconsole.session.safe import SafeFilter, slices

@@ -12,8 +12,8 @@ import time
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from oobconsole.console.transcript import Frame
 from oobconsole.patterns import Match, Pattern, find, is_bounded
+from oobconsole.recording.transcript import Frame
 from oobconsole.session.when import shown
 from oobconsole.terminal.plain import PlainText
 from oobconsole.terminal.text import escaped

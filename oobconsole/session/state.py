@@ -9,14 +9,14 @@ from typing import Final, Protocol
 
 from oobconsole.access import Access, Principal
 from oobconsole.console.console import Console
-from oobconsole.console.recorder import Recorder
-from oobconsole.console.recordings import Recordings
 from oobconsole.console.screen import Screen
 from oobconsole.events import Events
+from oobconsole.power.power import Power
+from oobconsole.recording.recorder import Recorder
+from oobconsole.recording.recordings import Recordings
 from oobconsole.session.room import Room
 from oobconsole.session.states import StateEvents
 from oobconsole.vitals import Vitals
-from oobconsole.vm.power import Power
 
 #: Screens that are kept up to date at the same time: each costs up to a few hundred KiB.
 SCREENS_MAX: Final = 64

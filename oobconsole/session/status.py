@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from importlib.metadata import version
 
-from oobconsole import log, supervise
+from oobconsole import supervise
 from oobconsole.console.console import ConsoleState
+from oobconsole.log import log
 from oobconsole.session.request import Denied, ExitStatus, Request
 from oobconsole.session.state import Consoles
 from oobconsole.vitals import resident_bytes

@@ -11,10 +11,10 @@ from oobconsole import supervise
 from oobconsole.access import Principal, Right
 from oobconsole.console.console import Console
 from oobconsole.events import Kind
+from oobconsole.power.power import Power, PowerAction, PowerError
 from oobconsole.session.prompt import Keys
 from oobconsole.session.request import ExitStatus, Request, UsageError, echo
 from oobconsole.session.state import Consoles
-from oobconsole.vm.power import Power, PowerAction, PowerError
 
 _KEYS: Final = {b"r": PowerAction.RESET, b"n": PowerAction.NMI, b"f": PowerAction.OFF, b"o": PowerAction.ON}
 

@@ -18,8 +18,8 @@ import asyncssh
 import structlog
 
 from oobconsole.access import Principal
-from oobconsole.interceptors.listener import Listener, hand_over
-from oobconsole.log import LogLimit
+from oobconsole.log.log import LogLimit
+from oobconsole.net.listener import Listener, hand_over
 from oobconsole.ssh.login import Connection, Login
 from oobconsole.ssh.server import SshServer
 from oobconsole.supervise import Tasks

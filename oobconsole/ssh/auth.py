@@ -18,9 +18,9 @@ from asyncssh.public_key import SSHOpenSSHCertificate, decode_ssh_certificate, d
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 from oobconsole import textfile, userkeys
+from oobconsole.config.schema import ServerConfig
 from oobconsole.errors import EnvironmentFault
-from oobconsole.log import LogLimit
-from oobconsole.settings import ServerConfig
+from oobconsole.log.log import LogLimit
 from oobconsole.ssh import revoked as revocation
 from oobconsole.ssh.authorized import BadLine, Line, parse, public_key
 from oobconsole.ssh.revoked import Revoked

@@ -9,7 +9,7 @@ from typing import Final, cast
 
 import structlog
 
-from oobconsole.log import LogLimit
+from oobconsole.log.log import LogLimit
 from oobconsole.ssh.gate import Gate
 
 log = structlog.get_logger(__name__)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
-from oobconsole.settings import ServerConfig
+from oobconsole.config.schema import ServerConfig
 
 #: Networks that are tracked, of each family; then those whose penalty ends first are let go ("overflow:permissive").
 SOURCES_MAX: Final = 65536

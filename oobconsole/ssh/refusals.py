@@ -10,7 +10,7 @@ import structlog
 
 from oobconsole.access import Principal
 from oobconsole.events import Events, Kind
-from oobconsole.log import LogLimit
+from oobconsole.log.log import LogLimit
 
 log = structlog.get_logger(__name__)
 

@@ -13,11 +13,11 @@ import asyncssh
 import structlog
 
 from oobconsole.access import Principal
+from oobconsole.config.schema import ServerConfig
 from oobconsole.errors import EnvironmentFault, HungUp
 from oobconsole.session.commands import described, run
 from oobconsole.session.request import ExitStatus
 from oobconsole.session.state import Consoles
-from oobconsole.settings import ServerConfig
 from oobconsole.ssh import algorithms, hostkeys
 from oobconsole.ssh.auth import Trust, trust_of
 from oobconsole.ssh.channel import Channel

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from oobconsole.config import load, ports_of
+from oobconsole.config.load import load, ports_of
 from oobconsole.interceptors.tcg import qemu_options
 from tests.stack.nested import CACHE, PLUGIN, qemu
 from tests.support.expect import Expect

@@ -10,13 +10,13 @@ import tty
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from oobconsole.guestsettings import SerialConfig
-from oobconsole.interceptors.chardev import ChardevStream, parse
-from oobconsole.interceptors.libvirt import LibvirtStream
-from oobconsole.interceptors.serialport import SerialStream
-from oobconsole.interceptors.stream import Stream
-from oobconsole.interceptors.vfio_user.keeper import Settings
-from oobconsole.interceptors.vfio_user.stream import KeeperProcess, VfioUserStream
+from oobconsole.config.guests import SerialConfig
+from oobconsole.libvirt.stream import LibvirtStream
+from oobconsole.lines.base import Stream
+from oobconsole.lines.chardev import ChardevStream, parse
+from oobconsole.lines.serialport import SerialStream
+from oobconsole.vfio_user.keeper import Settings
+from oobconsole.vfio_user.stream import KeeperProcess, VfioUserStream
 from tests.stack.libvirtd import Libvirtd
 from tests.support.aio import soon, until
 from tests.support.vfio import Vmm, end_keeper

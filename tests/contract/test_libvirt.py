@@ -13,19 +13,19 @@ from typing import Any
 import libvirt
 import pytest
 
-from oobconsole import virt
 from oobconsole.access import ALL, Access, Grant
+from oobconsole.config.guests import ConsoleConfig, LibvirtConfig
 from oobconsole.console.console import ConsoleState
-from oobconsole.domains import Domains, DomainSource
 from oobconsole.errors import EnvironmentFault
 from oobconsole.events import Event, Events
-from oobconsole.guestsettings import ConsoleConfig, LibvirtConfig
+from oobconsole.libvirt import host as vm_libvirt
+from oobconsole.libvirt import library as virt
+from oobconsole.libvirt.domain import Domain
+from oobconsole.libvirt.guests import Domains, DomainSource
+from oobconsole.libvirt.host import Host
 from oobconsole.ops.metrics import Metrics
+from oobconsole.power.power import PowerAction, PowerError
 from oobconsole.session.state import Consoles
-from oobconsole.vm import libvirt as vm_libvirt
-from oobconsole.vm.domain import Domain
-from oobconsole.vm.libvirt import Host
-from oobconsole.vm.power import PowerAction, PowerError
 from tests.support.aio import soon, until
 
 

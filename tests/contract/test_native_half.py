@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from oobconsole.errors import EnvironmentFault
-from oobconsole.interceptors import connection, listener, wire
+from oobconsole.interceptors import connection, wire
 from oobconsole.interceptors.base import Context, Input, Publication
 from oobconsole.interceptors.tcg import LOG_LINES, PENDING_MAX, TcgInterceptor
 from oobconsole.interceptors.wire import FrameType, IrqMode
+from oobconsole.net import listener
 from tests.contract.rigs import PORT, Events, TcgRig
 from tests.support.aio import idle, until
 from tests.support.native_half import NativeHalf, access, appeared, gone, posted, stats, taken, thre_served

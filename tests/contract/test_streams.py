@@ -19,12 +19,12 @@ from typing import Any
 
 import pytest
 
+from oobconsole.config.guests import SerialConfig
 from oobconsole.errors import LineFault
-from oobconsole.guestsettings import SerialConfig
-from oobconsole.interceptors import serialport, uucp
-from oobconsole.interceptors.chardev import ChardevStream, parse
-from oobconsole.interceptors.serialport import SerialStream
-from oobconsole.interceptors.stream import Stream
+from oobconsole.lines import serialport, uucp
+from oobconsole.lines.base import Stream
+from oobconsole.lines.chardev import ChardevStream, parse
+from oobconsole.lines.serialport import SerialStream
 from tests.contract.lines import DialRig, LibvirtRig, LineEvents, LineRig, ListenRig, PtyRig, Rfc2217Rig, VfioUserRig
 from tests.support.aio import idle, until
 

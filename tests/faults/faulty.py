@@ -12,7 +12,7 @@ from typing import Self
 
 from oobconsole.audit import chain, files
 from oobconsole.audit.verify import verify
-from oobconsole.console.transcript import Transcript
+from oobconsole.recording.transcript import Transcript
 from tests.faults.preload import preload
 from tests.support.server import Server
 from tests.support.sync import eventually

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from oobconsole.config.table import NAME
 from oobconsole.interceptors import wire
 from oobconsole.interceptors.wire import Event
-from oobconsole.table import NAME
 from tests.fuzz.wire_properties import check, decode, encode
 
 #: Examples between two looks at the clock.

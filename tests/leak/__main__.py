@@ -21,7 +21,7 @@ from typing import Final
 
 from qemu.qmp import QMPClient
 
-from oobconsole.guestsettings import COM
+from oobconsole.config.guests import COM
 from tests.leak.exits import FORCED, Exits, Hit
 from tests.leak.memory import FRAME, PAGE, USER_HALF, Ram, Run, runs
 from tests.stack.nested import CACHE, ROOT, L2Console, NestedStack

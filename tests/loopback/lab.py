@@ -8,14 +8,14 @@ from typing import Self
 
 import asyncssh
 
-from oobconsole.config import access_of, load
+from oobconsole.config.load import access_of, load
+from oobconsole.config.schema import Config
 from oobconsole.console.console import Console
 from oobconsole.events import Events
+from oobconsole.guests.nested import Machine
 from oobconsole.interceptors.base import PortHandler
 from oobconsole.interceptors.memory import MemoryGuest, MemoryInterceptor
-from oobconsole.machine import Machine
 from oobconsole.session.state import Consoles
-from oobconsole.settings import Config
 from oobconsole.ssh import hostkeys
 from oobconsole.ssh.server import SshServer
 from tests.support.server import NO_LIMITS

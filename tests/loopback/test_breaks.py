@@ -9,10 +9,10 @@ import asyncssh
 import pytest
 import pytest_asyncio
 
-from oobconsole import machine
+from oobconsole.guests import nested as machine
+from oobconsole.power.power import PowerAction
 from oobconsole.session import actions
 from oobconsole.ssh.channel import _BREAKS_MAX
-from oobconsole.vm.power import PowerAction
 from tests.loopback.lab import Lab
 from tests.support.aio import idle, soon, until
 

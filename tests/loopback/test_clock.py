@@ -14,7 +14,7 @@ import pytest
 
 from oobconsole.audit import chain, files
 from oobconsole.audit.verify import verify
-from oobconsole.console.segments import segments
+from oobconsole.recording.segments import segments
 from tests.faults.moved import MovedClock
 from tests.loopback.access import ssh, wait_for_log
 from tests.support.pace import scaled

@@ -16,7 +16,7 @@ import pytest
 
 from oobconsole.audit import chain, files
 from oobconsole.audit.verify import verify
-from oobconsole.console.transcript import Transcript
+from oobconsole.recording.transcript import Transcript
 from tests.loopback.access import ssh
 from tests.support.pace import scaled
 from tests.support.server import Server

@@ -14,7 +14,7 @@ import pytest
 
 from oobconsole.audit import chain, files
 from oobconsole.audit.verify import verify
-from oobconsole.console.segments import RAW, segments
+from oobconsole.recording.segments import RAW, segments
 from tests.faults.faulty import Faulty
 from tests.loopback.access import ssh, wait_for_log
 from tests.support.expect import Expect

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from oobconsole.interceptors.vfio_user import messages as m
+from oobconsole.vfio_user import messages as m
 from tests.support.expect import Expect
 from tests.support.server import Server
 from tests.support.terminal import Terminal

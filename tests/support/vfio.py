@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from oobconsole.interceptors.vfio_user import link
-from oobconsole.interceptors.vfio_user import messages as m
-from oobconsole.interceptors.vfio_user.keeper import Keeper, Settings
-from oobconsole.interceptors.vfio_user.link import Kind
+from oobconsole.vfio_user import link
+from oobconsole.vfio_user import messages as m
+from oobconsole.vfio_user.keeper import Keeper, Settings
+from oobconsole.vfio_user.link import Kind
 from tests.support.pace import Deadline, scaled
 
 #: What takes longer, in seconds, does not happen.

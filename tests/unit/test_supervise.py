@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from oobconsole import supervise
 from oobconsole.events import Event, Events, Kind
-from oobconsole.log import LogLimit
+from oobconsole.log.log import LogLimit
 from oobconsole.supervise import Tasks
 from tests.support.aio import soon, until
 from tests.support.pace import scaled

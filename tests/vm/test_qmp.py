@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from oobconsole.errors import EnvironmentFault
-from oobconsole.vm.qmp import Qmp
+from oobconsole.power.qmp import Qmp
 from tests.stack.plain import PlainGuest
 from tests.support.aio import soon, until
 from tests.support.expect import Expect

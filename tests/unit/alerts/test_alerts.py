@@ -14,10 +14,10 @@ from oobconsole.alerts.alerts import Alerts
 from oobconsole.alerts.limits import PERIOD, Limits
 from oobconsole.alerts.outbox import RUNNING_MAX
 from oobconsole.alerts.post import PostFault, post
-from oobconsole.config import load
+from oobconsole.config.load import load
+from oobconsole.config.schema import Config
 from oobconsole.console.console import Console
 from oobconsole.events import Event, Events, Kind
-from oobconsole.settings import Config
 from tests.support.aio import soon, until
 
 

@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from oobconsole.alertconfig import AlertConfig
 from oobconsole.alerts import scanner
 from oobconsole.alerts.outbox import START_SECONDS, Outbox
 from oobconsole.alerts.rules import LINE_SHOWN, Alert, Hit, Rule
 from oobconsole.alerts.scanner import HITS_MAX, LINE_MAX, Found, Scanner
+from oobconsole.config.alerts import AlertConfig
 from tests.support.pace import scaled
 
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oobconsole.config.guests import ConsoleConfig
 from oobconsole.console.console import Console
 from oobconsole.console.screen import BACKLOG_MAX, PATIENCE_SECONDS, Screen
-from oobconsole.guestsettings import ConsoleConfig
 from tests.support.terminal import Terminal
 
 HOSTILE = [

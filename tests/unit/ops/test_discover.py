@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from serial.tools import list_ports
 from serial.tools.list_ports_linux import SysFS
 
-from oobconsole.config import load
+from oobconsole.config.load import load
+from oobconsole.config.table import NAME
 from oobconsole.errors import EnvironmentFault
 from oobconsole.ops import discover, discover_ports, discover_qemu
 from oobconsole.ops.discover_qemu import find, guest_of
 from oobconsole.ops.found import Found, Kind, Standing
-from oobconsole.table import NAME
 from oobconsole.terminal.text import is_plain
 
 QEMU = "/usr/bin/qemu-system-x86_64"

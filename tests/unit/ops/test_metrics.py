@@ -8,11 +8,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from oobconsole.access import Principal
+from oobconsole.config.schema import Config
 from oobconsole.events import Kind
 from oobconsole.interceptors import wire
 from oobconsole.interceptors.tcg import TcgInterceptor
 from oobconsole.ops.metrics import Metrics, _buckets
-from oobconsole.settings import Config
 from tests.loopback.lab import Lab
 
 

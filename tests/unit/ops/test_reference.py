@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from oobconsole.config.schema import Config
+from oobconsole.config.table import Table
 from oobconsole.ops.reference import TABLES, keys, markdown
-from oobconsole.settings import Config
-from oobconsole.table import Table
 
 MAN = Path(__file__).parents[3] / "docs" / "man"
 
@@ -24,7 +24,7 @@ def test_every_table_of_the_file_is_in_it() -> None:
     def subclasses(kind: type[Table]) -> set[type[Table]]:
         return set(kind.__subclasses__()).union(*map(subclasses, kind.__subclasses__()))
 
-    ours = ("oobconsole.settings", "oobconsole.guestsettings", "oobconsole.alertconfig")
+    ours = ("oobconsole.config.schema", "oobconsole.config.guests", "oobconsole.config.alerts")
     assert {t for t in subclasses(Table) if t.__module__ in ours} - {Config} == set(TABLES.values())
 
 

@@ -6,10 +6,10 @@ import asyncio
 from argparse import Namespace
 
 from oobconsole.access import ALL, Access, Grant, Principal
+from oobconsole.config.guests import MachineConfig
 from oobconsole.events import Events
-from oobconsole.guestsettings import MachineConfig
+from oobconsole.guests.nested import Machine
 from oobconsole.interceptors.memory import MemoryInterceptor
-from oobconsole.machine import Machine
 from oobconsole.session.request import Request
 from oobconsole.session.state import Consoles
 

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oobconsole.access import Grant, Principal, Right
+from oobconsole.config.table import RESERVED
 from oobconsole.console.console import ConsoleState
 from oobconsole.events import Event, Kind
 from oobconsole.session.commands import VERBS, parse, run
 from oobconsole.session.request import ExitStatus, UsageError
-from oobconsole.table import RESERVED
 from oobconsole.terminal.text import is_plain
 from tests.support.aio import soon
 from tests.unit.session.fakes import ALICE, FakePeer, consoles

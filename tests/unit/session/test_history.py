@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from oobconsole.access import Access, Grant, Principal, Right
-from oobconsole.console.recordings import Recordings
-from oobconsole.console.segments import RAW, segments
+from oobconsole.config.schema import RecordingConfig
 from oobconsole.events import Event, Kind
+from oobconsole.recording.recordings import Recordings
+from oobconsole.recording.segments import RAW, segments
 from oobconsole.session import commands
 from oobconsole.session.player import Pace
 from oobconsole.session.request import ExitStatus
 from oobconsole.session.state import Consoles
 from oobconsole.session.when import when
-from oobconsole.settings import RecordingConfig
 from tests.support.aio import soon, stays
 from tests.unit.session.fakes import ALICE, FakePeer, consoles
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from oobconsole.access import ALL, Access, Grant
+from oobconsole.config.schema import RecordingConfig
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.console.reader import Notice
-from oobconsole.console.recordings import Recordings
+from oobconsole.recording.recordings import Recordings
 from oobconsole.session import commands
 from oobconsole.session.attend import Attended
 from oobconsole.session.state import Consoles
-from oobconsole.settings import RecordingConfig
 from oobconsole.terminal.model import Terminal
 from tests.support.aio import soon, until
 from tests.unit.session.fakes import FakePeer, consoles, request

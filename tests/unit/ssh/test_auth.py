@@ -12,9 +12,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from oobconsole.config.schema import ServerConfig
 from oobconsole.errors import EnvironmentFault
-from oobconsole.log import LogLimit
-from oobconsole.settings import ServerConfig
+from oobconsole.log.log import LogLimit
 from oobconsole.ssh import auth, revoked
 from oobconsole.ssh.auth import Allowed, Offered, Refused, Trust, offered, trust_of
 

@@ -7,7 +7,7 @@ import tracemalloc
 
 import pytest
 
-from oobconsole.settings import ServerConfig
+from oobconsole.config.schema import ServerConfig
 from oobconsole.ssh.gate import PENALTY_MAX, Gate, Offence, Penalties, source_of
 
 

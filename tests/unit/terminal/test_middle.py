@@ -10,7 +10,7 @@ from oobconsole.client.transcript import Words
 from oobconsole.console import console as consoles_module
 from oobconsole.console.console import Console
 from oobconsole.console.screen import Screen
-from oobconsole.console.transcript import Frame, Part
+from oobconsole.recording.transcript import Frame, Part
 from oobconsole.session.listing import last_line, text_from
 from oobconsole.session.searching import Lines
 from oobconsole.terminal.plain import PlainLines

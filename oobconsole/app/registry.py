@@ -1,0 +1,34 @@
+"""Which interceptor or line a configuration names."""
+
+from __future__ import annotations
+
+from oobconsole.config.guests import MachineConfig, VmConfig
+from oobconsole.config.schema import Config
+from oobconsole.interceptors.base import Interceptor
+from oobconsole.interceptors.memory import MemoryInterceptor
+from oobconsole.interceptors.tcg import TcgInterceptor
+from oobconsole.lines.base import Stream
+from oobconsole.lines.chardev import ChardevStream, parse
+from oobconsole.lines.serialport import SerialStream
+from oobconsole.vfio_user.keeper import Settings as KeeperSettings
+from oobconsole.vfio_user.stream import KeeperProcess, VfioUserStream
+
+
+def make(config: Config, machine: MachineConfig) -> Interceptor:
+    """Make the interceptor of a machine; `start` begins its work."""
+    if machine.interceptor == "memory":
+        return MemoryInterceptor(machine.name, echo=len(machine.guests))
+    return TcgInterceptor(machine.name, config.socket_of(machine), spin_us=machine.spin_us)
+
+
+def make_lines(config: Config, vm: VmConfig) -> list[Stream]:
+    """Make the lines of a VM or port, in the order of its `console_names`; `start` begins their work."""
+    if vm.chardev is not None:
+        at_once = (config.server.scrollback_kib << 10) // 4
+        return [ChardevStream(vm.name, parse(vm.chardev), at_once=at_once)]
+    if vm.serial is not None:
+        return [SerialStream(vm.name, vm.serial)]
+    assert vm.vfio_user is not None  # exactly one is there: settings.VmConfig
+    sockets = str(config.vfio_socket_of(vm)), str(config.keeper_socket_of(vm))
+    process = KeeperProcess(vm.name, KeeperSettings(*sockets, vm.vfio_user.bar, vm.vfio_user.ports))
+    return [VfioUserStream(name, process, number) for number, name in enumerate(vm.console_names)]

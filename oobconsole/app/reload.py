@@ -1,0 +1,152 @@
+"""Reading the configuration again while the server runs: all of it, or nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from oobconsole.access import Principal
+from oobconsole.config.guests import ConsoleConfig
+from oobconsole.config.load import access_of, load
+from oobconsole.config.schema import Config
+from oobconsole.config.table import Table
+from oobconsole.errors import ConfigError, OobError
+from oobconsole.events import Kind
+from oobconsole.libvirt.guests import DomainSource
+from oobconsole.session.state import Consoles
+from oobconsole.ssh.server import SshServer
+
+log = structlog.get_logger(__name__)
+
+#: What may change while the server runs. Everything else was used to build what is there.
+CHANGEABLE: Final = re.compile(
+    r"(?:grant|group|alert)"
+    r"|server\.(?:authorized_keys|strict_modes|user_ca|revoked_keys|host_certificate|login_grace_s|penalties|penalties_exempt"
+    r"|max_\w+|tail_lines|drain_ms|drain_max_s)"
+    r"|console\.(?:share|filter|escape|idle_minutes)"
+)
+
+
+class Reloader:
+    """Knows which configuration the server runs with.
+
+    Args:
+        file: is read again.
+        config: what was in it.
+        configure: further parts that take the new configuration. They do not fail.
+    """
+
+    def __init__(
+        self, file: Path, config: Config, consoles: Consoles, ssh: SshServer, *configure: Callable[[Config], object]
+    ) -> None:
+        self._file = file
+        self._config = config
+        self._consoles = consoles
+        self._ssh = ssh
+        self._configure = configure
+        self._lock = asyncio.Lock()
+
+    async def reload(self, who: Principal | None = None) -> str:
+        """Read the file, and do what it says from now on; returns what has changed, for people.
+
+        Raises:
+            OobError: why nothing was changed.
+        """
+        async with self._lock:
+            try:
+                changed = await self._reload()
+            except OobError as error:
+                log.error(f"the configuration was not reloaded, and stays as it was: {error}")
+                raise
+        text = ", ".join(changed) or "nothing in the file; keys and certificates were read again"
+        log.info("configuration reloaded", changed=changed, by=who.name if who else "SIGHUP")
+        self._consoles.events.emit(Kind.RELOADED, who=who, changed=text)
+        return f"reloaded: {text}"
+
+    async def _reload(self) -> list[str]:
+        new = await asyncio.to_thread(load, self._file)
+        changed = differences(self._config, new)
+        fixed = [key for key in changed if not CHANGEABLE.fullmatch(key)]
+        if fixed:
+            raise ConfigError(str(self._file), ", ".join(fixed), "cannot change while the server runs: restart it")
+        prepared = await self._ssh.prepare(new.server)
+        self._take(new)  # from here on nothing fails
+        self._ssh.apply(prepared)
+        self._consoles.recheck()
+        return changed
+
+    def _take(self, new: Config) -> None:
+        self._config = new
+        consoles = self._consoles
+        consoles.access.grants = access_of(new).grants
+        consoles.tail_lines = new.server.tail_lines
+        consoles.drain_s = new.server.drain_ms / 1000
+        consoles.drain_max_s = new.server.drain_max_s
+        for name, settings in _console_settings(new):
+            console = consoles.find(name)
+            if console is not None:
+                console.settings = settings
+        for configure in self._configure:
+            configure(new)
+        hosts = dict(_host_settings(new))
+        for source in consoles.machines:
+            if isinstance(source, DomainSource):
+                source.configure(hosts[source.name])
+
+
+def _console_settings(config: Config) -> Iterator[tuple[str, ConsoleConfig]]:
+    for machine in config.machines:
+        for guest in machine.guests:
+            for name in guest.console_names:
+                yield name, config.console.with_own(guest.console)
+    for vm in config.vms:
+        for name in vm.console_names:
+            yield name, config.console.with_own(vm.console)
+
+
+def _host_settings(config: Config) -> Iterator[tuple[str, ConsoleConfig]]:
+    """Of the consoles of each libvirt host."""
+    return ((libvirt.name, config.console.with_own(libvirt.console)) for libvirt in config.libvirts)
+
+
+def differences(old: Config, new: Config) -> list[str]:
+    """Dotted keys, as in the file, whose values differ; tables in a list are told apart by their names."""
+    return sorted({*_differences(old, new), *_console_differences(old, new)})
+
+
+def _console_differences(old: Config, new: Config) -> Iterator[str]:
+    for of in (_console_settings, _host_settings):
+        before = dict(of(old))
+        for name, settings in of(new):
+            for field, value in before.get(name, settings):
+                if value != getattr(settings, field):
+                    yield f"console.{field}"
+
+
+def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    if ConsoleConfig in (type(old), type(new)):
+        return  # `_console_differences`: what counts is what a console has in the end
+    if isinstance(old, Table) and isinstance(new, Table) and type(old) is type(new):
+        for name, field in type(old).model_fields.items():
+            yield from _differences(getattr(old, name), getattr(new, name), _join(path, field.alias or name))
+    elif _named(old) and _named(new) and path not in ("group", "grant", "alert"):
+        before, after = ({table.name: table for table in tables} for tables in (old, new))
+        if list(before) != list(after):
+            yield path
+        for name in before.keys() & after.keys():
+            yield from _differences(before[name], after[name], _join(path, name))
+    elif old != new:
+        yield path
+
+
+def _named(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(hasattr(item, "name") for item in value)
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name

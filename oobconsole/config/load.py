@@ -1,0 +1,168 @@
+"""The configuration file: read, validated and resolved before anything acts on it."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from oobconsole import textfile
+from oobconsole.access import ALL, Access, Grant, Right
+from oobconsole.config.guests import MachineConfig, UartConfig, VmConfig
+from oobconsole.config.schema import Config
+from oobconsole.config.table import Table
+from oobconsole.errors import ConfigError
+
+#: A line at a UNIX socket (settings.VmConfig).
+_UNIX: Final = re.compile(r"(unix(?:-listen)?:)(.+)")
+_PORTS_MAX: Final = 8  # native/tcg/options.h
+
+
+def ports_of(machine: MachineConfig) -> list[UartConfig]:
+    """Every UART that a guest of the machine has, once, for the native half's options."""
+    by_port = {uart.port: uart for guest in machine.guests for uart in guest.uarts}
+    return [by_port[port] for port in sorted(by_port, reverse=True)]
+
+
+def load(file: Path) -> Config:
+    """Read, validate and resolve a configuration file; relative paths are relative to the file.
+
+    Raises:
+        ConfigError: with the file, the key and the reason.
+    """
+    try:
+        raw = tomllib.loads(textfile.decode(file.read_bytes()))
+    except OSError as error:
+        raise ConfigError(str(file), "", error.strerror or "cannot be read") from error
+    except textfile.NotText as error:
+        raise ConfigError(str(file), "", str(error)) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(str(file), "", f"is not TOML: {error}") from error
+    try:
+        config = Config.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
+        raise ConfigError(str(file), key, _reason(first["type"], first["msg"])) from error
+    config = _resolve(config, file.resolve().parent)
+    if not (config.machines or config.vms or config.libvirts):
+        raise ConfigError(str(file), "", "no console: a [[machine]] with guests, a [[vm]] or a [[libvirt]] is needed")
+    fault = _conflict(config) or _unknown_group(config) or _keys_missing(config)
+    if fault is not None:
+        raise ConfigError(str(file), *fault)
+    return config
+
+
+def _conflict(config: Config) -> tuple[str, str] | None:
+    """Key and reason of the first thing that stands twice and must not."""
+    names: dict[str, set[str]] = {"machine": set(), "console": set(), "socket": set(), "alert": set()}
+
+    def repeated(kind: str, name: str) -> str | None:
+        if name in names[kind]:
+            return f"another {kind} is '{name}' already"
+        names[kind].add(name)
+        return None
+
+    for m, machine in enumerate(config.machines):
+        key = f"machine.{m}"
+        if reason := repeated("machine", machine.name):
+            return f"{key}.name", reason
+        if reason := repeated("socket", str(config.socket_of(machine))):
+            return f"{key}.socket", reason
+        if reason := _ports_conflict(machine):
+            return f"{key}.guest", reason
+        for g, guest in enumerate(machine.guests):
+            for name in guest.console_names:
+                if reason := repeated("console", name):
+                    return f"{key}.guest.{g}.name", reason
+    for v, vm in enumerate(config.vms):
+        for name in vm.console_names:
+            if reason := repeated("console", name):
+                return f"vm.{v}.name", reason
+        if vm.vfio_user and (reason := repeated("socket", str(config.vfio_socket_of(vm)))):
+            return f"vm.{v}.vfio_user.socket", reason
+    for n, libvirt in enumerate(config.libvirts):
+        if reason := repeated("machine", libvirt.name):
+            return f"libvirt.{n}.name", reason
+    for a, alert in enumerate(config.alerts):
+        if reason := repeated("alert", alert.name):
+            return f"alert.{a}.name", reason
+    return None
+
+
+def _ports_conflict(machine: MachineConfig) -> str | None:
+    """What the native half, which knows one interrupt for each port of a machine, could not do."""
+    irqs: dict[int, int] = {}
+    for guest in machine.guests:
+        if len({uart.port for uart in guest.uarts}) < len(guest.uarts):
+            return f"two UARTs of '{guest.name}' have the same port"
+        for uart in guest.uarts:
+            if irqs.setdefault(uart.port, uart.irq) != uart.irq:
+                return f"port {uart.port:#x} has two interrupts, {irqs[uart.port]} and {uart.irq}: a machine has one"
+    return f"more than {_PORTS_MAX} different ports in one machine" if len(irqs) > _PORTS_MAX else None
+
+
+def _unknown_group(config: Config) -> tuple[str, str] | None:
+    known = {group.name for group in config.groups}
+    for number, grant in enumerate(config.grants):
+        for name in grant.groups:
+            if name not in known:
+                return f"grant.{number}.groups", f"there is no group '{name}'"
+        if not grant.users and not grant.groups:
+            return f"grant.{number}", "it names nobody: users or groups are needed"
+    return None
+
+
+def access_of(config: Config) -> Access:
+    """What the file grants."""
+    members = {group.name: group.members for group in config.groups}
+    return Access(
+        tuple(
+            Grant(
+                (*grant.users, *(user for group in grant.groups for user in members[group])),
+                tuple(grant.consoles),
+                ALL if "all" in grant.rights else frozenset(map(Right, grant.rights)),
+            )
+            for grant in config.grants
+        )
+    )
+
+
+def _reason(kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return "there is no such key"
+    if kind == "missing":
+        return "is needed"
+    return message.removeprefix("Value error, ")
+
+
+def _keys_missing(config: Config) -> tuple[str, str] | None:
+    folder = config.server.authorized_keys
+    if os.access(folder, os.R_OK | os.X_OK) and folder.is_dir():
+        return None
+    reason = f"{folder} is no folder that can be read: make it, with one file of public keys for each user"
+    return "server.authorized_keys", reason
+
+
+def _resolve(config: Config, base: Path) -> Config:
+    """Make every path absolute."""
+
+    def absolute(value: Any) -> Any:
+        if isinstance(value, Path):
+            return base / value
+        if isinstance(value, list):
+            return [absolute(item) for item in value]
+        if isinstance(value, Table):
+            changed = {key: absolute(item) for key, item in value if item is not None}
+            if isinstance(value, VmConfig) and (found := _UNIX.fullmatch(value.chardev or "")):
+                changed["chardev"] = f"{found[1]}{base / found[2]}"
+            return value.model_copy(update={k: v for k, v in changed.items() if v is not getattr(value, k)})
+        return value
+
+    resolved = absolute(config)
+    assert isinstance(resolved, Config)
+    return resolved

@@ -1,0 +1,269 @@
+"""What a configuration file may say: every table and key, with its default and what it means.
+
+The descriptions are for users: the reference in docs/man is made from them.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import BeforeValidator, Field
+
+from oobconsole.config.alerts import AlertConfig
+from oobconsole.config.guests import ConsoleConfig, GuestConfig, LibvirtConfig, MachineConfig, VmConfig
+from oobconsole.config.table import RESERVED, Name, Table, Words, one_or_more
+from oobconsole.config.values import Address, FilePath, Loopback, MaxStartups, Network, Rights
+
+_DOMAIN_MAX: Final = 37  # so that `.console15` can follow
+
+
+def console_name(domain: str, uuid: str, *, unique: bool = False) -> str:
+    """The name of a libvirt domain's console: the domain's, if that can be one; else, and if it has to be `unique`,
+    what it has of one and the beginning of its UUID."""
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", domain).lstrip("_.-")
+    if name == domain and 0 < len(name) <= _DOMAIN_MAX and name not in RESERVED and not unique:
+        return name
+    return f"{name[: _DOMAIN_MAX - 9]}-{uuid[:8]}".lstrip("-")
+
+
+class ServerConfig(Table):
+    """The server itself."""
+
+    listen: Annotated[list[Address], BeforeValidator(one_or_more), Field(min_length=1, max_length=16)] = Field(
+        default_factory=lambda: ["127.0.0.1:2222"],
+        description="an address or a list; port 0 takes a free one and writes it to STATE_DIR/ssh_port",
+    )
+    state_dir: FilePath = Field(
+        description="the folder of the host key, sockets, recordings and audit log; it is made when missing"
+    )
+    authorized_keys: FilePath = Field(
+        description="a folder whose file USER, or USER.pub, holds that user's public keys"
+    )
+    strict_modes: bool = Field(
+        default=True, description="ignore files of users' keys that others than their owner may write"
+    )
+    host_key: FilePath | None = Field(
+        default=None, description="the SSH host key; it is made on first start, and nobody else may read it"
+    )
+    host_certificate: FilePath | None = Field(
+        default=None, description="an OpenSSH certificate of the host key, which is shown to clients"
+    )
+    user_ca: FilePath | None = Field(
+        default=None, description="a file of public keys: their certificates let in the users that they name"
+    )
+    revoked_keys: FilePath | None = Field(
+        default=None,
+        description=(
+            "a file that says, one a line, what counts no longer: keys, fingerprints, and `serial:` "
+            "and `id:` of certificates"
+        ),
+    )
+    scrollback_kib: int = Field(
+        default=256, ge=4, le=65536, description="how much output is kept in memory for each console"
+    )
+    tail_lines: int = Field(
+        default=50, ge=0, le=10000, description="how many lines `log` and `~l` show when nobody says how many"
+    )
+    drain_ms: int = Field(
+        default=300,
+        ge=10,
+        le=60000,
+        description="a pipe whose input has ended leaves when the guest has been quiet for so long",
+    )
+    drain_max_s: int = Field(
+        default=60,
+        ge=1,
+        le=3600,
+        description="a pipe whose input has ended leaves after so long even if the guest is never quiet",
+    )
+    max_connections: int = Field(
+        default=1000,
+        ge=1,
+        le=100000,
+        description="how many SSH connections there may be; further ones are told so and closed",
+    )
+    max_connections_per_source: int = Field(
+        default=500,
+        ge=1,
+        le=100000,
+        description="how many of them may come from one IPv4 address, or from one IPv6 network of 64 bits",
+    )
+    max_startups: MaxStartups = Field(
+        default="10:30:100",
+        description="how many connections may not be logged in yet: START:RATE:FULL, as in sshd_config(5)",
+    )
+    max_auth_tries: int = Field(
+        default=6, ge=1, le=100, description="how often one connection may try to log in before it is closed"
+    )
+    penalties: bool = Field(default=True, description="make addresses wait whose logins fail again and again")
+    penalties_exempt: Annotated[list[Network], BeforeValidator(one_or_more), Field(max_length=1000)] = Field(
+        default_factory=list,
+        description="addresses and networks without penalties, and without the limit of connections per source",
+    )
+    login_grace_s: int = Field(
+        default=60, ge=1, le=600, description="a connection that has not logged in after so long is closed"
+    )
+    max_alerts: int = Field(
+        default=60,
+        ge=1,
+        le=10000,
+        description="how many alerts there may be in a minute, of all `[[alert]]` together",
+    )
+    log: Literal["console", "json", "journald"] = Field(
+        default="console",
+        description="text or JSON on standard error, or the journal; its errors cost lines only, which are counted",
+    )
+
+    @property
+    def host_key_file(self) -> Path:
+        """Where the SSH host key is, or is to be made."""
+        return self.host_key or self.state_dir / "ssh_host_ed25519_key"
+
+    @property
+    def not_users_keys(self) -> tuple[Path, ...]:
+        """Files with another meaning, which are nobody's keys wherever they lie."""
+        return tuple(path for path in (self.user_ca, self.revoked_keys, self.host_certificate) if path)
+
+    @property
+    def admin_socket(self) -> Path:
+        """Where the local command reaches the server."""
+        return self.state_dir / "admin.sock"
+
+
+class RecordingConfig(Table):
+    """What is kept of every console."""
+
+    enabled: bool = Field(default=True, description="record every console")
+    folder: FilePath | None = Field(
+        default=None, description="where recordings are kept; STATE_DIR/recordings, unless said"
+    )
+    policy: Literal["best_effort", "strict"] = Field(
+        default="best_effort",
+        description=(
+            "what happens when nothing can be written: it is only said, or guests also get no input until it can"
+        ),
+    )
+    asciicast: bool = Field(default=True, description="also record in asciinema's format, asciicast v2")
+    keystrokes: bool = Field(default=True, description="also record who typed what the guest has echoed")
+    rotate_mib: int = Field(
+        default=64,
+        ge=1,
+        le=65536,
+        description="a recording that is larger is closed and compressed, and goes on in the next file",
+    )
+    rotate_hours: int = Field(default=24, ge=1, le=8760, description="so is a recording that is older")
+    keep_mib: int = Field(
+        default=1024,
+        ge=1,
+        le=1 << 24,
+        description="how much is kept of each console; the oldest files are removed first",
+    )
+    keep_days: int = Field(default=90, ge=1, le=36500, description="files that are older are removed")
+
+
+class AuditConfig(Table):
+    """The signed log of who did what."""
+
+    file: FilePath | None = Field(default=None, description="where it is kept; STATE_DIR/audit.jsonl, unless said")
+    key: FilePath | None = Field(
+        default=None,
+        description=("the key that signs it, which is made on first start; STATE_DIR/audit_ed25519_key, unless said"),
+    )
+    syslog: bool = Field(default=False, description="send each entry to syslog as well")
+    rotate_mib: int = Field(
+        default=64,
+        ge=1,
+        le=4096,
+        description="a file that is larger is closed, and the chain goes on in the next one",
+    )
+    keep_mib: int = Field(
+        default=1024,
+        ge=1,
+        le=1 << 20,
+        description="how much is kept of closed files; the oldest are removed first, and an entry says so",
+    )
+
+
+class MetricsConfig(Table):
+    """`/metrics` for Prometheus, and `/healthz`."""
+
+    listen: Loopback | None = Field(
+        default=None, description="a loopback address and a port; nothing is served unless it is said"
+    )
+
+
+class GroupConfig(Table):
+    """Users that `[[grant]]` can name together."""
+
+    name: Name = Field(description="the name that `groups` of `[[grant]]` have it by")
+    members: Annotated[list[str], Field(min_length=1, max_length=10000)] = Field(description="names of users")
+
+
+class GrantConfig(Table):
+    """Who may do what, where. Without a grant nobody may do anything."""
+
+    users: Words = Field(default_factory=list, description="names, or patterns with * and ?")
+    groups: Words = Field(default_factory=list, description="names of `[[group]]`")
+    consoles: Words = Field(default_factory=lambda: ["*"], description="names, or patterns with * and ?")
+    rights: Rights = Field(min_length=1, description="of watch, write, force, power, log; or all")
+
+
+class Config(Table):
+    """The whole file."""
+
+    server: ServerConfig
+    console: ConsoleConfig = Field(default_factory=ConsoleConfig)
+    recording: RecordingConfig = Field(default_factory=RecordingConfig)
+    audit: AuditConfig = Field(default_factory=AuditConfig)
+    metrics: MetricsConfig = Field(default_factory=MetricsConfig)
+    groups: Annotated[list[GroupConfig], Field(alias="group", max_length=10000)] = Field(default_factory=list)
+    grants: Annotated[list[GrantConfig], Field(alias="grant", max_length=10000)] = Field(default_factory=list)
+    machines: Annotated[list[MachineConfig], Field(alias="machine", max_length=1024)] = Field(default_factory=list)
+    vms: Annotated[list[VmConfig], Field(alias="vm", max_length=10000)] = Field(default_factory=list)
+    alerts: Annotated[list[AlertConfig], Field(alias="alert", max_length=100)] = Field(default_factory=list)
+    libvirts: Annotated[list[LibvirtConfig], Field(alias="libvirt", max_length=64)] = Field(default_factory=list)
+
+    def machine(self, name: str) -> MachineConfig | None:
+        """The machine with that name."""
+        return next((m for m in self.machines if m.name == name), None)
+
+    def socket_of(self, machine: MachineConfig) -> Path:
+        """The UNIX socket that its native half connects to."""
+        return machine.socket or self.server.state_dir / f"{machine.name}.sock"
+
+    def vfio_socket_of(self, vm: VmConfig) -> Path:
+        """The UNIX socket that its VMM connects to, if it has a card of ours."""
+        own = vm.vfio_user.socket if vm.vfio_user else None
+        return own or self.server.state_dir / f"{vm.name}.vfio"
+
+    def keeper_socket_of(self, vm: VmConfig) -> Path:
+        """The UNIX socket at which we find the process that is the card."""
+        return self.server.state_dir / f"{vm.name}.keeper"
+
+    def vm(self, name: str) -> VmConfig | None:
+        """The VM with that name."""
+        return next((vm for vm in self.vms if vm.name == name), None)
+
+    @property
+    def console_names(self) -> list[str]:
+        """Of all consoles but those of libvirt's domains, which only libvirt knows."""
+        guests = (guest for machine in self.machines for guest in machine.guests)
+        sources: list[GuestConfig | VmConfig] = [*guests, *self.vms]
+        return [name for source in sources for name in source.console_names]
+
+    @property
+    def recordings(self) -> Path:
+        """Where consoles are recorded."""
+        return self.recording.folder or self.server.state_dir / "recordings"
+
+    @property
+    def audit_file(self) -> Path:
+        """Where the audit log is."""
+        return self.audit.file or self.server.state_dir / "audit.jsonl"
+
+    @property
+    def audit_key(self) -> Path:
+        """Where its key is, or is to be made."""
+        return self.audit.key or self.server.state_dir / "audit_ed25519_key"

@@ -1,0 +1,138 @@
+"""One guest whose serial port somebody else emulates, or a real port: a stream wired to a console."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from oobconsole.config.guests import ConsoleConfig
+from oobconsole.console.console import Break, Console, ConsoleState
+from oobconsole.errors import EnvironmentFault, LineFault
+from oobconsole.lines.base import Stream
+from oobconsole.power.qmp import Qmp
+from oobconsole.recording.recorder import Recorder
+
+
+class Wire:
+    """A console, and the stream that brings its bytes (`StreamEvents`).
+
+    Attributes:
+        stream: None: there is none now.
+    """
+
+    def __init__(self, console: Console, stream: Stream | None = None) -> None:
+        self.console = console
+        self.stream = stream
+        self._left: float | None = None  # when the last connection ended, by `time.monotonic`; None: there was none
+        console.take = lambda: self.stream is not None and self.stream.take()
+
+    def up(self, peer: str) -> None:
+        self.console.set_state(ConsoleState.LIVE, self._unseen())
+        if self.stream is not None:
+            self.console.bind(self.stream.write, self._break_of(self.stream), self.stream.hold)
+
+    def _unseen(self) -> str:
+        """What nobody has seen of the guest's output: how much that was no line says."""
+        if self.stream is None or self.stream.keeps_output:
+            return ""
+        if self._left is None:
+            return "connected; what the guest printed before, if it ran, is not here"
+        seconds = time.monotonic() - self._left
+        return f"connected again after {seconds:.1f} s; what the guest printed meanwhile is not here"
+
+    def _break_of(self, stream: Stream) -> Break | None:
+        return stream.send_break if stream.has_break else None
+
+    def down(self, reason: str, retry_s: float | None) -> None:
+        if self.console.state is ConsoleState.LIVE:
+            self._left = time.monotonic()
+        self.console.bind(None)
+        when = "" if retry_s is None else f"; the next attempt is in {retry_s:.1f} s"
+        self.console.set_state(ConsoleState.FAULT, reason + when)
+
+    def output(self, data: bytes) -> None:
+        self.console.output(data)
+
+    def gap(self, lost: int) -> None:
+        self.console.gap(lost)
+
+    def writable(self) -> None:
+        self.console.pump()
+
+
+class Line(Wire):
+    """A stream and its console.
+
+    Args:
+        name: of both.
+        stream: brings the bytes.
+        monitor: QEMU's, where there is one, the same for all ports of a guest: it sends breaks, and says what happens
+            to the machine.
+        address: of the chardev, as the monitor knows it; empty: it knows none that is this line.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        stream: Stream,
+        *,
+        scrollback: int,
+        settings: ConsoleConfig | None = None,
+        monitor: Qmp | None = None,
+        address: str = "",
+    ) -> None:
+        super().__init__(Console(name, scrollback=scrollback, settings=settings), stream)
+        self.name = name
+        self._line = stream
+        self._monitor = monitor
+        self._address = address
+        if monitor is not None:
+            monitor.listeners.append(self._happened)
+
+    @property
+    def consoles(self) -> list[Console]:
+        """The one."""
+        return [self.console]
+
+    @property
+    def connected(self) -> bool:
+        """Is somebody at the other end?"""
+        return self.console.state is ConsoleState.LIVE
+
+    def record(self, recorder_of: Callable[[str], Recorder | None]) -> None:
+        """A line that has a memory of its own goes on where its recording ends."""
+        recorder = recorder_of(self.console.name)
+        if recorder is None:
+            return
+        if self._line.recorded is None and self._line.position is not None:  # it begins late
+            recorder.adopt(*self._line.position)
+        self._line.recorded = recorder.bind
+
+    async def start(self) -> None:
+        """Begin to connect. Raises `EnvironmentFault`."""
+        await self._line.start(self)
+        if self._monitor is not None:
+            self._monitor.start()
+
+    async def stop(self, reason: str) -> None:
+        """Tell whoever is attached, and let the guest go on without us."""
+        self.console.close(reason)
+        if self._monitor is not None:
+            await self._monitor.stop()
+        await self._line.stop()
+
+    # -- the monitor --------------------------------------------------------------------------------
+
+    def _break_of(self, stream: Stream) -> Break | None:
+        by_monitor = self._monitor_break if self._monitor is not None and self._address else None
+        return super()._break_of(stream) or by_monitor
+
+    def _happened(self, what: str) -> None:
+        self.console.tell(f"{self.console.name}: {what}")
+
+    async def _monitor_break(self) -> None:
+        assert self._monitor is not None
+        try:
+            await self._monitor.send_break(self._address)
+        except EnvironmentFault as error:
+            raise LineFault(str(error)) from error

@@ -1,0 +1,375 @@
+"""The domains of libvirt hosts as consoles: they come, move and go while the server runs.
+
+A domain is known by its UUID at every host that has it: one that migrates keeps its console, and whoever is attached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Final, Protocol
+
+import structlog
+
+from oobconsole.config.guests import ConsoleConfig, LibvirtConfig
+from oobconsole.config.schema import console_name
+from oobconsole.console.console import Console, ConsoleState
+from oobconsole.guests.line import Wire
+from oobconsole.libvirt import library as virt
+from oobconsole.libvirt.domain import Domain, Port
+from oobconsole.libvirt.host import ACTIONS, Host
+from oobconsole.libvirt.stream import LibvirtStream
+from oobconsole.lines.base import Stream
+from oobconsole.lines.chardev import ChardevStream, parse
+from oobconsole.log.log import LogLimit
+from oobconsole.power.power import Power, PowerAction
+from oobconsole.recording.recorder import Recorder
+from oobconsole.supervise import Tasks
+
+log = structlog.get_logger(__name__)
+
+#: Domains of all hosts together; further ones get no console.
+DOMAINS_MAX: Final = 10000
+LOG_LINES: Final = 20
+
+
+class Keeper(Protocol):
+    """Who has to know of every console."""
+
+    def find(self, name: str) -> Console | None:
+        """The console of that name."""
+
+    async def adopt(self, console: Console, power: Power) -> None:
+        """A new one, before it prints anything."""
+
+    def forget(self, console: Console) -> None:
+        """It is no more."""
+
+
+class DomainPort(Wire):
+    """One port of a domain, on whichever host that runs.
+
+    Args:
+        look: looks at the domain again, soon.
+    """
+
+    def __init__(self, console: Console, look: Callable[[], object]) -> None:
+        super().__init__(console)
+        self._look = look
+        self._run: object = None
+        self._fault: tuple[str, float | None] | None = None
+
+    async def follow(self, run: object, port: Port, make: Callable[[], Stream]) -> None:
+        """The domain is active: have the console of this run of it."""
+        if run == self._run:
+            if self._fault is not None:
+                super().down(*self._fault)
+            return
+        await self.leave()
+        self._run = run
+        if port.trouble:
+            self.console.set_state(ConsoleState.FAULT, port.trouble)
+            return
+        self.stream = make()
+        await self.stream.start(self)
+
+    async def off(self, state: ConsoleState, reason: str) -> None:
+        """There is nothing to be connected to."""
+        await self.leave()
+        self.console.set_state(state, reason)
+
+    async def leave(self) -> None:
+        """Let go of the domain's run. Idempotent."""
+        stream, self.stream, self._run, self._fault = self.stream, None, None, None
+        self._left = None
+        self.console.bind(None)
+        if stream is not None:
+            await stream.stop()
+
+    def up(self, peer: str) -> None:
+        self._fault = None
+        super().up(peer)
+
+    def down(self, reason: str, retry_s: float | None) -> None:
+        """A domain that ends takes its line with it: before that is called a fault, the domain is looked at."""
+        self.console.bind(None)
+        self._fault = reason, retry_s
+        if self.console.state is ConsoleState.LIVE:
+            self._look()
+        else:
+            super().down(reason, retry_s)
+
+
+class Guest:
+    """A domain, wherever it is.
+
+    Attributes:
+        name: its first console's.
+        at: what it is at each host that has it.
+        home: the host whose word counts: where it runs, or ran last.
+    """
+
+    def __init__(self, uuid: str, domain: str, name: str, home: DomainSource) -> None:
+        self.uuid = uuid
+        self.domain = domain
+        self.name = name
+        self.at: dict[DomainSource, Domain] = {}
+        self.home = home
+        self.ports: dict[str, DomainPort] = {}  # by what follows the name of their consoles
+
+    def find_home(self) -> Domain | None:
+        """Say where it is: there where it is as long as it runs there; None: nowhere."""
+
+        def rank(source: DomainSource) -> tuple[bool, ...]:
+            domain, there = self.at[source], source.connected  # what a lost host said last may not be so any more
+            return (
+                domain.running and there,
+                domain.active and there,
+                domain.running,
+                domain.active,
+                source is self.home,
+            )
+
+        if not self.at:
+            return None
+        self.home = max(self.at, key=rank)
+        return self.at[self.home]
+
+    @property
+    def wanted(self) -> dict[str, Port]:
+        """Its ports as they are now, by what follows its name in their consoles'; none when it is nowhere."""
+        domain = self.at.get(self.home)
+        ports = domain.ports if domain is not None else ()
+        return {"" if i == 0 else f".{port.name}": port for i, port in enumerate(ports)}
+
+    def look(self) -> None:
+        """Look at it again, soon."""
+        self.home.host.look(self.uuid)
+
+    async def do(self, action: PowerAction) -> str:
+        """Switch it (`Power`)."""
+        return await self.home.host.switch(self.uuid, ACTIONS[action])
+
+    @property
+    def attached(self) -> bool:
+        """Is anybody at one of its consoles?"""
+        return any(port.console.attached for port in self.ports.values())
+
+
+class Domains:
+    """Every domain of every host.
+
+    Attributes:
+        keeper: is told of every console; set before the first host starts.
+    """
+
+    keeper: Keeper
+
+    def __init__(self, scrollback: int) -> None:
+        self._scrollback = scrollback
+        self._guests: dict[tuple[str, str], Guest] = {}  # by prefix and UUID
+        self._vanished: dict[str, Guest] = {}  # by name: somebody is attached
+        self._lock = asyncio.Lock()
+        self._limit = LogLimit(LOG_LINES)
+
+    def of(self, source: DomainSource) -> Iterator[Guest]:
+        """Those at home there."""
+        return (g for g in (*self._guests.values(), *self._vanished.values()) if g.home is source)
+
+    def find(self, source: DomainSource, uuid: str) -> Guest | None:
+        """The domain of that UUID."""
+        return self._guests.get((source.prefix, uuid))
+
+    async def saw(self, source: DomainSource, uuid: str, domain: Domain | None) -> None:
+        """A host has this domain, or has it no more."""
+        async with self._lock:
+            if domain is not None and not source.wants(domain.name):
+                domain = None
+            guest = self.find(source, uuid)
+            if guest is not None and domain is not None and guest.domain != domain.name:
+                await self._vanish(guest, f"it is called {domain.name} now")
+                guest = None
+            if guest is None and (domain is None or (guest := self._make(source, domain)) is None):
+                return
+            if domain is None:
+                guest.at.pop(source, None)
+            else:
+                guest.at[source] = domain
+            await self._settle(guest)
+
+    async def heard(self, source: DomainSource, uuids: frozenset[str]) -> None:
+        """Those are all that a host has, now that it is connected."""
+        gone = [guest.uuid for guest in self._guests.values() if source in guest.at and guest.uuid not in uuids]
+        for uuid in gone:
+            await self.saw(source, uuid, None)
+
+    async def lost(self, source: DomainSource) -> None:
+        """A host is not connected."""
+        async with self._lock:
+            for guest in [g for g in self._guests.values() if source in g.at]:
+                await self._settle(guest)
+
+    async def leave(self, source: DomainSource) -> None:
+        """Let go of everything that is at home there."""
+        async with self._lock:
+            for port in [port for guest in self.of(source) for port in guest.ports.values()]:
+                await port.leave()
+
+    # -- one domain ---------------------------------------------------------------------------------
+
+    def _make(self, source: DomainSource, domain: Domain) -> Guest | None:
+        if len(self._guests) >= DOMAINS_MAX:
+            if self._limit.allows(host=source.name):
+                log.error(f"more than {DOMAINS_MAX} domains: no console for another", domain=domain.name)
+            return None
+        name = console_name(source.prefix + domain.name, domain.uuid)
+        guest = self._vanished.pop(name, None)
+        if guest is not None:
+            guest.uuid, guest.domain, guest.home = domain.uuid, domain.name, source
+        else:
+            if self.keeper.find(name) is not None:
+                other, name = name, console_name(source.prefix + domain.name, domain.uuid, unique=True)
+                log.warning(
+                    "a domain's name is taken by another console", console=name, taken=other, host=source.name
+                )
+            guest = Guest(domain.uuid, domain.name, name, source)
+        self._guests[source.prefix, domain.uuid] = guest
+        return guest
+
+    async def _settle(self, guest: Guest) -> None:
+        """Make its consoles what it is."""
+        domain = guest.find_home()
+        if domain is None:
+            await self._vanish(guest, "its host has no such domain any more: undefined, or ended and not persistent")
+            return
+        wanted = guest.wanted
+        for suffix, port in wanted.items():
+            if suffix not in guest.ports:
+                await self._adopt(guest, suffix)
+            await self._follow(guest, domain, guest.ports[suffix], port)
+        for left in [port for suffix, port in guest.ports.items() if suffix not in wanted]:
+            await left.off(ConsoleState.GONE, f"{guest.domain} has no such port any more")
+        self._tidy(guest)
+
+    async def _adopt(self, guest: Guest, suffix: str) -> None:
+        name = guest.name + suffix
+        if self.keeper.find(name) is not None:
+            name = f"{name}-{guest.uuid[:8]}"
+        console = Console(name, scrollback=self._scrollback, settings=guest.home.settings)
+        loop = asyncio.get_running_loop()
+        console.attended_changed = lambda _: loop.call_soon(self._tidy, guest)  # not before whoever leaves has left
+        await self.keeper.adopt(console, guest)
+        guest.ports[suffix] = DomainPort(console, guest.look)
+
+    async def _follow(self, guest: Guest, domain: Domain, wire: DomainPort, port: Port) -> None:
+        source = guest.home
+        if not source.connected:
+            await wire.off(ConsoleState.FAULT, f"{source.trouble}; {guest.domain}, if it runs, goes on without us")
+        elif not domain.active:
+            await wire.off(ConsoleState.OFF, f"{guest.domain} is {domain.state}")
+        else:
+            make = partial(_stream, wire.console.name, source, guest.uuid, port)
+            await wire.follow((source, domain.run, port), port, make)
+
+    async def _vanish(self, guest: Guest, reason: str) -> None:
+        del self._guests[next(key for key, found in self._guests.items() if found is guest)]
+        guest.at.clear()
+        for port in tuple(guest.ports.values()):
+            await port.off(ConsoleState.GONE, f"{guest.domain} is gone: {reason}")
+        log.info("domain is gone", console=guest.name, host=guest.home.name, reason=reason)
+        self._vanished[guest.name] = guest
+        self._tidy(guest)
+
+    def _tidy(self, guest: Guest) -> None:
+        """Forget the consoles that nothing is behind and nobody is at."""
+        for suffix in guest.ports.keys() - guest.wanted.keys():
+            port = guest.ports[suffix]
+            if not port.console.attached:
+                del guest.ports[suffix]
+                self.keeper.forget(port.console)
+        if not guest.ports and self._vanished.get(guest.name) is guest:
+            del self._vanished[guest.name]
+
+
+class DomainSource:
+    """One libvirt host's domains (`session.state.Source`, `vm.libvirt.HostEvents`).
+
+    Attributes:
+        connected: libvirt is reached.
+        trouble: why it is not.
+        settings: of its consoles.
+    """
+
+    def __init__(self, config: LibvirtConfig, domains: Domains, defaults: ConsoleConfig) -> None:
+        self.name = config.name
+        self.prefix = config.prefix
+        self.connected = False
+        self.trouble = f"libvirt at {config.uri} has not been reached yet"
+        self.settings = defaults.with_own(config.console)
+        self.host = Host(config.name, config.uri, self)
+        self._patterns = config.domains
+        self._domains = domains
+        self._tasks = Tasks()
+
+    @property
+    def consoles(self) -> list[Console]:
+        """Of all its domains, as they are now."""
+        return [port.console for guest in self._domains.of(self) for port in guest.ports.values()]
+
+    def wants(self, domain: str) -> bool:
+        """Is that domain to have consoles?"""
+        return any(fnmatchcase(domain, pattern) for pattern in self._patterns)
+
+    def record(self, recorder_of: Callable[[str], Recorder | None]) -> None:
+        """Recorders observe its consoles by themselves."""
+
+    def configure(self, settings: ConsoleConfig) -> None:
+        """How its consoles behave from now on."""
+        self.settings = settings
+        for console in self.consoles:
+            console.settings = settings
+
+    async def start(self) -> None:
+        """Begin to connect. Raises `EnvironmentFault` where libvirt's library is missing."""
+        await asyncio.to_thread(virt.load)
+        self.host.start()
+
+    async def stop(self, reason: str) -> None:
+        """Tell whoever is attached, and let the guests go on without us."""
+        for console in self.consoles:
+            console.close(reason)
+        await self.host.stop()
+        await self._tasks.stop()
+        await self._domains.leave(self)
+
+    # -- HostEvents ---------------------------------------------------------------------------------
+
+    async def connected_to(self, domains: list[Domain]) -> None:
+        self.connected = True
+        await self._domains.heard(self, frozenset(domain.uuid for domain in domains))
+        for domain in domains:
+            await self._domains.saw(self, domain.uuid, domain)
+            await asyncio.sleep(0)  # there may be thousands, and others want their turns
+
+    async def seen(self, uuid: str, domain: Domain | None) -> None:
+        await self._domains.saw(self, uuid, domain)
+
+    def happened(self, uuid: str, what: str) -> None:
+        guest = self._domains.find(self, uuid)
+        for port in guest.ports.values() if guest is not None else ():
+            port.console.tell(f"{port.console.name}: {what}")
+
+    def lost(self, reason: str, retry_s: float) -> None:
+        self.connected = False
+        self.trouble = (
+            f"libvirt at {self.host.uri} is not connected: {reason}; the next attempt is in {retry_s:.1f} s"
+        )
+        self._tasks.start(self._domains.lost(self), f"libvirt {self.host.uri} lost")
+
+
+def _stream(name: str, source: DomainSource, uuid: str, port: Port) -> Stream:
+    if port.address:
+        return ChardevStream(name, parse(port.address))
+    return LibvirtStream(name, source.host.uri, uuid, port.device)

@@ -1,0 +1,271 @@
+"""A domain's console by libvirt's `virDomainOpenConsole`, which lets in one client at a time, as `virsh console` is.
+
+Each console has a connection to libvirtd of its own. libvirtd stops reading from a connection once five messages wait
+in it (`max_client_requests`), and typing at a guest that does not read fills it: with one connection for all, one
+such guest would silence the others, and keepalives would end it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from functools import partial
+from typing import Any, Final
+
+import structlog
+
+from oobconsole import supervise
+from oobconsole.libvirt import library as virt
+from oobconsole.libvirt.library import LibvirtFault
+from oobconsole.lines.base import Stream, StreamEvents
+from oobconsole.log.log import LogLimit
+from oobconsole.net.dialer import Dialer
+
+log = structlog.get_logger(__name__)
+
+OPEN_SECONDS: Final = 15.0
+#: Input that waits for libvirtd, and what it is given at once, in bytes.
+WRITE_MAX: Final = 1024
+#: Output that waits for our event loop, in bytes; what comes beyond it is lost, and said to be.
+OUTPUT_MAX: Final = 4 << 20
+_READ_MAX: Final = 262144
+#: QEMU writes a pty in small pieces, and each is a message of libvirtd's: after one, others are waited for, in ms.
+_GATHER_MS: Final = 5
+#: A stream that takes nothing is tried again after so long, in seconds.
+_AGAIN_SECONDS: Final = 0.05
+LOG_LINES: Final = 10
+#: virterror.h: what openConsole answers when the console is open already.
+_OPERATION_FAILED: Final = 9
+
+
+class _Channel:
+    """An open console. One thread opens, types and closes; libvirt's event thread reads.
+
+    Args:
+        force: end whoever has it open.
+
+    Attributes:
+        opened: it can be used; raises `LibvirtFault`.
+        ended: why it cannot any more.
+    """
+
+    def __init__(self, events: StreamEvents, uri: str, uuid: str, device: str, *, force: bool) -> None:
+        self._events = events
+        self._uri, self._uuid, self._device, self._force = uri, uuid, device, force
+        self._loop = asyncio.get_running_loop()
+        self.opened: asyncio.Future[None] = self._loop.create_future()
+        self.ended: asyncio.Future[str] = self._loop.create_future()
+        self._changed = threading.Condition()  # guards everything below
+        self._typed = bytearray()
+        self._refused = False
+        self._printed = bytearray()
+        self._lost = 0
+        self._delivered = True
+        self._closing = False
+        self._unwanted = False
+        supervise.thread(self._run, name=f"libvirt console {uuid}")
+
+    # -- the event loop's thread --------------------------------------------------------------------
+
+    def write(self, data: bytes) -> int:
+        """Type; returns how much was accepted."""
+        with self._changed:
+            part = data[: WRITE_MAX - len(self._typed)]
+            self._typed += part
+            self._refused = len(part) < len(data)
+            self._changed.notify()
+        return len(part)
+
+    def close(self) -> None:
+        """Let go of it, as soon as libvirtd lets us; nothing comes from it any more. Idempotent."""
+        with self._changed:
+            self._closing = self._unwanted = True
+            self._changed.notify()
+
+    def deliver(self) -> None:
+        """Hand on what the guest has printed."""
+        with self._changed:
+            data, self._printed = bytes(self._printed), bytearray()
+            lost, self._lost = self._lost, 0
+            self._delivered = True
+            unwanted = self._unwanted
+        if data and not unwanted:
+            self._events.output(data)
+        if lost and not unwanted:
+            self._events.gap(lost)
+
+    def _settle_opened(self, error: Exception | None) -> None:
+        if self.opened.done():
+            return
+        if error is None:
+            self.opened.set_result(None)
+        else:
+            self.opened.set_exception(error)
+
+    def _settle_ended(self, reason: str) -> None:
+        self.deliver()
+        if not self.ended.done():
+            self.ended.set_result(reason)
+
+    # -- its own thread -----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            connection, stream, timer = virt.attempt(self._open)
+        except Exception as error:  # whoever waits gets it, whatever it is
+            virt.post(self._loop, self._settle_opened, error.with_traceback(None))
+            return
+        virt.post(self._loop, self._settle_opened, None)
+        try:
+            virt.attempt(lambda: self._type(stream))
+        except LibvirtFault as error:
+            self._end(f"libvirt takes no more input: {error}")
+        forget_timer = partial(virt.load().virEventRemoveTimeout, timer)
+        releases = (forget_timer, stream.eventRemoveCallback, virt.settle_events, stream.abort, connection.close)
+        for release in releases:
+            try:
+                virt.attempt(release)
+            except LibvirtFault as error:  # it has ended by itself
+                log.debug("libvirt console closed", device=self._device, reason=str(error))
+
+    def _open(self) -> tuple[Any, Any, int]:
+        library = virt.load()
+        connection = library.open(self._uri)
+        domain = connection.lookupByUUIDString(self._uuid)
+        stream = connection.newStream(library.VIR_STREAM_NONBLOCK)
+        how = library.VIR_DOMAIN_CONSOLE_FORCE if self._force else library.VIR_DOMAIN_CONSOLE_SAFE
+        domain.openConsole(self._device, stream, how)
+        always = library.VIR_STREAM_EVENT_ERROR | library.VIR_STREAM_EVENT_HANGUP
+        wanted = always | library.VIR_STREAM_EVENT_READABLE
+
+        def go_on(timer: int, _: object) -> None:
+            library.virEventUpdateTimeout(timer, -1)
+            stream.eventUpdateCallback(wanted)
+
+        def come(stream: Any, _: int, __: object) -> None:
+            if self._read(stream):
+                stream.eventUpdateCallback(always)
+                library.virEventUpdateTimeout(timer, _GATHER_MS)
+
+        timer: int = library.virEventAddTimeout(-1, go_on, None)
+        stream.eventAddCallback(wanted, come, None)
+        return connection, stream, timer
+
+    def _type(self, stream: Any) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._typed or self._closing)
+                if self._closing:
+                    return
+                part = bytes(self._typed)
+            sent = stream.send(part)  # waits, for as long as the guest does not read
+            with self._changed:
+                if sent < 0:
+                    self._changed.wait(_AGAIN_SECONDS)
+                    continue
+                del self._typed[:sent]
+                refused, self._refused = self._refused, False
+            if refused:
+                virt.post(self._loop, self._events.writable)
+
+    # -- libvirt's event thread ---------------------------------------------------------------------
+
+    def _read(self, stream: Any) -> bool:
+        """Take what is there; is more to be expected?"""
+        try:
+            data = virt.attempt(lambda: stream.recv(_READ_MAX))
+        except LibvirtFault as error:
+            self._end(f"libvirt ended it: {error}")
+            return False
+        if data == -2:  # nothing is there now (virStreamRecv)
+            return False
+        if data:
+            self._keep(data)
+        else:
+            self._end("libvirt ended it")
+        return bool(data)
+
+    def _keep(self, data: bytes) -> None:
+        with self._changed:
+            room = 0 if self._lost else OUTPUT_MAX - len(self._printed)
+            self._printed += data[:room]
+            self._lost += max(0, len(data) - room)
+            due, self._delivered = self._delivered, False
+        if due:
+            virt.post(self._loop, self.deliver)
+
+    def _end(self, reason: str) -> None:
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        virt.post(self._loop, self._settle_ended, reason)
+
+
+class LibvirtStream(Stream):
+    """The console of a domain that runs.
+
+    Args:
+        name: the console's, for the log.
+        uri: where the domain is.
+        uuid: the domain's.
+        device: which of its devices: an alias.
+    """
+
+    events: StreamEvents
+
+    def __init__(self, name: str, uri: str, uuid: str, device: str) -> None:
+        self.name = name
+        self._uri, self._uuid, self._device = uri, uuid, device
+        self._channel: _Channel | None = None
+        self._dialer = Dialer(self._dial, self._down)
+        self._force = False
+        self._busy = False  # another program has it open
+        self._limit = LogLimit(LOG_LINES)
+
+    async def start(self, events: StreamEvents) -> None:
+        self.events = events
+        self._dialer.start()
+
+    async def stop(self) -> None:
+        await self._dialer.stop()
+
+    def write(self, data: bytes) -> int:
+        return self._channel.write(data) if self._channel is not None else 0
+
+    def take(self) -> bool:
+        if not self._busy:
+            return False
+        self._force = True
+        self._dialer.hurry()
+        return True
+
+    async def _dial(self) -> str:
+        force, self._force = self._force, False
+        channel = _Channel(self.events, self._uri, self._uuid, self._device, force=force)
+        try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                await channel.opened
+            self._channel, self._busy = channel, False
+            self.events.up(f"{self._device} by {self._uri}")
+            return await channel.ended
+        except TimeoutError as error:
+            raise OSError(f"libvirt did not open {self._device} in {OPEN_SECONDS:g} s") from error
+        except LibvirtFault as error:
+            self._busy = error.code == _OPERATION_FAILED
+            raise OSError(self._words(error)) from error
+        finally:
+            self._channel = None
+            channel.close()
+
+    def _words(self, error: LibvirtFault) -> str:
+        if not self._busy:
+            return f"libvirt cannot open {self._device}: {error}"
+        return (
+            f"another program has it open ({error}: virsh console, virt-manager?); "
+            f"'attach --force {self.name}', or ~r f, ends that one, with the right to force"
+        )
+
+    def _down(self, reason: str, retry_s: float) -> None:
+        if self._limit.allows(console=self.name):
+            log.info("line is down", console=self.name, reason=reason, retry_s=round(retry_s, 1))
+        self.events.down(reason, retry_s)

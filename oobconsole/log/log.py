@@ -1,0 +1,112 @@
+"""Logging: structlog, as text for people or JSON for machines to standard error, or to the journal. Nothing waits."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import structlog
+
+from oobconsole.log import journal
+from oobconsole.log.sink import LogSink
+
+STANDARD_ERROR: Final = 2
+
+_sinks: list[LogSink | journal.Journal] = []
+
+
+def lost() -> int:
+    """How many log lines could not be written so far."""
+    return sum(sink.lost for sink in _sinks)
+
+
+def setup(style: Literal["console", "json", "journald"]) -> None:
+    """Send every log record, ours and the libraries', to one place in one style.
+
+    Raises:
+        EnvironmentFault: it is the journal, and there is none.
+    """
+    logging.getLogger("asyncssh").setLevel(logging.ERROR)
+    if style == "journald":
+        _to_journal(journal.SOCKET)
+    else:
+        sink = LogSink(STANDARD_ERROR, _lost_as_json if style == "json" else _lost_as_text)
+        atexit.register(sink.close)
+        _sinks.append(sink)
+        _to_stream(style == "json", sink)
+
+
+def _lost_as_text(lines: int, why: str) -> str:
+    return f"{lines} log lines were lost: {why}\n"
+
+
+def _lost_as_json(lines: int, why: str) -> str:
+    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    return json.dumps({"event": "log lines were lost", "lines": lines, "reason": why, "level": "warning",
+                       "timestamp": now}) + "\n"  # fmt: skip
+
+
+def _configure(factory: Any, *tail: Any) -> None:
+    structlog.configure(
+        processors=[structlog.stdlib.add_log_level, *tail],
+        logger_factory=factory,
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    )
+
+
+def _to_stream(as_json: bool, stream: Any) -> None:
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    if as_json:
+        _configure(
+            structlog.WriteLoggerFactory(stream),
+            stamp,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        )
+    else:
+        # repr: what a client sends must not act on the terminal that shows the log
+        plain = structlog.dev.ConsoleRenderer(
+            colors=False,
+            repr_native_str=True,
+            sort_keys=False,
+            # the default draws boxes for a quarter of a second, and shows every local variable: keys, what was typed
+            exception_formatter=structlog.dev.plain_traceback,
+        )
+        _configure(structlog.WriteLoggerFactory(stream), stamp, plain)
+    logging.basicConfig(stream=stream, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+
+
+def _to_journal(path: Path) -> None:
+    target = journal.Journal(path)
+    _sinks.append(target)
+    _configure(lambda *_: journal.JournalLogger(target), structlog.processors.format_exc_info, _as_fields)
+    logging.basicConfig(handlers=[journal.JournalHandler(target)], level=logging.WARNING, format="%(message)s")
+
+
+def _as_fields(_: Any, __: str, record: Any) -> Any:
+    return (), dict(record)
+
+
+class LogLimit:
+    """Lets so many lines into the log in so many seconds: what a peer or a guest can cause again and again."""
+
+    def __init__(self, lines: int, seconds: float = 60.0) -> None:
+        self._lines = lines
+        self._seconds = seconds
+        self._since = -seconds
+        self._written = 0
+
+    def allows(self, **about: object) -> bool:
+        """May one more line be written? The first that may not is replaced by one that says so, with `about`."""
+        now = time.monotonic()
+        if now - self._since >= self._seconds:
+            self._since, self._written = now, 0
+        self._written += 1
+        if self._written == self._lines + 1:
+            structlog.get_logger(__name__).warning(f"more of this is not logged for {self._seconds:g} s", **about)
+        return self._written <= self._lines

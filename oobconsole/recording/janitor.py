@@ -1,0 +1,103 @@
+"""Compresses and removes old recordings, in a thread that stands behind all others."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from oobconsole import supervise
+from oobconsole.config.schema import RecordingConfig
+from oobconsole.log.log import LogLimit
+from oobconsole.recording import retention
+
+log = structlog.get_logger(__name__)
+
+LOG_LINES: Final = 20
+
+
+class Janitor:
+    """Tidies one folder after the other.
+
+    Args:
+        is_recording: is it the folder of a recording, by its name?
+        is_live: is there a console of that name, or is one coming? Asked from the thread.
+    """
+
+    def __init__(
+        self, settings: RecordingConfig, is_recording: Callable[[str], bool], is_live: Callable[[str], bool]
+    ) -> None:
+        self._settings = settings
+        self._is_recording = is_recording
+        self._is_live = is_live
+        self._thread = ThreadPoolExecutor(1, "recording-janitor", initializer=_behind_others)
+        self._limit = LogLimit(LOG_LINES)
+        self._stopping = threading.Event()
+        self._began_at = time.clock_gettime(time.CLOCK_BOOTTIME)
+        self._run_began: dict[str, int] = {}  # offset of what this server recorded first, by a console's name
+        #: Held while a folder is tidied as one of a console that is gone.
+        self.gone = threading.Lock()
+
+    def begins(self, name: str, offset: int) -> None:
+        """What this server records of a console begins there."""
+        self._run_began.setdefault(name, offset)
+
+    def tidy(self, folder: Path) -> None:
+        """Soon, the recording of a console."""
+        self._thread.submit(self._guarded, folder, self._tidy)
+
+    def tidy_gone(self, folder: Path, leaving: set[str]) -> None:
+        """Soon, the recordings below `folder` of consoles that are no more: they have the same limits."""
+        self._thread.submit(self._guarded, folder, lambda _: self._tidy_gone(folder, leaving))
+
+    def stop(self) -> None:
+        """After the file that it is at."""
+        self._stopping.set()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    # -- in the thread ------------------------------------------------------------------------------
+
+    def _guarded(self, folder: Path, what: Callable[[Path], object]) -> None:
+        """Nobody reads how it ended."""
+        try:
+            what(folder)
+        except OSError as error:
+            if self._limit.allows():
+                log.error("old recordings cannot be compressed or removed", folder=str(folder), reason=error.strerror)
+        except Exception as error:
+            supervise.tell(f"compressing and removing recordings in {folder}", error)
+
+    def _tidy(self, folder: Path) -> None:
+        if folder.exists() and not self._stopping.is_set():
+            retention.tidy(folder, self._settings, self._stopping.is_set, run=self._run(folder.name))
+
+    def _run(self, name: str) -> retention.Run | None:
+        began = self._run_began.get(name)
+        if began is None:
+            return None
+        return retention.Run(began, time.clock_gettime(time.CLOCK_BOOTTIME) - self._began_at)
+
+    def _tidy_gone(self, folder: Path, leaving: set[str]) -> None:
+        for path in folder.iterdir():
+            if path.name not in leaving and self._is_recording(path.name):
+                self._guarded(path, self._tidy_one_gone)
+
+    def _tidy_one_gone(self, folder: Path) -> None:
+        def back() -> bool:
+            return self._stopping.is_set() or self._is_live(folder.name)
+
+        with self.gone:
+            if not back():
+                with contextlib.suppress(InterruptedError):  # it has come back: the rest is its recorder's
+                    retention.tidy(folder, self._settings, back, run=self._run(folder.name), gone=True)
+
+
+def _behind_others() -> None:
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

@@ -1,0 +1,423 @@
+"""Writing one console's recording (segments.py says what the files are). Blocking: for the writer's thread.
+
+Files are opened for each write: an idle console holds no descriptor, and a thousand busy ones need three. There is no
+fsync: what was written survives the server, and is lost with the machine's power as any file's last seconds are.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from oobconsole import clock
+from oobconsole.config.schema import RecordingConfig
+from oobconsole.recording import segments
+from oobconsole.recording.asciicast import Asciicast
+from oobconsole.recording.segmentfiles import Changed, SegmentFiles
+from oobconsole.recording.segments import CAST, INDEX, KINDS, RAW, TYPED, Segment
+
+#: After a failure it is tried again after so long, in seconds, twice as long each time, up to the last.
+RETRY_FIRST: Final = 1.0
+RETRY_LAST: Final = 60.0
+#: A clock that went back by more than so many seconds was set.
+SET_BACK: Final = 5.0
+#: So much of an index, in bytes, holds the binding at least once: a restart reads no more.
+BINDING_EVERY: Final = 32768
+#: The kind of a record that is in no file: by which clock the times behind it are, `clock.Reading.booted`.
+CLOCK: Final = "clock"
+#: Of a segment without output, so much of an index, in bytes, is kept when it is begun anew.
+_KEPT_MAX: Final = 32768
+
+
+@dataclass(slots=True)
+class Printed:
+    """Output: when it began to come, and the offset of its first byte."""
+
+    at: float
+    offset: int
+    data: bytearray
+
+
+class Record(NamedTuple):
+    """Anything else: goes into the index, or, when `kind` is `typed`, into the file of what was typed."""
+
+    at: float
+    offset: int
+    kind: str
+    about: tuple[Any, ...] = ()
+
+
+Entry = Printed | Record
+
+
+class Binding(NamedTuple):
+    """Whose output the console's is.
+
+    Attributes:
+        instance: of the native half, as it says in HELLO.
+        number: of the context.
+        base: offset at which the server's count of the context's output (RESUME in docs/wire-protocol.md) is 0.
+    """
+
+    instance: int
+    number: int
+    base: int
+
+
+class Outcome(NamedTuple):
+    """What became of a write.
+
+    Attributes:
+        error: why nothing can be written, or nothing could; empty: it was written.
+        hole: bytes of output that are missing before what was written.
+        rotated: a segment was closed.
+        retry_s: when to try again, in seconds.
+        rest: entries that are still to be written.
+        damage: what somebody else did to the files of the recording, in words; empty: nothing.
+        gone: bytes of output that were recorded, and are in the recording no more since then.
+    """
+
+    error: str = ""
+    hole: int = 0
+    rotated: bool = False
+    retry_s: float = 0.0
+    rest: Sequence[Entry] = ()
+    damage: str = ""
+    gone: int = 0
+
+
+@dataclass(slots=True)
+class _Run:
+    """What goes into the files of one segment at once: so many entries.
+
+    Attributes:
+        indexed: the index has all of it.
+    """
+
+    entries: int = 0
+    indexed: bool = False
+    raw: bytearray = field(default_factory=bytearray)
+    index: bytearray = field(default_factory=bytearray)
+    cast: bytearray = field(default_factory=bytearray)
+    typed: bytearray = field(default_factory=bytearray)
+
+
+class RawLog:
+    """Appends to the recording of one console.
+
+    Args:
+        folder: of the recording; made when first needed.
+        rows, columns: of the terminal, for the asciicast header.
+
+    Attributes:
+        end: offset behind the last byte that was recorded.
+        binding: the last one.
+    """
+
+    __slots__ = (
+        "_began",
+        "_booted",
+        "_cast",
+        "_committed",
+        "_delay",
+        "_error",
+        "_files",
+        "_former",
+        "_hole",
+        "_indexed",
+        "_last",
+        "_retry_at",
+        "_rotated",
+        "_run",
+        "_segment_clock",
+        "_settings",
+        "_size",
+        "binding",
+        "end",
+        "folder",
+    )
+
+    def __init__(self, folder: Path, settings: RecordingConfig, rows: int = 24, columns: int = 80) -> None:
+        self.folder = folder
+        self.end = self._former = 0
+        self.binding: Binding | None = None
+        self._settings = settings
+        self._size = (rows, columns)
+        self._files: SegmentFiles | None = None  # of the segment that is being written
+        self._booted: float | None = None  # by which clock the times are; None: nobody has said
+        self._segment_clock: tuple[str, float] | None = None  # the boot, and its time by the segment's clock
+        self._cast: Asciicast | None = None
+        self._began = self._last = 0.0
+        self._indexed = 0
+        self._run = _Run()
+        self._committed = 0  # entries of this write that are in the files
+        self._hole = 0
+        self._rotated = False
+        self._error = ""
+        self._retry_at = 0.0
+        self._delay = RETRY_FIRST
+
+    def recover(self) -> None:
+        """Find where the recording ends, mend what a crash has left, and go on there."""
+        segments.sweep(self.folder)
+        found = segments.segments(self.folder)
+        if not found:
+            return
+        last = found[-1]
+        self._former = last.start
+        for kind in (INDEX, CAST, TYPED):
+            segments.mend(last.path(kind))
+        header = last.header()
+        if last.compressed:  # somebody compressed it by hand
+            self.end = last.start + _length(last)
+            return
+        self.end = last.start + last.path(RAW).stat().st_size
+        self.binding = _binding_of(last, header)
+        if "time" in header and (last.path(CAST).exists() or not self._settings.asciicast):
+            self._go_on_with(last, header)
+
+    def _go_on_with(self, last: Segment, header: dict[str, Any]) -> None:
+        self._files = SegmentFiles(last)
+        self._files.go_on_with(KINDS)
+        self._began = float(header["time"])
+        self._last = _last_time(last)
+        self._cast = Asciicast(self._began) if self._settings.asciicast else None
+        if "boot" in header and "booted" in header:
+            self._segment_clock = str(header["boot"]), float(header["booted"])
+
+    def history(self, limit: int) -> bytes:
+        """The last bytes that are not compressed, up to the last hole."""
+        found = b""
+        end = self.end
+        for segment in reversed(segments.segments(self.folder)):
+            part = segments.tail(segment.path(RAW), limit - len(found))
+            if not part or segment.start + segment.path(RAW).stat().st_size != end:
+                break
+            found, end = part + found, segment.start
+            if len(found) >= limit:
+                break
+        return found
+
+    def write(self, entries: Sequence[Entry]) -> Outcome:
+        """Append. Never raises `OSError`: it says so, when to try again, and what is still to be written then.
+
+        Where somebody else has changed the files that are being written, the segment is closed as it is, and the rest
+        goes into another one at once."""
+        self._rotated = False
+        damage, gone = "", 0
+        try:
+            try:
+                self._write(entries)
+            except Changed as found:
+                damage, gone = str(found), self._leave()
+                entries = self._unwritten(entries)
+                self._write(entries)
+        except (OSError, Changed) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            outcome = self.give_up(reason)
+            return outcome._replace(rest=self._unwritten(entries), damage=damage, gone=gone)
+        if self._error and time.monotonic() - self._retry_at > RETRY_LAST:
+            self._delay = RETRY_FIRST
+        self._error = ""
+        hole, self._hole = self._hole, 0
+        return Outcome("", hole, self._rotated, damage=damage, gone=gone)
+
+    # -- one segment --------------------------------------------------------------------------------
+
+    def _write(self, entries: Iterable[Entry]) -> None:
+        self._run, self._committed = _Run(), 0
+        for entry in entries:
+            if isinstance(entry, Record) and entry.kind == CLOCK:
+                self._booted = float(entry.about[0])
+            if self._must_begin(entry, self._run):
+                self._commit(self._run)
+                self._begin(entry.at, entry.offset)
+            self._add(entry, self._run)
+            self._last = entry.at
+        self._commit(self._run)
+
+    def _must_begin(self, entry: Entry, run: _Run) -> bool:
+        """Is a new segment needed: for the first byte, behind a hole, by size or age, or as the clock was set? In one
+        segment there are the times of one clock."""
+        if self._files is None or entry.offset != self.end + len(run.raw) or self._is_clock_another():
+            return True
+        size = self.end + len(run.raw) - self._files.segment.start
+        old = entry.at - self._began >= self._settings.rotate_hours * 3600
+        back = self._booted is None and entry.at < self._last - SET_BACK  # a line that was typed began before
+        return size >= self._settings.rotate_mib << 20 or ((old or back) and size > 0)
+
+    def _is_clock_another(self) -> bool:
+        if self._booted is None:
+            return False
+        boot, booted = self._segment_clock or ("", self._booted)
+        return boot != clock.boot() or clock.was_set(booted, self._booted)
+
+    def _begin(self, at: float, offset: int) -> None:
+        """Make a segment's files. One of the same name has no byte of output; what its index says is kept."""
+        self._former = self.end  # until there is output in it, there is no such segment
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._rotated = self._files is not None or self._rotated
+        kept = self._kept(offset)
+        hole = offset - self.end
+        self._files, self._began = SegmentFiles(Segment(offset, self.folder)), at
+        self._cast = Asciicast(at) if self._settings.asciicast else None
+        self._files.make(INDEX, _line(self._header(at, offset, hole)) + kept)
+        if self._cast is not None:
+            self._files.make(CAST, self._cast.header(self.folder.name, *self._size))
+        self._files.make(RAW, b"")
+        self._hole, self._indexed, self.end = self._hole + hole, 0, offset
+
+    def _header(self, at: float, offset: int, hole: int) -> dict[str, object]:
+        booted = self._booted if self._booted is not None else clock.read().booted
+        self._segment_clock = clock.boot(), booted
+        binding = list(self.binding) if self.binding else None
+        head: dict[str, object] = {"oobconsole": 1, "console": self.folder.name, "time": at, "offset": offset}
+        head |= {"boot": clock.boot(), "booted": round(booted, 3), "binding": binding}
+        return head | ({"hole": hole} if hole else {})
+
+    def _kept(self, offset: int) -> bytes:
+        """What the index of the present segment says, when that is begun anew, as the clock was set."""
+        if self._files is None or self._files.segment.start != offset:
+            return b""
+        lines = segments.tail(self._files.segment.path(INDEX), _KEPT_MAX).splitlines(keepends=True)
+        return b"".join(line for line in lines if isinstance(segments.parse(line), list))
+
+    def _add(self, entry: Entry, run: _Run) -> None:
+        run.entries += 1
+        if isinstance(entry, Record) and entry.kind == CLOCK:
+            return
+        if isinstance(entry, Printed):
+            run.index += _line([round(entry.at, 3), entry.offset])
+            run.raw += entry.data
+            if self._cast is not None:
+                run.cast += self._cast.output(entry.at, bytes(entry.data))
+        elif entry.kind == "typed":
+            run.typed += _line([round(entry.at, 3), entry.offset, *entry.about])
+        else:
+            self._add_record(entry, run)
+
+    def _add_record(self, entry: Record, run: _Run) -> None:
+        run.index += _line([round(entry.at, 3), entry.offset, entry.kind, *entry.about])
+        if entry.kind == "binding":
+            self._note_bindings([entry])
+        elif self._cast is not None:
+            run.cast += self._cast.marker(
+                entry.at, " ".join(str(part) for part in (entry.kind, *entry.about) if part != "")
+            )
+
+    def _commit(self, run: _Run) -> None:
+        """The index goes first: it may be ahead of the raw file, but no byte may be there whose binding is not."""
+        self._indexed += len(run.index)
+        if self._indexed >= BINDING_EVERY and self.binding is not None:
+            run.index += _line([round(time.time(), 3), self.end + len(run.raw), "binding", *self.binding])
+            self._indexed = 0
+        parts = {kind: data for kind, data in ((INDEX, run.index), (RAW, run.raw), (CAST, run.cast)) if data}
+        typed = {TYPED: run.typed} if run.typed else {}
+        if self._files is not None:
+            self._files.look((*parts, *typed))
+            for kind, data in parts.items():
+                self._files.append(kind, data)
+                run.indexed = True
+            self.end += len(run.raw)
+            for kind, data in typed.items():
+                self._files.append(kind, data)
+        self._committed += run.entries
+        self._run = _Run()
+
+    # -- when somebody else changes it ----------------------------------------------------------------
+
+    def _leave(self) -> int:
+        """Close a segment whose files are not what they were; returns how many bytes of output are gone with them."""
+        assert self._files is not None
+        before, segment = self.end, self._files.segment
+        size = self._files.leave()
+        self.end = self._former if size is None else segment.start + size
+        for kind in (INDEX, CAST, TYPED):
+            segments.mend(segment.path(kind))
+        self._files = self._cast = None
+        self._rotated = True
+        return max(0, before - segment.start - (size or 0))
+
+    # -- when it cannot be written ------------------------------------------------------------------
+
+    def give_up(self, reason: str) -> Outcome:
+        """End the segment where its raw file ends; what comes then is a new one's."""
+        if self._files is not None:
+            try:
+                self._salvage(self._files.segment)
+            except OSError as error:
+                reason = error.strerror or str(error)
+        self._files = self._cast = None
+        self._delay = min(RETRY_LAST, 2 * self._delay if self._error or self._retry_at else RETRY_FIRST)
+        self._error = reason
+        self._retry_at = time.monotonic() + self._delay
+        return Outcome(reason, retry_s=self._delay)
+
+    def _salvage(self, segment: Segment) -> None:
+        raw = segment.path(RAW)
+        size = raw.stat().st_size if raw.is_file() else 0
+        if size:
+            self.end = segment.start + size
+        else:
+            self._run.indexed = False
+            if self.end == segment.start:
+                self._hole -= self.end - self._former
+                self.end = self._former
+        for path in segment.files() if not size else ():  # an empty segment would only be in the way
+            path.unlink()
+        for kind in (INDEX, CAST, TYPED):
+            segments.mend(segment.path(kind))
+
+    def _unwritten(self, entries: Sequence[Entry]) -> list[Entry]:
+        """What is in none of the files. Records may stand in the index without the output before them."""
+        run = self._run.entries if self._run.indexed else 0
+        rest: list[Entry] = []
+        for number, entry in enumerate(entries[self._committed :]):
+            if isinstance(entry, Record):
+                if number >= run or entry.kind == "typed":
+                    rest.append(entry._replace(offset=max(entry.offset, self.end)))
+            elif entry.offset + len(entry.data) > self.end:
+                written = max(0, self.end - entry.offset)
+                rest.append(Printed(entry.at, entry.offset + written, entry.data[written:]))
+        return rest
+
+    def _note_bindings(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            if isinstance(entry, Record) and entry.kind == "binding":
+                self.binding = Binding(*entry.about) if entry.about else None
+
+
+def _line(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
+
+
+def _binding_of(segment: Segment, header: dict[str, Any]) -> Binding | None:
+    """The last one in the index's end; in a short index the header may say it."""
+    end = segments.tail(segment.path(INDEX), 2 * BINDING_EVERY)
+    for line in reversed(end.splitlines(keepends=True)):
+        found = segments.parse(line)
+        if isinstance(found, list) and found[2:3] == ["binding"]:
+            return Binding(*found[3:6]) if len(found) == 6 and all(isinstance(n, int) for n in found[3:6]) else None
+    told = header.get("binding") if len(end) < 2 * BINDING_EVERY else None
+    return Binding(*told) if isinstance(told, list) and len(told) == 3 else None
+
+
+def _last_time(segment: Segment) -> float:
+    """Of its index's last whole record; 0: there is none."""
+    for line in reversed(segments.tail(segment.path(INDEX), BINDING_EVERY).splitlines(keepends=True)):
+        found = segments.parse(line)
+        if isinstance(found, list) and found and isinstance(found[0], int | float):
+            return float(found[0])
+    return 0.0
+
+
+def _length(segment: Segment) -> int:
+    file = segment.open(RAW)
+    if file is None:
+        return 0
+    with file:
+        return sum(len(part) for part in iter(lambda: file.read(1 << 18), b""))

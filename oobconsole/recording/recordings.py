@@ -1,0 +1,264 @@
+"""Every console's recording: who records it, and who is told when that cannot be done.
+
+One thread writes (writing.py), one compresses and removes (janitor.py), some read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, TypeVar
+
+import structlog
+
+from oobconsole import supervise
+from oobconsole.config.schema import RecordingConfig
+from oobconsole.console.console import Console
+from oobconsole.errors import EnvironmentFault
+from oobconsole.events import Event, Events, Kind
+from oobconsole.log.log import LogLimit
+from oobconsole.recording.janitor import Janitor
+from oobconsole.recording.late import Latecomers
+from oobconsole.recording.rawlog import Outcome, RawLog
+from oobconsole.recording.recorder import Recorder
+from oobconsole.recording.writing import Writer
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+#: How long the end of the server, or a reader, waits for the disk, in seconds.
+PATIENCE: Final = 5.0
+TIDY_SECONDS: Final = 3600.0
+LOG_LINES: Final = 20
+#: What a console's folder may be called: nothing that leads elsewhere.
+_FOLDER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}")
+READERS: Final = 4
+#: What others do at a console that its recording says.
+_NOTED: Final = {Kind.ATTACHED, Kind.DETACHED, Kind.KEYBOARD, Kind.BREAK, Kind.SYSRQ, Kind.POWER}
+
+
+class Recordings:
+    """Records consoles.
+
+    Args:
+        folder: made when missing; each console has a folder in it.
+        events: is told when recording stops and goes on.
+
+    Attributes:
+        began_late: is called with a console that could not be recorded at first, and is from now on.
+    """
+
+    def __init__(self, settings: RecordingConfig, folder: Path, events: Events) -> None:
+        self.folder = folder
+        self._settings = settings
+        self._events = events
+        self._recorders: dict[str, Recorder] = {}
+        self._adopting: set[str] = set()
+        self._late = Latecomers(self._begin, self._still_not)
+        self.began_late: Callable[[Console], object] = lambda console: None
+        self._typing: set[Recorder] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._writer = Writer(self._written)
+        self._janitor = Janitor(settings, self.has, self._is_live)
+        self._readers = ThreadPoolExecutor(READERS, "recording-reader")
+        self._limit = LogLimit(LOG_LINES)
+
+    # -- life ---------------------------------------------------------------------------------------
+
+    async def start(self, consoles: Sequence[Console]) -> None:
+        """Go on where the recordings end, before anything is printed. A console whose recording cannot be gone on
+        with is not recorded. Raises `EnvironmentFault` when none can be."""
+        self._loop = asyncio.get_running_loop()
+        await self._writer.run(self._make_folder)
+        for console in consoles:
+            await self._add(console)
+        self._events.add_sink(self._event)
+        self._tidy_all()
+
+    async def adopt(self, console: Console) -> None:
+        """Go on with the recording of a console that comes while the server runs, before anything is printed."""
+        await self._writer.left(console.name)
+        await self._add(console)
+
+    async def _add(self, console: Console) -> None:
+        try:
+            await self._begin(console)
+        except EnvironmentFault as error:
+            self._still_not(console, str(error))
+            self._late.add(console, str(error))
+
+    def _still_not(self, console: Console, reason: str) -> None:
+        if self._settings.policy == "strict":
+            console.hold_input(f"it cannot be recorded, so what is typed is lost: {reason}")
+        self._events.emit(Kind.RECORDING, console.name, state="stopped", reason=reason)
+        if self._limit.allows():
+            log.error("a console cannot be recorded, which is tried again", console=console.name, reason=reason)
+
+    async def _begin(self, console: Console, late: str = "") -> None:
+        """Raises `EnvironmentFault`.
+
+        Args:
+            late: why it could not be recorded so far.
+        """
+        size = console.settings.rows, console.settings.columns
+        raw = RawLog(self.folder / console.name, self._settings, *size)
+        recorder = Recorder(console, raw, self, keystrokes=self._settings.keystrokes)
+        self._adopting.add(console.name)
+        try:
+            history = await self._writer.run(lambda: self._recover(recorder))
+            self._recorders[console.name] = recorder
+        finally:
+            self._adopting.discard(console.name)
+        self._janitor.begins(console.name, raw.end)
+        if late:
+            console.resume_late(raw.end)
+            recorder.began_late(late)
+        else:
+            console.resume(raw.end, history)
+            recorder.began()
+        console.observe(recorder)
+        if late:
+            self.began_late(console)
+
+    def forget(self, console: Console) -> None:
+        """Record it no more; what it has printed so far is still written."""
+        self._late.forget(console.name)
+        recorder = self._recorders.pop(console.name, None)
+        if recorder is not None:
+            recorder.finish()
+            self._writer.leave(recorder)
+
+    async def stop(self) -> None:
+        """Write what there is, if the disk lets us in time."""
+        await self._late.stop()
+        for recorder in self._recorders.values():
+            recorder.finish()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._writer.flush(again=True)
+        except TimeoutError:
+            log.error("the end of the recordings could not be written in time", seconds=PATIENCE)
+        for recorder in self._recorders.values():
+            if recorder.reason and recorder.waiting:
+                log.error("the end of a recording is lost, as the server stops", console=recorder.console.name,
+                          reason=recorder.reason, bytes=recorder.waiting)  # fmt: skip
+        self._events.remove_sink(self._event)
+        for timer in self._timers.values():
+            timer.cancel()
+        self._writer.stop()
+        self._janitor.stop()
+        self._readers.shutdown(wait=False, cancel_futures=True)
+
+    async def flush(self) -> None:
+        """Wait until everything printed so far is written, or cannot be. Raises `TimeoutError` after `PATIENCE`."""
+        async with asyncio.timeout(PATIENCE):
+            await self._writer.flush()
+
+    def recorder(self, name: str) -> Recorder | None:
+        """That of a console."""
+        return self._recorders.get(name)
+
+    def has(self, name: str) -> bool:
+        """Is there a recording of a console of that name, alive or gone?"""
+        return _FOLDER.fullmatch(name) is not None and (self.folder / name).is_dir()
+
+    async def read(self, call: Callable[[], T]) -> T:
+        """Do something that reads files, in a thread."""
+        return await self._loop.run_in_executor(self._readers, call)
+
+    def _is_live(self, name: str) -> bool:
+        return name in self._adopting or name in self._recorders or name in self._late
+
+    # -- Hub ----------------------------------------------------------------------------------------
+
+    def due(self, recorder: Recorder) -> None:
+        self._writer.due(recorder)
+
+    def room(self, size: int) -> bool:
+        return self._writer.room(size)
+
+    def typing(self, recorder: Recorder) -> None:
+        self._typing.add(recorder)
+        if "typing" not in self._timers:
+            self._timers["typing"] = self._loop.call_later(1.0, self._expire)
+
+    def stopped(self, recorder: Recorder, reason: str) -> None:
+        name = recorder.console.name
+        if self._settings.policy == "strict":
+            recorder.console.hold_input(f"recording has stopped, so what is typed is lost: {reason}")
+        else:
+            recorder.console.announce(f"recording has stopped: {reason}; the guest goes on")
+        self._events.emit(Kind.RECORDING, name, state="stopped", reason=reason)
+        if self._limit.allows():
+            log.error("recording has stopped", console=name, reason=reason, folder=str(recorder.log.folder))
+
+    def resumed(self, recorder: Recorder, hole: int) -> None:
+        name = recorder.console.name
+        missing = f"{hole} bytes of output are missing in it" if hole else "nothing is missing in it"
+        recorder.console.announce(f"recording goes on; {missing}")
+        recorder.console.hold_input("")
+        self._events.emit(Kind.RECORDING, name, state="resumed", missing=hole)
+        if self._limit.allows():
+            log.warning("recording goes on", console=name, missing=hole)
+
+    def damaged(self, recorder: Recorder, what: str, gone: int) -> None:
+        name = recorder.console.name
+        self._events.emit(Kind.RECORDING, name, state="damaged", reason=what, missing=gone)
+        if self._limit.allows():
+            log.error("somebody else has changed a recording; it goes on in another segment", console=name,
+                      found=what, missing=gone, folder=str(recorder.log.folder))  # fmt: skip
+
+    # -- on the event loop --------------------------------------------------------------------------
+
+    def _written(self, recorder: Recorder, outcome: Outcome) -> None:
+        recorder.written(outcome)
+        if outcome.rotated:
+            self._janitor.tidy(recorder.log.folder)
+
+    def _expire(self) -> None:
+        del self._timers["typing"]
+        still = {recorder for recorder in self._typing if recorder.expire()}
+        self._typing = set()
+        for recorder in still:
+            self.typing(recorder)
+
+    def _event(self, event: Event) -> None:
+        recorder = self._recorders.get(event.console)
+        if recorder is not None and event.kind in _NOTED:
+            recorder.note(str(event.kind), event.who.name if event.who else "")
+
+    def _tidy_all(self) -> None:
+        for recorder in self._recorders.values():
+            self._janitor.tidy(recorder.log.folder)
+        self._janitor.tidy_gone(self.folder, self._writer.leaving)
+        self._timers["tidy"] = self._loop.call_later(TIDY_SECONDS, self._tidy_all)
+
+    # -- in threads ---------------------------------------------------------------------------------
+
+    def _make_folder(self) -> None:
+        """A full disk is no reason not to start."""
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise EnvironmentFault(f"{self.folder}: cannot be used for recordings: {error.strerror}") from error
+
+    def _recover(self, recorder: Recorder) -> bytes:
+        """Raises `EnvironmentFault`, whatever is wrong with the files."""
+        try:
+            with self._janitor.gone:
+                recorder.log.recover()
+            return recorder.log.history(recorder.console.scrollback)
+        except OSError as error:
+            file = error.filename or recorder.log.folder
+            raise EnvironmentFault(f"{file}: a recording that cannot be gone on with: {error.strerror}") from error
+        except Exception as error:
+            supervise.tell(f"reading the recording in {recorder.log.folder}", error)
+            raise EnvironmentFault(
+                f"{recorder.log.folder}: a recording that cannot be gone on with: move it away"
+            ) from error

@@ -1,0 +1,152 @@
+"""What becomes of closed segments: they are compressed, and go when they are too many or too old. Blocking: for a
+thread of its own, at a low priority. The last segment of a console is the live one, and is left alone."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gzip
+import itertools
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import structlog
+
+from oobconsole.config.schema import RecordingConfig
+from oobconsole.recording.segments import GZ, INDEX, KINDS, RAW, Segment, segments
+from oobconsole.recording.transcript import shifts
+
+log = structlog.get_logger(__name__)
+
+_SLICE: Final = 1 << 18
+#: Level 6 takes three times as long for some percent less.
+_LEVEL: Final = 4
+_UNFINISHED: Final = ".new"
+
+
+#: A file that is older than this program, or from the future, was written under a clock that was wrong.
+_FIRST: Final = 1_700_000_000
+_AHEAD: Final = 86400
+
+
+class Run(NamedTuple):
+    """What the server that runs now has written of a console: it is no older than that server, whatever clock it had.
+
+    Attributes:
+        began: offset of its first byte.
+        seconds: how long it has run, by a clock that nobody sets.
+    """
+
+    began: int
+    seconds: float
+
+
+def tidy(
+    folder: Path,
+    settings: RecordingConfig,
+    stopping: Callable[[], bool],
+    *,
+    run: Run | None = None,
+    gone: bool = False,
+) -> None:
+    """Do for one console what is due, until `stopping`. Raises `OSError`.
+
+    Args:
+        gone: nothing is written any more, so the last segment is none but a closed one.
+    """
+    found = segments(folder)
+    closed = found if gone else found[:-1]
+    old = closed[: _to_go(closed, folder, settings, run)]
+    for segment in old:
+        remove(segment)
+    if old:
+        log.info("old recordings removed: keep_mib or keep_days", folder=str(folder), segments=len(old),
+                 first=old[0].start, last=old[-1].start)  # fmt: skip
+    for segment in closed:
+        compress(segment, stopping)
+    if gone and len(old) == len(found):
+        with contextlib.suppress(OSError):  # something of somebody else's is in it
+            folder.rmdir()
+
+
+def _to_go(closed: list[Segment], folder: Path, settings: RecordingConfig, run: Run | None) -> int:
+    """How many of the oldest."""
+    sizes = [sum(path.stat().st_size for path in segment.files()) for segment in closed]
+    total = _size(folder)
+    gone = 0
+    for size, age in zip(sizes, _ages(closed, run), strict=True):
+        if total <= settings.keep_mib << 20 and age <= settings.keep_days * 86400:
+            break
+        total -= size
+        gone += 1
+    return gone
+
+
+def _ages(closed: list[Segment], run: Run | None) -> list[float]:
+    """In seconds, by the clock as it is set now, where it is known how that one was set then. A segment whose time
+    cannot be right is as old as the one behind it, or new. None is older than what was recorded before it: a clock
+    that was behind, and looked right, does not make it so."""
+    now, ages, age = time.time(), [], 0.0
+    for segment, shift in reversed([*zip(closed, shifts(closed), strict=True)]):
+        ended = _ended(segment) + shift
+        if _FIRST <= ended <= now + _AHEAD:
+            age = now - ended
+        ages.append(min(age, run.seconds) if run is not None and segment.start >= run.began else age)
+    return [*itertools.accumulate(ages[::-1], min)]
+
+
+def _size(folder: Path) -> int:
+    """Of all files in it, whoever made them; one may go meanwhile."""
+    total = 0
+    with os.scandir(folder) as found:
+        for entry in found:
+            with contextlib.suppress(FileNotFoundError):
+                total += entry.stat(follow_symlinks=False).st_size
+    return total
+
+
+def _ended(segment: Segment) -> float:
+    """When it was written last: compressing keeps the time."""
+    return max((path.stat().st_mtime for path in segment.files()), default=0.0)
+
+
+def remove(segment: Segment) -> None:
+    """The index last: what has no raw file is no segment."""
+    for path in sorted(segment.files(), key=lambda path: INDEX in path.suffixes):
+        path.unlink(missing_ok=True)
+
+
+def compress(segment: Segment, stopping: Callable[[], bool]) -> None:
+    """Each file, the raw one last. The compressed file is on the disk before the other goes."""
+    for kind in sorted(KINDS, key=lambda kind: kind == RAW):
+        plain = segment.path(kind)
+        if plain.is_file() and not stopping():
+            compress_file(plain, stopping)
+
+
+def compress_file(plain: Path, stopping: Callable[[], bool]) -> None:
+    """Put a compressed file in the place of `plain`, unless `stopping` comes first."""
+    fresh = plain.with_name(plain.name + GZ + _UNFINISHED)
+    try:
+        with plain.open("rb") as source, open(fresh, "wb", opener=_private) as target:
+            with gzip.GzipFile(filename=plain.name, mode="wb", compresslevel=_LEVEL, fileobj=target) as packed:
+                while part := source.read(_SLICE):
+                    packed.write(part)
+                    if stopping():
+                        raise InterruptedError(errno.EINTR, "the server stops")
+            target.flush()
+            os.fsync(target.fileno())
+            status = os.fstat(source.fileno())
+        os.utime(fresh, ns=(status.st_atime_ns, status.st_mtime_ns))
+        fresh.replace(plain.with_name(plain.name + GZ))
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
+    plain.unlink()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -1,0 +1,143 @@
+"""Appending to the files of one segment, and noticing what somebody else does to them. Blocking: for threads.
+
+Nothing is kept open, so a file that was cut, replaced, renamed or removed looks like any other. Each is known by its
+device, its inode and the size that it was left with, and is looked at before anything is appended: one system call.
+What nobody can see that way is a file that was changed in its place and has the same size.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import time
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from oobconsole.recording.segments import RAW, Segment
+
+#: O_NONBLOCK: somebody may have put a FIFO there that nobody reads.
+_OLD: Final = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+_NEW: Final = _OLD | os.O_CREAT | os.O_EXCL
+
+
+class Changed(Exception):
+    """Somebody else has changed a file of the segment: which one, and how."""
+
+
+class _Known(NamedTuple):
+    """A file, as we left it."""
+
+    device: int
+    inode: int
+    size: int
+
+
+class SegmentFiles:
+    """The files of the segment that is being written."""
+
+    __slots__ = ("_known", "segment")
+
+    def __init__(self, segment: Segment) -> None:
+        self.segment = segment
+        self._known: dict[str, _Known] = {}
+
+    def go_on_with(self, kinds: Iterable[str]) -> None:
+        """They were written by a server before this one, and are as they should be. Raises `OSError`."""
+        for kind in kinds:
+            with contextlib.suppress(FileNotFoundError):
+                self._known[kind] = _known(os.lstat(self.segment.path(kind)))
+
+    def make(self, kind: str, data: bytes | bytearray) -> None:
+        """Begin a file; what is there has nothing that is wanted. Raises `OSError`."""
+        path = self.segment.path(kind)
+        try:
+            path.unlink(missing_ok=True)
+        except (IsADirectoryError, PermissionError):  # unlink(2): a folder
+            self._move_away(kind)
+        self._append(kind, data, os.open(path, _NEW, 0o600))
+
+    def append(self, kind: str, data: bytes | bytearray) -> None:
+        """Add to the end of a file; one of a kind that the segment does not have is begun.
+
+        Output is kept as far as the disk took it; other files get all or, if the disk lets us, nothing.
+
+        Raises:
+            OSError: it cannot be written.
+            Changed: since `look`.
+        """
+        if kind not in self._known:
+            self.make(kind, data)
+            return
+        descriptor = os.open(self.segment.path(kind), _OLD)
+        try:
+            self._compare(kind, os.fstat(descriptor))
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._append(kind, data, descriptor)
+
+    def _append(self, kind: str, data: bytes | bytearray, descriptor: int) -> None:
+        try:
+            before = os.fstat(descriptor).st_size
+            try:
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(descriptor, view) :]
+            except OSError:
+                if kind != RAW:
+                    with contextlib.suppress(OSError):
+                        os.ftruncate(descriptor, before)
+                raise
+            self._known[kind] = _known(os.fstat(descriptor))
+        finally:
+            os.close(descriptor)
+
+    # -- what others do -----------------------------------------------------------------------------
+
+    def look(self, kinds: Iterable[str]) -> None:
+        """Are these files as they were left? Raises `Changed`, or `OSError` when nobody can tell."""
+        for kind in kinds:
+            if kind in self._known:
+                try:
+                    found = os.lstat(self.segment.path(kind))
+                except (FileNotFoundError, NotADirectoryError):
+                    raise Changed(f"{self.segment.path(kind).name} was removed or renamed") from None
+                self._compare(kind, found)
+
+    def _compare(self, kind: str, found: os.stat_result) -> None:
+        name, known = self.segment.path(kind).name, self._known[kind]
+        if not stat.S_ISREG(found.st_mode):
+            raise Changed(f"something that is no file lies in the place of {name}")
+        if (found.st_dev, found.st_ino) != known[:2]:
+            raise Changed(f"{name} was replaced by another file, of {found.st_size} bytes where {known.size} were")
+        if found.st_size != known.size:
+            raise Changed(f"{name} has {found.st_size} bytes where {known.size} were written")
+
+    def leave(self) -> int | None:
+        """Make of them a closed segment that can be read, whatever was done to them; returns the size of the raw
+        file, or None when there can be none, as where the folder is gone.
+
+        What is no file is renamed, and what is longer than it was is cut: that is not the guest's. Where the raw file
+        is gone an empty one says so: the others still have the times, and the asciicast what was printed.
+        """
+        for kind, known in self._known.items():
+            path = self.segment.path(kind)
+            with contextlib.suppress(OSError):  # what cannot be put right is left: readers skip it
+                found = os.lstat(path)
+                if not stat.S_ISREG(found.st_mode):
+                    self._move_away(kind)
+                elif found.st_size > known.size:
+                    os.truncate(path, known.size)
+        path = self.segment.path(RAW)
+        with contextlib.suppress(OSError):
+            os.close(os.open(path, _OLD | os.O_CREAT, 0o600))
+        return path.stat().st_size if path.is_file() else None
+
+    def _move_away(self, kind: str) -> None:
+        path = self.segment.path(kind)
+        path.rename(path.with_name(f"{path.name}.not-ours-{time.monotonic_ns()}"))
+
+
+def _known(found: os.stat_result) -> _Known:
+    return _Known(found.st_dev, found.st_ino, found.st_size)

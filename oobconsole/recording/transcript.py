@@ -1,0 +1,271 @@
+"""Reading a recording: by offset, time and lines, over segments that are compressed or not. Blocking: for threads.
+
+Everything is read in slices, and a generator does no more than one slice's work between two items: whoever reads may
+stop, and others get their turn.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Final, NamedTuple
+
+from oobconsole import clock
+from oobconsole.console.console import NEW_GUEST
+from oobconsole.recording.segments import RAW, Segment, segments
+
+SLICE: Final = 65536
+#: So many records of an index are looked through at a time.
+RECORDS: Final = 1000
+#: So far back it is looked whether output is in the middle of a string, in bytes.
+BEFORE_MAX: Final = 1 << 20
+#: More lines are not counted backwards.
+LINES_MAX: Final = 100_000
+_NEW_GUEST: Final = ["state", "live", NEW_GUEST]
+
+
+class Part(NamedTuple):
+    """A piece of a recording.
+
+    Attributes:
+        offset: absolute, of the first byte of `data`, or of what is missing.
+        data: possibly empty.
+        missing: bytes that were not recorded, or are no longer kept.
+    """
+
+    offset: int
+    data: bytes
+    missing: int = 0
+
+
+class Frame(NamedTuple):
+    """What was printed at one time."""
+
+    at: float
+    part: Part
+
+
+class Begun(NamedTuple):
+    """Another guest's output begins at that absolute offset; it appeared then (since 1970, in seconds). With 0 for
+    the time, nobody's does up to there."""
+
+    offset: int
+    at: float
+
+
+class Transcript:
+    """The recording of one console.
+
+    Args:
+        folder: where its segments are.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def segments(self) -> list[Segment]:
+        """Those that there are now."""
+        return segments(self._folder)
+
+    @property
+    def start(self) -> int:
+        """Offset of the oldest byte that is kept."""
+        found = self.segments()
+        return found[0].start if found else 0
+
+    # -- bytes --------------------------------------------------------------------------------------
+
+    def read(self, start: int = 0) -> Iterator[Part]:
+        """From an absolute offset to the end, as it is then."""
+        at: int | None = None
+        for segment, last in _with_next(self.segments()):
+            if last is not None and last.start <= start:
+                continue
+            at = segment.start if at is None else at
+            if segment.start > at:
+                yield Part(at, b"", segment.start - at)
+            at = max(segment.start, start)
+            for part in _slices(segment, at - segment.start):
+                at = part.offset + len(part.data)
+                yield part
+
+    def guests(self, start: int = 0) -> Iterator[Begun]:
+        """Where another guest's output begins, from an absolute offset on; and now and then, how far was looked."""
+        for segment, after in _with_next(self.segments()):
+            if after is not None and after.start < start:
+                continue
+            for number, record in enumerate(segment.records(), 1):
+                if record[2:] == _NEW_GUEST and record[1] >= start:
+                    yield Begun(record[1], float(record[0]))
+                elif number % RECORDS == 0:
+                    yield Begun(record[1], 0.0)
+
+    def before(self, offset: int) -> bytes:
+        """What was printed before that offset: enough to know whether it is in the middle of a string."""
+        found = b""
+        for part in self.read(max(0, offset - BEFORE_MAX)):
+            if part.offset >= offset:
+                break
+            found = b"" if part.missing else found + part.data[: offset - part.offset]
+        return found
+
+    def tail(self, lines: int) -> int:
+        """Offset at which the last lines begin, the unfinished one not counted; of the oldest byte when there are
+        fewer."""
+        wanted = min(lines, LINES_MAX) + 1
+        for segment in reversed(self.segments()):
+            ends = _line_ends(segment, wanted)
+            if len(ends) >= wanted:
+                return ends[-wanted] + 1
+            wanted -= len(ends)
+        return self.start
+
+    # -- time ---------------------------------------------------------------------------------------
+
+    def offset_at(self, time: float, *, elapsed: bool = False) -> int | None:
+        """Offset of what was printed first from that time on (since 1970, in seconds); None: nothing was.
+
+        Of a clock that was set, the last passage counts: what was printed before the last moment at which it showed
+        an earlier time is left out, whatever time it has itself.
+
+        Args:
+            elapsed: the time is meant as so long ago, whatever the clock showed then. Else it is one that a clock
+                showed: the one of then or the one of now, whichever gives more.
+        """
+        found = self.segments()
+        by_todays = _offset_at(found, shifts(found), time)
+        if elapsed:
+            return by_todays
+        return min((at for at in (by_todays, _offset_at(found, [], time)) if at is not None), default=None)
+
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        """What was printed, and when, from an absolute offset on."""
+        for segment, after in _with_next(self.segments()):
+            if after is None or after.start > start:
+                yield from _frames(segment, start)
+
+    def began(self) -> float:
+        """When the oldest segment that has a time was begun; 0: there is none."""
+        return next((at for segment in self.segments() if (at := _began(segment))), 0.0)
+
+    def typed(self, since: float = 0.0) -> Iterator[list[object]]:
+        """Who typed what: [time, offset, user, address, text or number of bytes]."""
+        found = self.segments()
+        for segment, shift in zip(found, shifts(found), strict=True):
+            for record in segment.typed():
+                if max(record[0], record[0] + shift) >= since and len(record) == 5:
+                    yield record
+
+
+def shifts(found: list[Segment]) -> list[float]:
+    """How many seconds to add to each segment's times to have them by the clock as it is set now, or as it was set at
+    the end of that boot of the machine. 0 where nobody knows."""
+    latest, back = {clock.boot(): clock.read().booted}, []
+    for segment in reversed(found):
+        header = segment.header()
+        if "boot" not in header or "booted" not in header:
+            back.append(0.0)
+            continue
+        booted = float(header["booted"])
+        last = latest.setdefault(header["boot"], booted)
+        back.append(last - booted if clock.was_set(booted, last) else 0.0)
+    return back[::-1]
+
+
+def _offset_at(found: list[Segment], shifted: list[float], time: float) -> int | None:
+    following: int | None = None
+    for number, segment in reversed([*enumerate(found)]):
+        since = time - (shifted[number] if shifted else 0.0)
+        early = _began(segment) < since
+        for record in segment.records():
+            if len(record) != 2 or (early and record[0] < since):
+                continue
+            following = int(record[1])
+            break
+        if early:
+            return following
+    return following
+
+
+def _with_next(found: list[Segment]) -> Iterator[tuple[Segment, Segment | None]]:
+    for place, segment in enumerate(found, 1):
+        yield segment, found[place] if place < len(found) else None
+
+
+def _began(segment: Segment) -> float:
+    return float(segment.header().get("time", 0.0))
+
+
+def _slices(segment: Segment, skip: int) -> Iterator[Part]:
+    file = segment.open(RAW)
+    if file is None:
+        return
+    with file:
+        if not _skip(file, skip):
+            return
+        at = segment.start + skip
+        while data := file.read(SLICE):
+            yield Part(at, data)
+            at += len(data)
+
+
+def _skip(file: IO[bytes], size: int) -> bool:
+    """A compressed file is read up to there."""
+    return file.seek(size) == size
+
+
+def _line_ends(segment: Segment, wanted: int) -> list[int]:
+    """Offsets of the segment's last line ends; a file that is not compressed is read from its end."""
+    if segment.compressed:
+        ends: deque[int] = deque(maxlen=wanted)
+        for part in _slices(segment, 0):
+            ends.extend(_ends_in(part.data, part.offset))
+        return list(ends)
+    found: list[int] = []
+    file = segment.open(RAW)
+    if file is None:
+        return []
+    with file:
+        size = file.seek(0, os.SEEK_END)
+        for at in range((size - 1) // SLICE * SLICE, -1, -SLICE):
+            file.seek(at)
+            found = [*_ends_in(file.read(SLICE), segment.start + at), *found]
+            if len(found) >= wanted:
+                break
+    return found
+
+
+def _ends_in(data: bytes, offset: int) -> list[int]:
+    ends = []
+    at = data.find(b"\n")
+    while at >= 0:
+        ends.append(offset + at)
+        at = data.find(b"\n", at + 1)
+    return ends
+
+
+def _frames(segment: Segment, start: int) -> Iterator[Frame]:
+    """Between one time and the next is what was printed at the first; what a crash left without is at the last."""
+    file = segment.open(RAW)
+    if file is None:
+        return
+    with file:
+        at = max(start, segment.start)
+        file.seek(at - segment.start)
+        time = _began(segment)
+        for record in segment.records():
+            if len(record) == 2:
+                yield from _frames_to(file, at, int(record[1]), time)
+                at, time = max(at, int(record[1])), float(record[0])
+        yield from _frames_to(file, at, None, time)
+
+
+def _frames_to(file: IO[bytes], at: int, end: int | None, time: float) -> Iterator[Frame]:
+    while end is None or at < end:
+        data = file.read(SLICE if end is None else min(SLICE, end - at))
+        if not data:
+            return
+        yield Frame(time, Part(at, data))
+        at += len(data)

@@ -1,0 +1,181 @@
+"""Hands what recorders have gathered to one thread that writes it, and tries again what could not be written.
+
+The event loop gathers what happens, and hands all of it to the thread as soon as that has written what it had
+before, at least `GATHER_SECONDS` later: what was printed is in the kernel's hands some tens of milliseconds later.
+What cannot be written waits in its recorder, whose bounds are those for a slow disk, until the next attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+import structlog
+
+from oobconsole import supervise
+from oobconsole.recording.rawlog import RETRY_FIRST, Entry, Outcome, RawLog
+from oobconsole.recording.recorder import Recorder
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+GATHER_SECONDS: Final = 0.02
+#: Output of all consoles that may wait for the disk, in bytes.
+WAITING_MAX: Final = 64 << 20
+INTERNAL: Final = "internal error"
+
+Batch = list[tuple[Recorder, list[Entry]]]
+
+
+class Writer:
+    """Writes for all recorders.
+
+    Args:
+        done: is told of each recorder what became of what it had; on the event loop.
+    """
+
+    def __init__(self, done: Callable[[Recorder, Outcome], object]) -> None:
+        self._done = done
+        self._due: set[Recorder] = set()
+        self._paused: dict[Recorder, asyncio.TimerHandle] = {}  # could not be written, and wait for another attempt
+        self._leaving: dict[str, Recorder] = {}  # forgotten, but not yet written to the end
+        self._waiting = 0
+        self._writing: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._thread = ThreadPoolExecutor(1, "recording-writer")
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """Do something in the thread that writes."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+    def due(self, recorder: Recorder) -> None:
+        """It has something to write. One that waits for another attempt goes on waiting."""
+        if recorder not in self._paused:
+            self._due.add(recorder)
+            self._soon()
+
+    def room(self, size: int) -> bool:
+        """May so many bytes more wait, of all consoles together? Then they do."""
+        if self._waiting + size > WAITING_MAX:
+            return False
+        self._waiting += size
+        return True
+
+    def leave(self, recorder: Recorder) -> None:
+        """Its console is no more: write what it has, in one attempt."""
+        self._leaving = {name: left for name, left in self._leaving.items() if self._has(left)}
+        self._leaving[recorder.console.name] = recorder
+        self._try_now(recorder)
+
+    @property
+    def leaving(self) -> set[str]:
+        """Consoles that are no more, whose recordings are still being written."""
+        return {name for name, left in self._leaving.items() if self._has(left)}
+
+    async def left(self, name: str) -> None:
+        """Wait until what a console of that name left behind is written, or cannot be."""
+        recorder = self._leaving.get(name)
+        while recorder is not None and self._has(recorder):
+            await self._one_batch()
+        self._leaving.pop(name, None)
+
+    async def flush(self, *, again: bool = False) -> None:
+        """Wait until everything gathered so far is written, or cannot be.
+
+        Args:
+            again: try what could not be written once more, before its time.
+        """
+        for recorder in tuple(self._paused) if again else ():
+            self._try_now(recorder)
+        while self._due or self._writing is not None:
+            await self._one_batch()
+
+    def stop(self) -> None:
+        """Nothing is written any more, but what the thread has."""
+        for timer in (*self._paused.values(), *([self._timer] if self._timer else [])):
+            timer.cancel()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    # -- one batch ----------------------------------------------------------------------------------
+
+    def _has(self, recorder: Recorder) -> bool:
+        return recorder in self._due or self._writing is not None
+
+    def _soon(self) -> None:
+        if self._writing is None and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(GATHER_SECONDS, self._hand_over)
+
+    async def _one_batch(self) -> None:
+        if self._writing is None:
+            self._hand_over()
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
+            await asyncio.sleep(0)
+
+    def _hand_over(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        size = sum(recorder.waiting for recorder in self._due)
+        batch = [(recorder, recorder.take()) for recorder in self._due]
+        self._due.clear()
+        if batch:
+            self._writing = asyncio.ensure_future(self._write(batch, size))
+
+    async def _write(self, batch: Batch, size: int) -> None:
+        """Whatever happens in it costs what it had to write, and no later batch."""
+        try:
+            outcomes = await self.run(lambda: [_write_one(recorder.log, entries) for recorder, entries in batch])
+        except Exception as error:  # there is no thread, or no memory
+            supervise.tell("the thread that writes recordings", error)
+            outcomes = [Outcome(INTERNAL, retry_s=RETRY_FIRST)] * len(batch)
+        self._writing = None
+        self._waiting -= size
+        for (recorder, _), outcome in zip(batch, outcomes, strict=True):
+            try:
+                self._settle(recorder, outcome)
+            except Exception as error:
+                supervise.tell(f"the recording of {recorder.console.name}", error)
+        if self._due:
+            self._soon()
+
+    def _settle(self, recorder: Recorder, outcome: Outcome) -> None:
+        if recorder in self._leaving.values():
+            if outcome.error:
+                log.error("the end of a recording is lost, as its console is gone", console=recorder.console.name,
+                          reason=outcome.error)  # fmt: skip
+            return
+        before = recorder.waiting
+        recorder.give_back(outcome.rest)
+        self._waiting += recorder.waiting - before
+        if outcome.error:
+            self._due.discard(recorder)
+            loop = asyncio.get_running_loop()
+            self._paused[recorder] = loop.call_later(outcome.retry_s, self._try_now, recorder)
+        self._done(recorder, outcome)
+
+    def _try_now(self, recorder: Recorder) -> None:
+        """Also when nothing is printed: somebody may wait for the recording to go on."""
+        paused = self._paused.pop(recorder, None)
+        if paused is not None:
+            paused.cancel()
+            if not recorder.has_entries:
+                recorder.note("recording")
+        if recorder.has_entries:
+            self.due(recorder)
+
+
+def _write_one(raw: RawLog, entries: list[Entry]) -> Outcome:
+    """What a bug keeps from being written is given up, so that it does not come back with every attempt."""
+    try:
+        return raw.write(entries)
+    except Exception as error:
+        supervise.tell(f"the recording in {raw.folder}", error)
+        try:
+            return raw.give_up(INTERNAL)
+        except Exception as another:
+            supervise.tell(f"the recording in {raw.folder}", another)
+            return Outcome(INTERNAL, retry_s=RETRY_FIRST)

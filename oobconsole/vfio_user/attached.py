@@ -1,0 +1,145 @@
+"""A server that is attached to one port of the keeper."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any, Final, Protocol
+
+from oobconsole.errors import WireError
+from oobconsole.vfio_user import link
+from oobconsole.vfio_user.link import Kind
+from oobconsole.vfio_user.port import INPUT_MAX, Port
+
+_READ_MAX: Final = 65536
+#: Output in one frame, in bytes; the next is made when this one is with the kernel.
+_OUTPUT_MAX: Final = 16384
+
+
+class Owner(Protocol):
+    """The keeper."""
+
+    def port_for(self, server: Attached, number: int) -> Port | None:
+        """The port that the server wants, its alone from now on; None: there is none."""
+
+    def state(self) -> dict[str, Any]:
+        """How the device is, as STATE says it."""
+
+    def not_needed(self) -> None:
+        """The server needs another keeper."""
+
+
+class Attached:
+    """One connection of a server, from `accept` to its end.
+
+    Args:
+        sock: non-blocking; closed with it.
+        hello: as HELLO says it.
+
+    Attributes:
+        port: that it is attached to; None: not yet.
+        closed: it is over.
+    """
+
+    def __init__(self, sock: socket.socket, owner: Owner, hello: dict[str, Any]) -> None:
+        self.port: Port | None = None
+        self.closed = False
+        self._sock = sock
+        self._owner = owner
+        self._decoder = link.Decoder()
+        self._out = bytearray(link.encode(Kind.HELLO, hello))
+        self._sent = 0  # offset in the port's output
+        self.flush()
+
+    @property
+    def wants_write(self) -> bool:
+        """Is there something that the socket did not take?"""
+        return bool(self._out)
+
+    def fileno(self) -> int:
+        """For a selector."""
+        return self._sock.fileno()
+
+    def close(self) -> None:
+        """End it, and give its descriptor back: to be called by the keeper alone, which selects on it."""
+        self.closed = True
+        self._sock.close()
+
+    def state(self, state: dict[str, Any]) -> None:
+        """Say how the port is."""
+        self._out += link.encode(Kind.STATE, state)
+        self.flush()
+
+    def readable(self) -> None:
+        """Do what it says."""
+        try:
+            data = self._sock.recv(_READ_MAX)
+            if not data:
+                self.closed = True
+                return
+            for frame in self._decoder.feed(data):
+                self._take(frame)
+        except BlockingIOError:
+            return
+        except (OSError, WireError):
+            self.closed = True  # a server logs what it has done itself
+
+    def flush(self) -> None:
+        """Pass on what was printed and what was taken, as much as the socket takes."""
+        try:
+            while not self.closed:
+                if self._out:
+                    del self._out[: self._sock.send(self._out)]
+                elif not self._fill():
+                    return
+        except BlockingIOError:
+            return
+        except OSError:
+            self.closed = True
+
+    def _take(self, frame: link.Frame) -> None:
+        if frame.kind is Kind.END:
+            self._owner.not_needed()
+        elif frame.kind is Kind.ATTACH and self.port is None:
+            self._attached(frame.table)
+        elif frame.kind is Kind.INPUT and self.port is not None:
+            self._input(self.port, frame.payload)
+        elif frame.kind is Kind.BREAK and self.port is not None:
+            self.port.send_break()
+        else:
+            raise WireError(f"{frame.kind.name} out of order")
+
+    def _input(self, port: Port, data: bytes) -> None:
+        if port.waiting + len(data) > 2 * INPUT_MAX:
+            raise WireError("more input than may wait")
+        port.type(data)
+
+    def _attached(self, table: dict[str, Any]) -> None:
+        number, have = table.get("port"), table.get("have")
+        if not isinstance(number, int) or not (have is None or isinstance(have, int)):
+            raise WireError("ATTACH without a port")
+        port = self._owner.port_for(self, number)
+        if port is None:
+            raise WireError(f"there is no port {number}")
+        backlog = port.backlog
+        self._sent = backlog.start if have is None else min(have, backlog.end)
+        self._out += link.encode(Kind.ATTACHED, self._sent)
+        port.taken = 0  # what a server before this one has typed
+        self.port = port
+        self.state(self._owner.state())
+
+    def _fill(self) -> bool:
+        """Make the next frames; False: there is nothing to say."""
+        port = self.port
+        if port is None:
+            return False
+        if port.taken:
+            self._out += link.encode(Kind.TAKEN, port.taken)
+            port.taken = 0
+        lost = port.backlog.start - self._sent
+        if lost > 0:
+            self._out += link.encode(Kind.GAP, lost)
+            self._sent = port.backlog.start
+        if data := port.backlog.read(self._sent, _OUTPUT_MAX):
+            self._out += link.encode(Kind.OUTPUT, data)
+            self._sent += len(data)
+        return bool(self._out)

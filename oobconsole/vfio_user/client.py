@@ -1,0 +1,261 @@
+"""A connected client of vfio-user, in the keeper: QEMU, whose vCPU waits for most answers.
+
+A message that is one access to one register is looked up whole, all but its id, and answered before it acts: the vCPU
+wakes up meanwhile. After a message the next one is looked for without sleeping, for `SPIN_NS`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import time
+from collections.abc import Callable
+from struct import Struct
+from typing import Final, NamedTuple
+
+from oobconsole.errors import VfioUserError
+from oobconsole.vfio_user import messages as m
+from oobconsole.vfio_user.codec import Decoder
+from oobconsole.vfio_user.device import Device
+from oobconsole.vfio_user.pci import PORT_SIZE
+from oobconsole.vfio_user.port import Port
+
+#: How long to look for the next message before sleeping.
+SPIN_NS: Final = 100_000
+#: The interrupt is raised, and output passed on, once nothing has come for so long: a driver in its interrupt handler
+#: polls, and each interrupt that it does not need costs it a message more.
+QUIET_NS: Final = 50_000
+#: Output passed on after so long, however busy the guest is; and so long one turn of `serve` is at most.
+TURN_NS: Final = 2_000_000
+#: The first message after connecting, and all of one that has begun, in seconds.
+PATIENCE_S: Final = 5.0
+_ANCILLARY: Final = socket.CMSG_SPACE(m.FDS_MAX * 4)
+_UCRED: Final = Struct("3i")  # `struct ucred`: unix(7)
+_THR: Final = 0
+
+
+class _Access(NamedTuple):
+    """What to do for a message of one register access.
+
+    Attributes:
+        reply: without its first two bytes, the id; and without the value, if it has one.
+        size: of the message.
+    """
+
+    port: Port
+    register: int
+    write: bool
+    reply: bytes
+    size: int
+
+
+class Client:
+    """One connection.
+
+    Args:
+        sock: non-blocking; closed with the client.
+        busy: called about every `TURN_NS` of uninterrupted work, and whenever nothing has come for `QUIET_NS`.
+
+    Attributes:
+        fault: why the connection is over; empty: it is not.
+        gone: the client itself has ended a connection that was in use.
+    """
+
+    def __init__(self, sock: socket.socket, device: Device, busy: Callable[[], object]) -> None:
+        self.fault = ""
+        self.gone = False
+        self._sock = sock
+        self._device = device
+        self._busy = busy
+        self._decoder = Decoder()
+        self._accesses = _accesses(device)
+        self._posted_thr = _posted_thr(device)
+        self._last = time.monotonic_ns()
+        self._settled = True
+        self._since = self._last  # the message that is not complete, or the connection without one, began
+
+    @property
+    def negotiated(self) -> bool:
+        """Has it said VERSION?"""
+        return self._decoder.negotiated
+
+    @property
+    def peer(self) -> str:
+        """The process at the other end."""
+        pid, _, _ = _UCRED.unpack(self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+        return f"process {pid}"
+
+    def close(self) -> None:
+        """Give all descriptors back."""
+        for fd in self._decoder.take_fds():
+            os.close(fd)
+        self._device.intx.close()
+        self._sock.close()
+
+    def fileno(self) -> int:
+        """For a selector."""
+        return self._sock.fileno()
+
+    def deadline(self) -> float | None:
+        """When it must have said more, by `time.monotonic`; None: whenever it likes."""
+        if self.negotiated and not self._decoder.pending:
+            return None
+        return self._since / 1e9 + PATIENCE_S
+
+    def expire(self) -> None:
+        """The deadline is over."""
+        said = "half a message" if self._decoder.pending else "nothing"
+        self.fault = f"it said {said} for {PATIENCE_S:g} s"
+
+    @property
+    def awake(self) -> bool:
+        """Is `serve` to be called again at once?"""
+        return not self._settled or self._device.intx.due
+
+    def serve(self) -> None:
+        """Serve what has arrived, then look for more."""
+        end = time.monotonic_ns() + TURN_NS
+        while not self.fault:
+            try:
+                data, ancillary, flags, _ = self._sock.recvmsg(m.MESSAGE_MAX, _ANCILLARY)
+            except BlockingIOError:
+                if self._idle(end):
+                    return
+                continue
+            except OSError as error:
+                self._ended(error.strerror or "connection lost")
+                return
+            if ancillary or flags:
+                self._take_all(data, ancillary, flags)
+            elif data:
+                self._take(data)
+            else:
+                self._ended("it closed the connection")
+                return
+            self._last = time.monotonic_ns()
+            self._settled = False
+            if self._last >= end:
+                self._busy()
+                return
+
+    def _idle(self, end: int) -> bool:
+        """Nothing is there; is that all for now?"""
+        now = time.monotonic_ns()
+        quiet = now - self._last
+        if quiet >= QUIET_NS and (not self._settled or self._device.intx.due):
+            self._settled = True
+            self._device.intx.settle()
+            self._busy()
+        if quiet >= SPIN_NS or now >= end:
+            return True
+        os.sched_yield()
+        return False
+
+    def _ended(self, reason: str) -> None:
+        self.fault = reason
+        self.gone = self.negotiated and not self._decoder.pending
+
+    # -- messages -----------------------------------------------------------------------------------
+
+    def _take(self, data: bytes) -> None:
+        """Serve messages that are single accesses; what is anything else goes the long way."""
+        if self._decoder.pending or not self._decoder.negotiated:
+            self._take_slowly(data)
+            return
+        at, size = 0, len(data)
+        while at < size:
+            access = self._accesses.get(data[at + 2 : at + m.HEADER.size + m.ACCESS.size])
+            if access is None or at + access.size > size:
+                self._take_slowly(data[at:])
+                return
+            at = self._access(access, data, at)
+
+    def _access(self, access: _Access, data: bytes, at: int) -> int:
+        """Serve one access; returns where the next message begins."""
+        port, register, write, reply, size = access
+        end = at + size
+        if not write:
+            self._send(data[at : at + 2] + reply + bytes((port.read(register),)))
+        elif reply:
+            self._send(data[at : at + 2] + reply)
+            port.write(register, data[end - 1 : end])
+        elif register == _THR:
+            run = self._posted_thr[port].match(data, at)
+            assert run is not None  # this message is one
+            end = run.end()
+            port.write(register, data[at + size - 1 : end : size])
+        else:
+            port.write(register, data[end - 1 : end])
+        return end
+
+    def _take_slowly(self, data: bytes, fds: list[int] | None = None) -> None:
+        self._since = self._since if self._decoder.pending else time.monotonic_ns()
+        try:
+            for message in self._decoder.feed(data, fds or ()):
+                self._since = time.monotonic_ns()
+                self._send(self._device.serve(message))
+        except VfioUserError as error:
+            self.fault = f"protocol error: {error}"
+
+    def _take_all(self, data: bytes, ancillary: list[tuple[int, int, bytes]], flags: int) -> None:
+        fds: list[int] = []
+        for level, kind, payload in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                fds += memoryview(payload[: len(payload) // 4 * 4]).cast("i").tolist()
+        self._take_slowly(data, fds)
+        if flags & socket.MSG_CTRUNC:
+            self.fault = self.fault or f"protocol error: more than {m.FDS_MAX} descriptors with one message"
+
+    def _send(self, reply: bytes) -> None:
+        """Replies are small and few: a client that has left so many unread that no more go in is at fault."""
+        if not reply:
+            return
+        try:
+            if self._sock.send(reply) == len(reply):
+                return
+            self.fault = "it does not read its answers"
+        except BlockingIOError:
+            self.fault = "it does not read its answers"
+        except OSError as error:
+            self._ended(error.strerror or "connection lost")
+
+
+def _accesses(device: Device) -> dict[bytes, _Access]:
+    """Every access of one byte, by its message from the command on."""
+    found = {}
+    for number, port in enumerate(device.ports):
+        assert isinstance(port, Port)
+        for register in range(PORT_SIZE):
+            access = m.ACCESS.pack(number * PORT_SIZE + register, m.BAR0_REGION, 1)
+            for flags in (0, m.Flags.NO_REPLY):
+                found[_begin(m.Command.REGION_WRITE, 1, flags) + access] = _Access(
+                    port, register, True, b"" if flags else _answer(m.Command.REGION_WRITE, 0) + access, _SIZE + 1
+                )
+            found[_begin(m.Command.REGION_READ, 0, 0) + access] = _Access(
+                port, register, False, _answer(m.Command.REGION_READ, 1) + access, _SIZE
+            )
+    return found
+
+
+_SIZE: Final = m.HEADER.size + m.ACCESS.size
+
+
+def _begin(command: int, data: int, flags: int) -> bytes:
+    """A header behind its id."""
+    return m.HEADER.pack(0, command, _SIZE + data, flags, 0)[2:]
+
+
+def _answer(command: int, data: int) -> bytes:
+    return _begin(command, data, m.Flags.REPLY)
+
+
+def _posted_thr(device: Device) -> dict[Port, re.Pattern[bytes]]:
+    """What posted bytes of output look like, one after the other."""
+    found = {}
+    for number, port in enumerate(device.ports):
+        assert isinstance(port, Port)
+        access = m.ACCESS.pack(number * PORT_SIZE + _THR, m.BAR0_REGION, 1)
+        one = re.escape(_begin(m.Command.REGION_WRITE, 1, m.Flags.NO_REPLY) + access)
+        found[port] = re.compile(b"(?:.." + one + b".)+", re.DOTALL)
+    return found

@@ -1,0 +1,154 @@
+"""The device that a client of vfio-user sees: regions, interrupt and reset over some 16550s. No socket, no clock."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from oobconsole.vfio_user import messages as m
+from oobconsole.vfio_user.intx import Intx, is_eventfd
+from oobconsole.vfio_user.pci import CONFIG_SIZE, PORT_SIZE, Card, ConfigSpace
+
+#: Flags of <linux/vfio.h>: the device can be reset and is PCI; a region can be read and written; an interrupt is
+#: signalled by eventfd, can be masked, and masks itself.
+_DEVICE_FLAGS: Final = 0x3
+_REGION_FLAGS: Final = 0x3
+_INTX_FLAGS: Final = 0x7
+_ABSENT: Final = 0xFF
+
+
+class Registers(Protocol):
+    """A UART's eight."""
+
+    def read(self, offset: int) -> int:
+        """What the guest reads."""
+
+    def write(self, offset: int, data: bytes) -> None:
+        """One write for every byte."""
+
+    def reset(self) -> None:
+        """Master reset."""
+
+
+class Refusal(Exception):
+    """A request that cannot be served."""
+
+    def __init__(self, error: int) -> None:
+        self.error = error
+        super().__init__(os.strerror(error))
+
+
+class Device:
+    """One card.
+
+    Args:
+        card: what it pretends to be.
+        ports: its UARTs, as many as the card has.
+        intx: the pin that they drive.
+    """
+
+    def __init__(self, card: Card, ports: Sequence[Registers], intx: Intx) -> None:
+        self.card = card
+        self.config = ConfigSpace(card)
+        self.ports = ports
+        self.intx = intx
+        self._sizes = {m.BAR0_REGION: card.bar_size, m.CONFIG_REGION: CONFIG_SIZE}
+
+    def serve(self, message: m.Message) -> bytes:
+        """Do what a message asks for; returns its reply, or nothing if it wants none. Closes its descriptors, save
+        the one that it keeps."""
+        try:
+            return m.encode_reply(message, self._do(message.request, message.fds))
+        except Refusal as refusal:
+            return m.encode_error(message, refusal.error)
+        finally:
+            for fd in message.fds:
+                os.close(fd)
+
+    def reset(self) -> None:
+        """As at power-on; the interrupt's descriptors stay."""
+        for port in self.ports:
+            port.reset()
+        self.config.reset()
+        self.intx.disabled = False
+
+    def _do(self, request: m.Request, fds: list[int]) -> bytes:
+        match request:
+            case m.RegionRead(region, offset, count):
+                self._check(region, offset, count)
+                return m.ACCESS.pack(offset, region, count) + self._read(region, offset, count)
+            case m.RegionWrite(region, offset, data):
+                self._check(region, offset, len(data))
+                self._write(region, offset, data)
+                return m.ACCESS.pack(offset, region, len(data))
+            case m.WriteMulti(writes):
+                for write in writes:
+                    self._check(write.region, write.offset, len(write.data))
+                for write in writes:
+                    self._write(write.region, write.offset, write.data)
+                return m.COUNT.pack(len(writes))
+            case m.SetIrqs():
+                return self._set_irqs(request, fds)
+            case m.Reset():
+                self.reset()
+                return b""
+            case m.Refused(error):
+                raise Refusal(error)
+        return self._describe(request)
+
+    def _describe(self, request: m.Request) -> bytes:
+        match request:
+            case m.Version():
+                return m.encode_version(request)
+            case m.DmaUnmap(entry):
+                return entry
+            case m.GetInfo():
+                return m.INFO.pack(m.INFO.size, _DEVICE_FLAGS, m.REGIONS, m.IRQS)
+            case m.GetRegionInfo(index):
+                size = self._sizes.get(index, 0)
+                return m.REGION_INFO.pack(m.REGION_INFO.size, _REGION_FLAGS if size else 0, index, 0, size, 0)
+            case m.GetIrqInfo(index):
+                is_intx = index == m.INTX_IRQ
+                return m.INFO.pack(m.INFO.size, _INTX_FLAGS if is_intx else 0, index, int(is_intx))
+        return b""
+
+    def _check(self, region: int, offset: int, count: int) -> None:
+        if offset + count > self._sizes.get(region, 0):
+            raise Refusal(errno.EINVAL)
+
+    def _read(self, region: int, offset: int, count: int) -> bytes:
+        if region == m.CONFIG_REGION:
+            return self.config.read(offset, count)
+        return bytes(self._read_register(at) for at in range(offset, offset + count))
+
+    def _read_register(self, at: int) -> int:
+        number, register = divmod(at, PORT_SIZE)
+        return self.ports[number].read(register) if number < len(self.ports) else _ABSENT
+
+    def _write(self, region: int, offset: int, data: bytes) -> None:
+        if region == m.CONFIG_REGION:
+            self.config.write(offset, data)
+            self.intx.disabled = self.config.intx_disabled
+            return
+        for at, value in enumerate(data, offset):  # a wider access is several, lowest register first
+            number, register = divmod(at, PORT_SIZE)
+            if number < len(self.ports):
+                self.ports[number].write(register, bytes((value,)))
+
+    def _set_irqs(self, request: m.SetIrqs, fds: list[int]) -> bytes:
+        if request.irq != m.INTX_IRQ:
+            return b""  # there are none: all that is valid is to disable them
+        if not request.enabled:
+            self.intx.assign(request.action, None)
+        elif request.by_eventfd:
+            self._assign(request.action, fds)
+        elif request.enabled[0]:
+            self.intx.act(request.action)
+        return b""
+
+    def _assign(self, action: m.IrqSet, fds: list[int]) -> None:
+        if action == m.IrqSet.MASK or (fds and not is_eventfd(fds[0])):
+            raise Refusal(errno.EINVAL)
+        self.intx.assign(action, fds.pop() if fds else None)

@@ -1,0 +1,346 @@
+"""The keeper: a process that is the device, and outlives the server: `python -m ….keeper JSON`.
+
+QEMU aborts when its device's process goes, so this one does nothing but be the device. It logs nothing, because who
+would read it may be gone; what there is to say, it says to the servers that attach. Only its last words, if it dies
+of a bug, are in a file beside its control socket. Without a client and without a server it ends.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import random
+import secrets
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from oobconsole.errors import EnvironmentFault
+from oobconsole.net.unixsocket import UnixSocket
+from oobconsole.vfio_user import link
+from oobconsole.vfio_user.attached import Attached
+from oobconsole.vfio_user.client import Client
+from oobconsole.vfio_user.device import Device
+from oobconsole.vfio_user.intx import Intx
+from oobconsole.vfio_user.pci import CARDS
+from oobconsole.vfio_user.port import Port
+
+#: Without anybody, how long until the end, in seconds: a server that is restarted finds the keeper again, and a VM
+#: that is started meanwhile finds its device.
+LINGER_S: Final = 10.0
+#: After a client at fault, how long until the next is accepted, in seconds: the first time, and at most.
+RETRY_FIRST: Final = 0.2
+RETRY_MAX: Final = 30.0
+#: A connection that lasted so long was a good one, in seconds.
+GOOD_S: Final = 5.0
+_JITTER: Final = 0.2
+#: Servers at once: one for each port, and those that are being replaced.
+SERVERS_MAX: Final = 16
+READY: Final = "ready"
+#: What several keepers may have said before they died, in bytes; then the file begins anew.
+LAST_WORDS_MAX: Final = 65536
+
+
+class Settings(NamedTuple):
+    """What the keeper is told to be.
+
+    Attributes:
+        socket: where the VMM connects.
+        control: where servers do.
+        bar, ports: of the card.
+    """
+
+    socket: str
+    control: str
+    bar: str
+    ports: int
+
+
+class Keeper:
+    """The device, its client and its servers. Raises `EnvironmentFault` when a socket cannot be had."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._listener = UnixSocket(Path(settings.socket))
+        try:
+            self._control = UnixSocket(Path(settings.control))
+        except EnvironmentFault:
+            self._listener.close()
+            raise
+        self._selector = selectors.DefaultSelector()
+        self._intx = Intx(self._watch_unmask)
+        card = CARDS[settings.bar, settings.ports]
+        self._ports = [Port(self._driver(number)) for number in range(card.ports)]
+        self._device = Device(card, self._ports, self._intx)
+        self._instance = secrets.randbits(63) | 1
+        self._client: Client | None = None
+        self._client_since = 0.0
+        self._servers: set[Attached] = set()
+        self._writing: set[Attached] = set()
+        self._unmask: int | None = None
+        self._reason = f"no VMM has connected to {settings.socket} yet"
+        self._delay = RETRY_FIRST
+        self._retry_at: float | None = None
+        self._alone_since: float | None = time.monotonic()
+        self._ended = False
+        self._on(self._listener.socket, self._accept_client)
+        self._on(self._control.socket, self._accept_server)
+
+    def run(self) -> None:
+        """Until nobody is there any more, or `stop`."""
+        while not self._ended:
+            for key, events in self._selector.select(self._timeout()):
+                self._dispatch(key, events)
+            self._turn()
+        self.close()
+
+    def stop(self) -> None:
+        """End soon."""
+        self._ended = True
+
+    def close(self) -> None:
+        """Give everything back."""
+        self._listener.close()
+        self._control.close()
+        for server in self._servers:
+            server.close()
+        if self._client is not None:
+            self._client.close()
+        self._selector.close()
+
+    # -- the loop -----------------------------------------------------------------------------------
+
+    def _on(self, what: Any, call: Callable[[], object]) -> None:
+        self._selector.register(what, selectors.EVENT_READ, call)
+
+    def _dispatch(self, key: selectors.SelectorKey, events: int) -> None:
+        if isinstance(key.fileobj, Attached):
+            if key.fileobj.closed:
+                return
+            if events & selectors.EVENT_WRITE:
+                key.fileobj.flush()
+            if not events & selectors.EVENT_READ:
+                return
+        key.data()
+
+    def _deadlines(self) -> Iterator[float]:
+        """When something is to be done, by `time.monotonic`."""
+        for port in self._ports:
+            if port.deadline is not None:
+                yield port.deadline / 1e9
+        if self._retry_at is not None:
+            yield self._retry_at
+        if self._alone_since is not None:
+            yield self._alone_since + LINGER_S
+        if self._client is not None and (deadline := self._client.deadline()) is not None:
+            yield deadline
+
+    def _timeout(self) -> float | None:
+        if self._client is not None and self._client.awake:
+            return 0
+        soonest = min(self._deadlines(), default=None)
+        return None if soonest is None else max(0.0, soonest - time.monotonic())
+
+    def _turn(self) -> None:
+        """What is due, after whatever has happened."""
+        now = time.monotonic()
+        for port in self._ports:
+            if port.deadline is not None and port.deadline <= now * 1e9:
+                port.poll()
+        if self._client is not None:
+            self._serve_client(now)
+        if self._retry_at is not None and now >= self._retry_at:
+            self._retry_at = None
+            self._on(self._listener.socket, self._accept_client)
+            self._say(self._reason)
+        self._pass_on()
+        for server in [server for server in self._servers if server.closed]:
+            self._remove(server)
+        self._look_around(now)
+
+    def _look_around(self, now: float) -> None:
+        if self._client is not None or self._servers:
+            self._alone_since = None
+        elif self._alone_since is None:
+            self._alone_since = now
+        elif now - self._alone_since >= LINGER_S:
+            self._ended = True
+
+    # -- the client ---------------------------------------------------------------------------------
+
+    def _accept_client(self) -> None:
+        sock = _accepted(self._listener.socket)
+        if sock is None:
+            return
+        if self._client is not None:
+            sock.close()  # its vCPUs would wait for our answers
+            return
+        self._device.reset()
+        self._client = Client(sock, self._device, self._pass_on)
+        self._client_since = time.monotonic()
+        self._on(self._client, lambda: None)
+
+    def _serve_client(self, now: float) -> None:
+        assert self._client is not None
+        was_up = self._client.negotiated
+        self._client.serve()
+        deadline = self._client.deadline()
+        if not self._client.fault and deadline is not None and now >= deadline:
+            self._client.expire()
+        if self._client.fault:
+            self._client_ended(self._client)
+        elif self._client.negotiated and not was_up:
+            self._say(self._client.peer)
+
+    def _client_ended(self, client: Client) -> None:
+        self._selector.unregister(client)
+        client.close()
+        self._client = None
+        for port in self._ports:
+            port.forget_input()
+            port.reset()
+        if client.gone:
+            self._delay = RETRY_FIRST
+            self._say(f"the VMM is gone: {client.fault}")
+            return
+        if time.monotonic() - self._client_since >= GOOD_S and client.negotiated:
+            self._delay = RETRY_FIRST
+        wait = self._delay * random.uniform(1 - _JITTER, 1 + _JITTER)
+        self._delay = min(RETRY_MAX, self._delay * 2)
+        self._retry_at = time.monotonic() + wait
+        self._selector.unregister(self._listener.socket)
+        self._say(f"the VMM is at fault: {client.fault}")
+
+    def _driver(self, number: int) -> Callable[[bool], object]:
+        return lambda level: self._intx.drive(number, level)
+
+    def _watch_unmask(self, fd: int | None) -> None:
+        if self._unmask is not None:
+            self._selector.unregister(self._unmask)
+        self._unmask = fd
+        if fd is not None:
+            self._on(fd, self._intx.unmasked_by_eventfd)
+
+    # -- the servers --------------------------------------------------------------------------------
+
+    def _accept_server(self) -> None:
+        sock = _accepted(self._control.socket)
+        if sock is None:
+            return
+        if len(self._servers) >= SERVERS_MAX:
+            sock.close()
+            return
+        hello = {
+            "version": link.VERSION,
+            "instance": self._instance,
+            "pid": os.getpid(),
+            "device": [self._settings.socket, self._settings.bar, self._settings.ports],
+            "busy": self._client is not None,
+        }
+        server = Attached(sock, self, hello)
+        self._servers.add(server)
+        self._on(server, server.readable)
+
+    # as the servers' owner
+
+    def port_for(self, server: Attached, number: int) -> Port | None:
+        """The newest is the one: a server that was killed may not be known to be dead yet."""
+        if not 0 <= number < len(self._ports):
+            return None
+        for other in self._servers:
+            if other is not server and other.port is self._ports[number]:
+                other.closed = True
+        return self._ports[number]
+
+    def not_needed(self) -> None:
+        """Unless there is a client: it would not survive."""
+        if self._client is None:
+            self._ended = True
+
+    def state(self) -> dict[str, Any]:
+        """How the device is."""
+        up = self._client is not None and self._client.negotiated
+        wait = None if self._retry_at is None else max(0.0, self._retry_at - time.monotonic())
+        return {"up": up, "reason": self._reason, "retry_s": wait}
+
+    def _remove(self, server: Attached) -> None:
+        self._servers.discard(server)
+        self._writing.discard(server)
+        self._selector.unregister(server)
+        server.close()
+
+    def _pass_on(self) -> None:
+        """Give the servers what is new, and wait for those that do not take all of it."""
+        for server in self._servers:
+            if server.closed:
+                continue
+            server.flush()
+            if server.wants_write != (server in self._writing) and not server.closed:
+                events = selectors.EVENT_READ | (selectors.EVENT_WRITE if server.wants_write else 0)
+                self._selector.modify(server, events, server.readable)
+                (self._writing.add if server.wants_write else self._writing.discard)(server)
+
+    def _say(self, reason: str) -> None:
+        """Tell all servers how the device is, behind its output."""
+        self._pass_on()
+        self._reason = reason
+        for server in self._servers:
+            if server.port is not None and not server.closed:
+                server.state(self.state())
+
+
+def _accepted(listener: socket.socket) -> socket.socket | None:
+    try:
+        sock, _ = listener.accept()
+    except OSError:
+        return None  # it is gone again, or there is no descriptor left: whoever waits is asked again
+    sock.setblocking(False)
+    return sock
+
+
+def main(argument: str) -> int:
+    """Be the keeper, as nobody's child; say on standard output that the sockets are there, or why not."""
+    settings = Settings(**json.loads(argument))
+    if os.fork():
+        return 0
+    os.umask(0o077)
+    os.chdir("/")
+    try:
+        keeper = Keeper(settings)
+    except EnvironmentFault as error:
+        print(error, flush=True)
+        return 1
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # they are meant for the server
+    signal.signal(signal.SIGTERM, lambda *_: keeper.stop())
+    print(READY, flush=True)
+    _leave_terminal(last_words(settings.control))
+    keeper.run()
+    return 0
+
+
+def last_words(control: str) -> Path:
+    """The file in which a keeper that died of a bug says why."""
+    return Path(f"{control}.log")
+
+
+def _leave_terminal(log: Path) -> None:
+    """Nobody holds our standard streams open for us, and we hold nobody's."""
+    for fds, path in (((0, 1), Path(os.devnull)), ((2,), log)):
+        opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+        for fd in fds:
+            os.dup2(opened, fd)
+        os.close(opened)
+    if os.fstat(2).st_size > LAST_WORDS_MAX:
+        os.ftruncate(2, 0)
+    faulthandler.enable()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

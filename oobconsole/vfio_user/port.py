@@ -1,0 +1,107 @@
+"""One port of the device, in the keeper: a UART, what it printed last, and what is typed for it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from devices.uart16550 import Uart16550
+from oobconsole.vfio_user.backlog import Backlog
+
+#: What is kept of the output, in bytes.
+BACKLOG_MAX: Final = 65536
+#: Input that waits for the guest, in bytes: what a server may send without being told that some was taken. What one
+#: before it has sent may wait as well.
+INPUT_MAX: Final = 4096
+BREAKS_MAX: Final = 16
+#: As in `guests/nested.py`: the line is as fast as memory, and so is the UART's character timeout.
+LINE_SPEED: Final = 64
+_DATA: Final = 0
+
+
+def _line_clock() -> int:
+    return time.monotonic_ns() * LINE_SPEED
+
+
+class Port:
+    """A port.
+
+    Args:
+        irq: gets the level of its interrupt.
+
+    Attributes:
+        backlog: its newest output.
+        taken: bytes of input that the UART has accepted and nobody has been told of.
+        deadline: when `poll` has something to do, in ns of `time.monotonic_ns`; None: never.
+    """
+
+    def __init__(self, irq: Callable[[bool], object]) -> None:
+        self.backlog = Backlog(BACKLOG_MAX)
+        self.taken = 0
+        self.deadline: int | None = None
+        self._input: deque[bytes | None] = deque()  # None: a break
+        self.uart = Uart16550(transmit=self.backlog.append, irq=irq, clock=_line_clock, drained=self._drained)
+
+    def read(self, offset: int) -> int:
+        """What the guest reads from a register."""
+        value = self.uart.read(offset)
+        if offset == _DATA:
+            self._watch()
+        return value
+
+    def write(self, offset: int, data: bytes) -> None:
+        """One write to a register for every byte."""
+        self.uart.write_block(offset, data)
+        if offset == _DATA:
+            self._watch()
+
+    @property
+    def waiting(self) -> int:
+        """Bytes of input that the UART has not accepted."""
+        return sum(len(data) for data in self._input if data is not None)
+
+    def type(self, data: bytes) -> None:
+        """Input, behind what waits already."""
+        self._input.append(data)
+        self._drained()
+
+    def forget_input(self) -> None:
+        """What was typed for the guest before is not for the next."""
+        self.taken += self.waiting
+        self._input.clear()
+
+    def send_break(self) -> None:
+        """A break condition, behind what waits already. Of a guest that reads nothing, so many wait, and no more."""
+        if self._input.count(None) < BREAKS_MAX:
+            self._input.append(None)
+            self._drained()
+
+    def reset(self) -> None:
+        """Master reset; what waits to be typed goes on waiting."""
+        self.uart.reset()
+
+    def poll(self) -> None:
+        """Let the character timeout come."""
+        self.deadline = None
+        self.uart.poll()
+        self._watch()
+
+    def _drained(self) -> None:
+        while self._input and (first := self._input[0]) is not None:
+            count = self.uart.feed(first)
+            self.taken += count
+            if count < len(first):
+                self._input[0] = first[count:]
+                break
+            self._input.popleft()
+        else:
+            if self._input and self.uart.receive_break():
+                self._input.popleft()
+                self._drained()
+        self._watch()
+
+    def _watch(self) -> None:
+        due = self.uart.next_deadline()
+        self.deadline = None if due is None else due // LINE_SPEED
