@@ -1,0 +1,311 @@
+"""A server that is late, or takes nothing, step by step (`native/tcg`'s link.c, send.c, stream.c and resync.c)."""
+
+from __future__ import annotations
+
+import select
+
+import pytest
+
+from oobconsole.interceptors import wire
+from oobconsole.interceptors.wire import (
+    Access,
+    IrqMode,
+    Posted,
+    Taken,
+)
+from tests.native.frames import SECOND_NS, all_of, printed, registers
+from tests.native.half import (
+    IDLE_LSR,
+    IER,
+    IIR,
+    LSR,
+    MCR,
+    NOTHING_PENDING,
+    PATIENCE_NS,
+    RBR,
+    SCR,
+    STATUS,
+    THR,
+    THRE_PENDING,
+    THRI,
+    Half,
+)
+
+# -- late --------------------------------------------------------------------------------------------
+
+
+def test_an_access_waits_for_so_long_and_no_longer(live: Half) -> None:
+    start = live.clock_ns
+    live.be_late()
+    assert PATIENCE_NS <= live.clock_ns - start < PATIENCE_NS + 5_000_000
+    assert live.connected, "late is not away"
+    start = live.clock_ns
+    live.read(SCR)
+    assert live.clock_ns - start < 1_000_000, "nobody waits for it again"
+    assert live.stat("away") == 2
+
+
+def test_an_answer_within_that_time_is_waited_for(live: Half) -> None:
+    """It sleeps meanwhile, and counts how long it took: 2 us each quarter of an octave."""
+    live.answers[live.base + SCR] = 0x5A
+    before = live.clock_ns
+    assert live.read(SCR) == 0x5A
+    took = live.clock_ns - before
+    assert live.up
+    assert sum(live.latency(bucket) for bucket in range(64)) == 2, "a write and a read"
+    assert took < 1_000_000
+
+
+@pytest.mark.parametrize("value", [0, 0x5A])
+def test_a_guest_reads_what_it_wrote_while_the_server_is_late(live: Half, value: int) -> None:
+    live.be_late()
+    live.write(SCR, value)
+    assert (live.read(SCR), live.read(LSR), live.read(MCR)) == (value, IDLE_LSR, 0x0B)
+
+
+def test_nothing_more_is_sent_to_a_late_server(live: Half) -> None:
+    live.be_late()
+    live.sent()
+    live.silent = True
+    live.prints(b"kept")
+    live.write(SCR, 9)
+    live.read(LSR)
+    assert live.sent() == []
+
+
+def test_the_interrupt_that_a_guest_may_wait_for_is_due_when_the_server_is_late(live: Half) -> None:
+    """Its last byte was on its way, or its last answer: an empty THR is said once more, rather than never."""
+    live.write(IER, THRI)
+    live.publish(IDLE_LSR)
+    live.prints(b"a")
+    assert live.read(IIR) == THRE_PENDING
+    assert not live.level()
+    live.be_late()
+    assert live.level()
+    assert live.read(IIR) == THRE_PENDING
+    assert not live.level()
+    assert live.read(IIR) == NOTHING_PENDING
+
+
+def test_the_interrupt_that_a_guest_may_wait_for_is_due_when_the_server_is_away(live: Half) -> None:
+    live.write(IER, THRI)
+    live.publish(IDLE_LSR)
+    live.prints(b"a")
+    live.read(IIR)
+    live.hang_up()
+    assert live.level()
+    assert live.read(IIR) == THRE_PENDING
+
+
+def test_no_interrupt_is_due_that_was_not_asked_for(live: Half) -> None:
+    live.irq(IrqMode.HIGH)  # of its input
+    live.be_late()
+    assert not live.level()
+    assert live.read(IIR) == NOTHING_PENDING
+
+
+def test_what_was_published_holds_no_more(live: Half) -> None:
+    live.publish(0, valid=STATUS)
+    live.be_late()
+    assert live.read(LSR) == IDLE_LSR
+
+
+def test_input_that_was_handed_over_is_read_while_the_server_is_late(live: Half) -> None:
+    live.give(8, b"ab")
+    live.be_late()
+    assert (live.read(RBR), live.read(RBR), live.read(RBR)) == (ord("a"), ord("b"), 0)
+    live.come_back()
+    assert [e for e in live.take() if isinstance(e, Taken)] == [Taken(1, live.base, 10)]
+
+
+def test_what_was_printed_meanwhile_is_sent_once_and_what_was_sent_is_not_sent_again(live: Half) -> None:
+    live.prints(b"before ")
+    live.be_late()
+    live.prints(b"meanwhile")
+    live.come_back()
+    assert live.up
+    assert printed(live.take(), live.base) == b"before meanwhile"
+    live.prints(b" after")
+    assert printed(live.take(), live.base) == b" after"
+    live.be_late()
+    live.come_back()
+    assert printed(live.take(), live.base) == b""
+
+
+def test_registers_are_made_up_for(live: Half) -> None:
+    live.be_late()
+    live.write(SCR, 0x5A)
+    live.write(IER, 0x05)
+    live.come_back()
+    told = registers(live.take(), live.base)
+    assert (told[SCR], told[IER], told[MCR]) == (0x5A, 0x05, 0x0B)
+
+
+def test_a_server_is_back_when_it_has_answered_and_not_before(live: Half) -> None:
+    live.be_late()
+    live.say(wire.encode_attention(1, True))
+    assert live.attended()
+    assert not live.up, "the access has not been answered"
+    live.come_back()
+    assert live.up
+    assert live.answers == {}
+
+
+def test_what_was_answered_too_late_is_of_no_use(live: Half) -> None:
+    live.silent = True
+    live.answers[live.base + SCR] = 0x11
+    live.write(SCR, 0x22)
+    assert live.read(SCR) == 0x22
+    live.silent = False
+    live.come_back()
+    assert live.up
+    live.take()
+    live.answers[live.base + SCR] = 0x33
+    assert live.read(SCR) == 0x33
+
+
+def test_lines_are_driven_as_the_server_said_meanwhile(live: Half) -> None:
+    live.be_late()
+    live.send(wire.encode_irq(1, live.line, IrqMode.HIGH, live.served()))
+    live.say(wire.encode_attention(1, False))
+    assert not live.level(), "the idle UART drives it"
+    live.come_back()
+    assert live.level()
+    live.be_late()
+    live.say(wire.encode_irq(1, live.line, IrqMode.LOW, live.served()))
+    live.come_back()
+    assert not live.level()
+
+
+def test_what_a_server_said_of_lines_holds_for_its_connection(live: Half) -> None:
+    live.irq(IrqMode.HIGH)
+    live.hang_up()
+    live.connect()
+    live.ready()
+    assert not live.level()
+
+
+def test_lateness_is_spoken_of_after_a_second_and_its_end_too(live: Half, capfd: pytest.CaptureFixture[str]) -> None:
+    live.be_late()
+    live.silent = True
+    live.poll()
+    live.let_pass(SECOND_NS // 2)
+    live.poll()
+    assert capfd.readouterr().err == ""
+    live.let_pass(SECOND_NS // 2)
+    live.poll()
+    live.poll()
+    assert capfd.readouterr().err == (
+        "oob_tcg: machine l1: the server has not answered for a second, the guests go on\n"
+    )
+    live.silent = False
+    live.come_back()
+    assert capfd.readouterr().err == "oob_tcg: machine l1: the server answers again\n"
+    live.take()
+    live.be_late()
+    live.come_back()
+    assert capfd.readouterr().err == ""
+    live.take()
+    live.be_late()
+    live.poll()
+    assert capfd.readouterr().err == "", "a second from when it became late, each time"
+
+
+def test_a_vcpu_looks_for_a_late_server_now_and_then(live: Half) -> None:
+    live.be_late()
+    live._server_turn()
+    live.let_pass(2_000_000)
+    live.read(SCR)
+    assert live.up
+
+
+def test_a_byte_that_meets_the_servers_return_is_sent_once(live: Half) -> None:
+    """The vCPU that writes it is the first to see that the server is back, and tells it of what it missed."""
+    live.be_late()
+    live.prints(b"a")
+    live._server_turn()
+    live.let_pass(2_000_000)
+    live.prints(b"b")
+    assert live.up
+    live.prints(b"c")
+    assert printed(live.take(), live.base) == b"abc"
+
+
+def test_the_thread_looks_for_what_a_late_server_says(live: Half) -> None:
+    assert live.interest == 0
+    woken = live.woken
+    live.be_late()
+    assert live.woken > woken
+    assert live.interest == select.POLLIN
+    live.come_back()
+    assert live.interest == 0
+    live.service()
+    woken = live.woken
+    live.be_late()
+    assert live.woken > woken, "each time"
+
+
+# -- a server that does not take what is sent ----------------------------------------------------------
+
+
+def fill(live: Half) -> bytes:
+    """Print until the server, which takes nothing, is late. Returns what was printed."""
+    live.silent = True
+    text = bytes(ord("a") + i % 26 for i in range(40000))
+    live.prints(text)
+    assert not live.up
+    return text
+
+
+def test_no_room_is_waited_for_and_nothing_is_lost_or_doubled(live: Half) -> None:
+    start = live.clock_ns
+    text = fill(live)
+    assert live.clock_ns - start < PATIENCE_NS + 40000 * 60_000  # each byte looks at the clock
+    assert live.interest == select.POLLIN | select.POLLOUT
+    live.silent = False
+    events = all_of(live)
+    assert printed(events, live.base) == text
+    assert live.up
+    live.prints(b"!")
+    assert printed(live.take(), live.base) == b"!"
+
+
+def test_a_server_that_is_late_again_while_it_learns_what_it_missed(live: Half) -> None:
+    """What it has of it counts; the rest is for the next time."""
+    live.be_late()
+    text = bytes(ord("a") + i * 7 % 26 for i in range(50000))
+    live.prints(text)
+    live._server_turn()
+    events = live.received.copy()
+    live.received.clear()
+    live.silent = True
+    start = live.clock_ns
+    live.poll()
+    assert not live.up
+    assert live.clock_ns - start < PATIENCE_NS + 5_000_000, "all that is to be learnt may wait so long together"
+    live.silent = False
+    events += all_of(live)
+    assert printed(events, live.base) == text
+    assert live.up
+
+
+def test_pieces_and_signals_change_nothing(half: Half) -> None:
+    half.pieces(3)
+    half.begin()
+    half.prints(b"hello")
+    half.answers[half.base + SCR] = 0x5A
+    assert half.read(SCR) == 0x5A
+    half.say(wire.encode_input(1, half.base, 0, b"ab") + wire.encode_attention(1, True))
+    while not half.attended():
+        half.poll()
+    assert (half.read(RBR), half.read(RBR)) == (ord("a"), ord("b"))
+    assert printed(half.take(), half.base) == b"hello"
+
+
+def test_a_frame_that_fits_in_no_more_waits_for_room(live: Half) -> None:
+    """An access behind as much as there is room for goes out behind it, in order."""
+    live.prints(b"x" * 511)
+    live.write(THR, ord("y"), base=live.other)
+    live.read(SCR)
+    kinds = [(type(e), len(e.data) if isinstance(e, Posted) else 0) for e in live.take()]
+    assert kinds == [(Posted, 511), (Posted, 1), (Access, 0)]
