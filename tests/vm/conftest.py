@@ -21,9 +21,9 @@ def pytest_runtest_makereport(
     return report
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack() -> Iterator[NestedStack]:
-    """L0, L1 and one L2, intercepted."""
+    """L0, L1 and one L2, intercepted; they end with the tests of this folder, though others follow."""
     with NestedStack(l1_append="oob.com2=1", settings="tail_lines = 10000") as running:
         yield running
 
