@@ -185,7 +185,7 @@ def test_a_byte_order_mark_is_skipped_and_utf_16_is_named(tmp_path: Path) -> Non
             load(file)
 
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "oobconsole.example.toml"
+EXAMPLE = Path(__file__).resolve().parents[3] / "docs" / "oobconsole.example.toml"
 
 
 def test_the_example_is_valid_and_shows_every_key_with_its_default(tmp_path: Path) -> None:
