@@ -233,7 +233,7 @@ class Console:
     def output(self, data: bytes) -> None:
         """The guest printed `data`."""
         now, offset = time.monotonic(), self._ring.end
-        if self.printed_at is not None and now - self.printed_at >= SILENCE_SECONDS:
+        if self.printed_at is not None and self._is_silent():
             self._silences.append(offset)
             self._silenced += 1
         self.printed_at = now
@@ -324,14 +324,21 @@ class Console:
         return self._ring.read(offset, limit)
 
     def before(self, offset: int) -> bytes:
-        """What was printed before that offset, as far as it says whether that is in the middle of a string."""
+        """What was printed before that offset, as far as it says whether that is in the middle of a string. Nothing
+        from before a silence says so: a string is given up there."""
+        oldest = max([self.start, *(at for at in self._silences if at <= offset)])
+        if offset >= self.end and self._is_silent():
+            oldest = self.end
         before = b""
         for size in _BEFORE:
-            start = max(self.start, offset - size)
+            start = max(oldest, offset - size)
             before = self.read_from(start, max(0, offset - start)).data
-            if says_where_it_ends(before) or start == self.start:
+            if says_where_it_ends(before) or start == oldest:
                 break
         return before
+
+    def _is_silent(self) -> bool:
+        return self.printed_at is None or time.monotonic() - self.printed_at >= SILENCE_SECONDS
 
     def clock(self, offset: int) -> float:
         """When that byte was printed, by a clock that only goes on when the guest is silent for a while."""

@@ -24,7 +24,7 @@ from tests.support.expect import Expect
 from tests.support.server import Server
 
 #: How many machines the server has: each boot takes one, so that its consoles are its own.
-MACHINES = 60
+MACHINES = 120
 #: What isa-debug-exit makes of the payload's 0x10: (n << 1) | 1.
 DONE = 0x21
 PAYLOAD = CACHE / "adversary" / "l1.elf"

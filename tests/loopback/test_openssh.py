@@ -274,7 +274,9 @@ def test_a_killed_control_master_takes_its_sessions_with_it_and_nobody_else(serv
         master.kill()
         for ended in (person, *watchers):
             assert ended.wait(20) == 255
-        left.send("\r~rk")
+        left.send("\r~r")
+        left.expect(rb"k ask for it", timeout=20)
+        left.send("k")
         left.expect(rb"you have the keyboard", timeout=20)
         word = secrets.token_hex(8)
         left.send(word)

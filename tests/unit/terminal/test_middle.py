@@ -91,6 +91,18 @@ async def test_a_string_without_an_end_is_over_after_a_silence(clock: Clock) -> 
         assert "title" not in screen.terminal.text[0]
 
 
+async def test_who_comes_after_a_silence_is_in_the_middle_of_nothing(clock: Clock) -> None:
+    """The echo of what somebody types first is no part of what a guest printed last, hours ago."""
+    console = Console("web1", scrollback=4096)
+    console.output(b"\x1b]0;a title")
+    assert console.before(console.end)
+    clock.now += 2
+    assert not console.before(console.end)
+    console.output(b"typed")
+    assert not console.before(console.end - 5)
+    assert console.before(console.end) == b"typed"
+
+
 def test_the_same_in_a_recording() -> None:
     frames = [
         Frame(1.0, Part(0, b"one\r\n\x1b]0;a ti")),
