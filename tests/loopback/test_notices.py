@@ -29,6 +29,8 @@ chardev = "unix:{path}"
 """
 #: Everything as at first.
 RESET = b"\x1b[?1049l\x1bc\x1b[?25h"
+#: RIS leaves in tmux what was saved before: the cursor with its colours, of either screen, and the origin mode.
+FORGET = RESET + b"\x1b[?6l\x1b7\x1b[?1049h\x1b[?1049l\x1b7"
 #: (Nothing here is erased in a colour: tmux does not say which one erased cells have.)
 #: What a guest may have set, each to be as it was; and what it prints next shows whether it is.
 STATES = {
@@ -156,7 +158,7 @@ def test_random_output_with_notices_in_it(bare: Pair[PtyGuest], seed: int) -> No
     """
     chosen = random.Random(seed)
     parts = agreed(chosen, 150)
-    bare.guest.prints(next(parts))
+    bare.guest.prints(FORGET + next(parts))
     for _ in range(2):
         with Visitor(bare.server):
             for _ in range(15):
