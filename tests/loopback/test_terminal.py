@@ -51,7 +51,7 @@ def test_a_window_that_changes_its_size_disturbs_nothing(server: Server) -> None
         for rows, columns in ((50, 132), (5, 20), (24, 80)):
             terminal.resize(rows, columns)
             word = secrets.token_hex(6)
-            terminal.send(word)
+            terminal.send(f"\n{word}")  # a line feed ends what the test before may have begun
             terminal.expect(word, timeout=10)
 
 
