@@ -28,6 +28,11 @@ PARTS: Final = [
     b"\x1b[99B", b"\x1b[2T", b"\x1b[99C", b"\x1b[38;5;196m", b"\x1b[3D", "e\u0301".encode(), b"\x1b[!p", b"\x1b#8",
     b"a\x1b[3b", b"\x1b[s", b"\x1b[u", b"\x1b[Z", b"\x1b[?2026h", b"\x1b[?2026l", b"x" * 80, "世".encode() * 40,
 ]  # fmt: skip
+#: Left out: half a wide character that is erased, of which tmux shows what no capture says; a backspace at the first
+#: column, which our model takes for one that goes to the row above, as tmux does behind some rows and not others;
+#: REP, which repeats only what is directly before it; and backgrounds: tmux does not say what is erased in them.
+_LEFT_OUT = {b"\b", b"\x1b[3D", b"a\x1b[3b", b"\x1b[44m"}
+NO_HALVES = [part for part in PARTS if part not in _LEFT_OUT and part.isascii()]
 #: Everything as at first; also what tmux's RIS does not reset: what is saved for either screen.
 RESET: Final = b"\x1b[?2026l\x1b[?1049l\x1bc\x1b[?6l\x1b[?1049h\x1b[?1049l\x1bc\x1b7"
 
@@ -122,9 +127,9 @@ async def sent(case: Case, monkeypatch: pytest.MonkeyPatch) -> bytes:
 
 
 def agreed(chosen: random.Random, count: int) -> Iterator[bytes]:
-    """So many parts of output, behind each of which all terminals are the same."""
+    """So many parts of output, behind each of which all terminals are the same, and tmux says what they show."""
     behind = Mirror(ROWS, COLUMNS)
-    for data in (RESET, *chosen.choices(PARTS, k=count)):
+    for data in (RESET, *chosen.choices(NO_HALVES, k=count)):
         tried = copy.deepcopy(behind)
         for model in (tried.model, tried._other):
             model.feed(data)

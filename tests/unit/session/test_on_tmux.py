@@ -15,13 +15,7 @@ import pytest
 
 from oobconsole.session.mirror import Mirror
 from tests.support.tmux import Tmux
-from tests.unit.session.notices import COLUMNS, PARTS, ROWS, cases, sent, shown_by
-
-#: Left out: half a wide character that is erased, of which tmux shows what no capture says; a backspace at the first
-#: column, which our model takes for one that goes to the row above, as tmux does behind some rows and not others;
-#: REP, which repeats only what is directly before it; and backgrounds: tmux does not say what is erased in them.
-_LEFT_OUT = {b"\b", b"\x1b[3D", b"a\x1b[3b", b"\x1b[44m"}
-_NO_HALVES = [part for part in PARTS if part not in _LEFT_OUT and part.decode().isascii()]
+from tests.unit.session.notices import COLUMNS, NO_HALVES, ROWS, cases, sent, shown_by
 
 
 class Fed:
@@ -62,7 +56,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Fed, Fed]]:
 
 
 def _without_halves(chosen: random.Random, count: int) -> list[bytes]:
-    return chosen.choices(_NO_HALVES, k=count)
+    return chosen.choices(NO_HALVES, k=count)
 
 
 async def test_random_output_with_notices_in_it(both: tuple[Fed, Fed], monkeypatch: pytest.MonkeyPatch) -> None:
