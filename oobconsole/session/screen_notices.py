@@ -238,9 +238,9 @@ class ScreenNotices(Notices):
 
     def _waits(self, sure: bool, now: float) -> bool:
         """For the guest to do what nobody can be wrong about, as most output soon does? Nobody who has asked for what
-        we say waits, and nobody for a mirror that has missed something."""
+        we say waits, and nobody for a mirror that has missed something. A moment in which that was known does not
+        begin the wait anew: a program that draws its screen every three seconds would keep our lines away for ever."""
         if sure:
-            self._unsure_since = None
             return False
         if self._unsure_since is None:
             self._unsure_since = now
