@@ -239,7 +239,7 @@ class ScreenNotices(Notices):
     def _waits(self, sure: bool, now: float) -> bool:
         """For the guest to do what nobody can be wrong about, as most output soon does? Nobody who has asked for what
         we say waits, and nobody for a mirror that has missed something. A moment in which that was known does not
-        begin the wait anew: a program that draws its screen every three seconds would keep our lines away for ever."""
+        begin the wait anew: a program that draws its screen every three seconds would keep them away for ever."""
         if sure:
             return False
         if self._unsure_since is None:
