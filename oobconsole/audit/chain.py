@@ -63,7 +63,7 @@ class Entry:
 
     @property
     def kind(self) -> str:
-        """What happened."""
+        """The name of what happened, as `events.Kind` has it."""
         return str(self.fields.get("kind"))
 
 

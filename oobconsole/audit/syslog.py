@@ -36,7 +36,7 @@ class Syslog:
         return False
 
     def close(self) -> None:
-        """No more."""
+        """Give the socket up; the next record opens one anew."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None

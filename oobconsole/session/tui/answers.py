@@ -88,8 +88,7 @@ class Answers:
 
     def quit(self) -> None:
         """End."""
-        if self.app.is_running and self.app.future is not None and not self.app.future.done():
-            self.app.exit(result=None)
+        self.app.leave(None)
 
     # -- keys ---------------------------------------------------------------------------------------
 

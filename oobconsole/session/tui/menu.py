@@ -106,11 +106,7 @@ class Menu:
 
     def quit(self) -> None:
         """End without a choice."""
-        self._leave(None)
-
-    def _leave(self, choice: Choice | None) -> None:
-        if self.app.is_running and self.app.future is not None and not self.app.future.done():
-            self.app.exit(result=choice)
+        self.app.leave(None)
 
     # -- keys ---------------------------------------------------------------------------------------
 
@@ -185,7 +181,7 @@ class Menu:
         if not self._place.console:
             self._found()
         if self._place.console:
-            self._leave(Choice(action, self._place.console))
+            self.app.leave(Choice(action, self._place.console))
 
     # -- what is shown ------------------------------------------------------------------------------
 

@@ -116,6 +116,11 @@ class PacedApplication(Application[Result]):
         if self.is_running:
             pace().ask(self._redraw)
 
+    def leave(self, result: Result) -> None:
+        """End with that, unless it has not begun or is about to end."""
+        if self.is_running and self.future is not None and not self.future.done():
+            self.exit(result=result)
+
     def _begin(self, _: object) -> None:
         self._began = time.thread_time()
         self._drawing()
