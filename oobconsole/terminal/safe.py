@@ -14,6 +14,7 @@ from oobconsole.terminal.sequences import (
     INSIDE,
     PARAMETERS,
     PARAMETERS_MAX,
+    SKIPPED,
     TOKEN,
     TOKEN_STRICT,
     safe_csi,
@@ -32,6 +33,8 @@ _REPLACEMENT: Final = "\ufffd".encode()
 _C1: Final = re.compile(rb"[\x80-\x9f]")
 #: What ends whatever was begun before: line feed, ESC, CAN, SUB.
 _KNOWN_BEHIND: Final = (b"\n", b"\x1b", b"\x18", b"\x1a")
+_ABOVE_ASCII: Final = re.compile(rb"[\x80-\xff]")
+_MIXED_MAX: Final = 32_768
 #: So much of a character, or of an escape sequence, is put together with what comes, in bytes.
 _CUT_MAX: Final = 4
 _LEADS: Final = re.compile(rb"[^\x80-\xbf]")
@@ -43,6 +46,19 @@ _GROUND, _ESCAPE, _CSI, _STRING, _STRING_ESCAPE, _UTF8 = range(6)
 def says_where_it_ends(before: bytes) -> bool:
     """Does this part of output show whether its end is in the middle of a string?"""
     return any(byte in before for byte in _KNOWN_BEHIND)
+
+
+def _what_tells_the_state(before: bytes) -> bytes:
+    """The last of some output, as much as is needed to know whether its end is in the middle of a string.
+
+    Bytes above 0x7F can begin a string and end it again, each of them, so that reading them takes time: of what
+    stands before the last of them only `_MIXED_MAX` bytes are read. A longer string in which such bytes stand, and no
+    line feed, is taken for text; it is filtered like all text.
+    """
+    known = max(before.rfind(byte) for byte in _KNOWN_BEHIND)
+    last = before[max(known, 0) :]
+    above = _ABOVE_ASCII.search(last[::-1])
+    return last if above is None else last[max(0, len(last) - above.start() - _MIXED_MAX) :]
 
 
 class SafeFilter:
@@ -80,7 +96,11 @@ class SafeFilter:
         out = bytearray()
         if self._state in (_ESCAPE, _UTF8) and len(self._held) <= _CUT_MAX and data:
             data = self._release() + data  # together they are whole, most probably
-        at, end, token = 0, len(data), self._token
+        self._read(data, self._token, out)
+        return bytes(out)
+
+    def _read(self, data: bytes, token: re.Pattern[bytes], out: bytearray) -> None:
+        at, end = 0, len(data)
         while at < end:
             if self._state == _GROUND and (found := token.match(data, at)):
                 out += self._whole(found)
@@ -92,15 +112,13 @@ class SafeFilter:
                 at = found.end()
             else:
                 at += self._byte(data[at], out)
-        return bytes(out)
 
     def resume(self, before: bytes, now: float = 0.0) -> None:
         """Go on in the middle of output, behind `before`, which came at `now`; nothing is shown of it: a string
         that began in it is still dropped to its end."""
         self._release()
         self._fed = now
-        at = max(before.rfind(byte) for byte in _KNOWN_BEHIND)
-        self.feed(before[max(at, 0) :], now)
+        self._read(_what_tells_the_state(before), SKIPPED, bytearray())
 
     # -- what comes whole ---------------------------------------------------------------------------
 
@@ -117,6 +135,8 @@ class SafeFilter:
             return _REPLACEMENT * len(_LEADS.findall(found[0])) if self._strict else _C1.sub(b"", found[0])
         if kind == "string":
             self._state = _STRING
+        elif kind == "skipped":
+            return b""
         elif not self._strict:
             return safe_escape(found[0])
         return b""

@@ -40,6 +40,16 @@ _C1: Final = rb"\xc2?[\x80-\x8f\x91-\x97\x99\x9a\x9c]"
 #: Whole escape sequences, and what begins a string: DCS, OSC, SOS, PM, APC, and GNU screen's title (k).
 _ESCAPE: Final = rb"\x1b(?:[ -/]{1,253}+[0-~]|[0-OQ-WYZ\x5c`-jl-~])"
 _STRING: Final = rb"\x1b[P\]X^_k]|\xc2?[\x90\x98\x9d-\x9f]"
+#: The inside of a string. What looks like ST within a character is none: 0x9C is in every third Chinese title.
+_INSIDE: Final = (
+    rb"(?:[^\x07\n\x18\x1a\x1b\x80-\xff]++|"
+    + _CHARACTER
+    + rb"|\xc2[\x80-\x9b\x9d-\x9f]|[\x80-\x9b\x9d-\xc1\xf5-\xff]"
+    rb"|[\xc2-\xdf](?=[^\x80-\xbf])|[\xe0-\xef][\x80-\xbf]{0,1}+(?=[^\x80-\xbf])|[\xf0-\xf4][\x80-\xbf]{0,2}+(?=[^\x80-\xbf])"
+    rb"|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})*+"
+)
+#: What ends it; an ESC that begins something else is left to that.
+_STRING_END: Final = rb"(?:[\x07\n\x18\x1a\x9c]|\xc2\x9c|\x1b\x5c|(?=\x1b[^\x5c]))"
 
 
 def _token(plain: bytes) -> re.Pattern[bytes]:
@@ -58,13 +68,27 @@ def _token(plain: bytes) -> re.Pattern[bytes]:
 #: The next token between two sequences; none is found where one is not complete.
 TOKEN: Final = _token(_TEXT + b"|" + _USUAL)
 TOKEN_STRICT: Final = _token(_TEXT)
-#: The inside of a string. What looks like ST within a character is none: 0x9C is in every third Chinese title.
-INSIDE: Final = re.compile(
-    rb"(?:[^\x07\n\x18\x1a\x1b\x80-\xff]++|"
-    + _CHARACTER
-    + rb"|\xc2[\x80-\x9b\x9d-\x9f]|[\x80-\x9b\x9d-\xc1\xf5-\xff]"
-    rb"|[\xc2-\xdf](?=[^\x80-\xbf])|[\xe0-\xef][\x80-\xbf]{0,1}+(?=[^\x80-\xbf])|[\xf0-\xf4][\x80-\xbf]{0,2}+(?=[^\x80-\xbf])"
-    rb"|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})*+"
+INSIDE: Final = re.compile(_INSIDE)
+#: Everything that is complete, in one step, where nothing is shown of it: strings and sequences of any length, with
+#: controls in their midst.
+SKIPPED: Final = re.compile(
+    b"(?P<skipped>(?:"
+    + b"|".join(
+        (
+            rb"[^\x1b\x80-\xff]++",
+            _CHARACTER,
+            _NOTHING,
+            _NOISE,
+            _C1,
+            _HALVES,
+            _CSI + rb"[\x00-\x17\x19\x1c-?]*+(?:[@-~\x18\x1a\x7f]|(?=[\x1b\x80-\xff]))",
+            rb"\x1b(?:[ -/]++(?:[0-~]|(?=[\x00-\x1f\x7f-\xff]))|[0-OQ-WYZ\x5c`-jl-~])",
+            b"(?:" + _STRING + b")" + _INSIDE + _STRING_END,
+        )
+    )
+    + b")++)|(?P<string>"
+    + _STRING
+    + b")"
 )
 #: The parameters of a control sequence that comes in pieces.
 PARAMETERS: Final = re.compile(rb"[ -?]++")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from oobconsole.client.transcript import Words
 from oobconsole.console import console as consoles_module
@@ -55,6 +58,64 @@ def test_a_filter_goes_on_in_the_middle(string: bytes) -> None:
         lines.resume(whole[:at])
         assert safe.feed(whole[at:]) == b"more\r\n"
         assert lines.feed(whole[at:]) == "more\n"
+
+
+HOSTILE = [
+    b"\x80\xc3\x00",
+    b"\x05a",
+    b"a\x80",
+    b"\x9b\x00m",
+    b"\x9b1;2",
+    b"\x9d\x07",
+    b"\x9dx\x9c",
+    b"\xc3\x28\xa0\xe1",
+    b"\xe1\x80a",
+    b"\xf1\x80\x80",
+    b"\x9b\xc2\x9b\xe0",
+    b"\x90\xc2\x90\xe2\x9c",
+    b"\x9b" + b"1" * 300 + b"m\x85",
+    b"\xc2\x9d\xc3\x9c\xc2\x9c",
+]
+
+
+@pytest.mark.parametrize("pattern", HOSTILE, ids=repr)
+def test_where_it_goes_on_costs_few_steps_whatever_was_printed(pattern: bytes) -> None:
+    """A guest that prints noise without a line feed makes nobody wait who comes, and no row of `ls`."""
+    before = pattern * ((1 << 20) // len(pattern))
+    safe = SafeFilter()
+    calls = 0
+
+    def count(_frame: object, event: str, _arg: object) -> None:
+        nonlocal calls
+        calls += event.endswith("call")
+
+    sys.setprofile(count)
+    try:
+        safe.resume(before)
+    finally:
+        sys.setprofile(None)
+    assert calls < 50
+
+
+PIECES = st.sampled_from(
+    [
+        *(bytes((byte,)) for byte in range(256) if byte != 0x0A),
+        *(b"\x1b[", b"\x1b]", b"\x1bP", b"\x1b\\", b"\x9d", b"\x90", b"\x9c", b"\xc2\x9b", b"\xc2\x9d", b"\xc2\x9c"),
+        *("é".encode(), "本".encode(), "🖥".encode(), b"\xe6\x9c", b"\xf0\x9f\x96", b"1;2", b"text", b"\x1b(0"),
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=40), st.lists(PIECES, max_size=20), st.booleans())
+@settings(max_examples=2_000, deadline=None)
+def test_who_goes_on_knows_what_a_filter_knows_that_read_everything(
+    before: list[bytes], behind: list[bytes], strict: bool
+) -> None:
+    whole, went_on = SafeFilter(strict=strict), SafeFilter(strict=strict)
+    whole.feed(b"\n" + b"".join(before))
+    went_on.resume(b"\n" + b"".join(before))
+    assert went_on.feed(b"".join(behind)) == whole.feed(b"".join(behind))
+    assert went_on.at_rest == whole.at_rest
 
 
 class Clock:
