@@ -30,7 +30,7 @@ enum oob_type {
     OOB_CONTEXT_GONE = 0x05,
     OOB_GAP = 0x06, /* output lost while the server was away */
     OOB_STATS = 0x07,
-    OOB_ANNOUNCED = 0x08,   /* every live context has appeared: answered by RESUMEs, then READY */
+    OOB_ANNOUNCED = 0x08,   /* every context that a server has known has appeared: answered by RESUMEs, then READY */
     OOB_THRE_SERVED = 0x09, /* the guest has read from IIR that THR is empty; needs no answer */
     OOB_TAKEN = 0x0a,       /* the guest has read from RBR what INPUT gave; needs no answer */
     /* server -> native half */

@@ -8,6 +8,7 @@
 #include "cpu.h"
 #include "decode.h"
 #include "link.h"
+#include "resync.h"
 #include "vmcb.h"
 
 #define RESET_RIP 0xfff0u
@@ -111,11 +112,18 @@ static struct oob_hidden take_from_stash(struct oob_context *context, uint64_t r
 static void forget(struct oob_context *context, enum oob_gone_reason reason) {
     drop_vcpus(context);
     remember(context);
-    if (context->touched)
-        oob_link_gone(context, reason);
+    if (oob_link_gone(context, reason))
+        oob_context_end(context);
+}
+
+void oob_context_end(struct oob_context *context) {
     for (size_t i = 0; i < OOB_RANGES_MAX; i++)
         oob_uart_reset(&context->uart[i]);
     context->number = 0;
+}
+
+static bool lives(const struct oob_context *context) {
+    return context->number && !context->departed;
 }
 
 static struct oob_context *free_slot(void) {
@@ -130,17 +138,29 @@ static void evict(void) {
     struct oob_context *oldest = NULL;
 
     for (size_t i = 0; i < OOB_CONTEXTS_MAX; i++)
-        if (contexts[i].number && (!oldest || contexts[i].last_run_ns < oldest->last_run_ns))
+        if (lives(&contexts[i]) && (!oldest || contexts[i].last_run_ns < oldest->last_run_ns))
             oldest = &contexts[i];
     if (oldest)
         forget(oldest, OOB_GONE_EVICTED);
+}
+
+/* Those that have departed go first, the oldest of them before the others. */
+static void make_room(void) {
+    struct oob_context *departed = oob_resync_departed();
+
+    if (!departed) {
+        evict();
+        return;
+    }
+    oob_link_give_up(departed);
+    oob_context_end(departed);
 }
 
 static struct oob_context *context_new(uint64_t vmcb, uint64_t ncr3) {
     struct oob_context *context;
 
     while (!(context = free_slot()))
-        evict();
+        make_room();
     *context =
         (struct oob_context){.number = ++last_number, .ncr3 = ncr3, .first_vmcb = vmcb, .last_run_ns = oob_now_ns()};
     for (size_t i = 0; i < OOB_RANGES_MAX; i++)
@@ -155,7 +175,7 @@ static bool at_reset_vector(uint64_t vmcb) {
 
 static struct oob_context *context_of_ncr3(uint64_t ncr3) {
     for (size_t i = 0; i < OOB_CONTEXTS_MAX; i++)
-        if (contexts[i].number && contexts[i].ncr3 == ncr3)
+        if (lives(&contexts[i]) && contexts[i].ncr3 == ncr3)
             return &contexts[i];
     return NULL;
 }
@@ -165,7 +185,7 @@ static struct oob_context *stopped_with_kernel(uint64_t kernel) {
     uint64_t now = oob_now_ns();
 
     for (size_t i = 0; kernel && i < OOB_CONTEXTS_MAX; i++)
-        if (contexts[i].number && contexts[i].kernel == kernel && now - contexts[i].last_run_ns > SILENT_NS)
+        if (lives(&contexts[i]) && contexts[i].kernel == kernel && now - contexts[i].last_run_ns > SILENT_NS)
             return &contexts[i];
     return NULL;
 }
@@ -203,7 +223,7 @@ static struct oob_l2_vcpu *vcpu_new(uint64_t vmcb, uint64_t ncr3) {
 
     while (!(vcpu = known_vcpu(0))) {
         evict();
-        if (!context->number)
+        if (!lives(context))
             context = context_new(vmcb, ncr3);
     }
     *vcpu = (struct oob_l2_vcpu){.vmcb = vmcb, .context = context, .index = context->vcpus++};
@@ -285,13 +305,13 @@ void oob_context_tick(void) {
         return;
     last = now;
     for (size_t i = 0; i < OOB_CONTEXTS_MAX; i++)
-        if (contexts[i].number && now - contexts[i].last_run_ns > SILENT_NS && is_destroyed(&contexts[i]))
+        if (lives(&contexts[i]) && now - contexts[i].last_run_ns > SILENT_NS && is_destroyed(&contexts[i]))
             forget(&contexts[i], OOB_GONE_DESTROYED);
 }
 
 void oob_context_reset_all(void) {
     for (size_t i = 0; i < OOB_CONTEXTS_MAX; i++)
-        if (contexts[i].number)
+        if (lives(&contexts[i]))
             forget(&contexts[i], OOB_GONE_RESET);
     memset(remembered, 0, sizeof remembered);
 }

@@ -109,7 +109,9 @@ struct oob_context {
     unsigned vcpus;
     bool at_reset;       /* its first vCPU has not left the reset vector */
     bool touched;        /* it has accessed a port of ours: the server knows, or will know, of it */
-    bool announced;      /* ... knows, on this connection */
+    bool known;          /* it was announced, on whichever connection */
+    uint8_t departed;    /* it is no more, and the server is still to be told: enum oob_gone_reason; 0: it lives */
+    bool announced;      /* the server knows of it, on this connection */
     bool synced;         /* ... and where its output is to go on is settled */
     bool attended;       /* somebody is attached */
     uint32_t accesses;   /* sent on this connection, each posted byte counting as one */
@@ -136,7 +138,9 @@ void oob_context_tick(void);
 void oob_context_reset_all(void);
 
 struct oob_context *oob_context_find(uint32_t number);
-/* Calls `visit` for every live context. */
+/* Calls `visit` for every live context, and for those that have departed. */
 void oob_context_each(void (*visit)(struct oob_context *context));
+/* Nothing is left to be told of one that has departed. */
+void oob_context_end(struct oob_context *context);
 
 #endif

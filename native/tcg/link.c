@@ -29,6 +29,7 @@ static struct {
     uint32_t seq, answer;
     uint64_t resync_until; /* while that goes on: until when it may wait */
     bool flush_asked;
+    bool gave_up; /* last words, since it was there last */
     uint64_t polled_ns, stats_ns;
 } link_state;
 
@@ -66,11 +67,19 @@ static void speak_of_lateness(void) {
     oob_link_complain("the server has not answered for a second, the guests go on", NULL);
 }
 
+static void tell_of_departed(void) {
+    struct oob_context *departed;
+
+    while ((departed = oob_resync_departed()) && oob_resync_depart(departed))
+        oob_context_end(departed);
+}
+
 static void come_back(void) {
     if (link_state.said)
         oob_link_complain("the server answers again", NULL);
-    link_state.late = false;
+    link_state.late = link_state.gave_up = false;
     link_state.resync_until = oob_now_ns() + PATIENCE_NS;
+    tell_of_departed(); /* in their order, and before those that follow them */
     oob_context_each(oob_resync);
     link_state.resync_until = 0;
 }
@@ -187,9 +196,10 @@ void oob_link_poll(void) {
         ;
     if (oob_stream_fd() < 0 || !link_state.late)
         return;
-    speak_of_lateness();
     if (sent && !link_state.awaited)
-        come_back();
+        come_back(); /* it is not spoken of a server that has answered while it was we who did not run */
+    else
+        speak_of_lateness();
 }
 
 void oob_link_look(void) {
@@ -202,15 +212,30 @@ void oob_link_flush_soon(void) {
         link_state.flush_asked = oob_connector_wake();
 }
 
-void oob_link_gone(struct oob_context *context, enum oob_gone_reason reason) {
-    if (oob_stream_fd() < 0 || !context->announced)
-        return;
-    if (link_state.late)
-        oob_resync_last_words(context);
-    /* Whoever is not announced on the next connection is gone, too. */
-    if (!oob_send_gone(context, reason))
-        link_lost("the server takes nothing, the guests go on", NULL);
-    oob_link_flush_soon();
+/* A late server is told when it is back, and until then of nothing that begins after it. Who is not announced on the
+ * next connection is gone, too, but its last words would be lost. */
+bool oob_link_gone(struct oob_context *context, enum oob_gone_reason reason) {
+    context->departed = reason;
+    if (!context->touched)
+        return true;
+    if (oob_link_up()) {
+        oob_resync_hold(context); /* what it has printed is on its way */
+        oob_link_flush_soon();
+        if (oob_resync_depart(context))
+            return true;
+    }
+    return !(oob_stream_fd() >= 0 && context->announced) && oob_resync_unserved(context) == 0;
+}
+
+void oob_link_give_up(struct oob_context *departed) {
+    uint64_t lost = oob_resync_unserved(departed);
+
+    oob_stat[OOB_STAT_DROPPED] += lost;
+    if (lost && !link_state.gave_up)
+        oob_link_complain("too many guests ended without a server: the last output of the first ones is lost", NULL);
+    link_state.gave_up |= lost != 0;
+    if (departed->announced) /* who is not announced on the next connection is gone */
+        link_lost("more guests ended than it can be told of, the guests go on", NULL);
 }
 
 /* May an access of the context's be sent? The server is told of the context by its first one. */

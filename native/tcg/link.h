@@ -28,7 +28,11 @@ bool oob_link_access(struct oob_context *context, unsigned vcpu, uint16_t port, 
                      uint32_t *value);
 /* Brings the server's UARTs of a context to the registers that we know, after a restart of the guest, say. */
 void oob_link_replay(struct oob_context *context);
-void oob_link_gone(struct oob_context *context, enum oob_gone_reason reason);
+/* The guest is no more. True when nothing is left to be told of it; else its context is to be kept as it is, until
+ * oob_context_end() is called for it, when a server has got its last words. */
+bool oob_link_gone(struct oob_context *context, enum oob_gone_reason reason);
+/* There is no room for its last words any more, before a server has got them: that is counted, and said. */
+void oob_link_give_up(struct oob_context *departed);
 /* Sends what is buffered and takes in what has arrived; never waits for the server to answer. */
 void oob_link_poll(void);
 /* Has a server that was late come back? To be called before an access is noted, never between that and its sending:

@@ -21,8 +21,10 @@ void oob_resync_announce(struct oob_context *context) {
         context->uart[i].received = OOB_UNKNOWN;
         context->line[i].said = context->line[i].said_pulse = false;
     }
-    if (context->touched)
-        oob_send_appeared(context); /* there is room for all of them: TX_MAX of stream.c */
+    /* Of others the server can say nothing: they wait until it has been told which of these are no more. It gives
+     * their names to those that follow. There is room for all of them: TX_MAX of stream.c. */
+    if (context->known)
+        oob_send_appeared(context);
 }
 
 /* A server that knows nothing of the guest gets all that is kept, counts its input from somewhere else, and has given
@@ -51,7 +53,13 @@ static bool replay_registers(struct oob_context *context, unsigned range) {
     return true;
 }
 
-static bool resync_output(struct oob_context *context, unsigned range) {
+static bool send_modes(struct oob_context *context, unsigned range, uint8_t lcr, uint8_t mcr) {
+    uint16_t first = oob_options.range[range].first;
+
+    return oob_send_block(context, first + UART_LCR, &lcr, 1) && oob_send_block(context, first + UART_MCR, &mcr, 1);
+}
+
+static bool send_output(struct oob_context *context, unsigned range) {
     uint16_t port = oob_options.range[range].first;
     struct oob_uart *uart = &context->uart[range];
     uint64_t lost, at = oob_uart_resume(uart, &lost);
@@ -66,6 +74,23 @@ static bool resync_output(struct oob_context *context, unsigned range) {
         if (!oob_send_block(context, port, data, n))
             return false;
     return true;
+}
+
+static bool has_output(struct oob_uart *uart) {
+    uint64_t lost, at = oob_uart_resume(uart, &lost);
+
+    return at - lost < uart->printed;
+}
+
+/* It was for the line: not for the divisor, nor for the receiver, if the guest has just made these of THR. */
+static bool resync_output(struct oob_context *context, unsigned range) {
+    const struct oob_uart *uart = &context->uart[range];
+    uint8_t lcr = uart->lcr & (uint8_t)~UART_LCR_DLAB, mcr = uart->mcr & (uint8_t)~UART_MCR_LOOP;
+
+    if (lcr == uart->lcr && mcr == uart->mcr)
+        return send_output(context, range);
+    return send_modes(context, range, lcr, mcr) && send_output(context, range) &&
+           send_modes(context, range, uart->lcr, uart->mcr);
 }
 
 static bool resync_range(struct oob_context *context, unsigned range) {
@@ -85,10 +110,40 @@ void oob_resync(struct oob_context *context) {
     oob_link_flush_soon();
 }
 
-void oob_resync_last_words(struct oob_context *context) {
-    for (unsigned i = 0; context->synced && i < oob_options.ranges; i++)
-        if (!resync_output(context, i))
-            return;
+bool oob_resync_depart(struct oob_context *departed) {
+    if (!departed->announced && !oob_send_appeared(departed))
+        return false;
+    if (!departed->synced)
+        settle(departed);
+    for (unsigned i = 0; i < oob_options.ranges; i++)
+        if (has_output(&departed->uart[i]) && !(replay_registers(departed, i) && resync_output(departed, i)))
+            return false;
+    return oob_send_gone(departed, departed->departed);
+}
+
+static struct oob_context *first_departed;
+
+static void look_for_departed(struct oob_context *context) {
+    if (context->departed && (!first_departed || context->number < first_departed->number))
+        first_departed = context;
+}
+
+struct oob_context *oob_resync_departed(void) {
+    first_departed = NULL;
+    oob_context_each(look_for_departed);
+    return first_departed;
+}
+
+uint64_t oob_resync_unserved(const struct oob_context *context) {
+    uint64_t all = 0;
+
+    for (unsigned i = 0; i < oob_options.ranges; i++) {
+        const struct oob_uart *uart = &context->uart[i];
+        uint64_t unserved = uart->printed - uart->served;
+
+        all += unserved < uart->kept_len ? unserved : uart->kept_len;
+    }
+    return all;
 }
 
 void oob_link_replay(struct oob_context *context) {

@@ -15,7 +15,12 @@ void oob_resync_announce(struct oob_context *context);
 /* It is there again: it learns what the guest did meanwhile. When it is late again, this is to be called once more.
  */
 void oob_resync(struct oob_context *context);
-/* The guest is no more, while the server is late: as much of its last words as there is room for. */
-void oob_resync_last_words(struct oob_context *context);
+/* The guest is no more: what the server does not have of its output, then that. False when it is late again, or away:
+ * this is to be called once more. */
+bool oob_resync_depart(struct oob_context *departed);
+/* The first of the guests that have departed; NULL: there is none. */
+struct oob_context *oob_resync_departed(void);
+/* How much of a guest's output is kept that no server has, as far as is known. */
+uint64_t oob_resync_unserved(const struct oob_context *context);
 
 #endif

@@ -168,7 +168,7 @@ bool oob_send_appeared(struct oob_context *context) {
 
     if (!append(&f, sizeof f))
         return false;
-    context->announced = true;
+    context->announced = context->known = true;
     context->accesses = 0;
     context->since_thre = UINT32_MAX;
     return true;

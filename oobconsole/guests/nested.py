@@ -14,6 +14,7 @@ import structlog
 from devices.uart16550 import Uart16550
 from oobconsole.config.guests import ConsoleConfig, GuestConfig, MachineConfig, UartConfig
 from oobconsole.console.console import NEW_GUEST, Console, ConsoleState
+from oobconsole.guests.absence import Absence
 from oobconsole.interceptors.base import Context, Input, Interceptor, PortHandler, Publication
 from oobconsole.log.log import LogLimit
 from oobconsole.recording.recorder import Recorder
@@ -32,12 +33,6 @@ _PUBLISHED: Final = (2, 5, 6)  # IIR, LSR, MSR: what a driver reads again and ag
 
 def _line_clock() -> int:
     return time.monotonic_ns() * LINE_SPEED
-
-
-#: A native half that is back within so many seconds was not away: nobody is told. It is waited for in so many steps,
-#: so that the time in which a busy machine let us do nothing does not count as its.
-AWAY_SECONDS: Final = 1.0
-_AWAY_STEPS: Final = 4
 
 
 #: Guests that went within so many seconds went together, as when their machine was started again: they take their
@@ -170,7 +165,7 @@ class Guest(PortHandler):
         self.context: Context | None = None
         self.left = -math.inf  # when its last context went, by `time.monotonic`
         self._told = False  # whoever waits at its consoles was told where another guest has appeared
-        self._missed: asyncio.TimerHandle | None = None
+        self._absence = Absence(self._missed, lambda: interceptor.connecting)
         self._interceptor = interceptor
         self._ports = [
             _Port(self, uart, Console(name, scrollback=scrollback, settings=settings))
@@ -250,7 +245,7 @@ class Guest(PortHandler):
         self._told = False
         new = self.context is None
         self.context = context
-        self._found()
+        self._absence.end()
         for port in self._ports:
             if new:
                 port.reset(context)
@@ -266,29 +261,18 @@ class Guest(PortHandler):
         """The native half went away; the context may come back. What is typed waits for it."""
         for port in self._ports:
             port.console.bind(None)
-        if self._missed is None:  # else it has been away since before: it was back, and broke again at once
-            self._miss(reason, _AWAY_STEPS)
+        self._absence.begin(reason)
 
-    def _miss(self, reason: str, steps: int) -> None:
-        if steps:
-            loop = asyncio.get_running_loop()
-            self._missed = loop.call_later(AWAY_SECONDS / _AWAY_STEPS, self._miss, reason, steps - 1)
-            return
-        self._missed = None
+    def _missed(self, reason: str) -> None:
         for port in self._ports:
             if port.console.state is ConsoleState.LIVE:
                 port.console.set_state(ConsoleState.AWAY, reason)
-
-    def _found(self) -> None:
-        if self._missed is not None:
-            self._missed.cancel()
-            self._missed = None
 
     def release(self, reason: str) -> None:
         """The context is gone."""
         self.context = None
         self.left = time.monotonic()
-        self._found()
+        self._absence.end()
         for port in self._ports:
             if port.recorder is not None:
                 port.recorder.unbind()

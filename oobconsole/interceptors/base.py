@@ -133,6 +133,12 @@ class Interceptor(ABC):
             raise StateError(InterceptorState.NEW, InterceptorState.STARTED)
         return self._events
 
+    @property
+    def connecting(self) -> bool:
+        """Has anybody connected who is, or may be about to say that it is, the native half? Its contexts may not have
+        appeared yet."""
+        return False
+
     @abstractmethod
     async def start(self, events: InterceptorEvents) -> None:
         """Begin to listen. Raises `EnvironmentFault` when that cannot be done."""

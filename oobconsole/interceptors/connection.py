@@ -112,7 +112,7 @@ class Connection:
         self._ahead = False  # is input handed over ahead? From READY on: until then, what was taken is not known
         self._spin_until = 0
         self._turn_due = False
-        self._hello_timer = self._loop.call_later(HELLO_SECONDS, self.close, "it did not say HELLO in time")
+        self._hello_timer = self._loop.call_later(HELLO_SECONDS, self._hello_due)
         self._loop.add_reader(sock.fileno(), self._readable)
 
     @property
@@ -132,6 +132,12 @@ class Connection:
             self._loop.remove_writer(self._socket.fileno())
         self._socket.close()
         self._owner.lost(self, reason)
+
+    def _hello_due(self) -> None:
+        """It may have come in time, while it was we who did not run."""
+        self.serve()
+        if not self._instance:
+            self.close("it did not say HELLO in time")
 
     # -- what the machine says ----------------------------------------------------------------------
 

@@ -48,6 +48,10 @@ class TcgInterceptor(Interceptor):
         self._contexts: dict[int, Context] = {}
         self._limit = LogLimit(LOG_LINES)
 
+    @property
+    def connecting(self) -> bool:
+        return self._current is not None or bool(self._pending)
+
     async def start(self, events: InterceptorEvents) -> None:
         self._events = events
         self._listener = Listener(self.path, self._accepted, self._not_accepted)

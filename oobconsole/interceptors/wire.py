@@ -160,7 +160,7 @@ class Gap(NamedTuple):
 
 
 class Announced(NamedTuple):
-    """Every live context has appeared; the native half waits for READY."""
+    """Every context that a server has known has appeared; the native half waits for READY."""
 
 
 class Stats(NamedTuple):

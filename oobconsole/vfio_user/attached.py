@@ -48,6 +48,7 @@ class Attached:
         self._decoder = link.Decoder()
         self._out = bytearray(link.encode(Kind.HELLO, hello))
         self._sent = 0  # offset in the port's output
+        self._counts_breaks = False
         self.flush()
 
     @property
@@ -104,7 +105,7 @@ class Attached:
         elif frame.kind is Kind.INPUT and self.port is not None:
             self._input(self.port, frame.payload)
         elif frame.kind is Kind.BREAK and self.port is not None:
-            self.port.send_break()
+            self._break(self.port)
         else:
             raise WireError(f"{frame.kind.name} out of order")
 
@@ -112,6 +113,11 @@ class Attached:
         if port.waiting + len(data) > 2 * INPUT_MAX:
             raise WireError("more input than may wait")
         port.type(data)
+
+    def _break(self, port: Port) -> None:
+        """A server that counts them sends no more than may wait; one that does not cannot be told."""
+        if not port.send_break() and self._counts_breaks:
+            raise WireError("more breaks than may wait")
 
     def _attached(self, table: dict[str, Any]) -> None:
         number, have = table.get("port"), table.get("have")
@@ -123,9 +129,10 @@ class Attached:
         backlog = port.backlog
         self._sent = backlog.start if have is None else min(have, backlog.end)
         self._out += link.encode(Kind.ATTACHED, self._sent)
-        port.taken = 0  # what a server before this one has typed
+        self._counts_breaks = table.get("breaks") is True
+        port.taken = port.breaks_taken = 0  # what a server before this one has typed
         self.port = port
-        self.state(self._owner.state())
+        self.state(self._owner.state() | {"waiting": port.waiting, "breaks": port.breaks})
 
     def _fill(self) -> bool:
         """Make the next frames; False: there is nothing to say."""
@@ -135,6 +142,9 @@ class Attached:
         if port.taken:
             self._out += link.encode(Kind.TAKEN, port.taken)
             port.taken = 0
+        if port.breaks_taken and self._counts_breaks:
+            self._out += link.encode(Kind.BREAKS_TAKEN, port.breaks_taken)
+            port.breaks_taken = 0
         lost = port.backlog.start - self._sent
         if lost > 0:
             self._out += link.encode(Kind.GAP, lost)

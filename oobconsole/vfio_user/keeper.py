@@ -242,6 +242,7 @@ class Keeper:
             "pid": os.getpid(),
             "device": [self._settings.socket, self._settings.bar, self._settings.ports],
             "busy": self._client is not None,
+            "breaks": True,
         }
         server = Attached(sock, self, hello)
         self._servers.add(server)

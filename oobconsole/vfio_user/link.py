@@ -1,7 +1,8 @@
 """Between the keeper and a server: one connection for each port, frames of a kind, a length and a payload. Sans I/O.
 
 The keeper says HELLO; the server answers ATTACH with what it has of the output; the keeper says from where it goes on
-(ATTACHED), then STATE, GAP and OUTPUT as they happen. A keeper may be older than its server: HELLO has a version.
+(ATTACHED), then STATE, GAP and OUTPUT as they happen. A keeper may be older than its server, and a server older than
+its keeper: HELLO has a version, and what was added since is only said to who has asked for it.
 """
 
 from __future__ import annotations
@@ -24,17 +25,18 @@ class Kind(IntEnum):
     """What a frame is."""
 
     # to the keeper
-    ATTACH = 1  # JSON: port, have (bytes of its output that are known, or null)
+    ATTACH = 1  # JSON: port, have (bytes of its output that are known, or null), breaks (true: say BREAKS_TAKEN)
     INPUT = 2
     BREAK = 3
     END = 4  # the keeper is not needed any more, unless a VMM is connected
     # from the keeper
-    HELLO = 16  # JSON: version, instance, pid, device
+    HELLO = 16  # JSON: version, instance, pid, device, breaks (true: says BREAKS_TAKEN if asked)
     ATTACHED = 17  # NUMBER: offset at which output goes on
-    STATE = 18  # JSON: up, reason, retry_s
+    STATE = 18  # JSON: up, reason, retry_s; the first also waiting (bytes of input) and breaks, from a server before
     OUTPUT = 19
     GAP = 20  # NUMBER: so many bytes were lost here
     TAKEN = 21  # NUMBER: so many bytes of input are with the guest
+    BREAKS_TAKEN = 22  # NUMBER: the same of breaks
 
 
 class Frame(NamedTuple):

@@ -15,6 +15,7 @@ BACKLOG_MAX: Final = 65536
 #: Input that waits for the guest, in bytes: what a server may send without being told that some was taken. What one
 #: before it has sent may wait as well.
 INPUT_MAX: Final = 4096
+#: The same of breaks.
 BREAKS_MAX: Final = 16
 #: As in `guests/nested.py`: the line is as fast as memory, and so is the UART's character timeout.
 LINE_SPEED: Final = 64
@@ -33,13 +34,13 @@ class Port:
 
     Attributes:
         backlog: its newest output.
-        taken: bytes of input that the UART has accepted and nobody has been told of.
+        taken, breaks_taken: bytes of input, and breaks, that the UART has accepted and nobody has been told of.
         deadline: when `poll` has something to do, in ns of `time.monotonic_ns`; None: never.
     """
 
     def __init__(self, irq: Callable[[bool], object]) -> None:
         self.backlog = Backlog(BACKLOG_MAX)
-        self.taken = 0
+        self.taken = self.breaks_taken = 0
         self.deadline: int | None = None
         self._input: deque[bytes | None] = deque()  # None: a break
         self.uart = Uart16550(transmit=self.backlog.append, irq=irq, clock=_line_clock, drained=self._drained)
@@ -70,13 +71,21 @@ class Port:
     def forget_input(self) -> None:
         """What was typed for the guest before is not for the next."""
         self.taken += self.waiting
+        self.breaks_taken += self.breaks
         self._input.clear()
 
-    def send_break(self) -> None:
-        """A break condition, behind what waits already. Of a guest that reads nothing, so many wait, and no more."""
-        if self._input.count(None) < BREAKS_MAX:
-            self._input.append(None)
-            self._drained()
+    @property
+    def breaks(self) -> int:
+        """Break conditions that the UART has not accepted."""
+        return self._input.count(None)
+
+    def send_break(self) -> bool:
+        """A break condition, behind what waits already. False, and it is none, where `BREAKS_MAX` wait."""
+        if self.breaks >= BREAKS_MAX:
+            return False
+        self._input.append(None)
+        self._drained()
+        return True
 
     def reset(self) -> None:
         """Master reset; what waits to be typed goes on waiting."""
@@ -99,6 +108,7 @@ class Port:
         else:
             if self._input and self.uart.receive_break():
                 self._input.popleft()
+                self.breaks_taken += 1
                 self._drained()
         self._watch()
 

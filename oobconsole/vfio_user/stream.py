@@ -19,13 +19,14 @@ from oobconsole.log.log import LogLimit
 from oobconsole.net.dialer import Dialer
 from oobconsole.vfio_user import keeper, link
 from oobconsole.vfio_user.link import Kind
-from oobconsole.vfio_user.port import INPUT_MAX
+from oobconsole.vfio_user.port import BREAKS_MAX, INPUT_MAX
 
 log = structlog.get_logger(__name__)
 
 #: For a keeper to start, and to say HELLO, in seconds.
 START_SECONDS: Final = 20.0
 HELLO_SECONDS: Final = 5.0
+LOOK_SECONDS: Final = 0.05
 LOG_LINES: Final = 10
 
 _P = TypeVar("_P", bound=asyncio.Protocol)
@@ -124,6 +125,15 @@ class _Connection(asyncio.Protocol):
             self.hello.set_exception(OSError(reason))
 
 
+async def _greeting(connection: _Connection) -> dict[str, Any]:
+    """HELLO. It may have come in time, and it was we who did not run: it is looked for once more."""
+    for seconds in (HELLO_SECONDS, LOOK_SECONDS):
+        await asyncio.wait({connection.hello}, timeout=seconds)
+    if not connection.hello.done():
+        raise OSError(f"its keeper said nothing for {HELLO_SECONDS:g} s")
+    return connection.hello.result()
+
+
 class VfioUserStream(Stream):
     """One port of a vfio-user device.
 
@@ -144,7 +154,8 @@ class VfioUserStream(Stream):
         self._have: tuple[int, int] | None = None  # instance of the keeper, bytes of its output that have come
         self._connection: _Connection | None = None
         self._up = False
-        self._waiting = 0  # bytes of input that the guest has not taken
+        self._waiting = self._breaks = 0  # bytes of input, and breaks, that the guest has not taken
+        self._counts_breaks = False  # does the keeper say which were taken? One of an earlier version does not
         self._dialer = Dialer(self._dial, self._down)
         self._logged = ""
         self._limit = LogLimit(LOG_LINES)
@@ -172,8 +183,9 @@ class VfioUserStream(Stream):
         return len(data)
 
     def send_break(self) -> bool:
-        if self._connection is None or not self._up:
+        if self._connection is None or not self._up or self._breaks >= BREAKS_MAX:
             return False
+        self._breaks += self._counts_breaks
         self._connection.send(Kind.BREAK)
         return True
 
@@ -182,12 +194,8 @@ class VfioUserStream(Stream):
     async def _dial(self) -> str:
         _, connection = await self._process.connect(lambda: _Connection(self))
         try:
-            async with asyncio.timeout(HELLO_SECONDS):
-                hello = await connection.hello
-            self._attach(connection, hello)
+            self._attach(connection, await _greeting(connection))
             return await connection.ended
-        except TimeoutError as error:
-            raise OSError(f"its keeper said nothing for {HELLO_SECONDS:g} s") from error
         finally:
             self._connection, self._up = None, False
             connection.transport.abort()
@@ -201,8 +209,9 @@ class VfioUserStream(Stream):
             if not hello.get("busy"):
                 connection.send(Kind.END)
             raise OSError(_other(hello, "is another device than the one configured now"))
-        connection.send(Kind.ATTACH, {"port": self._port, "have": self._position(instance)})
-        self._waiting = 0
+        self._counts_breaks = hello.get("breaks") is True
+        connection.send(Kind.ATTACH, {"port": self._port, "have": self._position(instance), "breaks": True})
+        self._waiting = self._breaks = 0
         self._connection = connection
 
     @property
@@ -233,14 +242,18 @@ class VfioUserStream(Stream):
             case Kind.TAKEN:
                 self._waiting = max(0, self._waiting - frame.number)
                 self.events.writable()
+            case Kind.BREAKS_TAKEN:
+                self._breaks = max(0, self._breaks - frame.number)
+                self.events.writable()
             case Kind.STATE:
                 self._state(frame.table)
             case _:
                 raise WireError(f"{frame.kind.name} out of order")
 
     def _state(self, state: dict[str, Any]) -> None:
-        self._waiting = 0 if not state.get("up") else self._waiting
         self._up = bool(state.get("up"))
+        self._waiting = _count(state.get("waiting", self._waiting)) if self._up else 0
+        self._breaks = _count(state.get("breaks", self._breaks)) if self._up else 0
         reason, retry_s = str(state.get("reason")), state.get("retry_s")
         if self._up:
             self._logged = ""
@@ -254,6 +267,13 @@ class VfioUserStream(Stream):
             log.info("line is down", console=self.name, reason=reason, retry_s=retry_s and round(retry_s, 1))
         self._logged = reason
         self.events.down(reason, retry_s)
+
+
+def _count(value: object) -> int:
+    """Raises `WireError`."""
+    if not isinstance(value, int) or value < 0:
+        raise WireError(f"STATE with {value!r} where a number is")
+    return value
 
 
 def _other(hello: dict[str, Any], how: str) -> str:

@@ -309,6 +309,32 @@ async def test_a_peer_that_says_nothing_is_given_up(
     assert "did not say HELLO in time" in line
 
 
+async def test_what_a_peer_has_said_in_time_counts_when_we_look_late(tcg: TcgRig) -> None:
+    """Its time is up before this process has read what was there: it was this process that did not run."""
+    await tcg.lose_link()
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.connect(str(tcg.path))
+        await until(lambda: bool(tcg.interceptor._pending), lambda: tcg.interceptor._pending)
+        [half] = tcg.interceptor._pending
+        peer.sendall(wire.encode_hello("l1", 7))
+        half._hello_due()
+        assert tcg.interceptor._current is half
+        assert len(peer.recv(4096)) == wire.WELCOME.size
+        half._hello_due()
+        assert not half.closed
+
+
+async def test_one_that_connects_is_known_to_be_on_its_way(tcg: TcgRig) -> None:
+    assert tcg.interceptor.connecting
+    await tcg.lose_link()
+    assert not tcg.interceptor.connecting
+    half = NativeHalf(tcg.path, "l1")
+    await half.connect(greet=False)
+    await until(lambda: tcg.interceptor.connecting, lambda: tcg.interceptor._pending)
+    await half.close()
+    await until(lambda: not tcg.interceptor.connecting, lambda: tcg.interceptor._pending)
+
+
 async def test_few_may_connect_and_say_nothing(tcg: TcgRig, output: Output) -> None:
     quiet = [NativeHalf(tcg.path, "l1", instance=3) for _ in range(PENDING_MAX + 1)]
     for half in quiet:

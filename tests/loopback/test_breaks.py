@@ -9,7 +9,7 @@ import asyncssh
 import pytest
 import pytest_asyncio
 
-from oobconsole.guests import nested as machine
+from oobconsole.guests import absence
 from oobconsole.power.power import PowerAction
 from oobconsole.session import actions
 from oobconsole.ssh.channel import _BREAKS_MAX
@@ -74,7 +74,7 @@ async def test_a_break_is_said_to_be_lost_when_the_link_stays_broken(
     lab: Lab, client: asyncssh.SSHClientConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(actions, "BREAK_SECONDS", 0.3)
-    monkeypatch.setattr(machine, "AWAY_SECONDS", 0.1)
+    monkeypatch.setattr(absence, "AWAY_SECONDS", 0.1)
     _, guest = lab.appear()
     process = await attached(client)
     lab.interceptor.lose_link("test")

@@ -10,6 +10,7 @@ from oobconsole.interceptors.wire import (
 from tests.native.half import (
     IER,
     LCR,
+    MCR,
     Half,
 )
 
@@ -27,6 +28,17 @@ def printed(events: list[Event], port: int, context: int = 1) -> bytes:
         if event.port == port + LCR:
             dlab = bool(event.data[-1] & 0x80)
         elif event.port == port and not dlab:
+            text += event.data
+    return text
+
+
+def looped(events: list[Event], port: int, context: int = 1) -> bytes:
+    """What was written to THR while the transmitter's end was the receiver."""
+    text, loop = b"", False
+    for event in events:
+        if isinstance(event, Posted) and event.context == context and event.port == port + MCR:
+            loop = bool(event.data[-1] & 0x10)
+        elif isinstance(event, Posted) and event.context == context and event.port == port and loop:
             text += event.data
     return text
 

@@ -53,6 +53,12 @@ void oob_context_each(void (*visit)(struct oob_context *context)) {
             visit(&contexts[i]);
 }
 
+void oob_context_end(struct oob_context *context) {
+    for (unsigned range = 0; range < OOB_RANGES_MAX; range++)
+        oob_uart_reset(&context->uart[range]);
+    context->number = 0;
+}
+
 int half_poll(struct pollfd *fds, nfds_t count, int timeout_ms) {
     int ready = poll(fds, count, 0);
 
@@ -131,8 +137,18 @@ void half_write(uint32_t number, uint16_t port, unsigned size, uint32_t value) {
 }
 
 void half_gone(uint32_t number, unsigned reason) {
-    oob_link_gone(oob_context_find(number), reason);
-    oob_context_find(number)->number = 0;
+    if (oob_link_gone(oob_context_find(number), reason))
+        oob_context_end(oob_context_find(number));
+}
+
+/* As context.c does when it needs the room. */
+void half_give_up(uint32_t number) {
+    oob_link_give_up(oob_context_find(number));
+    oob_context_end(oob_context_find(number));
+}
+
+bool half_kept(uint32_t number) {
+    return oob_context_find(number) != NULL;
 }
 
 /* As context.c does with a guest that was reset. */

@@ -67,7 +67,7 @@ class Half:
         self._lib = ctypes.CDLL(str(own))
         for name in ("half_clock", "half_stat"):
             getattr(self._lib, name).restype = ctypes.c_uint64
-        for name in ("half_begin", "half_level", "half_attended", "oob_link_up"):
+        for name in ("half_begin", "half_level", "half_attended", "half_kept", "oob_link_up"):
             getattr(self._lib, name).restype = ctypes.c_bool
         self._lib.oob_link_interest.restype = ctypes.c_short
         words = [f"socket={folder / 's'}", "machine=l1", "ports=0x3f8-0x3ff:0x2f8-0x2ff", "irq=4:3"]
@@ -319,6 +319,14 @@ class Half:
     def gone(self, context: int, reason: wire.GoneReason) -> None:
         """A guest is no more."""
         self._lib.half_gone(context, int(reason))
+
+    def give_up(self, context: int) -> None:
+        """Of a guest that is no more, nothing can be kept any longer."""
+        self._lib.half_give_up(context)
+
+    def keeps(self, context: int) -> bool:
+        """Is there something of it that a server is still to be told?"""
+        return bool(self._lib.half_kept(context))
 
     def restart(self, context: int = 1) -> None:
         """A guest was reset."""

@@ -112,7 +112,7 @@ def test_last_words_reach_a_late_server(live: Half) -> None:
     live.prints(b"last words")
     live.gone(1, GoneReason.RESET)
     live.come_back()
-    events = live.sent()
+    events = live.take()
     assert printed(events, live.base) == b"first last words"
     assert events[-1] == ContextGone(1, GoneReason.RESET)
 

@@ -13,11 +13,12 @@ from oobconsole.interceptors.wire import (
     Posted,
     Taken,
 )
-from tests.native.frames import SECOND_NS, all_of, printed, registers
+from tests.native.frames import SECOND_NS, all_of, looped, printed, registers
 from tests.native.half import (
     IDLE_LSR,
     IER,
     IIR,
+    LCR,
     LSR,
     MCR,
     NOTHING_PENDING,
@@ -209,6 +210,33 @@ def test_lateness_is_spoken_of_after_a_second_and_its_end_too(live: Half, capfd:
     live.be_late()
     live.poll()
     assert capfd.readouterr().err == "", "a second from when it became late, each time"
+
+
+def test_lateness_is_not_spoken_of_when_it_was_the_machine_that_did_not_run(
+    live: Half, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The server has answered within a second; we see it after three."""
+    live.be_late()
+    live._server_turn()
+    live.let_pass(3 * SECOND_NS)
+    live.poll()
+    assert live.up
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("register", "mode"), [(LCR, 0x83), (MCR, 0x1B)], ids=["divisor", "loop"])
+def test_output_is_for_the_line_when_thr_has_become_something_else(live: Half, register: int, mode: int) -> None:
+    """A guest that sets its speed, or tests itself, just when the server is back: what it has printed before is
+    neither a divisor nor its own input, and its registers are as it set them."""
+    live.write(LCR, 0x03)
+    live.be_late()
+    live.prints(b"printed before")
+    live.write(register, mode)
+    live.come_back()
+    events = live.take()
+    assert printed(events, live.base) == b"printed before"
+    assert looped(events, live.base) == b""
+    assert registers(events, live.base)[register] == mode
 
 
 def test_a_vcpu_looks_for_a_late_server_now_and_then(live: Half) -> None:

@@ -134,7 +134,7 @@ class LinkedServer:
         self.output = bytearray()
         self.states: list[dict[str, Any]] = []
         self.gaps: list[int] = []
-        self.taken = 0
+        self.taken = self.breaks_taken = 0
         self.attached_at: int | None = None
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(scaled(PATIENCE))
@@ -143,7 +143,7 @@ class LinkedServer:
         self._frames: list[link.Frame] = []
         self.hello = self._frame().table
         if attach:
-            self.send(Kind.ATTACH, {"port": port, "have": have})
+            self.send(Kind.ATTACH, {"port": port, "have": have, "breaks": True})
             self.until(lambda: bool(self.states))
 
     def close(self) -> None:
@@ -186,6 +186,8 @@ class LinkedServer:
             self.gaps.append(frame.number)
         elif frame.kind is Kind.TAKEN:
             self.taken += frame.number
+        elif frame.kind is Kind.BREAKS_TAKEN:
+            self.breaks_taken += frame.number
         elif frame.kind is Kind.ATTACHED:
             self.attached_at = frame.number
 

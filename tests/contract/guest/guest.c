@@ -64,6 +64,10 @@ void oob_context_each(void (*visit)(struct oob_context *context)) {
     visit(&context);
 }
 
+void oob_context_end(struct oob_context *ended) {
+    ended->number = 0;
+}
+
 static struct {
     const uint8_t *text; /* what it prints */
     size_t size, printed, read;

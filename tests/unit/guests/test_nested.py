@@ -12,6 +12,7 @@ from devices.uart16550 import Fcr, Ier, Iir, Lcr, Lsr, Mcr, Reg
 from oobconsole.config.guests import MachineConfig
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.console.reader import Notice
+from oobconsole.guests import absence
 from oobconsole.guests import nested as machine
 from oobconsole.guests.nested import LOG_LINES, Machine
 from oobconsole.interceptors.base import Input, PortHandler
@@ -255,7 +256,7 @@ class TestContexts:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Each loss counted by itself, and the first went on counting when the guest was back."""
-        monkeypatch.setattr(machine, "AWAY_SECONDS", 0.0)
+        monkeypatch.setattr(absence, "AWAY_SECONDS", 0.0)
         rack = await Rack().started()
         rack.appear()
         for _ in range(2):
@@ -277,7 +278,7 @@ class TestContexts:
         assert not handler.read(COM1 + Reg.LSR, 1) & Lsr.DR
         assert rack.appear() is handler
         assert handler.read(COM1, 1) == ord("t")
-        assert rack.machine.guests[0]._missed is None  # nor will anybody be
+        assert not rack.machine.guests[0]._absence.pending  # nor will anybody be told
         rack.console().tell("the first that is told")
         notice = await soon(reader.next())
         assert isinstance(notice, Notice)

@@ -16,7 +16,7 @@ from oobconsole.vfio_user import client, keeper
 from oobconsole.vfio_user import messages as m
 from oobconsole.vfio_user.keeper import Keeper, Settings
 from oobconsole.vfio_user.link import Kind
-from oobconsole.vfio_user.port import BACKLOG_MAX, INPUT_MAX
+from oobconsole.vfio_user.port import BACKLOG_MAX, BREAKS_MAX, INPUT_MAX
 from tests.support.pace import Deadline
 from tests.support.vfio import (
     RunningKeeper,
@@ -154,6 +154,61 @@ class TestClient:
         server.send(Kind.INPUT, b"c")
         server.until(lambda: server.taken == 3)
         assert [(vmm.read(5) & 0x11, vmm.read(0)) for _ in range(4)] == [(1, 97), (1, 98), (0x11, 0), (1, 99)]
+
+    def test_breaks_are_said_to_be_taken_as_the_guest_reads(self, kept: RunningKeeper) -> None:
+        vmm, server = kept.vmm(), kept.server()
+        for _ in range(BREAKS_MAX + 1):  # without FIFOs, the receiver holds one
+            server.send(Kind.BREAK)
+        server.until(lambda: server.breaks_taken == 1)
+        for taken in range(2, BREAKS_MAX + 2):
+            assert (vmm.read(5) & 0x11, vmm.read(0)) == (0x11, 0)
+            server.until(lambda taken=taken: server.breaks_taken == taken)
+        server.send(Kind.BREAK)
+        assert (vmm.read(5) & 0x11, vmm.read(0)) == (0x11, 0)
+
+    def test_one_break_more_than_may_wait_is_no_break_and_ends_the_link_of_who_counts_them(
+        self, kept: RunningKeeper
+    ) -> None:
+        kept.vmm()
+        server = kept.server()
+        for _ in range(BREAKS_MAX + 2):
+            server.send(Kind.BREAK)
+        assert server.ends()
+        after = kept.server()
+        assert after.states[0]["breaks"] == BREAKS_MAX
+
+    def test_a_server_of_an_earlier_version_hears_nothing_of_breaks(self, kept: RunningKeeper) -> None:
+        vmm, server = kept.vmm(), kept.server(attach=False)
+        server.send(Kind.ATTACH, {"port": 0, "have": None})
+        for _ in range(BREAKS_MAX + 2):
+            server.send(Kind.BREAK)
+        server.send(Kind.INPUT, b"x")
+        for _ in range(BREAKS_MAX + 1):
+            assert wait(lambda: vmm.read(5) & 0x11 == 0x11)
+            assert vmm.read(0) == 0
+        server.until(lambda: server.taken == 1)
+        assert vmm.received() == b"x"
+        assert server.breaks_taken == 0
+
+    def test_what_waits_is_said_to_the_server_that_comes_next(self, kept: RunningKeeper) -> None:
+        vmm, server = kept.vmm(), kept.server()
+        server.send(Kind.INPUT, b"abcd")
+        server.send(Kind.BREAK)
+        server.until(lambda: server.taken == 1)
+        server.close()
+        after = kept.server()
+        assert (after.states[0]["waiting"], after.states[0]["breaks"]) == (3, 1)
+        assert [vmm.read(0) for _ in range(4)] == [*b"abcd"]
+        after.until(lambda: (after.taken, after.breaks_taken) == (3, 1))
+
+    def test_breaks_for_a_guest_that_is_gone_wait_no_longer(self, kept: RunningKeeper) -> None:
+        vmm, server = kept.vmm(), kept.server()
+        for _ in range(3):
+            server.send(Kind.BREAK)
+        server.until(lambda: server.breaks_taken == 1)
+        vmm.close()
+        server.until_down()
+        assert server.breaks_taken == 3
 
     def test_reset_keeps_the_connection(self, kept: RunningKeeper) -> None:
         vmm = kept.vmm()

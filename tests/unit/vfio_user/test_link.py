@@ -20,9 +20,12 @@ from oobconsole.errors import WireError
 from oobconsole.vfio_user import link, stream
 from oobconsole.vfio_user.keeper import Settings, last_words
 from oobconsole.vfio_user.link import Frame, Kind
+from oobconsole.vfio_user.port import BREAKS_MAX, INPUT_MAX
 from oobconsole.vfio_user.stream import KeeperProcess, VfioUserStream
 from tests.contract.lines import LineEvents
 from tests.support.aio import soon, until
+
+UP = {"up": True, "reason": "process 7", "retry_s": None}
 
 
 class TestCodec:
@@ -101,12 +104,12 @@ class TestServersSide:
         stream_, events = line
         stream_.recorded = lambda instance, number: {(5, 1): 1000}[instance, number]
         writer = await fake.connected()
-        assert await attach_of(fake) == {"port": 0, "have": 1000}
+        assert await attach_of(fake) == {"port": 0, "have": 1000, "breaks": True}
         writer.write(link.encode(Kind.ATTACHED, 1000) + link.encode(Kind.OUTPUT, b"abc"))
         await until(lambda: events.got == b"abc", lambda: events.got)
         writer.close()
         await fake.connected()
-        assert await attach_of(fake) == {"port": 0, "have": 1003}
+        assert await attach_of(fake) == {"port": 0, "have": 1003, "breaks": True}
         fake.hello["instance"] = 6
         fake.server.close()
 
@@ -117,7 +120,7 @@ class TestServersSide:
         if recorded is not None:
             line[0].recorded = lambda instance, number: None
         await fake.connected()
-        assert await attach_of(fake) == {"port": 0, "have": recorded}
+        assert await attach_of(fake) == {"port": 0, "have": recorded, "breaks": True}
 
     @pytest.mark.parametrize(
         ("hello", "reason"),
@@ -144,7 +147,14 @@ class TestServersSide:
 
     @pytest.mark.parametrize(
         "said",
-        [b"\xff" * 5, link.encode(Kind.INPUT, b"x"), link.encode(Kind.GAP, b"x"), link.encode(Kind.STATE, b"")],
+        [
+            b"\xff" * 5,
+            link.encode(Kind.INPUT, b"x"),
+            link.encode(Kind.GAP, b"x"),
+            link.encode(Kind.STATE, b""),
+            link.encode(Kind.STATE, UP | {"breaks": "many"}),
+            link.encode(Kind.STATE, UP | {"waiting": -1}),
+        ],
     )
     async def test_one_that_says_nonsense(
         self, fake: FakeKeeper, line: tuple[VfioUserStream, LineEvents], said: bytes
@@ -164,6 +174,15 @@ class TestServersSide:
         await until(lambda: bool(line[1].downs), lambda: line[1].downs)
         assert "said nothing" in line[1].downs[-1][0]
 
+    async def test_one_whose_hello_was_not_looked_at_in_time(
+        self, fake: FakeKeeper, monkeypatch: pytest.MonkeyPatch, line: tuple[VfioUserStream, LineEvents]
+    ) -> None:
+        """It was this process that did not run: what is there already counts."""
+        monkeypatch.setattr(stream, "HELLO_SECONDS", 0.0)
+        monkeypatch.setattr(stream, "LOOK_SECONDS", 60.0)
+        await fake.connected()
+        assert (await attach_of(fake))["port"] == 0
+
     async def test_the_same_reason_again_is_no_news(
         self, fake: FakeKeeper, line: tuple[VfioUserStream, LineEvents]
     ) -> None:
@@ -174,6 +193,58 @@ class TestServersSide:
             writer.write(link.encode(Kind.STATE, fault) + link.encode(Kind.STATE, fault | {"retry_s": None}))
             await until(lambda: len(line[1].downs) == 2, lambda: line[1].downs)
         assert [entry["reason"] for entry in logs] == ["at fault"]
+
+
+class TestWhatWaits:
+    """What a keeper has not given to its guest yet is bounded, and whoever sends more is told: it waits."""
+
+    async def up(
+        self, fake: FakeKeeper, line: tuple[VfioUserStream, LineEvents], **more: object
+    ) -> asyncio.StreamWriter:
+        writer = await fake.connected()
+        await attach_of(fake)
+        writer.write(link.encode(Kind.ATTACHED, 0) + link.encode(Kind.STATE, UP | more))
+        await until(lambda: line[1].is_up, lambda: line[1].downs)
+        return writer
+
+    async def test_breaks_beyond_those_that_may_wait_are_not_sent_before_some_were_taken(
+        self, fake: FakeKeeper, line: tuple[VfioUserStream, LineEvents]
+    ) -> None:
+        stream_, events = line
+        fake.hello["breaks"] = True
+        writer = await self.up(fake, line)
+        assert [stream_.send_break() for _ in range(BREAKS_MAX + 2)] == [True] * BREAKS_MAX + [False] * 2
+        assert await soon(fake.reader.readexactly(5 * BREAKS_MAX)) == link.encode(Kind.BREAK) * BREAKS_MAX
+        writer.write(link.encode(Kind.BREAKS_TAKEN, 3))
+        await until(lambda: events.writable_calls == 1, lambda: events.writable_calls)
+        assert [stream_.send_break() for _ in range(4)] == [True] * 3 + [False]
+
+    async def test_breaks_wait_no_longer_when_the_vmm_is_gone(
+        self, fake: FakeKeeper, line: tuple[VfioUserStream, LineEvents]
+    ) -> None:
+        stream_, events = line
+        fake.hello["breaks"] = True
+        writer = await self.up(fake, line)
+        while stream_.send_break():
+            pass
+        writer.write(link.encode(Kind.STATE, UP | {"up": False}) + link.encode(Kind.STATE, UP))
+        await until(lambda: events.ups == 2, lambda: events.ups)
+        assert stream_.send_break()
+
+    async def test_what_a_server_before_has_sent_counts(
+        self, fake: FakeKeeper, line: tuple[VfioUserStream, LineEvents]
+    ) -> None:
+        stream_, _ = line
+        fake.hello["breaks"] = True
+        await self.up(fake, line, waiting=INPUT_MAX - 3, breaks=BREAKS_MAX - 1)
+        assert [stream_.send_break() for _ in range(2)] == [True, False]
+        assert [stream_.write(b"0123456789") for _ in range(2)] == [3, 0]
+
+    async def test_a_keeper_of_an_earlier_version_does_not_say_what_was_taken(
+        self, fake: FakeKeeper, line: tuple[VfioUserStream, LineEvents]
+    ) -> None:
+        await self.up(fake, line)
+        assert all(line[0].send_break() for _ in range(BREAKS_MAX + 2))
 
 
 class TestStart:
