@@ -4,7 +4,7 @@
 # make check  static checks: style, types, layers, C warnings
 # make bench  measures (ONLY=group for one group)
 # make man   builds the manual pages into build/man
-# make soak   runs the tests on a busy machine, and goes on where it was stopped (MINUTES=30, ONLY=vm)
+# make soak   runs the tests on a busy machine, and goes on where it was stopped (MINUTES=30, ONLY=vm, SOAK_JOBS=2)
 # make real   boots Debian's installer, memtest86+ and a menu of syslinux's: our lines leave their screens as they were
 # make leak   what L1 can find of a secret on L2's console
 # make attack  what strangers and users can do to an honest person's echo (ONLY=name for one attack)
@@ -18,6 +18,7 @@ SCRIPTS := $(wildcard tests/stack/*.sh) $(wildcard tests/stack/guests/*.sh) $(wi
 SECONDS ?= 600
 
 MINUTES ?= 100000
+SOAK_JOBS ?= 1
 
 .PHONY: all setup packages venv plugin images man demo cast test check bench soak real leak attack fuzz sanitize faults clean
 
@@ -71,7 +72,7 @@ bench: setup
 
 soak: setup
 	@tests/stack/packages.sh soak
-	@$(PY) -m tests.stack.soak --minutes $(MINUTES) $(ONLY)
+	@$(PY) -m tests.stack.soak --minutes $(MINUTES) --jobs $(SOAK_JOBS) $(ONLY)
 
 # Named so that `make test` passes them over.
 real: setup

@@ -66,6 +66,7 @@ class PytestRun:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self._pidfd = os.pidfd_open(self._process.pid)
 
     def __enter__(self) -> Self:
         return self
@@ -73,7 +74,16 @@ class PytestRun:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
+        self.close()
+
+    def fileno(self) -> int:
+        """A descriptor that becomes readable when pytest has ended (pidfd_open(2)), until `close`."""
+        return self._pidfd
+
+    def close(self) -> None:
+        """End it if it goes on, and leave nothing behind but its log."""
         self.end()
+        os.close(self._pidfd)
         self._report.unlink(missing_ok=True)
 
     def wait(self, seconds: float | None) -> bool:

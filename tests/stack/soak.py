@@ -12,14 +12,17 @@ import argparse
 import contextlib
 import os
 import platform
+import selectors
 import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Final
+from types import FrameType, TracebackType
+from typing import Final, Self
 
 from tests.stack.nested import ROOT
 from tests.stack.pieces import Piece, Progress, Result, chosen, code_under_test, in_words, pieces
@@ -43,59 +46,107 @@ def busy_machine() -> Iterator[subprocess.Popen[bytes]]:
             load.terminate()
 
 
-def run(piece: Piece, progress: Progress, deadline: float, tests: Path = ROOT / "tests") -> Result | None:
-    """Run the tests of a piece; their output stays if any failed. None: it was not done at the deadline, which is a
-    time of `time.monotonic`, and was ended.
+@dataclass(frozen=True)
+class _Working:
+    piece: Piece
+    tested: PytestRun
+    log: Path
+    since: float
 
-    Raises:
-        NoResultError: pytest did not start.
+
+class Crew:
+    """The pieces that are being tested, each by a pytest of its own. Those left are ended with the block.
+
+    Args:
+        progress: in whose folder the output of those stays in which something failed.
     """
-    log = progress.folder / f"{piece.name.replace('/', '.').replace(' ', '.')}.log"
-    started = time.monotonic()
-    with PytestRun(tests.parent, [str(tests / piece.path)], log, THOROUGH if piece.round == 1 else {}) as tested:
-        left = max(0.0, deadline - started)
-        if not tested.wait(None if left == float("inf") else left):
-            return None
-        counts = tested.counts()
-        seconds = time.monotonic() - started
-        if counts.failed:
-            print(tested.last_lines())
-        else:
-            log.unlink()
+
+    def __init__(self, progress: Progress, tests: Path = ROOT / "tests") -> None:
+        self._progress = progress
+        self._tests = tests
+        self._working: dict[int, _Working] = {}
+        self._selector = selectors.DefaultSelector()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        for working in self._working.values():
+            print(f"{working.piece.name} was not done in time and is ended: it has no result", flush=True)
+            working.tested.close()
+        self._selector.close()
+
+    def __len__(self) -> int:
+        return len(self._working)
+
+    def begin(self, piece: Piece) -> None:
+        """Start a pytest for a piece."""
+        log = self._progress.folder / f"{piece.name.replace('/', '.').replace(' ', '.')}.log"
+        environment = THOROUGH if piece.round == 1 else {}
+        tested = PytestRun(self._tests.parent, [str(self._tests / piece.path)], log, environment)
+        self._working[tested.fileno()] = _Working(piece, tested, log, time.monotonic())
+        self._selector.register(tested, selectors.EVENT_READ)
+
+    def ended(self, seconds: float | None) -> Iterator[tuple[Piece, Result]]:
+        """Wait until one or more have ended, for so long at most, and tell how.
+
+        Raises:
+            NoResultError: pytest did not start.
+        """
+        for key, _ in self._selector.select(seconds):
+            self._selector.unregister(key.fileobj)
+            working = self._working.pop(key.fd)
+            try:
+                yield working.piece, _result(working)
+            finally:
+                working.tested.close()
+
+
+def _result(working: _Working) -> Result:
+    """Of tests that have ended; their output stays if any failed."""
+    working.tested.wait(None)
+    counts = working.tested.counts()
+    seconds = time.monotonic() - working.since
+    if counts.failed:
+        print(working.tested.last_lines())
+    else:
+        working.log.unlink()
     load = os.getloadavg()[0]
     return Result(counts.passed, counts.failed, counts.skipped, round(seconds, 1), round(load, 1))
 
 
-def soak(progress: Progress, wanted: Sequence[Piece], minutes: float) -> None:
-    """Run what has not been done yet, in so many minutes. A piece that is known to take longer than what is left of
-    them is passed over.
+def soak(progress: Progress, wanted: Sequence[Piece], minutes: float, jobs: int) -> None:
+    """Run what has not been done yet, in so many minutes, so many pieces at a time. A piece that is known to take
+    longer than what is left of the time is passed over.
 
     Raises:
         NoResultError: pytest did not start, or the load has ended.
     """
     deadline = time.monotonic() + 60 * minutes
-    left = [piece for piece in wanted if piece.name not in progress.done]
-    print(progress.durations.estimate(left) if left else "everything has been done already", flush=True)
-    with busy_machine() as load:
-        for number, piece in enumerate(left, start=1):
-            seconds = deadline - time.monotonic()
-            expected = progress.durations.of(piece)
-            if seconds <= 0:
+    waiting = deque(piece for piece in wanted if piece.name not in progress.done)
+    print(progress.durations.estimate(list(waiting)) if waiting else "everything has been done already", flush=True)
+    with busy_machine() as load, Crew(progress) as crew:
+        while waiting or crew:
+            while waiting and len(crew) < jobs and deadline > time.monotonic():
+                _begin_in_time(waiting.popleft(), progress, crew, deadline - time.monotonic())
+            if not crew or deadline <= time.monotonic():
                 break
-            if expected is not None and expected > seconds:
-                print(f"{piece.name} takes about {in_words(expected)}, and there is less time left: not begun")
-                continue
-            print(f"{piece.name} …", flush=True)
-            result = run(piece, progress, deadline)
-            if load.poll() is not None:
-                raise NoResultError(f"{LOAD[0]} has ended (status {load.returncode})")
-            if result is None:
-                print(f"{piece.name} was not done in time and was ended: it has no result")
-                break
-            progress.add(piece, result)
-            print(f"{piece.name}: {result}", flush=True)
-            if number < len(left):
-                print(progress.durations.estimate(left[number:]), flush=True)
+            for piece, result in crew.ended(None if deadline == float("inf") else deadline - time.monotonic()):
+                if load.poll() is not None:
+                    raise NoResultError(f"{LOAD[0]} has ended (status {load.returncode})")
+                progress.add(piece, result)
+                print(f"{piece.name}: {result}", flush=True)
+
+
+def _begin_in_time(piece: Piece, progress: Progress, crew: Crew, seconds: float) -> None:
+    expected = progress.durations.of(piece)
+    if expected is not None and expected > seconds:
+        print(f"{piece.name} takes about {in_words(expected)}, and there is less time left: not begun", flush=True)
+        return
+    print(f"{piece.name} …", flush=True)
+    crew.begin(piece)
 
 
 def table(done: dict[str, Result], every: Sequence[Piece]) -> str:
@@ -145,6 +196,7 @@ def main() -> int:
     do."""
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="end after so long")
+    parser.add_argument("--jobs", type=int, default=1, help="so many pieces at a time")
     parser.add_argument("only", nargs="*", help="rounds (1 to 5), folders (vm) and files (vm/test_qmp.py) to run")
     options = parser.parse_args()
     every = pieces()
@@ -155,12 +207,12 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     progress = Progress(ROOT / "build" / "soak", code_under_test())
     try:
-        soak(progress, wanted, options.minutes)
+        soak(progress, wanted, options.minutes, options.jobs)
     except NoResultError as error:
         print(f"this is no result: {error}", file=sys.stderr)
         return NO_RESULT
     except KeyboardInterrupt:
-        print("\nstopped: the piece that was running has no result")
+        print("\nstopped: what was running has no result")
     return summary(progress, every)
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.stack.pieces import Durations, Piece, Progress, Result, chosen, code_under_test, in_words, pieces
 from tests.stack.pytests import NoResultError, PytestRun
-from tests.stack.soak import run, table
+from tests.stack.soak import Crew, table
 from tests.support.pace import Deadline
 
 RESULT = Result(passed=3, failed=0, skipped=0, seconds=60.0, load=8.0)
@@ -115,6 +114,13 @@ def test_prose_is_not_what_is_tested_but_every_other_file_is(tmp_path: Path) -> 
     assert code_under_test(tmp_path) != before
 
 
+def run(piece: Piece, progress: Progress, seconds: float | None, tests: Path) -> Result | None:
+    """The result of a piece that is done in time."""
+    with Crew(progress, tests) as crew:
+        crew.begin(piece)
+        return next((result for _, result in crew.ended(seconds)), None)
+
+
 class TestRun:
     """A real pytest, without the plugins that it does not need here."""
 
@@ -127,7 +133,7 @@ class TestRun:
         return Piece(1, Path("vm/test_one.py"))
 
     def test_that_passes_leaves_no_output(self, tests: Path, progress: Progress, one: Piece) -> None:
-        result = run(one, progress, float("inf"), tests)
+        result = run(one, progress, None, tests)
         assert result is not None
         assert (result.passed, result.failed, result.skipped) == (1, 0, 0)
         assert not list(progress.folder.iterdir())
@@ -146,7 +152,7 @@ class TestRun:
         self, tests: Path, progress: Progress, one: Piece, text: str, failed: int
     ) -> None:
         (tests / one.path).write_text(text)
-        result = run(one, progress, float("inf"), tests)
+        result = run(one, progress, None, tests)
         assert result is not None
         assert result.failed == failed
         assert [file.suffix for file in progress.folder.iterdir()] == [".log"]
@@ -154,12 +160,23 @@ class TestRun:
     def test_that_cannot_start_is_no_result(self, tests: Path, progress: Progress, one: Piece) -> None:
         (tests.parent / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
         with pytest.raises(NoResultError, match=r"did not start \(status 4\)(.|\n)*--no-such-option"):
-            run(one, progress, float("inf"), tests)
+            run(one, progress, None, tests)
 
     def test_that_is_not_done_in_time_has_no_result(self, tests: Path, progress: Progress, one: Piece) -> None:
         (tests / one.path).write_text("import time\ndef test_it(): time.sleep(1000)\n")
-        assert run(one, progress, time.monotonic(), tests) is None
+        assert run(one, progress, 0, tests) is None
         assert not progress.done
+
+    def test_several_at_a_time_are_told_apart(self, tests: Path, progress: Progress, one: Piece) -> None:
+        other = Piece(1, Path("vm/test_vfio_user.py"))
+        (tests / other.path).write_text("def test_it(): assert 0\n")
+        results: dict[Piece, int] = {}
+        with Crew(progress, tests) as crew:
+            crew.begin(one)
+            crew.begin(other)
+            while crew:
+                results |= {piece: result.failed for piece, result in crew.ended(None)}
+        assert results == {one: 0, other: 1}
 
     def test_that_is_ended_undoes_its_fixtures_and_ends_what_it_has_started(
         self, tests: Path, one: Piece, tmp_path: Path
