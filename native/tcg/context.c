@@ -112,7 +112,7 @@ static struct oob_hidden take_from_stash(struct oob_context *context, uint64_t r
 static void forget(struct oob_context *context, enum oob_gone_reason reason) {
     drop_vcpus(context);
     remember(context);
-    if (oob_link_gone(context, reason))
+    if (!oob_link_gone(context, reason))
         oob_context_end(context);
 }
 
@@ -146,7 +146,7 @@ static void evict(void) {
 
 /* Those that have departed go first, the oldest of them before the others. */
 static void make_room(void) {
-    struct oob_context *departed = oob_resync_departed();
+    struct oob_context *departed = oob_resync_departed(true);
 
     if (!departed) {
         evict();

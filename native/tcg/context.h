@@ -111,6 +111,7 @@ struct oob_context {
     bool touched;        /* it has accessed a port of ours: the server knows, or will know, of it */
     bool known;          /* it was announced, on whichever connection */
     uint8_t departed;    /* it is no more, and the server is still to be told: enum oob_gone_reason; 0: it lives */
+    uint64_t gone_at;    /* where that stands in what is sent on this connection, its end; 0: it was not said yet */
     bool announced;      /* the server knows of it, on this connection */
     bool synced;         /* ... and where its output is to go on is settled */
     bool attended;       /* somebody is attached */

@@ -29,6 +29,7 @@ static struct {
     uint32_t seq, answer;
     uint64_t resync_until; /* while that goes on: until when it may wait */
     bool flush_asked;
+    bool parting; /* some guest's end is said, and may not be with the socket yet */
     bool gave_up; /* last words, since it was there last */
     uint64_t polled_ns, stats_ns;
 } link_state;
@@ -67,11 +68,12 @@ static void speak_of_lateness(void) {
     oob_link_complain("the server has not answered for a second, the guests go on", NULL);
 }
 
+/* Guests that ended, in their order. */
 static void tell_of_departed(void) {
     struct oob_context *departed;
 
-    while ((departed = oob_resync_departed()) && oob_resync_depart(departed))
-        oob_context_end(departed);
+    while ((departed = oob_resync_departed(false)) && oob_resync_depart(departed))
+        link_state.parting = true;
 }
 
 static void come_back(void) {
@@ -79,7 +81,7 @@ static void come_back(void) {
         oob_link_complain("the server answers again", NULL);
     link_state.late = link_state.gave_up = false;
     link_state.resync_until = oob_now_ns() + PATIENCE_NS;
-    tell_of_departed(); /* in their order, and before those that follow them */
+    tell_of_departed(); /* before those that follow them */
     oob_context_each(oob_resync);
     link_state.resync_until = 0;
 }
@@ -155,15 +157,35 @@ static void wait_until(short events, uint64_t deadline) {
     poll(&p, 1, now >= deadline ? 0 : (int)((deadline - now) / 1000000) + 1);
 }
 
+/* If the link breaks before all of it is with the socket, it is told once more. */
+static void end_departed(struct oob_context *context) {
+    if (!context->gone_at)
+        return;
+    if (context->gone_at <= oob_stream_passed())
+        oob_context_end(context);
+    else
+        link_state.parting = true;
+}
+
+static void part(void) {
+    if (!link_state.parting)
+        return;
+    link_state.parting = false;
+    oob_context_each(end_departed);
+}
+
 /* Sends what can be sent now. True when nothing is left. */
 static bool drain(void) {
     const char *why = NULL;
     size_t left;
+    bool whole;
 
     if (oob_stream_fd() < 0)
         return false;
     oob_send_forget_block();
-    if (!oob_stream_send(&why))
+    whole = oob_stream_send(&why);
+    part();
+    if (!whole)
         link_lost("the server went away, the guests go on", why);
     oob_stream_unsent(&left);
     return left == 0;
@@ -217,19 +239,20 @@ void oob_link_flush_soon(void) {
 bool oob_link_gone(struct oob_context *context, enum oob_gone_reason reason) {
     context->departed = reason;
     if (!context->touched)
-        return true;
+        return false;
     if (oob_link_up()) {
         oob_resync_hold(context); /* what it has printed is on its way */
+        tell_of_departed();
         oob_link_flush_soon();
-        if (oob_resync_depart(context))
-            return true;
     }
-    return !(oob_stream_fd() >= 0 && context->announced) && oob_resync_unserved(context) == 0;
+    return (oob_stream_fd() >= 0 && context->announced) || oob_resync_unserved(context) > 0;
 }
 
 void oob_link_give_up(struct oob_context *departed) {
     uint64_t lost = oob_resync_unserved(departed);
 
+    if (departed->gone_at) /* it is on its way */
+        return;
     oob_stat[OOB_STAT_DROPPED] += lost;
     if (lost && !link_state.gave_up)
         oob_link_complain("too many guests ended without a server: the last output of the first ones is lost", NULL);

@@ -28,8 +28,8 @@ bool oob_link_access(struct oob_context *context, unsigned vcpu, uint16_t port, 
                      uint32_t *value);
 /* Brings the server's UARTs of a context to the registers that we know, after a restart of the guest, say. */
 void oob_link_replay(struct oob_context *context);
-/* The guest is no more. True when nothing is left to be told of it; else its context is to be kept as it is, until
- * oob_context_end() is called for it, when a server has got its last words. */
+/* The guest is no more. True when that, or what it has printed, is still to be told: its context is to be kept as it
+ * is until oob_context_end() is called for it. */
 bool oob_link_gone(struct oob_context *context, enum oob_gone_reason reason);
 /* There is no room for its last words any more, before a server has got them: that is counted, and said. */
 void oob_link_give_up(struct oob_context *departed);

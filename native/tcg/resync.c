@@ -17,6 +17,7 @@ void oob_resync_hold(struct oob_context *context) {
 
 void oob_resync_announce(struct oob_context *context) {
     context->announced = context->synced = false;
+    context->gone_at = 0;
     for (unsigned i = 0; i < oob_options.ranges; i++) {
         context->uart[i].received = OOB_UNKNOWN;
         context->line[i].said = context->line[i].said_pulse = false;
@@ -99,7 +100,8 @@ static bool resync_range(struct oob_context *context, unsigned range) {
 }
 
 void oob_resync(struct oob_context *context) {
-    if (!context->touched || !oob_link_up() || (!context->announced && !oob_send_appeared(context)))
+    if (!context->touched || context->departed || !oob_link_up() ||
+        (!context->announced && !oob_send_appeared(context)))
         return;
     if (!context->synced)
         settle(context);
@@ -121,17 +123,22 @@ bool oob_resync_depart(struct oob_context *departed) {
     return oob_send_gone(departed, departed->departed);
 }
 
-static struct oob_context *first_departed;
+static struct {
+    bool said;
+    struct oob_context *first;
+} wanted;
 
 static void look_for_departed(struct oob_context *context) {
-    if (context->departed && (!first_departed || context->number < first_departed->number))
-        first_departed = context;
+    if (context->departed && (wanted.said || !context->gone_at) &&
+        (!wanted.first || context->number < wanted.first->number))
+        wanted.first = context;
 }
 
-struct oob_context *oob_resync_departed(void) {
-    first_departed = NULL;
+struct oob_context *oob_resync_departed(bool said) {
+    wanted.said = said;
+    wanted.first = NULL;
     oob_context_each(look_for_departed);
-    return first_departed;
+    return wanted.first;
 }
 
 uint64_t oob_resync_unserved(const struct oob_context *context) {

@@ -18,8 +18,8 @@ void oob_resync(struct oob_context *context);
 /* The guest is no more: what the server does not have of its output, then that. False when it is late again, or away:
  * this is to be called once more. */
 bool oob_resync_depart(struct oob_context *departed);
-/* The first of the guests that have departed; NULL: there is none. */
-struct oob_context *oob_resync_departed(void);
+/* The first of the guests that have departed, `said` to the server or not yet; NULL: there is none. */
+struct oob_context *oob_resync_departed(bool said);
 /* How much of a guest's output is kept that no server has, as far as is known. */
 uint64_t oob_resync_unserved(const struct oob_context *context);
 

@@ -174,10 +174,15 @@ bool oob_send_appeared(struct oob_context *context) {
     return true;
 }
 
-bool oob_send_gone(const struct oob_context *context, enum oob_gone_reason reason) {
+bool oob_send_gone(struct oob_context *context, enum oob_gone_reason reason) {
     struct oob_context_gone f = {.h = header(OOB_CONTEXT_GONE, sizeof f, context->number), .reason = reason};
+    size_t unsent;
 
-    return append(&f, sizeof f);
+    if (!append(&f, sizeof f))
+        return false;
+    oob_stream_unsent(&unsent);
+    context->gone_at = oob_stream_passed() + unsent;
+    return true;
 }
 
 bool oob_send_announced(void) {

@@ -17,7 +17,7 @@ bool oob_send_taken(struct oob_context *context, unsigned range);
 bool oob_send_block(struct oob_context *context, uint16_t port, const uint8_t *data, size_t len);
 bool oob_send_gap(const struct oob_context *context, uint16_t port, uint64_t lost);
 bool oob_send_appeared(struct oob_context *context);
-bool oob_send_gone(const struct oob_context *context, enum oob_gone_reason reason);
+bool oob_send_gone(struct oob_context *context, enum oob_gone_reason reason);
 bool oob_send_announced(void);
 /* Unless they are what was sent last. */
 void oob_send_stats(void);

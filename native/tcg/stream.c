@@ -11,6 +11,7 @@ static struct {
     int fd;
     uint8_t tx[TX_MAX];
     size_t tx_len;
+    uint64_t passed;
     uint8_t rx[RX_MAX];
     size_t rx_at, rx_len; /* what has not been looked at, and where all of it ends */
 } stream = {.fd = -1};
@@ -18,6 +19,7 @@ static struct {
 void oob_stream_open(int fd) {
     stream.fd = fd;
     stream.tx_len = stream.rx_at = stream.rx_len = 0;
+    stream.passed = 0;
 }
 
 void oob_stream_shut(void) {
@@ -41,6 +43,10 @@ uint8_t *oob_stream_unsent(size_t *len) {
     return stream.tx;
 }
 
+uint64_t oob_stream_passed(void) {
+    return stream.passed;
+}
+
 bool oob_stream_send(const char **why) {
     size_t at = 0;
     bool broken = false;
@@ -57,6 +63,7 @@ bool oob_stream_send(const char **why) {
             broken = true;
         }
     }
+    stream.passed += at;
     stream.tx_len -= at;
     memmove(stream.tx, stream.tx + at, stream.tx_len);
     return !broken;

@@ -21,6 +21,8 @@ int oob_stream_fd(void); /* -1: there is none */
 uint8_t *oob_stream_reserve(size_t len);
 /* What waits to be sent, and how much of it there is: its last bytes may still be changed. */
 uint8_t *oob_stream_unsent(size_t *len);
+/* How much of what was ever put in on this connection is with the socket: what is unsent lies behind that. */
+uint64_t oob_stream_passed(void);
 /* Sends what can be sent now. False when the connection is broken, with the reason. */
 bool oob_stream_send(const char **why);
 

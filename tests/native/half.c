@@ -137,7 +137,7 @@ void half_write(uint32_t number, uint16_t port, unsigned size, uint32_t value) {
 }
 
 void half_gone(uint32_t number, unsigned reason) {
-    if (oob_link_gone(oob_context_find(number), reason))
+    if (!oob_link_gone(oob_context_find(number), reason))
         oob_context_end(oob_context_find(number));
 }
 

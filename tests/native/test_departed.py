@@ -278,5 +278,69 @@ def test_a_late_server_that_cannot_be_told_of_a_guests_end_is_given_up(live: Hal
 def test_a_guest_that_ends_with_the_server_there_is_told_at_once(live: Half) -> None:
     live.prints(b"bye")
     end(live)
-    assert not live.keeps(1)
     assert live.take() == [Posted(1, live.base, b"bye", 0), GONE]
+    assert not live.keeps(1)
+
+
+def test_a_link_that_breaks_before_its_end_was_sent(live: Half) -> None:
+    """What waited to be sent is gone with the connection, and is told once more on the next one."""
+    live.prints(b"before ")
+    live.take()
+    live.prints(b"last words")
+    end(live)
+    assert live.keeps(1)
+    live.hang_up()
+    live.connect()
+    assert live.sent() == [APPEARED, Announced()]
+    events = after_ready(live, (1, live.base, 7))
+    assert printed(events, live.base) == b"last words"
+    assert events[-1] == GONE
+    assert not live.keeps(1)
+
+
+def test_a_link_that_breaks_when_its_end_is_with_the_socket(live: Half) -> None:
+    """The server has it then: it is not told twice, whatever waits behind it."""
+    live.silent = True
+    live.prints(b"last words")
+    end(live)
+    live.service()
+    assert not live.keeps(1)
+    live.write(THR, ord("2"), context=2)
+    live.silent = False
+    assert live.sent()[-1] == GONE
+    live.hang_up()
+    live.connect()
+    assert live.sent() == [SECOND_APPEARED, Announced()]
+
+
+def test_what_is_on_its_way_is_not_given_up(live: Half) -> None:
+    live.prints(b"last words")
+    end(live)
+    live.give_up(1)
+    assert live.stat("dropped") == 0
+    assert live.take() == [Posted(1, live.base, b"last words", 0), GONE]
+
+
+def test_a_socket_that_takes_only_a_part_of_them_has_not_got_its_end(live: Half) -> None:
+    """As much as fits was sent when the link broke: the server says how much that was."""
+    live.silent = True
+    text = letters(14000)
+    live.be_late()
+    live.prints(text)
+    live._server_turn()
+    live.silent = True
+    end(live)
+    live.poll()
+    live.service()
+    assert live.keeps(1)
+    live.silent = False
+    live._server_turn()
+    had = printed(live.received, live.base)
+    live.received.clear()
+    assert 0 < len(had) < len(text)
+    live.hang_up()
+    live.connect()
+    live.sent()
+    events = after_ready(live, (1, live.base, len(had)))
+    assert had + printed(events, live.base) == text
+    assert events[-1] == GONE
