@@ -7,6 +7,11 @@
 
 enum { TX_MAX = 4 * OOB_FRAME_MAX, RX_MAX = 4 * OOB_FRAME_MAX };
 
+/* Every guest can be announced without waiting for room, and every frame can arrive. */
+_Static_assert(TX_MAX >= OOB_CONTEXTS_MAX * sizeof(struct oob_context_appeared) + sizeof(struct oob_header),
+               "room for all announcements");
+_Static_assert(RX_MAX >= OOB_FRAME_MAX, "room for a frame");
+
 static struct {
     int fd;
     uint8_t tx[TX_MAX];

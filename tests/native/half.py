@@ -193,6 +193,16 @@ class Half:
         elif isinstance(event, wire.Access | wire.ThreServed | wire.Taken):
             self._served[event.context] += 1
 
+    def server_sees_the_end(self) -> bool:
+        """Has the native half closed the connection, behind what it has sent?"""
+        assert self._server is not None
+        try:
+            while self._server.recv(65536):
+                pass
+        except BlockingIOError:
+            return False
+        return True
+
     def take(self) -> list[Event]:
         """As `sent`, when the connecting thread has sent what waited."""
         if self.up:

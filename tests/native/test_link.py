@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import select
+
 import pytest
 
 from oobconsole.interceptors import wire
 from oobconsole.interceptors.wire import (
+    Announced,
     ContextGone,
     GoneReason,
     IrqMode,
     Posted,
 )
-from tests.native.frames import SECOND_NS, printed, registers
+from tests.native.frames import APPEARED, SECOND_NS, printed, registers
 from tests.native.half import (
     DATA_READY,
     IDLE_LSR,
@@ -46,6 +49,48 @@ def test_a_server_that_says_what_it_may_not(
     assert live.level(), "the idle UART drives the line"
     live.prints(b"goes on")
     assert live.read(LSR) == IDLE_LSR
+
+
+def test_a_link_that_is_given_up_ends_at_both_ends(live: Half) -> None:
+    """The server is to see it, and the connecting thread, which waits for the hang-up."""
+    live.say(b"\xff" * 8)
+    assert live.server_sees_the_end()
+    ours = select.poll()
+    ours.register(live.fd, 0)
+    assert ours.poll(0) == [(live.fd, select.POLLHUP)]
+
+
+@pytest.mark.parametrize("size", [1, 8, 15])
+def test_half_a_frame_is_of_its_own_connection(live: Half, size: int) -> None:
+    """And so is the place behind the frames before it."""
+    attention = wire.encode_attention(1, True)
+    assert len(attention) == 16
+    live.say(attention + attention[:size])
+    live.hang_up()
+    live.connect()
+    live.ready()
+    assert live.up
+    live.say(wire.encode_attention(1, False))
+    assert live.connected
+    assert not live.attended()
+
+
+def test_nonsense_behind_a_frame_is_of_its_own_connection(live: Half) -> None:
+    live.say(wire.encode_attention(1, True) + b"\xff" * 8)
+    assert not live.connected
+    live.hang_up()
+    live.connect()
+    live.ready()
+    live.say(wire.encode_attention(1, False))
+    assert live.up
+    assert not live.attended()
+
+
+def test_what_waits_to_be_sent_is_of_its_own_connection(live: Half) -> None:
+    live.prints(b"waits")
+    live.hang_up()
+    live.connect()
+    assert live.sent() == [APPEARED, Announced()]
 
 
 def test_an_answer_to_another_access_is_none(live: Half) -> None:

@@ -114,8 +114,10 @@ REFUSED = [
     ([HELLO, appeared(1), posted(b"")], "POSTED of 16 bytes"),
     ([HELLO, appeared(1), posted(bytes(wire.POSTED_MAX + 1))], "POSTED of 2065 bytes"),
     ([HELLO, appeared(1), posted(b"ab", count=3)], "says it has 3"),
+    ([HELLO, appeared(1), posted(b"ab", count=1)], "says it has 1"),
     ([HELLO, appeared(1), gap(1, 0)], "GAP of nothing"),
     ([HELLO, appeared(1), gone(1, 9)], "reason 9"),
+    ([HELLO, appeared(1), gone(1, 0)], "reason 0"),
     ([HELLO, appeared(1), gone(1), posted(b"x")], "has not appeared"),
     ([HELLO, struct.pack("<HBBI", 8, 2, 0, 1)], "ACCESS of 8 bytes"),
     ([HELLO, struct.pack("<HBBI", 65535, 3, 0, 1)], "POSTED of 65535 bytes"),
@@ -158,10 +160,18 @@ def test_reserved_bits_are_refused(name: str) -> None:
         assert outcome([HELLO, appeared(1), damaged])[1] is not None, offset
 
 
+@pytest.mark.parametrize("offset", [3, 4, 5, 6, 7, 14, 15])
+def test_reserved_bits_of_hello_are_refused(offset: int) -> None:
+    assert outcome([HELLO])[1] is None
+    assert outcome([HELLO[:offset] + b"\1" + HELLO[offset + 1 :]])[1] is not None
+
+
 def test_latency_quantiles() -> None:
     latency = wire.Stats({}, (0,) * 12 + (98,) + (0,) * 19 + (2,) + (0,) * 31)
     assert 8 <= latency.latency_us(0.5) <= 9.6
     assert 256 <= latency.latency_us(0.99) <= 305
+    assert latency.latency_us(0.98) == 2 ** (13 / 4), "as many as there are up to that bucket's end"
+    assert latency.latency_us(1.0) == 2 ** (33 / 4)
     assert wire.Stats({}, ()).latency_us(0.5) > 0
 
 
@@ -177,6 +187,26 @@ def test_counters_beyond_their_number_mean_nothing() -> None:
     frame[8:12] = struct.pack("<I", 13)
     [*_, event] = Decoder().feed(HELLO + frame)
     assert event == wire.Stats(dict(zip(wire.STATS, range(1, 12), strict=True)), (12, 13) + (0,) * 62)
+
+
+def test_more_counters_than_a_frame_has_are_refused() -> None:
+    frame = bytearray(stats(*range(wire.STATS_MAX)))
+    frame[8:12] = struct.pack("<I", wire.STATS_MAX + 1)
+    assert "too many counters" in str(outcome([HELLO, bytes(frame)])[1])
+
+
+def test_what_counts_wraps_in_what_a_server_sends() -> None:
+    """A guest that has accessed its ports 2**32 times is served as before."""
+    for beyond in (0, 1 << 32):
+        assert wire.IRQ.unpack(wire.encode_irq(1, 4, wire.IrqMode.HIGH, beyond + 7))[4:] == (4, 1, 0, 7)
+        published = wire.encode_publish(1, beyond + 7, 0x3F8, 0x60, 0x40, bytes(8))
+        assert wire.PUBLISH.unpack(published)[4:] == (7, 0x3F8, 0x60, 0x40, bytes(8))
+        given = wire.encode_input(1, 0x3F8, beyond + 7, b"ab")
+        assert wire.INPUT.unpack(given)[4:] == (0x3F8, 2, 0, 7, b"ab" + bytes(14))
+
+
+def test_a_welcome_says_what_will_be_used() -> None:
+    assert wire.WELCOME.unpack(wire.encode_welcome(0x15))[4:] == (wire.MAGIC, wire.VERSION, 0, 0x15, 0)
 
 
 def test_the_sequence_number_wraps() -> None:
