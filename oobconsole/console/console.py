@@ -233,7 +233,7 @@ class Console:
     def output(self, data: bytes) -> None:
         """The guest printed `data`."""
         now, offset = time.monotonic(), self._ring.end
-        if self.printed_at is not None and self._is_silent():
+        if self.printed_at is not None and self.is_silent():
             self._silences.append(offset)
             self._silenced += 1
         self.printed_at = now
@@ -327,7 +327,7 @@ class Console:
         """What was printed before that offset, as far as it says whether that is in the middle of a string. Nothing
         from before a silence says so: a string is given up there."""
         oldest = max([self.start, *(at for at in self._silences if at <= offset)])
-        if offset >= self.end and self._is_silent():
+        if offset >= self.end and self.is_silent():
             oldest = self.end
         before = b""
         for size in _BEFORE:
@@ -337,8 +337,9 @@ class Console:
                 break
         return before
 
-    def _is_silent(self) -> bool:
-        return self.printed_at is None or time.monotonic() - self.printed_at >= SILENCE_SECONDS
+    def is_silent(self, seconds: float = SILENCE_SECONDS) -> bool:
+        """Has nothing been printed for so long?"""
+        return self.printed_at is None or time.monotonic() - self.printed_at >= seconds
 
     def clock(self, offset: int) -> float:
         """When that byte was printed, by a clock that only goes on when the guest is silent for a while."""

@@ -17,7 +17,10 @@ from oobconsole.session.request import ExitStatus, Request
 from oobconsole.session.room import Member
 from oobconsole.session.screen_notices import notices_for
 from oobconsole.session.when import begins
+from oobconsole.session.within import within
 
+#: Of the time in which a key has come: not all of it has passed.
+_WITHIN: Final = 0.99
 #: What was on the terminal goes to where it scrolls to, and the guest's output begins at the top of an empty one.
 _EMPTY: Final = b"\x1b[0m\x0f\x1b(B\x1b[?6l\x1b[4l\x1b[r\x1b[999;1H"
 
@@ -41,6 +44,7 @@ class Attended:
         self._watch = watch
         self._prefix = console.settings.escape
         self._told_watching = False
+        self._waited = 0.0  # for keys, in seconds: what comes while the guest takes none has come without a pause
         self._typing = asyncio.Lock()
         self._notices = notices_for(
             request.peer, request.terminal, self._want_redraw, filtered=console.settings.filter and not raw, raw=raw
@@ -189,14 +193,16 @@ class Attended:
         return ExitStatus.OK
 
     async def _next(self, escape: EscapeFilter) -> Typed | None:
-        """What is typed next, or that a command stands alone; None at the end of input."""
-        try:
-            async with asyncio.timeout(escape.holds):
-                data = await self._keys.read()
-        except TimeoutError:
+        """What is typed next, or that a command stands alone; None at the end of input. What comes while a command is
+        held follows it, however late the server is to see it."""
+        holds, began = escape.holds, time.monotonic()
+        data = await within(holds, self._keys.read)
+        if data is None:
             return escape.expire()
+        waited = time.monotonic() - began
+        self._waited += waited if holds is None else min(waited, _WITHIN * holds)
         if data:
-            return escape.feed(data, time.monotonic())
+            return escape.feed(data, self._waited)
         last = escape.end()
         return last if last.guest or last.command else None
 

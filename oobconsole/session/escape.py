@@ -146,7 +146,7 @@ class EscapeFilter:
         pause, self._last = now - self._last, now
         self._company = self._company and came_at_once(pause)
         if self._paste is not None:
-            if pause < LOST_END_SECONDS or len(data) > _FEW_KEYS:
+            if pause < LOST_END_SECONDS or len(data) > _FEW_KEYS or PASTE_END in self._paste + data:
                 return self._pasted(data)
             self._paste = None
         return self._typed(data) if self._held is None else self._behind(self._held, data, pause)

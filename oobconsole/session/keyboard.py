@@ -8,6 +8,7 @@ from typing import Final
 
 from oobconsole.session.request import Peer
 from oobconsole.session.typed import LOST_END_SECONDS, PASTE, PASTE_END, REPORTS
+from oobconsole.session.within import within
 
 #: The rest of a sequence comes within so many seconds; an Escape without one is the key.
 SPLIT_SECONDS: Final = 0.2
@@ -127,8 +128,4 @@ class Keyboard:
 
     async def _soon(self, seconds: float) -> bytes:
         """What comes within so many seconds; empty: nothing."""
-        try:
-            async with asyncio.timeout(seconds):
-                return await self.read()
-        except TimeoutError:
-            return b""
+        return await within(seconds, self.read) or b""

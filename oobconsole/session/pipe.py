@@ -14,6 +14,7 @@ from oobconsole.console.reader import Notice, Reader
 from oobconsole.session.request import ExitStatus, Request
 from oobconsole.session.room import Member, Room
 from oobconsole.session.state import Consoles
+from oobconsole.session.within import within
 from oobconsole.words import as_json
 
 #: A pipe that has sent nothing for so long, in seconds, may be a person who forgot `ssh -t`.
@@ -26,6 +27,9 @@ GATHER_SECONDS: Final = 0.004
 GATHERED: Final = 32768
 #: A session that must end has so long, in seconds, to read why.
 END_SECONDS: Final = 2.0
+#: That a guest is quiet has to be seen so many times in a row: a server that got no time for as long as a guest has to
+#: be quiet has not seen it once.
+_LOOKS: Final = 10
 #: Bytes that are typed between two looks at who has the keyboard.
 _PART: Final = 4096
 
@@ -176,28 +180,35 @@ class Pipe:
                 await console.input_taken()
                 await self._quiet(settings.drain_s)
         except TimeoutError:
-            waiting = console.input_waiting
-            what = f"{waiting} bytes of input still wait for the guest" if waiting else "the guest still prints"
+            status, what = self._left()
             text = f"{console.name}: {what} {settings.drain_max_s:g} s after the end of input; leaving"
-            return await self._leave(ExitStatus.FAILED if waiting else ExitStatus.OK, text)
+            return await self._leave(status, text)
         return ExitStatus.FAILED if console.input_lost > lost_before else ExitStatus.OK
 
+    def _left(self) -> tuple[ExitStatus, str]:
+        """What is not done when there is no more time, and how that counts: that the guest prints on is its own way,
+        but what it has printed should have been sent."""
+        console = self._console
+        waiting, unsent = console.input_waiting, console.end - self._reader.position
+        if waiting:
+            return ExitStatus.FAILED, f"{waiting} bytes of input still wait for the guest"
+        if unsent and console.is_silent(self._settings.drain_s):
+            return ExitStatus.FAILED, f"{unsent} bytes of output still wait for you to read what came before them"
+        rest = f", and {unsent} bytes of that are not sent" if unsent else ""
+        return ExitStatus.OK, f"the guest still prints{rest}"
+
     async def _first_input(self) -> bytes:
-        try:
-            async with asyncio.timeout(HINT_SECONDS):
-                return await self._peer.read()
-        except TimeoutError:
-            if not (self._as_json or self._asked_to_watch):
-                await self._peer.tell("attached as a plain byte pipe; for a terminal: ssh -t")
-            return await self._peer.read()
+        data = await within(HINT_SECONDS, self._peer.read)
+        if data is not None:
+            return data
+        if not (self._as_json or self._asked_to_watch):
+            await self._peer.tell("attached as a plain byte pipe; for a terminal: ssh -t")
+        return await self._peer.read()
 
     async def _quiet(self, seconds: float) -> None:
-        """Wait until nothing has been printed for so long."""
-        while True:
+        """Wait until nothing has been printed for so long, as far as we had the time to see it."""
+        quiet = 0
+        while quiet < _LOOKS:
             self._activity.clear()
-            try:
-                async with asyncio.timeout(seconds):
-                    await self._activity.wait()
-            except TimeoutError:
-                if not self._reader.behind:
-                    return
+            await asyncio.sleep(seconds / _LOOKS)
+            quiet = 0 if self._activity.is_set() or self._reader.behind else quiet + 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import codecs
 import re
 from typing import Final, Protocol
@@ -10,6 +9,7 @@ from typing import Final, Protocol
 from oobconsole.session.keyboard import Keyboard, Pasted
 from oobconsole.session.request import Peer
 from oobconsole.session.typed import AT_ONCE_SECONDS
+from oobconsole.session.within import within
 from oobconsole.terminal.text import plain
 
 #: A question without an answer is dropped after this long, in seconds.
@@ -182,8 +182,4 @@ class Keys:
 
     async def _key(self) -> bytes:
         """The next key; empty when none came in time."""
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                return await self._keyboard.key()
-        except TimeoutError:
-            return b""
+        return await within(ANSWER_SECONDS, self._keyboard.key) or b""

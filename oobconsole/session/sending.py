@@ -16,6 +16,7 @@ from oobconsole.console.reader import Reader
 from oobconsole.events import Kind
 from oobconsole.session.pipe import first_done
 from oobconsole.session.request import Denied, ExitStatus, Request, UsageError, echo
+from oobconsole.session.within import within
 from oobconsole.session.words import FreeText
 from oobconsole.terminal.plain import PlainLines
 from oobconsole.terminal.text import plain
@@ -176,8 +177,9 @@ async def _answer(request: Request, reader: Reader, before: bytes) -> list[str]:
     with contextlib.suppress(TimeoutError, EOFError):
         async with asyncio.timeout(request.consoles.drain_max_s):
             while len(text) < ANSWER_MAX:
-                async with asyncio.timeout(request.consoles.drain_s):
-                    item = await reader.next(ANSWER_MAX)
+                item = await within(request.consoles.drain_s, lambda: reader.next(ANSWER_MAX))
+                if item is None:
+                    break
                 text += parser.feed(item, time.monotonic()) if isinstance(item, bytes) else f"\n[{item.text}]\n"
     more = [f"… (more than {ANSWER_MAX} characters)"] if len(text) >= ANSWER_MAX else []
     lines = text[:ANSWER_MAX].strip("\n").split("\n")

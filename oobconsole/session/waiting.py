@@ -16,6 +16,7 @@ from oobconsole.session.listing import text_from
 from oobconsole.session.pipe import first_done
 from oobconsole.session.request import ExitStatus, Request, UsageError, count, echo
 from oobconsole.session.safe import slices
+from oobconsole.session.within import within
 from oobconsole.session.words import FreeText, misplaced
 from oobconsole.terminal.plain import PlainLines
 from oobconsole.terminal.text import plain
@@ -101,13 +102,7 @@ async def handle_wait(request: Request) -> ExitStatus:
     reader, window = console.attach(request.args.offset), Window()
     window.begin_behind(console.before(reader.position))
     try:
-        async with asyncio.timeout(request.args.timeout):
-            return await first_done(_search(request, console, reader, window), _gone(request))
-    except TimeoutError:
-        seconds = request.args.timeout
-        await request.peer.tell(f"{console.name}: it did not come in {seconds:g} s{window.unseen}; the last lines:")
-        await _show_last(request, console)
-        return ExitStatus.TIMEOUT
+        return await first_done(_search(request, console, reader, window), _gone(request))
     finally:
         reader.close()
 
@@ -124,12 +119,20 @@ def _known(request: Request, console: Console) -> None:
 
 
 async def _search(request: Request, console: Console, reader: Reader, window: Window) -> ExitStatus:
-    while True:
+    """In everything that was printed before the time was up, however late we are to look at it."""
+    clock, end = asyncio.get_running_loop().time, None
+    until = None if request.args.timeout is None else clock() + request.args.timeout
+    while end is None or reader.position < end:
+        left = None if until is None else max(0.0, until - clock())
         try:
-            item = await reader.next()
+            item = await within(left, reader.next)
         except EOFError:
             await request.peer.tell("the console server stops")
             return ExitStatus.FAILED
+        if item is None:
+            break
+        if left == 0 and end is None:
+            end = console.end
         if isinstance(item, Notice):
             window.skipped += int(item.detail.get("bytes", 0))
             await request.peer.tell(item.text)
@@ -139,6 +142,10 @@ async def _search(request: Request, console: Console, reader: Reader, window: Wi
         if status is not None:
             return status
         await asyncio.sleep(_PAUSE_SECONDS)
+    seconds = request.args.timeout
+    await request.peer.tell(f"{console.name}: it did not come in {seconds:g} s{window.unseen}; the last lines:")
+    await _show_last(request, console)
+    return ExitStatus.TIMEOUT
 
 
 async def _looked_at(request: Request, console: Console, window: Window) -> ExitStatus | None:

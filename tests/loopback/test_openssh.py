@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -125,9 +126,32 @@ def test_no_command_and_no_terminal_gives_the_list_and_a_hint(server: Server) ->
 
 
 def test_a_paste_of_a_mebibyte_arrives_whole(server: Server) -> None:
+    """It once lost its end at a load of 23: tests/unit/session/test_late.py says how, and that it does so no more."""
     data = secrets.token_bytes(1 << 20)
     done = server.run("web2", data=data, timeout=100)
+    assert (done.returncode, done.stderr, len(done.stdout)) == (0, b"", len(data))
     assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(data).digest()
+
+
+def test_an_answer_arrives_whole_though_the_server_gets_hardly_any_time(server: Server) -> None:
+    """The same with a real server: it is stopped again and again for longer than a guest has to be quiet (`drain_ms`)
+    before a pipe whose input has ended leaves."""
+    over = threading.Event()
+
+    def stop_again_and_again() -> None:
+        while not over.wait(0.05):
+            with server.stopped():
+                over.wait(0.35)
+
+    data = secrets.token_bytes(1 << 15)
+    thread = threading.Thread(target=stop_again_and_again)
+    thread.start()
+    try:
+        done = server.run("web2", data=data, timeout=60)
+    finally:
+        over.set()
+        thread.join()
+    assert (done.returncode, done.stderr, done.stdout == data) == (0, b"", True)
 
 
 def test_a_stopped_client_delays_nobody(server: Server) -> None:

@@ -1,0 +1,166 @@
+"""A server that gets no time for a while: what came meanwhile is not taken for what does not come."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from oobconsole.console.console import Console, ConsoleState
+from oobconsole.interceptors.memory import MemoryGuest, MemoryInterceptor
+from oobconsole.session import commands
+from oobconsole.session.attend import Attended
+from oobconsole.session.pipe import Pipe
+from oobconsole.session.request import ExitStatus
+from oobconsole.session.state import Consoles
+from oobconsole.session.within import within
+from tests.support.aio import soon, until
+from tests.unit.session.fakes import ALICE, FakePeer, consoles, request
+
+
+def nothing_else_for(seconds: float) -> None:
+    """The event loop stands still, as on a machine that has no time for it."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+@asynccontextmanager
+async def busy(seconds: float) -> AsyncIterator[None]:
+    """The event loop stands still for so long, again and again, with few turns between."""
+
+    async def be_busy() -> None:
+        while True:
+            await asyncio.sleep(0.001)
+            nothing_else_for(seconds)
+
+    task = asyncio.ensure_future(be_busy())
+    yield
+    task.cancel()
+
+
+def web1(settings: Consoles) -> Console:
+    """The console."""
+    console = settings.find("web1")
+    assert console is not None
+    return console
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.01])
+async def test_what_came_while_nobody_could_look_is_in_time(pause: float) -> None:
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def late() -> None:
+        nothing_else_for(0.03)
+        loop.call_soon(queue.put_nowait, b"x")
+
+    loop.call_later(pause, late)
+    assert await soon(within(0.02, queue.get)) == b"x"
+    assert await soon(within(0.02, queue.get)) is None
+    assert await soon(within(0, queue.get)) is None
+    queue.put_nowait(b"y")
+    assert await soon(within(0, queue.get)) == b"y"
+
+
+async def test_a_pipe_gets_the_whole_answer_of_a_guest_when_the_server_is_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A paste of a mebibyte once lost its end at a load of 23, and nobody was told: the server had got no time for
+    as long as a guest has to be quiet before a pipe whose input has ended leaves."""
+    monkeypatch.setattr(MemoryGuest, "PASSES", 8)  # 128 bytes in a turn
+    settings = consoles("web1", drain_s=0.03)
+    machine, peer = settings.machines[0], FakePeer(data := secrets.token_bytes(4000), ended=True)
+    await machine.start()
+    interceptor = machine.interceptor  # type: ignore[attr-defined]
+    assert isinstance(interceptor, MemoryInterceptor)
+    handler = interceptor.appear(1)
+    assert handler is not None
+    guest = MemoryGuest(interceptor, 1, handler)
+    guest.boot(b"")
+    pipe = Pipe(request(settings, peer), web1(settings), offset=None, watch=False, as_json=False)
+    async with busy(0.035):
+        assert await soon(pipe.run()) is ExitStatus.OK
+    assert (bytes(peer.got), peer.told) == (data, [])
+
+
+async def test_a_pipe_whose_reader_is_slow_says_what_it_has_not_sent() -> None:
+    """Not that the guest still prints: it has been quiet for long. And that is no success."""
+    settings = consoles("web1", drain_s=0.01, drain_max_s=0.3)
+    console = web1(settings)
+    console.set_state(ConsoleState.LIVE)
+    console.bind(len)
+    peer = FakePeer(b"x", ended=True)
+    peer.writable.clear()
+    pipe = asyncio.ensure_future(
+        Pipe(request(settings, peer), console, offset=None, watch=False, as_json=False).run()
+    )
+    await until(lambda: console.attached == 1, lambda: console.attached)
+    console.output(b"first")
+    await until(lambda: console.read_from(0, 9).data == b"first", lambda: console.end)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    console.output(b"second")
+    assert await soon(pipe) is ExitStatus.FAILED
+    (told,) = peer.told
+    assert "6 bytes of output still wait for you to read what came before them" in told
+
+
+@pytest.mark.parametrize("keys", [b"~.", b"~b", b"~~"])
+async def test_the_rest_of_a_paste_that_the_server_sees_late_is_no_pause(keys: bytes) -> None:
+    """faults.md 10: a paste is never a command, on a busy machine either. What was a line of its own in the first
+    packet counts only when nothing follows it, and the second one came while nobody could look."""
+    settings = consoles("web1")
+    console, got = web1(settings), bytearray()
+    console.set_state(ConsoleState.LIVE)
+
+    def take(data: bytes) -> int:
+        got.extend(data)
+        return len(data)
+
+    console.bind(take)
+    peer = FakePeer()
+    task = asyncio.ensure_future(
+        Attended(request(settings, peer), console, offset=None, watch=False, raw=False).run()
+    )
+    await until(lambda: console.attached == 1, lambda: console.attached)
+    peer.type(b"\r" + keys)
+    await until(lambda: got == b"\r", lambda: got)
+    await asyncio.sleep(0)
+    nothing_else_for(0.5)  # longer than any command is held
+    asyncio.get_running_loop().call_soon(peer.type, b"text\r")
+    await until(lambda: got.endswith(b"text\r") or task.done(), lambda: got)
+    assert (bytes(got), task.done()) == (b"\r" + keys + b"text\r", False)
+    task.cancel()
+
+
+async def _late_answer(settings: Consoles, command: str, text: bytes) -> tuple[ExitStatus, FakePeer]:
+    """What a verb says of a guest that answers when its time is up, and the server was late."""
+    console, peer = web1(settings), FakePeer()
+    task = asyncio.ensure_future(commands.run(command, peer, None, settings, ALICE))
+    await until(lambda: console.attached == 1, lambda: console.attached)
+    await asyncio.sleep(0)
+    nothing_else_for(0.3)
+    asyncio.get_running_loop().call_soon(console.output, text)
+    return await soon(task), peer
+
+
+async def test_what_was_waited_for_came_in_time_when_the_server_was_late() -> None:
+    settings = consoles("web1")
+    web1(settings).set_state(ConsoleState.LIVE)
+    status, peer = await _late_answer(settings, "wait --timeout 0.2 web1 ready", b"ready\n")
+    assert (status, bytes(peer.got)) == (ExitStatus.OK, b"ready\n")
+
+
+async def test_each_guests_answer_is_shown_when_the_server_was_late() -> None:
+    settings = consoles("web1", drain_s=0.2)
+    web1(settings).set_state(ConsoleState.LIVE)
+    web1(settings).bind(len)
+    status, peer = await _late_answer(settings, "send 'web*' date", b"Friday\n")
+    assert (status, bytes(peer.got)) == (ExitStatus.OK, b"web1: Friday\n")
+
+
