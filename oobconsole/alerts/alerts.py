@@ -142,6 +142,9 @@ class Alerts:
         if isinstance(item, Notice):
             if item.kind in ("skipped", "lost"):
                 watch.skip(int(item.detail["bytes"]))
+            elif item.kind == "state" and "offset" in item.detail:  # what another guest prints is no rest of a line
+                await self._look(watch, partial(watch.scanner.settle, watch.rules))
+                watch.skip(0)
             return
         rest = item
         while rest:

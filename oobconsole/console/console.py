@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from enum import Enum
 from itertools import pairwise
 from typing import Final, Protocol
@@ -123,6 +123,7 @@ class Console:
         self._begun: deque[tuple[int, float]] = deque(maxlen=_BEGUN_MAX)
         self._silences: deque[int] = deque(maxlen=_SILENCES_MAX)  # offsets of what came behind them
         self._silenced = 0
+        self._was_ended = False  # the guest of a server before this one
         self._observers: list[Observer] = []
         self._held = ""
         self._news = Few(NEWS_MAX, NEWS_SECONDS)
@@ -148,14 +149,15 @@ class Console:
         """Move to another state, and tell whoever is attached. Input does not outlive its guest. Live behind the end
         of a guest that printed something, or with `NEW_GUEST` for its reason, it is another guest's."""
         is_new = state is ConsoleState.LIVE and self.end > 0
-        is_new = is_new and (self._state in _ENDED or reason == NEW_GUEST)
+        is_new = is_new and (self._state in _ENDED or self._was_ended or reason == NEW_GUEST)
         reason = NEW_GUEST if is_new else brief(reason) or state.value
         if state is self._state:
             self.reason = reason
             return
         if state not in _ALLOWED[self._state]:
             raise StateError(self._state, state)
-        first = self._state is ConsoleState.WAITING
+        first = self._state is ConsoleState.WAITING and not is_new
+        self._was_ended = self._was_ended and state is not ConsoleState.LIVE
         self._state = state
         self.reason = reason
         if is_new:
@@ -268,15 +270,35 @@ class Console:
         """Tell `observer` of everything from now on."""
         self._observers.append(observer)
 
-    def resume(self, offset: int, history: bytes) -> None:
-        """Go on where a recording ends: `history` are the bytes before `offset`. Before anything was printed."""
+    def resume(
+        self,
+        offset: int,
+        history: bytes,
+        *,
+        begun: Iterable[tuple[int, float]] = (),
+        silences: Iterable[int] = (),
+        ended: bool = False,
+    ) -> None:
+        """Go on where a recording ends. Before anything was printed.
+
+        Args:
+            history: the bytes before `offset`.
+            begun, silences: where another guest's output begins in it, and what comes behind a silence.
+            ended: its last guest has ended: whoever comes next is another one.
+        """
         self._ring.restart(offset, history)
+        self._begun.extend(begun)
+        self._silences.extend((*silences, offset))  # nobody knows what it was in the middle of
+        self._silenced = len(self._silences)
+        self._was_ended = ended
 
     def resume_late(self, offset: int) -> None:
         """As `resume`, after something was printed: that comes behind the recording's end, `offset`."""
         if offset:
             self._ring.shift(offset)
             self._gaps = deque(((place + offset, lost) for place, lost in self._gaps), maxlen=_GAPS_MAX)
+            self._begun = deque(((place + offset, at) for place, at in self._begun), maxlen=_BEGUN_MAX)
+            self._silences = deque((place + offset for place in self._silences), maxlen=_SILENCES_MAX)
             for reader in (*self._readers, *self._aside):
                 reader.shift(offset)
 
@@ -325,8 +347,9 @@ class Console:
 
     def before(self, offset: int) -> bytes:
         """What was printed before that offset, as far as it says whether that is in the middle of a string. Nothing
-        from before a silence says so: a string is given up there."""
-        oldest = max([self.start, *(at for at in self._silences if at <= offset)])
+        from before a silence says so, nor what another guest has printed: a string is given up there."""
+        cuts = (*self._silences, *(at for at, _ in self._begun))
+        oldest = max([self.start, *(at for at in cuts if at <= offset)])
         if offset >= self.end and self.is_silent():
             oldest = self.end
         before = b""

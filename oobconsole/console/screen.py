@@ -67,6 +67,7 @@ class Screen:
         self._settings = settings.rows, settings.columns
         self._terminal = Terminal(settings.rows, settings.columns)
         self._position = position
+        self._guest = self._console.began
 
     async def redraw(self, rows: int = 0, columns: int = 0) -> tuple[int, bytes]:
         """Bring the screen up to date; returns the offset up to which it is true, and what draws it.
@@ -87,7 +88,8 @@ class Screen:
     async def _catch_up(self, target: int, turn: _Turn) -> None:
         settings, start = self._console.settings, max(self._console.start, self._console.began)
         size_is_new = (settings.rows, settings.columns) != self._settings
-        if max(self._position, target - BACKLOG_MAX) != self._position or self._position < start or size_is_new:
+        is_others = size_is_new or self._guest != self._console.began or self._position < start
+        if is_others or self._position < target - BACKLOG_MAX:
             await self._begin_in_the_middle(max(start, target - BACKLOG_MAX), turn)
         patience = turn.spent + PATIENCE_SECONDS
         while self._position < target:

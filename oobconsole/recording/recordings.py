@@ -23,8 +23,10 @@ from oobconsole.events import Event, Events, Kind
 from oobconsole.log.log import LogLimit
 from oobconsole.recording.janitor import Janitor
 from oobconsole.recording.late import Latecomers
+from oobconsole.recording.past import Past, past
 from oobconsole.recording.rawlog import Outcome, RawLog
 from oobconsole.recording.recorder import Recorder
+from oobconsole.recording.segments import segments
 from oobconsole.recording.writing import Writer
 
 log = structlog.get_logger(__name__)
@@ -110,7 +112,7 @@ class Recordings:
         recorder = Recorder(console, raw, self, keystrokes=self._settings.keystrokes)
         self._adopting.add(console.name)
         try:
-            history = await self._writer.run(lambda: self._recover(recorder))
+            history, before = await self._writer.run(lambda: self._recover(recorder))
             self._recorders[console.name] = recorder
         finally:
             self._adopting.discard(console.name)
@@ -119,7 +121,7 @@ class Recordings:
             console.resume_late(raw.end)
             recorder.began_late(late)
         else:
-            console.resume(raw.end, history)
+            console.resume(raw.end, history, begun=before.begun, silences=before.silences, ended=before.ended)
             recorder.began()
         console.observe(recorder)
         if late:
@@ -248,12 +250,13 @@ class Recordings:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise EnvironmentFault(f"{self.folder}: cannot be used for recordings: {error.strerror}") from error
 
-    def _recover(self, recorder: Recorder) -> bytes:
+    def _recover(self, recorder: Recorder) -> tuple[bytes, Past]:
         """Raises `EnvironmentFault`, whatever is wrong with the files."""
         try:
             with self._janitor.gone:
                 recorder.log.recover()
-            return recorder.log.history(recorder.console.scrollback)
+            history = recorder.log.history(recorder.console.scrollback)
+            return history, past(segments(recorder.log.folder), recorder.log.end - len(history))
         except OSError as error:
             file = error.filename or recorder.log.folder
             raise EnvironmentFault(f"{file}: a recording that cannot be gone on with: {error.strerror}") from error

@@ -37,6 +37,8 @@ _NAME: Final = re.compile(r"(\d{20})\.raw(?:\.gz)?")
 _OURS: Final = re.compile(r"(\d{20})\.[a-z]+(?:\.gz)?(\.new)?")
 #: How much of a file's end may be torn: more than one write.
 _TAIL: Final = 1 << 18
+#: So near, in bytes of an index, a record is searched by halves.
+_NEAR: Final = 1 << 16
 
 
 @dataclass(frozen=True, order=True)
@@ -89,9 +91,26 @@ class Segment:
             return {}
         return {name: value for name, value in found.items() if _TYPES.get(name, _anything)(value)}
 
-    def records(self) -> Iterator[list[Any]]:
-        """Of its index, in order: [time, offset], [time, offset, kind, …]."""
-        yield from _records(self.open(INDEX))
+    def records(self, behind: int = 0) -> Iterator[list[Any]]:
+        """Of its index, in order: [time, offset], [time, offset, kind, …].
+
+        Args:
+            behind: those of lower offsets than that are left out, but for the last ones, where that saves time.
+        """
+        file = self.open(INDEX)
+        if file is not None and behind > self.start:
+            _skip_to(file, behind)
+        yield from _records(file)
+
+    def noted(self, kind: str) -> Iterator[list[Any]]:
+        """Those of its index of that kind, in order. Of the others next to nothing is looked at."""
+        file, mark = self.open(INDEX), json.dumps(kind).encode()
+        if file is None:
+            return
+        with file:
+            while line := file.readline(LINE_MAX):
+                if mark in line and is_record(found := parse(line)) and found[2:3] == [kind]:
+                    yield found
 
     def typed(self) -> Iterator[list[Any]]:
         """Who typed what: [time, offset, user, address, text or number of bytes]."""
@@ -121,13 +140,35 @@ _TYPES: Final = {
 }
 
 
+def _skip_to(file: IO[bytes], offset: int) -> None:
+    """Go to a record of a lower offset, not far before those of that one, in a file that is not compressed."""
+    if not isinstance(getattr(file, "raw", None), io.FileIO):
+        return
+    low, high = 0, file.seek(0, os.SEEK_END)
+    while high - low > _NEAR:
+        middle = (low + high) // 2
+        file.seek(middle)
+        file.readline(LINE_MAX)
+        found = parse(file.readline(LINE_MAX))
+        is_lower = is_record(found) and len(found) == 2 and found[1] < offset
+        low, high = (middle, high) if is_lower else (low, middle)
+    file.seek(low)
+    if low:
+        file.readline(LINE_MAX)
+
+
+def is_record(found: object) -> bool:
+    """Is this what a line of an index, behind its header, says?"""
+    return isinstance(found, list) and len(found) >= 2 and _is_time(found[0]) and isinstance(found[1], int)
+
+
 def _records(file: IO[bytes] | None) -> Iterator[list[Any]]:
     if file is None:
         return
     with file:
         while line := file.readline(LINE_MAX):
             found = parse(line)
-            if isinstance(found, list) and len(found) >= 2 and _is_time(found[0]) and isinstance(found[1], int):
+            if is_record(found):
                 yield found
 
 

@@ -10,49 +10,14 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Final, NamedTuple
+from typing import IO, Final
 
 from oobconsole import clock
-from oobconsole.console.console import NEW_GUEST
+from oobconsole.recording.frames import SLICE, Begun, Frame, Part, before, began, frames, with_next
 from oobconsole.recording.segments import RAW, Segment, segments
 
-SLICE: Final = 65536
-#: So many records of an index are looked through at a time.
-RECORDS: Final = 1000
-#: So far back it is looked whether output is in the middle of a string, in bytes.
-BEFORE_MAX: Final = 1 << 20
 #: More lines are not counted backwards.
 LINES_MAX: Final = 100_000
-_NEW_GUEST: Final = ["state", "live", NEW_GUEST]
-
-
-class Part(NamedTuple):
-    """A piece of a recording.
-
-    Attributes:
-        offset: absolute, of the first byte of `data`, or of what is missing.
-        data: possibly empty.
-        missing: bytes that were not recorded, or are no longer kept.
-    """
-
-    offset: int
-    data: bytes
-    missing: int = 0
-
-
-class Frame(NamedTuple):
-    """What was printed at one time."""
-
-    at: float
-    part: Part
-
-
-class Begun(NamedTuple):
-    """Another guest's output begins at that absolute offset; it appeared then (since 1970, in seconds). With 0 for
-    the time, nobody's does up to there."""
-
-    offset: int
-    at: float
 
 
 class Transcript:
@@ -80,7 +45,7 @@ class Transcript:
     def read(self, start: int = 0) -> Iterator[Part]:
         """From an absolute offset to the end, as it is then."""
         at: int | None = None
-        for segment, last in _with_next(self.segments()):
+        for segment, last in with_next(self.segments()):
             if last is not None and last.start <= start:
                 continue
             at = segment.start if at is None else at
@@ -91,25 +56,9 @@ class Transcript:
                 at = part.offset + len(part.data)
                 yield part
 
-    def guests(self, start: int = 0) -> Iterator[Begun]:
-        """Where another guest's output begins, from an absolute offset on; and now and then, how far was looked."""
-        for segment, after in _with_next(self.segments()):
-            if after is not None and after.start < start:
-                continue
-            for number, record in enumerate(segment.records(), 1):
-                if record[2:] == _NEW_GUEST and record[1] >= start:
-                    yield Begun(record[1], float(record[0]))
-                elif number % RECORDS == 0:
-                    yield Begun(record[1], 0.0)
-
     def before(self, offset: int) -> bytes:
         """What was printed before that offset: enough to know whether it is in the middle of a string."""
-        found = b""
-        for part in self.read(max(0, offset - BEFORE_MAX)):
-            if part.offset >= offset:
-                break
-            found = b"" if part.missing else found + part.data[: offset - part.offset]
-        return found
+        return before(self.segments(), offset)
 
     def tail(self, lines: int) -> int:
         """Offset at which the last lines begin, the unfinished one not counted; of the oldest byte when there are
@@ -140,15 +89,13 @@ class Transcript:
             return by_todays
         return min((at for at in (by_todays, _offset_at(found, [], time)) if at is not None), default=None)
 
-    def frames(self, start: int = 0) -> Iterator[Frame]:
-        """What was printed, and when, from an absolute offset on."""
-        for segment, after in _with_next(self.segments()):
-            if after is None or after.start > start:
-                yield from _frames(segment, start)
+    def frames(self, start: int = 0) -> Iterator[Frame | Begun]:
+        """What was printed, and when, from an absolute offset on, and where another guest's output begins."""
+        return frames(self.segments(), start)
 
     def began(self) -> float:
         """When the oldest segment that has a time was begun; 0: there is none."""
-        return next((at for segment in self.segments() if (at := _began(segment))), 0.0)
+        return next((at for segment in self.segments() if (at := began(segment))), 0.0)
 
     def typed(self, since: float = 0.0) -> Iterator[list[object]]:
         """Who typed what: [time, offset, user, address, text or number of bytes]."""
@@ -178,7 +125,7 @@ def _offset_at(found: list[Segment], shifted: list[float], time: float) -> int |
     following: int | None = None
     for number, segment in reversed([*enumerate(found)]):
         since = time - (shifted[number] if shifted else 0.0)
-        early = _began(segment) < since
+        early = began(segment) < since
         for record in segment.records():
             if len(record) != 2 or (early and record[0] < since):
                 continue
@@ -187,15 +134,6 @@ def _offset_at(found: list[Segment], shifted: list[float], time: float) -> int |
         if early:
             return following
     return following
-
-
-def _with_next(found: list[Segment]) -> Iterator[tuple[Segment, Segment | None]]:
-    for place, segment in enumerate(found, 1):
-        yield segment, found[place] if place < len(found) else None
-
-
-def _began(segment: Segment) -> float:
-    return float(segment.header().get("time", 0.0))
 
 
 def _slices(segment: Segment, skip: int) -> Iterator[Part]:
@@ -244,28 +182,3 @@ def _ends_in(data: bytes, offset: int) -> list[int]:
         ends.append(offset + at)
         at = data.find(b"\n", at + 1)
     return ends
-
-
-def _frames(segment: Segment, start: int) -> Iterator[Frame]:
-    """Between one time and the next is what was printed at the first; what a crash left without is at the last."""
-    file = segment.open(RAW)
-    if file is None:
-        return
-    with file:
-        at = max(start, segment.start)
-        file.seek(at - segment.start)
-        time = _began(segment)
-        for record in segment.records():
-            if len(record) == 2:
-                yield from _frames_to(file, at, int(record[1]), time)
-                at, time = max(at, int(record[1])), float(record[0])
-        yield from _frames_to(file, at, None, time)
-
-
-def _frames_to(file: IO[bytes], at: int, end: int | None, time: float) -> Iterator[Frame]:
-    while end is None or at < end:
-        data = file.read(SLICE if end is None else min(SLICE, end - at))
-        if not data:
-            return
-        yield Frame(time, Part(at, data))
-        at += len(data)

@@ -18,11 +18,10 @@ from oobconsole.session.room import Member
 from oobconsole.session.screen_notices import notices_for
 from oobconsole.session.when import begins
 from oobconsole.session.within import within
+from oobconsole.terminal.restore import scrolled_away
 
 #: Of the time in which a key has come: not all of it has passed.
 _WITHIN: Final = 0.99
-#: What was on the terminal goes to where it scrolls to, and the guest's output begins at the top of an empty one.
-_EMPTY: Final = b"\x1b[0m\x0f\x1b(B\x1b[?6l\x1b[4l\x1b[r\x1b[999;1H"
 
 
 class Attended:
@@ -44,7 +43,10 @@ class Attended:
         self._watch = watch
         self._prefix = console.settings.escape
         self._told_watching = False
-        self._waited = 0.0  # for keys, in seconds: what comes while the guest takes none has come without a pause
+        self._typed_at = 0.0  # keys, the last time, by `time.monotonic` less what follows
+        self._unanswered = (
+            0.0  # seconds in which the guest took no keys: more of them answered nothing, as in a paste
+        )
         self._typing = asyncio.Lock()
         self._notices = notices_for(
             request.peer, request.terminal, self._want_redraw, filtered=console.settings.filter and not raw, raw=raw
@@ -57,7 +59,7 @@ class Attended:
         if self._offset is None:
             self._offset, drawing = await self._drawing()
         elif self._notices.covers and self._terminal is not None:
-            drawing = _EMPTY + b"\r\n" * self._terminal.size()[0] + b"\x1b[H"
+            drawing = scrolled_away(self._terminal.size()[0])
         self._reader: Reader = self._console.attach(self._offset)
         self._member: Member = self._room.join(self._request.who, self._reader, watch=self._watch)
         self._actions = Actions(self._request, self._console, self._room, self._member, self._notices, self._keys)
@@ -141,10 +143,12 @@ class Attended:
             offset, drawing = await self._drawing()
             self._reader.skip_to(offset)
             line = f"\r\n{begins(time.time())}\r\n".encode()
-            scrolled = _EMPTY + line + b"\r\n" * self._terminal.size()[0]
+            scrolled = scrolled_away(self._terminal.size()[0], line)
             await self._notices.begin(
                 self._notices.lent.restored() + scrolled + drawing, self._console.before(self._reader.position)
             )
+        else:
+            self._notices.new_guest()
         await self._notices.say(text)
 
     # -- the end ------------------------------------------------------------------------------------
@@ -195,14 +199,14 @@ class Attended:
     async def _next(self, escape: EscapeFilter) -> Typed | None:
         """What is typed next, or that a command stands alone; None at the end of input. What comes while a command is
         held follows it, however late the server is to see it."""
-        holds, began = escape.holds, time.monotonic()
+        holds = escape.holds
         data = await within(holds, self._keys.read)
         if data is None:
             return escape.expire()
-        waited = time.monotonic() - began
-        self._waited += waited if holds is None else min(waited, _WITHIN * holds)
+        now = time.monotonic() - self._unanswered
+        self._typed_at = now if holds is None else min(now, self._typed_at + _WITHIN * holds)
         if data:
-            return escape.feed(data, self._waited)
+            return escape.feed(data, self._typed_at)
         last = escape.end()
         return last if last.guest or last.command else None
 
@@ -226,7 +230,10 @@ class Attended:
 
     async def _to_guest(self, data: bytes) -> None:
         self._notices.key()
-        if await type_in(self._room, self._member, data):
+        began = time.monotonic()
+        is_typed = await type_in(self._room, self._member, data)
+        self._unanswered += time.monotonic() - began
+        if is_typed:
             self._told_watching = False
         elif not self._told_watching:
             self._told_watching = True

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final, TypeVar
 
 from oobconsole.access import Right
 from oobconsole.events import Kind
 from oobconsole.patterns import BadPattern, Pattern, TooSlow, compile_pattern
+from oobconsole.recording.frames import Begun, joined
 from oobconsole.recording.recordings import Recordings
-from oobconsole.recording.transcript import LINES_MAX, Begun, Part, Transcript
+from oobconsole.recording.transcript import LINES_MAX, Transcript
 from oobconsole.session.pipe import first_done
 from oobconsole.session.request import ExitStatus, Request, UsageError, echo
 from oobconsole.session.safe import SafeFilter, slices
@@ -129,45 +130,25 @@ async def _print_output(history: History) -> ExitStatus:
     if safe and start:
         safe.resume(await history.call(partial(history.transcript.before, start)))
     coloured = in_line = False
-    async for part in _parts(history, start):
-        if isinstance(part, Begun):
-            if not request.args.raw:
-                await peer.write(_line_between(part, coloured=coloured, in_line=in_line))
+    items = joined(history.transcript.frames(start)) if start is not None else iter(())
+    while (item := await history.next(items)) is not None:
+        if isinstance(item, Begun):
+            if safe:
+                safe = SafeFilter(strict=True)
+                await peer.write(_line_between(item, coloured=coloured, in_line=in_line))
             coloured, in_line = False, False
             continue
+        part = item.part
         if part.missing:
             await peer.tell(f"{part.missing} bytes are missing here, from offset {part.offset} on")
-            continue
         async for data in slices(part.data):
-            printed = safe.feed(data) if safe else data
+            printed = safe.feed(data, item.clock) if safe else data
             coloured |= b"\x1b" in printed
             in_line = not printed.endswith(b"\n") if printed else in_line
             await peer.write(printed)
     if safe and (coloured or request.terminal):
         await peer.write(b"\x1b[m\r\n" if request.terminal else b"\x1b[m")
     return ExitStatus.OK
-
-
-async def _parts(history: History, start: int | None) -> AsyncIterator[Part | Begun]:
-    """What was printed from there on, and where another guest begins."""
-    if start is None:
-        return
-    parts, guests = history.transcript.read(start), history.transcript.guests(start)
-    begun = await history.next(guests)
-    while (part := await history.next(parts)) is not None:
-        while begun is not None and begun.offset < part.offset + max(len(part.data), part.missing):
-            if begun.at:
-                before = max(0, begun.offset - part.offset)
-                if before and not part.missing:
-                    yield part._replace(data=part.data[:before])
-                    part = Part(part.offset + before, part.data[before:])
-                yield begun
-            begun = await history.next(guests)
-        yield part
-    while begun is not None:
-        if begun.at:
-            yield begun
-        begun = await history.next(guests)
 
 
 def _line_between(begun: Begun, *, coloured: bool, in_line: bool) -> bytes:

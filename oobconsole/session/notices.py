@@ -57,6 +57,10 @@ class Notices(ABC):
         self._filter = SafeFilter()
         self._filter.resume(before, time.monotonic())
 
+    def new_guest(self) -> None:
+        """What comes is another guest's, and not in the middle of anything."""
+        self._resume(b"")
+
     @abstractmethod
     async def output(self, data: bytes) -> None:
         """The guest printed this."""

@@ -27,8 +27,8 @@ GATHER_SECONDS: Final = 0.004
 GATHERED: Final = 32768
 #: A session that must end has so long, in seconds, to read why.
 END_SECONDS: Final = 2.0
-#: That a guest is quiet has to be seen so many times in a row: a server that got no time for as long as a guest has to
-#: be quiet has not seen it once.
+#: That a guest is quiet has to be seen so many times in a row: a server that got no time for as long as a guest has
+#: to be quiet has not seen it once.
 _LOOKS: Final = 10
 #: Bytes that are typed between two looks at who has the keyboard.
 _PART: Final = 4096

@@ -8,12 +8,13 @@ import math
 from functools import partial
 from typing import Final
 
+from oobconsole.recording.frames import Begun
 from oobconsole.session.history import History
 from oobconsole.session.pipe import first_done
 from oobconsole.session.request import ExitStatus, Request, echo
 from oobconsole.session.safe import SafeFilter, slices
-from oobconsole.session.when import shown, when
-from oobconsole.terminal.restore import Lent
+from oobconsole.session.when import begins, shown, when
+from oobconsole.terminal.restore import Lent, scrolled_away
 
 #: A pause of the guest is replayed as this, in seconds, at most.
 IDLE_MAX: Final = 2.0
@@ -105,22 +106,36 @@ async def handle_replay(request: Request) -> ExitStatus:
 async def _play(history: History, start: int, pace: Pace, lent: Lent) -> ExitStatus:
     """What makes a terminal answer or act outside of its window is left out, whatever the console's setting is."""
     safe = SafeFilter()
-    safe.resume(await history.call(partial(history.transcript.before, start)), math.inf)
+    safe.resume(await history.call(partial(history.transcript.before, start)))
     frames = history.transcript.frames(start)
     before: float | None = None
     while (frame := await history.next(frames)) is not None:
+        if isinstance(frame, Begun):
+            safe = SafeFilter()
+            await history.request.peer.write(_begun_anew(history.request, frame, lent))
+            continue
+        if not frame.part.data:
+            continue
         pause = min(IDLE_MAX, max(0.0, frame.at - before)) if before is not None else 0.0
         if pause >= _LEAST or pace.paused:
             await pace.wait(pause)
         before = frame.at
         async for part in slices(frame.part.data):
-            drawn = safe.feed(part, frame.at)
+            drawn = safe.feed(part, frame.clock)
             lent.feed(drawn)
             await history.request.peer.write(drawn)
     if history.request.terminal is not None:
         history.request.terminal.give_back()
     await history.request.peer.tell(f"replay: the recording ends here, at {shown(before or 0.0)}")
     return ExitStatus.OK
+
+
+def _begun_anew(request: Request, begun: Begun, lent: Lent) -> bytes:
+    """Another guest's screen is empty at first, and nothing of what the old one has made of the terminal is left."""
+    given_back = lent.restored() if lent.touched else b""
+    lent.feed(given_back)
+    line = f"\r\n{begins(begun.at)}\r\n".encode()
+    return given_back + (line if request.terminal is None else scrolled_away(request.terminal.size()[0], line))
 
 
 async def _keys(request: Request, pace: Pace) -> ExitStatus:

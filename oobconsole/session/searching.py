@@ -6,15 +6,14 @@ at is counted, and said: "there is none" is only said of what was searched.
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from oobconsole.patterns import Match, Pattern, find, is_bounded
-from oobconsole.recording.transcript import Frame
-from oobconsole.session.when import shown
+from oobconsole.recording.frames import Begun, Frame
+from oobconsole.session.when import begins, shown
 from oobconsole.terminal.plain import PlainText
 from oobconsole.terminal.text import escaped
 
@@ -39,6 +38,7 @@ class Line(NamedTuple):
         offset: of its first byte.
         text: of it; in a piece that is not the first one, one character stands before it.
         is_begun, is_ended: it begins, or ends, where the line does.
+        guest: when the guest that printed it appeared, since 1970 in seconds; 0: it was there already.
     """
 
     at: float
@@ -46,6 +46,7 @@ class Line(NamedTuple):
     text: str
     is_begun: bool = True
     is_ended: bool = True
+    guest: float = 0.0
 
 
 class Lines:
@@ -63,7 +64,8 @@ class Lines:
         self.missing = 0
         self.divided = 0
         self._plain = PlainText()
-        self._plain.resume(before, math.inf)
+        self._plain.resume(before)
+        self._guest = 0.0
         self._text: list[str] = []
         self._length = 0
         self._at = 0.0
@@ -71,47 +73,51 @@ class Lines:
         self._is_begun = True
         self._returned = False  # a line feed behind a return ends the same line
 
-    def of(self, frames: Iterator[Frame]) -> Iterator[Line]:
+    def of(self, frames: Iterator[Frame | Begun]) -> Iterator[Line]:
         """The lines, in order; the last one may not have been ended."""
         end = -1
         for frame in frames:
+            if isinstance(frame, Begun):
+                yield from self._end()
+                self._plain, self._returned, self._guest = PlainText(), False, frame.at
+                continue
             at = frame.part.offset
             if at != end and end >= 0:  # behind a hole is another line
                 self.missing += max(0, at - end)
                 yield from self._end()
                 self._returned = False  # of a string that has begun, the rest is none of its text, either
             end = at + len(frame.part.data)
-            yield from self._of(frame.at, at, frame.part.data)
+            yield from self._of(frame, at)
         yield from self._end()
 
-    def _of(self, time_: float, offset: int, data: bytes) -> Iterator[Line]:
-        at = 0
+    def _of(self, frame: Frame, offset: int) -> Iterator[Line]:
+        data, at = frame.part.data, 0
         while at < len(data):
             ending = _END.search(data, at)
             stop, behind = ending.span() if ending else (len(data), len(data))
             if stop > at:
                 self._returned = False
-            yield from self._add(time_, offset + at, data[at:behind], is_text=stop > at)
+            yield from self._add(frame, offset + at, data[at:behind], is_text=stop > at)
             if ending is None:
                 return
-            self._ends(time_, offset + stop, ending[0][-1:])
+            self._ends(frame.at, offset + stop, ending[0][-1:])
             yield from self._end()
             at = behind
 
     def _begin(self, time_: float, offset: int) -> None:
         self._at, self._offset, self._is_begun = time_, offset, True
 
-    def _add(self, time_: float, offset: int, data: bytes, *, is_text: bool) -> Iterator[Line]:
+    def _add(self, frame: Frame, offset: int, data: bytes, *, is_text: bool) -> Iterator[Line]:
         """A line's bytes, and those that end it: half a character that was held back before comes with them."""
         if self._offset < 0 and is_text:
-            self._begin(time_, offset)
-        text = self._plain.feed(data, time_).rstrip("\r\n")
+            self._begin(frame.at, offset)
+        text = self._plain.feed(data, frame.clock).rstrip("\r\n")
         self._text.append(text)
         self._length += len(text)
         while self._length > PIECE + OVERLAP:
             whole = "".join(self._text)
             self.divided += self._is_begun
-            yield Line(self._at, self._offset, whole[:PIECE], self._is_begun, False)
+            yield Line(self._at, self._offset, whole[:PIECE], self._is_begun, False, self._guest)
             rest = whole[PIECE - OVERLAP - 1 :]
             self._text, self._length, self._is_begun = [rest], len(rest), False
 
@@ -126,7 +132,7 @@ class Lines:
 
     def _end(self) -> Iterator[Line]:
         if self._offset >= 0:
-            yield Line(self._at, self._offset, "".join(self._text), self._is_begun, True)
+            yield Line(self._at, self._offset, "".join(self._text), self._is_begun, True, self._guest)
         self._text, self._length, self._offset = [], 0, -1
 
 
@@ -142,19 +148,21 @@ class Search:
         self._pattern = pattern
         self._lines = Lines(before)
         self._last = (-1, False)  # the line that was looked at last, and whether it was found
+        self._guest = 0.0  # of the line that was found last
 
-    def turns(self, frames: Iterator[Frame]) -> Iterator[list[str]]:
-        """What to show, a turn's at a time. Raises `TooSlow`."""
+    def turns(self, frames: Iterator[Frame | Begun]) -> Iterator[list[str]]:
+        """What to show, a turn's at a time, with a line between what two guests have printed. Raises `TooSlow`."""
         until = time.monotonic() + TURN_SECONDS
         found: list[str] = []
         for line in self._lines.of(frames):
             if match := self._match(line):
+                if self.found and line.guest != self._guest:
+                    found.append(begins(line.guest))
+                self.found, self._guest = self.found + 1, line.guest
                 found.append(f"{shown(line.at)}  {line.offset}  {_excerpt(line.text, match)}")
             if time.monotonic() >= until:
-                self.found += len(found)
                 yield found
                 found, until = [], time.monotonic() + TURN_SECONDS
-        self.found += len(found)
         yield found
 
     def left_out(self) -> list[str]:

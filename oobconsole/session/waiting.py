@@ -85,6 +85,11 @@ class Window:
         """What is looked at may begin in the middle of a string."""
         self._lines.resume(before, time.monotonic())
 
+    def begin_anew(self) -> None:
+        """What comes is another guest's: no rest of a line, or of a string, of the old one's."""
+        self._lines = PlainLines()
+        self.text += "" if self.text.endswith("\n") else "\n"
+
     @property
     def unseen(self) -> str:
         """What a failure has to say about what was not looked at; empty: nothing."""
@@ -135,6 +140,8 @@ async def _search(request: Request, console: Console, reader: Reader, window: Wi
             end = console.end
         if isinstance(item, Notice):
             window.skipped += int(item.detail.get("bytes", 0))
+            if item.kind == "state" and "offset" in item.detail:
+                window.begin_anew()
             await request.peer.tell(item.text)
             continue
         await window.add(item)

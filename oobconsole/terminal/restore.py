@@ -29,10 +29,18 @@ _SANE: Final = (
 _NO_REPORTS: Final = (
     b"\x1b[?1000;1002;1003;1004;1006l\x1b[?9;1001;1005;1007;1015;1016;2031;2048l\x1b[>4m\x1b[=0;1u\x1b[2l"
 )
+#: No attributes, fonts, character sets, margins; and the cursor in the last row.
+_PLAIN: Final = b"\x1b[0m\x0f\x1b(B\x1b[?6l\x1b[4l\x1b[r\x1b[999;1H"
 #: What decides how the terminal is given back: private modes, RIS, DECSTR.
 _DECIDES: Final = re.compile(rb"\x1b(?:\[\?([\d;:]{1,64})([hl])|(c)|(\[!p))")
 _BEGUN: Final = re.compile(rb"\x1b(?:\[[?!]?[\d;:]{0,64})?\Z")
 _ALTERNATE: Final = frozenset({b"47", b"1047", b"1049"})
+
+
+def scrolled_away(rows: int, behind: bytes = b"") -> bytes:
+    """What sends everything on a terminal of so many rows to where it scrolls to, with `behind` behind it; the cursor
+    is then in the first row of an empty screen."""
+    return _PLAIN + behind + b"\r\n" * rows + b"\x1b[H"
 
 
 class Lent:

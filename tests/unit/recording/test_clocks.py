@@ -13,6 +13,7 @@ import pytest
 from oobconsole import clock
 from oobconsole.config.schema import RecordingConfig
 from oobconsole.recording import retention
+from oobconsole.recording.frames import Frame
 from oobconsole.recording.rawlog import CLOCK, Printed, RawLog, Record
 from oobconsole.recording.segments import INDEX, segments
 from oobconsole.recording.transcript import Transcript
@@ -180,7 +181,7 @@ def test_a_header_of_anybody_is_read(tmp_path: Path) -> None:
         index.write_bytes(header)
         transcript = Transcript(tmp_path)
         transcript.offset_at(0.0)
-        assert [frame.part.data for frame in transcript.frames()] == [b"abc"]
+        assert [frame.part.data for frame in transcript.frames() if isinstance(frame, Frame)] == [b"abc"]
         again = RawLog(tmp_path, RecordingConfig())
         again.recover()
         assert again.end == 3

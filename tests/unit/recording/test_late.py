@@ -85,7 +85,7 @@ async def test_another_reason_is_said_and_the_same_is_not(tmp_path: Path) -> Non
     tried = 0
     real = Recordings._recover
 
-    def recover(recordings: Recordings, recorder: object) -> bytes:
+    def recover(recordings: Recordings, recorder: object) -> object:
         nonlocal tried
         tried += 1
         return real(recordings, recorder)  # type: ignore[arg-type]

@@ -20,6 +20,7 @@ from oobconsole.console.reader import Notice, Reader
 from oobconsole.errors import EnvironmentFault
 from oobconsole.events import Event, Events, Kind
 from oobconsole.recording import rawlog, recorder, recordings, retention, writing
+from oobconsole.recording.frames import Frame
 from oobconsole.recording.rawlog import Entry, Outcome, RawLog
 from oobconsole.recording.recordings import Recordings
 from oobconsole.recording.segments import CAST, TYPED, segments
@@ -407,7 +408,9 @@ async def test_one_recording_that_cannot_be_read_costs_only_itself(tmp_path: Pat
     others[0].output(b"never reached: it is stopped")
     assert [segment.start for segment in segments(tmp_path / "web2")] == [0]
     transcript = Transcript(tmp_path / "web2")
-    assert (transcript.offset_at(0.0), next(iter(transcript.frames())).part.data) == (None, b"x")
+    frame = next(iter(transcript.frames()))
+    assert isinstance(frame, Frame)
+    assert (transcript.offset_at(0.0), frame.part.data) == (None, b"x")
     assert (tmp_path / "web3" / f"{0:020}.raw").read_bytes() == b"recorded"
 
 

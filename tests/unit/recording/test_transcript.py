@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from oobconsole.config.schema import RecordingConfig
+from oobconsole.recording.frames import SLICE, Frame
 from oobconsole.recording.rawlog import Printed, RawLog
 from oobconsole.recording.retention import compress, tidy
 from oobconsole.recording.segments import RAW, segments
-from oobconsole.recording.transcript import SLICE, Transcript
+from oobconsole.recording.transcript import Transcript
 
 NOW = 1700000000.0
 
@@ -85,7 +86,7 @@ def test_an_unfinished_line_is_not_counted(folder: Path) -> None:
 
 
 def test_frames_say_when(folder: Path) -> None:
-    frames = [(f.at - NOW, f.part.offset, f.part.data) for f in Transcript(folder).frames(18)]
+    frames = [(f.at - NOW, f.part.offset, f.part.data) for f in Transcript(folder).frames(18) if isinstance(f, Frame)]
     assert frames[:2] == [(540, 18, b"j\n"), (4200, 30, b"k\n")]
     assert len(frames) == 17
 
@@ -94,7 +95,9 @@ def test_output_that_the_index_does_not_know_has_the_time_before(folder: Path) -
     last = segments(folder)[-1]
     with last.path(RAW).open("ab") as file:
         file.write(b"!")
-    assert list(Transcript(folder).frames(62))[-1].part.data == b"!"
+    last_frame = list(Transcript(folder).frames(62))[-1]
+    assert isinstance(last_frame, Frame)
+    assert last_frame.part.data == b"!"
 
 
 def test_a_large_log_is_read_in_slices(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from oobconsole.access import Access, Grant, Principal, Right
 from oobconsole.config.schema import RecordingConfig
 from oobconsole.events import Event, Kind
+from oobconsole.recording.rawlog import Printed, RawLog
 from oobconsole.recording.recordings import Recordings
 from oobconsole.recording.segments import RAW, segments
 from oobconsole.session import commands
@@ -18,6 +19,7 @@ from oobconsole.session.player import Pace
 from oobconsole.session.request import ExitStatus
 from oobconsole.session.state import Consoles
 from oobconsole.session.when import when
+from oobconsole.terminal.safe import SafeFilter
 from tests.support.aio import soon, stays
 from tests.unit.session.fakes import ALICE, FakePeer, consoles
 
@@ -128,3 +130,62 @@ def test_times() -> None:
 def test_what_is_no_time(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="is no time"):
         when(text)
+
+
+# -- the same text as at the console -----------------------------------------------------------------
+
+#: What a guest prints, and so many seconds behind the first.
+PRINTED = [
+    (0.0, b"one\r\n\x1b]0;a title that never"),
+    (0.5, b" ends\x1b"),
+    (4.0, b"two "),
+    (4.1, b"words\r\n\x1bPa string"),
+    (4.5, b"\x1b\\three\r\n\x1b_another"),
+    (9.0, b"four\r\n"),
+]
+
+
+@pytest.fixture
+async def silent(tmp_path: Path) -> AsyncIterator[Consoles]:
+    """web1 has printed that, some time ago."""
+    at, offset = 1700000000.0, 0
+    for seconds, data in PRINTED:
+        raw = RawLog(tmp_path / "web1", RecordingConfig())
+        raw.recover()
+        raw.write([Printed(at + seconds, offset, bytearray(data))])
+        offset += len(data)
+    made = consoles("web1")
+    recordings = Recordings(RecordingConfig(), tmp_path, made.events)
+    made = replace(made, recordings=recordings)
+    await recordings.start([c for machine in made.machines for c in machine.consoles])
+    yield made
+    await recordings.stop()
+
+
+async def test_text_behind_a_string_that_silence_has_ended_is_shown_as_it_was(silent: Consoles) -> None:
+    """A string that is never ended is given up when nothing comes for a second; by the recording's times, too."""
+    live = SafeFilter(strict=True)
+    shown = b"".join(live.feed(data, at) for at, data in PRINTED)
+    assert shown == b"one\r\ntwo words\r\nthree\r\nfour\r\n"
+    _, peer = await run(silent, "log web1 --lines 50")
+    assert bytes(peer.got) == shown
+    _, peer = await run(silent, "search web1 .")
+    assert [line.split(b"  ", 2)[2] for line in peer.got.splitlines()] == shown.splitlines()
+    _, peer = await run(silent, "replay web1 --speed 100")
+    assert bytes(peer.got) == shown
+    console = silent.find("web1")
+    assert console is not None
+    screen = silent.screen(console)
+    await screen.redraw()
+    assert [row.rstrip() for row in screen.terminal.text if row.strip()] == shown.decode().split("\r\n")[:-1]
+
+
+@pytest.mark.parametrize("since", ["2023-11-14T22:13:24+00:00", "2023-11-14T22:13:24.500+00:00"])
+async def test_the_same_from_the_middle_on(silent: Consoles, since: str) -> None:
+    """Of a string in which it begins nothing is shown; of one that a silence has ended it is not in the middle."""
+    expected = b"two words\r\nthree\r\nfour\r\n" if since.endswith("24+00:00") else b"three\r\nfour\r\n"
+    for verb in ("log", "replay --speed 100"):
+        _, peer = await run(silent, f"{verb} web1 --since {since}")
+        assert bytes(peer.got) == expected
+    _, peer = await run(silent, f"search --since {since} web1 .")
+    assert [line.split(b"  ", 2)[2] for line in peer.got.splitlines()] == expected.splitlines()

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from oobconsole.console.console import Console, ConsoleState
+from oobconsole.console.console import INPUT_MAX, Console, ConsoleState
 from oobconsole.interceptors.memory import MemoryGuest, MemoryInterceptor
 from oobconsole.session import commands
 from oobconsole.session.attend import Attended
@@ -18,7 +18,7 @@ from oobconsole.session.pipe import Pipe
 from oobconsole.session.request import ExitStatus
 from oobconsole.session.state import Consoles
 from oobconsole.session.within import within
-from tests.support.aio import soon, until
+from tests.support.aio import idle, soon, until
 from tests.unit.session.fakes import ALICE, FakePeer, consoles, request
 
 
@@ -138,6 +138,39 @@ async def test_the_rest_of_a_paste_that_the_server_sees_late_is_no_pause(keys: b
     task.cancel()
 
 
+async def test_what_waits_for_a_slow_guest_makes_no_pause_in_a_paste() -> None:
+    """faults.md 10: between two packets of a paste the guest took nothing for a while. What stands at the beginning
+    of the second one has come at once with the first."""
+    settings = consoles("web1")
+    console, got = web1(settings), bytearray()
+    room = 0
+
+    def take(data: bytes) -> int:
+        got.extend(data[:room])
+        return min(room, len(data))
+
+    console.set_state(ConsoleState.LIVE)
+    console.bind(take)
+    peer = FakePeer()
+    task = asyncio.ensure_future(
+        Attended(request(settings, peer), console, offset=None, watch=False, raw=False).run()
+    )
+    await until(lambda: console.attached == 1, lambda: console.attached)
+    first = b"x" * (2 * INPUT_MAX) + b"\r"
+    peer.type(first)
+    await until(lambda: console.input_waiting >= INPUT_MAX, lambda: console.input_waiting)
+    peer.type(b"~.")
+    began = time.monotonic()
+    await until(lambda: time.monotonic() - began > 0.05, lambda: began)
+    room = 4096
+    for _ in range(3):
+        console.pump()
+        await idle()
+    await until(lambda: bool(peer.told) and "came at once" in peer.told[-1], lambda: peer.told)
+    assert (bytes(got), task.done()) == (first + b"~.", False)
+    task.cancel()
+
+
 async def _late_answer(settings: Consoles, command: str, text: bytes) -> tuple[ExitStatus, FakePeer]:
     """What a verb says of a guest that answers when its time is up, and the server was late."""
     console, peer = web1(settings), FakePeer()
@@ -162,5 +195,3 @@ async def test_each_guests_answer_is_shown_when_the_server_was_late() -> None:
     web1(settings).bind(len)
     status, peer = await _late_answer(settings, "send 'web*' date", b"Friday\n")
     assert (status, bytes(peer.got)) == (ExitStatus.OK, b"web1: Friday\n")
-
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -142,3 +143,120 @@ async def test_who_waits_at_another_name_is_told_where_it_is(may: bool) -> None:
     await until(lambda: "web1: behind it" in peer.told, lambda: peer.told)
     assert ("web1: a guest has appeared as web2; it may be this one" in peer.told) is may
     task.cancel()
+
+
+async def said(recorded: Consoles, command: str) -> bytes:
+    """What a verb prints."""
+    peer = FakePeer()
+    await soon(commands.run(command, peer, None, recorded, request(recorded, peer).who))
+    return bytes(peer.got)
+
+
+async def test_what_is_found_has_a_line_between_two_guests(recorded: Consoles) -> None:
+    """And the last line of the old one is none of the new one's first."""
+    console = web1(recorded)
+    restarted(console)
+    console.output(b"new guest\r\n")
+    found = (await said(recorded, "search web1 guest")).splitlines()
+    assert [line.split(b"  ")[-1] for line in found[::2]] == [b"old guest", b"new guest"]
+    assert re.fullmatch(LINE.removesuffix(rb"\r\n"), found[1])
+    assert len((await said(recorded, "search web1 'new guest'")).splitlines()) == 1
+    assert b"old prompt$ new" not in await said(recorded, "search web1 '.*'")
+
+
+async def test_a_replay_begins_anew_with_the_new_guest(recorded: Consoles) -> None:
+    """With a line between, and without the margins and colours that the old one has left."""
+    console = web1(recorded)
+    restarted(console)
+    console.output(b"new guest\r\n")
+    played = await said(recorded, "replay web1 --speed 100")
+    assert re.search(LINE + rb"new guest", played), played
+    terminal = Terminal(24, 80)
+    terminal.feed(played)
+    assert (terminal.top, terminal.bottom, terminal.cursor.pen) == (0, 23, Terminal(24, 80).cursor.pen)
+
+
+@pytest.mark.parametrize("command", ["log web1", "search web1 .", "replay web1 --speed 100"])
+async def test_an_old_guests_string_hides_nothing_of_the_new_one(recorded: Consoles, command: str) -> None:
+    console = web1(recorded)
+    console.set_state(ConsoleState.LIVE)
+    console.output(b"old\r\n\x1b]0;a title that never")
+    console.set_state(ConsoleState.GONE, "it ended")
+    console.set_state(ConsoleState.LIVE)
+    console.output(b"first words of the new one")
+    printed = await said(recorded, command)
+    assert b"first words of the new one" in printed
+    assert b"title" not in printed
+
+
+async def test_nothing_of_an_old_guests_line_is_waited_for(recorded: Consoles) -> None:
+    console, peer = web1(recorded), FakePeer()
+    console.set_state(ConsoleState.LIVE)
+    console.output(b"before it ")
+    task = asyncio.ensure_future(
+        commands.run("wait --timeout 60 web1 '^ready|old'", peer, None, recorded, request(recorded, peer).who)
+    )
+    await until(lambda: console.attached == 1, lambda: console.attached)
+    console.output(b"\x1b]0;a title that never")
+    console.set_state(ConsoleState.GONE, "it ended")
+    console.set_state(ConsoleState.LIVE)
+    console.output(b"ready ")
+    await soon(task)
+    assert bytes(peer.got) == b"ready\n"
+
+
+async def test_after_a_restart_of_the_server_the_screen_is_the_new_guests(tmp_path: Path) -> None:
+    """The recording says where its output begins, and that a string was given up."""
+    async with server(tmp_path) as settings:
+        restarted(web1(settings))
+        web1(settings).output(b"new guest\r\n")
+    async with server(tmp_path) as settings:
+        console = web1(settings)
+        assert await _screen(settings) == ["new guest"]
+        assert [offset for offset, _ in console.begun] == [console.began]
+        console.set_state(ConsoleState.LIVE)
+        assert console.reason == "a guest uses this port"  # as far as anybody knows it is the same
+        console.output(b"more\r\n\x1b]0;a title")
+    async with server(tmp_path) as settings:
+        web1(settings).output(b"and more")
+        assert await _screen(settings) == ["new guest", "more", "and more"]
+
+
+async def test_who_comes_after_a_restart_of_the_server_is_new_if_the_old_one_had_ended(tmp_path: Path) -> None:
+    async with server(tmp_path) as settings:
+        web1(settings).set_state(ConsoleState.LIVE)
+        web1(settings).output(b"old guest\r\n")
+        web1(settings).set_state(ConsoleState.OFF, "it was switched off")
+    async with server(tmp_path) as settings:
+        console = web1(settings)
+        reader = console.attach()
+        assert await _screen(settings) == ["old guest"]
+        console.set_state(ConsoleState.FAULT, "it is being connected")
+        console.set_state(ConsoleState.LIVE)
+        told = await soon(reader.next())
+        assert isinstance(told, Notice)
+        assert told.detail["offset"] == len(b"old guest\r\n")
+        console.output(b"new guest")
+        assert await _screen(settings) == ["new guest"]
+        console.set_state(ConsoleState.FAULT, "a line that was lost for a moment")
+        console.set_state(ConsoleState.LIVE)
+        assert console.reason == "a guest uses this port"
+
+
+async def _screen(settings: Consoles) -> list[str]:
+    """What it shows, without the empty rows."""
+    screen = settings.screen(web1(settings))
+    await soon(screen.redraw())
+    return [row.rstrip() for row in screen.terminal.text if row.strip()]
+
+
+@asynccontextmanager
+async def server(folder: Path) -> AsyncIterator[Consoles]:
+    """One that records into a folder."""
+    made = consoles("web1")
+    recordings = Recordings(RecordingConfig(), folder, made.events)
+    made = replace(made, recordings=recordings)
+    await recordings.start([c for machine in made.machines for c in machine.consoles])
+    yield made
+    await recordings.flush()
+    await recordings.stop()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oobconsole.patterns import TooSlow, compile_pattern
-from oobconsole.recording.transcript import Frame, Part
+from oobconsole.recording.frames import Frame, Part
 from oobconsole.session.searching import OVERLAP, PIECE, SHOWN_MAX, Line, Lines, Search
 
 

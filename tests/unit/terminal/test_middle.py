@@ -13,7 +13,7 @@ from oobconsole.client.transcript import Words
 from oobconsole.console import console as consoles_module
 from oobconsole.console.console import Console
 from oobconsole.console.screen import Screen
-from oobconsole.recording.transcript import Frame, Part
+from oobconsole.recording.frames import Frame, Part
 from oobconsole.session.listing import last_line, text_from
 from oobconsole.session.searching import Lines
 from oobconsole.terminal.plain import PlainLines
@@ -168,9 +168,9 @@ def test_the_same_in_a_recording() -> None:
     frames = [
         Frame(1.0, Part(0, b"one\r\n\x1b]0;a ti")),
         Frame(1.5, Part(13, b"tle")),
-        Frame(4.0, Part(16, b"SeaBIOS")),
-        Frame(4.1, Part(23, b" is here\r\n")),
-        Frame(4.2, Part(40, b"behind a hole")),
+        Frame(4.0, Part(16, b"SeaBIOS"), 1.0),
+        Frame(4.1, Part(23, b" is here\r\n"), 1.0),
+        Frame(4.2, Part(40, b"behind a hole"), 1.0),
     ]
     assert [line.text for line in Lines().of(iter(frames))] == ["one", "SeaBIOS is here", "behind a hole"]
     assert [line.text for line in Lines(b"\x1b]0;title").of(iter(frames[1:2]))] == [""]

@@ -1,0 +1,200 @@
+"""What a guest printed, with its times, the silences in it, and where another guest's output begins. Blocking.
+
+A terminal gives up a string that never ends when nothing comes for a while (terminal/safe.py), and nothing of one
+guest belongs to the next one's output. Whoever shows a recording has to know both, to show what a console showed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import IO, Any, Final, NamedTuple
+
+from oobconsole.console.console import NEW_GUEST
+from oobconsole.recording.segments import RAW, Segment
+from oobconsole.terminal.safe import SILENCE_SECONDS, says_where_it_ends
+
+SLICE: Final = 65536
+#: So many records of an index are looked through at a time.
+RECORDS: Final = 1000
+#: So far back it is looked whether output is in the middle of a string, in bytes; mostly the first is enough.
+_BEFORE: Final = (4096, 65536, 1 << 20)
+_NEW_GUEST: Final = ["state", "live", NEW_GUEST]
+
+
+class Part(NamedTuple):
+    """A piece of a recording.
+
+    Attributes:
+        offset: absolute, of the first byte of `data`, or of what is missing.
+        data: possibly empty.
+        missing: bytes that were not recorded, or are no longer kept.
+    """
+
+    offset: int
+    data: bytes
+    missing: int = 0
+
+
+class Frame(NamedTuple):
+    """What was printed at one time. Now and then one is empty, which says how far was looked.
+
+    Attributes:
+        at: by the wall clock, since 1970 in seconds.
+        clock: in seconds; goes on only when the guest is silent for a while, as `Console.clock`, however the wall
+            clock was set.
+    """
+
+    at: float
+    part: Part
+    clock: float = 0.0
+
+
+class Begun(NamedTuple):
+    """Another guest's output begins at that absolute offset; it appeared then (since 1970, in seconds)."""
+
+    offset: int
+    at: float
+
+
+class _Clock:
+    """Goes on with silences alone."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._last: tuple[object, float] = "", math.inf
+
+    def printed(self, boot: object, at: float, *, counts: bool) -> None:
+        """Something was, so many seconds after the machine was started."""
+        before, last = self._last
+        if counts and last != math.inf and (before != boot or at - last >= SILENCE_SECONDS):
+            self.now += SILENCE_SECONDS
+        self._last = boot, at
+
+    def cut(self) -> None:
+        """Nothing of what was begun before goes on."""
+        self.now += SILENCE_SECONDS
+        self._last = "", math.inf
+
+
+def with_next(found: list[Segment]) -> Iterator[tuple[Segment, Segment | None]]:
+    """Each segment, and the one behind it."""
+    for place, segment in enumerate(found, 1):
+        yield segment, found[place] if place < len(found) else None
+
+
+def began(segment: Segment) -> float:
+    """When it was begun, since 1970 in seconds; 0: nobody knows."""
+    return float(segment.header().get("time", 0.0))
+
+
+def frames(found: list[Segment], start: int = 0) -> Iterator[Frame | Begun]:
+    """From an absolute offset on, of these segments, in order."""
+    clock = _Clock()
+    for segment, after in with_next(found):
+        if after is None or after.start >= start:
+            yield from _frames(segment, start, clock)
+
+
+def _frames(segment: Segment, start: int, clock: _Clock) -> Iterator[Frame | Begun]:
+    """Between one time and the next is what was printed at the first; what a crash left without is at the last."""
+    file = segment.open(RAW)
+    if file is None:
+        return
+    header = segment.header()
+    boot, booted = header.get("boot", ""), float(header.get("booted", 0.0))
+    with file:
+        at, time = max(start, segment.start), float(header.get("time", 0.0))
+        file.seek(at - segment.start)
+        for number, record in enumerate(segment.records(start), 1):
+            offset, counts = int(record[1]), record[1] > start
+            is_output, is_cut = len(record) == 2, _is_cut(record)
+            if is_output or is_cut:
+                yield from _frames_to(file, at, offset, time, clock)
+                at = max(at, offset)
+            if is_output:
+                time = float(record[0])
+                clock.printed(boot, time - booted, counts=counts)
+            elif is_cut and (counts or record[1] == start):
+                clock.cut()
+                if record[2:] == _NEW_GUEST:
+                    yield Begun(offset, float(record[0]))
+            if number % RECORDS == 0:
+                yield Frame(time, Part(at, b""), clock.now)
+        yield from _frames_to(file, at, None, time, clock)
+
+
+def _is_cut(record: list[Any]) -> bool:
+    """Another guest, or another server, for which the guest before it has been silent."""
+    return record[2:] == _NEW_GUEST or record[2:3] == ["server"]
+
+
+def _frames_to(file: IO[bytes], at: int, end: int | None, time: float, clock: _Clock) -> Iterator[Frame]:
+    while end is None or at < end:
+        data = file.read(SLICE if end is None else min(SLICE, end - at))
+        if not data:
+            return
+        yield Frame(time, Part(at, data), clock.now)
+        at += len(data)
+
+
+def joined(items: Iterator[Frame | Begun]) -> Iterator[Frame | Begun]:
+    """The same with as few frames as silences allow, for whom times do not matter, and with what is missing."""
+    end, waiting = -1, bytearray()
+    last = Frame(0.0, Part(0, b""))
+    for number, item in enumerate(items, 1):
+        part = item.part if isinstance(item, Frame) else Part(item.offset, b"")
+        is_hole = 0 <= end < part.offset and isinstance(item, Frame)
+        is_other = isinstance(item, Begun) or is_hole or item.clock != last.clock
+        if is_other or len(waiting) + len(part.data) > SLICE or number % RECORDS == 0:
+            yield _taken(last, end, waiting)
+        if is_hole:
+            yield Frame(last.at, Part(end, b"", part.offset - end), last.clock)
+        if isinstance(item, Begun):
+            yield item
+            continue
+        end = part.offset + len(part.data)
+        waiting += part.data
+        last = item
+    yield _taken(last, end, waiting)
+
+
+def _taken(last: Frame, end: int, waiting: bytearray) -> Frame:
+    data = bytes(waiting)
+    waiting.clear()
+    return Frame(last.at, Part(end - len(data), data), last.clock)
+
+
+def before(found: list[Segment], offset: int) -> bytes:
+    """What was printed before that offset: enough to know whether it is in the middle of a string. Nothing from
+    before a silence says so, nor what another guest has printed."""
+    seen = b""
+    for size in _BEFORE:
+        begin = max(0, offset - size)
+        seen, is_all = _printed(frames(found, begin), offset)
+        if is_all or not begin or says_where_it_ends(seen):
+            break
+    return seen
+
+
+def _printed(items: Iterator[Frame | Begun], offset: int) -> tuple[bytes, bool]:
+    """What was, up to an offset, since the last silence, hole or beginning of a guest; and was there one?"""
+    seen, end, is_all, clock = bytearray(), -1, False, 0.0
+    for item in items:
+        at = item.offset if isinstance(item, Begun) else item.part.offset
+        if at > offset:
+            break
+        if isinstance(item, Begun):
+            seen.clear()
+            is_all = True
+            continue
+        if not item.part.data:
+            continue
+        if end >= 0 and (item.clock != clock or at != end):
+            seen.clear()
+            is_all = True
+        if at == offset:
+            break
+        end, clock = at + len(item.part.data), item.clock
+        seen += item.part.data[: offset - at]
+    return bytes(seen), is_all

@@ -1,0 +1,53 @@
+"""What the next server has to know of what a console printed before it was started. Blocking: for threads."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from oobconsole.console.console import NEW_GUEST, ConsoleState
+from oobconsole.recording.frames import with_next
+from oobconsole.recording.segments import INDEX, Segment, is_record, parse, tail
+from oobconsole.terminal.safe import SILENCE_SECONDS
+
+#: Silences are looked for in so much of an index, in bytes: a server with a thousand consoles starts soon.
+_TAIL: Final = 1 << 15
+_ENDED: Final = tuple(state.name.lower() for state in (ConsoleState.GONE, ConsoleState.OFF))
+
+
+class Past(NamedTuple):
+    """Of a console.
+
+    Attributes:
+        begun: where other guests' output begins, as `Console.begun`.
+        silences: offsets of what came behind a silence.
+        ended: the last guest has ended, as far as is known.
+    """
+
+    begun: tuple[tuple[int, float], ...] = ()
+    silences: tuple[int, ...] = ()
+    ended: bool = False
+
+
+def past(found: list[Segment], start: int) -> Past:
+    """What these segments say of what was printed from that offset on."""
+    begun, ended = [], False
+    for segment, after in with_next(found):
+        if after is None or after.start >= start:
+            for at, offset, _, *about in segment.noted("state"):
+                ended = about[:1] in ([name] for name in _ENDED)
+                if offset >= start and about == ["live", NEW_GUEST]:
+                    begun.append((offset, float(at)))
+    return Past(tuple(begun), _silences(found[-1], start) if found else (), ended)
+
+
+def _silences(segment: Segment, start: int) -> tuple[int, ...]:
+    """The latest ones."""
+    found, last = [], None
+    for line in tail(segment.path(INDEX), _TAIL).splitlines(keepends=True):
+        record = parse(line)
+        if is_record(record) and len(record) == 2:
+            at, offset = record
+            if last is not None and at - last >= SILENCE_SECONDS and offset >= start:
+                found.append(offset)
+            last = at
+    return tuple(found)
