@@ -19,6 +19,7 @@ from oobconsole.vfio_user.keeper import Settings
 from oobconsole.vfio_user.stream import KeeperProcess, VfioUserStream
 from tests.stack.libvirtd import Libvirtd
 from tests.support.aio import soon, until
+from tests.support.ports import free_port
 from tests.support.vfio import Vmm, end_keeper
 
 UUID = "6f2c3f5e-6a0e-4c53-9d1a-7f3f0d7d3f01"
@@ -156,9 +157,7 @@ class ListenRig(_SocketRig):
             self._address: str | tuple[str, int] = str(folder / "line")
             text = f"unix-listen:{self._address}"
         else:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                port = probe.getsockname()[1]
+            port = free_port()
             self._address = ("127.0.0.1", port)
             text = f"tcp-listen:127.0.0.1:{port}"
         self.stream = ChardevStream("web1", parse(text))
@@ -246,9 +245,7 @@ class Rfc2217Rig(PtyRig):
     """A terminal server: Debian's ser2net, in front of a pseudo-terminal."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
+        self._port = free_port()
         super().__init__(folder)
         self._process: asyncio.subprocess.Process | None = None
 

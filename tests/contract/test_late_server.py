@@ -106,14 +106,17 @@ def both_ways(server: Server, program: Path, disturb: Callable[[Guest, random.Ra
                 client.send(typed[at : min(at + 7, start + piece)])
             pause(chance.uniform(0, 0.01))
             disturb(guest, chance)
-        found = guest.expect(rb"read (\d+), longest wait (\d+) us\n", timeout=120)
+        found = guest.expect(
+            rb"read \d+, longest wait (\d+) us, (\d+) of more than twice its patience\n", timeout=120
+        )
         while len(client.seen) < SIZE:
             client.expect(rb".", timeout=60)
         assert_same(guest.read.read_bytes(), typed, "typed")
         assert_same(bytes(client.seen), printed, "printed")
         assert not re.search(rb"not connected|lost", client.told), client.told
-        # Who shares a processor may be late in looking at the clock.
-        assert int(found[2]) < PATIENCE_US + scaled(PATIENCE_US)
+        # Who shares a processor may be late in looking at the clock: now and then on any machine, and always a little
+        # on a busy one. If only the server ended its waits, most of those while that was stopped would be too long.
+        assert int(found[2]) <= max(3, TIMES // 10) or int(found[1]) < PATIENCE_US + scaled(PATIENCE_US), found[0]
 
 
 def pause(seconds: float) -> None:

@@ -23,6 +23,7 @@ from oobconsole.libvirt import library as virt
 from oobconsole.libvirt.domain import Domain
 from oobconsole.libvirt.guests import Domains, DomainSource
 from oobconsole.libvirt.host import Host
+from oobconsole.net import dialer
 from oobconsole.ops.metrics import Metrics
 from oobconsole.power.power import PowerAction, PowerError
 from oobconsole.session.state import Consoles
@@ -276,10 +277,12 @@ async def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.M
 
 
 async def test_a_socket_that_appears_is_connected_within_a_second(tmp_path: Path) -> None:
-    """faults.md 33: libvirt's local socket, however long it was away."""
+    """faults.md 33: libvirt's local socket, however long it was away. It is found by looking, which is done more
+    often than once in a second: the next attempt would be a day later."""
+    assert dialer.LOOK_SECONDS < 1.0
     told = Told()
     host = Host("here", f"qemu+unix:///session?socket={tmp_path}/sock", told)
-    host._dialer._delay = 30.0  # as after a long time
+    host._dialer._delay = 86400.0  # as after a long time
     host.start()
     await until(lambda: bool(told.lost_for), lambda: told.lost_for)
     loop = asyncio.get_running_loop()
@@ -287,9 +290,7 @@ async def test_a_socket_that_appears_is_connected_within_a_second(tmp_path: Path
         listener.bind(str(tmp_path / "sock"))
         listener.listen()
         listener.setblocking(False)
-        began = loop.time()
         peer, _ = await soon(loop.sock_accept(listener))
-        assert loop.time() - began < 1.0
         peer.close()
         await soon(host.stop())
 

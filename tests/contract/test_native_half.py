@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import resource
 import socket
@@ -458,7 +459,8 @@ async def test_paths_that_cannot_be_sockets_are_named(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def no_descriptors() -> Iterator[None]:
-    """Nothing more can be opened."""
+    """Nothing more can be opened. What earlier tests have left is closed before: it would make room."""
+    gc.collect()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     probe = os.dup(0)
     resource.setrlimit(resource.RLIMIT_NOFILE, (probe, hard))

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import subprocess
 from pathlib import Path
 
-from tests.support.pace import Deadline, scaled
+from tests.support.expect import run_to_end
+from tests.support.pace import Deadline
 from tests.support.server import Server
+from tests.support.sync import eventually
 
 CA = 'user_ca = "ca.pub"\nrevoked_keys = "revoked"\n'
 PATIENCE = 20
 
 
 def keygen(*words: str | Path) -> None:
-    subprocess.run(["ssh-keygen", "-q", *map(str, words)], check=True, capture_output=True, timeout=scaled(PATIENCE))
+    done = run_to_end(["ssh-keygen", "-q", *map(str, words)], timeout=PATIENCE)
+    assert done.returncode == 0, done
 
 
 def make_ca(folder: Path, name: str = "ca") -> Path:
@@ -34,10 +36,7 @@ def certify(server: Server, ca: Path, *options: str, user: str = "carol", princi
 def ssh(
     server: Server, *words: str, user: str = "alice", key: Path | None = None, options: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[bytes]:
-    command = server.ssh(*words, user=user, key=key, options=options)
-    return subprocess.run(
-        command, capture_output=True, timeout=scaled(PATIENCE), check=False, stdin=subprocess.DEVNULL
-    )
+    return run_to_end(server.ssh(*words, user=user, key=key, options=options), timeout=PATIENCE)
 
 
 def refused(done: subprocess.CompletedProcess[bytes]) -> bool:
@@ -45,17 +44,15 @@ def refused(done: subprocess.CompletedProcess[bytes]) -> bool:
 
 
 def wait_for_log(server: Server, pattern: str, count: int = 1) -> re.Match[str]:
-    """Wait until the server has logged something so often."""
-    deadline = Deadline(PATIENCE)
-    pause = server.folder / "no-such-file"
-    while True:
-        found = list(re.finditer(pattern, server.log.read_text()))
-        if len(found) >= count:
-            return found[-1]
-        if not deadline.left:
-            raise AssertionError(f"{pattern!r} was not logged:\n{server.log.read_text()[-3000:]}")
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            subprocess.run(["tail", "--follow=name", pause], timeout=0.02, capture_output=True, check=False)
+    """Wait until the server has logged something so often: a thread of its own writes its log."""
+    found: list[re.Match[str]] = []
+
+    def logged() -> bool:
+        found[:] = re.finditer(pattern, server.log.read_text())
+        return len(found) >= count
+
+    eventually(logged, lambda: (pattern, server.log.read_text()[-3000:]), seconds=PATIENCE)
+    return found[-1]
 
 
 def grant(server: Server, users: str, rights: str = "all") -> None:

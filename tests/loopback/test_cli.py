@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.loopback.access import wait_for_log
 from tests.support.pace import scaled
 from tests.support.server import Server
 from tests.support.terminal import Terminal
@@ -108,7 +109,7 @@ def test_a_reader_that_leaves_ends_it(server: Server) -> None:
 
 
 def test_on_a_terminal(server: Server) -> None:
-    with Terminal(server.local("attach", "web1")) as terminal:
+    with Terminal(server.local("attach", "web1"), term="dumb") as terminal:  # bytes are compared
         terminal.expect(rb"helps\]", timeout=20)
         word = secrets.token_hex(8)
         terminal.send(f"{word}\r")
@@ -177,4 +178,4 @@ def test_nobody_else_may_come_in(server: Server) -> None:
         check=False,
     )
     assert b"SSH-" not in done.stdout
-    assert "user 65534 is neither root nor the server's own" in server.log.read_text()
+    wait_for_log(server, "user 65534 is neither root nor the server's own")

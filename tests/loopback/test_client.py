@@ -24,6 +24,7 @@ from oobconsole.client import (
 from tests.loopback.lab import Lab
 from tests.support.aio import soon
 from tests.support.pace import scaled
+from tests.support.ports import free_port
 from tests.support.server import Server
 
 pytest_plugins = ["pytester"]
@@ -205,13 +206,12 @@ class TestLostConnections:
             await proxy.stop()
 
     async def test_to_a_server_that_is_restarted(self) -> None:
-        with Server() as server:
+        server = Server()
+        server.config.write_text(server.config.read_text().replace("127.0.0.1:0", f"127.0.0.1:{free_port()}"))
+        with server:
             async with client(server) as there:
                 console = await there.attach("web1")
                 server.stop()
-                port = server.port
-                text = server.config.read_text()
-                server.config.write_text(text.replace("127.0.0.1:0", f"127.0.0.1:{port}"))
                 server.start()
                 while "to the new one" not in console.transcript:  # what is typed meanwhile goes nowhere
                     await console.send_line("to the new one")

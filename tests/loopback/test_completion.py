@@ -26,6 +26,7 @@ def shell(request: pytest.FixtureRequest, server: Server) -> Iterator[Terminal]:
     with Terminal([*env, *command], columns=100) as terminal:
         terminal.send(f"{setup}; echo rea''dy\r")
         terminal.expect(rb"\bready\r\n", timeout=30)
+        terminal.expect_screen(r"[#$%>]$", timeout=30)  # its prompt: what is typed before it reads keys may be lost
         yield terminal
 
 

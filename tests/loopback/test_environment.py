@@ -17,7 +17,7 @@ import pytest
 from oobconsole.audit import chain, files
 from oobconsole.audit.verify import verify
 from oobconsole.recording.transcript import Transcript
-from tests.loopback.access import ssh
+from tests.loopback.access import ssh, wait_for_log
 from tests.support.pace import scaled
 from tests.support.server import Server
 from tests.support.sync import eventually
@@ -180,7 +180,7 @@ class TestDisk:
             rows = {row["console"]: row for row in map(json.loads, ssh(server, "ls", "--json").stdout.splitlines())}
             assert (bool(rows["web1"]["unrecorded"]), rows["web2"]["unrecorded"]) == (True, "")
             assert b"web1: not recorded" in server.run_local("status").stdout
-            assert "a console cannot be recorded, which is tried again" in server.log.read_text()
+            wait_for_log(server, "a console cannot be recorded, which is tried again")
             assert b'"state":"stopped"' in (server.folder / "state" / "audit.jsonl").read_bytes()
             done = ssh(server, "log", "web1")
             assert (done.returncode, b"Traceback" in done.stderr, bool(done.stderr)) == (2, False, True), done
@@ -193,6 +193,6 @@ class TestDisk:
                 lambda: server.log.read_text()[-2000:],
                 seconds=70,
             )
+            wait_for_log(server, "missing=0")
             assert b"is not recorded" not in ssh(server, "ls").stderr
-            assert "missing=0" in server.log.read_text()
             assert server.stop() == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from oobconsole.interceptors.base import Input, PortHandler, Publication
 from oobconsole.interceptors.memory import MemoryGuest
 from tests.loopback.lab import Lab
 from tests.support.aio import soon, until
+from tests.support.expect import run_to_end
 from tests.support.person import person
 from tests.support.server import Server
 from tests.support.terminal import Terminal
@@ -248,7 +248,7 @@ def test_a_script_on_standard_input_detaches(server: Server) -> None:
     """`ssh -tt -e none HOST web1 <<EOF`: its last line is no paste's."""
     word = secrets.token_hex(8)
     command = server.ssh("web1", options=("-tt", "-e", "none"))
-    done = subprocess.run(command, input=f"{word}\n~.\n".encode(), capture_output=True, timeout=60, check=False)
+    done = run_to_end(command, data=f"{word}\n~.\n".encode(), timeout=60)
     assert (done.returncode, done.stderr) == (0, b""), done
     assert b"detached from web1" in done.stdout
     assert word.encode() in done.stdout

@@ -59,7 +59,7 @@ def test_a_slow_answer_ends_no_events(server: Server, monitor: Monitor) -> None:
 
 
 def watching(server: Server, console: str) -> Terminal:
-    return Terminal(server.ssh("watch", console, options=("-t", "-e", "none")), columns=120)
+    return Terminal(server.ssh("watch", console, options=("-t", "-e", "none")), columns=120, term="dumb")
 
 
 def test_whoever_is_at_another_port_is_told_too() -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.guest import PtyGuest
+from tests.support.pace import scaled
 from tests.support.pair import Pair, Visitor
 from tests.support.server import Server
 from tests.support.tmux import Tmux
@@ -195,7 +196,8 @@ PROGRAMS = {
         "\x1bOB",
     ),
     "vim": (["vim", "-u", "NONE", "-N", "/etc/services"], "services", "j"),
-    "top": (["top", "-d", "1"], "%Cpu", "M"),
+    # Both terminals are read while it draws nothing: the slower a machine is, the longer that takes.
+    "top": (["top", "-d", str(round(scaled(1), 1))], "%Cpu", "M"),
     "mc": (["mc", "-a", "/etc", "/usr"], "Name", "\x1bOB"),
     "less": (["less", "/etc/services"], "services", "j"),
 }

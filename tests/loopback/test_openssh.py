@@ -15,6 +15,7 @@ import threading
 
 import pytest
 
+from tests.loopback.access import wait_for_log
 from tests.support.expect import Expect
 from tests.support.pace import scaled
 from tests.support.server import Server
@@ -197,7 +198,7 @@ def test_a_bad_line_of_authorized_keys_costs_that_line(server: Server) -> None:
     path.write_text("ssh-ed25519 not!base64 oops\n# a comment\n\n" + path.read_text())
     done = subprocess.run(server.ssh("ls", user="bob", key=key), capture_output=True, timeout=scaled(20), check=False)
     assert done.returncode == 0
-    assert f"{path}:1" in server.log.read_text()
+    wait_for_log(server, re.escape(f"{path}:1"))
 
 
 @pytest.mark.parametrize(
@@ -298,6 +299,7 @@ def test_a_killed_control_master_takes_its_sessions_with_it_and_nobody_else(serv
         master.kill()
         for ended in (person, *watchers):
             assert ended.wait(20) == 255
+        eventually(lambda: at_web1() == 1, at_web1)  # the server learns of it by itself
         left.send("\r~r")
         left.expect(rb"k ask for it", timeout=20)
         left.send("k")

@@ -16,6 +16,7 @@ from tests.support.aio import until
 from tests.support.native_half import NativeHalf, appeared, gap, posted
 from tests.support.pace import scaled
 from tests.support.server import Server
+from tests.support.sync import eventually
 from tests.support.terminal import Terminal
 
 TCG_MACHINE = """
@@ -122,6 +123,7 @@ def test_what_is_wrong_is_said(server: Server) -> None:
 def test_asciinema_plays_what_is_recorded(server: Server) -> None:
     server.run("web1", data="grüße\r\n".encode())
     (cast,) = (server.folder / "state" / "recordings" / "web1").glob("*.cast")
+    eventually(lambda: "grüße" in cast.read_text(), cast.read_text)  # a thread writes it
     played = subprocess.run(
         [sys.executable, "-m", "asciinema", "cat", str(cast)],
         capture_output=True,

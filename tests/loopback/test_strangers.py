@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from oobconsole.ssh.transport import Transport
 from tests.loopback.access import PATIENCE
 from tests.loopback.lab import Lab
 from tests.support.aio import idle, soon, until
+from tests.support.expect import run_to_end
 from tests.support.server import Server
 from tests.support.stranger import IGNORE, Stranger, clear_packet, flood, stranger
 
@@ -223,29 +223,23 @@ class TestKeyExchanges:
         """security.md 7: dropbear's client guesses."""
         with Server() as server:
             key = server.folder / "id_dropbear"
-            made = subprocess.run(
-                ["dropbearkey", "-t", "ed25519", "-f", str(key)], capture_output=True, check=True, timeout=PATIENCE
-            )
+            made = run_to_end(["dropbearkey", "-t", "ed25519", "-f", str(key)], timeout=PATIENCE)
+            assert made.returncode == 0, made
             public = next(line for line in made.stdout.splitlines() if line.startswith(b"ssh-ed25519 "))
             (server.folder / "keys" / "alice").write_bytes(public + b"\n")
             command = ["dbclient", "-y", "-y", "-i", str(key), "-p", str(server.port), "alice@127.0.0.1"]
-            listed = subprocess.run([*command, "ls"], capture_output=True, timeout=PATIENCE, check=False)
+            listed = run_to_end([*command, "ls"], timeout=PATIENCE)
             assert listed.returncode == 0, listed.stderr
             assert b"web1" in listed.stdout
-            typed = subprocess.run(
-                [*command, "web1"], input=b"hello dropbear", capture_output=True, timeout=PATIENCE, check=False
-            )
+            typed = run_to_end([*command, "web1"], data=b"hello dropbear", timeout=PATIENCE)
             assert (typed.returncode, typed.stdout) == (0, b"hello dropbear"), typed.stderr
 
     def test_ssh_audit_finds_only_what_is_meant(self) -> None:
         """security.md 14: NIST's curves stay, for clients in FIPS mode; so do MACs for those that know no others."""
         with Server(limits='max_startups = "1000:30:1000"\npenalties_exempt = "127.0.0.0/8"\n') as server:
-            done = subprocess.run(
-                [sys.executable, "-m", "ssh_audit", "--skip-rate-test", "-jj", f"127.0.0.1:{server.port}"],
-                capture_output=True,
-                timeout=PATIENCE * 3,
-                check=False,
-            )
+            patient = ("--timeout", "60")  # for each answer: by default it gives up after 5 s, on any machine
+            words = ("-m", "ssh_audit", "--skip-rate-test", *patient, "-jj", f"127.0.0.1:{server.port}")
+            done = run_to_end([sys.executable, *words], timeout=PATIENCE * 6)
         found = json.loads(done.stdout)
         failed = {
             entry["algorithm"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import shlex
 import shutil
@@ -17,6 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.support.expect import Expect, ExpectError
+from tests.support.pace import scaled
 from tests.support.server import Server
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,6 +26,8 @@ CACHE = ROOT / ".cache"
 PLUGIN = ROOT / "native" / "tcg" / "oob_tcg.so"
 PROMPT = rb"l2# (?:\x1b\[6n)?"
 PANIC = rb"Kernel panic - not syncing"
+#: From then on Linux prints no message of its own in the middle of what a program prints, but for a panic.
+NO_MESSAGES = "dmesg -n 1"
 BOOT_SECONDS = 180.0
 #: How much of each console and log a failure shows, in bytes.
 SHOWN = 2000
@@ -108,6 +112,7 @@ class NestedStack:
             self.l1 = stack.enter_context(Expect(self._command()))
             self._progress("L0 is up; L1 boots in it (about 10 s)")
             self.l1.expect(rb"L1 is up", timeout=BOOT_SECONDS, fail=PANIC + rb"|cannot load")
+            self.l1_run(NO_MESSAGES)
             self._progress("L1 is up, and has started its guests")
             self._exit = stack.pop_all()
         return self
@@ -204,13 +209,18 @@ class L2Console(Expect):
         return bytes(self.seen[self._first_prompt :])
 
     def wake(self, timeout: float) -> None:
-        """Press Enter until the shell answers: it may have shown its prompt before we came."""
-        for _ in range(int(timeout)):
-            self.send(b"\n")
-            with contextlib.suppress(ExpectError):
-                self._first_prompt = self.expect(PROMPT, timeout=1, fail=PANIC).start()
-                return
-        self.expect(PROMPT, timeout=1)
+        """Ask the shell until it answers. It answers with a number that stands nowhere in what is typed: a prompt may
+        be one from before. Whatever was typed in vain has been answered, too, when this returns.
+
+        Nothing of what is typed has a meaning of its own to a shell that gets only a part of it.
+        """
+        begin, number = self._at, 10**8 + secrets.randbelow(9 * 10**8)
+        question = f"{NO_MESSAGES}; printf %d {number:#x}\n"
+        self.insist(question, rf"(?<!\d){number}(?!\d)", timeout=timeout, every=scaled(1), fail=PANIC)
+        self.run("true")
+        self.expect(PROMPT, timeout=20)
+        first = re.compile(PROMPT).search(self.seen, begin)
+        self._first_prompt = first.start() if first else begin
 
     def run(self, command: str, timeout: float = 30) -> bytes:
         """Run a command in the shell; returns what it printed."""

@@ -5,11 +5,14 @@ Every timeout here is what suffices on a quiet machine, in seconds; on a slower 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import select
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -86,23 +89,71 @@ class Expect:
         self._told_at = match.end()
         return match
 
+    def insist(
+        self,
+        keys: bytes | str,
+        pattern: bytes | str,
+        *,
+        timeout: float,
+        every: float,
+        fail: bytes | str | None = None,
+    ) -> re.Match[bytes]:
+        """Type `keys` again and again until `pattern` appears after the last match; returns the match.
+
+        Args:
+            every: so many seconds, on any machine: what is typed at may listen for a time of its own, which is not
+                longer on a slow one.
+
+        Raises:
+            ExpectError: as `expect` does.
+        """
+        deadline = Deadline(timeout)
+        while True:
+            self.send(keys)
+            again = time.monotonic() + every
+            match = self._look(self.seen, self._at, pattern, fail, partial(_left_until, again))
+            if match:
+                self._at = match.end()
+                return match
+            if not deadline.left:
+                raise self._error(
+                    f"{pattern!r} did not come in {deadline}, though {keys!r} was typed again and again"
+                )
+
     def _await(
         self, stream: bytearray, start: int, pattern: bytes | str, timeout: float, fail: bytes | str | None
     ) -> re.Match[bytes]:
+        deadline = Deadline(timeout)
+        match = self._look(stream, start, pattern, fail, lambda: deadline.left)
+        if match is None:
+            raise self._error(f"{pattern!r} did not come in {deadline}")
+        return match
+
+    def _look(
+        self,
+        stream: bytearray,
+        start: int,
+        pattern: bytes | str,
+        fail: bytes | str | None,
+        time_left: Callable[[], float],
+    ) -> re.Match[bytes] | None:
+        """Read until `pattern` is there; None when no time is left."""
         wanted = re.compile(_bytes(pattern), re.DOTALL)
         unwanted = re.compile(_bytes(fail), re.DOTALL) if fail is not None else None
-        deadline = Deadline(timeout)
         while True:
             match = wanted.search(stream, start)
             if match:
                 return match
             if unwanted and (unwanted.search(stream, start) or unwanted.search(self.told, self._told_at)):
                 raise self._error(f"{fail!r} came instead of {pattern!r}")
-            left = deadline.left
+            left = time_left()
             if not left:
-                raise self._error(f"{pattern!r} did not come in {deadline}")
+                return None
             if not self._read(left):
-                raise self._error(f"the process ended (status {self._process.wait()}) before {pattern!r} came")
+                match = wanted.search(stream, start)  # it may be the last that was told
+                if match:
+                    return match
+                raise self._error(f"the process ended ({self._status()}) before {pattern!r} came")
 
     def read_to_end(self, timeout: float) -> bytes:
         """Read until the child closes its output; returns everything after the last match."""
@@ -155,7 +206,18 @@ class Expect:
             return True
         data = os.read(output, 1 << 16)
         self.seen += data
+        if not data:
+            self._read_what_was_told_before_the_end()
         return bool(data)
+
+    def _status(self) -> str:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return f"status {wait_for(self._process, 5)}"
+        return "that is, it has closed its output"
+
+    def _read_what_was_told_before_the_end(self) -> None:
+        while self._error_output is not None and select.select([self._error_output], [], [], 0)[0]:
+            self._read_error_output(self._error_output)
 
     def _read_error_output(self, descriptor: int) -> None:
         data = os.read(descriptor, 1 << 16)
@@ -168,6 +230,33 @@ class Expect:
         return ExpectError(f"{what}; the last that was seen:\n{seen}" + (f"\n--- and told:\n{told}" if told else ""))
 
 
+def run_to_end(command: Sequence[str], *, data: bytes = b"", timeout: float) -> subprocess.CompletedProcess[bytes]:
+    """Run something to its end, with `data` as its input. It is killed when its time is up.
+
+    Raises:
+        ExpectError: it did not end in time; with what it printed.
+    """
+    deadline = Deadline(timeout)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        unsent: bytes | None = data
+        while True:
+            try:
+                output, errors = process.communicate(unsent, deadline.left)
+            except subprocess.TimeoutExpired:
+                unsent = None  # what was not read yet is kept, and sent by the next call
+                if not deadline.left:
+                    process.kill()
+                    output, errors = process.communicate()
+                    raise ExpectError(
+                        f"{command} did not end in {deadline}: {output[-2000:]!r}, {errors[-2000:]!r}"
+                    ) from None
+            except BaseException:
+                process.kill()
+                raise
+            else:
+                return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
 def wait_for(process: subprocess.Popen[bytes], timeout: float) -> int:
     """Wait for the end of a process; returns its status. Raises `subprocess.TimeoutExpired`."""
     deadline = Deadline(timeout)
@@ -177,6 +266,11 @@ def wait_for(process: subprocess.Popen[bytes], timeout: float) -> int:
         except subprocess.TimeoutExpired:
             if not deadline.left:
                 raise
+
+
+def _left_until(then: float) -> float:
+    """Seconds until that time of `time.monotonic`; 0 when it is past."""
+    return max(0.0, then - time.monotonic())
 
 
 def _bytes(pattern: bytes | str) -> bytes:

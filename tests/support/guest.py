@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -16,6 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from tests.support.pace import scaled
 
 
 class PtyGuest:
@@ -65,7 +68,9 @@ class PtyGuest:
         self._begun.set()
         self._thread.join()
         if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has not got as far as to have a group of its own
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.kill()
             self._process.wait()
         for end in (self._connection, self._listener):
             if end is not None:
@@ -79,7 +84,7 @@ class PtyGuest:
 
     def prints(self, data: bytes) -> None:
         """Print, as a program would."""
-        assert self._connected.wait(30), "nobody has connected"
+        assert self._connected.wait(scaled(30)), "nobody has connected"
         assert self._connection is not None
         self.printed += data
         self._connection.sendall(data)

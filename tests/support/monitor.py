@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from tests.support.pace import scaled
+
 _GREETING: Final = {
     "QMP": {"version": {"qemu": {"major": 11, "minor": 1, "micro": 0}, "package": ""}, "capabilities": []}
 }
@@ -54,7 +56,7 @@ class Monitor:
         self._path.unlink(missing_ok=True)
         self._listener.shutdown(socket.SHUT_RDWR)
         self.hang_up()
-        self._thread.join(10)
+        self._thread.join(scaled(10))
         self._listener.close()
         assert not self._thread.is_alive()
 

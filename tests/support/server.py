@@ -14,8 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.expect import Expect, ExpectError, wait_for
-from tests.support.pace import Deadline, scaled
+from tests.support.expect import Expect, ExpectError, run_to_end, wait_for
+from tests.support.pace import Deadline
 
 MEMORY_MACHINE = """
 [[machine]]
@@ -170,12 +170,11 @@ class Server:
 
     def run_local(self, *words: str, data: bytes = b"", timeout: float = 30) -> subprocess.CompletedProcess[bytes]:
         """Run that to its end."""
-        command = self.local(*words)
-        return subprocess.run(command, input=data, capture_output=True, timeout=scaled(timeout), check=False)
+        return run_to_end(self.local(*words), data=data, timeout=timeout)
 
     def run(self, *words: str, data: bytes = b"", timeout: float = 20) -> subprocess.CompletedProcess[bytes]:
         """Run a command through ssh to its end."""
-        return subprocess.run(self.ssh(*words), input=data, capture_output=True, timeout=scaled(timeout), check=False)
+        return run_to_end(self.ssh(*words), data=data, timeout=timeout)
 
     def attach(self, *words: str, merge_stderr: bool = True) -> Expect:
         """An ssh client that stays."""

@@ -54,7 +54,7 @@ class Tmux:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        with contextlib.suppress(subprocess.CalledProcessError):
+        with contextlib.suppress(ExpectError):
             self._tmux("kill-server")
 
     def send(self, data: bytes | str) -> None:

@@ -268,4 +268,6 @@ def end_keeper(control: Path) -> None:
             with contextlib.suppress(TimeoutError):
                 server.ends()
                 break
+        else:
+            raise AssertionError(f"the keeper at {control} did not end in {deadline}")
     server.close()

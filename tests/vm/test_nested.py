@@ -130,7 +130,7 @@ def test_a_server_killed_twenty_times_loses_nothing(stack: NestedStack) -> None:
     numbers: list[int] = []
     with stack.console() as console:
         console.run("touch /tmp/go")
-        loop = "i=0; while [ -e /tmp/go ]; do echo line $i of a guest that goes on; i=$((i+1)); usleep 2000; done"
+        loop = "i=0; while [ -e /tmp/go ]; do echo line $i of a guest that goes on; i=$((i+1)); usleep 8000; done"
         console.send(f"({loop}) &\n")
         console.expect(line, timeout=20)
         stack.server.kill()
@@ -153,13 +153,13 @@ def test_a_server_killed_twenty_times_loses_nothing(stack: NestedStack) -> None:
 
 
 def test_what_does_not_fit_while_the_server_is_away_is_a_gap_of_its_size(stack: NestedStack) -> None:
-    """The guest says over its other port, which is L1's, that it has printed. Before the server is killed, the last
-    that it prints for a while is recorded: no echo or prompt of its shell may come behind that."""
+    """The guest is told over its other port, which is L1's, to print, and says there that it has. Before the server
+    is killed, the last that it prints until then is recorded: no echo or prompt of its shell may come behind that."""
     size = 200_000
     with stack.console() as console:
         console.run(f"head -c {size} /dev/zero | tr '\\0' x >/tmp/much")
-        wait = round(scaled(3))  # for us to see that, and to kill the server
-        say = f"echo si''lent; sleep {wait}; cat /tmp/much; echo; echo all printed >/dev/ttyS1; echo finis"
+        waits = "head -n 1 /dev/ttyS1 >/dev/null"
+        say = f"echo si''lent; {waits}; cat /tmp/much; echo; echo all printed >/dev/ttyS1; echo finis"
         console.run(f"echo '{say}' >/tmp/say")
         console.send(". /tmp/say\n")
         console.expect(rb"silent\r?\n", timeout=10)
@@ -168,7 +168,7 @@ def test_what_does_not_fit_while_the_server_is_away_is_a_gap_of_its_size(stack: 
             recording.expect(rb"silent\r?\n", timeout=10)  # what is not yet recorded would be lost, too
         stack.server.kill()
         assert b"xxx" not in console.read_to_end(timeout=20)
-    stack.l1_run("until grep -q 'all printed' /com2-1; do sleep 0.2; done", timeout=60)
+    stack.l1_run("until grep -q 'all printed' /com2-1; do echo print >/com2-in-1; sleep 1; done", timeout=60)
     stack.server.start()
     with Expect(stack.server.ssh("-tt", "web1")) as client:
         told = client.expect(rb"web1: (\d+) bytes of output were lost", timeout=20)

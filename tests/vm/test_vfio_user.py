@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from tests.stack.nested import PROMPT, L2Console
 from tests.stack.plain import PlainGuest
 from tests.support.server import Server
+from tests.support.sync import eventually
 from tests.support.terminal import Terminal
 from tests.support.vfio import end_keeper
 
@@ -69,7 +71,8 @@ def test_a_shell_a_reset_and_another_guest(lab: Lab) -> None:
         assert re.search(rb"ttyS0", console.run("cat /proc/interrupts"))
         if ports == 2:
             console.run("stty -F /dev/ttyS1 raw -echo; echo second port >/dev/ttyS1")
-            assert b"second port" in lab.server.run("log", "web.port2").stdout
+            second = partial(lab.server.run, "log", "web.port2")  # a way of its own, which may be the slower one
+            eventually(lambda: b"second port" in second().stdout, lambda: second())
         assert lab.server.run("power", "web", "reset", "--yes").returncode == 0
         console.expect(rb"L2 is ready", timeout=90)
         console.expect(PROMPT, timeout=20)
@@ -87,7 +90,8 @@ def test_what_is_typed_arrives_whole(lab: Lab) -> None:
     data = b"".join(b"%04d %s\n" % (i, b"x" * 40) for i in range(300))
     with lab.guest(), L2Console(lab.server, "web") as console:
         console.wake(90)
-        console.send(b"stty -echo; cat >/tmp/typed; stty echo; echo ty''ped\n")
+        console.send(b"stty -echo; echo rea''dy; cat >/tmp/typed; stty echo; echo ty''ped\n")
+        console.expect(rb"ready\r?\n", timeout=20)  # the shell no longer reads the terminal's keys by itself
         console.send(data + b"\x04")
         console.expect(rb"typed\r?\n", timeout=60)
         assert console.run("cat /tmp/typed", timeout=60) == data

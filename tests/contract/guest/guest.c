@@ -7,7 +7,8 @@
  *   RESTARTS=37 guest PRINTS READS socket=... machine=... ports=... irq=...
  *
  * It says "ready" when it has programmed its port, "break behind N" when what it reads next is a break, and "read N,
- * longest wait M us" when it has printed the whole file; it ends with its standard input. SIGUSR1 breaks its
+ * longest wait M us, K of more than twice its patience" when it has printed the whole file; it ends with its standard
+ * input. SIGUSR1 breaks its
  * connection to the server; at SIGUSR2 it says how long it has waited for accesses since the last time.
  */
 #include <errno.h>
@@ -76,6 +77,7 @@ static struct {
     bool restarted; /* its transmitter: the interrupt of an empty THR is due */
     bool alone;     /* no server answered when that interrupt came last */
     uint64_t longest_ns;
+    unsigned long_waits;        /* how many took more than twice as long as they may */
     uint32_t waits[WAIT_STEPS]; /* how many took so many steps */
 } guest;
 
@@ -98,6 +100,7 @@ static void waited_since(uint64_t start) {
 
     if (took > guest.longest_ns)
         guest.longest_ns = took;
+    guest.long_waits += took > 2 * OOB_PATIENCE_MS * 1000000u;
     took /= WAIT_STEP_NS;
     guest.waits[took < WAIT_STEPS ? took : WAIT_STEPS - 1]++;
 }
@@ -286,7 +289,8 @@ static void run(void) {
             say_waits();
         if (!said && guest.printed == guest.size) {
             said = true;
-            printf("read %zu, longest wait %llu us\n", guest.read, (unsigned long long)guest.longest_ns / 1000);
+            printf("read %zu, longest wait %llu us, %u of more than twice its patience\n", guest.read,
+                   (unsigned long long)guest.longest_ns / 1000, guest.long_waits);
             fflush(stdout);
         }
     }

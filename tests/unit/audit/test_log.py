@@ -174,12 +174,7 @@ def put_and_wait(log: AuditLog, event: Event, entries: int = 1) -> None:
 
 
 def wait_for_entry(log: AuditLog, wanted: int) -> None:
-    done = threading.Event()
-    for _ in range(2000):
-        if log.head[0] >= wanted:
-            return
-        done.wait(0.005)
-    raise AssertionError(f"entry {wanted} was not written; head: {log.head}")
+    eventually(lambda: log.head[0] >= wanted, lambda: (wanted, log.head), seconds=10)
 
 
 def test_two_servers_cannot_write_it(tmp_path: Path) -> None:

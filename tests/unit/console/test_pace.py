@@ -10,6 +10,7 @@ from oobconsole.console import pace
 from oobconsole.console.console import Console
 from oobconsole.console.reader import Notice, Reader
 from tests.support.aio import soon, until
+from tests.support.pace import scaled
 
 SCROLLBACK = 1024
 
@@ -77,7 +78,7 @@ async def test_it_waits_once_for_a_reader_that_has_stopped_until_that_has_caught
     monkeypatch: pytest.MonkeyPatch, alone: bool
 ) -> None:
     """Not as long when it is seen that others take something."""
-    monkeypatch.setattr(pace, "TURN_SECONDS", 0.02)
+    monkeypatch.setattr(pace, "TURN_SECONDS", scaled(0.05))
     monkeypatch.setattr(pace, "TURNS_MAX", 3 if alone else 10**9)
     guest = Guest()
     stopped, other = guest.console.attach(), guest.console.attach()
@@ -117,7 +118,7 @@ async def test_nobody_is_slow_while_nobody_takes_anything(monkeypatch: pytest.Mo
 
 
 async def test_who_takes_a_little_has_more_time_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "TURN_SECONDS", 0.02)
+    monkeypatch.setattr(pace, "TURN_SECONDS", scaled(0.05))
     guest = Guest()
     reader = guest.console.attach()
     guest.print(SCROLLBACK)
@@ -130,7 +131,7 @@ async def test_who_takes_a_little_has_more_time_but_not_for_ever(monkeypatch: py
 
 async def test_one_that_stops_later_than_others_have_caught_up_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """What its sockets took in the first turn does not count in the next, in which nobody else takes anything."""
-    monkeypatch.setattr(pace, "TURN_SECONDS", 0.02)
+    monkeypatch.setattr(pace, "TURN_SECONDS", scaled(0.05))
     monkeypatch.setattr(pace, "TURNS_MAX", 10**9)
     guest = Guest()
     stopped, other = guest.console.attach(), guest.console.attach()
