@@ -1,4 +1,8 @@
-"""What scripts and tests import: consoles of a running server, by asyncio or plainly (`oobconsole.client.sync`)."""
+"""What scripts and tests import to use the consoles of a running server.
+
+This package is for asyncio; `oobconsole.client.sync` offers the same to scripts without it. docs/client.md has
+examples.
+"""
 
 from oobconsole.client.connection import Connection, connect
 from oobconsole.client.console import CommandResult, Console, Gap

@@ -1,4 +1,4 @@
-"""A server, reached over SSH or over its admin socket."""
+"""A console server that a script has connected to, over SSH or over the admin socket."""
 
 from __future__ import annotations
 
@@ -37,13 +37,15 @@ def connect(
     known_hosts: str | Path | None = "default",
     reconnect_s: float = RECONNECT_SECONDS,
 ) -> Connection:
-    """A server: `async with connect("alice@host:2222") as server: …`.
+    """Say which server to connect to: `async with connect("alice@host:2222") as server: …` does so, and disconnects.
 
     Args:
-        target: `[USER@]HOST[:PORT]`, port 22 unless told, or `unix:PATH` of an admin socket.
-        keys: private key files; empty: the user's own, and their agent.
-        known_hosts: file of host keys; "default": the user's own; None: any key will do, for tests on loopback only.
-        reconnect_s: how long a lost server is looked for, in seconds; 0: not at all.
+        target: `[USER@]HOST[:PORT]`, where the port is 22 unless it is given, or `unix:PATH` of an admin socket.
+        keys: the private key files to log in with. With none, those in the user's `~/.ssh` and the user's SSH agent
+            are tried.
+        known_hosts: the file of the host keys that are trusted. "default" is the user's own; None trusts every key,
+            which is for tests on loopback only.
+        reconnect_s: for how many seconds a server that was lost is looked for; 0 is not at all.
     """
     options: dict[str, Any] = {"config": None, "keepalive_interval": 30}
     if keys:
@@ -54,7 +56,11 @@ def connect(
 
 
 class Connection:
-    """A server. Consoles outlive a connection that is lost, when the server comes back in time."""
+    """A server. Consoles that are attached outlive the loss of the connection, if the server comes back in time.
+
+    Attributes:
+        target: the server, as it was given to `connect`.
+    """
 
     def __init__(self, target: str, options: dict[str, Any], reconnect_s: float) -> None:
         self.target = target
@@ -76,7 +82,10 @@ class Connection:
         await self.close()
 
     async def close(self) -> None:
-        """Leave every console, and disconnect. Idempotent."""
+        """Leave every console that was attached here, and disconnect. A second call does nothing.
+
+        A server that does not answer the goodbye within five seconds is not waited for any longer.
+        """
         for console in self._consoles:
             await console.close()
         self._consoles.clear()
@@ -91,10 +100,14 @@ class Connection:
                 link.abort()
 
     async def ssh(self, full: Collection[asyncssh.SSHClientConnection] = ()) -> asyncssh.SSHClientConnection:
-        """A connection that is not one of those that are full; it is made when there is none.
+        """Return an SSH connection to the server that can carry another session; one is made when there is none.
+
+        Args:
+            full: connections over which the server allows no more sessions.
 
         Raises:
-            ConnectFailed: the server cannot be reached, and was looked for long enough; or it has too many already.
+            ConnectFailed: the server cannot be reached, and was looked for long enough; or there are 32 connections
+                to it already, and all are full.
         """
         async with self._turn:
             self._links = [link for link in self._links if not link.is_closed()]
@@ -110,11 +123,14 @@ class Connection:
             return made
 
     async def opened(self, begin: Callable[[asyncssh.SSHClientConnection], Awaitable[T]]) -> T:
-        """Begin a session, over another connection where one has as many as the server allows.
+        """Begin a session. When a connection has as many as the server allows, it is begun over another one.
+
+        Args:
+            begin: begins it over the connection that it is given, and returns what came of it.
 
         Raises:
             CommandRefused: the server refuses a session even over a new connection.
-            ConnectFailed: it cannot be reached.
+            ConnectFailed: the server cannot be reached.
             OSError, asyncssh.Error: the connection was lost meanwhile.
         """
         full: list[asyncssh.SSHClientConnection] = []
@@ -177,15 +193,17 @@ class Connection:
     # -- what a server does -------------------------------------------------------------------------
 
     async def attach(self, console: str, *, watch: bool = False, offset: int | None = None) -> Console:
-        """Attach to a console.
+        """Attach to a console, and stay attached until the console or this connection is closed.
 
         Args:
-            watch: without the keyboard.
-            offset: where its output begins, absolute, in bytes; None: now.
+            console: the console's name, as `ls` has it.
+            watch: only look on: the keyboard is not taken, and nothing may be typed.
+            offset: the absolute offset, in bytes, of the first output that is wanted. None begins with what the guest
+                prints from now on.
 
         Raises:
-            CommandRefused: there is none of that name, or no right to it.
-            ConnectFailed: the server is gone.
+            CommandRefused: there is no console of that name, or the user has no right to watch it.
+            ConnectFailed: the server cannot be reached any more.
         """
         attached = Console(self, console, watch=watch, offset=offset)
         await attached.start()
@@ -194,7 +212,14 @@ class Connection:
         return attached
 
     async def command(self, *words: str, status: Sequence[int] = (0,)) -> tuple[int, str]:
-        """Do a verb; returns its exit status and what it printed.
+        """Run a command of the server, such as `command("search", "web1", "panic")`, to its end.
+
+        Args:
+            words: the command and its arguments (docs/sessions.md).
+            status: the exit statuses that are no error.
+
+        Returns:
+            The exit status, and what was printed on standard output.
 
         Raises:
             CommandRefused: the exit status is none of `status`, or the server refuses another session.
@@ -213,26 +238,52 @@ class Connection:
         return code, str(done.stdout)
 
     async def ls(self) -> list[dict[str, Any]]:
-        """The consoles: `console`, `state`, `keyboard`, `offset`, `last_line`, …."""
+        """List the consoles at which the user has any right, as dictionaries.
+
+        Their keys are those of `ls --json`: `console` (the name), `state`, `keyboard` (who has it), `offset` (of the
+        next byte of output), `last_line`, and others. Raises as `command` does.
+        """
         return await self._rows("ls", "--json")
 
     async def who(self) -> list[dict[str, Any]]:
-        """Everybody who is attached: `console`, `user`, `role`, `keyboard`, …."""
+        """List who is attached to the consoles that the user may watch, as dictionaries.
+
+        Their keys are those of `who --json`: `console`, `user`, `address`, `role`, `keyboard` and `since_s` (for how
+        many seconds). Raises as `command` does.
+        """
         return await self._rows("who", "--json")
 
     async def _rows(self, *words: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in (await self.command(*words))[1].splitlines()]
 
     async def send(self, console: str, text: str, *, enter: bool = True) -> None:
-        """Type a text."""
+        """Type a text into a guest, without attaching to its console. Raises as `command` does.
+
+        Args:
+            console: the console's name, or a pattern such as `web*` for several.
+            text: what is typed, as it stands.
+            enter: type the Enter key behind it.
+        """
         await self.command("send", console, *([] if enter else ["--no-enter"]), "--", text)
 
     async def power(self, console: str, action: str) -> str:
-        """Switch a guest: `reset`, `nmi`, `off`, `on`; returns what was done."""
+        """Switch the guest of a console off or on, reset it, or send it a non-maskable interrupt.
+
+        Args:
+            console: the console's name.
+            action: `reset`, `nmi`, `off` or `on`.
+
+        Returns:
+            What was done, in words. Raises as `command` does.
+        """
         return (await self.command("power", console, action, "--yes"))[1].strip()
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
-        """What happens, as it happens. Raises `ConnectFailed` when the server is lost."""
+        """Iterate over what happens at the server, as it happens: the dictionaries of `events --json`.
+
+        Raises:
+            ConnectFailed: the server cannot be reached, or was lost. What happens meanwhile is not told later.
+        """
         try:
             process = await self.opened(lambda ssh: ssh.create_process("events --json"))
             async with process:

@@ -1,4 +1,7 @@
-"""One attached console: expect, type, run. The loss of its connection costs no byte, and doubles none."""
+"""One console that a script is attached to: it waits for output, types, and runs commands in the guest's shell.
+
+When the connection is lost, the output goes on where it ended: no byte is missing, and none comes twice.
+"""
 
 from __future__ import annotations
 
@@ -49,12 +52,12 @@ Pattern = regex.Pattern[str]
 
 @dataclass(frozen=True)
 class Gap:
-    """Output that is missing.
+    """A place in a console's output where some of it is missing.
 
     Attributes:
-        offset: absolute, in bytes, where it is missing.
-        bytes: how much.
-        reason: in words.
+        offset: the absolute offset of the first byte that is missing.
+        bytes: how many bytes are missing.
+        reason: why, in words.
     """
 
     offset: int
@@ -64,12 +67,13 @@ class Gap:
 
 @dataclass(frozen=True)
 class CommandResult:
-    """What a command in the guest's shell printed.
+    """What came of a command in the guest's shell.
 
     Attributes:
-        output: without a terminal's sequences; at most the last mebibyte.
-        status: the exit status.
-        missing: characters of the output's beginning that were too much to keep.
+        output: what it printed, without a terminal's escape sequences and with `\\n` for line ends; of more than a
+            mebibyte, the last mebibyte.
+        status: its exit status.
+        missing: how many characters at the beginning of the output were too much to keep.
     """
 
     output: str
@@ -127,14 +131,14 @@ class _Channel(asyncssh.SSHClientSession[bytes]):
 
 
 class Console:
-    """An attached console.
+    """A console that the script is attached to. `Connection.attach` makes it.
 
     Attributes:
-        name: the console's.
-        offset: absolute, of the byte that comes next.
-        gaps: output that is missing, the latest ones.
-        state: of its guest, as the server has it (`live`, `away`, `gone`, …).
-        notices: what the server has said, the latest.
+        name: the console's name.
+        offset: the absolute offset of the byte that comes next; -1 until the server has said where it begins.
+        gaps: the latest 1,000 places where output is missing.
+        state: how the guest is, as the server says it: `live`, `away`, `gone`, … (docs/sessions.md).
+        notices: the latest 100 lines that the server has said about the console.
     """
 
     def __init__(self, connection: Connection, name: str, *, watch: bool, offset: int | None) -> None:
@@ -158,23 +162,25 @@ class Console:
 
     @property
     def transcript(self) -> str:
-        """The last output (a mebibyte), as patterns see it: without a terminal's sequences."""
+        """The last mebibyte of output as patterns see it, which is without a terminal's escape sequences."""
         return self._transcript.text
 
     @property
     def closed(self) -> bool:
-        """Is it over?"""
+        """Has the script left the console?"""
         return self._task is None
 
     # -- its life -----------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Attach. Called by `Connection.attach`."""
+        """Attach; `Connection.attach` calls this, and says what it raises."""
         self._task = asyncio.get_running_loop().create_task(self._run())
         await self._attached
 
     async def close(self) -> None:
-        """Leave. Idempotent."""
+        """Leave the console; the guest goes on. Whatever waits in `expect`, `send` or `run` raises `ConsoleEnded`.
+        A second call does nothing.
+        """
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -262,17 +268,24 @@ class Console:
     # -- what a script does -------------------------------------------------------------------------
 
     async def expect(self, pattern: str, *, timeout: float = 30, fail: str | Iterable[str] = ()) -> Match:
-        """Wait until a pattern comes after what was expected last; returns its match.
+        """Wait until the guest prints what matches a pattern, behind the match of the `expect` before.
 
         Args:
-            pattern: regular expression; `.` is any character, line ends are `\\r\\n`, a terminal's sequences are left
-                out. Much output is looked at as it comes: the pattern must lie within a mebibyte.
-            timeout: in seconds.
-            fail: patterns that mean that it will not come. Of all patterns the one that begins first counts.
+            pattern: a regular expression of the package `regex`. `.` matches every character, a line ends with
+                `\\r\\n`, and a terminal's escape sequences are left out. A match must lie within the last mebibyte.
+            timeout: how many seconds to wait.
+            fail: a pattern, or several, after which it is useless to wait any longer. Of all patterns the one whose
+                match begins first in the output counts.
+
+        Returns:
+            The match.
 
         Raises:
-            ExpectTimeout, ExpectFailed: with the last lines.
-            ConsoleEnded, ConnectFailed, CommandRefused: it is over.
+            ExpectTimeout: it did not come in time. The message shows the last screen.
+            ExpectFailed: what matches `fail` came first. The message shows the last screen.
+            ConsoleEnded: the console was closed.
+            ConnectFailed: the server was lost, and did not come back in time.
+            CommandRefused: the user has lost the right to watch the console, or it is no more.
         """
         wanted = regex.compile(pattern, regex.DOTALL)
         failures = [regex.compile(text, regex.DOTALL) for text in ([fail] if isinstance(fail, str) else fail)]
@@ -326,16 +339,20 @@ class Console:
         return "; the last screen:\n" + "\n".join(f"  | {line}" for line in lines)
 
     def screen(self, rows: int = _SHOWN_LINES, columns: int = 80) -> str:
-        """What a terminal would show now, as text."""
+        """Return what a terminal of so many rows and columns would show now, as lines of text without colours."""
         terminal = Terminal(rows, columns)
         terminal.feed(self._transcript.raw.encode(errors="replace"))
         return "\n".join(line.rstrip() for line in terminal.text[:rows])
 
     async def send(self, text: str | bytes) -> None:
-        """Type; waits while the guest does not take it.
+        """Type a text, or bytes, into the guest, and wait until they are on their way.
+
+        A guest that does not read keeps this waiting. While the connection is lost it waits, too; but what was on its
+        way when the connection was lost is not typed again.
 
         Raises:
-            ConsoleEnded: it is over. What was typed while the connection was lost is not typed again.
+            ConsoleEnded: the console was closed.
+            ConnectFailed: the server was lost, and did not come back in time.
         """
         data = text.encode() if isinstance(text, str) else text
         while self._channel is None or self._session is None:
@@ -347,24 +364,33 @@ class Console:
         await self._session.writable.wait()
 
     async def send_line(self, text: str = "") -> None:
-        """Type a line, and Enter."""
+        """Type a text and the Enter key behind it. Raises as `send` does."""
         await self.send(f"{text}\r")
 
     async def type(self, text: str, *, cps: float = 10) -> None:
-        """Type as a person does, `cps` characters a second: some login programs throw away what comes faster."""
+        """Type a text as slowly as a person does: some login programs throw away what comes faster.
+
+        Args:
+            text: what is typed; nothing is added to it.
+            cps: characters a second.
+        """
         for character in text:
             await self.send(character)
             await asyncio.sleep(1 / cps)
 
     async def login(self, user: str, password: str, *, prompt: str = r"[#$] \r*$", timeout: float = 60) -> None:
-        """Log in at a getty, at a human rate.
+        """Log in where a getty asks for `login:` and `Password:`, typing as slowly as a person does.
 
         Args:
-            timeout: in seconds, for each step.
+            user: the guest's user.
+            password: that user's password.
+            prompt: a pattern for the shell's prompt, which is waited for at the end.
+            timeout: how many seconds each of the steps may take.
 
         Raises:
-            ExpectTimeout: a question, or the shell's prompt, did not come.
-            ExpectFailed: the password was wrong.
+            ExpectTimeout: one of the questions, or the shell's prompt, did not come in time.
+            ExpectFailed: the guest said `Login incorrect`.
+            ConsoleEnded, ConnectFailed, CommandRefused: as `expect` says.
         """
         await self._typed(self.send_line(), timeout)
         await self.expect(r"login: ", timeout=timeout)
@@ -374,13 +400,15 @@ class Console:
         await self.expect(prompt, timeout=timeout, fail=r"[Ll]ogin incorrect")
 
     async def run(self, command: str, *, timeout: float = 30) -> CommandResult:
-        """Run a command in the shell that waits at the console.
+        """Run a command in the POSIX shell that waits at the console with its prompt, and wait for its end.
 
         Args:
-            timeout: in seconds, for all of it.
+            command: one or more lines for the shell.
+            timeout: how many seconds all of it may take.
 
         Raises:
-            ExpectTimeout: it did not end in time, or no shell is there.
+            ExpectTimeout: the command did not end in time, or there is no shell that waits for one.
+            ConsoleEnded, ConnectFailed, CommandRefused: as `expect` says.
         """
         deadline = time.monotonic() + timeout
         mark = f"oob{secrets.token_hex(8)}"

@@ -1,4 +1,4 @@
-"""What can go wrong, as a script sees it.
+"""What can go wrong, as a script sees it: every error of this package is a `ClientError`.
 
 ClientError
 ├── ConnectFailed    the server cannot be reached, or does not let us in
@@ -12,18 +12,18 @@ from __future__ import annotations
 
 
 class ClientError(Exception):
-    """Base of everything below."""
+    """Any error of this package."""
 
 
 class ConnectFailed(ClientError):
-    """The server cannot be reached, or does not let us in."""
+    """The server cannot be reached, or was lost and did not come back in time, or does not let the user log in."""
 
 
 class CommandRefused(ClientError):
-    """The server does not do it.
+    """The server does not do what it was asked: there is no such console, no right to it, or it failed.
 
     Attributes:
-        status: exit status (docs/sessions.md).
+        status: the command's exit status (docs/sessions.md has their meanings).
     """
 
     def __init__(self, command: str, status: int, reason: str) -> None:
@@ -32,12 +32,12 @@ class CommandRefused(ClientError):
 
 
 class ConsoleEnded(ClientError):
-    """The session is over."""
+    """The session at the console has ended, so that nothing can be expected or typed there any more."""
 
 
 class ExpectFailed(ClientError):
-    """A failure pattern came."""
+    """The guest printed what matches one of the patterns in `fail`, before the one that was waited for."""
 
 
 class ExpectTimeout(ClientError):
-    """The pattern did not come in time."""
+    """The guest did not print in time what was waited for, or did not take what was typed."""

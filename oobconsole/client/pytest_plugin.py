@@ -1,4 +1,4 @@
-"""pytest: the fixture `console`, attached to a guest's console; what it printed is shown when a test fails.
+"""A plugin of pytest. Its fixture `console` is attached to a guest's console, and a test that fails shows its output.
 
     @pytest.mark.console("web1")
     def test_boots(console):
@@ -23,20 +23,20 @@ _CONSOLE = pytest.StashKey["Console"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Our settings."""
+    """Tell pytest which settings of its configuration are ours."""
     parser.addini("oobconsole_target", "[USER@]HOST[:PORT], or unix:PATH of a server's admin socket", default="")
     parser.addini("oobconsole_keys", "private key files", type="args", default=[])
     parser.addini("oobconsole_known_hosts", "file of host keys; 'none': any will do", default="default")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Our marker."""
+    """Tell pytest that the marker `console` is ours."""
     config.addinivalue_line("markers", "console(name): the console that the fixture `console` attaches to")
 
 
 @pytest.fixture
 def console(request: pytest.FixtureRequest) -> Iterator[Console]:
-    """The console that the test's marker names."""
+    """Attach to the console that the test's marker names, for the time of the test."""
     from oobconsole.client.sync import connect
 
     marker = request.node.get_closest_marker("console")
@@ -55,7 +55,7 @@ def console(request: pytest.FixtureRequest) -> Iterator[Console]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Generator[None, Any, Any]:
-    """Add the transcript to the report of a test that failed."""
+    """Add what the console printed to the report of a test that failed."""
     report = yield
     attached = item.stash.get(_CONSOLE, None)
     if attached is not None and report.failed:

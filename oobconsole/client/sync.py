@@ -1,4 +1,4 @@
-"""The same for scripts without asyncio: every call waits until it is done.
+"""The client for scripts without asyncio: each call returns when it is done.
 
 with connect("alice@host:2222") as server, server.attach("web1") as console:
     console.expect(r"login: ")
@@ -43,7 +43,10 @@ class _Loop:
 
 
 class Console:
-    """An attached console; see `oobconsole.client.Console`."""
+    """A console that the script is attached to; a context manager that leaves it at its end.
+
+    Its methods do what those of `oobconsole.client.Console` do, with the same arguments and the same errors.
+    """
 
     def __init__(self, loop: _Loop, console: AsyncConsole) -> None:
         self._loop = loop
@@ -59,44 +62,47 @@ class Console:
 
     @property
     def transcript(self) -> str:
-        """The last output, as text."""
+        """The last mebibyte of output as patterns see it, which is without a terminal's escape sequences."""
         return self.console.transcript
 
     def close(self) -> None:
-        """Leave. Idempotent."""
+        """Leave the console; the guest goes on. A second call does nothing."""
         self._loop.run(self.console.close())
 
     def expect(self, pattern: str, *, timeout: float = 30, fail: str | Iterable[str] = ()) -> Match:
-        """Wait until a pattern comes."""
+        """Wait until the guest prints what matches a pattern, at most `timeout` seconds; returns the match."""
         return self._loop.run(self.console.expect(pattern, timeout=timeout, fail=fail))
 
     def send(self, text: str | bytes) -> None:
-        """Type."""
+        """Type a text, or bytes, into the guest, and wait until they are on their way."""
         self._loop.run(self.console.send(text))
 
     def send_line(self, text: str = "") -> None:
-        """Type a line, and Enter."""
+        """Type a text and the Enter key behind it."""
         self._loop.run(self.console.send_line(text))
 
     def type(self, text: str, *, cps: float = 10) -> None:
-        """Type as a person does."""
+        """Type a text as slowly as a person does, `cps` characters a second."""
         self._loop.run(self.console.type(text, cps=cps))
 
     def login(self, user: str, password: str, *, prompt: str = r"[#$] \r*$", timeout: float = 60) -> None:
-        """Log in at a getty."""
+        """Log in where a getty asks for `login:` and `Password:`; each step may take `timeout` seconds."""
         self._loop.run(self.console.login(user, password, prompt=prompt, timeout=timeout))
 
     def run(self, command: str, *, timeout: float = 30) -> CommandResult:
-        """Run a command in the shell that waits at the console."""
+        """Run a command in the shell that waits at the console, and wait for its end, at most `timeout` seconds."""
         return self._loop.run(self.console.run(command, timeout=timeout))
 
     def screen(self, rows: int = 24, columns: int = 80) -> str:
-        """What a terminal would show now, as text."""
+        """Return what a terminal of so many rows and columns would show now, as lines of text without colours."""
         return self.console.screen(rows, columns)
 
 
 class Connection:
-    """A server; see `oobconsole.client.Connection`."""
+    """A server; a context manager that connects, and at its end leaves every console and disconnects.
+
+    Its methods do what those of `oobconsole.client.Connection` do, with the same arguments and the same errors.
+    """
 
     def __init__(self, connection: asynchronous.Connection) -> None:
         self._connection = connection
@@ -117,23 +123,23 @@ class Connection:
         self._loop.close()
 
     def attach(self, console: str, *, watch: bool = False, offset: int | None = None) -> Console:
-        """Attach to a console."""
+        """Attach to a console, and stay attached until it, or this connection, is closed."""
         return Console(self._loop, self._loop.run(self._connection.attach(console, watch=watch, offset=offset)))
 
     def ls(self) -> list[dict[str, Any]]:
-        """The consoles."""
+        """List the consoles at which the user has any right, as the dictionaries of `ls --json`."""
         return self._loop.run(self._connection.ls())
 
     def who(self) -> list[dict[str, Any]]:
-        """Everybody who is attached."""
+        """List who is attached to the consoles that the user may watch, as the dictionaries of `who --json`."""
         return self._loop.run(self._connection.who())
 
     def send(self, console: str, text: str, *, enter: bool = True) -> None:
-        """Type a text."""
+        """Type a text into a guest, without attaching to its console."""
         self._loop.run(self._connection.send(console, text, enter=enter))
 
     def power(self, console: str, action: str) -> str:
-        """Switch a guest."""
+        """Switch a guest by `reset`, `nmi`, `off` or `on`; returns what was done, in words."""
         return self._loop.run(self._connection.power(console, action))
 
 
@@ -144,7 +150,7 @@ def connect(
     known_hosts: str | Path | None = "default",
     reconnect_s: float = asynchronous.RECONNECT_SECONDS,
 ) -> Connection:
-    """A server; see `oobconsole.client.connect`."""
+    """Say which server to connect to; the arguments are those of `oobconsole.client.connect`."""
     return Connection(
         asynchronous.connect(target, keys=tuple(keys), known_hosts=known_hosts, reconnect_s=reconnect_s)
     )

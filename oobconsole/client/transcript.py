@@ -1,4 +1,4 @@
-"""What a console has printed, as patterns see it. Sans I/O.
+"""What a console has printed, as patterns see it. Nothing here reads or writes anything: text comes in by calls.
 
 Patterns see words, not a terminal's sequences: a prompt is found whatever colours its shell closes behind it. The
 server's verb `wait` leaves the same out.
@@ -34,7 +34,7 @@ _STRING_END: Final = re.compile(r"\x1b\\?|[\x07\x18\x1a\x9c]|(?=\n)")
 
 
 class Words:
-    """Takes sequences and controls out of a text that comes in any pieces."""
+    """Takes a terminal's escape sequences and control characters out of a text that comes in any pieces."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -43,7 +43,7 @@ class Words:
         self._in_string = False
 
     def feed(self, text: str) -> str:
-        """What is left of it; the beginning of a sequence is held back until more has come."""
+        """Return what is left of it; what may be the beginning of a sequence is held back until more has come."""
         now = self._clock()
         if self._in_string and now - self._fed >= SILENCE_SECONDS:
             self._in_string, self._held = False, ""
@@ -83,10 +83,10 @@ class Words:
 
 
 class Transcript:
-    """The last output, with positions that stay what they are while old output is forgotten.
+    """The last output. The position of a character stays what it is while older output is forgotten.
 
     Attributes:
-        start: position of the first character that is kept.
+        start: the position of the first character that is kept.
     """
 
     def __init__(self) -> None:
@@ -99,12 +99,12 @@ class Transcript:
 
     @property
     def end(self) -> int:
-        """Position behind the last character."""
+        """The position behind the last character."""
         return self.start + self._length
 
     @property
     def text(self) -> str:
-        """What is kept."""
+        """What is kept of the output, at most a mebibyte of characters."""
         if self._pieces:
             whole = "".join((self._text, *self._pieces))
             self._pieces.clear()
@@ -115,16 +115,16 @@ class Transcript:
 
     @property
     def raw(self) -> str:
-        """The last of it as it came, with its sequences."""
+        """The last 64 KiB of characters as they came, with a terminal's sequences."""
         return self._raw[-RAW_MAX:]
 
     def feed(self, text: str) -> None:
-        """More output has come."""
+        """Take more output."""
         self._raw = (self._raw if len(self._raw) <= 2 * RAW_MAX else self.raw) + text[-RAW_MAX:]
         self.note(self._words.feed(text))
 
     def note(self, text: str) -> None:
-        """Add what is ours."""
+        """Add a text that is ours, and no output of the guest's."""
         if text:
             self._pieces.append(text)
             self._length += len(text)
