@@ -69,6 +69,10 @@ class Access:
         granted = (grant.rights for grant in self.grants if grant.covers(who.name, console))
         return frozenset[Right]().union(*granted)
 
+    def sees(self, who: Principal, console: str) -> bool:
+        """Has `who` any right at `console`? The first grant that gives one is enough of an answer."""
+        return who.local or any(grant.rights and grant.covers(who.name, console) for grant in self.grants)
+
     def may(self, who: Principal, right: Right, console: str) -> bool:
         """May `who` do that at `console`?"""
         return right in self.rights(who, console)

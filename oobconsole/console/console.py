@@ -107,6 +107,7 @@ class Console:
         self.name = name
         self.settings = settings or ConsoleConfig()
         self.reason = ConsoleState.WAITING.value
+        self._reason_at = time.monotonic()
         self.closed = False
         self.input_lost = 0
         self.skipped = 0
@@ -151,6 +152,7 @@ class Console:
         is_new = state is ConsoleState.LIVE and self.end > 0
         is_new = is_new and (self._state in _ENDED or self._was_ended or reason == NEW_GUEST)
         reason = NEW_GUEST if is_new else brief(reason) or state.value
+        self._reason_at = time.monotonic()
         if state is self._state:
             self.reason = reason
             return
@@ -174,6 +176,12 @@ class Console:
             self._guests_gone += 1
             self._lose_input()
         self._pumped.set()
+
+    @property
+    def reason_now(self) -> str:
+        """The reason, for whoever comes later than it did: `the next attempt is in 5 s` may be long ago."""
+        ago = time.monotonic() - self._reason_at
+        return self.reason if ago < 1 else f"{ago:.0f} s ago: {self.reason}"
 
     @property
     def refuses(self) -> str:

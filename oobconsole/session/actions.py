@@ -12,7 +12,7 @@ from oobconsole.errors import LineFault
 from oobconsole.events import Kind
 from oobconsole.session import switch
 from oobconsole.session.escape import Command
-from oobconsole.session.listing import text_from
+from oobconsole.session.lastline import text_from
 from oobconsole.session.notices import Notices
 from oobconsole.session.pipe import type_in
 from oobconsole.session.prompt import Keys
@@ -22,6 +22,8 @@ from oobconsole.session.when import begins
 
 #: So long, in seconds, a break waits for the guest to read what was typed before it, and for a link that broke.
 BREAK_SECONDS: Final = 5.0
+#: `~l` looks at so much of the output, in bytes: a line has no end that a guest must come to.
+LAST_MAX: Final = 65536
 
 
 class Actions:
@@ -153,18 +155,20 @@ class Actions:
         await switch.ask(self._request.consoles, self._console, self._member.who, self._keys, self._say)
 
     async def _last(self) -> None:
-        start = self._console.tail(self._request.consoles.tail_lines)
-        await self._notices.show("the last lines", self._with_guests(start).rstrip("\n").split("\n"))
+        start, earliest = self._console.tail(self._request.consoles.tail_lines), self._console.end - LAST_MAX
+        title = f"the last lines, of which the first {earliest - start} bytes are left out"
+        text = await self._with_guests(max(start, earliest))
+        await self._notices.show(title if start < earliest else "the last lines", text.rstrip("\n").split("\n"))
 
-    def _with_guests(self, start: int) -> str:
+    async def _with_guests(self, start: int) -> str:
         """The text from there on, with a line where another guest begins."""
         text, at = "", start
         for offset, when in self._console.begun:
             if offset >= start:
-                text += text_from(self._console, at, offset)
+                text += await text_from(self._console, at, offset)
                 at = offset
                 text += ("\n" if text and not text.endswith("\n") else "") + begins(when) + "\n"
-        return text + text_from(self._console, at)
+        return text + await text_from(self._console, at)
 
     async def _size(self) -> None:
         terminal = self._request.terminal

@@ -68,7 +68,7 @@ class Attended:
                 self._terminal.lend(self._notices.end)
                 self._terminal.on_resize(self._notices.resized)
             await self._notices.begin(drawing, self._console.before(self._reader.position))
-            await self._notices.say(self._welcome())
+            await self._notices.welcome(self._welcome())
             return await first_done(
                 self._show(), self._type(), self._breaks(), self._hung_up(), self._ended(), self._notices.run()
             )
@@ -79,8 +79,11 @@ class Attended:
 
     def _welcome(self) -> str:
         console, holder, prefix = self._console, self._room.holder, self._prefix
-        why = f" ({console.reason})" if console.state in NOBODY else ""
-        about = [f"{console.name} is {console.state.name.lower()}{why}"]
+        about = [f"{console.name} is {console.state.name.lower()}"]
+        if console.state in NOBODY:
+            about[0] += f" ({console.reason_now})"
+        elif console.refuses:
+            about.append(console.refuses)
         others = len(self._room.members) - 1
         if others:
             about.append(f"{others} more attached")
@@ -120,6 +123,7 @@ class Attended:
                 await self._begin_anew(item.text)
             elif self._request.may_know(item):
                 await self._notices.say(item.text)
+                await self._notices.welcome_again(self._welcome())
 
     async def _drawing(self) -> tuple[int, bytes]:
         """The console's screen as it is for this terminal, and the offset up to which it is true."""

@@ -33,6 +33,7 @@ class Entry:
         answer: what was typed so far.
         listed: lines that are not ours; the last of them matter most.
         seen: for so long, in seconds.
+        is_welcome: it says how things are, and says something else when they have changed.
     """
 
     lines: list[str]
@@ -41,6 +42,7 @@ class Entry:
     answer: str = ""
     listed: list[str] = field(default_factory=list)
     seen: float = 0.0
+    is_welcome: bool = False
 
     @property
     def seconds(self) -> float:
@@ -67,6 +69,18 @@ class Board:
         """Add something; `asked` is what a person wanted to see."""
         self._add(Entry(_lines(text), ASKED_LEAST_SECONDS if asked else LEAST_SECONDS))
 
+    def welcome(self, text: str) -> None:
+        """Add what says how things are."""
+        self._add(Entry(_lines(text), LEAST_SECONDS, is_welcome=True))
+
+    def welcome_again(self, text: str) -> bool:
+        """Things are so now: what was said of them says that, if it is still to be seen. Has that changed it?"""
+        changed = False
+        for entry in self._entries:
+            if entry.is_welcome and entry.lines != _lines(text):
+                entry.lines, changed = _lines(text), True
+        return changed
+
     def show(self, title: str, lines: Sequence[str]) -> None:
         """Show lines that a person wants to see."""
         self._add(Entry(_lines(title), ASKED_LEAST_SECONDS, listed=_lines("\n".join(lines))))
@@ -81,16 +95,11 @@ class Board:
 
     def echo(self, keys: bytes) -> None:
         """What is typed as an answer, as a terminal would echo it."""
-        typed = plain(keys.decode(errors="replace"))
+        erased = keys.count(b"\b \b")
+        typed = plain(keys.replace(b"\b \b", b"").decode(errors="replace"))
         for entry in self._entries:
             if entry.question:
-                entry.answer += typed
-
-    def erase(self, text: str) -> None:
-        """The end of that is taken back."""
-        for entry in self._entries:
-            if entry.question:
-                entry.answer = entry.answer.removesuffix(text)
+                entry.answer = entry.answer[: max(0, len(entry.answer) - erased)] + typed
 
     def answered(self) -> None:
         """The question is no more."""
@@ -133,9 +142,17 @@ def _rows(entry: Entry, columns: int, most: int) -> list[str]:
     if entry.question:
         ours[-1] += f" {entry.answer}_"
     rows = [row for line in ours for row in _wrapped(line, columns)]
-    room = max(0, most - len(rows))
-    listed = [row for line in entry.listed for row in _wrapped(line, columns)]
-    return rows + listed[len(listed) - min(room, len(listed)) :]
+    return rows + _last_rows(entry.listed, columns, max(0, most - len(rows)))
+
+
+def _last_rows(lines: Sequence[str], columns: int, most: int) -> list[str]:
+    """The last rows of lines that may be of any length: what there is no room for is not looked at."""
+    rows: list[str] = []
+    for line in reversed(lines):
+        if len(rows) >= most:
+            break
+        rows = _wrapped(line[-most * columns :], columns) + rows
+    return rows[len(rows) - min(most, len(rows)) :]
 
 
 def _wrapped(line: str, columns: int) -> list[str]:

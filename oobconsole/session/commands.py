@@ -90,8 +90,14 @@ def _attach(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json-notices", action="store_true", help="notices as JSON on standard error")
 
 
-def _json(parser: argparse.ArgumentParser) -> None:
+def _json(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def _ls(parser: argparse.ArgumentParser) -> None:
+    how = parser.add_mutually_exclusive_group()
+    _json(how)
+    how.add_argument("--names", action="store_true", help="only their names, one a line")
 
 
 async def _handle_attach(request: Request) -> ExitStatus:
@@ -138,7 +144,7 @@ def _help(parser: argparse.ArgumentParser) -> None:
 
 async def _handle_menu(request: Request) -> ExitStatus:
     if request.terminal is None:
-        await listing.handle_ls(replace(request, args=argparse.Namespace(json=False)))
+        await listing.handle_ls(replace(request, args=argparse.Namespace(json=False, names=False)))
         await request.peer.tell("for a menu: ssh -t HOST; 'help' lists the commands")
         return ExitStatus.USAGE
 
@@ -152,7 +158,7 @@ VERBS: Final[dict[str, Verb]] = {
     "menu": Verb("choose a console from a menu; what ssh -t HOST alone does, too", _nothing, _handle_menu),
     "attach": Verb("attach to a console, with the keyboard if it is free", _attach, _handle_attach),
     "watch": Verb("attach to a console, without the keyboard", _attach, _handle_watch),
-    "ls": Verb("the consoles: state, who is attached, last activity", _json, listing.handle_ls),
+    "ls": Verb("the consoles: state, who is attached, last activity", _ls, listing.handle_ls),
     "who": Verb("who is attached where, and who has the keyboard", _json, listing.handle_who),
     "events": Verb("what happens, as it happens", _json, listing.handle_events),
     "send": Verb("type a text into a guest", sending.send_arguments, sending.handle_send, text=True),

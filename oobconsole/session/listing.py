@@ -3,39 +3,37 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Final, TypedDict
 
 from oobconsole.access import Right
 from oobconsole.console.console import Console
 from oobconsole.events import Event, Kind
 from oobconsole.session.pipe import first_done
 from oobconsole.session.request import ExitStatus, Request
-from oobconsole.terminal.plain import PlainLines
-from oobconsole.terminal.text import plain
+from oobconsole.session.room import Room
+from oobconsole.session.safe import eased, next_slice
+from oobconsole.words import as_json
 
-#: What is looked at for a console's last line, in bytes; more when there is no text in it, but colours, or blanks.
-#: The guest decides what it costs: up to some milliseconds, of control sequences that nothing can be made of.
-_LAST_SEEN = (1024, 8192)
-#: So much of it is shown, in characters.
-_LAST_SHOWN = 120
-
-
-def text_from(console: Console, offset: int, end: int | None = None) -> str:
-    """Everything from that offset on, or up to another, as lines of plain text: nothing of a string that it cuts."""
-    lines = PlainLines()
-    lines.resume(console.before(offset), console.clock(offset - 1))
-    printed = console.read_from(offset, (console.end if end is None else end) - offset)
-    return "".join([lines.feed(data, now) for now, data in console.divided(printed)])
+#: Consoles, and their machines' names.
+Found = Sequence[tuple[Console, str]]
+#: Rows that are made in one slice, of consoles or of people.
+ROWS_A_SLICE: Final = 16
 
 
-def last_line(console: Console) -> str:
-    """The last line that is not empty, as plain text."""
-    for size in _LAST_SEEN:
-        for line in reversed(text_from(console, max(console.start, console.end - size)).split("\n")):
-            if shown := plain(line).strip():
-                return shown[:_LAST_SHOWN]
-        if console.end - console.start <= size:
-            break
-    return ""
+class _Row(TypedDict):
+    """What `ls` says of a console."""
+
+    console: str
+    state: str
+    reason: str
+    machine: str
+    attached: int
+    keyboard: str
+    idle_s: float | None
+    offset: int
+    unrecorded: str
+    last_line: str
 
 
 def _idle(console: Console) -> float | None:
@@ -44,7 +42,10 @@ def _idle(console: Console) -> float | None:
 
 def shown_idle(console: Console) -> str:
     """How long ago the guest printed last, in a few characters."""
-    seconds = _idle(console)
+    return _in_words(_idle(console))
+
+
+def _in_words(seconds: float | None) -> str:
     if seconds is None:
         return "never"
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
@@ -55,53 +56,59 @@ def shown_idle(console: Console) -> str:
 
 async def handle_ls(request: Request) -> ExitStatus:
     """The consoles at which the user has any right."""
-    found = request.consoles.visible(request.who)
+    found = await request.consoles.visible(request.who)
+    if request.args.names:
+        return await request.print(console.name for console, _ in found)
     if request.args.json:
-        return await request.print_json(_row(request, console, machine) for console, machine in found)
+        return await request.print_json(_rows(request, found))
     if not found:
         await request.peer.tell(
             "there is no console at which you have any right; a [[grant]] of the server gives them"
         )
         return ExitStatus.OK
-    width = max(len("CONSOLE"), *(len(console.name) for console, _ in found))
-    lines = [f"{'CONSOLE':<{width}}  STATE    ATTACHED  KEYBOARD    OUTPUT  MACHINE     LAST LINE"]
-    for console, machine in found:
-        row = _row(request, console, machine)
-        lines.append(
-            f"{console.name:<{width}}  {row['state']:<7}  {row['attached']:>8}  {row['keyboard'] or '-':<10}  "
-            f"{shown_idle(console):>6}  {machine:<10}  {row['last_line']}".rstrip()
-        )
     for console, _ in found:
         if reason := request.consoles.vitals.unrecorded.get(console.name):
             await request.peer.tell(f"{console.name} is not recorded: {reason}")
-    return await request.print(lines)
+    return await request.print_as_made(_table(request, found))
 
 
-def _row(request: Request, console: Console, machine: str) -> dict[str, str | int | float | None]:
-    room = request.consoles.room(console)
+async def _table(request: Request, found: Found) -> AsyncIterator[str]:
+    width = max(len("CONSOLE"), *(len(console.name) for console, _ in found))
+    yield f"{'CONSOLE':<{width}}  STATE    ATTACHED  KEYBOARD    OUTPUT  MACHINE     LAST LINE"
+    async for row in _rows(request, found):
+        yield (
+            f"{row['console']:<{width}}  {row['state']:<7}  {row['attached']:>8}  {row['keyboard'] or '-':<10}  "
+            f"{_in_words(row['idle_s']):>6}  {row['machine']:<10}  {row['last_line']}".rstrip()
+        )
+
+
+async def _rows(request: Request, found: Found) -> AsyncIterator[_Row]:
+    async for console, machine in eased(found, ROWS_A_SLICE):
+        yield await _row(request, console, machine)
+
+
+async def _row(request: Request, console: Console, machine: str) -> _Row:
+    consoles = request.consoles
+    may_read = consoles.access.may(request.who, Right.WATCH, console.name)
+    last = await consoles.last_lines.look(console) if may_read else ""
+    room = consoles.rooms.get(console.name)
     idle = _idle(console)
-    may_read = room.may(request.who, Right.WATCH)
     return {
         "console": console.name,
         "state": console.state.name.lower(),
         "reason": console.reason,
         "machine": machine,
         "attached": console.attached,
-        "keyboard": room.holder.who.name if room.holder else "",
+        "keyboard": room.holder.who.name if room and room.holder else "",
         "idle_s": None if idle is None else round(idle, 3),
         "offset": console.end,
-        "unrecorded": request.consoles.vitals.unrecorded.get(console.name, ""),
-        "last_line": last_line(console) if may_read else "",
+        "unrecorded": consoles.vitals.unrecorded.get(console.name, ""),
+        "last_line": last,
     }
 
 
 async def handle_who(request: Request) -> ExitStatus:
     """Everybody at the consoles that the user may watch."""
-    rooms = [
-        room
-        for console, _ in request.consoles.visible(request.who)
-        if (room := request.consoles.room(console)).may(request.who, Right.WATCH)
-    ]
     if request.args.json:
         return await request.print_json(
             {
@@ -112,10 +119,21 @@ async def handle_who(request: Request) -> ExitStatus:
                 "keyboard": room.holder is member,
                 "since_s": round(time.monotonic() - member.since, 3),
             }
-            for room in rooms
+            async for room in _watchable(request)
             for member in room.members
         )
-    return await request.print(f"{room.console.name}  {line}" for room in rooms for line in room.who())
+    return await request.print_as_made(
+        f"{room.console.name}  {line}" async for room in _watchable(request) for line in room.who()
+    )
+
+
+async def _watchable(request: Request) -> AsyncIterator[Room]:
+    """Where anybody is, of those that the user may watch."""
+    found = await request.consoles.visible(request.who)
+    async for console, _ in eased(found, ROWS_A_SLICE):
+        room = request.consoles.rooms.get(console.name)
+        if room and room.members and room.may(request.who, Right.WATCH):
+            yield room
 
 
 async def handle_events(request: Request) -> ExitStatus:
@@ -132,10 +150,9 @@ async def handle_events(request: Request) -> ExitStatus:
         with request.consoles.events.subscribe() as events:
             while True:
                 event = await events.next()
+                await next_slice()  # a thousand may wait: those of a machine with a thousand guests
                 if may_see(event):
-                    await (
-                        request.print_json([event.as_dict()]) if request.args.json else request.print([words(event)])
-                    )
+                    await request.print([as_json(event.as_dict()) if request.args.json else words(event)])
 
     async def gone() -> ExitStatus:
         await request.peer.gone()

@@ -8,7 +8,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Final
 
-from oobconsole.session.prompt import erased
 from oobconsole.session.request import ExitStatus, Peer
 from oobconsole.session.safe import SLICE, SafeFilter, next_slice
 from oobconsole.terminal.restore import Lent
@@ -71,16 +70,20 @@ class Notices(ABC):
         """Say something: unasked, or because the person wants to see it."""
 
     @abstractmethod
+    async def welcome(self, text: str) -> None:
+        """Say how things are at the console. It may have to wait until it can be seen."""
+
+    @abstractmethod
+    async def welcome_again(self, text: str) -> None:
+        """Things are so now: what was said of them, and waits or is still to be seen, says that."""
+
+    @abstractmethod
     async def ask(self, question: str) -> None:
         """Ask something; it stays until it is `answered`."""
 
     @abstractmethod
     async def echo(self, keys: bytes) -> None:
         """Something was typed as an answer."""
-
-    @abstractmethod
-    async def erase(self, text: str) -> None:
-        """That, which is the end of what was typed, is taken back."""
 
     @abstractmethod
     async def answered(self) -> None:
@@ -113,6 +116,7 @@ class LineNotices(Notices):
     def __init__(self, peer: Peer, *, filtered: bool) -> None:
         super().__init__(peer, filtered=filtered)
         self._pending: list[str] = []
+        self._welcome = ""
         self._wake = asyncio.Event()
 
     async def begin(self, drawing: bytes, before: bytes) -> None:
@@ -150,6 +154,14 @@ class LineNotices(Notices):
             else:
                 self._wake.set()
 
+    async def welcome(self, text: str) -> None:
+        self._welcome = text
+        await self.say(text)
+
+    async def welcome_again(self, text: str) -> None:
+        if self._welcome in self._pending:
+            self._pending[self._pending.index(self._welcome)] = self._welcome = text
+
     async def _tell(self) -> None:
         pending, self._pending = self._pending, []
         for text in pending:
@@ -160,9 +172,6 @@ class LineNotices(Notices):
 
     async def echo(self, keys: bytes) -> None:
         await self._peer.write(keys)
-
-    async def erase(self, text: str) -> None:
-        await self._peer.write(erased(text))
 
     async def answered(self) -> None:
         """It stays where it is."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from oobconsole import supervise
 from oobconsole.access import Right
-from oobconsole.console.console import Console, ConsoleState
+from oobconsole.console.console import NOBODY, Console, ConsoleState
 from oobconsole.console.reader import Notice, Reader
 from oobconsole.session.request import ExitStatus, Request
 from oobconsole.session.room import Member, Room
@@ -97,7 +97,8 @@ class Pipe:
             if self._as_json:
                 await self._tell_json("attached", console=console.name, state=state, offset=self._reader.position)
             elif console.state is not ConsoleState.LIVE:
-                await self._peer.tell(f"{console.name} is {state}: {console.reason}")
+                why = console.reason_now if console.state in NOBODY else console.reason
+                await self._peer.tell(f"{console.name} is {state}: {why}")
             return await first_done(self._show(), self._type(), self._hung_up(), self._ended())
         finally:
             self._room.leave(self._member)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
@@ -116,13 +116,24 @@ class Request:
         await self.peer.write("".join(line + newline for line in lines).encode())
         return ExitStatus.OK
 
-    async def print_json(self, rows: Iterable[object]) -> ExitStatus:
+    async def print_as_made(self, lines: AsyncIterable[str]) -> ExitStatus:
+        """Answer with lines that take time to be made: they are sent some at a time, not when all are there."""
+        some: list[str] = []
+        async for line in lines:
+            some.append(line)
+            if len(some) == _LINES_AT_ONCE:
+                await self.print(some)
+                some.clear()
+        return await self.print(some)
+
+    async def print_json(self, rows: AsyncIterable[object]) -> ExitStatus:
         """Answer with one JSON object in each line."""
-        return await self.print(as_json(row) for row in rows)
+        return await self.print_as_made(as_json(row) async for row in rows)
 
 
 Handler = Callable[[Request], Awaitable[ExitStatus]]
 
+_LINES_AT_ONCE = 64
 _ECHO_MAX = 64  # characters of a wrong command that an answer repeats
 
 

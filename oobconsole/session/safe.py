@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from typing import Final
+from collections.abc import AsyncIterator, Iterable
+from typing import Final, TypeVar
 from weakref import WeakKeyDictionary
 
 from oobconsole.terminal.safe import SafeFilter
@@ -18,6 +18,8 @@ from oobconsole.terminal.safe import SafeFilter
 SLICE: Final = 2048
 #: So many slices are filtered in one turn of the event loop, of all sessions.
 SLICES_MAX: Final = 2
+#: What something is done with that takes some microseconds: a thousand consoles, for one.
+Item = TypeVar("Item")
 
 
 class _Turns:
@@ -73,4 +75,12 @@ async def slices(data: bytes) -> AsyncIterator[bytes]:
         yield data[at : at + SLICE]
 
 
-__all__ = ["SLICE", "SafeFilter", "next_slice", "slices"]
+async def eased(items: Iterable[Item], many: int) -> AsyncIterator[Item]:
+    """Each of the items. So many of them are a slice, with a turn for everybody else between two slices."""
+    for number, item in enumerate(items):
+        if number % many == 0:
+            await next_slice()
+        yield item
+
+
+__all__ = ["SLICE", "SafeFilter", "eased", "next_slice", "slices"]

@@ -144,6 +144,14 @@ class ScreenNotices(Notices):
         self._board.say(text, asked=asked)
         await self._show()
 
+    async def welcome(self, text: str) -> None:
+        self._board.welcome(text)
+        await self._show()
+
+    async def welcome_again(self, text: str) -> None:
+        if self._board.welcome_again(text):
+            await self._show()
+
     async def show(self, title: str, lines: Sequence[str]) -> None:
         self._board.show(title, lines)
         await self._show()
@@ -154,10 +162,6 @@ class ScreenNotices(Notices):
 
     async def echo(self, keys: bytes) -> None:
         self._board.echo(keys)
-        await self._show()
-
-    async def erase(self, text: str) -> None:
-        self._board.erase(text)
         await self._show()
 
     async def answered(self) -> None:
@@ -235,6 +239,7 @@ class ScreenNotices(Notices):
         rows = range(top, min(top + len(lines), model.rows))
         sure = self._mirror.is_sure(rows)
         if self._waits(sure, now):
+            self._blinks = False  # that is no moment: nobody sees them meanwhile
             return b""
         self._wrote = True
         self._over, self._blinks, self._repaint_at = rows, False, now + REPAINT_SECONDS

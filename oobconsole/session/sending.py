@@ -14,8 +14,10 @@ from typing import Final
 from oobconsole.access import Right
 from oobconsole.console.reader import Reader
 from oobconsole.events import Kind
+from oobconsole.session.lastline import read
 from oobconsole.session.pipe import first_done
 from oobconsole.session.request import Denied, ExitStatus, Request, UsageError, echo
+from oobconsole.session.safe import eased
 from oobconsole.session.within import within
 from oobconsole.session.words import FreeText
 from oobconsole.terminal.plain import PlainLines
@@ -24,6 +26,10 @@ from oobconsole.terminal.text import plain
 #: So many consoles may be typed at with one text, so many of them at a time; so much of each answer is shown, in
 #: characters and in lines. Of a list of names so many are told.
 SEVERAL_MAX: Final = 256
+#: Characters of a pattern that names them: no name is as long, and to understand one of 60,000 takes a second. It is
+#: compared with so many names in one slice.
+PATTERN_MAX: Final = 256
+_MATCHED_A_SLICE: Final = 64
 _AT_ONCE: Final = 16
 ANSWER_MAX: Final = 4096
 ANSWER_LINES_MAX: Final = 200
@@ -81,7 +87,10 @@ def is_pattern(name: str) -> bool:
 async def send_to_each(request: Request) -> ExitStatus:
     """Type a text into every console that a pattern names and the user can see."""
     pattern = request.args.console
-    found = [c.name for c, _ in request.consoles.visible(request.who) if fnmatchcase(c.name, pattern)]
+    if len(pattern) > PATTERN_MAX:
+        raise UsageError(f"{echo(pattern)} has {len(pattern)} characters; a pattern has at most {PATTERN_MAX}")
+    visible = await request.consoles.visible(request.who)
+    found = [c.name async for c, _ in eased(visible, _MATCHED_A_SLICE) if fnmatchcase(c.name, pattern)]
     if not found:
         raise UsageError(f"there is no console {echo(pattern)}; 'ls' lists them")
     if len(found) > SEVERAL_MAX:
@@ -180,7 +189,8 @@ async def _answer(request: Request, reader: Reader, before: bytes) -> list[str]:
                 item = await within(request.consoles.drain_s, lambda: reader.next(ANSWER_MAX))
                 if item is None:
                     break
-                text += parser.feed(item, time.monotonic()) if isinstance(item, bytes) else f"\n[{item.text}]\n"
+                new = await read(parser, item, time.monotonic()) if isinstance(item, bytes) else f"\n[{item.text}]\n"
+                text += new
     more = [f"… (more than {ANSWER_MAX} characters)"] if len(text) >= ANSWER_MAX else []
     lines = text[:ANSWER_MAX].strip("\n").split("\n")
     if len(lines) > ANSWER_LINES_MAX:

@@ -14,12 +14,17 @@ from oobconsole.events import Events
 from oobconsole.power.power import Power
 from oobconsole.recording.recorder import Recorder
 from oobconsole.recording.recordings import Recordings
+from oobconsole.session.lastline import LastLines
 from oobconsole.session.room import Room
+from oobconsole.session.safe import eased
 from oobconsole.session.states import StateEvents
 from oobconsole.vitals import Vitals
 
 #: Screens that are kept up to date at the same time: each costs up to a few hundred KiB.
 SCREENS_MAX: Final = 64
+#: Consoles at which a user's rights are looked up in one slice: a hundred grants make each of them a fifth of a
+#: millisecond.
+RIGHTS_A_SLICE: Final = 16
 
 
 class Source(Protocol):
@@ -59,6 +64,7 @@ class Consoles:
         power: what switches a guest, by its console's name.
         rooms: who is at a console, by its name.
         screens: what consoles look like, by their names; of those that somebody wanted to see.
+        last_lines: what their guests printed last.
         reload: reads the configuration again, for whoever asks; returns what has changed, or raises `OobError`.
         audit_head: number and hash of the audit log's last entry.
         recordings: of the consoles; None: nothing is recorded.
@@ -76,6 +82,7 @@ class Consoles:
     power: dict[str, Power] = field(default_factory=dict)
     rooms: dict[str, Room] = field(default_factory=dict)
     screens: dict[str, Screen] = field(default_factory=dict)
+    last_lines: LastLines = field(default_factory=LastLines)
     reload: Callable[[Principal | None], Awaitable[str]] | None = None
     audit_head: Callable[[], tuple[int, str]] | None = None
     recordings: Recordings | None = None
@@ -140,9 +147,11 @@ class Consoles:
         """The console of that name."""
         return next((c for machine in self.machines for c in machine.consoles if c.name == name), None)
 
-    def visible(self, who: Principal) -> list[tuple[Console, str]]:
-        """Every console at which `who` has any right, and its machine's name; by name."""
-        found = [(c, m.name) for m in self.machines for c in m.consoles if self.access.rights(who, c.name)]
+    async def visible(self, who: Principal) -> list[tuple[Console, str]]:
+        """Every console at which `who` has any right, and its machine's name; by name. Consoles that come or go
+        while they are looked through may be missing, or be in it."""
+        every = [(console, machine.name) for machine in self.machines for console in machine.consoles]
+        found = [pair async for pair in eased(every, RIGHTS_A_SLICE) if self.access.sees(who, pair[0].name)]
         return sorted(found, key=lambda pair: pair[0].name)
 
     def room(self, console: Console) -> Room:

@@ -4,26 +4,50 @@ from __future__ import annotations
 
 from collections import Counter
 from importlib.metadata import version
+from typing import Final, NamedTuple
 
 from oobconsole import supervise
 from oobconsole.console.console import ConsoleState
 from oobconsole.log import log
 from oobconsole.session.request import Denied, ExitStatus, Request
+from oobconsole.session.safe import eased
 from oobconsole.session.state import Consoles
 from oobconsole.vitals import resident_bytes
+from oobconsole.words import as_json
+
+#: Machines, or consoles, that are counted in one slice.
+_A_SLICE: Final = 256
 
 
-def report(consoles: Consoles) -> dict[str, object]:
+class Tally(NamedTuple):
+    """What is counted, of all consoles."""
+
+    states: Counter[ConsoleState]
+    attached: int
+    machines: dict[str, bool]
+
+
+async def tally(consoles: Consoles) -> Tally:
+    """Count them, in slices."""
+    states: Counter[ConsoleState] = Counter()
+    attached, machines = 0, {}
+    async for machine in eased(tuple(consoles.machines), _A_SLICE):
+        machines[machine.name] = machine.connected
+    async for console in eased([c for machine in consoles.machines for c in machine.consoles], _A_SLICE):
+        states[console.state] += 1
+        attached += console.attached
+    return Tally(states, attached, machines)
+
+
+def report(consoles: Consoles, counted: Tally) -> dict[str, object]:
     """Everything, for JSON: times in seconds, memory in bytes."""
-    every = [console for machine in consoles.machines for console in machine.consoles]
-    states = Counter(console.state for console in every)
     vitals = consoles.vitals
     return {
         "version": version("oobconsole"),
         "uptime_s": round(vitals.uptime, 3),
-        "consoles": {state.name.lower(): states[state] for state in ConsoleState},
-        "attached": sum(console.attached for console in every),
-        "machines": {machine.name: machine.connected for machine in consoles.machines},
+        "consoles": {state.name.lower(): counted.states[state] for state in ConsoleState},
+        "attached": counted.attached,
+        "machines": counted.machines,
         "unrecorded": dict(vitals.unrecorded),
         "damaged_recordings": dict(vitals.damaged),
         "descriptors": vitals.descriptors,
@@ -37,17 +61,16 @@ def report(consoles: Consoles) -> dict[str, object]:
     }
 
 
-def _lines(consoles: Consoles) -> list[str]:
-    found = report(consoles)
+def _lines(consoles: Consoles, counted: Tally) -> list[str]:
     vitals = consoles.vitals
-    states = Counter(c.state.name.lower() for machine in consoles.machines for c in machine.consoles)
-    away = [machine.name for machine in consoles.machines if not machine.connected]
+    states = sorted((state.name.lower(), count) for state, count in counted.states.items())
+    away = [name for name, connected in counted.machines.items() if not connected]
     recording = [f"{name}: not recorded: {reason}" for name, reason in vitals.unrecorded.items()]
     return [
-        f"oobconsole {found['version']}, up for {vitals.uptime:.0f} s",
-        f"consoles: {', '.join(f'{count} {state}' for state, count in sorted(states.items()))}",
-        f"attached: {found['attached']}",
-        f"machines: {len(consoles.machines) - len(away)} of {len(consoles.machines)} connected",
+        f"oobconsole {version('oobconsole')}, up for {vitals.uptime:.0f} s",
+        f"consoles: {', '.join(f'{count} {state}' for state, count in states)}",
+        f"attached: {counted.attached}",
+        f"machines: {len(counted.machines) - len(away)} of {len(counted.machines)} connected",
         *([f"not connected: {', '.join(away)}"] if away else []),
         *(recording or ["recording: no fault"]),
         *(f"{name}: somebody else has changed its recording: {what}" for name, what in vitals.damaged.items()),
@@ -63,6 +86,7 @@ async def handle_status(request: Request) -> ExitStatus:
     """For the local command only: it names every machine."""
     if not request.who.local:
         raise Denied("status is for the local command: oobconsole status, as root or the server's own user")
+    counted = await tally(request.consoles)
     if request.args.json:
-        return await request.print_json([report(request.consoles)])
-    return await request.print(_lines(request.consoles))
+        return await request.print([as_json(report(request.consoles, counted))])
+    return await request.print(_lines(request.consoles, counted))

@@ -12,7 +12,7 @@ from oobconsole.access import Right
 from oobconsole.console.console import Console
 from oobconsole.console.reader import Notice, Reader
 from oobconsole.patterns import BadPattern, Match, Matcher, Pattern, TooSlow, compile_pattern
-from oobconsole.session.listing import text_from
+from oobconsole.session.lastline import text_from
 from oobconsole.session.pipe import first_done
 from oobconsole.session.request import ExitStatus, Request, UsageError, count, echo
 from oobconsole.session.safe import slices
@@ -178,5 +178,6 @@ async def _found(pattern: Pattern, window: Window) -> Match | None:
 
 async def _show_last(request: Request, console: Console) -> None:
     start = max(console.tail(_SHOWN_LINES), console.end - WINDOW)
-    for line in text_from(console, start).rstrip("\n").split("\n")[-_SHOWN_LINES - 1 :]:
+    text = await text_from(console, start)
+    for line in text.rstrip("\n").split("\n")[-_SHOWN_LINES - 1 :]:
         await request.peer.tell("  " + plain(line))

@@ -17,7 +17,7 @@ from oobconsole.interceptors.memory import MemoryGuest
 from tests.loopback.lab import Lab
 from tests.support.aio import soon, until
 from tests.support.expect import run_to_end
-from tests.support.person import person
+from tests.support.person import person, typed
 from tests.support.server import Server
 from tests.support.terminal import Terminal
 
@@ -88,9 +88,7 @@ class TestPower:
         with person(server, "web2") as alice:
             asked(alice, keys)
             alice.expect(rb"nothing was switched", timeout=10)
-            word = secrets.token_hex(8)
-            alice.send(word)
-            alice.expect(word, timeout=10)
+            typed(alice)
         assert not switched.exists()
 
     def test_that_fails_says_why(self, server: Server, switched: Path) -> None:

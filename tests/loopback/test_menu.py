@@ -74,6 +74,31 @@ def test_a_paste_chooses_nothing_and_reaches_no_guest(server: Server) -> None:
         terminal.expect(rb"node123 is live, you have the keyboard", timeout=10)
 
 
+def test_a_large_marked_paste_chooses_nothing_and_ends_nothing(server: Server) -> None:
+    """Whoever pasted a file into the menu was thrown out."""
+    with menu(server) as terminal:
+        terminal.send("\x1b[200~" + "node123\r" * 2000 + "\x1b[201~")
+        terminal.expect_screen("^a paste of 16000 bytes was dropped", timeout=10)
+        terminal.send("node45")
+        terminal.expect_screen("^search: node45$", timeout=10)
+        terminal.expect_screen("^10 consoles", timeout=10)
+
+
+def test_a_thousand_consoles_hold_nobody_up(server: Server) -> None:
+    """The watchdog's log names the functions in which the event loop was held: none of these is."""
+    listed = server.run("ls")
+    assert len(listed.stdout.splitlines()) == 1003
+    assert len(server.run("ls", "--names").stdout.splitlines()) == 1002
+    assert len(server.run("ls", "--json").stdout.splitlines()) == 1002
+    assert server.run("who").returncode == 0
+    assert b"at most 256" in server.run("send", "node*", "text").stderr
+    with menu(server) as terminal:
+        terminal.expect_screen("^1002 consoles", timeout=10)
+    held = [line for line in server.log.read_text().splitlines() if "something held the event loop" in line]
+    ours = ("listing.py", "lastline.py", "catalogue.py", "state.py", "access.py", "sending.py", "plain.py")
+    assert not [line for line in held if any(name in line for name in ours)]
+
+
 def test_whatever_cancels_a_question_says_what_it_dropped(server: Server) -> None:
     """faults.md 9: `n`, Enter and `~.` at once."""
     with menu(server) as terminal:

@@ -18,6 +18,7 @@ import pytest
 from tests.loopback.access import wait_for_log
 from tests.support.expect import Expect
 from tests.support.pace import scaled
+from tests.support.person import role, typed
 from tests.support.server import Server
 from tests.support.sync import eventually
 
@@ -300,11 +301,6 @@ def test_a_killed_control_master_takes_its_sessions_with_it_and_nobody_else(serv
         for ended in (person, *watchers):
             assert ended.wait(20) == 255
         eventually(lambda: at_web1() == 1, at_web1)  # the server learns of it by itself
-        left.send("\r~r")
-        left.expect(rb"k ask for it", timeout=20)
-        left.send("k")
-        left.expect(rb"you have the keyboard", timeout=20)
-        word = secrets.token_hex(8)
-        left.send(word)
-        left.expect(word, timeout=20)
+        role(left, "k", rb"you have the keyboard", begin="\r")
+        typed(left)
         assert at_web1() == 1

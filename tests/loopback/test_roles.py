@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.expect import Expect, run_to_end
-from tests.support.person import person
+from tests.support.person import person, role, typed
 from tests.support.server import MEMORY_MACHINE, Server
 
 GRANTS = """
@@ -55,10 +55,7 @@ class TestPeople:
             bob.expect(rb"you watch, and what you type goes nowhere", timeout=10)
             bob.send("more of it")
             server.run("ls")  # meanwhile it has arrived
-            bob.send("\r~r")
-            bob.expect(rb"take it by force", timeout=10)
-            bob.send("k")
-            bob.expect(rb"alice has the keyboard, and was asked", timeout=10)
+            role(bob, "k", rb"alice has the keyboard, and was asked", begin="\r")
             assert bytes(bob.seen).count(b"goes nowhere") == 1
             alice.expect(rb"bob asks for the keyboard: ~r, then h, hands it over", timeout=10)
             alice.send("~r")
@@ -74,18 +71,10 @@ class TestPeople:
 
     def test_force_takes_a_right_and_the_loser_is_told_by_whom(self, server: Server) -> None:
         with person(server, "web1", user="bob") as bob, person(server, "web1", user="alice") as alice:
-            alice.send("~r")
-            alice.expect(rb"take it by force", timeout=10)
-            alice.send("f")
-            alice.expect(rb"you have the keyboard; bob watches", timeout=10)
+            role(alice, "f", rb"you have the keyboard; bob watches")
             bob.expect(rb"alice took the keyboard from you: you watch", timeout=10)
-            bob.send("~r")
-            bob.expect(rb"take it by force", timeout=10)
-            bob.send("f")
-            bob.expect(rb"you have no right to take the keyboard of web1 from alice", timeout=10)
-            word = secrets.token_hex(8)
-            alice.send(word)
-            bob.expect(word, timeout=10)
+            role(bob, "f", rb"you have no right to take the keyboard of web1 from alice")
+            typed(alice, bob)
 
     def test_ones_own_dead_session_gives_the_keyboard_up(self, server: Server) -> None:
         """faults.md 24: bob has no right `force`, and against himself needs none: terminal, `send`, pipe."""
@@ -96,17 +85,9 @@ class TestPeople:
                 assert done.returncode == 0, done.stderr
             with person(server, "web1", user="bob") as bob:
                 assert b"bob has the keyboard" in bytes(bob.seen)
-                bob.send("~r")
-                bob.expect(rb"take it by force", timeout=10)
-                bob.send("k")
-                bob.expect(rb"another session of yours from 127.0.0.1 has the keyboard, and was asked", timeout=10)
-                bob.send("~r")
-                bob.expect(rb"take it by force", timeout=10)
-                bob.send("f")
-                bob.expect(rb"you have the keyboard; bob watches", timeout=10)
-                word = secrets.token_hex(8)
-                bob.send(word)
-                bob.expect(word, timeout=10)
+                role(bob, "k", rb"another session of yours from 127.0.0.1 has the keyboard, and was asked")
+                role(bob, "f", rb"you have the keyboard; bob watches")
+                typed(bob)
                 dead.go_on()
                 dead.expect(rb"has the keyboard until it ends: you watch.*you have the keyboard again", timeout=10)
                 dead.expect(rb"bob took the keyboard from you: you watch", timeout=10)
@@ -114,10 +95,7 @@ class TestPeople:
     def test_a_watcher_has_no_keyboard_to_take_from_oneself(self, server: Server) -> None:
         """faults.md 24, the other side: right `write` is needed all the same."""
         with person(server, "web1", user="alice"), person(server, "web1", user="eve") as eve:
-            eve.send("~r")
-            eve.expect(rb"take it by force", timeout=10)
-            eve.send("f")
-            eve.expect(rb"you have no right to take the keyboard of web1 from alice", timeout=10)
+            role(eve, "f", rb"you have no right to take the keyboard of web1 from alice")
 
     def test_a_watcher_is_never_promoted_by_itself(self, server: Server) -> None:
         with person(server, "web1", user="alice") as alice, person(server, "web1", user="bob") as bob:
@@ -126,13 +104,8 @@ class TestPeople:
             bob.expect(rb"alice has left; the keyboard is free", timeout=10)
             bob.send("not yet")
             bob.expect(rb"goes nowhere", timeout=10)
-            bob.send("\r~r")
-            bob.expect(rb"take it by force", timeout=10)
-            bob.send("k")
-            bob.expect(rb"you have the keyboard", timeout=10)
-            word = secrets.token_hex(8)
-            bob.send(word)
-            bob.expect(word, timeout=10)
+            role(bob, "k", rb"you have the keyboard", begin="\r")
+            typed(bob)
             assert b"not yet" not in bytes(bob.seen)
 
     def test_share(self, server: Server) -> None:
@@ -173,9 +146,7 @@ class TestScripts:
             done = script(server, "bob", "send", "web1", "reboot")
             assert (done.returncode, done.stdout) == (1, b"")
             assert b"alice has the keyboard of web1: nothing was typed" in done.stderr
-            word = secrets.token_hex(8)
-            alice.send(word)
-            alice.expect(word, timeout=10)
+            typed(alice)
             assert b"reboot" not in bytes(alice.seen)
 
     def test_force_is_a_right_of_its_own(self, server: Server) -> None:

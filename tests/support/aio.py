@@ -40,3 +40,23 @@ async def until(true: Callable[[], bool], seen: Callable[[], object]) -> None:
         if not deadline.left:
             raise AssertionError(f"waited {deadline} in vain; seen: {seen()!r}")
         await asyncio.sleep(0.005)
+
+
+class Work:
+    """How much is done in one turn of the event loop at most."""
+
+    def __init__(self) -> None:
+        self.most = self.total = self._now = 0
+        asyncio.get_running_loop().call_soon(self._turn)
+
+    def one(self) -> None:
+        self.more(1)
+
+    def more(self, count: int) -> None:
+        self._now += count
+        self.total += count
+        self.most = max(self.most, self._now)
+
+    def _turn(self) -> None:
+        self._now = 0
+        asyncio.get_running_loop().call_soon(self._turn)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
+
+from tests.support.expect import Expect
 from tests.support.server import Server
 from tests.support.terminal import Terminal
 
@@ -20,3 +23,23 @@ def person(
     terminal = Terminal(command, rows=rows, term=term)
     terminal.expect(rb"(helps|you have the keyboard)\]", timeout=20)  # no key helps where there is no prefix
     return terminal
+
+
+def role(terminal: Expect, key: str, answer: bytes, *, begin: str = "") -> None:
+    """Answer the question of `~r` with a key, and wait for what is said then.
+
+    Args:
+        begin: is typed before, such as Enter where the last character was none.
+    """
+    terminal.send(f"{begin}~r")
+    terminal.expect(rb"take it by force", timeout=20)
+    terminal.send(key)
+    terminal.expect(answer, timeout=20)
+
+
+def typed(by: Expect, *seen_by: Expect) -> None:
+    """Have somebody type a new word, and wait until its echo is seen: by all who are named, else by themselves."""
+    word = secrets.token_hex(8)
+    by.send(word)
+    for terminal in seen_by or (by,):
+        terminal.expect(word, timeout=20)

@@ -5,17 +5,16 @@ prompt_toolkit draws control characters as text, so that nothing in a line can a
 
 from __future__ import annotations
 
-import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import StyleAndTextTuples
-from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys as Key
 from prompt_toolkit.layout import ConditionalContainer, FormattedTextControl, HSplit, Layout, Window
 
+from oobconsole.session.tui.bindings import Bindings
 from oobconsole.session.tui.lines import Content, Lines
 from oobconsole.session.tui.pace import PacedApplication
 from oobconsole.session.tui.terminal import Keys, Terminal, output
@@ -92,29 +91,18 @@ class Answers:
 
     # -- keys ---------------------------------------------------------------------------------------
 
-    def _bindings(self) -> KeyBindings:
-        bindings = KeyBindings()
-
-        def bind(keys: Sequence[str], do: Callable[[], None]) -> None:
-            def pressed(_: KeyPressEvent) -> None:
-                self._note = ""
-                do()
-
-            for key in keys:
-                bindings.add(key)(pressed)
-
-        bind(["up"], lambda: self._move(-1))
-        bind(["down"], lambda: self._move(+1))
-        bind(["pageup"], lambda: self._move(-self._page))
-        bind(["pagedown"], lambda: self._move(+self._page))
-        bind(["home"], lambda: self._move(-sys.maxsize))
-        bind(["end"], lambda: self._move(+sys.maxsize))
-        bind(["left"], lambda: self._look_aside(-_ASIDE))
-        bind(["right"], lambda: self._look_aside(+_ASIDE))
-        bind(["enter", "escape", "q"], self._back)
-        bind(["c-c", "c-d"], self._interrupt)
-        bind([Key.Any, Key.BracketedPaste], lambda: None)
+    def _bindings(self) -> Bindings:
+        bindings = Bindings(self._pressed)
+        bindings.bind_moves(self._move, lambda: self._page)
+        bindings.bind(["left"], lambda _: self._look_aside(-_ASIDE))
+        bindings.bind(["right"], lambda _: self._look_aside(+_ASIDE))
+        bindings.bind(["enter", "escape", "q"], lambda _: self._back())
+        bindings.bind(["c-c", "c-d"], lambda _: self._interrupt())
+        bindings.bind([Key.Any, Key.BracketedPaste], lambda _: None)
         return bindings
+
+    def _pressed(self) -> None:
+        self._note = ""
 
     def _move(self, by: int) -> None:
         first, last = self._ends()

@@ -1,16 +1,18 @@
 """What the menu knows of the consoles: which there are for this user, which a search finds, and a row for each.
 
-A row costs a look at the console's output, so it is made only for what is on the screen.
+A drawing waits for nothing: it shows what is known, and what is not known, or is old, is looked up behind it, in
+slices that hold nobody else up, for the consoles that are on the screen.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
 
 from oobconsole.access import Grant, Principal, Right
 from oobconsole.console.console import Console
-from oobconsole.session.listing import last_line, shown_idle
+from oobconsole.session.listing import shown_idle
 from oobconsole.session.room import Room
 from oobconsole.session.state import Consoles
 
@@ -41,48 +43,79 @@ class Catalogue:
         self._every: list[Console] = []
         self._known: list[tuple[Console, str]] = []
         self._longest = 0
-        self._last_lines: WeakKeyDictionary[Console, tuple[int, str]] = WeakKeyDictionary()
+        self._wanted: dict[Console, None] = {}  # their last lines, in this order
+        self._work = asyncio.Event()
 
     def find(self, search: str) -> list[Console]:
         """Those of which name, machine, state or the keyboard's holder have every word of `search`; by name."""
+        if self._is_old():
+            self._work.set()
         words = search.lower().split()
-        known = self._all()
-        return [c for c, fixed in known if all(word in self._text(c, fixed) for word in words)]
+        return [c for c, fixed in self._known if all(word in self._text(c, fixed) for word in words)]
 
     @property
     def longest(self) -> int:
-        """Characters of the longest name, when `find` looked last."""
+        """Characters of the longest name."""
         return self._longest
 
+    def drawing(self) -> None:
+        """The screen is about to be drawn, and asks for the rows that are on it."""
+        self._wanted.clear()
+
     def row(self, console: Console) -> Row:
-        """How it is now."""
-        room = self._consoles.room(console)
-        may_watch = room.may(self._who, Right.WATCH)
+        """How it is now; its last line as it was when somebody looked last."""
+        room = self._consoles.rooms.get(console.name)
+        may_watch = self._consoles.access.may(self._who, Right.WATCH, console.name)
         return Row(
             console.name,
             console.state.name.lower(),
             shown_idle(console),
-            _people(room) if may_watch else "",
+            _people(room) if room and may_watch else "",
             self._last_line(console) if may_watch else "",
         )
 
     def _last_line(self, console: Console) -> str:
-        """It costs up to some milliseconds, and nothing while the guest prints nothing."""
-        end, text = self._last_lines.get(console, (-1, ""))
-        if end != console.end:
-            end, text = self._last_lines[console] = console.end, last_line(console)
-        return text
+        if self._consoles.last_lines.is_old(console):
+            self._wanted[console] = None
+            self._work.set()
+        return self._consoles.last_lines.known(console) or ""
 
-    def _all(self) -> list[tuple[Console, str]]:
-        """Looked up again only when grants have changed, or consoles came or went: a thousand take milliseconds."""
-        grants = self._consoles.access.grants
-        every = [console for machine in self._consoles.machines for console in machine.consoles]
-        if grants is not self._grants or every != self._every:
+    # -- beside the drawing -------------------------------------------------------------------------
+
+    async def refresh(self) -> None:
+        """Look up which consoles there are, if grants have changed or consoles came or went since."""
+        if self._is_old():
+            grants, every = self._consoles.access.grants, self._all()
+            visible = await self._consoles.visible(self._who)
             self._grants, self._every = grants, every
-            visible = self._consoles.visible(self._who)
             self._known = [(console, f"{console.name} {machine}".lower()) for console, machine in visible]
             self._longest = max((len(console.name) for console, _ in visible), default=0)
-        return self._known
+
+    async def look(self, changed: Callable[[], object]) -> None:
+        """For ever: look up what the drawings found missing or old.
+
+        Args:
+            changed: is called when there is something that the screen does not show yet. Where it only shows what is
+                old, it is not: a guest that prints on and on would have the screen drawn on and on.
+        """
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            is_news = self._is_old()
+            await self.refresh()
+            while self._wanted:
+                console = next(iter(self._wanted))
+                del self._wanted[console]
+                is_news |= self._consoles.last_lines.known(console) is None
+                await self._consoles.last_lines.look(console)
+            if is_news:
+                changed()
+
+    def _is_old(self) -> bool:
+        return self._consoles.access.grants is not self._grants or self._all() != self._every
+
+    def _all(self) -> list[Console]:
+        return [console for machine in self._consoles.machines for console in machine.consoles]
 
     def _text(self, console: Console, fixed: str) -> str:
         room = self._consoles.rooms.get(console.name)

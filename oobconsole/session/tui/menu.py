@@ -5,15 +5,12 @@ prompt_toolkit draws control characters as text, so that nothing in a row can ac
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple
 
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import StyleAndTextTuples
-from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys as Key
 from prompt_toolkit.layout import (
     ConditionalContainer,
@@ -26,6 +23,7 @@ from prompt_toolkit.layout import (
 
 from oobconsole.console.console import Console
 from oobconsole.session.sending import SEVERAL_MAX
+from oobconsole.session.tui.bindings import Bindings
 from oobconsole.session.tui.catalogue import Catalogue
 from oobconsole.session.tui.lines import Content, Lines
 from oobconsole.session.tui.pace import PacedApplication
@@ -85,8 +83,7 @@ class Menu:
         self._at = 0
         self._page = 1
         self._list: list[Console] | None = None
-        self._table = Table(catalogue, self._again)
-        self._found()  # to look at a thousand consoles for the first time is a piece of work of its own
+        self._table = Table(catalogue)
         self.app: PacedApplication[Choice | None] = PacedApplication(
             drawing=self._drawing,
             layout=self._layout(),
@@ -110,23 +107,10 @@ class Menu:
 
     # -- keys ---------------------------------------------------------------------------------------
 
-    def _bindings(self) -> KeyBindings:
-        bindings = KeyBindings()
-
-        def bind(keys: Sequence[str], do: Callable[[KeyPressEvent], None]) -> None:
-            def pressed(event: KeyPressEvent) -> None:
-                self._note = ""
-                do(event)
-
-            for key in keys:
-                bindings.add(key)(pressed)
-
-        bind(["up"], lambda _: self._move(-1))
-        bind(["down"], lambda _: self._move(+1))
-        bind(["pageup"], lambda _: self._move(-self._page))
-        bind(["pagedown"], lambda _: self._move(+self._page))
-        bind(["home"], lambda _: self._move(-sys.maxsize))
-        bind(["end"], lambda _: self._move(+sys.maxsize))
+    def _bindings(self) -> Bindings:
+        bindings = Bindings(self._pressed)
+        bind = bindings.bind
+        bindings.bind_moves(self._move, lambda: self._page)
         bind(["enter"], lambda _: self._choose(Action.ATTACH))
         bind(["c-w"], lambda _: self._choose(Action.WATCH))
         bind(["c-r"], lambda _: self._choose(Action.REPLAY))
@@ -139,6 +123,9 @@ class Menu:
         bind(["escape", "c-u"], lambda _: self._look_for(""))
         bind(["c-c", "c-d"], lambda _: self.quit())
         return bindings
+
+    def _pressed(self) -> None:
+        self._note = ""
 
     def _look_for(self, text: str) -> None:
         self._place.search = plain(text.replace("\t", " "))[:_SEARCH_MAX]
@@ -216,7 +203,7 @@ class Menu:
 
     def _drawing(self) -> None:
         self._list = None
-        self._table.drawing()
+        self._catalogue.drawing()
 
     def _found(self) -> list[Console]:
         """The list, as it is when it is drawn, or was searched for; between two drawings keys cost no look at all

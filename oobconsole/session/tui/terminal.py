@@ -12,11 +12,16 @@ from prompt_toolkit.input import Input
 from prompt_toolkit.input.typeahead import get_typeahead
 from prompt_toolkit.input.vt100_parser import Vt100Parser
 from prompt_toolkit.key_binding import KeyPress
+from prompt_toolkit.keys import Keys as Key
 from prompt_toolkit.output import Output
 from prompt_toolkit.output.vt100 import Vt100_Output
 
-#: Input without a key in it, in bytes, that is no person's: an escape sequence or paste without an end.
+from oobconsole.session.typed import PASTE, PASTE_END
+
+#: Input without a key in it, in bytes, that is no person's: an escape sequence without an end.
 _NO_KEY_MAX: Final = 4096
+#: A marked paste that is longer, in bytes, is no name that somebody looks for.
+PASTE_MAX: Final = 4096
 _DEFAULT_SIZE: Final = (24, 80)
 #: The menu is drawn in the upper left part of a terminal that has more rows or columns: prompt_toolkit needs more
 #: than a microsecond for each cell, at once, and nobody else's echo comes meanwhile.
@@ -65,23 +70,87 @@ class Terminal(Protocol):
 
 
 class Keys(Input):
-    """Keys from bytes, without a file descriptor."""
+    """Keys from bytes, without a file descriptor.
+
+    A marked paste is one key, `BracketedPaste`, with its text; one that is too long is none. It is taken apart here
+    and not by prompt_toolkit, which keeps all of it, however long it is.
+    """
 
     def __init__(self) -> None:
         self._pressed: list[KeyPress] = []
         self._parser = Vt100Parser(self._pressed.append)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._since_key = 0
+        self._before = b""  # what may be the beginning of a mark
+        self._paste: bytearray | None = None  # one has begun; this is what of it is kept
+        self._pasted = 0  # bytes of it
+        self._dropped = 0
         self._ready: Callable[[], None] = self._nobody
         self._closed = False
 
     def feed(self, data: bytes) -> None:
         """Take what the user typed; nothing ends the input."""
-        self._parser.feed(self._decoder.decode(data))
-        self._since_key = 0 if self._pressed else self._since_key + len(data)
-        if not data or self._since_key > _NO_KEY_MAX:
-            self._closed = True
+        self._closed = self._closed or not data
+        while data:
+            data = self._feed_typed(data) if self._paste is None else self._feed_pasted(self._paste, data)
         self._ready()
+
+    def _feed_typed(self, data: bytes) -> bytes:
+        """Keys, up to the mark with which a paste begins; returns what is behind that."""
+        whole = self._before + data
+        at = whole.find(PASTE)
+        own = data if at < 0 else data[: max(0, at - len(self._before))]
+        self._parser.feed(self._decoder.decode(own))
+        self._since_key = 0 if self._pressed else self._since_key + len(own)
+        self._closed = self._closed or self._since_key > _NO_KEY_MAX
+        if at < 0:
+            self._before = whole[1 - len(PASTE) :]
+            return b""
+        if at < len(self._before):
+            self._parser.reset()  # the beginning of the mark waits in it
+        else:
+            self._parser.flush()  # what it waits with is Escape
+        self._before, self._paste, self._pasted = b"", bytearray(), 0
+        return whole[at + len(PASTE) :]
+
+    def _feed_pasted(self, paste: bytearray, data: bytes) -> bytes:
+        """A paste, up to its end; returns what is behind that."""
+        whole = self._before + data
+        end = whole.find(PASTE_END)
+        own = whole[:end] if end >= 0 else whole[: 1 - len(PASTE_END)]
+        self._pasted += len(own)
+        paste += own[: PASTE_MAX - len(paste)]
+        self._before = whole[len(own) :]
+        if end < 0:
+            return b""
+        if self._pasted > PASTE_MAX:
+            self._dropped = self._pasted
+        else:
+            self._pressed.append(KeyPress(Key.BracketedPaste, paste.decode(errors="replace")))
+        self._before, self._paste = b"", None
+        return whole[end + len(PASTE_END) :]
+
+    @property
+    def is_pasting(self) -> bool:
+        """Has a paste begun, and not ended?"""
+        return self._paste is not None
+
+    def pasted(self, data: bytes) -> int:
+        """How many bytes of what comes next belong to the paste that has begun."""
+        if self._paste is None:
+            return 0
+        end = (self._before + data).find(PASTE_END)
+        return len(data) if end < 0 else end + len(PASTE_END) - len(self._before)
+
+    def end_paste(self) -> None:
+        """It is over, though its end was not marked."""
+        self._dropped = self._pasted + len(self._before)
+        self._before, self._paste = b"", None
+
+    def dropped(self) -> int:
+        """Bytes of the last paste, if that was dropped, and nobody has asked since; otherwise 0."""
+        dropped, self._dropped = self._dropped, 0
+        return dropped
 
     @property
     def closed(self) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from oobconsole.session.tui.pace import PacedApplication, pace
 from oobconsole.session.tui.terminal import Keys, Terminal
-from oobconsole.session.typed import PASTE, PASTE_END, came_at_once
+from oobconsole.session.typed import LOST_END_SECONDS, PASTE, PASTE_END, came_at_once
 
 #: Keys that are looked at before others have their turn, in bytes: each costs up to a millisecond.
 _KEYS_AT_ONCE: Final = 16
@@ -60,16 +60,32 @@ class Typing:
         try:
             while not self._screen.app.is_done and not self._ended:
                 await self._terminal.drain()  # whoever does not look at the answer does not get to ask for more
-                began = time.monotonic()  # what came while others had their turn is there at once
-                if data := await self._terminal.read():
-                    await self._packet(data, time.monotonic() - began)
-                else:
-                    self._ended = True
+                await self._next()
             if self._ended:
                 await pace().turn()
                 self._keys.feed(b"")
         finally:
             self._screen.quit()  # a client may be gone while it is waited for, too
+
+    async def _next(self) -> None:
+        """What is typed next; or nothing, when a paste has begun and its end does not come."""
+        began = time.monotonic()  # what came while others had their turn is there at once
+        try:
+            async with asyncio.timeout(LOST_END_SECONDS if self._keys.is_pasting else None):
+                data = await self._terminal.read()
+        except TimeoutError:
+            self._before = b""
+            self._keys.end_paste()
+            self._say_dropped()
+            return
+        if data:
+            await self._packet(data, time.monotonic() - began)
+        else:
+            self._ended = True
+
+    def _say_dropped(self) -> None:
+        if pasted := self._keys.dropped():
+            self._screen.say(f"a paste of {pasted} bytes was dropped: it is no name to look for, and chooses nothing")
 
     def rest(self) -> bytes:
         """What came behind the end of it."""
@@ -113,9 +129,10 @@ class Typing:
     async def _feed(self, data: bytes) -> None:
         while data and not self._screen.app.is_done:
             await pace().turn()
-            at = _at_once(data)
+            at = self._keys.pasted(data) or _at_once(data)
             with pace().spending():
                 self._keys.feed(data[:at])
+            self._say_dropped()
             data = data[at:]
         self._waiting = data + self._waiting
 

@@ -15,11 +15,11 @@ from oobconsole import supervise
 from oobconsole.access import Grant, Principal, Right
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.session.state import Consoles
-from oobconsole.session.tui import showing
+from oobconsole.session.tui import showing, typed
 from oobconsole.session.tui.catalogue import Catalogue, Row
 from oobconsole.session.tui.choose import choose
 from oobconsole.session.tui.menu import Action, Choice, Place
-from oobconsole.session.tui.terminal import Keys
+from oobconsole.session.tui.terminal import PASTE_MAX, Keys
 from tests.support.aio import idle, soon, stays, until
 from tests.unit.session.fakes import ALICE, consoles
 
@@ -243,6 +243,7 @@ class TestChoose:
         else:
             task = begin(terminal)
             await shown(terminal, "web00")
+            await idle()  # it waits for keys
             monkeypatch.setattr(terminal, "drain", fails)
             await until(lambda: sum(supervise.ended.values()) > before, lambda: "nothing is told")
             monkeypatch.undo()
@@ -466,11 +467,72 @@ class TestTerminals:
         settings.stopping.set()
         assert await soon(task) is None
 
-    async def test_a_paste_without_an_end_ends_the_menu(self) -> None:
+
+class TestPastes:
+    """A marked paste is text to search for, or nothing at all; the menu goes on in any case."""
+
+    @pytest.mark.parametrize(
+        ("size", "piece"), [(PASTE_MAX + 1, 511), (PASTE_MAX + 5, 1 << 20), (100_000, 4096), (1_000_000, 1 << 20)]
+    )
+    async def test_one_that_is_too_long_is_dropped_and_that_is_said(self, size: int, piece: int) -> None:
         terminal = FakeTerminal()
-        task = await stays(begin(terminal))
-        terminal.type(b"\x1b[200~" + b"x" * 100000)
-        assert await soon(task) is None
+        task = begin(terminal)
+        await shown(terminal, "40 consoles")
+        data = b"\x1b[200~" + (b"web03\r\x10reboot\r" * (size // 13 + 1))[:size] + b"\x1b[201~"
+        for at in range(0, len(data), piece):
+            terminal.type(data[at : at + piece])
+        await shown(terminal, f"a paste of {size} bytes was dropped")
+        assert not task.done()
+        assert terminal.lines[0] == "search:"
+        terminal.type(b"web03")
+        await shown(terminal, "search: web03")
+        terminal.type(b"\r")
+        assert await soon(task) == Choice(Action.ATTACH, "web03")
+
+    @pytest.mark.parametrize("size", [3, PASTE_MAX])
+    async def test_one_that_fits_is_searched_for(self, size: int) -> None:
+        terminal = FakeTerminal()
+        task = begin(terminal)
+        terminal.type(b"\x1b[200~" + b"web".ljust(size) + b"\x1b[201~12")
+        await shown(terminal, "search: web")
+        assert not task.done()
+        await leave(terminal, task)
+
+    @pytest.mark.parametrize("size", [10, 10_000])
+    async def test_one_whose_end_is_lost_ends_by_itself(self, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(typed, "LOST_END_SECONDS", 0.05)
+        terminal = FakeTerminal()
+        task = begin(terminal)
+        terminal.type(b"\x1b[200~" + b"\r" * size + b"\x1b[20")
+        await shown(terminal, f"a paste of {size + 4} bytes was dropped")
+        terminal.type(b"web03")
+        await shown(terminal, "search: web03")
+        await leave(terminal, task)
+
+    async def test_a_mark_that_the_network_cut_for_long_is_one(self) -> None:
+        """prompt_toolkit takes its beginning for keys then; what is pasted is no key all the same."""
+        for cut in range(1, 6):
+            keys = Keys()
+            keys.feed(b"\x1b[200~"[:cut])
+            keys.flush_keys()
+            keys.feed(b"\x1b[200~"[cut:] + b"x\r\x1b[201~")
+            assert [(press.key, press.data) for press in keys.read_keys()] == [(Key.BracketedPaste, "x\r")]
+
+    async def test_however_it_is_cut(self) -> None:
+        typed = b"a\x1b[Ab\x1b\x1b[200~one\x1b[20\x1b[201~c\x1b[200~" + b"y" * 5000 + b"\x1b[201~\x1b[200~2\x1b[201~d"
+        whole = Keys()
+        whole.feed(typed)
+        expected = [(press.key, press.data) for press in whole.read_keys()]
+        assert [key for key, _ in expected] == [
+            "a", Key.Up, "b", Key.Escape, Key.BracketedPaste, "c", Key.BracketedPaste, "d"
+        ]  # fmt: skip
+        assert (expected[4][1], expected[6][1], whole.dropped()) == ("one\x1b[20", "2", 5000)
+        for size in (1, 2, 3, 5, 7):
+            keys = Keys()
+            for at in range(0, len(typed), size):
+                keys.feed(typed[at : at + size])
+            assert [(press.key, press.data) for press in keys.read_keys()] == expected
+            assert keys.dropped() == 5000
 
 
 class TestKeys:
@@ -485,6 +547,13 @@ class TestKeys:
         keys.feed(b"\x1b")
         assert keys.read_keys() == []
         assert [press.key for press in keys.flush_keys()] == [Key.Escape]
+
+    def test_a_sequence_without_an_end_closes(self) -> None:
+        keys = Keys()
+        keys.feed(b"\x1b[" + b"1" * 4000)
+        assert not keys.closed
+        keys.feed(b"1" * 100)
+        assert keys.closed
 
     def test_the_end_closes(self) -> None:
         keys = Keys()

@@ -116,7 +116,7 @@ class TestBoard:
         board = Board()
         board.ask("message:")
         board.echo(b"hellp")
-        board.erase("p")
+        board.echo(b"\b \b")
         board.echo("ö\x1b".encode())
         board.age(1000)
         assert not board.key()

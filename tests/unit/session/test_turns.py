@@ -8,24 +8,7 @@ import pytest
 
 from oobconsole.session.mirror import SEQUENCES_MAX, SLICE, Mirror
 from oobconsole.session.safe import SLICES_MAX, next_slice, slices
-from tests.support.aio import idle, soon
-
-
-class Work:
-    """How much is done in one turn of the event loop at most."""
-
-    def __init__(self) -> None:
-        self.most = self.total = self._now = 0
-        asyncio.get_running_loop().call_soon(self._turn)
-
-    def one(self) -> None:
-        self._now += 1
-        self.total += 1
-        self.most = max(self.most, self._now)
-
-    def _turn(self) -> None:
-        self._now = 0
-        asyncio.get_running_loop().call_soon(self._turn)
+from tests.support.aio import Work, idle, soon
 
 
 async def test_all_sessions_share_a_few_slices_of_a_turn() -> None:

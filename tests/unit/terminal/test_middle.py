@@ -14,7 +14,7 @@ from oobconsole.console import console as consoles_module
 from oobconsole.console.console import Console
 from oobconsole.console.screen import Screen
 from oobconsole.recording.frames import Frame, Part
-from oobconsole.session.listing import last_line, text_from
+from oobconsole.session.lastline import last_line, text_from
 from oobconsole.session.searching import Lines
 from oobconsole.terminal.plain import PlainLines
 from oobconsole.terminal.safe import SafeFilter
@@ -30,23 +30,23 @@ STRINGS = [
 
 @pytest.mark.parametrize("string", STRINGS, ids=lambda string: repr(string[:6]))
 @pytest.mark.parametrize("left", [1, 100, 4095, 4096, 4097, 65_535, 65_537])
-def test_the_last_line_is_no_string(string: bytes, left: int) -> None:
+async def test_the_last_line_is_no_string(string: bytes, left: int) -> None:
     """faults.md 14: `ls` looks at the last 4096 bytes, and showed what they are the end of."""
     console = Console("web1", scrollback=1 << 20)
     console.output(b"before\r\nlogin: " + string[: len(string) - min(left, len(string) - 1)])
-    assert last_line(console) in ("login:", "")  # as far as it looks
+    assert await last_line(console) in ("login:", "")  # as far as it looks
     console.output(string[len(string) - min(left, len(string) - 1) :])
-    assert last_line(console) in ("login:", "")
+    assert await last_line(console) in ("login:", "")
     console.output(b"root")
-    assert last_line(console) in ("login: root", "root")
+    assert await last_line(console) in ("login: root", "root")
     for offset in (len(b"before\r\nlogin: ") + 5, console.end - 6, console.end - 4):
-        assert text_from(console, offset) == "root"
+        assert await text_from(console, offset) == "root"
 
 
-def test_progress_without_an_end_is_a_last_line() -> None:
+async def test_progress_without_an_end_is_a_last_line() -> None:
     console = Console("web1", scrollback=1 << 20)
     console.output(b"".join(b"\r%d %%" % (number % 100) for number in range(100_000)))
-    assert last_line(console) == "99 %"
+    assert await last_line(console) == "99 %"
 
 
 @pytest.mark.parametrize("string", STRINGS, ids=lambda string: repr(string[:6]))
@@ -144,9 +144,9 @@ async def test_a_string_without_an_end_is_over_after_a_silence(clock: Clock) -> 
         console.output(b"SeaBIOS %d" % number)
         clock.now += 0.1
         console.output(b" is here ")
-        assert last_line(console).endswith(f"SeaBIOS {number} is here")
-        assert text_from(console, console.end - 18) == f"SeaBIOS {number} is here "
-        assert text_from(console, console.end - 20).endswith(f"SeaBIOS {number} is here ")
+        assert (await last_line(console)).endswith(f"SeaBIOS {number} is here")
+        assert await text_from(console, console.end - 18) == f"SeaBIOS {number} is here "
+        assert (await text_from(console, console.end - 20)).endswith(f"SeaBIOS {number} is here ")
         await asyncio.wait_for(screen.redraw(), 60)
         assert screen.terminal.text[0].rstrip().endswith(f"SeaBIOS {number} is here")
         assert "title" not in screen.terminal.text[0]
