@@ -69,10 +69,14 @@ int half_poll(struct pollfd *fds, nfds_t count, int timeout_ms) {
     return ready;
 }
 
-/* Interrupted by a signal once, then in pieces. */
+/* Interrupted by a signal once, then in pieces. A SIGPIPE would end a process that does not expect it. */
 ssize_t half_send(int fd, const void *data, size_t len, int flags) {
     static bool interrupted;
 
+    if (!(flags & MSG_NOSIGNAL)) {
+        errno = EINVAL;
+        return -1;
+    }
     if (pass_on_only >= 0 && (interrupted = !interrupted)) {
         errno = EINTR;
         return -1;
@@ -82,6 +86,12 @@ ssize_t half_send(int fd, const void *data, size_t len, int flags) {
 }
 
 ssize_t half_recv(int fd, void *data, size_t len, int flags) {
+    static bool interrupted;
+
+    if (pass_on_only >= 0 && (interrupted = !interrupted)) {
+        errno = EINTR;
+        return -1;
+    }
     return recvfrom(fd, data, pass_on_only >= 0 && len > (size_t)pass_on_only ? (size_t)pass_on_only : len, flags,
                     NULL, NULL);
 }

@@ -193,6 +193,12 @@ class Half:
         elif isinstance(event, wire.Access | wire.ThreServed | wire.Taken):
             self._served[event.context] += 1
 
+    def server_goes(self) -> None:
+        """The server closes the connection, and nobody has seen it yet."""
+        assert self._server is not None
+        self._server.close()
+        self._server = None
+
     def server_sees_the_end(self) -> bool:
         """Has the native half closed the connection, behind what it has sent?"""
         assert self._server is not None

@@ -156,6 +156,7 @@ def test_more_last_words_than_there_is_room_for_reach_a_late_server(live: Half) 
     assert printed(events, live.base) == text
     assert gaps(events) == 0
     assert events[-1] == GONE
+    assert not live.keeps(1), "when all of it, in as many pieces as it took, is with the socket"
 
 
 def test_a_server_that_is_late_again_in_the_middle_of_them(live: Half) -> None:

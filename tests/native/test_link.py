@@ -60,6 +60,31 @@ def test_a_link_that_is_given_up_ends_at_both_ends(live: Half) -> None:
     assert ours.poll(0) == [(live.fd, select.POLLHUP)]
 
 
+def test_a_server_that_went_while_nobody_looked_is_noticed_by_what_is_sent(
+    live: Half, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """At once: no vCPU waits for it as for one that is late."""
+    live.server_goes()
+    start = live.clock_ns
+    live.write(SCR, 0x5A)
+    assert live.clock_ns - start < PATIENCE_NS // 2
+    assert not live.connected
+    assert capfd.readouterr().err == "oob_tcg: machine l1: the server went away, the guests go on: Broken pipe\n"
+    assert live.read(SCR) == 0x5A
+
+
+@pytest.mark.parametrize(("unread", "why"), [(b"", ""), (b"unread", ": Connection reset by peer")])
+def test_a_server_that_went_is_noticed_by_what_is_taken_in(
+    live: Half, capfd: pytest.CaptureFixture[str], unread: bytes, why: str
+) -> None:
+    live.prints(unread)
+    live.service()
+    live.server_goes()
+    live.poll()
+    assert not live.connected
+    assert capfd.readouterr().err == f"oob_tcg: machine l1: the server went away, the guests go on{why}\n"
+
+
 @pytest.mark.parametrize("size", [1, 8, 15])
 def test_half_a_frame_is_of_its_own_connection(live: Half, size: int) -> None:
     """And so is the place behind the frames before it."""

@@ -320,6 +320,9 @@ def test_a_server_that_is_late_again_while_it_learns_what_it_missed(live: Half) 
 def test_pieces_and_signals_change_nothing(half: Half) -> None:
     half.pieces(3)
     half.begin()
+    for _ in range(20):  # READY is 8 bytes
+        half.poll()
+    assert half.up
     half.prints(b"hello")
     half.answers[half.base + SCR] = 0x5A
     assert half.read(SCR) == 0x5A

@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from oobconsole.interceptors import connection, wire
-from oobconsole.interceptors.base import Context, PortHandler
-from oobconsole.interceptors.connection import OUTPUT_MAX, Connection, Counters
+from oobconsole.interceptors.base import Context, PortHandler, Publication
+from oobconsole.interceptors.connection import BUDGET_NS, OUTPUT_MAX, Connection, Counters
+from oobconsole.interceptors.memory import MemoryInterceptor
+from tests.contract.rigs import Recorder
 from tests.support.aio import idle, until
-from tests.support.native_half import appeared
+from tests.support.native_half import access, appeared, posted, stats
 
 
 class Owner:
@@ -26,6 +28,8 @@ class Owner:
         self.counters = Counters()
         self.lost_for: list[str] = []
         self.refuses: str | None = None
+        self.broken = False
+        self.handler: Recorder | None = None
 
     def welcome(self, connection: Connection, hello: wire.Hello) -> str | None:
         return self.refuses
@@ -34,7 +38,9 @@ class Owner:
         self.lost_for.append(reason)
 
     def context_appeared(self, context: Context) -> PortHandler | None:
-        return None
+        if self.broken:
+            raise RuntimeError("a bug")
+        return self.handler
 
     def context_gone(self, context: Context, reason: str) -> None:
         """Nobody asks."""
@@ -117,6 +123,18 @@ async def test_what_the_socket_does_not_take_goes_out_later(pair: Pair) -> None:
     assert pair.connection._writing, "and once more"
 
 
+async def test_what_changes_without_an_access_is_said_at_once(pair: Pair) -> None:
+    """Registers that are published; a level is said behind these."""
+    pair.owner.handler = handler = Recorder(MemoryInterceptor("l1"), Context("l1", 1))
+    await pair.greet()
+    pair.read()
+    handler.published = (Publication(0x3F8, 0x20, 0x20, bytes(8)),)
+    pair.connection.publish(pair.connection.bound[1])
+    assert pair.read() == wire.encode_publish(1, 0, *handler.published[0])
+    pair.connection.publish(pair.connection.bound[1])
+    assert pair.read() == b""
+
+
 async def test_one_that_reads_nothing_is_closed_behind_what_the_guests_device_is_doing(pair: Pair) -> None:
     await pair.greet()
     pair.fill()
@@ -129,6 +147,48 @@ async def test_one_that_reads_nothing_is_closed_behind_what_the_guests_device_is
     assert not pair.connection._out
     await idle()
     assert pair.owner.lost_for == ["it does not read its answers"]
+
+
+async def test_a_peer_that_goes_without_reading_what_was_said(pair: Pair) -> None:
+    await pair.greet()
+    pair.peer.close()
+    await until(lambda: bool(pair.owner.lost_for), lambda: pair.owner.lost_for)
+    assert pair.owner.lost_for == ["Connection reset by peer"]
+
+
+async def test_a_bug_of_ours_ends_its_connection_alone(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+    pair.owner.broken = True
+    pair.peer.send(wire.encode_hello("l1", 7) + appeared(1))
+    await until(lambda: bool(pair.owner.lost_for), lambda: pair.owner.lost_for)
+    assert pair.owner.lost_for == ["internal error"]
+    assert "a bug in oobconsole ends a connection" in capsys.readouterr().out
+
+
+async def test_an_answer_is_no_wider_than_its_access(pair: Pair) -> None:
+    class Wide(Recorder):
+        def read(self, port: int, size: int) -> int:
+            return 0x123456789A
+
+    pair.owner.handler = Wide(MemoryInterceptor("l1"), Context("l1", 1))
+    await pair.greet()
+    pair.read()
+    for seq, (size, value) in enumerate(((1, 0x9A), (2, 0x789A), (4, 0x3456789A)), 1):
+        pair.peer.send(access(seq, size=size))
+        pair.connection.serve()
+        assert pair.read() == wire.encode_answer(1, seq, value)
+
+
+async def test_registers_are_said_behind_accesses_to_them_and_not_behind_others(pair: Pair) -> None:
+    pair.owner.handler = handler = Recorder(MemoryInterceptor("l1"), Context("l1", 1))
+    handler.published = (Publication(0x3F8, 0x20, 0x20, bytes(8)),)
+    await pair.greet()
+    pair.peer.send(posted(b"a"))
+    pair.connection.serve()
+    assert pair.read().endswith(wire.encode_publish(1, 1, *handler.published[0]))
+    handler.published = (Publication(0x3F8, 0x40, 0x40, bytes(8)),)
+    pair.peer.send(stats(1))
+    pair.connection.serve()
+    assert pair.read() == b"", "whoever changes them says so"
 
 
 async def test_a_peer_that_is_refused_is_told_nothing(pair: Pair) -> None:
@@ -151,3 +211,61 @@ async def test_a_peer_that_said_hello_is_not_looked_for(monkeypatch: pytest.Monk
     for one in (pair, quiet):
         one.connection.close("the test ends")
         one.peer.close()
+
+
+class Clock:
+    """Time that goes on by 0.1 ms whenever it is looked at.
+
+    Attributes:
+        looks: how often that was.
+    """
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def monotonic_ns(self) -> int:
+        self.looks += 1
+        return self.looks * 100_000
+
+
+@pytest.fixture
+async def spinning(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> tuple[Pair, Clock]:
+    """A connection that looks for the next access for 0.1 s, of which a vCPU has just got an answer."""
+    await pair.greet()
+    clock = Clock()
+    monkeypatch.setattr(connection, "time", clock)
+    pair.owner.spin_ns = 100_000_000
+    pair.peer.send(access(1))
+    pair.connection.serve()
+    return pair, clock
+
+
+async def test_who_may_ask_again_at_once_is_looked_for_and_others_get_their_turn(
+    spinning: tuple[Pair, Clock],
+) -> None:
+    pair, clock = spinning
+    assert pair.connection._turn_due, "it does not sleep"
+    before = clock.looks
+    pair.connection.serve()
+    assert pair.connection._turn_due
+    assert clock.looks - before <= 2 * BUDGET_NS / 100_000 + 2, "nor does it keep the loop for longer than it may"
+    assert pair.owner.counters.spins == 0
+    pair.peer.send(access(2))
+    pair.connection._readable()
+    assert pair.owner.counters.accesses == 1, "its turn is due already, behind the others'"
+    pair.connection.serve()
+    assert (pair.owner.counters.accesses, pair.owner.counters.spins) == (2, 1)
+
+
+async def test_it_sleeps_when_nobody_has_asked_for_so_long(spinning: tuple[Pair, Clock]) -> None:
+    pair, clock = spinning
+    await until(lambda: not pair.connection._turn_due, lambda: clock.looks)
+    assert clock.looks >= 1000
+
+
+async def test_what_nobody_waits_for_is_no_reason_to_look_again(pair: Pair) -> None:
+    await pair.greet()
+    pair.owner.spin_ns = 10**12
+    pair.peer.send(posted(b"a"))
+    pair.connection.serve()
+    assert not pair.connection._turn_due
