@@ -6,11 +6,19 @@ import os
 import stat
 import tempfile
 from pathlib import Path
+from typing import Final
 
 from cryptography.hazmat.primitives import serialization as ser
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from oobconsole import textfile
 from oobconsole.errors import EnvironmentFault
+
+#: What to do about a key that is damaged.
+MEND: Final = (
+    "restore it from a backup; or move it away with its .pub, which still verifies what it has signed, and a new one "
+    "is made"
+)
 
 
 def load_or_make(path: Path, what: str) -> bytes:
@@ -23,16 +31,33 @@ def load_or_make(path: Path, what: str) -> bytes:
         EnvironmentFault: it cannot be read or made, or others may read it.
     """
     try:
-        if not os.path.lexists(path) or path.stat().st_size == 0:  # empty: a full disk, or a crash, has left it
+        if _is_to_be_made(path, what):
             _make(path, what)
         mode = path.stat().st_mode
         if stat.S_IMODE(mode) & 0o077:
             raise EnvironmentFault(
                 f"{path}: others may read this private key; chmod 600 it, or let a new one be made"
             )
-        return path.read_bytes()
+        data = textfile.read(path)
     except OSError as error:
         raise EnvironmentFault(f"{path}: the {what} cannot be used: {error.strerror}") from error
+    if not data.strip(b"\0"):
+        found = "is full of zero bytes" if data else "is empty, though there is a public key beside it"
+        raise EnvironmentFault(f"{path}: the {what} {found}, as a crash of the machine leaves it: {MEND}")
+    return data
+
+
+def _is_to_be_made(path: Path, what: str) -> bool:
+    """Is there none? An empty file without a public key beside it never was one: a first start on a full disk has
+    left it. With one there was a key, and another one is not made silently: clients would take us for somebody else.
+    """
+    if not os.path.lexists(path):
+        return True
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise EnvironmentFault(f"{path}: is no file, so it cannot be the {what}: move it away")
+    public = path.with_name(path.name + ".pub")
+    return not found.st_size and not (public.is_file() and public.stat().st_size)
 
 
 def _make(path: Path, what: str) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import errno
+import os
+import stat
+from pathlib import Path
 from typing import Final
 
 _UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -10,6 +14,19 @@ _UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 class NotText(ValueError):
     """A file in another encoding; says which, and what to do."""
+
+
+def read(path: Path, most: int = -1) -> bytes:
+    """The beginning of a file, all of it unless said. What is no file is not waited for, as a FIFO would be.
+
+    Raises:
+        OSError: it cannot be read, or is no file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no file: move it away", str(path))
+        return file.read(most)
 
 
 def decode(data: bytes, *, errors: str = "strict") -> str:
@@ -21,7 +38,13 @@ def decode(data: bytes, *, errors: str = "strict") -> str:
     Raises:
         NotText: it is UTF-16, as PowerShell's `>` writes it, or is no UTF-8.
     """
-    if data.startswith(_UTF_16) or data[:64].count(0) > len(data[:64]) // 4:
+    head = data[:64]
+    if head and not head.strip(b"\0"):
+        raise NotText(
+            "begins with zero bytes, which a crash of the machine has left in the place of what was in it: "
+            "restore it from a backup, or write it anew"
+        )
+    if data.startswith(_UTF_16) or head.count(0) > len(head) // 4:
         raise NotText("is UTF-16 and not UTF-8: save it as UTF-8 (PowerShell: Out-File -Encoding utf8)")
     try:
         return data.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors)

@@ -137,12 +137,14 @@ class _Reloads:
 def _open_audit(config: Config, events: Events) -> AuditLog:
     """From now on `events` are audited."""
     loop = asyncio.get_running_loop()
+    was_here = config.audit_key.is_file() and config.audit_key.stat().st_size > 0
     audit = AuditLog(
         config.audit_file,
         load_or_make_key(config.audit_key),
         rotate_bytes=config.audit.rotate_mib << 20,
         keep_bytes=config.audit.keep_mib << 20,
         syslog=Syslog() if config.audit.syslog else None,
+        expected=was_here,
         trouble=lambda reason: loop.call_soon_threadsafe(partial(events.emit, Kind.AUDIT, problem=reason)),
     )
     events.add_sink(audit.put)
@@ -212,8 +214,10 @@ def _write_ports(folder: Path, name: str, addresses: list[str]) -> None:
     file = folder / name
     fresh = folder / f"{name}.new"
     try:
-        file.unlink(missing_ok=True)
-        fresh.write_text("".join(f"{address.rpartition(':')[2]}\n" for address in addresses))
+        for former in (file, fresh):  # whatever lies there: a FIFO would be waited for
+            former.unlink(missing_ok=True)
+        with fresh.open("x") as opened:
+            opened.write("".join(f"{address.rpartition(':')[2]}\n" for address in addresses))
         fresh.replace(file)
     except OSError as error:
         log.error("cannot say which ports are served", file=str(file), reason=error.strerror)

@@ -21,7 +21,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization as ser
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from oobconsole import keyfile
+from oobconsole import keyfile, textfile
 from oobconsole.errors import EnvironmentFault
 
 #: What the first line names as the hash before it.
@@ -34,7 +34,7 @@ CONTINUED: Final = "audit-continued"  # a new file: which one it continues
 REMOVED: Final = "audit-removed"  # an old file made room: its last seq and hash
 RESUMED: Final = "audit-resumed"  # it could not be written for so long; so many events were lost
 BEHIND: Final = "audit-clock-behind"  # the clock shows an earlier time than the last entry, by so many seconds
-DAMAGED: Final = "audit-damaged"  # somebody else has changed the file: what was found
+DAMAGED: Final = "audit-damaged"  # a crash of the machine, or somebody else, has changed it: what was found
 
 _TEXT_MAX: Final = 4096  # characters of one value
 _FIELDS_MAX: Final = 48 * 1024  # bytes of JSON
@@ -123,7 +123,7 @@ def load_or_make_key(path: Path) -> Ed25519PrivateKey:
     try:
         key = ser.load_ssh_private_key(data, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise EnvironmentFault(f"{path}: is no usable private key: {error}") from error
+        raise EnvironmentFault(f"{path}: is no usable private key: {error}; {keyfile.MEND}") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise EnvironmentFault(f"{path}: the audit log's key must be Ed25519, without a passphrase")
     return key
@@ -136,11 +136,12 @@ def load_public_key(path: Path) -> Ed25519PublicKey:
         EnvironmentFault: it cannot be read, or is none.
     """
     try:
-        key = ser.load_ssh_public_key(path.read_bytes())
+        key = ser.load_ssh_public_key(textfile.read(path))
     except OSError as error:
         raise EnvironmentFault(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise EnvironmentFault(f"{path}: is no public key: {error}") from error
+        make = f"ssh-keygen -y -f {path.with_suffix('')} > {path}"
+        raise EnvironmentFault(f"{path}: is no public key: {error}; the private one has it, too: {make}") from error
     if not isinstance(key, Ed25519PublicKey):
         raise EnvironmentFault(f"{path}: is no Ed25519 public key")
     return key

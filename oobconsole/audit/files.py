@@ -2,20 +2,73 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterator, Sequence
+import re
+import stat
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Final, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from oobconsole.audit.chain import LINE_MAX, Damaged, Entry, check_signature, decode
 
+#: Where the last entry that the key signed is looked for: so much of the log's end, in bytes, and so many lines that
+#: another key signed. Who damaged more than that is told that no entry was found.
+_BACK_MAX: Final = 256 << 20
+_OTHERS_MAX: Final = 1000
+_BLOCK: Final = 1 << 20
+
+
+class Line(NamedTuple):
+    """A line of a file, newline included.
+
+    Attributes:
+        number: counted from 1.
+        offset: of its first byte in the file.
+        data: of a line that is longer than any entry, only its beginning.
+        zeros: how many zero bytes are in all of it; an entry has none.
+        first_zero: offset in the file of the first of them.
+    """
+
+    number: int
+    offset: int
+    data: bytes
+    zeros: int = 0
+    first_zero: int = 0
+
+    @property
+    def damage(self) -> str:
+        """Why no crash of the server has left it, in words; empty: one may have."""
+        if self.zeros:
+            return (
+                f"has {self.zeros} zero bytes, from byte {self.first_zero} of the file on: a crash of the machine, "
+                "or its disk, has left them in the place of what was written"
+            )
+        if len(self.data) == LINE_MAX and not self.data.endswith(b"\n"):
+            return f"is longer than any entry (from byte {self.offset} of the file on)"
+        return ""
+
+
+def is_plain(file: Path) -> bool:
+    """Is it a file? Whoever opens a FIFO waits for somebody at its other end. False where there is nothing."""
+    try:
+        return stat.S_ISREG(file.stat().st_mode)
+    except FileNotFoundError:
+        return False
+
 
 def older(file: Path) -> list[Path]:
-    """Those that were closed, oldest first."""
-    found = file.parent.glob(f"{file.stem}.{'[0-9]' * 12}{file.suffix}")
-    return sorted(found)
+    """Those that were closed, oldest first. Names are compared before anything is looked at: a hundred thousand
+    foreign files may lie beside them."""
+    name = re.compile(rf"{re.escape(file.stem)}\.\d{{12}}{re.escape(file.suffix)}", re.ASCII)
+    try:
+        names = os.listdir(file.parent)  # noqa: PTH208 - only those that match become paths
+    except FileNotFoundError:
+        return []
+    found = (file.with_name(each) for each in sorted(filter(name.fullmatch, names)))
+    return [path for path in found if is_plain(path)]
 
 
 def all_of(file: Path) -> list[Path]:
@@ -28,11 +81,28 @@ def closed_name(file: Path, first_seq: int) -> Path:
     return file.with_name(f"{file.stem}.{first_seq:012}{file.suffix}")
 
 
-def lines(file: Path) -> Iterator[bytes]:
-    """Its lines, newlines included; one that is too long comes in pieces."""
+def lines(file: Path) -> Iterator[Line]:
+    """Its lines. Raises `OSError`, also for what is no file: a FIFO would be waited for."""
+    if file.exists() and not is_plain(file):
+        raise OSError(errno.EINVAL, "is no file", str(file))
     with file.open("rb") as stream:
-        while line := stream.readline(LINE_MAX):
+        number = at = 0
+        while data := stream.readline(LINE_MAX):
+            number += 1
+            line, piece = Line(number, at, data), data
+            while piece:
+                line = _with_zeros(line, piece, at)
+                at += len(piece)
+                piece = b"" if piece.endswith(b"\n") else stream.readline(LINE_MAX)
             yield line
+
+
+def _with_zeros(line: Line, piece: bytes, at: int) -> Line:
+    zeros = piece.count(0)
+    if not zeros:
+        return line
+    first = line.first_zero if line.zeros else at + piece.index(0)
+    return line._replace(zeros=line.zeros + zeros, first_zero=first)
 
 
 def tail(stream: IO[bytes]) -> tuple[list[bytes], bytes]:
@@ -55,16 +125,80 @@ def last_intact(whole: Sequence[bytes], key: Ed25519PublicKey) -> Entry | None:
     return None
 
 
+def last_signed(newest_first: Iterable[Path], key: Ed25519PublicKey) -> Entry | None:
+    """The log's last entry that the key signed, whatever stands behind it, in whichever of its files. Looks at
+    `_BACK_MAX` bytes at most.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    others, left = 0, _BACK_MAX
+    for file in newest_first:
+        for line in _backwards(file, left):
+            left -= len(line) + 1
+            try:
+                entry = decode(line)
+            except Damaged:
+                continue
+            try:
+                check_signature(entry, key)
+            except Damaged:
+                others += 1
+                if others >= _OTHERS_MAX:
+                    return None
+            else:
+                return entry
+    return None
+
+
+def _backwards(file: Path, most: int) -> Iterator[bytes]:
+    """Its lines from the last to the first, as far as they may be entries; so many bytes of it at most. Of a block
+    that is full of zeros there is one empty line."""
+    with file.open("rb") as stream:
+        end = stream.seek(0, os.SEEK_END)
+        least, rest = max(0, end - most), b""
+        while end > least:
+            start = max(least, end - _BLOCK)
+            stream.seek(start)
+            block = stream.read(end - start)
+            end = start
+            if not block.strip(b"\0"):
+                rest = b""
+                continue
+            first, *whole = (block + rest).split(b"\n")
+            yield from reversed(whole)
+            rest = first if len(first) <= LINE_MAX else b""
+        yield rest
+
+
+def zeros_at_end(file: Path) -> int:
+    """How many zero bytes it ends with. Raises `OSError`."""
+    count = 0
+    with file.open("rb") as stream:
+        end = stream.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - _BLOCK)
+            stream.seek(start)
+            block = stream.read(end - start)
+            zeros = len(block) - len(block.rstrip(b"\0"))
+            count, end = count + zeros, start
+            if zeros < len(block):
+                break
+    return count
+
+
 def last_entry(file: Path) -> Entry | None:
     """Its last whole line's entry, if that is intact.
 
     Raises:
         OSError: it cannot be read.
     """
+    if not is_plain(file):
+        raise OSError(errno.EINVAL, "is no file", str(file))
     with file.open("rb") as stream:
-        whole, _ = tail(stream)
+        whole, torn = tail(stream)
     try:
-        return decode(whole[-1]) if whole else None
+        return decode(whole[-1]) if whole and b"\0" not in torn else None
     except Damaged:
         return None
 
@@ -76,6 +210,7 @@ def first_entry(file: Path) -> Entry | None:
         OSError: it cannot be read.
     """
     try:
-        return decode(next(lines(file), b"").removesuffix(b"\n"))
+        with file.open("rb") as stream:
+            return decode(stream.readline(LINE_MAX).removesuffix(b"\n"))
     except Damaged:
         return None

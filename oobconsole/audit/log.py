@@ -8,8 +8,6 @@ says how many when it goes on. Both are announced at once.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
 import os
 import threading
 import time
@@ -24,7 +22,8 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from oobconsole import clock, supervise
-from oobconsole.audit import chain, files
+from oobconsole.audit import chain, files, resume
+from oobconsole.audit.descriptor import open_to_append
 from oobconsole.audit.syslog import Syslog
 from oobconsole.errors import EnvironmentFault
 from oobconsole.events import Event, Kind
@@ -57,6 +56,7 @@ class AuditLog:
         rotate_bytes: a file that is larger is closed.
         keep_bytes: of closed files; the oldest are removed.
         syslog: gets a copy of each entry.
+        expected: there should be entries, as the key was here before this start of the server.
         trouble: called from the writing thread when it cannot write, with the reason, and with "" when it can again.
 
     Raises:
@@ -71,6 +71,7 @@ class AuditLog:
         rotate_bytes: int,
         keep_bytes: int,
         syslog: Syslog | None = None,
+        expected: bool = False,
         trouble: Callable[[str], object] = lambda reason: None,
     ) -> None:
         self._file = file
@@ -93,7 +94,7 @@ class AuditLog:
         self._spoilt = False  # behind `_size` may be a part of what could not be written
         self._closed: Path | None = None  # the file that we write has this name already: another one is due
         try:
-            self._open()
+            self._open(expected=expected)
         except OSError as error:
             raise EnvironmentFault(f"{file}: cannot be used as audit log: {error.strerror}") from error
         self._thread = supervise.thread(self._run, name="audit", forever=True)
@@ -244,32 +245,26 @@ class AuditLog:
 
     # -- files ----------------------------------------------------------------------------------------
 
-    def _open(self) -> None:
+    def _open(self, *, expected: bool) -> None:
         """Continue what is there."""
-        self._switch_to(self._descriptor_of_file())
-        if self._size:
-            self._continue()
-            return
-        before = files.older(self._file)
-        if before:
-            self._continue_older(before[-1])
+        self._switch_to(open_to_append(self._file))
+        found = resume.look(self._file, self._key.public_key(), expected=expected)
+        if found.last:
+            self._head = (found.last.seq, found.last.hash)
+            self._look_at_clock(found.last)
+        if found.before and not found.damage:
+            self._owed.append(self._continued(found.before))
+        self._tell_of_end(found)
 
-    def _descriptor_of_file(self) -> int:
-        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(self._file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _sync_folder(self._file.parent)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise EnvironmentFault(
-                f"{self._file}: another server has this state_dir and writes this audit log: "
-                "stop it, or give this one a state_dir of its own"
-            ) from None
-        except OSError:
-            os.close(descriptor)
-            raise
-        return descriptor
+    def _tell_of_end(self, found: resume.Resume) -> None:
+        """A last line that was cut short by a crash, or changed, stays as it is: the next entry tells of it."""
+        if found.torn:
+            log.warning("audit log: its last line was cut short by a crash", file=str(self._file), **found.torn)
+            self._owed.append(self._own(chain.TORN, **found.torn))
+        if found.open_line:  # an entry may lack its newline only
+            self._before = b"\n"
+        if found.damage:
+            self._tell_of_damage(found.damage)
 
     def _switch_to(self, descriptor: int) -> None:
         if self._descriptor >= 0:
@@ -279,34 +274,6 @@ class AuditLog:
         self._size = os.fstat(descriptor).st_size
         self._spoilt = False
 
-    def _continue_older(self, before: Path) -> None:
-        """The file is new, but the log is not: it ended after a rotation."""
-        last = files.last_entry(before)
-        if last is None:
-            self._tell_of_damage(f"{before.name} does not end with an entry")
-            return
-        self._head = (last.seq, last.hash)
-        self._look_at_clock(last)
-        self._owed.append(self._continued(before))
-
-    def _continue(self) -> None:
-        """A last line that was cut short by a crash, or changed, stays as it is: the next entry tells of it."""
-        with open(self._descriptor, "rb", closefd=False) as stream:
-            whole, torn = files.tail(stream)
-        key = self._key.public_key()
-        last = files.last_intact([*whole, torn], key)
-        if last:
-            self._head = (last.seq, last.hash)
-            self._look_at_clock(last)
-        if torn and files.last_intact([torn], key) is None:
-            log.warning("audit log: its last line was cut short by a crash", file=str(self._file), bytes=len(torn))
-            found = {"bytes": len(torn), "sha256": hashlib.sha256(torn).hexdigest()}
-            self._owed.append(self._own(chain.TORN, **found))
-        if torn:  # an entry may lack its newline only
-            self._before = b"\n"
-        if whole and files.last_intact([whole[-1]], key) is None:
-            self._tell_of_damage("the last line is no entry that this key signed")
-
     def _look_at_clock(self, last: chain.Entry) -> None:
         """Entries are in the order of their numbers; that their times are not is said at the place."""
         seconds = _seconds_since(last)
@@ -315,25 +282,47 @@ class AuditLog:
             self._owed.append(self._own(chain.BEHIND, seconds=-seconds, last=str(last.fields["time"])))
 
     def _tell_of_damage(self, found: str) -> None:
-        log.error("audit log: somebody else has changed it: see `oobconsole audit verify`",
-                  file=str(self._file), found=found)  # fmt: skip
+        log.error(
+            "the audit log is damaged, or was changed by somebody else, and goes on behind that: keep a copy of it; "
+            "'oobconsole audit verify' says where",
+            file=str(self._file), found=found,
+        )  # fmt: skip
         self._owed.append(self._own(chain.DAMAGED, found=found))
 
     def _look_for_changes(self) -> None:
         """Nobody else writes here; who does is told on. What is left of our own failed attempt goes."""
+        if self._closed is None and (gone := self._moved()):
+            self._go_on_elsewhere(gone)
+            return
         if self._spoilt:
             os.ftruncate(self._descriptor, self._size)
             self._spoilt = False
-        now = os.fstat(self._descriptor)
-        if now.st_nlink and now.st_size == self._size:
+        size = os.fstat(self._descriptor).st_size
+        if size != self._size:
+            found = f"{size} bytes where {self._size} were written"
+            self._size = size
+            self._tell_of_damage(found)
+
+    def _moved(self) -> str:
+        """What became of the file that is open, in words; empty: it is where it should be."""
+        ours = os.fstat(self._descriptor)
+        try:
+            there = self._file.stat()
+        except FileNotFoundError:
+            return "the file was renamed" if ours.st_nlink else "the file was removed"
+        return "" if os.path.samestat(ours, there) else "another file lies in the place of the one that was written"
+
+    def _go_on_elsewhere(self, gone: str) -> None:
+        """In the file that has the log's name now. It may be the same one, of a file system that was mounted anew."""
+        self._switch_to(open_to_append(self._file))
+        self._before = b""
+        if not self._size:
+            self._tell_of_damage(gone)
             return
-        if now.st_nlink:
-            found = f"{now.st_size} bytes where {self._size} were written"
-            self._size = now.st_size
-        else:
-            found = "the file was removed"
-            self._switch_to(self._descriptor_of_file())
-        self._tell_of_damage(found)
+        found = resume.look(self._file, self._key.public_key(), expected=True)
+        if found.damage or found.last is None or (found.last.seq, found.last.hash) != self._head:
+            found.damage = f"{gone}; {found.damage or 'it ends with another entry than was written last'}"
+        self._tell_of_end(found)
 
     def _try_to_rotate(self) -> None:
         """What cannot be rotated grows: the entries are what counts."""
@@ -350,7 +339,7 @@ class AuditLog:
             closed = files.closed_name(self._file, first.seq if first else self._head[0])
             self._file.rename(closed)
             self._closed = closed
-        self._switch_to(self._descriptor_of_file())
+        self._switch_to(open_to_append(self._file))
         self._owed.append(self._continued(self._closed))
         self._closed = None
         self._append_owed()
@@ -370,14 +359,6 @@ class AuditLog:
             detail = {"last_seq": last.seq, "last_hash": last.hash} if last else {}
             self._append([self._own(chain.REMOVED, file=path.name, **detail)])
             path.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _iso(at: float) -> str:

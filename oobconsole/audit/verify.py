@@ -10,8 +10,8 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from oobconsole.audit.chain import GENESIS, REMOVED, TORN, Damaged, Entry, check_signature, decode
-from oobconsole.audit.files import lines
+from oobconsole.audit.chain import DAMAGED, GENESIS, REMOVED, TORN, Damaged, Entry, check_signature, decode
+from oobconsole.audit.files import Line, lines
 
 #: After so many faults the rest is not looked at.
 FAULTS_MAX: Final = 20
@@ -44,14 +44,16 @@ class _Verifier:
         self._torn: tuple[str, bytes] | None = None  # where, and what, until the next entry tells about it
         self._vouched: set[str] = set()
 
-    def line(self, place: str, line: bytes) -> None:
+    def line(self, place: str, line: Line) -> None:
         try:
-            entry = decode(line.removesuffix(b"\n"))
+            entry = decode(line.data.removesuffix(b"\n"))
             check_signature(entry, self._key)
         except Damaged as error:
             self._not_an_entry(place, line, str(error))
             return
         self._explain_torn(entry)
+        if entry.kind == DAMAGED:
+            self._fault(place, f"entry {entry.seq} says that the log was damaged: {entry.fields.get('found')}")
         self._check_place(place, entry)
         self._missing.discard(entry.hash)
         if entry.kind == REMOVED:
@@ -60,9 +62,13 @@ class _Verifier:
         self.report.entries += 1
         self.report.seq, self.report.head = entry.seq, entry.hash
 
-    def _not_an_entry(self, place: str, line: bytes, reason: str) -> None:
+    def _not_an_entry(self, place: str, line: Line, reason: str) -> None:
+        """Zero bytes are none that a crash of the server leaves: what they stand for was written, and is lost."""
         self._tell_torn()
-        self._torn = (f"{place}: {reason}", line)
+        if line.damage:
+            self._fault(place, line.damage)
+        else:
+            self._torn = (f"{place}: {reason} (byte {line.offset} of the file)", line.data)
 
     def _explain_torn(self, entry: Entry) -> None:
         if self._torn is None:
@@ -133,8 +139,8 @@ def verify(
     """
     verifier = _Verifier(key, heads)
     for file in files:
-        for number, line in enumerate(lines(file), 1):
-            verifier.line(f"{file}:{number}", line)
+        for line in lines(file):
+            verifier.line(f"{file}:{line.number}", line)
             if len(verifier.report.faults) >= FAULTS_MAX:
                 verifier.report.faults.append("and perhaps more: the rest was not looked at")
                 return verifier.report

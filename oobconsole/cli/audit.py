@@ -84,11 +84,11 @@ def show(
         typer.echo(_readable(line))
 
 
-def _readable(line: bytes) -> str:
+def _readable(line: files.Line) -> str:
     try:
-        entry = chain.decode(line.removesuffix(b"\n"))
+        entry = chain.decode(line.data.removesuffix(b"\n"))
     except chain.Damaged as error:
-        return f"??? a line that {error}"
+        return f"??? a line that {line.damage or error}"
     fields = entry.fields
     head = [str(fields.get(name, "-")) or "-" for name in _SHOWN_FIRST]
     rest = [f"{name}={_word(value)}" for name, value in fields.items() if name not in _NOT_SHOWN]
@@ -125,5 +125,5 @@ def _errors() -> Iterator[None]:
         typer.echo(f"oobconsole: {error}", err=True)
         raise typer.Exit(2) from error
     except OSError as error:
-        typer.echo(f"oobconsole: {error.filename}: {error.strerror}", err=True)
+        typer.echo(f"oobconsole: {error.filename}: {error.strerror or error}", err=True)
         raise typer.Exit(2) from error

@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 
+from oobconsole import textfile
 from oobconsole.words import brief
 
 log = structlog.get_logger(__name__)
@@ -62,7 +63,11 @@ class PortLock:
             self.trouble = f"{file} cannot be made: {error.strerror}"
             return
         try:
-            self.trouble = "" if self._place(mine, file) else f"{file} is there, and no process's number in it"
+            self.trouble = (
+                ""
+                if self._place(mine, file)
+                else f"{file} is there, and no process's number in it: remove it, if no program has the port"
+            )
         finally:
             mine.unlink(missing_ok=True)
 
@@ -112,8 +117,7 @@ def _require_free(file: Path) -> bool:
 
 def _owner(file: Path) -> int | None:
     """The process's number; None: there is none in it. Old programs write it as four bytes."""
-    with file.open("rb") as opened:
-        content = opened.read(_SIZE_MAX)
+    content = textfile.read(file, _SIZE_MAX)
     word = content.split()[0] if content.split() else b""
     if word.isdigit():
         return int(word) if len(word) <= 10 else None

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 import structlog
 
 from oobconsole.log import journal
-from oobconsole.log.sink import LogSink
+from oobconsole.log.sink import LogSink, append
 
 STANDARD_ERROR: Final = 2
 
@@ -35,6 +35,7 @@ def setup(style: Literal["console", "json", "journald"]) -> None:
     if style == "journald":
         _to_journal(journal.SOCKET)
     else:
+        append(STANDARD_ERROR)
         sink = LogSink(STANDARD_ERROR, _lost_as_json if style == "json" else _lost_as_text)
         atexit.register(sink.close)
         _sinks.append(sink)

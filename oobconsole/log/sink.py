@@ -6,8 +6,11 @@ how many lines are missing, and why.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import select
+import stat
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -18,6 +21,14 @@ WAITING_MAX: Final = 1 << 20
 #: How long the end of the process waits for the thread, in seconds.
 CLOSE_SECONDS: Final = 1.0
 _SLOW: Final = "nobody took them in time"
+
+
+def append(descriptor: int) -> None:
+    """Have a file written at its end (open(2), O_APPEND), whoever opened it without: where logrotate's `copytruncate`
+    has cut it, each line would else go to the offset at which it was, behind as many zero bytes."""
+    with contextlib.suppress(OSError):  # then it is written as it was opened
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_APPEND)
 
 
 class _Line(NamedTuple):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from http import HTTPStatus
 
 import structlog
 
 from oobconsole.config.schema import Config
-from oobconsole.ops import health, notify
+from oobconsole.ops import foreign, health, notify
 from oobconsole.ops.http import Answer, HttpServer, Page
 from oobconsole.session.state import Consoles
 from oobconsole.supervise import Tasks
@@ -28,6 +29,7 @@ class Operation:
     async def start(self) -> str | None:
         """Begin; returns where metrics are, if anywhere. Raises `EnvironmentFault`."""
         self._tasks.forever(self._consoles.vitals.run, "vitals")
+        self._tasks.start(asyncio.to_thread(foreign.tell, self._config), "looking for foreign files")
         if notify.watchdog_seconds() is not None:
             self._tasks.forever(notify.watchdog, "systemd's watchdog")
         address = None

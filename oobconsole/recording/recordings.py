@@ -44,6 +44,11 @@ READERS: Final = 4
 _NOTED: Final = {Kind.ATTACHED, Kind.DETACHED, Kind.KEYBOARD, Kind.BREAK, Kind.SYSRQ, Kind.POWER}
 
 
+def is_console_name(name: str) -> bool:
+    """May a console's recording be called that?"""
+    return _FOLDER.fullmatch(name) is not None
+
+
 class Recordings:
     """Records consoles.
 
@@ -167,7 +172,7 @@ class Recordings:
 
     def has(self, name: str) -> bool:
         """Is there a recording of a console of that name, alive or gone?"""
-        return _FOLDER.fullmatch(name) is not None and (self.folder / name).is_dir()
+        return is_console_name(name) and (self.folder / name).is_dir()
 
     async def read(self, call: Callable[[], T]) -> T:
         """Do something that reads files, in a thread."""

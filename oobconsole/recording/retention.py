@@ -17,6 +17,7 @@ import structlog
 
 from oobconsole.config.schema import RecordingConfig
 from oobconsole.recording.segments import GZ, INDEX, KINDS, RAW, Segment, segments
+from oobconsole.recording.segments import remove as remove_file
 from oobconsole.recording.transcript import shifts
 
 log = structlog.get_logger(__name__)
@@ -67,7 +68,7 @@ def tidy(
                  first=old[0].start, last=old[-1].start)  # fmt: skip
     for segment in closed:
         compress(segment, stopping)
-    if gone and len(old) == len(found):
+    if gone and old and len(old) == len(found):  # an empty folder may be anybody's
         with contextlib.suppress(OSError):  # something of somebody else's is in it
             folder.rmdir()
 
@@ -116,7 +117,7 @@ def _ended(segment: Segment) -> float:
 def remove(segment: Segment) -> None:
     """The index last: what has no raw file is no segment."""
     for path in sorted(segment.files(), key=lambda path: INDEX in path.suffixes):
-        path.unlink(missing_ok=True)
+        remove_file(path)
 
 
 def compress(segment: Segment, stopping: Callable[[], bool]) -> None:
@@ -130,6 +131,7 @@ def compress(segment: Segment, stopping: Callable[[], bool]) -> None:
 def compress_file(plain: Path, stopping: Callable[[], bool]) -> None:
     """Put a compressed file in the place of `plain`, unless `stopping` comes first."""
     fresh = plain.with_name(plain.name + GZ + _UNFINISHED)
+    remove_file(fresh)  # left by a crash, or somebody's FIFO, which would be waited for
     try:
         with plain.open("rb") as source, open(fresh, "wb", opener=_private) as target:
             with gzip.GzipFile(filename=plain.name, mode="wb", compresslevel=_LEVEL, fileobj=target) as packed:
@@ -143,10 +145,10 @@ def compress_file(plain: Path, stopping: Callable[[], bool]) -> None:
         os.utime(fresh, ns=(status.st_atime_ns, status.st_mtime_ns))
         fresh.replace(plain.with_name(plain.name + GZ))
     except BaseException:
-        fresh.unlink(missing_ok=True)
+        remove_file(fresh)
         raise
     plain.unlink()
 
 
 def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    return os.open(path, flags | os.O_EXCL | os.O_NOFOLLOW, 0o600)

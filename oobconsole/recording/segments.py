@@ -20,10 +20,17 @@ import json
 import math
 import os
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
+
+import structlog
+
+from oobconsole.log.log import LogLimit
+
+log = structlog.get_logger(__name__)
 
 RAW: Final = ".raw"
 INDEX: Final = ".idx"
@@ -33,12 +40,68 @@ KINDS: Final = (RAW, INDEX, CAST, TYPED)
 GZ: Final = ".gz"
 #: A line of JSON that is longer is not ours.
 LINE_MAX: Final = 1 << 17
-_NAME: Final = re.compile(r"(\d{20})\.raw(?:\.gz)?")
-_OURS: Final = re.compile(r"(\d{20})\.[a-z]+(?:\.gz)?(\.new)?")
+_NAME: Final = re.compile(r"(\d{20})\.raw(?:\.gz)?", re.ASCII)
+_OURS: Final = re.compile(r"(\d{20})\.(?:raw|idx|cast|typed)(?:\.gz)?(\.new)?", re.ASCII)
 #: How much of a file's end may be torn: more than one write.
 _TAIL: Final = 1 << 18
 #: So near, in bytes of an index, a record is searched by halves.
 _NEAR: Final = 1 << 16
+#: What gzip says of a file that is none, or is cut or changed. A disk that fails is another `OSError`.
+DAMAGE: Final = (gzip.BadGzipFile, EOFError, zlib.error)
+_limit: Final = LogLimit(20)
+
+
+class UpToDamage(io.RawIOBase):
+    """A compressed file as far as it can be read: behind damage it ends, which is said in the log.
+
+    Args:
+        path: of a gzip file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._file = gzip.open(path, "rb")  # noqa: SIM115 - closed by `close`
+        self._at = 0
+        self._ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if not self._ended:
+            try:
+                self._at = self._file.seek(offset, whence)
+            except DAMAGE as error:
+                self._end(error)
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        data = b""
+        if not self._ended:
+            try:
+                data = self._file.read(len(buffer))
+            except DAMAGE as error:
+                self._end(error)
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    def _end(self, error: Exception) -> None:
+        self._ended = True
+        if _limit.allows():
+            log.error("a compressed recording is damaged, and read up to there: restore it, or remove it",
+                      file=str(self._path), reason=str(error))  # fmt: skip
 
 
 @dataclass(frozen=True, order=True)
@@ -72,7 +135,7 @@ class Segment:
                     return path.open("rb")
             with contextlib.suppress(FileNotFoundError):
                 if packed.is_file():
-                    return io.BufferedReader(gzip.open(packed, "rb"))
+                    return io.BufferedReader(UpToDamage(packed))
         return None
 
     @property
@@ -176,8 +239,13 @@ def parse(line: bytes) -> Any:
     """What a line says; None for one that is torn or damaged."""
     try:
         return json.loads(line) if line.endswith(b"\n") else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
+
+
+def is_ours(name: str) -> bool:
+    """Is it what a file of a segment is called?"""
+    return _OURS.fullmatch(name) is not None
 
 
 def segments(folder: Path) -> list[Segment]:
@@ -192,29 +260,52 @@ def segments(folder: Path) -> list[Segment]:
 def sweep(folder: Path) -> None:
     """Remove what a crash has left: a segment's files that were begun without the raw one, and unfinished ones."""
     known = {segment.start for segment in segments(folder)}
-    for path in folder.iterdir() if folder.exists() else ():
-        match = _OURS.fullmatch(path.name)
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - as above
+    except FileNotFoundError:
+        return
+    for name in names:
+        match = _OURS.fullmatch(name)
         if match and (match[2] or int(match[1]) not in known):
-            path.unlink(missing_ok=True)
+            remove(folder / name)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, whatever it is; a folder that somebody has given its name is left alone."""
+    try:
+        path.unlink(missing_ok=True)
+    except (IsADirectoryError, PermissionError):  # unlink(2): a folder
+        if path.is_symlink() or not path.is_dir():
+            raise
 
 
 def mend(path: Path) -> None:
-    """Cut off what a crash, or a full disk, has left of a line at a file's end; a file without a whole line goes."""
+    """Cut off what a crash, or a full disk, has left at a file's end: a part of a line, or zero bytes, however many.
+    A file without a whole line goes."""
     if not path.is_file():
         return
     try:
         with path.open("r+b") as file:
-            size = file.seek(0, os.SEEK_END)
-            begin = file.seek(max(0, size - _TAIL))
-            tail = file.read()
-            while tail and parse(tail[tail.rfind(b"\n", 0, -1) + 1 :]) is None:
-                tail = tail[: tail.rfind(b"\n", 0, -1) + 1]
-            if begin + len(tail) < size:
-                file.truncate(begin + len(tail))
-        if not begin and not tail:
+            size = end = file.seek(0, os.SEEK_END)
+            kept = 0
+            while end and not kept:
+                begin = file.seek(max(0, end - _TAIL))
+                kept = begin + _whole_lines(file.read(end - begin))
+                end, kept = begin, kept if kept > begin else 0
+            if kept < size:
+                file.truncate(kept)
+        if not kept:
             path.unlink()
     except FileNotFoundError:
         return
+
+
+def _whole_lines(data: bytes) -> int:
+    """Up to where the last line that says something reaches; 0: there is none."""
+    end = data.rfind(b"\n") + 1
+    while end and parse(data[data.rfind(b"\n", 0, end - 1) + 1 : end]) is None:
+        end = data.rfind(b"\n", 0, end - 1) + 1
+    return end
 
 
 def tail(path: Path, limit: int) -> bytes:

@@ -202,7 +202,7 @@ def trust_of(config: ServerConfig) -> Trust:
 def _load_cas(path: Path) -> tuple[asyncssh.SSHKey, ...]:
     keys = []
     try:
-        lines = textfile.decode(path.read_bytes(), errors="replace").splitlines()
+        lines = textfile.decode(textfile.read(path), errors="replace").splitlines()
     except OSError as error:
         raise EnvironmentFault(f"{path}: user_ca cannot be read: {error.strerror}") from error
     except textfile.NotText as error:

@@ -10,7 +10,7 @@ import asyncssh
 import structlog
 from asyncssh.public_key import SSHOpenSSHCertificate
 
-from oobconsole import keyfile
+from oobconsole import keyfile, textfile
 from oobconsole.errors import EnvironmentFault
 
 log = structlog.get_logger(__name__)
@@ -28,7 +28,7 @@ def load_or_make(path: Path) -> asyncssh.SSHKey:
     try:
         return asyncssh.import_private_key(data)
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
-        raise EnvironmentFault(f"{path}: is no usable private key: {error}") from error
+        raise EnvironmentFault(f"{path}: is no usable private key: {error}; {keyfile.MEND}") from error
 
 
 def load_certificate(path: Path, key: asyncssh.SSHKey) -> SSHOpenSSHCertificate:
@@ -38,11 +38,13 @@ def load_certificate(path: Path, key: asyncssh.SSHKey) -> SSHOpenSSHCertificate:
         EnvironmentFault: it cannot be read, or is not a host certificate of this key.
     """
     try:
-        certificate = asyncssh.read_certificate(path)
+        certificate = asyncssh.import_certificate(textfile.read(path))
     except OSError as error:
         raise EnvironmentFault(f"{path}: the host certificate cannot be read: {error.strerror}") from error
     except (asyncssh.KeyImportError, ValueError) as error:
-        raise EnvironmentFault(f"{path}: is no OpenSSH certificate: {error}") from error
+        raise EnvironmentFault(
+            f"{path}: is no OpenSSH certificate: {error}; have the CA sign the key again"
+        ) from error
     if not isinstance(certificate, SSHOpenSSHCertificate) or certificate._cert_type != _HOST:
         raise EnvironmentFault(
             f"{path}: is no host certificate; make one with: ssh-keygen -s CA -h -I ID -n NAMES KEY.pub"

@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Final
 
 import asyncssh
+import structlog
 
 from oobconsole import textfile
 from oobconsole.errors import EnvironmentFault
 from oobconsole.ssh.authorized import public_key
+
+log = structlog.get_logger(__name__)
 
 _FINGERPRINT: Final = re.compile(r"(?:(?:hash|sha256):\s*)?(?:SHA256:)?([A-Za-z0-9+/]{43})=?", re.IGNORECASE)
 _SERIAL: Final = re.compile(r"serial:\s*(\d{1,20})(?:-(\d{1,20}))?", re.IGNORECASE)
@@ -47,8 +50,7 @@ def load(path: Path) -> Revoked:
         EnvironmentFault: it cannot be read, or a line in it cannot be understood: it may be the one that matters.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(_FILE_MAX + 1)
+        data = textfile.read(path, _FILE_MAX + 1)
     except OSError as error:
         raise EnvironmentFault(f"{path}: revoked_keys cannot be read: {error.strerror}") from error
     if data.startswith(b"SSHKRL\n"):
@@ -59,10 +61,14 @@ def load(path: Path) -> Revoked:
         lines = textfile.decode(data, errors="replace").splitlines()
     except textfile.NotText as error:
         raise EnvironmentFault(f"{path}: {error}") from error
+    if not data:
+        log.warning("revoked_keys is empty: nothing is revoked. If it was not, restore it and reload", file=str(path))
     found = Revoked()
     for number, line in enumerate(lines, 1):
         text = line.strip()
         if text and not text.startswith("#") and not _add(found, text):
+            if "\0" in text:
+                raise EnvironmentFault(f"{path}:{number}: has zero bytes, as a crash leaves them: write it anew")
             raise EnvironmentFault(
                 f"{path}:{number}: is no public key, fingerprint (SHA256:…), 'serial: N', 'serial: N-M' or 'id: …'"
             )

@@ -136,7 +136,8 @@ def test_a_fragment_that_nobody_tells_of_is_a_fault(tmp_path: Path) -> None:
     text = file.read_text().splitlines(keepends=True)
     text[2] = text[2].replace("web", "xyz")
     file.write_text("".join(text))
-    assert checked(tmp_path).faults == [f"{file}:3: is no entry of an audit log"]
+    start = len(text[0] + text[1])
+    assert checked(tmp_path).faults == [f"{file}:3: is no entry of an audit log (byte {start} of the file)"]
 
 
 def test_a_changed_last_line_is_told_of(tmp_path: Path) -> None:
@@ -145,9 +146,14 @@ def test_a_changed_last_line_is_told_of(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes().replace(b"web2", b"web9"))
     with capture_logs() as logs:
         write(tmp_path)
-    assert "somebody else has changed it" in logs[0]["event"]
+    assert "was changed by somebody else" in logs[0]["event"]
     assert lines(tmp_path)[3]["kind"] == chain.DAMAGED
-    assert checked(tmp_path).faults == [f"{file}:3: was changed: its hash is another"]
+    start = sum(map(len, file.read_bytes().splitlines(keepends=True)[:2]))
+    found = "the last line is no entry that this key signed"
+    assert checked(tmp_path).faults == [
+        f"{file}:3: was changed: its hash is another (byte {start} of the file)",
+        f"{file}:4: entry 3 says that the log was damaged: {found}",
+    ]
 
 
 def test_meddling_while_it_runs_is_told_of(tmp_path: Path) -> None:
@@ -163,7 +169,8 @@ def test_meddling_while_it_runs_is_told_of(tmp_path: Path) -> None:
     assert [entry["kind"] for entry in entries] == [chain.DAMAGED, "login"]
     assert entries[0]["found"] == "the file was removed"
     assert checked(tmp_path).faults == [
-        "begins at entry 4: what was before is not here, and no entry says that it was removed"
+        f"{file}:1: entry 4 says that the log was damaged: the file was removed",
+        "begins at entry 4: what was before is not here, and no entry says that it was removed",
     ]
 
 
@@ -360,7 +367,7 @@ def test_whatever_fails_no_entry_is_lost_and_nobody_else_is_accused(
         put_and_wait(log, Event(Kind.LOGOUT, who=ALICE))
     report = checked(tmp_path, log.head[1])
     assert report.faults == []
-    entries = [json.loads(line) for file in files.all_of(tmp_path / "audit.jsonl") for line in files.lines(file)]
+    entries = [json.loads(line.data) for file in files.all_of(tmp_path / "audit.jsonl") for line in files.lines(file)]
     assert [entry["count"] for entry in entries if "count" in entry] == list(range(5))
     assert chain.DAMAGED not in {entry["kind"] for entry in entries}
 

@@ -62,3 +62,21 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     lock = PortLock("/dev/ttyUSB0", tmp_path / "none")
     assert "cannot be made: No such file or directory" in lock.trouble
     lock.release()
+
+
+@pytest.mark.parametrize("content", [b"", bytes(11)])
+def test_a_crash_leaves_an_empty_lock_or_zeros(tmp_path: Path, content: bytes) -> None:
+    """issue 12, section 3: nobody knows whose it is, so it stays, and what to do is said."""
+    file = tmp_path / "LCK..ttyUSB0"
+    file.write_bytes(content)
+    lock = PortLock("/dev/ttyUSB0", tmp_path)
+    assert lock.trouble == f"{file} is there, and no process's number in it: remove it, if no program has the port"
+    lock.release()
+    assert file.read_bytes() == content
+
+
+@pytest.mark.timeout(30)
+def test_a_fifo_with_a_lock_s_name_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "LCK..ttyUSB0")
+    with pytest.raises(PortTakenError, match="cannot be read: it is no file"):
+        PortLock("/dev/ttyUSB0", tmp_path)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import pytest
 from structlog.testing import capture_logs
 
 from oobconsole.config.schema import RecordingConfig
 from oobconsole.events import Events, Kind
+from oobconsole.recording import retention
 from oobconsole.recording.rawlog import Printed, RawLog, Record
-from oobconsole.recording.segments import CAST, INDEX, RAW, TYPED, segments
+from oobconsole.recording.segments import CAST, INDEX, RAW, TYPED, Segment, segments
 from oobconsole.recording.transcript import Transcript
 from oobconsole.vitals import Vitals
 from tests.unit.recording.test_recordings import Desk
@@ -170,6 +173,27 @@ class TestNoReaderWaits:
         again.recover()
         assert again.end == 13
 
+    @pytest.mark.timeout(60)
+    @pytest.mark.parametrize("end", ["", ".gz"])
+    def test_when_it_is_asked_when_the_recording_began(self, tmp_path: Path, end: str) -> None:
+        """`Transcript.began`, guests, frames and what was typed: of the first segment that is one."""
+        log = RawLog(tmp_path, RecordingConfig())
+        log.write([printed(0, b"abc"), Record(NOW, 3, "typed", ("alice", "::1", "x"))])
+        log.write([printed(10, b"def", NOW + 60), Record(NOW + 60, 13, "typed", ("bob", "::1", "y"))])
+        first = segments(tmp_path)[0]
+        for kind in (RAW, INDEX, CAST, TYPED):
+            first.path(kind).unlink()
+            os.mkfifo(f"{first.path(kind)}{end}")
+        transcript = Transcript(tmp_path)
+        assert transcript.began() == NOW + 60
+        assert [frame.part.data for frame in transcript.frames()] == [b"def"]
+        assert [record[2] for record in transcript.typed()] == ["bob"]
+        assert [*transcript.guests()] == []
+        assert transcript.before(12) == b"de"
+        for path in segments(tmp_path)[1].files():
+            path.unlink()
+        assert transcript.began() == 0.0
+
     async def test_by_the_janitor(self, tmp_path: Path) -> None:
         log = RawLog(tmp_path / "web1", RecordingConfig())
         log.write([printed(0, b"abc")])
@@ -197,3 +221,143 @@ async def test_events_of_damage_do_not_hide_that_nothing_is_recorded(tmp_path: P
     events.emit(Kind.RECORDING, "web1", state="stopped", reason="full")
     events.emit(Kind.RECORDING, "web1", state="damaged", reason="cut", missing=1)
     assert vitals.unrecorded == {"web1": "full"}
+
+
+def zeros(path: Path) -> None:
+    """As a crash of the machine leaves a file on file systems that note its size before its content."""
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def many_zeros(path: Path) -> None:
+    path.write_bytes(bytes(1 << 20))
+
+
+def zeros_at_end(path: Path) -> None:
+    os.truncate(path, path.stat().st_size + (1 << 20))
+
+
+@pytest.mark.parametrize("kind", [INDEX, CAST, TYPED])
+@pytest.mark.parametrize("deed", [zeros, many_zeros, zeros_at_end, empty])
+def test_a_crash_leaves_zeros(tmp_path: Path, deed: Callable[[Path], None], kind: str) -> None:
+    """issue 12, section 3: the recording goes on at the next start, and each of its lines says something."""
+    log = RawLog(tmp_path, RecordingConfig())
+    log.write([printed(0, b"abcdef"), Record(NOW, 6, "typed", ("alice", "::1", "x"))])
+    deed(segments(tmp_path)[0].path(kind))
+    again = RawLog(tmp_path, RecordingConfig())
+    again.recover()
+    assert again.end == 6
+    outcome = again.write([printed(6, b"ghi", NOW + 1), Record(NOW + 1, 9, "typed", ("bob", "::1", "y"))])
+    assert (outcome.error, outcome.damage, outcome.hole) == ("", "", 0)
+    transcript = Transcript(tmp_path)
+    assert b"".join(part.data for part in transcript.read()) == b"abcdefghi"
+    assert [record[2] for record in transcript.typed()][-1] == "bob"
+    for segment in segments(tmp_path):
+        for each in (INDEX, CAST, TYPED):
+            if segment.path(each).exists():
+                assert b"\0" not in segment.path(each).read_bytes(), (segment, each)
+
+
+class TestCompressed:
+    """One damaged file of a console made all of its recording unreadable, and nothing old was removed any more."""
+
+    @staticmethod
+    def recorded(folder: Path) -> list[Segment]:
+        log = RawLog(folder, RecordingConfig())
+        for number in range(3):
+            data = random.Random(number).randbytes(100_000)
+            log.write([printed(number * 200_000, data, NOW + number)])
+        found = segments(folder)
+        for segment in found[:-1]:
+            retention.compress(segment, lambda: False)
+        return found
+
+    @pytest.mark.parametrize("deed", [zeros, empty, cut, lambda path: os.truncate(path, path.stat().st_size // 2)])
+    @pytest.mark.parametrize("kind", [RAW, INDEX])
+    def test_what_is_left_of_it_is_read(self, tmp_path: Path, deed: Callable[[Path], None], kind: str) -> None:
+        first, *_ = self.recorded(tmp_path)
+        whole = b"".join(part.data for part in Transcript(tmp_path).read())
+        packed = Path(f"{first.path(kind)}.gz")
+        deed(packed)
+        transcript = Transcript(tmp_path)
+        with capture_logs() as logs:
+            parts = [*transcript.read()]
+            assert transcript.began() in (NOW, NOW + 1)
+            assert b"".join(frame.part.data for frame in transcript.frames()).endswith(whole[-200_000:])
+            assert transcript.tail(5) >= 0
+            assert transcript.offset_at(NOW + 2) == 400_000
+        if packed.stat().st_size:
+            assert {(line["log_level"], line["file"]) for line in logs} == {("error", str(packed))}
+        read = b"".join(part.data for part in parts)
+        assert read.endswith(whole[-200_000:])
+        assert len(read) + sum(part.missing for part in parts) == 500_000
+        assert kind == RAW or read == whole
+
+    def test_changed_in_the_middle(self, tmp_path: Path) -> None:
+        """zlib's own error, which is no `OSError`."""
+        first, *_ = self.recorded(tmp_path)
+        packed = Path(f"{first.path(RAW)}.gz")
+        with packed.open("r+b") as file:
+            file.seek(50_000)
+            file.write(bytes(20_000))
+        parts = [*Transcript(tmp_path).read()]
+        assert sum(part.missing + len(part.data) for part in parts) == 500_000
+        assert [part.data for part in Transcript(tmp_path).read(480_000)] == [parts[-1].data[-20_000:]]
+
+    def test_old_ones_go_all_the_same(self, tmp_path: Path) -> None:
+        first, *_ = self.recorded(tmp_path)
+        zeros(Path(f"{first.path(INDEX)}.gz"))
+        for path in first.files():
+            os.utime(path, (NOW - 1e7, NOW - 1e7))
+        with capture_logs():
+            retention.tidy(tmp_path, RecordingConfig(keep_days=1), lambda: False)
+        assert first not in segments(tmp_path)
+
+
+class TestForeign:
+    """issue 12, section 3: what is not ours is left alone, and nothing waits for it."""
+
+    NAMES: Final = ("notes.txt", "00000000000000000007.txt", "lost+found", "a\nb", "\x1b]0;x\x07", "0.raw")
+
+    @pytest.mark.timeout(60)
+    def test_in_a_console_s_folder(self, tmp_path: Path) -> None:
+        """A folder with the name of an unfinished file kept the console from being recorded, for good."""
+        log = RawLog(tmp_path, RecordingConfig())
+        log.write([printed(0, b"abc")])
+        log.write([printed(10, b"def", NOW + 1)])
+        first = segments(tmp_path)[0]
+        for name in self.NAMES:
+            (tmp_path / name).write_text("kept")
+        os.mkfifo(tmp_path / "fifo")
+        (tmp_path / "dangling").symlink_to("nowhere")
+        unfinished = [Path(f"{first.path(kind)}.gz.new") for kind in (RAW, INDEX)]
+        unfinished[0].mkdir()
+        os.mkfifo(unfinished[1])
+        again = RawLog(tmp_path, RecordingConfig())
+        again.recover()
+        assert again.end == 13
+        os.mkfifo(unfinished[1])
+        with pytest.raises(FileExistsError):  # the index is compressed, the raw file cannot be
+            retention.tidy(tmp_path, RecordingConfig(), lambda: False)
+        assert Path(f"{first.path(INDEX)}.gz").is_file()
+        unfinished[0].rmdir()
+        retention.tidy(tmp_path, RecordingConfig(), lambda: False)
+        assert first.compressed
+        left = {path.name for path in tmp_path.iterdir()}
+        assert left > {*self.NAMES, "fifo", "dangling"}
+
+    def test_an_empty_folder_beside_recordings_is_nobody_s(self, tmp_path: Path) -> None:
+        """As somebody has made it for something else: it was removed as a recording of which nothing is left."""
+        retention.tidy(tmp_path, RecordingConfig(), lambda: False, gone=True)
+        assert tmp_path.is_dir()
+
+    def test_a_folder_in_the_place_of_a_file_does_not_keep_old_ones_from_going(self, tmp_path: Path) -> None:
+        log = RawLog(tmp_path, RecordingConfig())
+        for number in range(3):
+            log.write([printed(10 * number, b"abc", NOW + number)])
+        old, _, last = segments(tmp_path)
+        old.path(CAST).unlink()
+        old.path(CAST).mkdir()
+        for path in (*old.files(), *segments(tmp_path)[1].files()):
+            os.utime(path, (NOW - 1e7, NOW - 1e7))
+        retention.tidy(tmp_path, RecordingConfig(keep_days=1), lambda: False)
+        assert segments(tmp_path) == [last]

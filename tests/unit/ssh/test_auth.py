@@ -203,6 +203,11 @@ class TestRevoked:
             (b"serial: x", ":1: is no"),
             (b"# 22: a range that ends before it begins\nserial: 9-3", ":2: is no"),
             ("serial: 7\n".encode("utf-16"), "is UTF-16 and not UTF-8"),
+            (bytes(400), "revoked: begins with zero bytes, which a crash of the machine has left"),
+            (
+                b"serial: 7\n# a comment that is longer than the place where it is looked for\n" + bytes(400),
+                ":3: has zero",
+            ),
         ],
     )
     def test_a_file_that_cannot_be_understood_is_refused(self, tmp_path: Path, data: bytes, reason: str) -> None:
@@ -213,7 +218,32 @@ class TestRevoked:
             revoked.load(tmp_path / "missing")
 
 
-@pytest.mark.parametrize(("text", "reason"), [("", "holds no public key"), ("nonsense", "must hold public keys")])
+def test_an_empty_list_of_revoked_keys_is_said(tmp_path: Path) -> None:
+    """issue 12, section 3: it may be what a crash has left of one that revoked something."""
+    (tmp_path / "revoked").touch()
+    with capture_logs() as logs:
+        revoked.load(tmp_path / "revoked")
+    (line,) = logs
+    assert (line["log_level"], line["file"]) == ("warning", str(tmp_path / "revoked"))
+    assert "revoked_keys is empty: nothing is revoked" in line["event"]
+
+
+@pytest.mark.timeout(30)
+def test_lists_that_are_no_files_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(EnvironmentFault, match="fifo: revoked_keys cannot be read: it is no file: move it away"):
+        revoked.load(tmp_path / "fifo")
+    config = ServerConfig.model_validate(
+        {"state_dir": str(tmp_path), "authorized_keys": str(tmp_path), "user_ca": str(tmp_path / "fifo")}
+    )
+    with pytest.raises(EnvironmentFault, match="fifo: user_ca cannot be read: it is no file"):
+        trust_of(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("", "holds no public key"), ("nonsense", "must hold public keys"), ("\0" * 90, "begins with zero bytes")],
+)
 def test_a_ca_file_that_cannot_be_used(tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / "ca").write_text(text)
     config = ServerConfig.model_validate(

@@ -6,13 +6,15 @@ import errno
 import os
 import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
+import asyncssh
 import pytest
 
 from oobconsole import keyfile
 from oobconsole.errors import EnvironmentFault
-from oobconsole.ssh.hostkeys import load_or_make
+from oobconsole.ssh.hostkeys import load_certificate, load_or_make
 
 
 def test_is_made_once(tmp_path: Path) -> None:
@@ -85,3 +87,33 @@ def test_an_empty_key_file_is_no_key(tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.touch(mode=0o600)
     assert load_or_make(path).algorithm == b"ssh-ed25519"
+
+
+@pytest.mark.parametrize("content", [b"", bytes(399)])
+def test_a_crash_leaves_an_empty_key_or_zeros(tmp_path: Path, content: bytes) -> None:
+    """issue 12, section 3: one message that names the file and says what to do; an empty one was replaced silently,
+    and clients said that somebody is in the middle."""
+    path = tmp_path / "key"
+    load_or_make(path)
+    path.write_bytes(content)
+    with pytest.raises(
+        EnvironmentFault, match=f"^{re.escape(str(path))}: the host key is .* restore it from a backup; or move"
+    ):
+        load_or_make(path)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to(os.devnull)])
+def test_what_is_no_file_is_left_alone(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """A FIFO and a device have a size of 0: they were replaced by a key."""
+    path = tmp_path / "key"
+    make(path)
+    before = path.lstat()
+    with pytest.raises(EnvironmentFault, match=f"{path}: is no file, so it cannot be the host key: move it away"):
+        load_or_make(path)
+    assert path.lstat() == before
+    with pytest.raises(
+        EnvironmentFault, match=f"{path}: the host certificate cannot be read: it is no file|Is a dir"
+    ):
+        load_certificate(path, asyncssh.generate_private_key("ssh-ed25519"))
