@@ -95,11 +95,16 @@ class Board:
 
     def echo(self, keys: bytes) -> None:
         """What is typed as an answer, as a terminal would echo it."""
-        erased = keys.count(b"\b \b")
-        typed = plain(keys.replace(b"\b \b", b"").decode(errors="replace"))
+        typed = plain(keys.decode(errors="replace"))
         for entry in self._entries:
             if entry.question:
-                entry.answer = entry.answer[: max(0, len(entry.answer) - erased)] + typed
+                entry.answer += typed
+
+    def erase(self, text: str) -> None:
+        """The end of that is taken back."""
+        for entry in self._entries:
+            if entry.question:
+                entry.answer = entry.answer.removesuffix(text)
 
     def answered(self) -> None:
         """The question is no more."""

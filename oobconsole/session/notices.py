@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Final
 
+from oobconsole.session.prompt import erased
 from oobconsole.session.request import ExitStatus, Peer
 from oobconsole.session.safe import SLICE, SafeFilter, next_slice
 from oobconsole.terminal.restore import Lent
@@ -84,6 +85,10 @@ class Notices(ABC):
     @abstractmethod
     async def echo(self, keys: bytes) -> None:
         """Something was typed as an answer."""
+
+    @abstractmethod
+    async def erase(self, text: str) -> None:
+        """That, which is the end of what was typed, is taken back."""
 
     @abstractmethod
     async def answered(self) -> None:
@@ -172,6 +177,9 @@ class LineNotices(Notices):
 
     async def echo(self, keys: bytes) -> None:
         await self._peer.write(keys)
+
+    async def erase(self, text: str) -> None:
+        await self._peer.write(erased(text))
 
     async def answered(self) -> None:
         """It stays where it is."""

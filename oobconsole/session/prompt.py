@@ -6,10 +6,13 @@ import codecs
 import re
 from typing import Final, Protocol
 
+import regex
+
 from oobconsole.session.keyboard import Keyboard, Pasted
 from oobconsole.session.request import Peer
 from oobconsole.session.typed import AT_ONCE_SECONDS
 from oobconsole.session.within import within
+from oobconsole.terminal.grid import width
 from oobconsole.terminal.text import plain
 
 #: A question without an answer is dropped after this long, in seconds.
@@ -21,6 +24,9 @@ ALONE_SECONDS: Final = 0.3
 _CANCEL: Final = b"\x1b\x03"
 _ERASE: Final = b"\x7f\x08"
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]+")
+_JOINER: Final = "\u200d"
+#: What people call a character: with its marks, and whatever is joined to it (UAX #29).
+_LAST: Final = regex.compile(r"\X\Z")
 
 
 class Prompt(Protocol):
@@ -35,8 +41,20 @@ class Prompt(Protocol):
     async def echo(self, keys: bytes) -> None:
         """Something was typed as an answer."""
 
+    async def erase(self, text: str) -> None:
+        """That, which is the end of what was typed, is taken back."""
+
     async def answered(self) -> None:
         """The question is no more."""
+
+
+def erased(text: str) -> bytes:
+    """What takes text off a terminal whose cursor is behind it, in one row. Marks have no columns of their own, and
+    wide characters have two. Of pictures that are joined to one, terminals show one, or each beside the other: better
+    that half of one stays than that something goes which stands before it."""
+    widths = [width(character) for character in text]
+    columns = max(widths) if _JOINER in text and 2 in widths else sum(widths)
+    return b"\b" * columns + b" " * columns + b"\b" * columns
 
 
 class PeerPrompt:
@@ -57,6 +75,9 @@ class PeerPrompt:
 
     async def echo(self, keys: bytes) -> None:
         await self._peer.write(keys)
+
+    async def erase(self, text: str) -> None:
+        await self._peer.write(erased(text))
 
     async def answered(self) -> None:
         """It stays where it is."""
@@ -152,9 +173,9 @@ class Keys:
             if key in _ERASE:
                 self._too_long = False  # they look at what is there
                 decoder.reset()
-                if typed:
-                    typed = typed[:-1]
-                    await self._prompt.echo(b"\b \b")
+                if last := _LAST.search(typed):
+                    typed = typed[: last.start()]
+                    await self._prompt.erase(last[0])
             elif isinstance(key, Pasted) or key[0] >= 0x20 or key in (b"\r", b"\n"):
                 typed += await self._add(decoder.decode(key), most - len(typed.encode()))
         await self._swallow(key)

@@ -164,6 +164,10 @@ class ScreenNotices(Notices):
         self._board.echo(keys)
         await self._show()
 
+    async def erase(self, text: str) -> None:
+        self._board.erase(text)
+        await self._show()
+
     async def answered(self) -> None:
         self._board.answered()
         await self._show()

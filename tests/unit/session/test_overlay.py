@@ -116,7 +116,7 @@ class TestBoard:
         board = Board()
         board.ask("message:")
         board.echo(b"hellp")
-        board.echo(b"\b \b")
+        board.erase("p")
         board.echo("ö\x1b".encode())
         board.age(1000)
         assert not board.key()

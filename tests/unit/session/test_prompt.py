@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from oobconsole.session.board import Board
 from oobconsole.session.escape import Command, EscapeFilter
 from oobconsole.session.prompt import Keys, PeerPrompt
+from oobconsole.terminal.model import Terminal
 from tests.support.aio import soon
 from tests.unit.session.fakes import FakePeer
 
@@ -163,3 +165,75 @@ async def test_a_line_is_cut_between_characters() -> None:
     assert answer is None  # it is longer than it may be
     assert bytes(peer.got).count("é".encode()) == 100
     assert b"\xc3\x07" not in peer.got
+
+
+ERASED = [
+    ("abc", "ab"),
+    ("ab日", "ab"),
+    ("日本語", "日本"),
+    ("x" + "e\u0301", "x"),
+    ("ก็น้ำ", "ก็"),
+    ("한국", "한"),
+    ("שלום\u05c1", "שלו"),
+    ("ok 👩\u200d🚀", "ok "),
+    ("ok ❤\ufe0f", "ok "),
+    ("a🇩🇪🇫🇷", "a🇩🇪"),
+]
+
+
+@pytest.mark.parametrize(("text", "left"), ERASED)
+async def test_backspace_takes_what_people_call_a_character(text: str, left: str) -> None:
+    """With its marks, and with all of its columns: half a wide character stayed on the terminal, and of a letter
+    with marks only a mark went, but with it the column of the letter before it."""
+    answer, rest, peer = await line(text.encode() + b"\x7f" + b"!", b"\r")
+    assert (answer, rest) == (left + "!", b"")
+    terminal, expected = Terminal(24, 80), Terminal(24, 80)
+    terminal.feed(bytes(peer.got))
+    expected.feed(f"{left}!\r\n".encode())
+    assert terminal.text == expected.text
+    assert terminal.cursor == expected.cursor
+
+
+@pytest.mark.parametrize(("text", "left"), ERASED)
+async def test_the_same_where_our_lines_are_over_the_guests(text: str, left: str) -> None:
+    board = Board()
+    board.ask("message:")
+    peer = FakePeer(text.encode() + b"\x7f", b"\r")
+    answer = await soon(Keys(peer, OnBoard(board)).ask_line("message:"))
+    assert answer == left
+    assert board.rows(80, 24) == [f"[oobconsole: message:] {left}_"]
+
+
+async def test_nothing_is_erased_before_the_beginning() -> None:
+    answer, _, peer = await line("日".encode() + b"\x7f\x7f\x08", b"a\r")
+    assert answer == "a"
+    assert bytes(peer.got) == "日\b\b  \b\ba\r\n".encode()
+
+
+@pytest.mark.parametrize("size", [4095, 4096, 4097, 5000, 70_000, 1 << 20])
+@pytest.mark.parametrize("packet", [1024, 32768])
+async def test_a_paste_of_any_length_costs_one_sentence(size: int, packet: int) -> None:
+    """Nothing of it reaches the guest, and the next question is answered as ever."""
+    whole = b"\x1b[200~" + b"ab cd\r\xc3\xa9 " * (size // 9 + 1) + b"\x1b[201~"
+    peer = FakePeer(*[whole[at : at + packet] for at in range(0, len(whole), packet)], b"\r")
+    keys = Keys(peer, PeerPrompt(peer))
+    assert await soon(keys.ask_line("message:")) is None
+    assert peer.told[-1] == "cancelled: it is longer than 200 bytes"
+    assert keys.rest() == b""
+    peer.type(b"short")
+    peer.type(b"\r")
+    assert await soon(keys.ask_line("message:")) == "short"
+
+
+class OnBoard(PeerPrompt):
+    """Shows a question as a person's terminal does who is at a console."""
+
+    def __init__(self, board: Board) -> None:
+        super().__init__(FakePeer())
+        self._board = board
+
+    async def echo(self, keys: bytes) -> None:
+        self._board.echo(keys)
+
+    async def erase(self, text: str) -> None:
+        self._board.erase(text)
