@@ -10,15 +10,15 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from enum import Enum
 from itertools import pairwise
-from typing import Final, Protocol
+from typing import Final
 
 from oobconsole.access import Principal
 from oobconsole.config.guests import ConsoleConfig
 from oobconsole.console.pace import Hold, Pace
 from oobconsole.console.reader import Notice, Reader
 from oobconsole.console.ringbuffer import Chunk, RingBuffer
+from oobconsole.console.states import ALLOWED, ENDED, NOBODY, ConsoleState, Observer
 from oobconsole.errors import LineFault, StateError
 from oobconsole.terminal.safe import SILENCE_SECONDS, says_where_it_ends
 from oobconsole.words import Few, brief
@@ -39,48 +39,10 @@ _BEFORE = (4096, 65536, 1 << 20)
 NEWS_MAX: Final = 20
 NEWS_SECONDS: Final = 10.0
 
-
-class ConsoleState(Enum):
-    """Where the console's guest is."""
-
-    WAITING = "no guest has used this port yet"
-    LIVE = "a guest uses this port"
-    AWAY = "the native half is away; the guest, if it runs, goes on without us"
-    GONE = "the guest is gone"
-    OFF = "the guest is switched off"
-    FAULT = "its line cannot be reached"
-
-
 #: Sends a break: was there room for it? Or to be awaited, where that is known later. Raises `LineFault`.
 Break = Callable[[], bool | Awaitable[None]]
-#: Who was there has ended.
-_ENDED: Final = frozenset({ConsoleState.GONE, ConsoleState.OFF})
-#: Nobody is there to type at, and whoever comes next may be somebody else.
-NOBODY: Final = frozenset({ConsoleState.GONE, ConsoleState.OFF, ConsoleState.FAULT})
-_ALLOWED: Final = {
-    ConsoleState.WAITING: {ConsoleState.LIVE, *NOBODY},
-    ConsoleState.LIVE: {ConsoleState.AWAY, *NOBODY},
-    ConsoleState.AWAY: {ConsoleState.LIVE, ConsoleState.GONE},
-    ConsoleState.GONE: {ConsoleState.LIVE, ConsoleState.OFF, ConsoleState.FAULT},
-    ConsoleState.OFF: {ConsoleState.LIVE, ConsoleState.GONE, ConsoleState.FAULT},
-    ConsoleState.FAULT: {ConsoleState.LIVE, ConsoleState.GONE, ConsoleState.OFF},
-}
 
-
-class Observer(Protocol):
-    """What is told of everything that happens at a console, in order. It returns at once, and never raises."""
-
-    def output(self, offset: int, data: bytes) -> None:
-        """The guest printed `data`; its first byte has that offset."""
-
-    def gap(self, offset: int, lost: int) -> None:
-        """So many bytes that the guest printed before that offset never reached us."""
-
-    def typed(self, data: bytes, who: Principal | None) -> None:
-        """Somebody typed `data`; it is on its way to the guest."""
-
-    def state_changed(self, state: ConsoleState, reason: str) -> None:
-        """The guest came, went, or is away."""
+__all__ = ["NEW_GUEST", "NOBODY", "Break", "Console", "ConsoleState", "Observer"]
 
 
 class Console:
@@ -150,13 +112,13 @@ class Console:
         """Move to another state, and tell whoever is attached. Input does not outlive its guest. Live behind the end
         of a guest that printed something, or with `NEW_GUEST` for its reason, it is another guest's."""
         is_new = state is ConsoleState.LIVE and self.end > 0
-        is_new = is_new and (self._state in _ENDED or self._was_ended or reason == NEW_GUEST)
+        is_new = is_new and (self._state in ENDED or self._was_ended or reason == NEW_GUEST)
         reason = NEW_GUEST if is_new else brief(reason) or state.value
         self._reason_at = time.monotonic()
         if state is self._state:
             self.reason = reason
             return
-        if state not in _ALLOWED[self._state]:
+        if state not in ALLOWED[self._state]:
             raise StateError(self._state, state)
         first = self._state is ConsoleState.WAITING and not is_new
         self._was_ended = self._was_ended and state is not ConsoleState.LIVE
