@@ -112,7 +112,8 @@ async def _play(history: History, start: int, pace: Pace, lent: Lent) -> ExitSta
     while (frame := await history.next(frames)) is not None:
         if isinstance(frame, Begun):
             safe = SafeFilter()
-            await history.request.peer.write(_begun_anew(history.request, frame, lent))
+            if before is not None:  # else there is no other guest's output to stand between
+                await history.request.peer.write(_begun_anew(history.request, frame, lent))
             continue
         if not frame.part.data:
             continue
