@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from oobconsole.interceptors import connection, wire
-from oobconsole.interceptors.base import Context, PortHandler, Publication
+from oobconsole.interceptors.base import Context, Input, PortHandler, Publication
 from oobconsole.interceptors.connection import BUDGET_NS, OUTPUT_MAX, Connection, Counters
 from oobconsole.interceptors.memory import MemoryInterceptor
 from tests.contract.rigs import Recorder
 from tests.support.aio import idle, until
-from tests.support.native_half import access, appeared, posted, stats
+from tests.support.native_half import access, announced, appeared, gap, gone, posted, stats
 
 
 class Owner:
@@ -29,9 +29,12 @@ class Owner:
         self.lost_for: list[str] = []
         self.refuses: str | None = None
         self.broken = False
+        self.missing: dict[int, Context] = {}
+        self.told: list[tuple[str, int]] = []
         self.handler: Recorder | None = None
 
     def welcome(self, connection: Connection, hello: wire.Hello) -> str | None:
+        connection.missing = dict(self.missing)
         return self.refuses
 
     def lost(self, connection: Connection, reason: str) -> None:
@@ -40,10 +43,11 @@ class Owner:
     def context_appeared(self, context: Context) -> PortHandler | None:
         if self.broken:
             raise RuntimeError("a bug")
+        self.told.append(("appeared", context.number))
         return self.handler
 
     def context_gone(self, context: Context, reason: str) -> None:
-        """Nobody asks."""
+        self.told.append(("gone", context.number))
 
 
 class Pair:
@@ -57,15 +61,18 @@ class Pair:
         self.owner = Owner()
         self.connection = Connection(ours, self.owner)
 
-    async def greet(self) -> None:
+    async def greet(self, capabilities: int = 0x1F) -> None:
         """Until a context is there."""
-        self.peer.send(wire.encode_hello("l1", 7, capabilities=0x1F) + appeared(1))
+        self.peer.send(wire.encode_hello("l1", 7, capabilities) + appeared(1))
         await until(lambda: 1 in self.connection.bound, lambda: self.connection.bound)
 
     def fill(self) -> None:
         """Say so much that the socket takes no more."""
-        while not self.connection._writing:
+        for _ in range(OUTPUT_MAX):
+            if self.connection._writing:
+                return
             self.connection.set_attention(self.connection.bound[1], True)
+        raise AssertionError("the socket took all of it")
 
     def read(self) -> bytes:
         """All that has come."""
@@ -115,6 +122,7 @@ async def test_what_the_socket_does_not_take_goes_out_later(pair: Pair) -> None:
         await idle()
     found += pair.read()
     assert not pair.connection._out
+    assert not asyncio.get_running_loop().remove_writer(pair.fd), "nor is it asked any more whether it takes some"
     sizes = len(wire.encode_attention(1, True))
     welcome = wire.encode_welcome(0x1F & ~int(wire.Capability.IRQ_PULSE))
     assert found.startswith(welcome)
@@ -189,6 +197,39 @@ async def test_registers_are_said_behind_accesses_to_them_and_not_behind_others(
     pair.peer.send(stats(1))
     pair.connection.serve()
     assert pair.read() == b"", "whoever changes them says so"
+
+
+async def test_each_context_appears_and_goes_once(pair: Pair) -> None:
+    """Those of the former connection that are not announced are gone when something else is said, and then only."""
+    pair.owner.missing = {number: Context("l1", number) for number in (5, 6)}
+    await pair.greet()
+    pair.peer.send(appeared(5) + announced() + posted(b"a") + appeared(2) + gone(2) + posted(b"b"))
+    pair.connection.serve()
+    told = [("appeared", 5), ("gone", 6), ("appeared", 1), ("appeared", 2), ("gone", 2)]
+    assert pair.owner.told == told
+    assert set(pair.connection.bound) == {1, 5}
+    assert pair.connection.bound[5].context is pair.owner.missing[5], "wherever it has been seen since"
+
+
+async def test_of_a_guest_that_nobody_serves_nothing_is_said(pair: Pair) -> None:
+    await pair.greet()
+    pair.read()
+    pair.connection.publish(pair.connection.bound[1])
+    pair.peer.send(access(1) + posted(b"a") + gap(1, 3))
+    pair.connection.serve()
+    assert pair.read() == wire.encode_answer(1, 1, 0xFF)
+    assert not pair.connection.closed
+
+
+@pytest.mark.parametrize("given", [False, True])
+async def test_input_is_given_ahead_to_who_takes_it(pair: Pair, given: bool) -> None:
+    pair.owner.handler = handler = Recorder(MemoryInterceptor("l1"), Context("l1", 1))
+    await pair.greet(0x1F if given else 0x0F)
+    pair.read()
+    handler.held = (Input(0x3F8, 5, b"ab"),)
+    pair.peer.send(announced())
+    pair.connection.serve()
+    assert pair.read() == wire.encode_ready() + (wire.encode_input(1, *handler.held[0]) if given else b"")
 
 
 async def test_a_peer_that_is_refused_is_told_nothing(pair: Pair) -> None:
