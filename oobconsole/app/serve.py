@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import stat
@@ -92,6 +93,7 @@ async def serve(config: Config, file: Path) -> None:
         _write_ports(settings.state_dir, "metrics_port", [metrics] if metrics else [])
         _write_ports(settings.state_dir, "ssh_port", addresses)
         log.info(f"listening on {' '.join(addresses)}")
+        set_apart_from_collections()
         consoles.events.emit(Kind.SERVER_STARTED, version=version("oobconsole"))
         await stop.wait()
         log.info("stopping")
@@ -105,6 +107,16 @@ async def serve(config: Config, file: Path) -> None:
         consoles.events.emit(Kind.SERVER_STOPPED)
         await asyncio.to_thread(audit.close)
         _log_head("audit log closed", audit)
+
+
+def set_apart_from_collections() -> None:
+    """Let Python's garbage collector no longer look at what is there now, and most of which stays for ever.
+
+    A full collection looks at every object and holds the event loop meanwhile: for 58 ms with an empty server, for
+    150 ms with 1,000 consoles (one core of an AMD EPYC).
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _watch_parts(loop: asyncio.AbstractEventLoop, events: Events) -> None:
