@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import structlog
 
 from oobconsole.config.schema import RecordingConfig
-from oobconsole.recording.segments import GZ, INDEX, KINDS, RAW, Segment, segments
+from oobconsole.recording.segments import GZ, INDEX, KINDS, RAW, Segment, is_ours, segments
 from oobconsole.recording.segments import remove as remove_file
 from oobconsole.recording.transcript import shifts
 
@@ -100,12 +100,13 @@ def _ages(closed: list[Segment], run: Run | None) -> list[float]:
 
 
 def _size(folder: Path) -> int:
-    """Of all files in it, whoever made them; one may go meanwhile."""
+    """Of the recording's files in it; one may go meanwhile. What somebody else has laid there takes none of its room:
+    the recording would have to go for it."""
     total = 0
     with os.scandir(folder) as found:
         for entry in found:
             with contextlib.suppress(FileNotFoundError):
-                total += entry.stat(follow_symlinks=False).st_size
+                total += entry.stat(follow_symlinks=False).st_size if is_ours(entry.name) else 0
     return total
 
 

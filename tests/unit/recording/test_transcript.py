@@ -146,6 +146,14 @@ def test_the_oldest_go_when_there_is_too_much(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 4
 
 
+def test_nothing_goes_for_what_somebody_else_has_laid_there(tmp_path: Path) -> None:
+    written(tmp_path, *[1 << 20] * 2)
+    with (tmp_path / "core.4711").open("wb") as foreign:
+        foreign.truncate(1 << 30)
+    tidy(tmp_path, RecordingConfig(keep_mib=3), never)
+    assert [segment.start >> 20 for segment in segments(tmp_path)] == [0, 1]
+
+
 def test_the_old_go(tmp_path: Path) -> None:
     written(tmp_path, *[1 << 20] * 4)
     for segment in segments(tmp_path)[:2] + segments(tmp_path)[3:]:
