@@ -20,11 +20,18 @@ from tests.support.server import Server
 from tests.support.sync import eventually
 from tests.unit.audit.test_log import ALICE, checked, opened, put_and_wait
 
+#: /tmp with no room for a byte, and none for another file, as the server sees it.
+FULL_TMP = (
+    *("unshare", "--mount", "sh", "-c"),
+    'mount -t tmpfs -o size=4k,nr_inodes=2 tmpfs /tmp && { yes > /tmp/full; } 2>&-; exec "$@"',
+    "sh",
+)
 
-def works(server: Server, *texts: str) -> None:
+
+def works(server: Server, *texts: str, console: str = "web1") -> None:
     """Guests print what is typed, and logins are possible."""
     for text in texts:
-        done = ssh(server, "send", "web1", text)
+        done = ssh(server, "send", console, text)
         assert done.returncode == 0, (text, done)
 
 
@@ -47,6 +54,25 @@ def ends_well(server: Server, audit: Path) -> list[dict[str, object]]:
     assert report.faults == [], report
     assert not re.search(r"Traceback|a bug in oobconsole", server.log.read_text()), server.log.read_text()[-3000:]
     return [json.loads(line) for line in audit.read_text().splitlines()]
+
+
+@pytest.mark.timeout(300)
+def test_no_other_file_can_be_made_nor_anything_in_tmp() -> None:
+    """issue 12, section 3: no inodes are left, and /tmp is full. What has its file goes on, what needs one waits."""
+    with Disk("size=8m,nr_inodes=200") as disk, Server(folder=disk.path, through=FULL_TMP) as server:
+        recordings = disk.path / "state" / "recordings"
+        works(server, "before")
+        recorded(server, "before", recordings / "web1")  # its files are there
+        disk.take_inodes()
+        works(server, "of web1")
+        works(server, "of web2", console="web2")
+        wait_for_log(server, "recording has stopped.*web2.*No space left on device")
+        recorded(server, "of web1", recordings / "web1")
+        disk.free()
+        recorded(server, "of web2", recordings / "web2")
+        assert server.run_local("audit", "verify").returncode == 0
+        entries = ends_well(server, disk.path / "state" / "audit.jsonl")
+        assert sum(entry["kind"] == "sent" for entry in entries) == 3
 
 
 @pytest.mark.timeout(300)
