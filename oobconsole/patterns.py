@@ -18,6 +18,16 @@ PATTERN_MAX: Final = 1000
 #: Without any of these nothing that a pattern finds is longer than the pattern: no quantifier, recursion, reference.
 _UNBOUNDED: Final = re.compile(r"[*+{]|\\[XLRg1-9]|\(\?[R&\d(P]")
 
+#: What a pattern may grow to, in elements: `regex` writes counted repetitions out, and `(a{1000}){1000}` has a
+#: million of them, which takes a second and 100 MB; three levels of it take all memory there is, or end the process.
+EXPANDED_MAX: Final = 5000
+#: What a group matched is kept for each time that it did: 140 groups in 64 KiB of text were 440 MB.
+GROUPS_MAX: Final = 20
+#: `{N`, of a counted repetition; what stands before it says what is repeated.
+_COUNTED: Final = re.compile(r"\{([0-9]*)")
+#: The flag x, with which blanks and comments could stand anywhere in a repetition.
+_VERBOSE: Final = re.compile(r"\(\?[A-Za-z0-9^-]*x")
+
 Pattern = regex.Pattern[str]
 Match = regex.Match[str]
 
@@ -38,10 +48,38 @@ def compile_pattern(text: str, *, multiline: bool = False) -> Pattern:
     """
     if len(text) > PATTERN_MAX:
         raise BadPattern(f"is too long: a pattern has at most {PATTERN_MAX} characters")
+    if _VERBOSE.search(text):
+        raise BadPattern("has the flag x, which is not supported: a pattern is one line, and blanks count")
+    if _expanded(text) > EXPANDED_MAX:
+        raise BadPattern(
+            f"repeats too much: with its repetitions written out it may have at most {EXPANDED_MAX} elements"
+        )
     try:
-        return regex.compile(text, regex.MULTILINE if multiline else 0)
-    except (regex.error, OverflowError, RecursionError, ValueError) as error:
+        # Not kept: what somebody asks for once would stay in memory until 500 others have been asked for.
+        found = regex.compile(text, regex.MULTILINE if multiline else 0, cache_pattern=False)
+    except (regex.error, OverflowError, RecursionError, MemoryError, ValueError) as error:
         raise BadPattern(f"is no regular expression: {error}") from error
+    if found.groups > GROUPS_MAX:
+        raise BadPattern(f"has {found.groups} groups, and may have {GROUPS_MAX}: (?:…) groups without keeping")
+    return found
+
+
+def _expanded(text: str) -> int:
+    """At most so many elements has a pattern once its counted repetitions are written out.
+
+    What is not looked at, such as escapes, makes the number larger and never smaller. A repetition of a group counts
+    as one of the whole pattern: whichever groups it stands in do so, too.
+    """
+    elements, times, begin = len(text), 1, 0
+    for found in _COUNTED.finditer(text):
+        count = int(found[1] or 0)  # without a minimum nothing is written out
+        before = text[begin : found.start()]
+        begin = found.end()
+        if before.endswith(")"):
+            times *= max(count, 1)
+        else:
+            elements += count * (len(before) - before.find("[") if before.endswith("]") else 1)
+    return elements * times
 
 
 def is_bounded(pattern: Pattern) -> bool:

@@ -16,6 +16,7 @@ from oobconsole.config.guests import MachineConfig, UartConfig, VmConfig
 from oobconsole.config.schema import Config
 from oobconsole.config.table import Table
 from oobconsole.errors import ConfigError
+from oobconsole.words import brief
 
 #: A line at a UNIX socket (settings.VmConfig).
 _UNIX: Final = re.compile(r"(unix(?:-listen)?:)(.+)")
@@ -40,13 +41,15 @@ def load(file: Path) -> Config:
         raise ConfigError(str(file), "", error.strerror or "cannot be read") from error
     except textfile.NotText as error:
         raise ConfigError(str(file), "", str(error)) from error
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        raise ConfigError(str(file), "", "has tables or lists in each other, too many of them") from error
+    except ValueError as error:  # TOMLDecodeError, and what int() says of a number of 5,000 digits
         raise ConfigError(str(file), "", f"is not TOML: {error}") from error
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
+        key = ".".join(brief(str(part)) for part in first["loc"] if not str(part).startswith("function-"))
         raise ConfigError(str(file), key, _reason(first["type"], first["msg"])) from error
     config = _resolve(config, file.resolve().parent)
     if not (config.machines or config.vms or config.libvirts):
@@ -111,7 +114,7 @@ def _unknown_group(config: Config) -> tuple[str, str] | None:
     for number, grant in enumerate(config.grants):
         for name in grant.groups:
             if name not in known:
-                return f"grant.{number}.groups", f"there is no group '{name}'"
+                return f"grant.{number}.groups", f"there is no group {brief(name)!r}"
         if not grant.users and not grant.groups:
             return f"grant.{number}", "it names nobody: users or groups are needed"
     return None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import re
 import shlex
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, NoReturn
 
 from oobconsole.access import Principal, Right
@@ -185,6 +188,7 @@ VERBS: Final[dict[str, Verb]] = {
     "help": Verb("what a command does, and its options", _help, _handle_help),
 }
 
+_PARSERS: Final = ThreadPoolExecutor(2, thread_name_prefix="commands")
 _FIRST: Final = re.compile(rf"({'|'.join(VERBS)})(?:[ \t\r\n]|$)")
 
 
@@ -249,12 +253,20 @@ def described(command: str | None, is_console: Callable[[str], bool]) -> str:
     return f"attach {console}" if words[0] == console else words[0][:_SHOWN_MAX]
 
 
+async def _understood(command: str | None, *, local: bool) -> tuple[str, argparse.Namespace]:
+    """As `parse`. A pattern may take longer to be understood than the event loop can be held: it is beside it."""
+    first = _FIRST.match((command or "").lstrip(" \t\r\n"))
+    if first is None or not VERBS[first[1]].text:
+        return parse(command, local=local)
+    return await asyncio.get_running_loop().run_in_executor(_PARSERS, partial(parse, command, local=local))
+
+
 async def run(
     command: str | None, peer: Peer, terminal: Terminal | None, consoles: Consoles, who: Principal
 ) -> ExitStatus:
     """Do a command of `who`; `terminal` is the user's, when there is one."""
     try:
-        verb, args = parse(command, local=who.local)
+        verb, args = await _understood(command, local=who.local)
         return await VERBS[verb].handle(Request(args, peer, terminal, consoles, who))
     except UsageError as error:
         await peer.tell(_no_shell(command or "", consoles, who) or str(error))

@@ -230,7 +230,10 @@ def _first(lines: Iterator[Line], address: str, now: float, reason: str = "no su
 def _check_signature_algorithm(certificate: SSHOpenSSHCertificate) -> None:
     """SHA-1 signatures of a CA can be forged; sshd's CASignatureAlgorithms leaves them out, too."""
     signed, key = certificate.public_data, certificate.signing_key.public_data
-    signature = signed[signed.rindex(key) + len(key) :][4:]
+    at = signed.rfind(key)
+    if at < 0:
+        raise Refused("the certificate has its CA's key in another form than that of RFC 4253, section 6.6")
+    signature = signed[at + len(key) :][4:]
     if signature[4:].startswith((b"ssh-rsa", b"ssh-dss")):
         raise Refused("the CA has signed with SHA-1: ssh-keygen -t rsa-sha2-512")
 

@@ -118,7 +118,11 @@ def _set(line: Line, name: str, value: str | None) -> None:
         case "expiry-time", str():
             line.expires = min(_time(value), float("inf") if line.expires is None else line.expires)
         case "principals", str():
-            line.principals = tuple(value.split(","))
+            if line.principals:
+                raise BadLine("there are two lists of principals")
+            if not all(names := tuple(value.split(","))):
+                raise BadLine("principals= has an empty name")
+            line.principals = names
         case _:
             if name not in _MOOT:  # it may be one that lets in fewer than we would
                 raise BadLine(f"option {name!r} is not supported")

@@ -21,7 +21,10 @@ from oobconsole.ssh.authorized import public_key
 log = structlog.get_logger(__name__)
 
 _FINGERPRINT: Final = re.compile(r"(?:(?:hash|sha256):\s*)?(?:SHA256:)?([A-Za-z0-9+/]{43})=?", re.IGNORECASE)
-_SERIAL: Final = re.compile(r"serial:\s*(\d{1,20})(?:-(\d{1,20}))?", re.IGNORECASE)
+#: A zero in front would make it octal for ssh-keygen, and number 0 is that of all certificates that have none.
+_SERIAL: Final = re.compile(r"serial:\s*([1-9][0-9]{0,19})(?:-([1-9][0-9]{0,19}))?", re.IGNORECASE)
+_SERIAL_MAX: Final = (1 << 64) - 1
+_KIND: Final = re.compile(r"(?:key|sha1|sha256):\s*", re.IGNORECASE)
 _ID: Final = re.compile(r"id:\s*(\S.*)", re.IGNORECASE)
 _FILE_MAX: Final = 16 << 20
 
@@ -65,12 +68,15 @@ def load(path: Path) -> Revoked:
         log.warning("revoked_keys is empty: nothing is revoked. If it was not, restore it and reload", file=str(path))
     found = Revoked()
     for number, line in enumerate(lines, 1):
-        text = line.strip()
-        if text and not text.startswith("#") and not _add(found, text):
+        if match := _ID.fullmatch(line.strip()):
+            found.ids.add(match[1].strip())  # one that has a # in it, too
+        text = line.partition("#")[0].strip()  # as ssh-keygen, which takes a comment from any line
+        if text and not _add(found, text):
             if "\0" in text:
                 raise EnvironmentFault(f"{path}:{number}: has zero bytes, as a crash leaves them: write it anew")
             raise EnvironmentFault(
                 f"{path}:{number}: is no public key, fingerprint (SHA256:…), 'serial: N', 'serial: N-M' or 'id: …'"
+                " (N from 1 on, without zeros in front)"
             )
     return found
 
@@ -78,7 +84,7 @@ def load(path: Path) -> Revoked:
 def _add(found: Revoked, text: str) -> bool:
     if match := _SERIAL.fullmatch(text):
         first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
+        if not first <= last <= _SERIAL_MAX:
             return False
         found.serials.append(range(first, last + 1))
     elif match := _FINGERPRINT.fullmatch(text):
@@ -86,7 +92,7 @@ def _add(found: Revoked, text: str) -> bool:
     elif match := _ID.fullmatch(text):
         found.ids.add(match[1].strip())
     else:
-        key = public_key(re.sub(r"(?i)^key:\s*", "", text))
+        key = public_key(_KIND.sub("", text, count=1) if _KIND.match(text) else text)
         if key is None:
             return False
         found.fingerprints.add(key.get_fingerprint().removeprefix("SHA256:"))

@@ -294,6 +294,15 @@ class TestCommands:
                 commands.parse(line)
         assert seen <= 2 * commands.WORDS_MAX
 
+    def test_a_pattern_that_grows_costs_its_user_a_message(self) -> None:
+        """security.md 4, its kind: of a user without a grant; 33 s of the loop, and all memory there is."""
+        with Server() as server:
+            key = server.make_key("mallory")
+            for verb in ("search", "wait"):
+                done = ssh(server, verb, "web1", "'((a{1000}){1000}){1000}'", user="mallory", key=key)
+                assert (done.returncode, b"repeats too much" in done.stderr) == (2, True)
+            assert b"no console" in ssh(server, "search", "web1", "a{10}", user="mallory", key=key).stderr
+
     def test_what_send_types_is_not_in_the_log(self) -> None:
         """security.md 8: nor what a misspelt `send` would have typed."""
         with Server() as server:

@@ -154,6 +154,25 @@ def test_file_key_and_reason_of_what_is_wrong(tmp_path: Path, text: str, key: st
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("x = " + "[" * 5000, "too many of them"),
+        ("x = " + "{a = " * 3000, "too many of them"),
+        ("x = " + "9" * 5000, "is not TOML"),
+        (SERVER + '"\\u001b]0;PWN\\u0007" = 1', r"server\.\?\]0;PWN\?: there is no such key"),
+        (SERVER + '"' + "k" * 100_000 + '" = 1', "kkk…: there is no such key"),
+    ],
+    ids=["lists", "tables", "digits", "a key with ESC", "a long key"],
+)
+def test_what_no_parser_expects_is_one_short_message(tmp_path: Path, text: str, reason: str) -> None:
+    """security.md 13 and 18, their kind: a traceback, or what a terminal acts on."""
+    with pytest.raises(ConfigError, match=reason) as error:
+        load(write(tmp_path, text))
+    assert len(str(error.value)) < 1000
+    assert str(error.value).isprintable()
+
+
 def test_more_ports_than_a_native_half_can_take(tmp_path: Path) -> None:
     guests = "".join(
         f'[[machine.guest]]\nname = "w{i}"\nuarts = [{{port = {0x200 + 8 * i}, irq = 5}}]\n' for i in range(9)

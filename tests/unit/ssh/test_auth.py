@@ -8,6 +8,9 @@ from pathlib import Path
 
 import asyncssh
 import pytest
+from asyncssh.packet import String
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -160,6 +163,21 @@ class TestCertificates:
                     trust.allows("alice", found, "192.0.2.1")
 
 
+class TestCas:
+    def test_a_ca_s_key_in_another_form_is_refused(self, tmp_path: Path) -> None:
+        """security.md 19, its kind: zeros before an RSA CA's numbers ended the connection, and nothing said why."""
+        ca = asyncssh.generate_private_key("ssh-rsa", key_size=2048)
+        data = ca.generate_user_certificate(KEY.convert_to_public(), "x", principals=["alice"]).public_data
+        modulus = ca.pyca_key.private_numbers().public_numbers.n.to_bytes(256)
+        other = String("ssh-rsa") + String(bytes(1) + b"\1\0\1") + String(bytes(3) + modulus)
+        signed = data[: data.rindex(String(ca.public_data))] + String(other)
+        signature = ca.pyca_key.sign(signed, padding.PKCS1v15(), hashes.SHA512())
+        found = offered(signed + String(String("rsa-sha2-512") + String(signature)))
+        assert found is not None
+        with pytest.raises(Refused, match="another form"):
+            Trust(tmp_path, (ca.convert_to_public(),)).allows("alice", found, "192.0.2.1")
+
+
 class TestRevoked:
     @pytest.mark.parametrize(
         "line",
@@ -167,12 +185,17 @@ class TestRevoked:
             PUBLIC, f"key: {PUBLIC}", KEY.get_fingerprint(), f"hash: {KEY.get_fingerprint()}",
             f"sha256:{KEY.get_fingerprint()}", CA.get_fingerprint(), CA_PUBLIC, "serial: 7", "serial: 5-9",
             "id: alice@laptop",
+            f"sha1: {PUBLIC}", f"SHA256: {CA_PUBLIC} lost", "serial: 7 # lost", "id: alice@laptop # lost",
+            f"{KEY.get_fingerprint()} # lost",
         ],
         ids=[
             "key", "key:", "hash", "hash:", "sha256:", "hash of the CA", "the CA", "serial", "serials", "id",
+            "sha1: and a key", "sha256: and the CA", "serial with a comment", "id with a comment",
+            "hash with a comment",
         ],
     )  # fmt: skip
     def test_keys_cas_numbers_and_ids(self, tmp_path: Path, line: str) -> None:
+        """security.md 22, its kind: what ssh-keygen understands means the same here."""
         (tmp_path / "revoked").write_text(f"# lost\n\n{line}\n")
         trust = Trust(tmp_path, (CA.convert_to_public(),), revoked.load(tmp_path / "revoked"))
         with pytest.raises(Refused, match="revoked"):
@@ -201,6 +224,12 @@ class TestRevoked:
             (b"SSHKRL\n\0x", "binary KRL"),
             (b"\nssh-ed25519 oops\n", ":2: is no public key"),
             (b"serial: x", ":1: is no"),
+            (b"serial: 0", ":1: is no"),
+            (b"serial: 0-5", ":1: is no"),
+            (b"serial: 010", ":1: is no"),
+            (b"serial: 18446744073709551616", ":1: is no"),
+            (b"serial: 1-99999999999999999999", ":1: is no"),
+            ("serial: ٣".encode(), ":1: is no"),
             (b"# 22: a range that ends before it begins\nserial: 9-3", ":2: is no"),
             ("serial: 7\n".encode("utf-16"), "is UTF-16 and not UTF-8"),
             (bytes(400), "revoked: begins with zero bytes, which a crash of the machine has left"),
@@ -211,6 +240,7 @@ class TestRevoked:
         ],
     )
     def test_a_file_that_cannot_be_understood_is_refused(self, tmp_path: Path, data: bytes, reason: str) -> None:
+        """security.md 22, its kind: no line is taken that revokes nothing, or another number than for ssh-keygen."""
         (tmp_path / "revoked").write_bytes(data)
         with pytest.raises(EnvironmentFault, match=reason):
             revoked.load(tmp_path / "revoked")

@@ -158,3 +158,10 @@ def test_of_two_times_the_earlier_one_counts() -> None:
     line = parse(f'expiry-time="19700101000000Z",expiry-time="20990101" {PUBLIC}')
     assert line.expires == 0
     assert "expired" in line.refuses("192.0.2.1", 1.0)
+
+
+@pytest.mark.parametrize("options", ['principals="bob",principals="alice"', 'principals=""', 'principals="alice,"'])
+def test_principals_that_mean_nobody_or_twice_somebody_are_a_bad_line(options: str) -> None:
+    """security.md 21, its kind: of two lists the last one counted; sshd takes no such line."""
+    with pytest.raises(BadLine, match="principals"):
+        parse(f"cert-authority,{options} {PUBLIC}")
