@@ -11,6 +11,7 @@ import pytest
 from asyncssh.packet import String
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -167,11 +168,13 @@ class TestCas:
     def test_a_ca_s_key_in_another_form_is_refused(self, tmp_path: Path) -> None:
         """security.md 19, its kind: zeros before an RSA CA's numbers ended the connection, and nothing said why."""
         ca = asyncssh.generate_private_key("ssh-rsa", key_size=2048)
+        rsa = ca.pyca_key
+        assert isinstance(rsa, RSAPrivateKey)
         data = ca.generate_user_certificate(KEY.convert_to_public(), "x", principals=["alice"]).public_data
-        modulus = ca.pyca_key.private_numbers().public_numbers.n.to_bytes(256)
+        modulus = rsa.private_numbers().public_numbers.n.to_bytes(256)
         other = String("ssh-rsa") + String(bytes(1) + b"\1\0\1") + String(bytes(3) + modulus)
         signed = data[: data.rindex(String(ca.public_data))] + String(other)
-        signature = ca.pyca_key.sign(signed, padding.PKCS1v15(), hashes.SHA512())
+        signature = rsa.sign(signed, padding.PKCS1v15(), hashes.SHA512())
         found = offered(signed + String(String("rsa-sha2-512") + String(signature)))
         assert found is not None
         with pytest.raises(Refused, match="another form"):
