@@ -5,11 +5,14 @@ from __future__ import annotations
 import codecs
 import errno
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Final
 
 _UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+#: Where files were joined (`type a.pub b.pub > keys`), each mark stands at the beginning of a line.
+_MARKS: Final = re.compile(r"^\ufeff+", re.MULTILINE)
 
 
 class NotText(ValueError):
@@ -30,7 +33,7 @@ def read(path: Path, most: int = -1) -> bytes:
 
 
 def decode(data: bytes, *, errors: str = "strict") -> str:
-    """The text of a file, without the byte order mark (U+FEFF) that editors on Windows put in front.
+    """The text of a file, without the byte order marks (U+FEFF) that editors on Windows put in front.
 
     Args:
         errors: of `bytes.decode`; "replace" where one bad byte must not cost the rest.
@@ -47,7 +50,7 @@ def decode(data: bytes, *, errors: str = "strict") -> str:
     if data.startswith(_UTF_16) or head.count(0) > len(head) // 4:
         raise NotText("is UTF-16 and not UTF-8: save it as UTF-8 (PowerShell: Out-File -Encoding utf8)")
     try:
-        return data.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors)
+        return _MARKS.sub("", data.decode("utf-8", errors))
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise NotText(f"is not UTF-8: line {line} has the byte {data[error.start]:#04x}; save it as UTF-8") from error

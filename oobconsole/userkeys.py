@@ -142,7 +142,7 @@ def _why_nobody(path: Path, user: str, reserved: Collection[Path], seen: dict[st
     if path.is_dir():
         return "is a folder; keys lie in files"
     if not path.is_file():
-        return "is no file"
+        return "is no file" if path.exists() else "is a link to nowhere"
     if _is_reserved(path, reserved):
         return "has another meaning in the configuration; keep it in another folder"
     if why := why_no_user(user):

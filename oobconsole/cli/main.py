@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
+import signal
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -12,6 +15,7 @@ import typer
 
 from oobconsole.cli import completion, stdio
 from oobconsole.cli.audit import audit_app
+from oobconsole.cli.descriptors import fill_standard
 from oobconsole.cli.verbs import DEFAULT_CONFIG, REMOTE, config_file
 from oobconsole.config.guests import MachineConfig, VmConfig
 from oobconsole.config.load import load, ports_of
@@ -82,10 +86,7 @@ def serve(ctx: typer.Context, config: ConfigFile = None) -> None:
     import uvloop  # the other commands start faster without
 
     from oobconsole.app.serve import serve as run
-    from oobconsole.cli.descriptors import fill_standard
     from oobconsole.log import log
-
-    fill_standard()
 
     try:
         log.setup(settings.server.log)
@@ -221,5 +222,18 @@ def discover(
 
 def main() -> None:
     """Entry point of the `oobconsole` command."""
+    fill_standard()
     stdio.make_patient()
-    app(prog_name="oobconsole")
+    try:
+        try:
+            app(prog_name="oobconsole")
+        finally:
+            sys.stdout.flush()
+    except stdio.CannotWrite as error:
+        stdio.give_up()
+        with contextlib.suppress(OSError):
+            typer.echo(f"oobconsole: {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:  # its reader has what it wanted
+        stdio.give_up()
+        sys.exit(128 + signal.SIGPIPE)

@@ -170,6 +170,10 @@ class _Session:
                 await asyncio.to_thread(stdio.write, target, data)
         except BrokenPipeError:
             self._end(128 + signal.SIGPIPE)
+        except stdio.CannotWrite as error:
+            with contextlib.suppress(OSError):
+                stdio.write(2, f"oobconsole: {error}".encode() + self._newline)
+            self._end(FAILED)
         except asyncssh.Error:
             pass  # the connection is lost: then there is no exit status
 

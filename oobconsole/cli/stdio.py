@@ -10,20 +10,34 @@ import io
 import os
 import select
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
+class CannotWrite(OSError):
+    """Standard output, or error, does not take what is written: a full disk, a terminal that hung up."""
+
+    def __str__(self) -> str:
+        return f"{_NAMES.get(self.filename, self.filename)} cannot be written: {self.strerror}"
+
+
+_NAMES: Final = {1: "standard output", 2: "standard error"}
+
+
 def write(descriptor: int, data: ReadableBuffer) -> None:
-    """Write all of it, waiting for the reader. Raises `OSError`: the reader is gone, the disk is full, …."""
+    """Write all of it, waiting for the reader. Raises `BrokenPipeError`: the reader is gone; or `CannotWrite`."""
     rest = memoryview(data).cast("B")
     while rest:
         try:
             rest = rest[os.write(descriptor, rest) :]
         except BlockingIOError:
             _wait(descriptor, select.POLLOUT)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise CannotWrite(error.errno, error.strerror, descriptor) from error
 
 
 def read(descriptor: int, size: int) -> bytes:
@@ -59,6 +73,13 @@ class _Patient(io.RawIOBase):
     def write(self, data: ReadableBuffer) -> int:
         write(self._descriptor, data)
         return memoryview(data).nbytes
+
+
+def give_up() -> None:
+    """What is still to be written to standard output goes nowhere: nobody fails by it once more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
 
 
 def make_patient() -> None:

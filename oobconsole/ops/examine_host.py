@@ -54,7 +54,7 @@ def files(config: Config) -> Iterator[Finding]:
     yield from _unwritable_by_others(server.authorized_keys)
     for file in server.authorized_keys.iterdir():
         yield from _unwritable_by_others(file)
-        if not os.access(file, os.R_OK):
+        if file.exists() and not os.access(file, os.R_OK):
             yield Finding(Level.FAULT, str(file), "cannot be read", f"chown {os.geteuid()} {file}")
     for named in filter(None, (server.user_ca, server.host_certificate)):
         if not os.access(named, os.R_OK):
@@ -85,7 +85,10 @@ def _private(file: Path) -> Iterator[Finding]:
 
 
 def _unwritable_by_others(path: Path) -> Iterator[Finding]:
-    mode = stat.S_IMODE(path.stat().st_mode)
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return  # a link to nowhere, which lets nobody in: `examine_settings.users` says so
     if mode & 0o022:
         text = f"others may write it (mode {mode:o}), and so say who logs in"
         yield Finding(Level.FAULT, str(path), text, f"chmod go-w {path}")

@@ -84,6 +84,11 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         return self._channel.get_command()
 
     @property
+    def garbled(self) -> bool:
+        """Is the command no text, so that nobody knows what is asked for?"""
+        return bool(getattr(self._channel, "garbled", ""))
+
+    @property
     def has_terminal(self) -> bool:
         """Is there a pseudo-terminal at the other end?"""
         return self._channel.get_terminal_type() is not None

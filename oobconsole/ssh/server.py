@@ -197,7 +197,11 @@ class SshServer:
         status = ExitStatus.FAILED
         terminal = channel if channel.has_terminal else None
         try:
-            status = await run(command, channel, terminal, self._consoles, who)
+            if channel.garbled:
+                await channel.tell("the command is no UTF-8: say it in this terminal's or script's UTF-8")
+                status = ExitStatus.USAGE
+            else:
+                status = await run(command, channel, terminal, self._consoles, who)
         except HungUp:
             status = ExitStatus.OK  # the client hung up, which is its right
         except asyncio.CancelledError:

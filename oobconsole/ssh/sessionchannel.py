@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import asyncssh
 from asyncssh.constants import MSG_CHANNEL_EOF, MSG_CHANNEL_WINDOW_ADJUST
-from asyncssh.packet import SSHPacket
+from asyncssh.packet import SSHPacket, String
 
 if TYPE_CHECKING:
     from oobconsole.ssh.channel import Channel
@@ -16,12 +16,19 @@ if TYPE_CHECKING:
 _WINDOW_MAX: Final = (1 << 32) - 1  # RFC 4254, 5.2
 #: A request for a terminal, in bytes. OpenSSH's has 300: its modes are numbered from 1 to 159 (RFC 4254, 8).
 _TERMINAL_MAX: Final = 4096
+_UNKNOWN_TERM: Final = b"dumb"
 
 
 class SessionChannel(asyncssh.SSHServerChannel[bytes]):
     """A channel of type `session`: the only one that a client can open here."""
 
     _exits = False
+    _garbled = ""
+
+    @property
+    def garbled(self) -> str:
+        """The command that the client asks for, with U+FFFD for what is no UTF-8; empty: it is text, or none."""
+        return self._garbled if self._garbled == self.get_command() else ""
 
     def process_packet(self, pkttype: int, pktid: int, packet: SSHPacket) -> bool | Awaitable[None]:
         if cast("Transport", self._conn).peer_exchanges:
@@ -38,10 +45,24 @@ class SessionChannel(asyncssh.SSHServerChannel[bytes]):
         return False
 
     def _process_pty_req_request(self, packet: SSHPacket) -> bool:
-        """asyncssh takes modes apart however many there are: 50,000 in a packet."""
-        if len(packet.get_remaining_payload()) > _TERMINAL_MAX:
+        """asyncssh takes modes apart however many there are: 50,000 in a packet; and ends the connection for a TERM
+        that is not ASCII, which is one that nobody knows."""
+        about = SSHPacket(packet.get_remaining_payload())
+        if len(about.get_full_payload()) > _TERMINAL_MAX:
             return False
+        if not about.get_string().isascii():
+            packet = SSHPacket(String(_UNKNOWN_TERM) + about.get_remaining_payload())
         return super()._process_pty_req_request(packet)
+
+    def _process_exec_request(self, packet: SSHPacket) -> bool:
+        """A terminal or script that speaks Latin-1 is told so; asyncssh only fails the request."""
+        command = SSHPacket(packet.get_remaining_payload()).get_string()
+        try:
+            command.decode()
+        except UnicodeDecodeError:
+            self._garbled = command.decode(errors="replace")
+            return self._start_session(command=self._garbled)
+        return super()._process_exec_request(packet)
 
     def _process_eow_at_openssh_dot_com_request(self, packet: SSHPacket) -> bool:
         """The client's standard output is closed (`| grep -m1`): OpenSSH's PROTOCOL, section 2.1."""

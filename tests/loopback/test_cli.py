@@ -99,6 +99,50 @@ def test_a_word_that_is_no_utf_8_costs_one_sentence(server: Server, words: tuple
     assert done.stderr == b"oobconsole: 'caf\\udce9' is no UTF-8: say it in this terminal's or script's UTF-8\n"
 
 
+@pytest.mark.parametrize("words", [("send", "web1"), ("search", "web1"), ("log",), ()])
+def test_nor_over_ssh(server: Server, words: tuple[str, ...]) -> None:
+    """faults.md 34: the request failed on channel 0, with status 255 and no reason."""
+    before = server.run("log", "web1", "--raw").stdout
+    line = [os.fsencode(word) for word in server.ssh(*words)]
+    done = subprocess.run([*line, b"caf\xe9"], capture_output=True, timeout=scaled(30), check=False)
+    assert done.returncode == 2
+    assert done.stderr == b"oobconsole: the command is no UTF-8: say it in this terminal's or script's UTF-8\n"
+    assert server.run("log", "web1", "--raw").stdout == before
+
+
+def test_a_terminal_of_no_ascii_is_a_dumb_one(server: Server) -> None:
+    """faults.md 34, its kind: the connection was ended."""
+    line = server.ssh("ls", options=("-tt",))
+    environment = {**os.environb, b"TERM": b"caf\xe9"}
+    done = subprocess.run(line, capture_output=True, timeout=scaled(30), env=environment, check=False)
+    assert (done.returncode, b"web1" in done.stdout) == (0, True), done
+
+
+@pytest.mark.parametrize(
+    "words", [("ls",), ("log", "web1"), ("audit", "show"), ("doctor", "--json"), ("--help",), ("check",)]
+)
+def test_output_that_cannot_be_written_costs_one_sentence(server: Server, words: tuple[str, ...]) -> None:
+    """faults.md 23, its kind: of a full disk there was a traceback."""
+    if words[0] == "doctor":
+        (server.folder / "keys" / "nobody~").touch()  # so that there is something to say
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            server.local(*words), stdout=full, stderr=subprocess.PIPE, timeout=scaled(30), check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr == b"oobconsole: standard output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("words", [("ls",), ("audit", "show"), ("send", "web1", "x")])
+def test_standard_descriptors_may_be_closed(server: Server, words: tuple[str, ...]) -> None:
+    """faults.md 1, 23, their kind: what was opened next got the number, and what was to be printed."""
+    for closed in (">&-", "2>&-", "<&-", "<&- >&- 2>&-"):
+        line = ["sh", "-c", f'exec "$@" {closed}', "sh", *server.local(*words)]
+        done = subprocess.run(line, capture_output=True, timeout=scaled(30), check=False)
+        assert (done.returncode, done.stderr) == (0, b""), (closed, done)
+        assert ">" in closed[:5] or done.stdout or words[0] == "send", (closed, done)
+
+
 def test_a_reader_that_leaves_ends_it(server: Server) -> None:
     line = subprocess.list2cmdline(server.local("events", "--json"))
     with subprocess.Popen(["sh", "-c", f"{line} | grep -m1 attached"], stdout=subprocess.PIPE) as events:

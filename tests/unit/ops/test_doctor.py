@@ -272,3 +272,11 @@ def test_a_file_of_keys_in_utf_16(setup: Setup) -> None:
     """faults.md 26."""
     (setup.keys / "alice.pub").write_text("ssh-ed25519 AAAA alice", encoding="utf-16")
     assert "is UTF-16 and not UTF-8" in setup.only().text
+
+
+def test_a_link_to_nowhere_is_named(setup: Setup) -> None:
+    """faults.md 32, its kind: doctor ended with a traceback, and said nothing of anything else."""
+    (setup.keys / "bob").symlink_to("nowhere")
+    found = setup.only()
+    assert (found.level, found.about) == (Level.WARNING, str(setup.keys / "bob"))
+    assert found.text == "lets nobody in: it is a link to nowhere"

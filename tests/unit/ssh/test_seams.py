@@ -19,7 +19,8 @@ REPLACED = {
         "create_server_channel _packet_handlers"
     ),
     asyncssh.SSHServerChannel: (
-        "_process_env_request _process_pty_req_request _close_send process_packet exit _packet_handlers"
+        "_process_env_request _process_exec_request _process_pty_req_request _close_send process_packet exit "
+        "_packet_handlers"
     ),
 }
 
@@ -30,7 +31,16 @@ def private(module: ModuleType) -> set[str]:
     used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     made = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     own = {"_turns", "_tcp", "_backlog", "_reading", "_ended", "_packets_left", "_turn_ends", "_stopped", "_bytes"}
-    own |= {"_packets", "_requests", "_exchanges", "_rekeys", "_exchange_timer", "_socket_has_room", "_exits"}
+    own |= {
+        "_packets",
+        "_requests",
+        "_exchanges",
+        "_rekeys",
+        "_exchange_timer",
+        "_socket_has_room",
+        "_exits",
+        "_garbled",
+    }
     return {name for name in used - made - own if name.startswith("_") and not name.startswith("__")}
 
 
