@@ -26,6 +26,7 @@ from oobconsole.client.errors import (
     ExpectFailed,
     ExpectTimeout,
 )
+from oobconsole.client.texts import Match, Pattern, compiled, encoded, first_of
 from oobconsole.client.transcript import TRANSCRIPT_MAX, Transcript
 from oobconsole.terminal.model import Terminal
 
@@ -38,16 +39,11 @@ _GAPS_MAX: Final = 1000
 _SHOWN_LINES: Final = 24
 #: A session that was lost, or that a stopping server ended, is begun again after so many seconds: at first, at most.
 _AGAIN_SECONDS, _AGAIN_MAX = 0.05, 2.0
-#: One look for a pattern takes at most so many seconds; then it is looked for again when more has come.
-_LOOK_SECONDS: Final = 0.5
 #: How `run` marks its output's end, and how many characters that can take.
 _MARK_MAX: Final = 64
 #: A line of the server's notices is no longer than this, in bytes.
 _NOTICE_MAX: Final = 1 << 16
 DENIED, USAGE = 3, 2
-
-Match = regex.Match[str]
-Pattern = regex.Pattern[str]
 
 
 @dataclass(frozen=True)
@@ -273,7 +269,7 @@ class Console:
         Args:
             pattern: a regular expression of the package `regex`. `.` matches every character, a line ends with
                 `\\r\\n`, and a terminal's escape sequences are left out. A match must lie within the last mebibyte.
-            timeout: how many seconds to wait.
+            timeout: how many seconds to wait. What comes before they are over is looked at; with 0 nothing else is.
             fail: a pattern, or several, after which it is useless to wait any longer. Of all patterns the one whose
                 match begins first in the output counts.
 
@@ -285,10 +281,11 @@ class Console:
             ExpectFailed: what matches `fail` came first. The message shows the last screen.
             ConsoleEnded: the console was closed.
             ConnectFailed: the server was lost, and did not come back in time.
-            CommandRefused: the user has lost the right to watch the console, or it is no more.
+            CommandRefused: the user has lost the right to watch the console, or it is no more; or a pattern is no
+                regular expression.
         """
-        wanted = regex.compile(pattern, regex.DOTALL)
-        failures = [regex.compile(text, regex.DOTALL) for text in ([fail] if isinstance(fail, str) else fail)]
+        wanted = compiled(pattern)
+        failures = [compiled(text) for text in ([fail] if isinstance(fail, str) else fail)]
         return (await self._expect(wanted, failures, timeout=timeout))[1]
 
     async def _expect(
@@ -300,17 +297,14 @@ class Console:
             again: so many characters are looked at again when more has come; no match may be longer.
         """
         slow = False
+        patterns = (wanted, *failures)
         try:
             async with asyncio.timeout(timeout):
                 while True:
                     self._changed.clear()
-                    text, start = self._transcript.text, self._transcript.start
-                    since = max(self._at, start, self._looked - again)
                     began = time.monotonic()
-                    first, late = await _first((wanted, *failures), text, since - start)
+                    start, first, late = await self._look(patterns, again)
                     slow = slow or late
-                    self._looked = max(self._looked, start + len(text))
-                    self._go_on()
                     if first is not None:
                         return start, self._taken(first, wanted, start)
                     if self._over is not None:
@@ -318,10 +312,23 @@ class Console:
                     await self._changed.wait()
                     await asyncio.sleep(time.monotonic() - began if late else 0)
         except TimeoutError as error:
+            if not slow:  # what came before the time was up counts, however late we are to look at it
+                start, first, slow = await self._look(patterns, again)
+                if first is not None:
+                    return start, self._taken(first, wanted, start)
             why = "; it takes too long to match: make it simpler" if slow else ""
             raise ExpectTimeout(
                 f"{self.name}: {wanted.pattern!r} did not come in {timeout:g} s{why}{self._seen()}"
             ) from error
+
+    async def _look(self, patterns: Sequence[Pattern], again: int) -> tuple[int, Match | None, bool]:
+        """The position of what was looked at, what was found in it first, and whether a look was too slow to end."""
+        text, start = self._transcript.text, self._transcript.start
+        since = max(self._at, start, self._looked - again)
+        first, late = await first_of(patterns, text, since - start)
+        self._looked = max(self._looked, start + len(text))
+        self._go_on()
+        return start, first, late
 
     def _taken(self, found: Match, wanted: Pattern, start: int) -> Match:
         if found.re is not wanted:
@@ -353,8 +360,9 @@ class Console:
         Raises:
             ConsoleEnded: the console was closed.
             ConnectFailed: the server was lost, and did not come back in time.
+            CommandRefused: it is no text: a letter of another encoding, from a command line or a file's name.
         """
-        data = text.encode() if isinstance(text, str) else text
+        data = encoded(text) if isinstance(text, str) else text
         while self._channel is None or self._session is None:
             if self._over is not None:
                 raise self._over
@@ -431,23 +439,6 @@ class Console:
             raise ExpectTimeout(
                 f"{self.name}: the guest did not take what was typed in {timeout:g} s{self._seen()}"
             ) from error
-
-
-async def _first(patterns: Iterable[Pattern], text: str, at: int) -> tuple[Match | None, bool]:
-    """Which of the patterns begins first, the later one of two that begin together; and was a look too slow to end?
-
-    In a thread, as a pattern may need all the time that it has, and time limits count meanwhile.
-    """
-    first: Match | None = None
-    late = False
-    for pattern in patterns:
-        try:
-            found = await asyncio.to_thread(pattern.search, text, at, timeout=_LOOK_SECONDS, concurrent=True)
-        except TimeoutError:
-            found, late = None, True
-        if found is not None and (first is None or found.start() <= first.start()):
-            first = found
-    return first, late
 
 
 __all__ = ["ClientError", "CommandResult", "Console", "Gap"]

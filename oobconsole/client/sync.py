@@ -14,8 +14,9 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from oobconsole.client import connection as asynchronous
-from oobconsole.client.console import CommandResult, Match
+from oobconsole.client.console import CommandResult
 from oobconsole.client.console import Console as AsyncConsole
+from oobconsole.client.texts import Match
 
 T = TypeVar("T")
 

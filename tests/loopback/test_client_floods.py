@@ -236,6 +236,31 @@ async def test_a_text_that_is_none_is_refused_in_one_sentence(shell: Server) -> 
             await there.send("web1", "caf\udce9")
 
 
+async def test_nor_is_it_typed_or_looked_for(shell: Server) -> None:
+    """faults.md 28, 34, their kind: errors of other packages came out of `send`, `run` and `expect`."""
+    async with attached(shell) as console:
+        for call in (console.send("caf\udce9"), console.send_line("\udce9"), console.run("echo \udce9")):
+            with pytest.raises(CommandRefused, match="is no text that UTF-8 can carry"):
+                await call
+        for patterns in (("(", ()), ("x", "[")):
+            with pytest.raises(CommandRefused, match="is no regular expression"):
+                await console.expect(patterns[0], fail=patterns[1])
+        assert (await console.run("echo $((6 * 7))")).output == "42\n"
+
+
+async def test_what_is_there_already_takes_no_time(lab: Lab) -> None:
+    """faults.md 4, 5, their kind: with no time left, what had come was not looked at."""
+    async with client(lab) as there:
+        console = await there.attach("web1")
+        lab.console.output(b"it came; and this, too\r\n")
+        await until(lambda: "this, too" in console.transcript, lambda: console.transcript)
+        assert (await console.expect("it (came)", timeout=0))[1] == "came"
+        with pytest.raises(ExpectFailed):
+            await console.expect("too", timeout=0, fail="this")
+        with pytest.raises(ExpectTimeout):
+            await console.expect("never", timeout=0)
+
+
 def test_a_script_that_is_interrupted_leaves_no_search_behind(shell: Server) -> None:
     """The plain API: what nobody waits for any more is cancelled."""
     from oobconsole.client import sync

@@ -1,0 +1,51 @@
+"""Texts that a script gives: patterns to look for, and what is typed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Final
+
+import regex
+
+from oobconsole.client.errors import CommandRefused
+
+#: One look for a pattern takes at most so many seconds; then it is looked for again when more has come.
+LOOK_SECONDS: Final = 0.5
+_USAGE: Final = 2
+
+Match = regex.Match[str]
+Pattern = regex.Pattern[str]
+
+
+def compiled(pattern: str) -> Pattern:
+    """As `expect` uses it."""
+    try:
+        return regex.compile(pattern, regex.DOTALL)
+    except (regex.error, OverflowError, RecursionError, ValueError) as error:
+        raise CommandRefused("expect", _USAGE, f"{pattern!r} is no regular expression: {error}") from error
+
+
+def encoded(text: str) -> bytes:
+    """What is typed."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise CommandRefused("send", _USAGE, f"{text!r} is no text that UTF-8 can carry") from error
+
+
+async def first_of(patterns: Iterable[Pattern], text: str, at: int) -> tuple[Match | None, bool]:
+    """Which of the patterns begins first, the later one of two that begin together; and was a look too slow to end?
+
+    In a thread, as a pattern may need all the time that it has, and time limits count meanwhile.
+    """
+    first: Match | None = None
+    late = False
+    for pattern in patterns:
+        try:
+            found = await asyncio.to_thread(pattern.search, text, at, timeout=LOOK_SECONDS, concurrent=True)
+        except TimeoutError:
+            found, late = None, True
+        if found is not None and (first is None or found.start() <= first.start()):
+            first = found
+    return first, late
