@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -16,6 +17,8 @@ REQUEST_MAX: Final = 8192
 SECONDS: Final = 5.0
 #: Connections at the same time; one more is told so.
 CONNECTIONS_MAX: Final = 16
+#: A host and its port (RFC 3986, 3.2.2).
+_HOST: Final = re.compile(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::[0-9]*)?")
 
 
 @dataclass(frozen=True)
@@ -90,9 +93,12 @@ class HttpServer:
         if len(words) != 3 or not words[2].startswith("HTTP/1."):
             return "GET", _problem(HTTPStatus.BAD_REQUEST, "this is no HTTP/1.1 request")
         method, target, _ = words
-        if (host := _host(request)) is not None and not _is_here(host):
+        hosts = _hosts(request)
+        if len(hosts) > 1:
+            return method, _problem(HTTPStatus.BAD_REQUEST, "more than one Host")
+        if hosts and not _is_here(hosts[0]):
             return method, _problem(
-                HTTPStatus.MISDIRECTED_REQUEST, f"this is no {host!a}: ask by an address or as localhost"
+                HTTPStatus.MISDIRECTED_REQUEST, f"this is no {hosts[0]!a}: ask by an address or as localhost"
             )
         if method not in ("GET", "HEAD"):
             return method, _problem(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD")
@@ -102,23 +108,23 @@ class HttpServer:
         return method, await page()
 
 
-def _host(request: bytes) -> str | None:
-    """What the client believes that it talks to (RFC 9110, 7.2), without the port; None when it does not say."""
-    for line in request.split(b"\r\n")[1:]:
-        name, _, value = line.decode("latin-1").partition(":")
-        if name.strip().lower() == "host":
-            host = value.strip()
-            return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    return None
+def _hosts(request: bytes) -> list[str]:
+    """What the client believes that it talks to (RFC 9110, 7.2); a browser says it, and says it once."""
+    headers = (line.decode("latin-1").partition(":") for line in request.split(b"\r\n")[1:])
+    return [value.strip() for name, _, value in headers if name.strip().lower() == "host"]
 
 
 def _is_here(host: str) -> bool:
     """A name that anybody may register can be made to mean this host while a browser shows that name's page (DNS
     rebinding): what is asked for by such a name is answered to strangers."""
-    if host.lower().rstrip(".") == "localhost":
+    found = _HOST.fullmatch(host)
+    if found is None:
+        return False
+    name = found[1] or found[2]
+    if name.lower().rstrip(".") == "localhost":
         return True
     try:
-        ipaddress.ip_address(host)
+        ipaddress.ip_address(name)
     except ValueError:
         return False
     return True

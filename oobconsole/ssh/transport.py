@@ -21,11 +21,13 @@ from asyncssh.constants import (
     MSG_EXT_INFO,
     MSG_KEXINIT,
     MSG_NEWKEYS,
+    MSG_SERVICE_ACCEPT,
+    MSG_SERVICE_REQUEST,
     MSG_USERAUTH_LAST,
     MSG_USERAUTH_REQUEST,
     OPEN_RESOURCE_SHORTAGE,
 )
-from asyncssh.packet import PacketDecodeError, SSHPacket
+from asyncssh.packet import PacketDecodeError, SSHPacket, String
 
 from oobconsole.ssh.rate import Rate
 from oobconsole.ssh.sessionchannel import SessionChannel
@@ -60,6 +62,7 @@ EXCHANGE_SECONDS: Final = 30.0
 #: from then on nothing of it is handled.
 UNREAD_MAX: Final = 1 << 20
 DEFERRED_MAX: Final = 2048
+_AUTHENTICATION: Final = b"ssh-userauth"  # the service (RFC 4252, 4)
 
 
 class TooMuch(asyncssh.ProtocolError):
@@ -276,6 +279,14 @@ class Transport(asyncssh.SSHServerConnection):
             raise asyncssh.ProtocolError("only a key exchange may follow KEXINIT (RFC 4253, 7.1)")
         return super().process_packet(pkttype, pktid, packet)
 
+    def _service_request(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
+        """Paramiko asks for the service with each key that it tries; as with sshd, it gets it again."""
+        again = self._auth_in_progress and not self._auth_complete
+        if again and packet.get_remaining_payload() == String(_AUTHENTICATION):
+            self.send_packet(MSG_SERVICE_ACCEPT, String(_AUTHENTICATION))
+        else:
+            super()._process_service_request(pkttype, pktid, packet)
+
     async def _userauth_request(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
         """The next request is not looked at before this one is answered: asyncssh would drop its answer, and with it
         the count of tries, but not the work."""
@@ -327,6 +338,7 @@ class Transport(asyncssh.SSHServerConnection):
         MSG_EXT_INFO: _ext_info,
         MSG_KEXINIT: _kexinit,
         MSG_NEWKEYS: _newkeys,
+        MSG_SERVICE_REQUEST: _service_request,
         MSG_USERAUTH_REQUEST: _userauth_request,
         MSG_CHANNEL_OPEN: _channel_open,
     }

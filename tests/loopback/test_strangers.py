@@ -11,7 +11,15 @@ from pathlib import Path
 
 import asyncssh
 import pytest
-from asyncssh.constants import MSG_DEBUG, MSG_DISCONNECT, MSG_IGNORE, MSG_KEXINIT, MSG_UNIMPLEMENTED
+from asyncssh.constants import (
+    MSG_DEBUG,
+    MSG_DISCONNECT,
+    MSG_IGNORE,
+    MSG_KEXINIT,
+    MSG_SERVICE_REQUEST,
+    MSG_UNIMPLEMENTED,
+    MSG_USERAUTH_FAILURE,
+)
 from asyncssh.packet import Boolean, Byte, NameList, String, UInt32
 from asyncssh.saslprep import saslprep
 
@@ -24,6 +32,8 @@ from tests.support.aio import idle, soon, until
 from tests.support.expect import run_to_end
 from tests.support.server import Server
 from tests.support.stranger import IGNORE, Stranger, clear_packet, flood, stranger
+
+MSG_USERAUTH_PK_OK = 60  # RFC 4252, 6
 
 
 async def penalty_of(lab: Lab) -> str:
@@ -218,6 +228,22 @@ class TestKeyExchanges:
             assert connection._guesses_wrong(payload) is is_wrong
             assert not connection._guesses_wrong(kexinit(exchanges, keys)[1:])
             client.abort()
+
+    async def test_the_service_may_be_asked_for_again(self, tmp_path: Path) -> None:
+        """security.md 7, its kind: paramiko asks for it with each key, and could not log in with its second one."""
+        async with Lab(tmp_path) as lab:
+            client = await stranger(lab.port)
+            await soon(client.encrypted.wait())
+            client.query(asyncssh.generate_private_key("ssh-ed25519").public_data)
+            await until(lambda: MSG_USERAUTH_FAILURE in client.seen, lambda: client.seen)
+            client.encrypted.clear()
+            client._next_service = b"ssh-userauth"
+            client.send_packet(MSG_SERVICE_REQUEST, String(b"ssh-userauth"))
+            await soon(client.encrypted.wait())
+            client.query(lab.key.public_data)
+            await until(lambda: MSG_USERAUTH_PK_OK in client.seen, lambda: client.seen)
+            client.send_packet(MSG_SERVICE_REQUEST, String(b"ssh-connection"))
+            assert isinstance(await soon(client.ended), asyncssh.ServiceNotAvailable)
 
     def test_dropbear_logs_in(self) -> None:
         """security.md 7: dropbear's client guesses."""

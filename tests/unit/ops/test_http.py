@@ -58,6 +58,9 @@ async def test_a_request_gets_its_status(address: tuple[str, int], request_line:
     [
         ("127.0.0.1:9464", 200), ("[::1]:9464", 200), ("localhost", 200), ("LOCALHOST.:1", 200), ("192.0.2.1", 200),
         ("evil.example", 421), ("evil.example:9464", 421), ("127.0.0.1.evil.example", 421), ("", 421), ("[x]", 421),
+        ("[::1].evil.example", 421), ("localhost:evil.example", 421), ("localhost@evil.example", 421),
+        ("localhost, evil.example", 421), ("localhost\r\nHost: evil.example", 400),
+        ("evil.example\r\nHost: localhost", 400), ("[::1]", 200), ("localhost:", 200),
     ],
 )  # fmt: skip
 async def test_only_a_host_that_nobody_can_register_is_answered(
