@@ -5,9 +5,10 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-#: What a terminal types by itself when the guest asks it, as many shells do before each line: CSI and one of these
-#: (ECMA-48: CPR, DA, DSR).
-REPORTS: Final = b"Rcn"
+#: What a terminal types by itself: CSI and one of these. When the guest asks it, as many shells do before each line
+#: (ECMA-48: CPR, DA, DSR; ctlseqs: XTWINOPS); and, where nothing is kept from it, when its window gets or loses the
+#: focus (ctlseqs: mode 1004). No key types these.
+REPORTS: Final = b"RcntIO"
 #: The marks of a bracketed paste, and how long its end is waited for, in seconds, when nothing comes.
 PASTE, PASTE_END = b"\x1b[200~", b"\x1b[201~"
 LOST_END_SECONDS: Final = 3.0

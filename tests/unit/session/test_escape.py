@@ -64,6 +64,7 @@ def joined(items: list[bytes | Command]) -> list[bytes | Command]:
         (b"\x00\xff\x1b[A", [b"\x00\xff\x1b[A"]),
         (b"\r\x1b[24;5R~.", [b"\r\x1b[24;5R", Command.DETACH]),
         (b"\r\x1b[?1;2c\x1b[0n~.", [b"\r\x1b[?1;2c\x1b[0n", Command.DETACH]),
+        (b"\r\x1b[O\x1b[I\x1b[8;24;80t~.", [b"\r\x1b[O\x1b[I\x1b[8;24;80t", Command.DETACH]),  # faults.md 10
         (b"x\x1b[24;5R~.", [b"x\x1b[24;5R~."]),
         (b"\r\x1b[A~.", [b"\r\x1b[A~."]),
         (b"\r\x1b[24;~.", [b"\r\x1b[24;~."]),

@@ -35,6 +35,13 @@ async def test_a_paste_is_the_text_of_a_line(pasted: bytes, expected: str, size:
     assert (answer, left) == (expected, b"")
 
 
+@pytest.mark.parametrize("report", [b"\x1b[5;7R", b"\x1b[I", b"\x1b[O", b"\x1b[8;24;80t"])
+async def test_what_the_terminal_types_by_itself_cancels_nothing(report: bytes) -> None:
+    """faults.md 9, 10, their kind: looking into another window, at a console without a filter, cancelled."""
+    answer, left, _ = await line(b"do not ", report, b"reboot", b"\r")
+    assert (answer, left) == ("do not reboot", report)
+
+
 async def test_lines_that_come_at_once_without_marks_are_one() -> None:
     """faults.md 9: the second one was run by the guest's shell."""
     answer, left, _ = await line(b"first line\rreboot\r")
