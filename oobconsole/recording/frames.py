@@ -93,11 +93,15 @@ def frames(found: list[Segment], start: int = 0) -> Iterator[Frame | Begun]:
     clock = _Clock()
     for segment, after in with_next(found):
         if after is None or after.start >= start:
-            yield from _frames(segment, start, clock)
+            yield from _frames(segment, start, clock, after.start if after is not None else 0)
 
 
-def _frames(segment: Segment, start: int, clock: _Clock) -> Iterator[Frame | Begun]:
-    """Between one time and the next is what was printed at the first; what a crash left without is at the last."""
+def _frames(segment: Segment, start: int, clock: _Clock, end: int) -> Iterator[Frame | Begun]:
+    """Between one time and the next is what was printed at the first; what a crash left without is at the last.
+
+    Args:
+        end: where the next segment begins; 0: there is none.
+    """
     file = segment.open(RAW)
     if file is None:
         return
@@ -105,9 +109,11 @@ def _frames(segment: Segment, start: int, clock: _Clock) -> Iterator[Frame | Beg
     boot, booted = header.get("boot", ""), float(header.get("booted", 0.0))
     with file:
         at, time = max(start, segment.start), float(header.get("time", 0.0))
+        first, known = at, max(at, end)
         file.seek(at - segment.start)
         for number, record in enumerate(segment.records(start), 1):
             offset, counts = int(record[1]), record[1] > start
+            known = max(known, offset)
             is_output, is_cut = len(record) == 2, _is_cut(record)
             if is_output or is_cut:
                 yield from _frames_to(file, at, offset, time, clock)
@@ -122,6 +128,9 @@ def _frames(segment: Segment, start: int, clock: _Clock) -> Iterator[Frame | Beg
             if number % RECORDS == 0:
                 yield Frame(time, Part(at, b""), clock.now)
         yield from _frames_to(file, at, None, time, clock)
+        reached = max(first, segment.start + file.tell())
+        if segment.compressed and reached == first < known:  # nothing of it can be read: all of it is missing
+            yield from (Frame(time, Part(offset, b""), clock.now) for offset in (reached, known))
 
 
 def _is_cut(record: list[Any]) -> bool:

@@ -14,7 +14,7 @@ from oobconsole.config.schema import RecordingConfig
 from oobconsole.events import Event, Kind
 from oobconsole.recording.rawlog import Printed, RawLog
 from oobconsole.recording.recordings import Recordings
-from oobconsole.recording.segments import RAW, segments
+from oobconsole.recording.segments import INDEX, RAW, Segment, segments
 from oobconsole.session import commands
 from oobconsole.session.player import Pace
 from oobconsole.session.request import ExitStatus
@@ -88,8 +88,27 @@ async def test_a_file_that_is_damaged_is_named_and_costs_nothing_else(recorded: 
     _damage(folder)
     with capture_logs() as logs:
         status, peer = await run(recorded, "log web1 --since 1h")
-    assert (status, bytes(peer.got), peer.told) == (ExitStatus.OK, b"", [])
+    assert (status, bytes(peer.got), peer.told) == (ExitStatus.OK, b"", [])  # nothing says how much it had
     assert [folder.name in entry["file"] for entry in logs if "is damaged, and read up to there" in entry["event"]]
+
+
+async def test_what_a_damaged_file_lacks_is_said(recorded: Consoles) -> None:
+    """faults.md 8, its kind: `search` took it for never printed, and `log` was silent about it."""
+    assert recorded.recordings is not None
+    await recorded.recordings.flush()
+    folder = recorded.recordings.folder / "web1"
+    (segment,) = segments(folder)
+    size = segment.path(RAW).stat().st_size
+    header = segment.path(INDEX).read_bytes().split(b"\n")[0] + b"\n"
+    _damage(folder)
+    after = Segment(size, folder)
+    after.path(RAW).write_bytes(b"later\r\n")
+    after.path(INDEX).write_bytes(header)
+    status, peer = await run(recorded, "search web1 nothing")
+    assert (status, "were not searched" in peer.told[0]) == (ExitStatus.PARTIAL, True)
+    status, peer = await run(recorded, "log web1 --since 1h")
+    assert (status, bytes(peer.got)) == (ExitStatus.OK, b"later\r\n")
+    assert peer.told == [f"{size} bytes are missing here, from offset 0 on"]
 
 
 def _damage(folder: Path) -> None:
