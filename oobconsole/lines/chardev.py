@@ -16,7 +16,7 @@ from oobconsole.errors import EnvironmentFault
 from oobconsole.lines.base import Stream, StreamEvents
 from oobconsole.log.log import LogLimit
 from oobconsole.net import keepalive
-from oobconsole.net.dialer import LOCAL_MAX, RETRY_MAX, Dialer, identity, why
+from oobconsole.net.dialer import Dialer, identity, longest_wait, why
 from oobconsole.net.listener import Acceptor, Listener, hand_over
 from oobconsole.supervise import Tasks
 
@@ -172,7 +172,7 @@ class ChardevStream(Stream):
         self._connection: _Connection | None = None
         path = address.path
         look = None if path is None else lambda: identity(path)
-        self._dialer = Dialer(self._dial, self._down, look=look, longest=LOCAL_MAX if path else RETRY_MAX)
+        self._dialer = Dialer(self._dial, self._down, look=look, longest=longest_wait(None if path else address.host))
         self._acceptor: Acceptor | None = None
         self._accepted = Tasks()
         self._free = asyncio.Event()  # of the last connection, whose end has been told

@@ -9,6 +9,7 @@ import os
 import termios
 import threading
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
 
 import serial
 import structlog
@@ -20,7 +21,7 @@ from oobconsole.lines.base import Stream, StreamEvents
 from oobconsole.lines.port import Port, Remote, Tty
 from oobconsole.lines.uucp import PortLock, PortTakenError, flock_holder
 from oobconsole.log.log import LogLimit
-from oobconsole.net.dialer import LOCAL_MAX, RETRY_MAX, Dialer, identity
+from oobconsole.net.dialer import Dialer, identity, longest_wait
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +85,8 @@ class SerialStream(Stream):
         self._port: Port | None = None
         self._remote = "://" in config.device
         look = None if self._remote else lambda: identity(config.device)
-        self._dialer = Dialer(self._open, self._down, look=look, longest=RETRY_MAX if self._remote else LOCAL_MAX)
+        longest = longest_wait((urlsplit(config.device).hostname or "") if self._remote else None)
+        self._dialer = Dialer(self._open, self._down, look=look, longest=longest)
         self._lock_told = ""
         self._ended: asyncio.Future[str] | None = None
         self._limit = LogLimit(LOG_LINES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import os
 import random
 import stat
@@ -112,6 +113,16 @@ class Dialer:
                 return
             if found is None:
                 due = time.monotonic() + seconds
+
+
+def longest_wait(host: str | None) -> float:
+    """Between two attempts to connect to a host, in seconds; None: to something that has a path on this one."""
+    if host is None or host in ("localhost", "ip6-localhost"):
+        return LOCAL_MAX
+    try:
+        return LOCAL_MAX if ipaddress.ip_address(host).is_loopback else RETRY_MAX
+    except ValueError:  # a name
+        return RETRY_MAX
 
 
 def identity(path: str | Path) -> object:
