@@ -325,7 +325,9 @@ class TestFiles:
         (tmp_path / "alice").write_bytes(b"\xef\xbb\xbf" + PUBLIC.encode() + b"\r\n")
         assert allowed(tmp_path) == Allowed()
 
-    @pytest.mark.parametrize("text", [f"\ufeff\ufeff{PUBLIC}", f"# bob's\r\n\ufeff{PUBLIC}\r\n"])
+    @pytest.mark.parametrize(
+        "text", [f"\ufeff\ufeff{PUBLIC}", f"# bob's\r\n\ufeff{PUBLIC}\r\n"], ids=["one key", "one of two"]
+    )
     def test_byte_order_marks_of_joined_files_are_skipped(self, tmp_path: Path, text: str) -> None:
         """faults.md 26: `type a.pub b.pub > keys` has one at the beginning of each."""
         (tmp_path / "alice").write_text(text, newline="")
