@@ -3,6 +3,7 @@ lost is counted and said, and it goes on."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import subprocess
@@ -15,17 +16,23 @@ from oobconsole.audit.verify import verify
 from oobconsole.events import Event, Kind
 from oobconsole.recording.transcript import Transcript
 from tests.loopback.access import ssh, wait_for_log
+from tests.stack.nested import ROOT
 from tests.support.disk import Disk
 from tests.support.server import Server
 from tests.support.sync import eventually
 from tests.unit.audit.test_log import ALICE, checked, opened, put_and_wait
 
-#: /tmp with no room for a byte, and none for another file, as the server sees it.
-FULL_TMP = (
-    *("unshare", "--mount", "sh", "-c"),
-    'mount -t tmpfs -o size=4k,nr_inodes=2 tmpfs /tmp && { yes > /tmp/full; } 2>&-; exec "$@"',
-    "sh",
-)
+#: /tmp with no room for a byte, and none for another file, as the server sees it; but for the project, which may lie
+#: there. Its words: the project, an empty folder, the command.
+FULL_TMP = """
+mount --bind /tmp "$1" && mount -t tmpfs -o size=4k,nr_inodes=16 tmpfs /tmp || exit 1
+case $0 in /tmp/*) mkdir -p "$0" && mount --bind "$1${0#/tmp}" "$0" || exit 1 ;; esac
+shift
+{ yes >/tmp/full; } 2>&-
+number=0
+while { true >/tmp/$number; } 2>&-; do number=$((number + 1)); done
+exec "$@"
+"""
 
 
 def works(server: Server, *texts: str, console: str = "web1") -> None:
@@ -59,7 +66,10 @@ def ends_well(server: Server, audit: Path) -> list[dict[str, object]]:
 @pytest.mark.timeout(300)
 def test_no_other_file_can_be_made_nor_anything_in_tmp() -> None:
     """issue 12, section 3: no inodes are left, and /tmp is full. What has its file goes on, what needs one waits."""
-    with Disk("size=8m,nr_inodes=200") as disk, Server(folder=disk.path, through=FULL_TMP) as server:
+    with Disk("size=8m,nr_inodes=200") as disk, contextlib.ExitStack() as stack:
+        (disk.path / "kept").mkdir()
+        through = ("unshare", "--mount", "sh", "-c", FULL_TMP, str(ROOT), str(disk.path / "kept"))
+        server = stack.enter_context(Server(folder=disk.path, through=through))
         recordings = disk.path / "state" / "recordings"
         works(server, "before")
         recorded(server, "before", recordings / "web1")  # its files are there
