@@ -201,7 +201,7 @@ class ChardevStream(Stream):
 
     def write(self, data: bytes) -> int:
         connection = self._connection
-        if connection is None or not connection.room:
+        if connection is None or not connection.room or connection.transport.is_closing():
             return 0
         connection.transport.write(data)
         return len(data)

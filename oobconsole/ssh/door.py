@@ -69,7 +69,7 @@ class Door(asyncio.Protocol):
 
     def _refuse(self, transport: asyncio.Transport, reason: str) -> None:
         """What the client sends meanwhile is read and forgotten: closing at once could cost it the reason."""
-        if self._keeper.lingering >= _LINGERING_MAX:
+        if self._keeper.lingering >= _LINGERING_MAX or transport.is_closing():
             transport.abort()
             return
         self._keeper.lingering += 1

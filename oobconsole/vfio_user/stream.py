@@ -115,8 +115,10 @@ class _Connection(asyncio.Protocol):
         self._end(f"its keeper is gone (it may have said why in {self._line.last_words}), or serves another server")
 
     def send(self, kind: Kind, payload: bytes | dict[str, Any] = b"") -> None:
-        """A frame to the keeper."""
-        self.transport.write(link.encode(kind, payload))
+        """A frame to the keeper; nothing to one that is gone: `ended` is about to say so, and uvloop's transports
+        raise `RuntimeError` by then."""
+        if not self.transport.is_closing():
+            self.transport.write(link.encode(kind, payload))
 
     def _end(self, reason: str) -> None:
         if not self.ended.done():
