@@ -81,6 +81,7 @@ def test_packets_that_we_handle_are_handled_by_the_same_methods() -> None:
     handlers = asyncssh.SSHServerConnection._packet_handlers
     names = {ours: handlers[number].__name__ for number, ours in _ours(transport.Transport).items()}
     assert names == {
+        "_service_request": "_process_service_request",
         "_ext_info": "_process_ext_info",
         "_kexinit": "_process_kexinit",
         "_newkeys": "_process_newkeys",
