@@ -44,6 +44,13 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "PATIENCE_S", round(scaled(0.1), 1))
 
 
+def line_status(vmm: Vmm) -> int:
+    """LSR once there is something to read: data ready (0x01), with a break (0x10). Reading it forgets the break."""
+    seen: list[int] = []
+    assert wait(lambda: bool(seen.append(vmm.read(5) & 0x11) or seen[-1] & 0x01))  # type: ignore[func-returns-value]
+    return seen[-1]
+
+
 class TestClient:
     def test_registers_by_single_accesses(self, kept: RunningKeeper) -> None:
         vmm = kept.vmm()
@@ -184,11 +191,11 @@ class TestClient:
         for _ in range(BREAKS_MAX + 2):
             server.send(Kind.BREAK)
         server.send(Kind.INPUT, b"x")
-        for _ in range(BREAKS_MAX + 1):
-            assert wait(lambda: vmm.read(5) & 0x11 == 0x11)
-            assert vmm.read(0) == 0
+        received = [vmm.read(0) for status in iter(lambda: line_status(vmm), 0x01) if status & 0x10]
+        # The keeper may have taken the first ones before the last ones came.
+        assert received in ([0] * (BREAKS_MAX + 1), [0] * (BREAKS_MAX + 2))
+        assert vmm.read(0) == ord("x")
         server.until(lambda: server.taken == 1)
-        assert vmm.received() == b"x"
         assert server.breaks_taken == 0
 
     def test_what_waits_is_said_to_the_server_that_comes_next(self, kept: RunningKeeper) -> None:
