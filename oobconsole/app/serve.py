@@ -87,13 +87,13 @@ async def serve(config: Config, file: Path) -> None:
     loop.add_signal_handler(signal.SIGHUP, _Reloads(consoles).begin)
     try:
         await consoles.start()
+        set_apart_from_collections()  # while nobody is here yet who would have to wait for it
         addresses = await ssh.start()
         admin = AdminSocket(settings.admin_socket, ssh)
         metrics = await operation.start()
         _write_ports(settings.state_dir, "metrics_port", [metrics] if metrics else [])
         _write_ports(settings.state_dir, "ssh_port", addresses)
         log.info(f"listening on {' '.join(addresses)}")
-        set_apart_from_collections()
         consoles.events.emit(Kind.SERVER_STARTED, version=version("oobconsole"))
         await stop.wait()
         log.info("stopping")

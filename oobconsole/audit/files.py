@@ -62,7 +62,7 @@ def is_plain(file: Path) -> bool:
 def older(file: Path) -> list[Path]:
     """Those that were closed, oldest first. Names are compared before anything is looked at: a hundred thousand
     foreign files may lie beside them."""
-    name = re.compile(rf"{re.escape(file.stem)}\.\d{{12}}{re.escape(file.suffix)}", re.ASCII)
+    name = closed_names(file)
     try:
         names = os.listdir(file.parent)  # noqa: PTH208 - only those that match become paths
     except FileNotFoundError:
@@ -74,6 +74,11 @@ def older(file: Path) -> list[Path]:
 def all_of(file: Path) -> list[Path]:
     """Every file of the log, oldest first."""
     return [*older(file), *([file] if file.exists() else [])]
+
+
+def closed_names(file: Path) -> re.Pattern[str]:
+    """What `closed_name` gives, whatever the number."""
+    return re.compile(rf"{re.escape(file.stem)}\.\d{{12}}{re.escape(file.suffix)}", re.ASCII)
 
 
 def closed_name(file: Path, first_seq: int) -> Path:

@@ -20,7 +20,7 @@ from oobconsole.console.reader import Notice, Reader
 from oobconsole.console.ringbuffer import Chunk, RingBuffer
 from oobconsole.console.states import ALLOWED, ENDED, NOBODY, ConsoleState, Observer
 from oobconsole.errors import LineFault, StateError
-from oobconsole.terminal.safe import SILENCE_SECONDS, says_where_it_ends
+from oobconsole.terminal.safe import BEFORE, SILENCE_SECONDS, says_where_it_ends
 from oobconsole.words import Few, brief
 
 #: Input that may wait for the guest, in bytes; beyond it, writers wait.
@@ -33,8 +33,6 @@ _BEGUN_MAX: Final = 64
 #: Why a console is live: its guest is another one than was there before, or that one, started again.
 NEW_GUEST: Final = "a new guest appeared"
 _SILENCES_MAX: Final = 256
-#: So far back it is looked whether output is in the middle of a string, in bytes; mostly the first is enough.
-_BEFORE = (4096, 65536, 1 << 20)
 #: Of what happens to the machine so much is told in so many seconds.
 NEWS_MAX: Final = 20
 NEWS_SECONDS: Final = 10.0
@@ -323,7 +321,7 @@ class Console:
         if offset >= self.end and self.is_silent():
             oldest = self.end
         before = b""
-        for size in _BEFORE:
+        for size in BEFORE:
             start = max(oldest, offset - size)
             before = self.read_from(start, max(0, offset - start)).data
             if says_where_it_ends(before) or start == oldest:

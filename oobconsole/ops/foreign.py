@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import structlog
 
+from oobconsole.audit.files import closed_names
 from oobconsole.config.schema import Config
 from oobconsole.recording.recordings import is_console_name
 from oobconsole.recording.segments import is_ours
@@ -47,7 +47,7 @@ def tell(config: Config) -> None:
 def survey(config: Config) -> Iterator[Foreign]:
     """Of the state_dir, the recordings and each console's recording."""
     state, recordings = config.server.state_dir, config.recordings
-    known, audit = _known(config), _audit_name(config)
+    known, audit = _known(config), closed_names(config.audit_file)
     yield from _look(
         state, lambda entry: entry.name in known or (bool(audit.fullmatch(entry.name)) and entry.is_file())
     )
@@ -80,11 +80,6 @@ def _look(folder: Path, ours: Callable[[os.DirEntry[str]], bool]) -> Iterator[Fo
 
 def _is_recording(entry: os.DirEntry[str]) -> bool:
     return is_console_name(entry.name) and entry.is_dir()
-
-
-def _audit_name(config: Config) -> re.Pattern[str]:
-    """What older files of the audit log are called."""
-    return re.compile(rf"{re.escape(config.audit_file.stem)}\.[0-9]{{12}}{re.escape(config.audit_file.suffix)}")
 
 
 def _known(config: Config) -> set[str]:

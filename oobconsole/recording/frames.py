@@ -12,13 +12,11 @@ from typing import IO, Any, Final, NamedTuple
 
 from oobconsole.console.console import NEW_GUEST
 from oobconsole.recording.segments import RAW, Segment
-from oobconsole.terminal.safe import SILENCE_SECONDS, says_where_it_ends
+from oobconsole.terminal.safe import BEFORE, SILENCE_SECONDS, says_where_it_ends
 
 SLICE: Final = 65536
 #: So many records of an index are looked through at a time.
 RECORDS: Final = 1000
-#: So far back it is looked whether output is in the middle of a string, in bytes; mostly the first is enough.
-_BEFORE: Final = (4096, 65536, 1 << 20)
 _NEW_GUEST: Final = ["state", "live", NEW_GUEST]
 
 
@@ -178,7 +176,7 @@ def before(found: list[Segment], offset: int) -> bytes:
     """What was printed before that offset: enough to know whether it is in the middle of a string. Nothing from
     before a silence says so, nor what another guest has printed."""
     seen = b""
-    for size in _BEFORE:
+    for size in BEFORE:
         begin = max(0, offset - size)
         seen, is_all = _printed(frames(found, begin), offset)
         if is_all or not begin or says_where_it_ends(seen):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from oobconsole.console.console import NEW_GUEST, ConsoleState
+from oobconsole.console.console import NEW_GUEST
+from oobconsole.console.states import ENDED
 from oobconsole.recording.frames import with_next
 from oobconsole.recording.segments import INDEX, Segment, is_record, parse, tail
 from oobconsole.terminal.safe import SILENCE_SECONDS
 
 #: Silences are looked for in so much of an index, in bytes: a server with a thousand consoles starts soon.
 _TAIL: Final = 1 << 15
-_ENDED: Final = tuple(state.name.lower() for state in (ConsoleState.GONE, ConsoleState.OFF))
+_ENDED: Final = tuple(state.name.lower() for state in ENDED)
 
 
 class Past(NamedTuple):

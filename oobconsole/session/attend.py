@@ -44,9 +44,7 @@ class Attended:
         self._prefix = console.settings.escape
         self._told_watching = False
         self._typed_at = 0.0  # keys, the last time, by `time.monotonic` less what follows
-        self._unanswered = (
-            0.0  # seconds in which the guest took no keys: more of them answered nothing, as in a paste
-        )
+        self._unanswered = 0.0  # seconds in which the guest took no keys: more of them answer nothing, as in a paste
         self._typing = asyncio.Lock()
         self._notices = notices_for(
             request.peer, request.terminal, self._want_redraw, filtered=console.settings.filter and not raw, raw=raw

@@ -33,6 +33,8 @@ _REPLACEMENT: Final = "\ufffd".encode()
 _C1: Final = re.compile(rb"[\x80-\x9f]")
 #: What ends whatever was begun before: line feed, ESC, CAN, SUB.
 _KNOWN_BEHIND: Final = (b"\n", b"\x1b", b"\x18", b"\x1a")
+#: So far back it is looked for that, in bytes; mostly the first is enough.
+BEFORE: Final = (4096, 65536, 1 << 20)
 _ABOVE_ASCII: Final = re.compile(rb"[\x80-\xff]")
 _MIXED_MAX: Final = 32_768
 #: So much of a character, or of an escape sequence, is put together with what comes, in bytes.

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from oobconsole.session.tui.pace import PacedApplication, pace
 from oobconsole.session.tui.terminal import Keys, Terminal
 from oobconsole.session.typed import LOST_END_SECONDS, PASTE, PASTE_END, came_at_once
+from oobconsole.session.within import within
 
 #: Keys that are looked at before others have their turn, in bytes: each costs up to a millisecond.
 _KEYS_AT_ONCE: Final = 16
@@ -70,10 +71,8 @@ class Typing:
     async def _next(self) -> None:
         """What is typed next; or nothing, when a paste has begun and its end does not come."""
         began = time.monotonic()  # what came while others had their turn is there at once
-        try:
-            async with asyncio.timeout(LOST_END_SECONDS if self._keys.is_pasting else None):
-                data = await self._terminal.read()
-        except TimeoutError:
+        data = await within(LOST_END_SECONDS if self._keys.is_pasting else None, self._terminal.read)
+        if data is None:
             self._before = b""
             self._keys.end_paste()
             self._say_dropped()
@@ -138,10 +137,8 @@ class Typing:
 
     async def _soon(self, seconds: float) -> bool:
         """Does more come? It waits to be read."""
-        try:
-            async with asyncio.timeout(seconds):
-                data = await self._terminal.read()
-        except TimeoutError:
+        data = await within(seconds, self._terminal.read)
+        if data is None:
             return False
         self._waiting += data
         self._ended = not data
