@@ -159,7 +159,8 @@ def test_more_last_words_than_there_is_room_for_reach_a_late_server(live: Half) 
     assert not live.keeps(1), "when all of it, in as many pieces as it took, is with the socket"
 
 
-def test_a_server_that_is_late_again_in_the_middle_of_them(live: Half) -> None:
+def half_told(live: Half) -> bytes:
+    """A guest has ended whose last words, which are returned, a late server has begun to take; it takes no more."""
     text = letters(50000)
     live.be_late()
     live.prints(text)
@@ -167,6 +168,11 @@ def test_a_server_that_is_late_again_in_the_middle_of_them(live: Half) -> None:
     live._server_turn()
     live.silent = True
     live.poll()
+    return text
+
+
+def test_a_server_that_is_late_again_in_the_middle_of_them(live: Half) -> None:
+    text = half_told(live)
     assert not live.up
     assert live.keeps(1)
     live.silent = False
@@ -176,13 +182,7 @@ def test_a_server_that_is_late_again_in_the_middle_of_them(live: Half) -> None:
 
 
 def test_a_link_that_breaks_in_the_middle_of_them(live: Half) -> None:
-    text = letters(50000)
-    live.be_late()
-    live.prints(text)
-    end(live)
-    live._server_turn()
-    live.silent = True
-    live.poll()
+    text = half_told(live)
     live.silent = False
     live._server_turn()
     had = printed(live.received, live.base)

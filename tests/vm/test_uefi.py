@@ -6,7 +6,6 @@ EDK2 writes CR8 whenever it returns from an interrupt: without native/tcg/guard.
 
 from __future__ import annotations
 
-import contextlib
 import re
 import secrets
 from collections.abc import Iterator
@@ -15,8 +14,7 @@ import pytest
 
 from tests.stack.demo import telling_lines
 from tests.stack.nested import PANIC, NestedStack
-from tests.support.expect import Expect, ExpectError
-from tests.support.pace import Deadline, slowness
+from tests.support.expect import Expect
 from tests.vm.secrecy import assert_booted_from
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
@@ -60,13 +58,7 @@ def stop_the_firmware(console: Expect) -> None:
     The firmware throws away what was typed before its console was opened, says nothing while it waits for the key,
     and waits for 60 s by its own clock, however slow the machine is: so the key's period is one of that clock, too.
     """
-    deadline = Deadline(FIRMWARE_SECONDS)
-    while deadline.left:
-        console.send("\x1b")
-        with contextlib.suppress(ExpectError):
-            console.expect(rb'loading Boot\d+ "UiApp"', timeout=ESC_EVERY / slowness())
-            return
-    raise AssertionError(f"the firmware did not take ESC: {bytes(console.seen[-2000:])!r}")
+    console.insist("\x1b", rb'loading Boot\d+ "UiApp"', timeout=FIRMWARE_SECONDS, every=ESC_EVERY)
 
 
 def open_the_shell_in_the_boot_manager(console: Expect) -> None:

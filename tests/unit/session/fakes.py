@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from argparse import Namespace
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 
 from oobconsole.access import ALL, Access, Grant, Principal
 from oobconsole.config.guests import MachineConfig
+from oobconsole.config.schema import RecordingConfig
 from oobconsole.events import Events
 from oobconsole.guests.nested import Machine
 from oobconsole.interceptors.memory import MemoryInterceptor
+from oobconsole.recording.recordings import Recordings
 from oobconsole.session.request import Request
 from oobconsole.session.state import Consoles
 
@@ -70,6 +76,20 @@ def consoles(*names: str, drain_s: float = 0.02, drain_max_s: float = 5) -> Cons
     machine = Machine(config, MemoryInterceptor("rack7"), scrollback=4096)
     grants = (Grant(("alice",), ("*",), ALL),)
     return Consoles([machine], Access(grants), Events(), tail_lines=2, drain_s=drain_s, drain_max_s=drain_max_s)
+
+
+@asynccontextmanager
+async def recording(folder: Path) -> AsyncIterator[Consoles]:
+    """One console, web1, of a server that records into a folder."""
+    made = consoles("web1")
+    recordings = Recordings(RecordingConfig(), folder, made.events)
+    made = replace(made, recordings=recordings)
+    await recordings.start([c for machine in made.machines for c in machine.consoles])
+    try:
+        yield made
+    finally:
+        await recordings.flush()
+        await recordings.stop()
 
 
 def request(settings: Consoles, peer: FakePeer, who: Principal = ALICE) -> Request:

@@ -14,7 +14,6 @@ from oobconsole.config.schema import RecordingConfig
 from oobconsole.events import Event, Kind
 from oobconsole.log.log import LogLimit
 from oobconsole.recording.rawlog import Printed, RawLog
-from oobconsole.recording.recordings import Recordings
 from oobconsole.recording.segments import INDEX, RAW, Segment, segments
 from oobconsole.session import commands
 from oobconsole.session.player import Pace
@@ -23,7 +22,7 @@ from oobconsole.session.state import Consoles
 from oobconsole.session.when import when
 from oobconsole.terminal.safe import SafeFilter
 from tests.support.aio import soon, stays
-from tests.unit.session.fakes import ALICE, FakePeer, consoles
+from tests.unit.session.fakes import ALICE, FakePeer, consoles, recording
 
 BOB = Principal("bob")
 
@@ -31,15 +30,11 @@ BOB = Principal("bob")
 @pytest.fixture
 async def recorded(tmp_path: Path) -> AsyncIterator[Consoles]:
     """web1 has printed three lines."""
-    made = consoles("web1")
-    recordings = Recordings(RecordingConfig(), tmp_path, made.events)
-    made = replace(made, recordings=recordings)
-    await recordings.start([c for machine in made.machines for c in machine.consoles])
-    console = made.find("web1")
-    assert console is not None
-    console.output(b"one\r\ntwo\r\nthree\r\n")
-    yield made
-    await recordings.stop()
+    async with recording(tmp_path) as made:
+        console = made.find("web1")
+        assert console is not None
+        console.output(b"one\r\ntwo\r\nthree\r\n")
+        yield made
 
 
 async def run(settings: Consoles, command: str, who: Principal = ALICE) -> tuple[ExitStatus, FakePeer]:
@@ -180,12 +175,8 @@ async def silent(tmp_path: Path) -> AsyncIterator[Consoles]:
         raw.recover()
         raw.write([Printed(at + seconds, offset, bytearray(data))])
         offset += len(data)
-    made = consoles("web1")
-    recordings = Recordings(RecordingConfig(), tmp_path, made.events)
-    made = replace(made, recordings=recordings)
-    await recordings.start([c for machine in made.machines for c in machine.consoles])
-    yield made
-    await recordings.stop()
+    async with recording(tmp_path) as made:
+        yield made
 
 
 async def test_text_behind_a_string_that_silence_has_ended_is_shown_as_it_was(silent: Consoles) -> None:

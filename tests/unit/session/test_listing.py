@@ -25,7 +25,7 @@ from oobconsole.session.tui.catalogue import Catalogue
 from oobconsole.terminal.plain import PlainLines
 from tests.support.aio import Work, idle, soon, until
 from tests.unit.session.fakes import ALICE, FakePeer, consoles
-from tests.unit.session.test_menu import FakeTerminal, begin, leave, shown
+from tests.unit.session.menus import FakeTerminal, begin, leave, shown
 from tests.unit.terminal.test_middle import HOSTILE
 
 MANY = 1000

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Callable
 
-import pyte
 import pytest
 from prompt_toolkit.input import typeahead
 from prompt_toolkit.keys import Keys as Key
 
 from oobconsole import supervise
 from oobconsole.access import Grant, Principal, Right
-from oobconsole.console.console import Console, ConsoleState
-from oobconsole.session.state import Consoles
+from oobconsole.console.console import Console
 from oobconsole.session.tui import showing, typed
 from oobconsole.session.tui.catalogue import Catalogue, Row
 from oobconsole.session.tui.choose import choose
@@ -22,128 +18,7 @@ from oobconsole.session.tui.menu import Action, Choice, Place
 from oobconsole.session.tui.terminal import PASTE_MAX, Keys
 from tests.support.aio import idle, soon, stays, until
 from tests.unit.session.fakes import ALICE, consoles
-
-MANY = [f"web{i:02}" for i in range(40)]
-
-
-class FakeTerminal:
-    """A terminal that can be typed at, looked at, resized and stalled."""
-
-    term = "xterm"
-    client = ""
-
-    def __init__(self, rows: int = 12, columns: int = 80) -> None:
-        self.screen = pyte.Screen(columns, rows)
-        self.drawn = 0
-        self.sent = ""
-        self.writable = asyncio.Event()
-        self.writable.set()
-        self.broken = False
-        self._stream = pyte.Stream(self.screen)
-        self._typed: asyncio.Queue[bytes] = asyncio.Queue()
-        self._resized: Callable[[], object] | None = None
-
-    @property
-    def lines(self) -> list[str]:
-        return [line.rstrip() for line in self.screen.display]
-
-    @property
-    def marked(self) -> str:
-        """The console in the line that is marked."""
-        marked = [line[2:].split()[0] for line in self.lines if line.startswith(">")]
-        return marked[0] if len(marked) == 1 else ""
-
-    def type(self, data: bytes) -> None:
-        self._typed.put_nowait(data)
-
-    def resize(self, rows: int, columns: int) -> None:
-        self.screen.resize(rows, columns)
-        assert self._resized is not None
-        self._resized()
-
-    def size(self) -> tuple[int, int]:
-        return self.screen.lines, self.screen.columns
-
-    async def read(self) -> bytes:
-        return await self._typed.get()
-
-    def draw(self, text: str) -> None:
-        self.drawn += len(text)
-        self.sent += text
-        self._stream.feed(text)
-
-    async def drain(self) -> None:
-        await self.writable.wait()
-        if self.broken:
-            raise BrokenPipeError
-
-    def lend(self, restored: Callable[[], bytes] | None) -> None:
-        """It is looked at as long as the menu shows."""
-
-    def give_back(self) -> None:
-        """Nothing was lent."""
-
-    async def break_wanted(self) -> int:
-        await asyncio.Event().wait()
-        return 0
-
-    def forget_breaks(self) -> int:
-        return 0
-
-    def on_resize(self, call: Callable[[], object] | None) -> None:
-        self._resized = call
-
-
-async def shown(terminal: FakeTerminal, text: str) -> None:
-    await seen(terminal, re.escape(text))
-
-
-async def seen(terminal: FakeTerminal, pattern: str) -> None:
-    await until(lambda: any(re.search(pattern, line) for line in terminal.lines), lambda: terminal.lines)
-
-
-def begin(
-    terminal: FakeTerminal,
-    settings: Consoles | None = None,
-    *,
-    who: Principal = ALICE,
-    place: Place | None = None,
-    note: str = "",
-) -> asyncio.Future[Choice | None]:
-    """Show the menu."""
-    settings = settings or consoles(*MANY)
-
-    async def chosen() -> Choice | None:
-        shown = choose(terminal, Catalogue(settings, who), settings.stopping, place or Place(), note)
-        return (await shown)[0]
-
-    return asyncio.ensure_future(chosen())
-
-
-async def of_a_client_that_does_not_read() -> tuple[FakeTerminal, asyncio.Future[Choice | None]]:
-    """A menu, and what a key has changed on it is not drawn yet."""
-    terminal = FakeTerminal()
-    task = begin(terminal)
-    await shown(terminal, "web00")
-    await idle()  # it waits for keys
-    terminal.writable.clear()
-    terminal.type(b"\x1b[B")
-    await until(lambda: terminal.marked == "web01", lambda: terminal.lines)
-    return terminal, task
-
-
-async def leave(terminal: FakeTerminal, task: asyncio.Future[Choice | None]) -> None:
-    terminal.type(b"\x03")
-    assert await soon(task) is None
-
-
-def printed(settings: Consoles, name: str, data: bytes) -> Console:
-    """A guest that prints something."""
-    console = settings.find(name)
-    assert console is not None
-    console.set_state(ConsoleState.LIVE)
-    console.output(data)
-    return console
+from tests.unit.session.menus import FakeTerminal, begin, leave, of_a_client_that_does_not_read, printed, seen, shown
 
 
 class TestChoose:

@@ -5,23 +5,20 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from oobconsole.access import ALL, Access, Grant
-from oobconsole.config.schema import RecordingConfig
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.console.reader import Notice
-from oobconsole.recording.recordings import Recordings
 from oobconsole.session import commands
 from oobconsole.session.attend import Attended
 from oobconsole.session.state import Consoles
 from oobconsole.terminal.model import Terminal
 from tests.support.aio import soon, until
-from tests.unit.session.fakes import FakePeer, consoles, request
+from tests.unit.session.fakes import FakePeer, consoles, recording, request
 
 LINE = rb"-- a new guest appeared at \d{4}-\d\d-\d\dT\S+ --\r\n"
 
@@ -36,12 +33,8 @@ def restarted(console: Console) -> None:
 
 @pytest.fixture
 async def recorded(tmp_path: Path) -> AsyncIterator[Consoles]:
-    made = consoles("web1")
-    recordings = Recordings(RecordingConfig(), tmp_path, made.events)
-    made = replace(made, recordings=recordings)
-    await recordings.start([c for machine in made.machines for c in machine.consoles])
-    yield made
-    await recordings.stop()
+    async with recording(tmp_path) as made:
+        yield made
 
 
 def web1(settings: Consoles) -> Console:
@@ -207,27 +200,27 @@ async def test_nothing_of_an_old_guests_line_is_waited_for(recorded: Consoles) -
 
 async def test_after_a_restart_of_the_server_the_screen_is_the_new_guests(tmp_path: Path) -> None:
     """The recording says where its output begins, and that a string was given up."""
-    async with server(tmp_path) as settings:
+    async with recording(tmp_path) as settings:
         restarted(web1(settings))
         web1(settings).output(b"new guest\r\n")
-    async with server(tmp_path) as settings:
+    async with recording(tmp_path) as settings:
         console = web1(settings)
         assert await _screen(settings) == ["new guest"]
         assert [offset for offset, _ in console.begun] == [console.began]
         console.set_state(ConsoleState.LIVE)
         assert console.reason == "a guest uses this port"  # as far as anybody knows it is the same
         console.output(b"more\r\n\x1b]0;a title")
-    async with server(tmp_path) as settings:
+    async with recording(tmp_path) as settings:
         web1(settings).output(b"and more")
         assert await _screen(settings) == ["new guest", "more", "and more"]
 
 
 async def test_who_comes_after_a_restart_of_the_server_is_new_if_the_old_one_had_ended(tmp_path: Path) -> None:
-    async with server(tmp_path) as settings:
+    async with recording(tmp_path) as settings:
         web1(settings).set_state(ConsoleState.LIVE)
         web1(settings).output(b"old guest\r\n")
         web1(settings).set_state(ConsoleState.OFF, "it was switched off")
-    async with server(tmp_path) as settings:
+    async with recording(tmp_path) as settings:
         console = web1(settings)
         reader = console.attach()
         assert await _screen(settings) == ["old guest"]
@@ -248,15 +241,3 @@ async def _screen(settings: Consoles) -> list[str]:
     screen = settings.screen(web1(settings))
     await soon(screen.redraw())
     return [row.rstrip() for row in screen.terminal.text if row.strip()]
-
-
-@asynccontextmanager
-async def server(folder: Path) -> AsyncIterator[Consoles]:
-    """One that records into a folder."""
-    made = consoles("web1")
-    recordings = Recordings(RecordingConfig(), folder, made.events)
-    made = replace(made, recordings=recordings)
-    await recordings.start([c for machine in made.machines for c in machine.consoles])
-    yield made
-    await recordings.flush()
-    await recordings.stop()

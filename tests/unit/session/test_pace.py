@@ -12,7 +12,7 @@ from oobconsole.session.tui.pace import REST, PacedApplication, pace
 from oobconsole.session.tui.terminal import output
 from tests.support.aio import soon, until
 from tests.unit.session.fakes import consoles
-from tests.unit.session.test_menu import MANY, FakeTerminal, begin
+from tests.unit.session.menus import MANY, FakeTerminal, begin
 
 
 async def test_one_at_a_time_and_others_between() -> None:

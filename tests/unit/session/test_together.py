@@ -19,7 +19,7 @@ from oobconsole.session.tui.answers import LINES_MAX, Transcript
 from oobconsole.session.tui.menu import Action, Choice, Place
 from tests.support.aio import idle, soon, until
 from tests.unit.session.fakes import ALICE, consoles
-from tests.unit.session.test_menu import MANY, FakeTerminal, begin, leave, seen, shown
+from tests.unit.session.menus import MANY, FakeTerminal, begin, leave, seen, shown
 from tests.unit.session.test_several import live
 
 TAB, TEXT, ALL_OF_THEM = b"\t", b"\x14", b"\x01"
