@@ -55,6 +55,16 @@ class Begun(NamedTuple):
     at: float
 
 
+class Lost(NamedTuple):
+    """So many bytes of output never reached the server. They have no offsets; what follows has that one."""
+
+    offset: int
+    bytes: int
+
+
+Item = Frame | Begun | Lost
+
+
 class _Clock:
     """Goes on with silences alone."""
 
@@ -86,7 +96,7 @@ def began(segment: Segment) -> float:
     return float(segment.header().get("time", 0.0))
 
 
-def frames(found: list[Segment], start: int = 0) -> Iterator[Frame | Begun]:
+def frames(found: list[Segment], start: int = 0) -> Iterator[Item]:
     """From an absolute offset on, of these segments, in order."""
     clock = _Clock()
     for segment, after in with_next(found):
@@ -94,7 +104,7 @@ def frames(found: list[Segment], start: int = 0) -> Iterator[Frame | Begun]:
             yield from _frames(segment, start, clock, after.start if after is not None else 0)
 
 
-def _frames(segment: Segment, start: int, clock: _Clock, end: int) -> Iterator[Frame | Begun]:
+def _frames(segment: Segment, start: int, clock: _Clock, end: int) -> Iterator[Item]:
     """Between one time and the next is what was printed at the first; what a crash left without is at the last.
 
     Args:
@@ -112,8 +122,8 @@ def _frames(segment: Segment, start: int, clock: _Clock, end: int) -> Iterator[F
         for number, record in enumerate(segment.records(start), 1):
             offset, counts = int(record[1]), record[1] > start
             known = max(known, offset)
-            is_output, is_cut = len(record) == 2, _is_cut(record)
-            if is_output or is_cut:
+            is_output, is_cut, lost = len(record) == 2, _is_cut(record), _lost(record)
+            if is_output or is_cut or lost:
                 yield from _frames_to(file, at, offset, time, clock)
                 at = max(at, offset)
             if is_output:
@@ -123,6 +133,8 @@ def _frames(segment: Segment, start: int, clock: _Clock, end: int) -> Iterator[F
                 clock.cut()
                 if record[2:] == _NEW_GUEST:
                     yield Begun(offset, float(record[0]))
+            elif lost and (counts or record[1] == start):
+                yield Lost(offset, lost)
             if number % RECORDS == 0:
                 yield Frame(time, Part(at, b""), clock.now)
         yield from _frames_to(file, at, None, time, clock)
@@ -136,6 +148,11 @@ def _is_cut(record: list[Any]) -> bool:
     return record[2:] == _NEW_GUEST or record[2:3] == ["server"]
 
 
+def _lost(record: list[Any]) -> int:
+    """How many bytes of output never came at that place."""
+    return max(0, record[3]) if record[2:3] == ["lost"] and len(record) == 4 and isinstance(record[3], int) else 0
+
+
 def _frames_to(file: IO[bytes], at: int, end: int | None, time: float, clock: _Clock) -> Iterator[Frame]:
     while end is None or at < end:
         data = file.read(SLICE if end is None else min(SLICE, end - at))
@@ -145,19 +162,19 @@ def _frames_to(file: IO[bytes], at: int, end: int | None, time: float, clock: _C
         at += len(data)
 
 
-def joined(items: Iterator[Frame | Begun]) -> Iterator[Frame | Begun]:
+def joined(items: Iterator[Item]) -> Iterator[Item]:
     """The same with as few frames as silences allow, for whom times do not matter, and with what is missing."""
     end, waiting = -1, bytearray()
     last = Frame(0.0, Part(0, b""))
     for number, item in enumerate(items, 1):
         part = item.part if isinstance(item, Frame) else Part(item.offset, b"")
         is_hole = 0 <= end < part.offset and isinstance(item, Frame)
-        is_other = isinstance(item, Begun) or is_hole or item.clock != last.clock
+        is_other = not isinstance(item, Frame) or is_hole or item.clock != last.clock
         if is_other or len(waiting) + len(part.data) > SLICE or number % RECORDS == 0:
             yield _taken(last, end, waiting)
         if is_hole:
             yield Frame(last.at, Part(end, b"", part.offset - end), last.clock)
-        if isinstance(item, Begun):
+        if not isinstance(item, Frame):
             yield item
             continue
         end = part.offset + len(part.data)
@@ -184,13 +201,15 @@ def before(found: list[Segment], offset: int) -> bytes:
     return seen
 
 
-def _printed(items: Iterator[Frame | Begun], offset: int) -> tuple[bytes, bool]:
+def _printed(items: Iterator[Item], offset: int) -> tuple[bytes, bool]:
     """What was, up to an offset, since the last silence, hole or beginning of a guest; and was there one?"""
     seen, end, is_all, clock = bytearray(), -1, False, 0.0
     for item in items:
-        at = item.offset if isinstance(item, Begun) else item.part.offset
+        at = item.part.offset if isinstance(item, Frame) else item.offset
         if at > offset:
             break
+        if isinstance(item, Lost):
+            continue
         if isinstance(item, Begun):
             seen.clear()
             is_all = True

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from oobconsole import clock
-from oobconsole.recording.frames import SLICE, Begun, Frame, Part, before, began, frames, with_next
+from oobconsole.recording.frames import SLICE, Frame, Item, Part, before, began, frames, with_next
 from oobconsole.recording.segments import RAW, Segment, segments
 
 #: More lines are not counted backwards.
@@ -89,7 +89,7 @@ class Transcript:
             return by_todays
         return min((at for at in (by_todays, _offset_at(found, [], time)) if at is not None), default=None)
 
-    def frames(self, start: int = 0) -> Iterator[Frame | Begun]:
+    def frames(self, start: int = 0) -> Iterator[Item]:
         """What was printed, and when, from an absolute offset on, and where another guest's output begins."""
         return frames(self.segments(), start)
 

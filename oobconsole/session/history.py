@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from oobconsole.access import Right
 from oobconsole.events import Kind
 from oobconsole.patterns import BadPattern, Pattern, TooSlow, compile_pattern
-from oobconsole.recording.frames import Begun, joined
+from oobconsole.recording.frames import Begun, Lost, joined
 from oobconsole.recording.recordings import Recordings
 from oobconsole.recording.transcript import LINES_MAX, Transcript
 from oobconsole.session.pipe import first_done
@@ -137,6 +137,9 @@ async def _print_output(history: History) -> ExitStatus:
                 safe = SafeFilter(strict=True)
                 await peer.write(_line_between(item, coloured=coloured, in_line=in_line))
             coloured, in_line = False, False
+            continue
+        if isinstance(item, Lost):
+            await peer.tell(f"{item.bytes} bytes of output were lost here, at offset {item.offset}")
             continue
         part = item.part
         if part.missing:

@@ -8,7 +8,7 @@ import math
 from functools import partial
 from typing import Final
 
-from oobconsole.recording.frames import Begun
+from oobconsole.recording.frames import Begun, Lost
 from oobconsole.session.history import History
 from oobconsole.session.pipe import first_done
 from oobconsole.session.request import ExitStatus, Request, echo
@@ -109,11 +109,15 @@ async def _play(history: History, start: int, pace: Pace, lent: Lent) -> ExitSta
     safe.resume(await history.call(partial(history.transcript.before, start)))
     frames = history.transcript.frames(start)
     before: float | None = None
+    lost = 0
     while (frame := await history.next(frames)) is not None:
         if isinstance(frame, Begun):
             safe = SafeFilter()
             if before is not None:  # else there is no other guest's output to stand between
                 await history.request.peer.write(_begun_anew(history.request, frame, lent))
+            continue
+        if isinstance(frame, Lost):
+            lost += frame.bytes  # said at the end: in the middle of a screen it would spoil that
             continue
         if not frame.part.data:
             continue
@@ -128,6 +132,8 @@ async def _play(history: History, start: int, pace: Pace, lent: Lent) -> ExitSta
     if history.request.terminal is not None:
         history.request.terminal.give_back()
     await history.request.peer.tell(f"replay: the recording ends here, at {shown(before or 0.0)}")
+    if lost:
+        await history.request.peer.tell(f"replay: {lost} bytes of output were lost in it; log says where")
     return ExitStatus.OK
 
 

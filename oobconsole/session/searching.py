@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from oobconsole.patterns import Match, Pattern, find, is_bounded
-from oobconsole.recording.frames import Begun, Frame
+from oobconsole.recording.frames import Begun, Frame, Item, Lost
 from oobconsole.session.when import begins, shown
 from oobconsole.terminal.plain import PlainText
 from oobconsole.terminal.text import escaped
@@ -73,7 +73,7 @@ class Lines:
         self._is_begun = True
         self._returned = False  # a line feed behind a return ends the same line
 
-    def of(self, frames: Iterator[Frame | Begun]) -> Iterator[Line]:
+    def of(self, frames: Iterator[Item]) -> Iterator[Line]:
         """The lines, in order; the last one may not have been ended."""
         end = -1
         for frame in frames:
@@ -81,14 +81,20 @@ class Lines:
                 yield from self._end()
                 self._plain, self._returned, self._guest = PlainText(), False, frame.at
                 continue
+            if isinstance(frame, Lost):
+                yield from self._hole(frame.bytes)
+                continue
             at = frame.part.offset
             if at != end and end >= 0:  # behind a hole is another line
-                self.missing += max(0, at - end)
-                yield from self._end()
-                self._returned = False  # of a string that has begun, the rest is none of its text, either
+                yield from self._hole(max(0, at - end))
             end = at + len(frame.part.data)
             yield from self._of(frame, at)
         yield from self._end()
+
+    def _hole(self, size: int) -> Iterator[Line]:
+        self.missing += size
+        yield from self._end()
+        self._returned = False  # of a string that has begun, the rest is none of its text, either
 
     def _of(self, frame: Frame, offset: int) -> Iterator[Line]:
         data, at = frame.part.data, 0
@@ -150,7 +156,7 @@ class Search:
         self._last = (-1, False)  # the line that was looked at last, and whether it was found
         self._guest = 0.0  # of the line that was found last
 
-    def turns(self, frames: Iterator[Frame | Begun]) -> Iterator[list[str]]:
+    def turns(self, frames: Iterator[Item]) -> Iterator[list[str]]:
         """What to show, a turn's at a time, with a line between what two guests have printed. Raises `TooSlow`."""
         until = time.monotonic() + TURN_SECONDS
         found: list[str] = []

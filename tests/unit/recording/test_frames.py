@@ -8,7 +8,7 @@ import pytest
 
 from oobconsole.config.schema import RecordingConfig
 from oobconsole.console.console import NEW_GUEST
-from oobconsole.recording.frames import SLICE, Begun, Frame, before, frames, joined
+from oobconsole.recording.frames import SLICE, Begun, Frame, Lost, before, frames, joined
 from oobconsole.recording.past import past
 from oobconsole.recording.rawlog import Entry, Printed, RawLog, Record
 from oobconsole.recording.retention import compress
@@ -18,7 +18,7 @@ NOW = 1700000000.0
 
 
 def recorded(folder: Path, *entries: tuple[float, bytes | str], mib: int = 64) -> list[Segment]:
-    """Output (bytes), and what else happens: `gone`, `new`, `server`; each so many seconds later than `NOW`."""
+    """Output (bytes), and what else happens: `gone`, `new`, `server`, `lost`; each so many seconds later than `NOW`."""
     log, offset = RawLog(folder, RecordingConfig(rotate_mib=mib)), 0
     for at, what in entries:
         entry: Entry
@@ -27,18 +27,20 @@ def recorded(folder: Path, *entries: tuple[float, bytes | str], mib: int = 64) -
             offset += len(what)
         elif what == "server":
             entry = Record(NOW + at, offset, "server", ("started",))
+        elif what == "lost":
+            entry = Record(NOW + at, offset, "lost", (1000,))
         else:
             entry = Record(NOW + at, offset, "state", ("live", NEW_GUEST) if what == "new" else (what, "it ended"))
         log.write([entry])
     return segments(folder)
 
 
-def shown(found: list[Segment], start: int = 0) -> list[tuple[float, bytes] | Begun]:
-    """Silences, output, and guests."""
+def shown(found: list[Segment], start: int = 0) -> list[tuple[float, bytes] | Begun | Lost]:
+    """Silences, output, guests, and what was lost."""
     return [
-        item if isinstance(item, Begun) else (item.clock, item.part.data)
+        (item.clock, item.part.data) if isinstance(item, Frame) else item
         for item in frames(found, start)
-        if isinstance(item, Begun) or item.part.data
+        if not isinstance(item, Frame) or item.part.data
     ]
 
 
@@ -70,6 +72,23 @@ def test_a_guest_that_begins_where_a_segment_does_is_found(tmp_path: Path, packe
     assert shown(found, 1 << 20) == [Begun(1 << 20, NOW + 0.1), (1, b"next")]
 
 
+def test_what_never_came_is_told_where_it_is_missing(tmp_path: Path) -> None:
+    """A native half keeps so much while no server is there; what did not fit has no offsets."""
+    found = recorded(tmp_path, (0, b"a line\r\n"), (1, "lost"), (1.1, b"and the end of one\r\n"))
+    assert shown(found)[1:] == [Lost(8, 1000), (1, b"and the end of one\r\n")]
+    assert shown(found, 8)[0] == Lost(8, 1000)
+    assert Lost(8, 1000) not in shown(found, 9)
+    items = [item for item in joined(frames(found)) if not isinstance(item, Frame) or item.part.data]
+    assert [isinstance(item, Lost) for item in items] == [False, True, False]
+
+
+@pytest.mark.parametrize("count", [-1, 0, "1", None, 1.5, [1], 10**400])
+def test_a_damaged_count_of_it_is_no_error(tmp_path: Path, count: object) -> None:
+    log = RawLog(tmp_path, RecordingConfig())
+    log.write([Printed(NOW, 0, bytearray(b"a")), Record(NOW, 1, "lost", (count,)), Printed(NOW, 1, bytearray(b"b"))])
+    assert b"".join(item.part.data for item in frames(segments(tmp_path)) if isinstance(item, Frame)) == b"ab"
+
+
 def test_a_clock_that_is_set_is_no_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A segment has the times of one clock; its header says which."""
     log = RawLog(tmp_path, RecordingConfig())
@@ -87,9 +106,9 @@ def test_frames_are_joined_up_to_silences_guests_and_holes(tmp_path: Path) -> No
     log.recover()
     log.write([Printed(NOW + 5.4, 10, bytearray(b"f"))])
     items = [
-        item if isinstance(item, Begun) else (item.clock, item.part.data or item.part.missing)
+        (item.clock, item.part.data or item.part.missing) if isinstance(item, Frame) else item
         for item in joined(frames(segments(tmp_path)))
-        if isinstance(item, Begun) or item.part.data or item.part.missing
+        if not isinstance(item, Frame) or item.part.data or item.part.missing
     ]
     assert items == [(0, b"ab"), (1, b"c"), Begun(3, NOW + 5.1), (2, b"de"), (2, 5), (2, b"f")]
 

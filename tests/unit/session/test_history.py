@@ -91,6 +91,23 @@ async def test_a_file_that_is_damaged_is_named_and_costs_nothing_else(
     assert [folder.name in entry["file"] for entry in logs if "is damaged, and read up to there" in entry["event"]]
 
 
+async def test_what_was_lost_on_its_way_is_said(recorded: Consoles) -> None:
+    """While the server was away, a native half kept what there was room for; `log` was silent about the rest."""
+    console = recorded.find("web1")
+    assert console is not None
+    console.gap(1000)
+    console.output(b"four\r\n")
+    status, peer = await run(recorded, "log web1 --lines 2")
+    assert (status, bytes(peer.got)) == (ExitStatus.OK, b"three\r\nfour\r\n")
+    assert peer.told == ["1000 bytes of output were lost here, at offset 17"]
+    status, peer = await run(recorded, "search web1 nothing")
+    assert (status, peer.told[0]) == (
+        ExitStatus.PARTIAL, "1000 bytes are missing in the recording, and were not searched"
+    )  # fmt: skip
+    status, peer = await run(recorded, "replay web1 --speed 100")
+    assert (status, peer.told[-1]) == (ExitStatus.OK, "replay: 1000 bytes of output were lost in it; log says where")
+
+
 async def test_what_a_damaged_file_lacks_is_said(recorded: Consoles) -> None:
     """faults.md 8, its kind: `search` took it for never printed, and `log` was silent about it."""
     assert recorded.recordings is not None
