@@ -114,6 +114,7 @@ def _set(line: Line, name: str, value: str | None) -> None:
                 raise BadLine("command= is empty, which would force nothing; 'menu' forces the menu")
             line.command = value
         case "from", str():
+            _check_networks(value)
             line.sources = (*line.sources, value)
         case "expiry-time", str():
             line.expires = min(_time(value), float("inf") if line.expires is None else line.expires)
@@ -126,6 +127,17 @@ def _set(line: Line, name: str, value: str | None) -> None:
         case _:
             if name not in _MOOT:  # it may be one that lets in fewer than we would
                 raise BadLine(f"option {name!r} is not supported")
+
+
+def _check_networks(patterns: str) -> None:
+    """What looks like a network and is none would match no address: whoever wrote it is to know."""
+    for pattern in patterns.split(","):
+        text = pattern.strip().removeprefix("!")
+        if "/" in text:
+            try:
+                ipaddress.ip_network(text)
+            except ValueError as error:
+                raise BadLine(f"from= has {text!r}, which is no network: {error}") from None
 
 
 def _time(value: str) -> float:

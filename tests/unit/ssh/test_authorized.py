@@ -67,6 +67,10 @@ def test_the_terminal(options: str, pty: bool) -> None:
         "verify-required", 'command="a",command="b"', 'command="a', "command=a", "command", "from", "pty=\"x\"",
         'expiry-time="2020"', 'expiry-time="20201332"', 'expiry-time="202001010x"', "nonsense", ",", "no-pty,,pty",
         'from="*" x',
+        'from="127.0.0.1/8"',
+        'from="10.0.0.1,!192.0.2.1/24"',
+        'from="10.0.0.0/33"',
+        'from="host/8"',
     ],
 )  # fmt: skip
 def test_what_lets_nobody_in(options: str) -> None:
