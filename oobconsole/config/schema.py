@@ -198,7 +198,7 @@ class GroupConfig(Table):
     """Users that `[[grant]]` can name together."""
 
     name: Name = Field(description="the name that `groups` of `[[grant]]` have it by")
-    members: Annotated[list[str], Field(min_length=1, max_length=10000)] = Field(description="names of users")
+    members: Annotated[Words, Field(min_length=1, max_length=10000)] = Field(description="names of users")
 
 
 class GrantConfig(Table):

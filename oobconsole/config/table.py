@@ -30,6 +30,12 @@ def one_or_more(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _no_empty(words: list[str]) -> list[str]:
+    if not all(word.strip() for word in words):
+        raise ValueError("an empty name means nobody and nothing: write a name, or leave it out")
+    return words
+
+
 def _command(words: list[str]) -> list[str]:
     if not words[0] or any("\0" in word for word in words):
         raise ValueError("a program, which has a name, and its arguments are wanted, without NUL characters")
@@ -37,7 +43,7 @@ def _command(words: list[str]) -> list[str]:
 
 
 Name = Annotated[str, AfterValidator(_name)]
-Words = Annotated[list[str], BeforeValidator(one_or_more)]
+Words = Annotated[list[str], BeforeValidator(one_or_more), AfterValidator(_no_empty)]
 Command = Annotated[list[str], Field(min_length=1, max_length=64), AfterValidator(_command)]
 
 

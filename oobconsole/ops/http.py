@@ -96,6 +96,8 @@ class HttpServer:
         hosts = _hosts(request)
         if len(hosts) > 1:
             return method, _problem(HTTPStatus.BAD_REQUEST, "more than one Host")
+        if not hosts and words[2] != "HTTP/1.0":
+            return method, _problem(HTTPStatus.BAD_REQUEST, "no Host, which HTTP/1.1 wants (RFC 9112, 3.2)")
         if hosts and not _is_here(hosts[0]):
             return method, _problem(
                 HTTPStatus.MISDIRECTED_REQUEST, f"this is no {hosts[0]!a}: ask by an address or as localhost"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from oobconsole import clock
-from oobconsole.recording.frames import SLICE, Frame, Item, Part, before, began, frames, with_next
+from oobconsole.recording.frames import SLICE, Item, Part, before, began, frames, with_next
 from oobconsole.recording.segments import RAW, Segment, segments
 
 #: More lines are not counted backwards.

@@ -6,10 +6,10 @@
  *
  *   RESTARTS=37 guest PRINTS READS socket=... machine=... ports=... irq=...
  *
- * It says "ready" when it has programmed its port, "break behind N" when what it reads next is a break, and "read N,
- * longest wait M us, K of more than twice its patience" when it has printed the whole file; it ends with its standard
- * input. SIGUSR1 breaks its
- * connection to the server; at SIGUSR2 it says how long it has waited for accesses since the last time.
+ * It says "ready" when it has programmed its port, "break behind N" when it has read N bytes and then a break, and
+ * "read N, longest wait M us, K of more than twice its patience" when it has printed the whole file; it ends with its
+ * standard input. SIGUSR1 breaks its connection to the server; at SIGUSR2 it says how long it has waited for accesses
+ * since the last time.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -182,12 +182,12 @@ static uint8_t read_all(uint8_t lsr) {
     for (int i = 0; i < ROUNDS && (lsr & DATA_READY); i++) {
         uint8_t byte = in(RBR);
 
-        if (lsr & BREAK)
-            say_break();
         if (break_link) /* nobody has been told yet what was read */
             break_the_link();
         if (write(guest.file, &byte, 1) != 1)
             fail("what was read");
+        if (lsr & BREAK) /* after it was written: whoever is told looks at once */
+            say_break();
         guest.read++;
         lsr = in(LSR);
     }

@@ -249,6 +249,20 @@ def test_alerts_that_cannot_be(tmp_path: Path, alert: str, key: str, reason: str
     assert reason in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        ('[[grant]]\nusers = [""]\nrights = "all"\n', "grant.0.users"),
+        ('[[grant]]\nusers = "*"\nconsoles = ["web1", " "]\nrights = "all"\n', "grant.0.consoles"),
+        ('[[group]]\nname = "ops"\nmembers = [""]\n', "group.0.members"),
+    ],
+)
+def test_an_empty_name_means_nobody(tmp_path: Path, table: str, key: str) -> None:
+    with pytest.raises(ConfigError, match="an empty name means nobody") as caught:
+        load(write(tmp_path, SERVER + table))
+    assert caught.value.key == key
+
+
 def test_what_looks_like_a_socket_elsewhere_stays_as_it_is(tmp_path: Path) -> None:
     """Only a line's path is one: words of commands and patterns are what the file says."""
     alert = '[[alert]]\nname = "a"\npattern = "unix:x"\ncommand = ["nc", "unix:y"]\n'

@@ -72,9 +72,14 @@ async def test_only_a_host_that_nobody_can_register_is_answered(
     assert (b"hello" in answer) is (status == 200)
 
 
+async def test_a_host_is_wanted_since_http_1_1(address: tuple[str, int]) -> None:
+    """RFC 9112, 3.2: "with a 400 … to any HTTP/1.1 request message that lacks a Host header field"."""
+    assert (await _ask(address, b"GET /page HTTP/1.1\r\nX: y\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
+
+
 async def test_get_has_a_body_and_head_has_none(address: tuple[str, int]) -> None:
-    assert (await _ask(address, b"GET /page HTTP/1.1\r\n\r\n")).endswith(b"\r\n\r\nhello\n")
-    head = await _ask(address, b"HEAD /page HTTP/1.1\r\n\r\n")
+    assert (await _ask(address, b"GET /page HTTP/1.0\r\n\r\n")).endswith(b"\r\n\r\nhello\n")
+    head = await _ask(address, b"HEAD /page HTTP/1.0\r\n\r\n")
     assert b"Content-Length: 6\r\n" in head
     assert head.endswith(b"\r\n\r\n")
 
@@ -95,7 +100,7 @@ async def test_who_says_nothing_is_disconnected(address: tuple[str, int], monkey
 
 async def test_one_connection_too_many_is_told(address: tuple[str, int]) -> None:
     idle = [await asyncio.open_connection(*address) for _ in range(http.CONNECTIONS_MAX)]
-    assert (await _ask(address, b"GET /page HTTP/1.1\r\n\r\n")).startswith(b"HTTP/1.1 503 ")
+    assert (await _ask(address, b"GET /page HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.1 503 ")
     for _, writer in idle:
         writer.close()
         await writer.wait_closed()

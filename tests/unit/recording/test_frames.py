@@ -18,7 +18,7 @@ NOW = 1700000000.0
 
 
 def recorded(folder: Path, *entries: tuple[float, bytes | str], mib: int = 64) -> list[Segment]:
-    """Output (bytes), and what else happens: `gone`, `new`, `server`, `lost`; each so many seconds later than `NOW`."""
+    """Output (bytes), and what else happens (`gone`, `new`, `server`, `lost`), each so many seconds after `NOW`."""
     log, offset = RawLog(folder, RecordingConfig(rotate_mib=mib)), 0
     for at, what in entries:
         entry: Entry
