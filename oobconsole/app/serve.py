@@ -8,10 +8,12 @@ import gc
 import os
 import signal
 import stat
+import sys
 from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -43,6 +45,9 @@ from oobconsole.supervise import Tasks
 log = structlog.get_logger(__name__)
 
 STOPPING = "the console server stops; the guest goes on"
+#: How long a thread that computes keeps Python's lock while the event loop waits for it, in seconds. With Python's
+#: own 5 ms, a guest's access waited 15 ms (99th percentile) while alerts were looked for in a flood; now 7 ms.
+SWITCH_SECONDS: Final = 0.0005
 
 
 async def serve(config: Config, file: Path) -> None:
@@ -52,6 +57,7 @@ async def serve(config: Config, file: Path) -> None:
         EnvironmentFault: something that the configuration names cannot be had.
     """
     settings = config.server
+    sys.setswitchinterval(SWITCH_SECONDS)
     os.umask(0o077)  # sockets and files are ours alone, whatever makes them
     monitors = {vm.name: Qmp(vm.name, vm.qmp) for vm in config.vms if vm.qmp is not None}
     domains = Domains(settings.scrollback_kib * 1024)

@@ -262,7 +262,15 @@ async def _pour(client: asyncssh.SSHClientConnection, send: Callable[[], None]) 
         client.abort()
 
 
+async def nothing_but_computing(target: Target) -> None:
+    """For comparison, no attack: a process that computes, as an attacker on this machine does, and sends nothing."""
+    while target.goes_on:
+        sum(range(100_000))
+        await asyncio.sleep(0)
+
+
 ATTACKS: Final[tuple[Attack, ...]] = (
+    nothing_but_computing,
     *(clear_ignore, encrypted_ignore, exchanges, options, one_byte, half_exchange, refused_opens, menus),
     *(unread_answers, requests, queries, opens, channel_opens, sessions, rekeys, certificates, typing),
 )

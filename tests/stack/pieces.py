@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,18 +19,23 @@ AGAIN: Final = ("vm", "contract", "loopback")
 #: Folders that are run once, and whose files are pieces of their own, since each takes long.
 BY_FILE: Final = ("adversary",)
 #: What no test depends on: a result stays one when only these have changed.
-PROSE: Final = ("*.md", "docs/demo.cast")
+PROSE: Final = ("**/*.md", "docs/demo.cast")
+#: What only those pieces depend on that run it, or import it.
+TESTS: Final = "tests/**/test_*.py"
+_IMPORTED: Final = re.compile(r"^from tests\.([\w.]*\btest_\w+) import ", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Result:
-    """How one piece ended: tests by outcome, the time that it took, and the load average at its end."""
+    """How one piece ended: tests by outcome, the time that it took, the load average at its end, and which tests
+    they were (`Piece.digest`)."""
 
     passed: int
     failed: int
     skipped: int
     seconds: float
     load: float
+    tests: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,16 @@ class Piece:
         """By what it can be chosen, besides its round: its folder, its file."""
         paths = {str(self.path), self.folder, self.path.name, self.path.stem}
         return frozenset(paths | {f"tests/{path}" for path in paths})
+
+    def digest(self, tests: Path = ROOT / "tests") -> str:
+        """Names its files of tests, and those that they import, as they are now, by a hash."""
+        path = tests / self.path
+        files: set[Path] = set()
+        left = list(path.rglob("test_*.py")) if path.is_dir() else [path]
+        while left:
+            files.add(file := left.pop())
+            left += [imported for imported in _imported(file, tests) if imported not in files]
+        return _digest((str(file.relative_to(tests)).encode(), file) for file in sorted(files))
 
 
 def pieces(tests: Path = ROOT / "tests") -> list[Piece]:
@@ -126,15 +142,23 @@ def in_words(seconds: float) -> str:
 
 
 def code_under_test(root: Path = ROOT) -> str:
-    """Names what is tested by a hash of all files that tests depend on, as they are now, committed or not."""
-    left_out = [f":(exclude){pattern}" for pattern in PROSE]
+    """Names by a hash what every piece depends on: all files, as they are now, committed or not, but the files of
+    tests (`Piece.digest`)."""
+    left_out = [f":(exclude,glob){pattern}" for pattern in (*PROSE, TESTS)]
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", ".", *left_out]
     names = sorted(
         set(subprocess.run(command, cwd=root, check=True, capture_output=True).stdout.split(b"\0")) - {b""}
     )
+    return _digest((name, root / name.decode()) for name in names)
+
+
+def _imported(file: Path, tests: Path) -> list[Path]:
+    return [tests / f"{name.replace('.', '/')}.py" for name in _IMPORTED.findall(file.read_text())]
+
+
+def _digest(files: Iterable[tuple[bytes, Path]]) -> str:
     digest = hashlib.sha256()
-    for name in names:
-        path = root / name.decode()
+    for name, path in files:
         content = path.read_bytes() if path.is_file() else b""
         digest.update(name + b"\0" + hashlib.sha256(content).digest())
     return digest.hexdigest()[:12]
@@ -146,13 +170,19 @@ class Progress:
     Args:
         base: the folder with all results.
         code: which state (`code_under_test`).
+        every: the pieces as they are now; a result of other tests is none of theirs.
+
+    Attributes:
+        done: results by name of the piece.
     """
 
-    def __init__(self, base: Path, code: str) -> None:
+    def __init__(self, base: Path, code: str, every: Iterable[Piece] = ()) -> None:
         self.folder = base / code
         self.folder.mkdir(parents=True, exist_ok=True)
         self._file = self.folder / "done.json"
-        self.done = _read(self._file) if self._file.exists() else {}
+        found = _read(self._file) if self._file.exists() else {}
+        now = {piece.name: piece.digest() for piece in every}
+        self.done = {name: result for name, result in found.items() if result.tests == now.get(name, result.tests)}
         files = sorted(base.glob("*/done.json"), key=lambda file: file.stat().st_mtime)
         self._former = [_read(file) for file in files if file != self._file]
 

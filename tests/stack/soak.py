@@ -3,7 +3,7 @@
 Once everything that `make test` runs, and five times all the folders whose tests wait for real processes. It goes
 piece by piece, and what has been done is kept in `build/soak/`, by what was tested: a run that was stopped, by
 `MINUTES` or by hand, goes on with the next call. A piece that was stopped has no result and is begun anew. A piece
-that failed stays failed until a file of the project changes; its output is kept.
+that failed stays failed until its own file of tests changes, or a file that all depend on; its output is kept.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class _Working:
     tested: PytestRun
     log: Path
     since: float
+    tests: str  # as they were at the begin
 
 
 class Crew:
@@ -86,7 +87,7 @@ class Crew:
         log = self._progress.folder / f"{piece.name.replace('/', '.').replace(' ', '.')}.log"
         environment = THOROUGH if piece.round == 1 else {}
         tested = PytestRun(self._tests.parent, [str(self._tests / piece.path)], log, environment)
-        self._working[tested.fileno()] = _Working(piece, tested, log, time.monotonic())
+        self._working[tested.fileno()] = _Working(piece, tested, log, time.monotonic(), piece.digest(self._tests))
         self._selector.register(tested, selectors.EVENT_READ)
 
     def ended(self, seconds: float | None) -> Iterator[tuple[Piece, Result]]:
@@ -114,7 +115,9 @@ def _result(working: _Working) -> Result:
     else:
         working.log.unlink()
     load = os.getloadavg()[0]
-    return Result(counts.passed, counts.failed, counts.skipped, round(seconds, 1), round(load, 1))
+    return Result(
+        counts.passed, counts.failed, counts.skipped, round(seconds, 1), round(load, 1), working.tests
+    )
 
 
 def soak(progress: Progress, wanted: Sequence[Piece], minutes: float, jobs: int) -> None:
@@ -205,7 +208,7 @@ def main() -> int:
     except ValueError as error:
         parser.error(str(error))
     signal.signal(signal.SIGTERM, _interrupt)
-    progress = Progress(ROOT / "build" / "soak", code_under_test())
+    progress = Progress(ROOT / "build" / "soak", code_under_test(), every)
     try:
         soak(progress, wanted, options.minutes, options.jobs)
     except NoResultError as error:

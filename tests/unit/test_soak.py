@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,15 +104,37 @@ def test_results_survive(tmp_path: Path) -> None:
     assert "| 1 | vm | 3 | 0 | 0 | 1 min 00 s | 8 to 8 |" in table(kept, [Piece(1, Path("vm/test_one.py"))])
 
 
-def test_prose_is_not_what_is_tested_but_every_other_file_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "matters"),
+    [
+        ("docs/guide.md", False), ("README.md", False), ("tests/vm/test_new.py", False), ("tests/support/new.py", True),
+        ("new.py", True), ("oobconsole/test_new.py", True), ("tests/vm/guest.S", True),
+    ],
+)  # fmt: skip
+def test_every_piece_depends_on_all_files_but_prose_and_tests(tmp_path: Path, path: str, matters: bool) -> None:
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
-    (tmp_path / "docs.md").write_text("some words")
-    (tmp_path / "code.py").write_text("x = 1\n")
+    (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / path).write_text("x = 1\n")
     before = code_under_test(tmp_path)
-    (tmp_path / "docs.md").write_text("other words")
-    assert code_under_test(tmp_path) == before
-    (tmp_path / "new.py").write_text("y = 1\n")
-    assert code_under_test(tmp_path) != before
+    (tmp_path / path).write_text("x = 2\n")
+    assert (code_under_test(tmp_path) != before) is matters
+
+
+def test_a_result_is_of_the_tests_that_were_run_and_of_what_they_import(tests: Path, tmp_path: Path) -> None:
+    one, other, all_units = (Piece(1, Path(path)) for path in ("vm/test_one.py", "vm/test_vfio_user.py", "unit"))
+    (tests / "vm" / "test_one.py").write_text("from tests.loopback.test_one import test_it\n")
+    before = [piece.digest(tests) for piece in (one, other, all_units)]
+    (tests / "loopback" / "test_one.py").write_text("def test_it(): assert 1\n")
+    (tests / "unit" / "test_new.py").write_text("def test_it(): pass\n")
+    now = [piece.digest(tests) for piece in (one, other, all_units)]
+    assert [a == b for a, b in zip(before, now, strict=True)] == [False, True, False]
+
+
+def test_a_result_of_other_tests_is_none(tmp_path: Path) -> None:
+    piece = next(piece for piece in pieces() if piece.folder == "vm")
+    for digest, counts in ((piece.digest(), True), ("other", False)):
+        Progress(tmp_path, "now").add(piece, replace(RESULT, tests=digest))
+        assert (piece.name in Progress(tmp_path, "now", pieces()).done) is counts
 
 
 def run(piece: Piece, progress: Progress, seconds: float | None, tests: Path) -> Result | None:
