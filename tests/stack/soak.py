@@ -115,9 +115,7 @@ def _result(working: _Working) -> Result:
     else:
         working.log.unlink()
     load = os.getloadavg()[0]
-    return Result(
-        counts.passed, counts.failed, counts.skipped, round(seconds, 1), round(load, 1), working.tests
-    )
+    return Result(counts.passed, counts.failed, counts.skipped, round(seconds, 1), round(load, 1), working.tests)
 
 
 def soak(progress: Progress, wanted: Sequence[Piece], minutes: float, jobs: int) -> None:

@@ -107,8 +107,8 @@ def test_results_survive(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "matters"),
     [
-        ("docs/guide.md", False), ("README.md", False), ("tests/vm/test_new.py", False), ("tests/support/new.py", True),
-        ("new.py", True), ("oobconsole/test_new.py", True), ("tests/vm/guest.S", True),
+        ("docs/guide.md", False), ("README.md", False), ("tests/vm/test_new.py", False), ("new.py", True),
+        ("tests/support/new.py", True), ("oobconsole/test_new.py", True), ("tests/vm/guest.S", True),
     ],
 )  # fmt: skip
 def test_every_piece_depends_on_all_files_but_prose_and_tests(tmp_path: Path, path: str, matters: bool) -> None:
