@@ -17,7 +17,6 @@ PY := .venv/bin/python
 SCRIPTS := $(wildcard tests/stack/*.sh) $(wildcard tests/stack/guests/*.sh) $(wildcard tests/fuzz/*.sh)
 SECONDS ?= 600
 
-MINUTES ?= 100000
 SOAK_JOBS ?= 1
 
 .PHONY: all setup packages venv plugin images man demo cast test check bench soak real leak attack fuzz sanitize faults clean
@@ -72,7 +71,7 @@ bench: setup
 
 soak: setup
 	@tests/stack/packages.sh soak
-	@$(PY) -m tests.stack.soak --minutes $(MINUTES) --jobs $(SOAK_JOBS) $(ONLY)
+	@$(PY) -m tests.stack.soak $(if $(MINUTES),--minutes $(MINUTES)) --jobs $(SOAK_JOBS) $(ONLY)
 
 # Named so that `make test` passes them over.
 real: setup

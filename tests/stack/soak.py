@@ -32,6 +32,8 @@ from tests.stack.pytests import WITH_US, NoResultError, PytestRun
 LOAD: Final = ("stress-ng", "--cpu", "4", "--vm", "1", "--vm-bytes", "512M")
 #: In the first round the server is late 500 times, for up to 2 s (tests/contract/test_late_server.py).
 THOROUGH: Final = {"OOB_LATE": "500"}
+#: epoll(7) refuses to wait for more than 24 days; in seconds.
+_LONGEST_WAIT: Final = 86400.0
 #: Exit statuses: everything passed; something failed; there is no result; there is more to do.
 PASSED, FAILED, NO_RESULT, MORE = range(4)
 
@@ -96,7 +98,7 @@ class Crew:
         Raises:
             NoResultError: pytest did not start.
         """
-        for key, _ in self._selector.select(seconds):
+        for key, _ in self._selector.select(None if seconds is None else min(seconds, _LONGEST_WAIT)):
             self._selector.unregister(key.fileobj)
             working = self._working.pop(key.fd)
             try:

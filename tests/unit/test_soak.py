@@ -155,8 +155,11 @@ class TestRun:
     def one(self) -> Piece:
         return Piece(1, Path("vm/test_one.py"))
 
-    def test_that_passes_leaves_no_output(self, tests: Path, progress: Progress, one: Piece) -> None:
-        result = run(one, progress, None, tests)
+    @pytest.mark.parametrize("seconds", [None, 6e6], ids=["for ever", "for longer than epoll can wait"])
+    def test_that_passes_leaves_no_output(
+        self, tests: Path, progress: Progress, one: Piece, seconds: float | None
+    ) -> None:
+        result = run(one, progress, seconds, tests)
         assert result is not None
         assert (result.passed, result.failed, result.skipped) == (1, 0, 0)
         assert not list(progress.folder.iterdir())
