@@ -40,7 +40,7 @@ def test_words_arrive_as_they_are(server: Server) -> None:
 
 
 def test_a_pipe_is_byte_exact(server: Server) -> None:
-    data = bytes(range(256)) * 400
+    data = bytes(range(256)) * 400 + b"\n"  # which ends the OSC that 0x9D begins
     done = server.run_local("attach", "web1", data=data)
     assert (done.returncode, done.stdout, done.stderr) == (0, data, b"")
 

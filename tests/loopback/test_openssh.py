@@ -28,6 +28,12 @@ def tty(server: Server, *words: str, options: tuple[str, ...] = ("-e", "none")) 
     return Expect(server.ssh(*words, options=("-tt", *options)))
 
 
+def noise(size: int) -> bytes:
+    """Random bytes. They may begin a string (OSC, DCS) that a person's terminal would not be shown: a line feed ends
+    it, so that whoever comes next sees what is printed."""
+    return secrets.token_bytes(size) + b"\n"
+
+
 def attached(server: Server) -> Expect:
     """A person at web1, who is there already."""
     client = tty(server, "web1")
@@ -58,7 +64,7 @@ def test_commands_that_make_no_sense_are_explained(server: Server, command: str)
 
 
 def test_a_pipe_carries_every_byte_both_ways_and_ends(server: Server) -> None:
-    data = bytes(range(256)) * 40 + secrets.token_bytes(10_000)
+    data = bytes(range(256)) * 40 + noise(10_000)
     done = server.run("web1", data=data)
     assert done.returncode == 0
     assert done.stderr == b""
@@ -129,7 +135,7 @@ def test_no_command_and_no_terminal_gives_the_list_and_a_hint(server: Server) ->
 
 def test_a_paste_of_a_mebibyte_arrives_whole(server: Server) -> None:
     """It once lost its end at a load of 23: tests/unit/session/test_late.py says how, and that it does so no more."""
-    data = secrets.token_bytes(1 << 20)
+    data = noise(1 << 20)
     done = server.run("web2", data=data, timeout=100)
     assert (done.returncode, done.stderr, len(done.stdout)) == (0, b"", len(data))
     assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(data).digest()
@@ -145,7 +151,7 @@ def test_an_answer_arrives_whole_though_the_server_gets_hardly_any_time(server: 
             with server.stopped():
                 over.wait(0.35)
 
-    data = secrets.token_bytes(1 << 15)
+    data = noise(1 << 15)
     thread = threading.Thread(target=stop_again_and_again)
     thread.start()
     try:
@@ -165,7 +171,7 @@ def test_a_stopped_client_delays_nobody(server: Server) -> None:
         assert stopped.stdout is not None
         assert len(stopped.stdout.read(5)) == 5  # it is attached
         os.kill(stopped.pid, signal.SIGSTOP)
-        data = secrets.token_bytes(300_000)
+        data = noise(300_000)
         done = server.run("web1", data=data, timeout=60)
         assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(data).digest()
     finally:
