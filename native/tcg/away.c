@@ -146,6 +146,23 @@ bool oob_uart_take(struct oob_uart *uart, uint8_t *value) {
     return true;
 }
 
+void oob_uart_owe(struct oob_uart *uart, uint8_t lsr) {
+    if (!(lsr & UART_LSR_ERRORS))
+        return;
+    uart->owed |= lsr & UART_LSR_ERRORS;
+    uart->owed_at = uart->input_next;
+}
+
+uint8_t oob_uart_lsr(struct oob_uart *uart, uint8_t lsr) {
+    if (uart->owed && uart->owed_at != uart->input_next)
+        uart->owed = 0; /* the character was read, or cleared away, without them */
+    if (!(lsr & UART_LSR_DR))
+        return lsr;
+    lsr |= uart->owed;
+    uart->owed = 0;
+    return lsr;
+}
+
 bool oob_uart_idle_irq(const struct oob_uart *uart) {
     return (uart->mcr & UART_MCR_OUT2) && oob_uart_thre(uart);
 }

@@ -24,6 +24,8 @@ enum {
     UART_IIR_NONE = 0x01,
     UART_IIR_THRE = 0x02,
     UART_LSR_IDLE = 0x60, /* THRE and TEMT */
+    UART_LSR_DR = 0x01,
+    UART_LSR_ERRORS = 0x1e, /* OE, PE, FE, BI: reading LSR ends them */
 };
 
 struct oob_uart {
@@ -42,6 +44,8 @@ struct oob_uart {
     uint8_t
         input[OOB_INPUT_MAX]; /* what the guest will read from RBR: the server has told us before it told the guest */
     uint32_t input_next;      /* the number of the first of these, or of the one that comes next */
+    uint8_t owed;             /* errors that LSR has told of, and that the guest has not seen */
+    uint32_t owed_at;         /* the number of the character that was the first one then */
 };
 
 #define OOB_UNKNOWN UINT64_MAX
@@ -70,6 +74,11 @@ size_t oob_uart_output(const struct oob_uart *uart, uint64_t offset, uint8_t *da
 void oob_uart_input(struct oob_uart *uart, uint32_t number, const uint8_t *data, size_t len);
 /* The guest reads RBR. False when nothing is there for it. */
 bool oob_uart_take(struct oob_uart *uart, uint8_t *value);
+
+/* The server's LSR was read, and the guest did not get the answer: errors are the guest's to see all the same. */
+void oob_uart_owe(struct oob_uart *uart, uint8_t lsr);
+/* What the guest reads from LSR, of which the server says `lsr` now. */
+uint8_t oob_uart_lsr(struct oob_uart *uart, uint8_t lsr);
 
 /* As after a reset of the guest; what it has printed stays. */
 void oob_uart_restart(struct oob_uart *uart);

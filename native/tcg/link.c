@@ -27,6 +27,8 @@ static struct {
     bool said;
     bool awaited; /* an answer: to the access `seq`, or READY, which has 0 */
     uint32_t seq, answer;
+    uint32_t reader; /* the context that reads from `port`; 0: it is a write, or READY, that is awaited */
+    uint16_t port;
     uint64_t resync_until; /* while that goes on: until when it may wait */
     bool flush_asked;
     bool parting; /* some guest's end is said, and may not be with the socket yet */
@@ -87,12 +89,16 @@ static void come_back(void) {
 }
 
 static void handle_answer(uint32_t seq, uint32_t value) {
+    struct oob_context *reader;
+
     if (!link_state.awaited || seq != link_state.seq) {
         link_lost("the server answered what was not asked", NULL);
         return;
     }
     link_state.awaited = false;
     link_state.answer = value;
+    if (link_state.late && (reader = oob_context_find(link_state.reader)))
+        oob_context_answered_late(reader, link_state.port, value);
 }
 
 static void handle_resume(struct oob_context *context, const struct oob_resume *resume) {
@@ -316,6 +322,8 @@ bool oob_link_access(struct oob_context *context, unsigned vcpu, uint16_t port, 
         return false;
     link_state.seq++;
     link_state.awaited = true;
+    link_state.reader = write ? 0 : context->number;
+    link_state.port = port;
     if (!oob_link_flush() || !await_answer(start))
         return false;
     count_latency(oob_now_ns() - start);
@@ -328,6 +336,7 @@ void oob_link_adopt(int fd) {
     oob_stream_open(fd);
     oob_send_forget_block();
     link_state.seq = 0;
+    link_state.reader = 0;
     link_state.awaited = true; /* READY: it is late until then, and nobody waits for it */
     link_state.late = true;
     link_state.late_ns = oob_now_ns();

@@ -55,6 +55,8 @@ void oob_link_complain(const char *what, const char *detail);
 bool oob_connector_wake(void);
 
 /* What arrives for a context (serve.c). */
+/* The answer to a read, too late for the guest to get it. */
+void oob_context_answered_late(struct oob_context *context, uint16_t port, uint32_t value);
 void oob_context_irq(struct oob_context *context, const struct oob_irq *irq);
 void oob_context_publish(struct oob_context *context, const struct oob_publish *publish);
 /* The server went away, or is late: the idle UART drives the lines now. */

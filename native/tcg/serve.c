@@ -6,7 +6,7 @@
 #include "link.h"
 
 /* How old a publication may be, besides what the guest itself did. */
-enum { POLL_NS = 1000000, LSR_DATA_READY = 0x01 };
+enum { POLL_NS = 1000000 };
 
 /* One byte of an access: which register of which of our UARTs it reaches. */
 struct target {
@@ -38,7 +38,7 @@ enum { STATUS = 1u << UART_LSR | 1u << UART_MSR };
 
 /* No character has an error, no modem line has changed. */
 static bool is_clean(uint8_t valid, const uint8_t value[8]) {
-    return (valid & STATUS) == STATUS && (value[UART_LSR] & (uint8_t)~LSR_DATA_READY) == UART_LSR_IDLE;
+    return (valid & STATUS) == STATUS && (value[UART_LSR] & (uint8_t)~UART_LSR_DR) == UART_LSR_IDLE;
 }
 
 /* And nothing was received: what may be pending is THRE alone. */
@@ -82,7 +82,7 @@ static bool follow_input(struct oob_context *context, unsigned range) {
     p->valid &= STATUS;
     if (held > p->clean) /* what else has come may have errors */
         p->valid &= (uint8_t) ~(1u << UART_LSR);
-    p->value[UART_LSR] = held ? UART_LSR_IDLE | LSR_DATA_READY : UART_LSR_IDLE;
+    p->value[UART_LSR] = held ? UART_LSR_IDLE | UART_LSR_DR : UART_LSR_IDLE;
     return p->valid;
 }
 
@@ -148,7 +148,16 @@ static uint8_t read_byte(struct oob_context *context, unsigned index, uint16_t p
     }
     if (t.reg == UART_FCR) /* IIR, when read */
         saw_iir(context, (unsigned)t.range, (uint8_t)value);
+    if (t.reg == UART_LSR && oob_link_up())
+        value = oob_uart_lsr(&context->uart[t.range], (uint8_t)value);
     return (uint8_t)value;
+}
+
+void oob_context_answered_late(struct oob_context *context, uint16_t port, uint32_t value) {
+    struct target t = target_of(port);
+
+    if (t.range >= 0 && t.reg == UART_LSR)
+        oob_uart_owe(&context->uart[t.range], (uint8_t)value);
 }
 
 /* A bus of eight bits has as many turns as the access has bytes. */
@@ -261,7 +270,7 @@ static void note_input(struct oob_publication *p, uint8_t held) {
     p->clean = held;
     if (!held)
         return;
-    p->value[UART_LSR] = UART_LSR_IDLE | LSR_DATA_READY;
+    p->value[UART_LSR] = UART_LSR_IDLE | UART_LSR_DR;
     p->valid &= STATUS;
 }
 
@@ -281,13 +290,13 @@ void oob_context_publish(struct oob_context *context, const struct oob_publish *
     if (range < 0 || publish->port != oob_options.range[range].first)
         return;
     p = &context->published[range];
-    held = publish->value[UART_LSR] & LSR_DATA_READY ? context->uart[range].input_len : 0;
+    held = publish->value[UART_LSR] & UART_LSR_DR ? context->uart[range].input_len : 0;
     oob_uart_acknowledge(&context->uart[range], (uint32_t)(context->accesses - publish->writes));
     if (is_no_news(context, p, publish))
         note_input(p, held);
     else
         take_over(p, publish, held);
-    if ((p->valid & 1u << UART_LSR) && (p->value[UART_LSR] & LSR_DATA_READY))
+    if ((p->valid & 1u << UART_LSR) && (p->value[UART_LSR] & UART_LSR_DR))
         context->last_input_ns = oob_now_ns();
 }
 

@@ -202,3 +202,20 @@ def test_a_break_is_seen_at_the_character_that_it_is(server: Server, built: Path
             client.send(b"x" * (number % 19) + b"\r~B" + b"y" * (number % 5) + b"\r")
             said.append(int(guest.expect(rb"break behind (\d+)\n", timeout=20)[1]))
         assert said == [at for at, byte in enumerate(guest.read.read_bytes()) if not byte]
+
+
+def test_a_break_is_seen_though_the_server_is_late_again_and_again(server: Server, built: Path) -> None:
+    """Whatever it is late with: reading LSR, which tells of a break, ends it at the server."""
+    seed = secrets.randbits(32)
+    chance = random.Random(seed)
+    print(f"seed {seed}")
+    with Guest(built, server, b".") as guest, Expect(server.ssh("-tt", "-e", "~", "web1", "--raw")) as client:
+        guest.expect(rb"ready\n", timeout=20)
+        client.expect(rb"detaches", timeout=20)
+        for _ in range(TIMES):
+            client.send(b"x\r~B\r")
+            pause(chance.uniform(0, 0.02))
+            with server.stopped():
+                pause(chance.uniform(0.1, 0.2))
+            guest.expect(rb"break behind \d+\n", timeout=20)
+        assert guest.read.read_bytes().count(b"\0") == TIMES

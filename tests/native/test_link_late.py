@@ -15,6 +15,7 @@ from oobconsole.interceptors.wire import (
 )
 from tests.native.frames import SECOND_NS, all_of, looped, printed, registers
 from tests.native.half import (
+    DATA_READY,
     IDLE_LSR,
     IER,
     IIR,
@@ -163,6 +164,64 @@ def test_what_was_answered_too_late_is_of_no_use(live: Half) -> None:
     live.take()
     live.answers[live.base + SCR] = 0x33
     assert live.read(SCR) == 0x33
+
+
+BREAK_LSR = IDLE_LSR | 0x11  # data ready, and a break
+
+
+def a_late_break(live: Half) -> None:
+    """A break has come, and its only announcement comes too late: reading LSR ends it at the server."""
+    live.give(8, b"\0x")
+    live.answers[live.base + LSR] = BREAK_LSR
+    live.silent = True
+    assert live.read(LSR) == IDLE_LSR
+    live.silent = False
+    live.come_back()
+    live.answers[live.base + LSR] = IDLE_LSR | DATA_READY
+    assert live.up
+
+
+def test_a_break_is_seen_though_the_answer_that_tells_of_it_is_late(live: Half) -> None:
+    a_late_break(live)
+    assert live.read(LSR) == BREAK_LSR
+    assert live.read(LSR) == IDLE_LSR | DATA_READY, "reading LSR ends it"
+    assert live.read(RBR) == 0
+
+
+def test_a_break_is_seen_where_a_publication_says_that_data_is_ready(live: Half) -> None:
+    a_late_break(live)
+    live.publish(IDLE_LSR | DATA_READY)
+    assert live.asks(LSR) == (False, BREAK_LSR)
+
+
+def test_a_break_is_not_seen_before_its_character(live: Half) -> None:
+    a_late_break(live)
+    live.answers[live.base + LSR] = IDLE_LSR
+    assert live.read(LSR) == IDLE_LSR
+    live.be_late()
+    assert live.read(LSR) == IDLE_LSR
+    live.come_back()
+    live.answers[live.base + LSR] = IDLE_LSR | DATA_READY
+    assert live.read(LSR) == BREAK_LSR
+
+
+def test_a_break_is_not_taken_for_that_of_the_next_character(live: Half) -> None:
+    a_late_break(live)
+    assert live.read(RBR) == 0  # without a look at LSR, as no driver does
+    assert live.read(LSR) == IDLE_LSR | DATA_READY
+
+
+def test_only_a_late_answer_is_kept_and_only_of_reading_lsr(live: Half) -> None:
+    live.give(8, b"\0x")
+    live.answers[live.base + LSR] = BREAK_LSR
+    assert live.read(LSR) == BREAK_LSR
+    live.answers[live.base + LSR] = IDLE_LSR | DATA_READY
+    live.answers[live.base + MCR] = BREAK_LSR
+    live.silent = True
+    live.read(MCR)
+    live.silent = False
+    live.come_back()
+    assert live.read(LSR) == IDLE_LSR | DATA_READY
 
 
 def test_lines_are_driven_as_the_server_said_meanwhile(live: Half) -> None:
