@@ -190,7 +190,8 @@ def summary(progress: Progress, every: Sequence[Piece]) -> int:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Whoever ends us ends the tests in good order, too."""
+    """Whoever ends us ends the tests in good order, too; once, though make passes on what it gets itself."""
+    signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -87,10 +87,12 @@ class Keys(Input):
         self._dropped = 0
         self._ready: Callable[[], None] = self._nobody
         self._closed = False
+        self._may_wait = False
 
     def feed(self, data: bytes) -> None:
         """Take what the user typed; nothing ends the input."""
         self._closed = self._closed or not data
+        self._may_wait = bool(data)
         while data:
             data = self._feed_typed(data) if self._paste is None else self._feed_pasted(self._paste, data)
         self._ready()
@@ -161,16 +163,30 @@ class Keys(Input):
         self._pressed.clear()
         return pressed
 
+    @property
+    def may_wait(self) -> bool:
+        """May what came last be the beginning of a sequence? Then `flush` when nothing follows."""
+        return self._may_wait
+
+    def flush(self) -> None:
+        """Nothing follows: what looked like the beginning of a sequence was the Escape key."""
+        self._may_wait = False
+        self._parser.flush()
+        if self._pressed:
+            self._ready()
+
     def flush_keys(self) -> list[KeyPress]:
-        self._parser.flush()  # what looked like the start of a sequence was the Escape key
-        return self.read_keys()
+        """prompt_toolkit asks for this by a clock that does not know whether anybody has looked for the rest: who
+        reads the terminal calls `flush`."""
+        return []
 
     def take(self) -> bytes:
         """What nobody has looked at.
 
         prompt_toolkit keeps that for whichever input has the same hash next, and that may be another user's.
         """
-        left = [*get_typeahead(self), *self.flush_keys()]
+        self._parser.flush()
+        left = [*get_typeahead(self), *self.read_keys()]
         return "".join(press.data for press in left).encode() + self._decoder.getstate()[0]
 
     @contextmanager

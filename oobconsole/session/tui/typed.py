@@ -23,6 +23,8 @@ _MORE_SECONDS: Final = 0.05
 #: A paste is over when nothing has come for so long, and is waited for at most so long, in seconds.
 _QUIET_SECONDS: Final = 0.1
 _PASTE_MAX_SECONDS: Final = 10.0
+#: A sequence that has begun, and of which nothing more comes for so long, in seconds, was the Escape key.
+_ESCAPE_SECONDS: Final = 0.5
 #: Keys that choose: Enter, Ctrl-W, Ctrl-R, Ctrl-P, Ctrl-T; that mark: Tab, Ctrl-A; and those that leave.
 _CHOOSES: Final = re.compile(rb"[\r\x17\x12\x10\x14\t\x01\x03\x04]")
 _MARKED: Final = re.compile(re.escape(PASTE) + rb".*?(?:" + re.escape(PASTE_END) + rb"|\Z)", re.DOTALL)
@@ -69,18 +71,30 @@ class Typing:
             self._screen.quit()  # a client may be gone while it is waited for, too
 
     async def _next(self) -> None:
-        """What is typed next; or nothing, when a paste has begun and its end does not come."""
+        """What is typed next; or nothing, when something has begun and its end does not come."""
         began = time.monotonic()  # what came while others had their turn is there at once
-        data = await within(LOST_END_SECONDS if self._keys.is_pasting else None, self._terminal.read)
+        data = await within(self._patience, self._terminal.read)
         if data is None:
-            self._before = b""
-            self._keys.end_paste()
-            self._say_dropped()
-            return
-        if data:
+            self._nothing_follows()
+        elif data:
             await self._packet(data, time.monotonic() - began)
         else:
             self._ended = True
+
+    @property
+    def _patience(self) -> float | None:
+        """How long the end of what has begun is waited for, in seconds; None: nothing has begun."""
+        if self._keys.is_pasting:
+            return LOST_END_SECONDS
+        return _ESCAPE_SECONDS if self._keys.may_wait else None
+
+    def _nothing_follows(self) -> None:
+        if self._keys.is_pasting:
+            self._before = b""
+            self._keys.end_paste()
+            self._say_dropped()
+        else:
+            self._keys.flush()
 
     def _say_dropped(self) -> None:
         if pasted := self._keys.dropped():

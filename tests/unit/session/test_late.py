@@ -17,9 +17,11 @@ from oobconsole.session.attend import Attended
 from oobconsole.session.pipe import Pipe
 from oobconsole.session.request import ExitStatus
 from oobconsole.session.state import Consoles
+from oobconsole.session.tui.pace import Pace
 from oobconsole.session.within import within
 from tests.support.aio import idle, soon, until
 from tests.unit.session.fakes import ALICE, FakePeer, consoles, request
+from tests.unit.session.menus import FakeTerminal, begin, leave, shown
 
 
 def nothing_else_for(seconds: float) -> None:
@@ -195,3 +197,26 @@ async def test_each_guests_answer_is_shown_when_the_server_was_late() -> None:
     web1(settings).bind(len)
     status, peer = await _late_answer(settings, "send 'web*' date", b"Friday\n")
     assert (status, bytes(peer.got)) == (ExitStatus.OK, b"web1: Friday\n")
+
+
+@pytest.mark.parametrize("cut", [1, 2, 4])
+async def test_the_rest_of_a_sequence_came_in_time_when_others_had_their_turn(
+    cut: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the menu, whose library has a clock of its own: the beginning of a mark was taken for the Escape key."""
+    paste = b"\x1b[200~web03\rreboot\r\x1b[201~"
+    terminal = FakeTerminal()
+    task = begin(terminal)
+    await shown(terminal, "web00")
+    real_turn = Pace.turn
+
+    async def late_turn(pace: Pace) -> None:
+        await real_turn(pace)
+        await asyncio.sleep(0.7)  # longer than Escape is waited for
+
+    monkeypatch.setattr(Pace, "turn", late_turn)
+    terminal.type(paste[:cut])
+    terminal.type(paste[cut:])
+    await shown(terminal, "search: web03reboot")
+    monkeypatch.undo()
+    await leave(terminal, task)

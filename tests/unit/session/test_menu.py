@@ -389,7 +389,8 @@ class TestPastes:
         for cut in range(1, 6):
             keys = Keys()
             keys.feed(b"\x1b[200~"[:cut])
-            keys.flush_keys()
+            keys.flush()
+            keys.read_keys()
             keys.feed(b"\x1b[200~"[cut:] + b"x\r\x1b[201~")
             assert [(press.key, press.data) for press in keys.read_keys()] == [(Key.BracketedPaste, "x\r")]
 
@@ -421,7 +422,10 @@ class TestKeys:
         keys = Keys()
         keys.feed(b"\x1b")
         assert keys.read_keys() == []
-        assert [press.key for press in keys.flush_keys()] == [Key.Escape]
+        assert keys.may_wait
+        keys.flush()
+        assert [press.key for press in keys.read_keys()] == [Key.Escape]
+        assert not keys.may_wait
 
     def test_a_sequence_without_an_end_closes(self) -> None:
         keys = Keys()
