@@ -19,8 +19,6 @@ from tests.support.expect import wait_for
 
 #: If this program is killed, pytest is told to end as well.
 WITH_US: Final = ("setpriv", "--pdeathsig", "TERM")
-#: Whoever starts us in the background lets us, and all that we start, ignore SIGINT: pytest is ended by it.
-INTERRUPTIBLE: Final = ("env", "--default-signal=INT")
 #: How long pytest may take to undo what its fixtures have done, and then to end at all, in seconds.
 UNDO_S, END_S = 30.0, 5.0
 #: pytest prints this when it has found its tests; from then on they are what it runs.
@@ -58,9 +56,11 @@ class PytestRun:
         self._report = log.with_suffix(".xml")
         self._report.unlink(missing_ok=True)
         self._log = log
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background: pytest would ignore it, too
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                [*WITH_US, *INTERRUPTIBLE, sys.executable, "-m", "pytest", *words, f"--junitxml={self._report}"],
+                [*WITH_US, sys.executable, "-m", "pytest", *words, f"--junitxml={self._report}"],
                 cwd=folder,
                 env={**os.environ, **(environment or {})},
                 stdin=subprocess.DEVNULL,
