@@ -56,7 +56,7 @@ class PytestRun:
         self._report = log.with_suffix(".xml")
         self._report.unlink(missing_ok=True)
         self._log = log
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background: pytest would ignore it, too
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background: pytest would, too
             signal.signal(signal.SIGINT, signal.default_int_handler)
         with log.open("wb") as output:
             self._process = subprocess.Popen(
