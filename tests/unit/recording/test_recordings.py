@@ -70,7 +70,8 @@ async def notice(reader: Reader) -> str:
 
 
 @pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+    monkeypatch.setattr(recordings, "PATIENCE", scaled(recordings.PATIENCE))
     async with Desk(tmp_path) as made:
         yield made
 
