@@ -1,16 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import subprocess
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
 from oobconsole import supervise
 from oobconsole.access import Principal
@@ -19,7 +16,7 @@ from oobconsole.console.console import Console, ConsoleState
 from oobconsole.console.reader import Notice, Reader
 from oobconsole.errors import EnvironmentFault
 from oobconsole.events import Event, Events, Kind
-from oobconsole.recording import rawlog, recorder, recordings, retention, writing
+from oobconsole.recording import rawlog, recorder, recordings, writing
 from oobconsole.recording.frames import Frame
 from oobconsole.recording.rawlog import Entry, Outcome, RawLog
 from oobconsole.recording.recordings import Recordings
@@ -420,83 +417,3 @@ async def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFault, match=r"file/recordings: cannot be used for recordings: Not a directory"):
         async with Desk(tmp_path / "file" / "recordings"):
             pass
-
-
-# -- clocks that are set, and consoles that are gone -----------------------------------------------
-
-
-def _lay(folder: Path, start: int, data: bytes, at: float, settings: RecordingConfig) -> None:
-    """A former server's segment, with the times that its clock gave it."""
-    raw = RawLog(folder, settings)
-    raw.end = start
-    raw.write([rawlog.Printed(at, start, bytearray(data))])
-    for path in segments(folder)[-1].files():
-        os.utime(path, (at, at))
-
-
-async def test_what_was_printed_under_a_wrong_clock_is_kept_when_it_is_set(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """faults.md 17: a clock in 1970, then set right: the boot's log was removed as far too old."""
-    real = time.time
-    settings = RecordingConfig(asciicast=False)
-    monkeypatch.setattr(time, "time", lambda: 100.0)
-    async with Desk(tmp_path, settings) as desk:
-        desk.console.output(b"kernel panic while booting")
-        await desk.recordings.flush()
-        for path in segments(tmp_path / "web1")[0].files():
-            os.utime(path, (100, 100))
-        monkeypatch.setattr(time, "time", real)
-        desk.console.output(b"after NTP")
-        await desk.recordings.flush()
-        gz = tmp_path / "web1" / "00000000000000000000.raw.gz"
-        await until(gz.exists, lambda: list((tmp_path / "web1").iterdir()))
-        assert desk.recorded() == b"kernel panic while bootingafter NTP"
-
-
-def test_a_clock_that_was_plausible_and_wrong_removes_nothing_of_this_run(tmp_path: Path) -> None:
-    """faults.md 17's kind: a machine whose clock begins at its system's date of manufacture."""
-    settings = RecordingConfig(asciicast=False, keep_days=1)
-    folder, now = tmp_path / "web1", time.time()
-    _lay(folder, 0, b"old run", now - 86400 * 400, settings)
-    _lay(folder, 7, b"this run", now - 86400 * 300, settings)
-    _lay(folder, 15, b"live", now, settings)
-    with capture_logs() as logs:
-        retention.tidy(folder, settings, lambda: False, run=retention.Run(7, 60.0))
-    assert [segment.start for segment in segments(folder)] == [7, 15]
-    assert logs[0]["event"] == "old recordings removed: keep_mib or keep_days"
-    retention.tidy(folder, settings, lambda: False, run=retention.Run(7, 86400 * 2.0))
-    assert [segment.start for segment in segments(folder)] == [15]
-
-
-def test_a_clock_that_is_set_back_begins_a_segment(tmp_path: Path) -> None:
-    """faults.md 16: in 2098 at the start, then set right; `--since 2s` is the last line."""
-    settings = RecordingConfig()
-    raw = RawLog(tmp_path, settings)
-    far, now = 4_040_000_000.0, 1_790_000_000.0
-    raw.write([rawlog.Printed(far, 0, bytearray(b"one\n"))])
-    raw.write([rawlog.Printed(now, 4, bytearray(b"two\n")), rawlog.Printed(now + 3, 8, bytearray(b"three\n"))])
-    assert [segment.start for segment in segments(tmp_path)] == [0, 4]
-    transcript = Transcript(tmp_path)
-    assert transcript.offset_at(now + 2) == 8
-    assert transcript.offset_at(now - 60) == 0  # never too little: nobody knows when the first line was printed
-    assert transcript.offset_at(now + 9) is None
-    lines = segments(tmp_path)[1].path(CAST).read_text().splitlines()[1:]
-    assert [json.loads(line)[0] for line in lines] == [0.0, 3.0]
-
-
-async def test_recordings_of_consoles_that_are_gone_have_limits_too(tmp_path: Path) -> None:
-    """faults.md 36: a host with many short-lived domains filled its disk."""
-    settings = RecordingConfig(asciicast=False, keep_days=90)
-    old, fresh = time.time() - 200 * 86400, time.time() - 3600
-    _lay(tmp_path / "ghost", 0, b"x" * 300_000, old, settings)
-    _lay(tmp_path / "job7", 0, b"Kernel panic", fresh, settings)
-    (tmp_path / "lost+found").mkdir()
-    async with Desk(tmp_path, settings) as desk:
-        await until(
-            lambda: not (tmp_path / "ghost").exists() and (tmp_path / "job7" / f"{0:020}.raw.gz").exists(),
-            lambda: sorted(tmp_path.rglob("*")),
-        )
-        assert b"".join(part.data for part in Transcript(tmp_path / "job7").read()) == b"Kernel panic"
-        assert (desk.recordings.has("job7"), desk.recordings.has("ghost")) == (True, False)
-    assert (tmp_path / "lost+found").is_dir()
