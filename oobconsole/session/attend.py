@@ -43,8 +43,7 @@ class Attended:
         self._watch = watch
         self._prefix = console.settings.escape
         self._told_watching = False
-        self._typed_at = 0.0  # keys, the last time, by `time.monotonic` less what follows
-        self._unanswered = 0.0  # seconds in which the guest took no keys: more of them answer nothing, as in a paste
+        self._typed_at = 0.0  # the seconds of all pauses between keys
         self._typing = asyncio.Lock()
         self._notices = notices_for(
             request.peer, request.terminal, self._want_redraw, filtered=console.settings.filter and not raw, raw=raw
@@ -205,8 +204,8 @@ class Attended:
         data = await within(holds, self._keys.read)
         if data is None:
             return escape.expire()
-        now = time.monotonic() - self._unanswered
-        self._typed_at = now if holds is None else min(now, self._typed_at + _WITHIN * holds)
+        pause = self._keys.pause
+        self._typed_at += pause if holds is None else min(pause, _WITHIN * holds)
         if data:
             return escape.feed(data, self._typed_at)
         last = escape.end()
@@ -232,10 +231,7 @@ class Attended:
 
     async def _to_guest(self, data: bytes) -> None:
         self._notices.key()
-        began = time.monotonic()
-        is_typed = await type_in(self._room, self._member, data)
-        self._unanswered += time.monotonic() - began
-        if is_typed:
+        if await type_in(self._room, self._member, data):
             self._told_watching = False
         elif not self._told_watching:
             self._told_watching = True

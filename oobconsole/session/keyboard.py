@@ -36,12 +36,19 @@ class Keyboard:
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
         self._waiting = b""
+        self._put_back = False  # what was read last had been put back
         self.reports = b""
 
     async def read(self) -> bytes:
         """Wait for keys, as they come; empty at the end."""
         data, self._waiting = self._waiting, b""
+        self._put_back = bool(data)
         return data or await self._peer.read()
+
+    @property
+    def pause(self) -> float:
+        """The seconds between the arrival of what `read` returned last and the arrival of what came before that."""
+        return 0.0 if self._put_back else self._peer.pause
 
     def put_back(self, data: bytes) -> None:
         """To be read again, first."""

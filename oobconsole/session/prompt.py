@@ -104,6 +104,11 @@ class Keys:
         self._too_long = False
         self.read, self.put_back = self._keyboard.read, self._keyboard.put_back
 
+    @property
+    def pause(self) -> float:
+        """The seconds between the arrival of what `read` returned last and the arrival of what came before that."""
+        return self._keyboard.pause
+
     def rest(self) -> bytes:
         """What has come, and nobody has read."""
         return self._keyboard.waiting

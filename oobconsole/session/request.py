@@ -39,6 +39,11 @@ class Denied(Exception):
 class Peer(Protocol):
     """The other end: an SSH channel, or anything that reads and writes bytes."""
 
+    @property
+    def pause(self) -> float:
+        """The seconds between the arrival of what `read` returned last and the arrival of what came before that. What
+        could not be received for a while, because too much waited to be read, came without a pause."""
+
     async def read(self) -> bytes:
         """Wait for input; empty at its end."""
 

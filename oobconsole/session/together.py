@@ -85,6 +85,11 @@ class _OnScreen:
         self._peer = peer
         self.read, self.put_back, self.gone = peer.read, peer.put_back, peer.gone
 
+    @property
+    def pause(self) -> float:
+        """As the peer's."""
+        return self._peer.pause
+
     async def write(self, data: bytes) -> None:
         """Lines of an answer."""
         for line in data.decode(errors="replace").removesuffix("\n").split("\n"):

@@ -35,6 +35,11 @@ class _Heard:
         self.typed = b""
         self.last = ""
 
+    @property
+    def pause(self) -> float:
+        """As the peer's."""
+        return self._peer.pause
+
     async def read(self) -> bytes:
         """As the peer."""
         typed, self.typed = self.typed, b""

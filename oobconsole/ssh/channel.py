@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -39,12 +40,15 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._lost = lost
         self._input = bytearray()
         self._input_ended = False
+        self._input_full = False  # more of it waits with the client, which could not send it
+        self._oldest = self._newest = self._taken = 0.0  # arrival of the input's ends, and of what was read last
         self._readable = asyncio.Event()
         self._writable = asyncio.Event()
         self._writable.set()
         self._room = asyncio.Event()
         self._room.set()
         self._gone = asyncio.Event()
+        self._pause = 0.0
         self._read = 0  # bytes of input that somebody has read
         self._breaks: deque[int] = deque()  # asked for by the client: how much input came before each
         self._breaks_refused = 0
@@ -96,8 +100,14 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     # -- what the connection says -------------------------------------------------------------------
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
+        now = time.monotonic()
+        if not self._input:
+            self._oldest = self._newest if self._input_full else now
+            self._input_full = False
+        self._newest = now
         self._input += data
         if len(self._input) >= _INPUT_MAX:
+            self._input_full = True
             self._channel.pause_reading()
         self._readable.set()
 
@@ -155,6 +165,11 @@ class Channel(asyncssh.SSHServerSession[bytes]):
 
     # -- Peer ---------------------------------------------------------------------------------------
 
+    @property
+    def pause(self) -> float:
+        """As `Peer` says."""
+        return self._pause
+
     async def read(self) -> bytes:
         """Wait for input; empty at its end."""
         while not self._input and not self._input_ended:
@@ -162,6 +177,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             await self._readable.wait()
         data = bytes(self._input)
         self._input.clear()
+        self._pause, self._taken = max(0.0, self._oldest - self._taken), self._newest
         self._read += len(data)
         self._break_due.set()
         if not self._gone.is_set():
@@ -171,6 +187,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     def put_back(self, data: bytes) -> None:
         """Have it read again, first."""
         self._input[:0] = data
+        self._oldest = self._taken
         self._read -= len(data)
         self._readable.set()
 

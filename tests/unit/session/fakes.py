@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from argparse import Namespace
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,7 +33,9 @@ class FakePeer:
         self.errors = bytearray()
         self.writable = asyncio.Event()
         self.writable.set()
-        self._typed: asyncio.Queue[bytes] = asyncio.Queue()
+        self._typed: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        self._taken = 0.0
+        self.pause = 0.0
         self._put_back = b""
         self._gone = asyncio.Event()
         for data in typed:
@@ -41,17 +44,22 @@ class FakePeer:
             self.end()
 
     def type(self, data: bytes) -> None:
-        self._typed.put_nowait(data)
+        self._typed.put_nowait((time.monotonic(), data))
 
     def end(self) -> None:
-        self._typed.put_nowait(b"")
+        self.type(b"")
 
     def hang_up(self) -> None:
         self._gone.set()
 
     async def read(self) -> bytes:
         data, self._put_back = self._put_back, b""
-        return data or await self._typed.get()
+        if data:
+            self.pause = 0.0
+            return data
+        came, data = await self._typed.get()
+        self.pause, self._taken = came - self._taken, came
+        return data
 
     def put_back(self, data: bytes) -> None:
         self._put_back = data + self._put_back

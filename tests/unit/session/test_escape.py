@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oobconsole.session.escape import Command, EscapeFilter, Typed
+from oobconsole.session.typed import AT_ONCE_SECONDS
 
 typed = st.lists(
     st.sampled_from(
@@ -201,7 +202,7 @@ def test_a_paste_without_marks_is_the_guests(data: bytes) -> None:
         escape = EscapeFilter()
         got: list[bytes | Command] = []
         for number, packet in enumerate(way):
-            got += pieces_of(escape, packet, 7 + number * 0.0005)
+            got += pieces_of(escape, packet, 7 + number * AT_ONCE_SECONDS / 2)
         assert joined(got + quiet(escape)) == [data], way
 
 

@@ -31,6 +31,7 @@ class Person(FakeTerminal):
     def __init__(self, rows: int = 24, columns: int = 100) -> None:
         super().__init__(rows, columns)
         self.told: list[str] = []
+        self.pause = 0.0
         self._put_back = b""
         self._gone = asyncio.Event()
 
