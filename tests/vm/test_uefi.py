@@ -6,6 +6,7 @@ EDK2 writes CR8 whenever it returns from an interrupt: without native/tcg/guard.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 
 from tests.stack.demo import telling_lines
 from tests.stack.nested import PANIC, NestedStack
-from tests.support.expect import Expect
+from tests.support.expect import Expect, ExpectError
 from tests.vm.secrecy import assert_booted_from
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
@@ -25,6 +26,8 @@ FIRMWARE_SECONDS = 300
 ESC_EVERY = 15
 #: White on black, and where it stands: so the entry is shown that Enter chooses.
 MARKED = rb"\x1b\[37m\x1b\[40m\x1b\[\d+;\d+H([^\x1b ][^\x1b]*)\x1b"
+#: A menu has drawn itself when no entry has been marked for so long, in seconds.
+REST_SECONDS = 3
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +45,17 @@ def press(console: Expect, text: str) -> None:
     console.send("\r")
 
 
+def has_drawn(console: Expect) -> None:
+    """Wait until the firmware marks no entry any more: a mark that is drawn late answers no key."""
+    with contextlib.suppress(ExpectError):
+        while True:
+            console.expect(MARKED, timeout=REST_SECONDS)
+    assert console.running
+
+
 def choose(console: Expect, entry: bytes) -> None:
     """Go down in one of the firmware's menus until `entry` is marked, and choose it."""
+    has_drawn(console)
     for _ in range(10):
         console.send(DOWN)
         if console.expect(MARKED, timeout=60)[1].startswith(entry):
