@@ -43,7 +43,6 @@ class Attended:
         self._watch = watch
         self._prefix = console.settings.escape
         self._told_watching = False
-        self._typed_at = 0.0  # the seconds of all pauses between keys
         self._typing = asyncio.Lock()
         self._notices = notices_for(
             request.peer, request.terminal, self._want_redraw, filtered=console.settings.filter and not raw, raw=raw
@@ -204,10 +203,9 @@ class Attended:
         data = await within(holds, self._keys.read)
         if data is None:
             return escape.expire()
-        pause = self._keys.pause
-        self._typed_at += pause if holds is None else min(pause, _WITHIN * holds)
         if data:
-            return escape.feed(data, self._typed_at)
+            pause = self._keys.pause
+            return escape.feed(data, pause if holds is None else min(pause, _WITHIN * holds))
         last = escape.end()
         return last if last.guest or last.command else None
 

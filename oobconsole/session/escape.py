@@ -114,7 +114,6 @@ class EscapeFilter:
         self._sequences = Sequences()
         self._line_start_before = True  # the sequence that has begun
         self._paste: bytes | None = None  # within one: the last bytes of it
-        self._last = 0.0
 
     @property
     def holds(self) -> float | None:
@@ -141,9 +140,9 @@ class EscapeFilter:
         typed = self.expire()
         return typed._replace(guest=typed.guest + begun)
 
-    def feed(self, data: bytes, now: float = 0.0) -> Typed:
-        """Look at what came at once, up to the first command that it completes; `now` is a monotonic time."""
-        pause, self._last = now - self._last, now
+    def feed(self, data: bytes, pause: float = 0.0) -> Typed:
+        """Look at what came at once, up to the first command that it completes; `pause` seconds after what was fed
+        before."""
         self._company = self._company and came_at_once(pause)
         if self._paste is not None:
             if pause < LOST_END_SECONDS or len(data) > _FEW_KEYS or PASTE_END in self._paste + data:

@@ -11,6 +11,7 @@ from typing import Final
 import asyncssh
 
 from oobconsole.errors import HungUp
+from oobconsole.session.arrival import Arrivals
 from oobconsole.words import harmless
 
 #: Input that waits here for the session, in bytes; beyond it the SSH window closes.
@@ -40,15 +41,13 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._lost = lost
         self._input = bytearray()
         self._input_ended = False
-        self._input_full = False  # more of it waits with the client, which could not send it
-        self._oldest = self._newest = self._taken = 0.0  # arrival of the input's ends, and of what was read last
+        self._arrivals = Arrivals()
         self._readable = asyncio.Event()
         self._writable = asyncio.Event()
         self._writable.set()
         self._room = asyncio.Event()
         self._room.set()
         self._gone = asyncio.Event()
-        self._pause = 0.0
         self._read = 0  # bytes of input that somebody has read
         self._breaks: deque[int] = deque()  # asked for by the client: how much input came before each
         self._breaks_refused = 0
@@ -100,14 +99,11 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     # -- what the connection says -------------------------------------------------------------------
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
-        now = time.monotonic()
-        if not self._input:
-            self._oldest = self._newest if self._input_full else now
-            self._input_full = False
-        self._newest = now
+        is_first = not self._input
         self._input += data
-        if len(self._input) >= _INPUT_MAX:
-            self._input_full = True
+        is_full = len(self._input) >= _INPUT_MAX
+        self._arrivals.came(time.monotonic(), first=is_first, full=is_full)
+        if is_full:
             self._channel.pause_reading()
         self._readable.set()
 
@@ -168,7 +164,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     @property
     def pause(self) -> float:
         """As `Peer` says."""
-        return self._pause
+        return self._arrivals.pause
 
     async def read(self) -> bytes:
         """Wait for input; empty at its end."""
@@ -177,7 +173,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             await self._readable.wait()
         data = bytes(self._input)
         self._input.clear()
-        self._pause, self._taken = max(0.0, self._oldest - self._taken), self._newest
+        self._arrivals.was_read()
         self._read += len(data)
         self._break_due.set()
         if not self._gone.is_set():
@@ -187,7 +183,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     def put_back(self, data: bytes) -> None:
         """Have it read again, first."""
         self._input[:0] = data
-        self._oldest = self._taken
+        self._arrivals.was_put_back()
         self._read -= len(data)
         self._readable.set()
 

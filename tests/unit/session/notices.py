@@ -13,6 +13,7 @@ import pytest
 from oobconsole.session import mirror, notices, screen_notices
 from oobconsole.session.mirror import Mirror
 from oobconsole.session.screen_notices import ScreenNotices
+from tests.support.clock import stopped
 from tests.unit.session.fakes import FakePeer
 
 ROWS, COLUMNS = 24, 80
@@ -35,17 +36,6 @@ _LEFT_OUT = {b"\b", b"\x1b[3D", b"a\x1b[3b", b"\x1b[44m"}
 NO_HALVES = [part for part in PARTS if part not in _LEFT_OUT and part.isascii()]
 #: Everything as at first; also what tmux's RIS does not reset: what is saved for either screen.
 RESET: Final = b"\x1b[?2026l\x1b[?1049l\x1bc\x1b[?6l\x1b[?1049h\x1b[?1049l\x1bc\x1b7"
-
-
-class Clock:
-    """What `time.monotonic` is, to code that is given it instead of the module."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        """In seconds."""
-        return self.now
 
 
 class Sized:
@@ -108,9 +98,7 @@ def _interrupted(case: Case, chosen: random.Random) -> None:
 
 async def sent(case: Case, monkeypatch: pytest.MonkeyPatch) -> bytes:
     """What the terminal gets, until all notices are gone."""
-    clock, peer = Clock(), FakePeer()
-    for module in (screen_notices, notices, mirror):
-        monkeypatch.setattr(module, "time", clock)
+    clock, peer = stopped(monkeypatch, screen_notices, notices, mirror), FakePeer()
     monkeypatch.setattr(screen_notices, "SURE_SECONDS", 1e9)  # they wait as long as they can do harm
     shown = ScreenNotices(peer, Sized(), lambda: None, filtered=True)  # type: ignore[arg-type]
     await shown.begin(b"", b"")

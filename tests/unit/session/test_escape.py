@@ -20,11 +20,11 @@ def outcome(typed: Typed) -> list[bytes | Command]:
     return [item for item in (typed.guest, typed.command) if item]
 
 
-def pieces_of(escape: EscapeFilter, data: bytes, now: float = 0.0) -> list[bytes | Command]:
-    """Everything that `data` completes, in order."""
+def pieces_of(escape: EscapeFilter, data: bytes, pause: float = 0.0) -> list[bytes | Command]:
+    """Everything that `data` completes, in order, when it comes so many seconds behind what came before."""
     out: list[bytes | Command] = []
     while data:
-        typed = escape.feed(data, now)
+        typed, pause = escape.feed(data, pause), 0.0
         out += outcome(typed)
         data = typed.rest
     return out
@@ -102,10 +102,10 @@ def test_prefixes(prefix: bytes, data: bytes, items: list[bytes | Command]) -> N
 def typed_by_hand(escape: EscapeFilter, data: bytes, pause: float = 0.06) -> list[bytes | Command]:
     """One key after another, and then nothing."""
     out: list[bytes | Command] = []
-    for number, byte in enumerate(data, 1):
+    for byte in data:
         if escape.holds is not None and escape.holds <= pause:
             out += quiet(escape)
-        out += pieces_of(escape, bytes((byte,)), number * pause)
+        out += pieces_of(escape, bytes((byte,)), pause)
     return joined(out + quiet(escape))
 
 
@@ -157,9 +157,9 @@ def test_a_paste_without_an_end_is_over_after_a_while() -> None:
     """faults.md 10: or nobody could leave any more."""
     escape = EscapeFilter()
     escape.feed(b"\x1b[200~x", 1.0)
-    assert escape.feed(b"\r~.", 2.0).command is None
-    escape.feed(b"\r", 6.0)
-    assert pieces_of(escape, b"~.", 6.1) + quiet(escape) == [Command.DETACH]
+    assert escape.feed(b"\r~.", 1.0).command is None
+    escape.feed(b"\r", 4.0)
+    assert pieces_of(escape, b"~.", 0.1) + quiet(escape) == [Command.DETACH]
 
 
 @pytest.mark.parametrize(
@@ -201,8 +201,10 @@ def test_a_paste_without_marks_is_the_guests(data: bytes) -> None:
     for way in ways:
         escape = EscapeFilter()
         got: list[bytes | Command] = []
-        for number, packet in enumerate(way):
-            got += pieces_of(escape, packet, 7 + number * AT_ONCE_SECONDS / 2)
+        pause = 7.0
+        for packet in way:
+            got += pieces_of(escape, packet, pause)
+            pause = AT_ONCE_SECONDS / 2
         assert joined(got + quiet(escape)) == [data], way
 
 
@@ -210,10 +212,10 @@ def test_what_may_have_been_meant_is_named() -> None:
     """Keys that a slow link joins are not lost silently."""
     escape = EscapeFilter()
     assert escape.feed(b"~mary has a little lamb\r", 1.0) == Typed(b"~mary has a little lamb\r", None, b"", b"~m")
-    assert escape.feed(b"ls\r~.", 2.0) == Typed(b"ls\r", None, b"")
+    assert escape.feed(b"ls\r~.", 1.0) == Typed(b"ls\r", None, b"")
     assert escape.expire() == Typed(b"~.", None, b"", b"~.")
-    assert escape.feed(b"\r", 3.0) == Typed(b"\r", None, b"")
-    assert escape.feed(b"~.", 3.1) == Typed(b"", None, b"")
+    assert escape.feed(b"\r", 1.0) == Typed(b"\r", None, b"")
+    assert escape.feed(b"~.", 0.1) == Typed(b"", None, b"")
     assert escape.expire() == Typed(b"", Command.DETACH, b"")
 
 
@@ -228,14 +230,14 @@ def test_a_script_that_ends_there_has_detached(data: bytes) -> None:
 def test_nothing_is_lost_at_the_end() -> None:
     escape = EscapeFilter(b"~~~")
     assert escape.feed(b"ls\r~~", 1.0).guest + escape.end().guest == b"ls\r~~"
-    assert escape.feed(b"x\r~~~b", 2.0).guest + escape.end().guest == b"x\r~~~b"
+    assert escape.feed(b"x\r~~~b", 1.0).guest + escape.end().guest == b"x\r~~~b"
 
 
 def test_what_is_held_too_long_counts() -> None:
     """The event loop was late, and more has come meanwhile."""
     escape = EscapeFilter()
     escape.feed(b"~b", 1.0)
-    assert escape.feed(b"x", 1.5) == Typed(b"", Command.BREAK, b"x")
+    assert escape.feed(b"x", 0.5) == Typed(b"", Command.BREAK, b"x")
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS if chr(key).isalpha()])

@@ -15,8 +15,9 @@ from oobconsole.session.notices import LineNotices
 from oobconsole.session.screen_notices import REPAINT_SECONDS, SURE_SECONDS, ScreenNotices
 from oobconsole.terminal.model import Terminal
 from tests.support.aio import idle, soon
+from tests.support.clock import stopped
 from tests.unit.session.fakes import FakePeer, consoles, request
-from tests.unit.session.notices import COLUMNS, ROWS, Clock, Sized
+from tests.unit.session.notices import COLUMNS, ROWS, Sized
 
 #: What `top` prints every few seconds: more than stays in a row, less than a flood.
 DRAWING = b"\x1b[H\x1b[2Jtop - 12:00:01 up 1 day\r\n" + b"%Cpu(s): 0.3 us\x1b[K\r\n" * 20
@@ -26,9 +27,7 @@ class Person:
     """Somebody at a terminal, and a guest that draws on it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.clock, self.peer = Clock(), FakePeer()
-        for module in (screen_notices, notices, mirror):
-            monkeypatch.setattr(module, "time", self.clock)
+        self.clock, self.peer = stopped(monkeypatch, screen_notices, notices, mirror), FakePeer()
         self.agree = True  # do all terminals show the same?
         monkeypatch.setattr(Mirror, "is_sure", lambda mirror, _: self.agree and mirror.exact)
         self.notices = ScreenNotices(self.peer, Sized(), lambda: None, filtered=True)  # type: ignore[arg-type]

@@ -9,36 +9,22 @@ import pytest
 
 from oobconsole.ssh import channel as module
 from oobconsole.ssh.channel import Channel
+from tests.support.clock import Clock, stopped
 
 
 class FakeChannel:
     """asyncssh's side, as far as input needs it."""
 
-    def __init__(self) -> None:
-        self.reading = True
-
     def pause_reading(self) -> None:
-        self.reading = False
+        pass
 
     def resume_reading(self) -> None:
-        self.reading = True
-
-
-class Clock:
-    """Stands still, unless it is told."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
+        pass
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(module, "time", made)
-    return made
+    return stopped(monkeypatch, module)
 
 
 def opened() -> Channel:

@@ -18,6 +18,7 @@ from oobconsole.session.lastline import last_line, text_from
 from oobconsole.session.searching import Lines
 from oobconsole.terminal.plain import PlainLines
 from oobconsole.terminal.safe import SafeFilter
+from tests.support.clock import Clock, stopped
 
 STRINGS = [
     b"\x1b]1337;File=:" + b"QUJD" * 50_000 + b"\x07",
@@ -118,20 +119,10 @@ def test_who_goes_on_knows_what_a_filter_knows_that_read_everything(
     assert went_on.at_rest == whole.at_rest
 
 
-class Clock:
-    """Of a console."""
-
-    now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(consoles_module, "time", made)
-    return made
+    """Of a console."""
+    return stopped(monkeypatch, consoles_module)
 
 
 async def test_a_string_without_an_end_is_over_after_a_silence(clock: Clock) -> None:
