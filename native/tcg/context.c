@@ -22,6 +22,17 @@ enum {
     NESTED_ROOT_BYTES = 4096,
 };
 
+/* ... but a guest that waits for L1 may wait longer: an overloaded L1 needs seconds for a change of memory slots. */
+#define LATE_L1_NS 10000000000ull
+
+/* EXITINFO1 of an access to a port (AMD APM vol. 2, section 15.10.2): bit 0 is set for IN, bit 5 for 16 bits. */
+#define IOIO_PORT_SHIFT 16
+#define IOIO_KIND 0x7f
+#define IOIO_OUT_16 0x20
+/* SLP_EN of the PM1 control register (ACPI 6.5, section 4.8.3.2.1), which lies where the firmware says. */
+#define ACPI_SLEEP_ENABLE (1u << 13)
+#define PCI_CONFIG_PORTS 0xcf8u /* to 0xcff: what is written there has any bits */
+
 pthread_mutex_t oob_lock = PTHREAD_MUTEX_INITIALIZER;
 struct oob_options oob_options;
 uint64_t oob_stat[OOB_STATS_MAX];
@@ -284,17 +295,52 @@ struct oob_l2_vcpu *oob_context_enter(uint64_t vmcb) {
     return vcpu;
 }
 
-/* KVM empties a VM's nested page table when it destroys it, and whoever gets the pages next clears them. */
-static bool is_destroyed(const struct oob_context *context) {
-    uint64_t root[NESTED_ROOT_BYTES / sizeof(uint64_t)];
-    bool tagged = false, mapped = false;
+/* Has the guest switched itself off? An emulator that ends then destroys the VM. */
+static bool powered_off(uint64_t vmcb) {
+    uint64_t info = oob_phys_read_u64(vmcb + VMCB_EXITINFO1);
 
-    for (size_t i = 0; i < OOB_L2_VCPUS_MAX; i++)
-        tagged |= l2_vcpus[i].context == context && has_tag(&l2_vcpus[i]);
-    oob_phys_read(context->ncr3 & ~0xfffull, root, sizeof root);
+    return (info & IOIO_KIND) == IOIO_OUT_16 && (info >> IOIO_PORT_SHIFT & 0xfff8) != PCI_CONFIG_PORTS &&
+           (oob_phys_read_u64(vmcb + VMCB_RAX) & ACPI_SLEEP_ENABLE);
+}
+
+/* Did the vCPU ask L1's emulator for something that may change memory slots, was it reset and has not run since, or
+ * is it just about to run? */
+static bool awaits_l1(uint64_t vmcb) {
+    uint64_t code = oob_phys_read_u64(vmcb + VMCB_EXITCODE);
+
+    switch (code) {
+    case VMEXIT_SHUTDOWN:
+    case VMEXIT_NPF: return true;
+    case VMEXIT_IOIO: return !powered_off(vmcb);
+    default: return code >= VMEXIT_END || at_reset_vector(vmcb); /* `oob_on_vmrun` writes a number of its own there */
+    }
+}
+
+static bool root_maps(uint64_t ncr3) {
+    uint64_t root[NESTED_ROOT_BYTES / sizeof(uint64_t)];
+    bool mapped = false;
+
+    oob_phys_read(ncr3 & ~0xfffull, root, sizeof root);
     for (size_t i = 0; i < sizeof root / sizeof *root; i++)
         mapped |= root[i] & 1;
-    return !tagged || !mapped;
+    return mapped;
+}
+
+/* KVM empties a VM's nested page table when it destroys it, and whoever gets the pages next clears them. It empties
+ * the table, too, when memory slots change (a reset, a firmware that shadows its ROM, a PCI device that is mapped),
+ * and makes another one when the guest runs again. */
+static bool is_destroyed(const struct oob_context *context, uint64_t silent_ns) {
+    bool tagged = false, waits = false;
+
+    for (size_t i = 0; i < OOB_L2_VCPUS_MAX; i++) {
+        if (l2_vcpus[i].context != context || !has_tag(&l2_vcpus[i]))
+            continue;
+        tagged = true;
+        waits |= awaits_l1(l2_vcpus[i].vmcb);
+    }
+    if (tagged && root_maps(context->ncr3))
+        return false;
+    return !tagged || !waits || silent_ns > LATE_L1_NS;
 }
 
 void oob_context_tick(void) {
@@ -304,9 +350,12 @@ void oob_context_tick(void) {
     if (now - last < TICK_NS)
         return;
     last = now;
-    for (size_t i = 0; i < OOB_CONTEXTS_MAX; i++)
-        if (lives(&contexts[i]) && now - contexts[i].last_run_ns > SILENT_NS && is_destroyed(&contexts[i]))
+    for (size_t i = 0; i < OOB_CONTEXTS_MAX; i++) {
+        uint64_t silent_ns = now - contexts[i].last_run_ns;
+
+        if (lives(&contexts[i]) && silent_ns > SILENT_NS && is_destroyed(&contexts[i], silent_ns))
             forget(&contexts[i], OOB_GONE_DESTROYED);
+    }
 }
 
 void oob_context_reset_all(void) {

@@ -60,7 +60,9 @@ enum vmexit_code {
     VMEXIT_HLT = 0x78,
     VMEXIT_IOIO = 0x7b,
     VMEXIT_MSR = 0x7c,
+    VMEXIT_SHUTDOWN = 0x7f, /* a triple fault */
     VMEXIT_NPF = 0x400,
+    VMEXIT_END = 0x1000, /* no code of AMD's is as large, but -1 and others of software */
 };
 
 #endif

@@ -63,6 +63,25 @@ def test_no_intercept_of_port_io(adversary: Adversary) -> None:
     assert report.lines == ["attack=no_intercept", "say_exit=ffffffffffffffff", "done=1"]
 
 
+def test_a_late_l1(adversary: Adversary) -> None:
+    """An honest L1 on an overloaded machine: two seconds pass while a nested table is empty, since L2 has asked for
+    something that changes its memory slots.
+
+    Lost: nothing. The L2 keeps its console.
+    """
+    report = adversary.run("late_l1")
+    said = b"before\nafter a reset\nafter a triple fault\nafter PAM\nafter MMIO\n"
+    assert report.consoles == {"a": said, "b": b""}
+    assert "guest gone" not in report.log
+
+
+def test_destroyed_l2s(adversary: Adversary) -> None:
+    """Two L2s end as KVM ends them: their consoles say so within two seconds."""
+    report = adversary.run("destroyed")
+    assert report.consoles == {"a": b"runs\nswitches itself off\n", "b": b""}
+    assert len(re.findall(r"guest gone .*reason='?destroyed", report.log)) == 2
+
+
 def test_a_virtual_interrupt_of_l1s(adversary: Adversary) -> None:
     """L1 sets V_IRQ itself, and L2 cannot take it.
 

@@ -103,6 +103,48 @@ ATTACK(no_intercept) {
     l2_say(l2, "no permission map\n");
 }
 
+/* As KVM leaves an L2 whose memory slots change: its vCPU has asked for something, and its nested table is empty.
+ * What L1 does meanwhile is what makes L0 look for the dead: it writes MSRs, as every kernel does all the time. */
+static void empty_for_a_while(struct l2 *l2, uint64_t exit_code, uint64_t exit_info_1, uint64_t rax) {
+    enum { TICKS = 40, KERNEL_GS_BASE = 0xc0000102 };
+    void *root = (void *)(uintptr_t)l2->vmcb->n_cr3, *kept = memcpy(pages(1), root, PAGE);
+
+    l2->vmcb->exit_code = exit_code;
+    l2->vmcb->exit_info_1 = exit_info_1;
+    l2->vmcb->rax = rax;
+    memset(root, 0, PAGE);
+    for (unsigned tick = 0; tick < TICKS; tick++) {
+        wait_ticks(1);
+        write_msr(KERNEL_GS_BASE, 0);
+    }
+    memcpy(root, kept, PAGE);
+}
+
+/* An honest L1 that is late, with everything that changes memory slots. */
+ATTACK(late_l1) {
+    struct l2 *l2 = l2_new();
+
+    l2_say(l2, "before\n");
+    empty_for_a_while(l2, EXIT_IOIO, 0x640010, 0xfe); /* a reset by the keyboard's controller */
+    l2_say(l2, "after a reset\n");
+    empty_for_a_while(l2, EXIT_SHUTDOWN, 0, 0);
+    l2_say(l2, "after a triple fault\n");
+    empty_for_a_while(l2, EXIT_IOIO, 0xcfc0040, 0x33333333); /* the firmware shadows its ROM */
+    l2_say(l2, "after PAM\n");
+    empty_for_a_while(l2, EXIT_NPF, 0x100000017, 0); /* a register of a device in memory */
+    l2_say(l2, "after MMIO\n");
+}
+
+/* L2s that are destroyed: one runs when it is killed, one has switched itself off. */
+ATTACK(destroyed) {
+    struct l2 *a = l2_new(), *b = l2_new();
+
+    l2_say(a, "runs\n");
+    empty_for_a_while(a, EXIT_INTR, 0, 0);
+    l2_say(b, "switches itself off\n");
+    empty_for_a_while(b, EXIT_IOIO, 0x6040020, 0x2000);
+}
+
 /* A virtual interrupt of L1's own, which L2 cannot take: it must be there still, as L1 put it. */
 ATTACK(own_virq) {
     enum { VECTOR = 0x31 };
