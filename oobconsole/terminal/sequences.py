@@ -9,6 +9,16 @@ from __future__ import annotations
 import re
 from typing import Final
 
+
+def _any_of(*kinds: bytes) -> bytes:
+    """A group that can be repeated possessively.
+
+    Python before 3.11.5 (Debian 12 has 3.11.2) goes on from where the last alternative failed, not from where it
+    began (python/cpython#106052). So the last alternative is one that fails at once.
+    """
+    return b"(?:" + b"|".join(kinds) + b"|(?!))"
+
+
 #: Characters of UTF-8 (RFC 3629, section 4) but for C1.
 _CHARACTER: Final = (
     rb"\xc2[\xa0-\xbf]|[\xc3-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}"
@@ -42,11 +52,14 @@ _ESCAPE: Final = rb"\x1b(?:[ -/]{1,253}+[0-~]|[0-OQ-WYZ\x5c`-jl-~])"
 _STRING: Final = rb"\x1b[P\]X^_k]|\xc2?[\x90\x98\x9d-\x9f]"
 #: The inside of a string. What looks like ST within a character is none: 0x9C is in every third Chinese title.
 _INSIDE: Final = (
-    rb"(?:[^\x07\n\x18\x1a\x1b\x80-\xff]++|"
-    + _CHARACTER
-    + rb"|\xc2[\x80-\x9b\x9d-\x9f]|[\x80-\x9b\x9d-\xc1\xf5-\xff]"
-    rb"|[\xc2-\xdf](?=[^\x80-\xbf])|[\xe0-\xef][\x80-\xbf]{0,1}+(?=[^\x80-\xbf])|[\xf0-\xf4][\x80-\xbf]{0,2}+(?=[^\x80-\xbf])"
-    rb"|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})*+"
+    _any_of(
+        rb"[^\x07\n\x18\x1a\x1b\x80-\xff]++",
+        _CHARACTER,
+        rb"\xc2[\x80-\x9b\x9d-\x9f]|[\x80-\x9b\x9d-\xc1\xf5-\xff]|[\xc2-\xdf](?=[^\x80-\xbf])",
+        rb"[\xe0-\xef][\x80-\xbf]{0,1}+(?=[^\x80-\xbf])|[\xf0-\xf4][\x80-\xbf]{0,2}+(?=[^\x80-\xbf])",
+        rb"[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}",
+    )
+    + b"*+"
 )
 #: What ends it; an ESC that begins something else is left to that.
 _STRING_END: Final = rb"(?:[\x07\n\x18\x1a\x9c]|\xc2\x9c|\x1b\x5c|(?=\x1b[^\x5c]))"
@@ -54,9 +67,9 @@ _STRING_END: Final = rb"(?:[\x07\n\x18\x1a\x9c]|\xc2\x9c|\x1b\x5c|(?=\x1b[^\x5c]
 
 def _token(plain: bytes) -> re.Pattern[bytes]:
     groups = (
-        b"(?:" + plain + b")++",
-        b"(?:" + _NOTHING + b"|" + _NOISE + b"|" + _C1 + b")++",
-        b"(?:" + _HALVES + b")++",
+        _any_of(plain) + b"++",
+        _any_of(_NOTHING, _NOISE, _C1) + b"++",
+        _any_of(_HALVES) + b"++",
         _CSI + b"(?P<body>" + _PARAMETERS + b"[@-~])",
         _ESCAPE,
         _STRING,
@@ -72,21 +85,19 @@ INSIDE: Final = re.compile(_INSIDE)
 #: Everything that is complete, in one step, where nothing is shown of it: strings and sequences of any length, with
 #: controls in their midst.
 SKIPPED: Final = re.compile(
-    b"(?P<skipped>(?:"
-    + b"|".join(
-        (
-            rb"[^\x1b\x80-\xff]++",
-            _CHARACTER,
-            _NOTHING,
-            _NOISE,
-            _C1,
-            _HALVES,
-            _CSI + rb"[\x00-\x17\x19\x1c-?]*+(?:[@-~\x18\x1a\x7f]|(?=[\x1b\x80-\xff]))",
-            rb"\x1b(?:[ -/]++(?:[0-~]|(?=[\x00-\x1f\x7f-\xff]))|[0-OQ-WYZ\x5c`-jl-~])",
-            b"(?:" + _STRING + b")" + _INSIDE + _STRING_END,
-        )
+    b"(?P<skipped>"
+    + _any_of(
+        rb"[^\x1b\x80-\xff]++",
+        _CHARACTER,
+        _NOTHING,
+        _NOISE,
+        _C1,
+        _HALVES,
+        _CSI + rb"[\x00-\x17\x19\x1c-?]*+(?:[@-~\x18\x1a\x7f]|(?=[\x1b\x80-\xff]))",
+        rb"\x1b(?:[ -/]++(?:[0-~]|(?=[\x00-\x1f\x7f-\xff]))|[0-OQ-WYZ\x5c`-jl-~])",
+        b"(?:" + _STRING + b")" + _INSIDE + _STRING_END,
     )
-    + b")++)|(?P<string>"
+    + b"++)|(?P<string>"
     + _STRING
     + b")"
 )
