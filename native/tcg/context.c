@@ -25,10 +25,6 @@ enum {
 /* ... but a guest that waits for L1 may wait longer: an overloaded L1 needs seconds for a change of memory slots. */
 #define LATE_L1_NS 10000000000ull
 
-/* EXITINFO1 of an access to a port (AMD APM vol. 2, section 15.10.2): bit 0 is set for IN, bit 5 for 16 bits. */
-#define IOIO_PORT_SHIFT 16
-#define IOIO_KIND 0x7f
-#define IOIO_OUT_16 0x20
 /* SLP_EN of the PM1 control register (ACPI 6.5, section 4.8.3.2.1), which lies where the firmware says. */
 #define ACPI_SLEEP_ENABLE (1u << 13)
 #define PCI_CONFIG_PORTS 0xcf8u /* to 0xcff: what is written there has any bits */
@@ -295,11 +291,11 @@ struct oob_l2_vcpu *oob_context_enter(uint64_t vmcb) {
     return vcpu;
 }
 
-/* Has the guest switched itself off? An emulator that ends then destroys the VM. */
+/* Has the guest switched itself off, by an OUT of 16 bits? An emulator that ends then destroys the VM. */
 static bool powered_off(uint64_t vmcb) {
     uint64_t info = oob_phys_read_u64(vmcb + VMCB_EXITINFO1);
 
-    return (info & IOIO_KIND) == IOIO_OUT_16 && (info >> IOIO_PORT_SHIFT & 0xfff8) != PCI_CONFIG_PORTS &&
+    return (info & IOIO_KIND) == IOIO_16_BITS && (info >> IOIO_PORT_SHIFT & 0xfff8) != PCI_CONFIG_PORTS &&
            (oob_phys_read_u64(vmcb + VMCB_RAX) & ACPI_SLEEP_ENABLE);
 }
 

@@ -22,7 +22,7 @@ static void set_l2_reg(unsigned vcpu, const struct oob_l2_vcpu *l2, unsigned reg
 /* What L1 needs to handle port I/O (AMD APM vol. 2, 15.10.2). At a write to the SMI command port it enters SMM in
  * L2's stead, and all registers go into the state save area: SeaBIOS passes arguments that way. */
 static unsigned needed_for_io(uint64_t info) {
-    enum { IOIO_IN = 1 << 0, IOIO_STRING = 1 << 2, IOIO_PORT_SHIFT = 16, SMI_COMMAND_PORT = 0xb2 };
+    enum { SMI_COMMAND_PORT = 0xb2 };
     bool smi = !(info & IOIO_IN) && (info >> IOIO_PORT_SHIFT & 0xffff) == SMI_COMMAND_PORT;
 
     return smi || (info & IOIO_STRING) ? ALL : RAX | RSP;

@@ -65,4 +65,8 @@ enum vmexit_code {
     VMEXIT_END = 0x1000, /* no code of AMD's is as large, but -1 and others of software */
 };
 
+/* EXITINFO1 of VMEXIT_IOIO: AMD APM vol. 2, section 15.10.2. */
+enum { IOIO_IN = 1 << 0, IOIO_STRING = 1 << 2, IOIO_16_BITS = 1 << 5, IOIO_PORT_SHIFT = 16 };
+#define IOIO_KIND 0x7fu /* IN or OUT, string, REP, size */
+
 #endif
