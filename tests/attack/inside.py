@@ -105,7 +105,7 @@ async def alerts(target: Target) -> None:
 async def monitors(target: Target) -> None:
     """security.md 18: monitors that send events, dear messages, and answers that nobody asked for, without end."""
     words = [sys.executable, "-m", "tests.support.hostile_monitor", str(target.folder), *FLOODS]
-    process = await asyncio.create_subprocess_exec(*words, stdin=subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(*words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     await asyncio.sleep(max(0, target.ends - time.monotonic()) - 0.1)
     process.kill()
     await process.wait()
