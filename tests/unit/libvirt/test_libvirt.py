@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Any, Final
 
 import pytest
 
@@ -14,6 +15,10 @@ from tests.support.aio import idle, soon, until
 from tests.support.pace import scaled
 
 pytest.importorskip("libvirt", reason="libvirt-python is an extra")
+
+
+#: What the thread of a channel lets go of at its end, in order.
+RELEASED: Final = ["eventRemoveCallback", "settled", "abort", "close"]
 
 
 class Events:
@@ -55,7 +60,8 @@ class FakeStream:
 
 
 @pytest.fixture
-async def channel(monkeypatch: pytest.MonkeyPatch) -> libvirt._Channel:
+async def channel(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[libvirt._Channel]:
+    """A channel whose thread has ended when the test has: it would settle the events of the next test's stream."""
     stream = FakeStream()
     timer = virt.load().virEventAddTimeout(-1, lambda *_: None, None)
     monkeypatch.setattr(libvirt._Channel, "_open", lambda _: (stream, stream, timer))
@@ -63,7 +69,10 @@ async def channel(monkeypatch: pytest.MonkeyPatch) -> libvirt._Channel:
     made = libvirt._Channel(Events(), "test:///default", "uuid", "serial0", force=False)
     made.stream = stream  # type: ignore[attr-defined]
     await soon(made.opened)
-    return made
+    yield made
+    stream.may_send.set()
+    made.close()
+    await until(lambda: stream.released == RELEASED, lambda: stream.released)
 
 
 async def test_output_beyond_the_bound_is_lost_and_counted(channel: Any) -> None:
@@ -76,7 +85,6 @@ async def test_output_beyond_the_bound_is_lost_and_counted(channel: Any) -> None
     channel._keep(b"again")
     await idle()
     assert events.got.endswith(b"again")
-    channel.close()
 
 
 async def test_input_is_bounded_and_arrives_whole_in_any_pieces(channel: Any) -> None:
@@ -87,7 +95,6 @@ async def test_input_is_bounded_and_arrives_whole_in_any_pieces(channel: Any) ->
     await until(lambda: len(channel.stream.sent) == accepted, lambda: len(channel.stream.sent))
     assert bytes(channel.stream.sent) == (data * 2)[:accepted]
     await until(lambda: channel._events.writable_calls > 0, lambda: channel._events.writable_calls)
-    channel.close()
 
 
 async def test_the_last_output_before_the_end_is_shown_and_everything_is_released(channel: Any) -> None:
@@ -95,8 +102,7 @@ async def test_the_last_output_before_the_end_is_shown_and_everything_is_release
     channel._end("libvirt ended it")
     assert await soon(asyncio.shield(channel.ended)) == "libvirt ended it"
     assert channel._events.got == b"panic"
-    released = ["eventRemoveCallback", "settled", "abort", "close"]
-    await until(lambda: channel.stream.released == released, lambda: channel.stream.released)
+    await until(lambda: channel.stream.released == RELEASED, lambda: channel.stream.released)
 
 
 async def test_nothing_comes_from_what_was_closed(channel: Any) -> None:

@@ -150,7 +150,7 @@ def test_a_hook_that_prints_without_end_costs_its_time_and_nothing_else(tmp_path
         async def others() -> None:
             nonlocal turns
             while True:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0)
                 turns += 1
 
         beside = asyncio.ensure_future(others())
