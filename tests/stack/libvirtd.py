@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from tests.stack.nested import CACHE, qemu
+from tests.stack.nested import CACHE, KERNEL_WORDS, qemu
 from tests.support.expect import ExpectError, wait_for
 from tests.support.pace import Deadline
 
@@ -24,7 +24,7 @@ START_SECONDS: Final = 20
 NOBODY: Final = 65534
 LINUX: Final = f"""
 <kernel>{CACHE}/guests/vmlinuz</kernel><initrd>{CACHE}/guests/l2.cpio</initrd>
-<cmdline>console=ttyS0 panic=-1 quiet</cmdline>"""
+<cmdline>{KERNEL_WORDS}</cmdline>"""
 
 
 def emulator() -> Path:

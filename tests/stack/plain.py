@@ -7,13 +7,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.stack.nested import CACHE, qemu
+from tests.stack.nested import CACHE, KERNEL_WORDS, qemu
 from tests.support.expect import Expect
 
 #: A tiny Linux with a shell on its serial port.
 LINUX = (
     *("-kernel", str(CACHE / "guests" / "vmlinuz"), "-initrd", str(CACHE / "guests" / "l2.cpio")),
-    *("-append", "console=ttyS0 panic=-1 quiet"),
+    *("-append", KERNEL_WORDS),
 )
 
 
