@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 import shlex
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from oobconsole.recording.segments import INDEX, is_record, parse
 from tests.stack.nested import PROMPT, L2Console
 from tests.stack.plain import PlainGuest
 from tests.support.server import Server
@@ -136,8 +136,8 @@ def check_numbers(folder: Path) -> None:
     text, lost = b"", []
     for raw in sorted(folder.glob("*.raw")):
         text += raw.read_bytes()
-        records = map(json.loads, raw.with_suffix(".idx").read_text().splitlines())
-        lost += [record[1] for record in records if isinstance(record, list) and record[2:3] == ["lost"]]
+        records = map(parse, raw.with_suffix(INDEX).read_bytes().splitlines(keepends=True))
+        lost += [record[1] for record in records if is_record(record) and record[2:3] == ["lost"]]
     pieces = [text[begin:end] for begin, end in itertools.pairwise([0, *lost, len(text)])]
     runs = [[int(n) for n in re.findall(rb"(?<=\n)n(\d+)(?=\n)", piece)] for piece in pieces]
     assert sum(map(len, runs)) > 300 + KILLS
