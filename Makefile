@@ -61,7 +61,7 @@ check: venv plugin
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	.venv/bin/lint-imports
-	.venv/bin/clang-format --dry-run -Werror native/include/*.h native/tcg/*.[ch] tests/adversary/payload/*.[ch] \
+	.venv/bin/clang-format --dry-run -Werror native/include/*.h native/core/*.[ch] native/tcg/*.[ch] tests/adversary/payload/*.[ch] \
 		tests/native/*.c tests/leak/*.c tests/fuzz/*.[ch] tests/stack/*.c tests/contract/guest/*.c tests/faults/*.c
 	shellcheck -x $(SCRIPTS) .ci/run
 

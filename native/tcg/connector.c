@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The thread that connects, and connects again. */
+#include "connector.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -132,7 +133,7 @@ static void *connector(void *unused) {
     return NULL;
 }
 
-bool oob_link_start(void) {
+bool oob_connector_start(void) {
     pthread_t thread;
 
     wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

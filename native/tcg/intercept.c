@@ -7,17 +7,18 @@
 #include "context.h"
 #include "cpu.h"
 #include "decode.h"
-#include "force.h"
+#include "detour.h"
 #include "hide.h"
 #include "inject.h"
 #include "link.h"
+#include "marks.h"
 #include "qemu_plugin_api.h"
-#include "segment.h"
+#include "ioperm.h"
 #include "serve.h"
-#include "strio.h"
+#include "string_io.h"
 #include "timer.h"
 #include "vmcb.h"
-#include "walk.h"
+#include "paging.h"
 
 #define EFER_SVME (1u << 12)
 #define EFER_KNOWN 0xffffffffull
@@ -114,13 +115,13 @@ void oob_on_vmrun(unsigned vcpu, bool certain) {
     pthread_mutex_lock(&oob_lock);
     oob_link_poll();
     oob_context_tick();
-    oob_force_close_maps(vcpu); /* of a CPU that was reset in the middle, without a #VMEXIT */
+    oob_detour_close_maps(vcpu); /* of a CPU that was reset in the middle, without a #VMEXIT */
     state->l2 = certain ? oob_context_enter(state->vmcb) : NULL;
     if (state->l2) {
         state->tag = state->l2->tag;
         learn_cpuid_answer(vcpu, state->l2);
         oob_hide_restore(vcpu, state->l2);
-        oob_force_at_vmrun(vcpu, state->l2);
+        oob_detour_at_vmrun(vcpu, state->l2);
         oob_inject_at_vmrun(state->l2);
     }
     pthread_mutex_unlock(&oob_lock);
@@ -129,7 +130,7 @@ void oob_on_vmrun(unsigned vcpu, bool certain) {
 
 void oob_on_landing(unsigned vcpu) {
     pthread_mutex_lock(&oob_lock);
-    oob_force_landed(vcpu, entered(vcpu));
+    oob_detour_end(vcpu, entered(vcpu));
     pthread_mutex_unlock(&oob_lock);
 }
 
@@ -177,7 +178,7 @@ static void learn_mmio_write(unsigned vcpu, struct oob_l2_vcpu *l2) {
 
     if ((gpa & ~0x1full) != OOB_IOAPIC_BASE && gpa != OOB_APIC_LDR)
         return;
-    while (len && !oob_l2_read(&paging, base + rip, bytes, len))
+    while (len && !oob_paging_read(&paging, base + rip, bytes, len))
         len--; /* the instruction may be the last before an unmapped page */
     if (!oob_decode_mov(bytes, len, mode, &mov) || !mov.store)
         return;
@@ -202,10 +203,10 @@ void oob_on_exit(unsigned vcpu) {
     oob_mark_passing(vcpu, false);
     pthread_mutex_lock(&oob_lock);
     l2 = entered(vcpu);
-    oob_force_close_maps(vcpu);
+    oob_detour_close_maps(vcpu);
     if (l2 && code != state->nonce) {
         code = oob_inject_at_exit(l2, code);
-        oob_force_at_exit(vcpu, l2, code);
+        oob_detour_at_exit(vcpu, l2, code);
         if (code == VMEXIT_NPF)
             learn_mmio_write(vcpu, l2);
         else if (code == VMEXIT_CPUID)
@@ -234,7 +235,7 @@ static bool register_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site
         oob_serve_write(l2->context, l2->index, port, size, (uint32_t)rax & size_mask(size));
     else
         oob_reg_write(vcpu, OOB_REG_RAX, with_result(rax, size, oob_serve_read(l2->context, l2->index, port, size)));
-    return !oob_force_exit(vcpu, l2, site) && !oob_force_pass(vcpu, l2, site);
+    return !oob_detour_exit(vcpu, l2, site) && !oob_detour_take(vcpu, l2, site);
 }
 
 /* No believable guest, or one that L1 keeps from what it takes: neither it nor L1 gets anything. */
@@ -245,7 +246,7 @@ static void refuse(unsigned vcpu, union oob_io_site site) {
 }
 
 static bool string_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port) {
-    if (!oob_force_pass(vcpu, l2, site)) {
+    if (!oob_detour_take(vcpu, l2, site)) {
         refuse(vcpu, site);
         return true;
     }
@@ -264,9 +265,9 @@ static bool on_uart(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site sit
     if (!oob_options_touched(&oob_options, port, size))
         return false;
     l2->context->last_access_ns = oob_now_ns();
-    if (!oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, port, size)) {
+    if (!oob_ioperm_allows(vcpu, l2->vmcb, l2->context->ncr3, port, size)) {
         /* It will fault, as it does on any machine; if L1 has seen to it that it does not, L1 gets nothing. */
-        oob_force_denial(vcpu, l2, site);
+        oob_detour_deny(vcpu, l2, site);
         return false;
     }
     return site.string ? string_io(vcpu, l2, site, port) : register_io(vcpu, l2, site, port);
@@ -297,7 +298,7 @@ unsigned oob_on_string_element(unsigned vcpu, uint64_t linear, uint32_t *value) 
 
     pthread_mutex_lock(&oob_lock);
     l2 = entered(vcpu);
-    if (l2 && l2->forced)
+    if (l2 && l2->detour.active)
         size = oob_string_element(l2, linear, value);
     pthread_mutex_unlock(&oob_lock);
     return size;

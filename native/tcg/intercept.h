@@ -6,30 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A port I/O instruction, in the 64 bits of a callback's argument. Of its address only what all mappings of its page
- * have in common: QEMU translates a page once for all of them. */
-union oob_io_site {
-    struct {
-        uint64_t offset : 12; /* of RIP, in a page */
-        uint64_t length : 4;
-        uint64_t size_log2 : 2; /* of 1, 2 or 4 bytes */
-        uint64_t out : 1;
-        uint64_t string : 1;
-        uint64_t rep : 1;
-        uint64_t address_log2 : 2; /* INS, OUTS: of 2, 4 or 8 bytes */
-        uint64_t immediate : 1;
-        uint64_t pic_port : 2; /* an immediate port: 0x20, 0x21, 0xa0 or 0xa1 */
-    };
-    void *packed;
-};
-
-/* In bytes: 1, 2 or 4. */
-static inline unsigned oob_io_size(union oob_io_site site) {
-    return 1u << site.size_log2;
-}
-
-/* Where L2 goes on after it. */
-uint64_t oob_next_rip(unsigned vcpu, union oob_io_site site);
+#include "site.h"
 
 /* Before VMRUN executes. `certain`: it takes the VMCB's address from all of RAX. */
 void oob_on_vmrun(unsigned vcpu, bool certain);
@@ -58,12 +35,5 @@ void oob_on_landing(unsigned vcpu);
 /* After RDTSC and before WRMSR of L2. */
 void oob_on_rdtsc(unsigned vcpu);
 void oob_on_wrmsr(unsigned vcpu);
-
-/* Says how a vCPU's mark is kept: true between VMRUN and the next instruction of L1 (oob_tcg.c). */
-void oob_mark_guest(unsigned vcpu, bool guest);
-bool oob_guest_mark(unsigned vcpu);
-/* The CPU executes an access at another port: `oob_on_landing` is wanted. */
-void oob_mark_passing(unsigned vcpu, bool passing);
-bool oob_passing_mark(unsigned vcpu);
 
 #endif

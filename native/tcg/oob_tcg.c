@@ -12,24 +12,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "connector.h"
 #include "context.h"
 #include "cpu.h"
 #include "decode.h"
 #include "intercept.h"
 #include "link.h"
+#include "marks.h"
 #include "qemu_plugin_api.h"
 
 OOB_EXPORT int qemu_plugin_version = OOB_PLUGIN_API;
 OOB_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv);
 
-/* What QEMU keeps for each vCPU and its generated code tests without calling us. */
-struct marks {
-    uint64_t guest;   /* VMRUN was executed, and no instruction of L1 since */
-    uint64_t tsc;     /* how often RDTSC was executed since we last looked: its result stands in EDX:EAX then */
-    uint64_t passing; /* an access is executed at another port: registers are to be put back */
-};
-
-static qemu_plugin_u64 guest_marks, tsc_marks, passing_marks;
 static _Thread_local int this_vcpu = -1;
 
 /* RDTSC ends a block. Where blocks after one begin: a table that forgets, at worst a sample is missed. */
@@ -40,22 +34,6 @@ enum { RDTSC_SAMPLED = 32 }; /* one of so many is looked at: guests read it all 
 #define OOB_RESET_VECTOR 0xfffffff0u
 
 _Static_assert(sizeof(union oob_io_site) == sizeof(void *), "an I/O site fits into a callback's argument");
-
-void oob_mark_guest(unsigned vcpu, bool guest) {
-    qemu_plugin_u64_set(guest_marks, vcpu, guest);
-}
-
-bool oob_guest_mark(unsigned vcpu) {
-    return qemu_plugin_u64_get(guest_marks, vcpu) != 0;
-}
-
-void oob_mark_passing(unsigned vcpu, bool passing) {
-    qemu_plugin_u64_set(passing_marks, vcpu, passing);
-}
-
-bool oob_passing_mark(unsigned vcpu) {
-    return qemu_plugin_u64_get(passing_marks, vcpu) != 0;
-}
 
 static void die(const char *why, const char *detail) {
     fprintf(stderr, "oob_tcg: %s%s%s\n", why, detail ? ": " : "", detail ? detail : "");
@@ -128,7 +106,7 @@ static void landing_cb(unsigned vcpu, void *unused) {
 
 static void rdtsc_cb(unsigned vcpu, void *unused) {
     (void)unused;
-    qemu_plugin_u64_set(tsc_marks, vcpu, 0);
+    oob_marks_no_tsc(vcpu);
     oob_on_rdtsc(vcpu);
 }
 
@@ -184,11 +162,11 @@ static void hook_rdtsc(struct qemu_plugin_insn *insn, size_t len) {
     uint64_t next = qemu_plugin_insn_vaddr(insn) + len;
 
     __atomic_store_n(after_rdtsc_slot(next), next, __ATOMIC_RELAXED);
-    qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(insn, OP_ADD_U64, tsc_marks, 1);
+    qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(insn, OP_ADD_U64, oob_tsc_marks, 1);
 }
 
 static void hook_landing(struct qemu_plugin_insn *insn) {
-    qemu_plugin_register_vcpu_insn_exec_cond_cb(insn, landing_cb, CB_RW_REGS, COND_NE, passing_marks, 0, NULL);
+    qemu_plugin_register_vcpu_insn_exec_cond_cb(insn, landing_cb, CB_RW_REGS, COND_NE, oob_passing_marks, 0, NULL);
 }
 
 static bool decode_io(struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t len, struct oob_io_insn *io) {
@@ -227,11 +205,12 @@ static void hook_first(struct qemu_plugin_insn *first, bool guest, bool doubtful
         qemu_plugin_register_vcpu_insn_exec_cb(first, reset_vector_cb, CB_R_REGS, NULL);
     }
     if (!guest)
-        qemu_plugin_register_vcpu_insn_exec_cond_cb(first, exit_cb, CB_RW_REGS, COND_NE, guest_marks, 0, NULL);
+        qemu_plugin_register_vcpu_insn_exec_cond_cb(first, exit_cb, CB_RW_REGS, COND_NE, oob_guest_marks, 0, NULL);
     if (doubtful)
-        qemu_plugin_register_vcpu_insn_exec_cond_cb(first, doubtful_cb, CB_RW_REGS, COND_NE, guest_marks, 0, NULL);
+        qemu_plugin_register_vcpu_insn_exec_cond_cb(first, doubtful_cb, CB_RW_REGS, COND_NE, oob_guest_marks, 0,
+                                                    NULL);
     if (guest && __atomic_load_n(after_rdtsc_slot(vaddr), __ATOMIC_RELAXED) == vaddr)
-        qemu_plugin_register_vcpu_insn_exec_cond_cb(first, rdtsc_cb, CB_R_REGS, COND_GE, tsc_marks, RDTSC_SAMPLED,
+        qemu_plugin_register_vcpu_insn_exec_cond_cb(first, rdtsc_cb, CB_R_REGS, COND_GE, oob_tsc_marks, RDTSC_SAMPLED,
                                                     NULL);
 }
 
@@ -292,13 +271,11 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, 
         fprintf(stderr, "oob_tcg: %s\n", error);
         return 1;
     }
-    if (!oob_link_start()) {
+    if (!oob_connector_start()) {
         fprintf(stderr, "oob_tcg: cannot start the thread that connects to %s\n", oob_options.socket);
         return 1;
     }
-    guest_marks.score = tsc_marks.score = passing_marks.score = qemu_plugin_scoreboard_new(sizeof(struct marks));
-    tsc_marks.offset = offsetof(struct marks, tsc);
-    passing_marks.offset = offsetof(struct marks, passing);
+    oob_marks_init();
     qemu_plugin_register_vcpu_init_cb(id, vcpu_init_cb, NULL);
     qemu_plugin_register_vcpu_tb_trans_cb(id, translate_cb, NULL);
     qemu_plugin_register_vcpu_discon_cb(id, DISCON_EXCEPTION, discon_cb, NULL);

@@ -32,7 +32,7 @@ SIZE: Final = 65536
 #: How often the server is stopped, and for how long at most, in seconds.
 TIMES: Final = int(os.environ.get("OOB_LATE", "25"))
 LATE_S: Final = 2.0 if TIMES >= 500 else 0.5
-#: How long a guest may wait for one access, in us: OOB_PATIENCE_MS of native/tcg/link.h.
+#: How long a guest may wait for one access, in us: OOB_PATIENCE_MS of native/core/link.h.
 PATIENCE_US: Final = 100_000
 MACHINE: Final = '[console]\nshare = true\n[[machine]]\nname = "l1"\n[[machine.guest]]\nname = "web1"\n'
 

@@ -20,7 +20,7 @@ IOIO_IN: Final = 1
 CODES: Final = {0x60: "INTR", 0x64: "VINTR", 0x78: "HLT", 0x7C: "MSR", 0x400: "NPF"}
 #: A kernel's code lies in the highest 2 GiB: so many bits of RIP tell, should the rest ever be wrong.
 LOW: Final = 0xFFFF_FFFF
-#: The port that an interceptor's forced exit goes through (native/tcg/intercept.c).
+#: The port that an interceptor's forced exit goes through (native/tcg/detour.c).
 FORCED: Final = "out 0x80"
 #: Fewer bytes of a secret than in memory: registers are small, and hold text seldom.
 MINIMUM: Final = 4

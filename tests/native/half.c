@@ -9,8 +9,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "connector.h"
 #include "context.h"
 #include "link.h"
+#include "resync.h"
 #include "serve.h"
 #include "stream.h"
 
@@ -167,5 +169,5 @@ void half_restart(uint32_t number) {
 
     for (unsigned range = 0; range < OOB_RANGES_MAX; range++)
         oob_uart_restart(&context->uart[range]);
-    oob_link_replay(context);
+    oob_resync_replay(context);
 }

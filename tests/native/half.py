@@ -1,4 +1,4 @@
-"""The native half's own C (`native/tcg`: link, send, stream, resync, serve, away) under a test's hands.
+"""The native half's own C (`native/core`: link, send, stream, resync, serve, uart_shadow) under a test's hands.
 
 Nothing happens by itself: the test is the guest, the server, and the clock (`half.c`). While a vCPU waits, the
 server here answers each access at once, unless the test has made it silent.
@@ -27,7 +27,7 @@ IDLE_LSR, DATA_READY, CONNECTED = 0x60, 0x01, 0xB0
 NOTHING_PENDING, THRE_PENDING = 0x01, 0x02
 STATUS: Final = 1 << LSR | 1 << MSR
 PATIENCE_NS: Final = 100_000_000  # OOB_PATIENCE_MS of link.h
-_PARTS: Final = "link send resync stream serve away frame options"
+_PARTS: Final = "core/link core/send core/resync core/stream core/serve core/uart_shadow core/frame tcg/options"
 _CALLED_BY_US: Final = {"poll": "half_poll", "send": "half_send", "recv": "half_recv"}
 _Turn = ctypes.CFUNCTYPE(ctypes.c_bool)
 
@@ -37,9 +37,16 @@ def build(folder: Path) -> Path:
     library = folder / "half.so"
     native = ROOT / "native"
     renamed = [f"-D{name}={ours}" for name, ours in _CALLED_BY_US.items()]
-    sources = [str(native / "tcg" / f"{part}.c") for part in _PARTS.split()]
+    sources = [str(native / f"{part}.c") for part in _PARTS.split()]
     command = ["cc", "-shared", "-fPIC", "-g", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror"]
-    command += [f"-I{native / 'include'}", f"-I{native / 'tcg'}", *renamed, "-o", str(library)]
+    command += [
+        f"-I{native / 'include'}",
+        f"-I{native / 'core'}",
+        f"-I{native / 'tcg'}",
+        *renamed,
+        "-o",
+        str(library),
+    ]
     command += [*sources, str(Path(__file__).with_name("half.c")), "-lm"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

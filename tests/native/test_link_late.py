@@ -1,4 +1,4 @@
-"""A server that is late, or takes nothing, step by step (`native/tcg`'s link.c, send.c, stream.c and resync.c)."""
+"""A server that is late, or takes nothing, step by step (`native/core`'s link.c, send.c, stream.c and resync.c)."""
 
 from __future__ import annotations
 

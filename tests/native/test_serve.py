@@ -1,4 +1,4 @@
-"""What a guest reads and is interrupted for, step by step: `native/tcg/serve.c`."""
+"""What a guest reads and is interrupted for, step by step: `native/core/serve.c`."""
 
 from __future__ import annotations
 

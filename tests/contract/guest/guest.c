@@ -24,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "connector.h"
 #include "context.h"
 #include "link.h"
 #include "serve.h"
@@ -319,7 +320,7 @@ int main(int argc, char **argv) {
     signal(SIGUSR2, on_signal);
     oob_uart_reset(&context.uart[0]);
     context.last_run_ns = oob_now_ns();
-    if (!oob_link_start())
+    if (!oob_connector_start())
         fail("the connecting thread");
     program();
     puts("ready");

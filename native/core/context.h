@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "away.h"
+#include "uart_shadow.h"
 #include "irqchip.h"
 #include "oob_wire.h"
 #include "options.h"
@@ -46,7 +46,15 @@ struct oob_guard {
     uint64_t rip;
 };
 
-/* INS or OUTS that the CPU executes (strio.c). */
+/* An access that the CPU executes at another port than L2 named (detour.h). */
+struct oob_detour {
+    bool active;       /* RAX and RDX hold what stands in for L2's, which are to be put back */
+    bool again;        /* the instruction may be executed once more */
+    uint64_t at, next; /* the address of the instruction, and of the one behind it */
+    uint64_t rax, rdx; /* L2's */
+};
+
+/* INS or OUTS that the CPU executes (string_io.c). */
 struct oob_string {
     bool active, out;
     uint8_t size; /* of an element: 1, 2 or 4 bytes */
@@ -71,9 +79,7 @@ struct oob_l2_vcpu {
     uint32_t own_int_ctl, own_vector; /* L1's, where a V_IRQ of ours stands in the VMCB */
     bool armed;                       /* our V_IRQ is in the VMCB */
     uint8_t armed_line;
-    bool forced;       /* the CPU executes an access at another port: RAX and RDX are to be put back */
-    bool forced_again; /* it may be executed once more */
-    uint64_t forced_at, forced_next, forced_rax, forced_rdx; /* its RIP, the next one, and the registers */
+    struct oob_detour detour;
     struct oob_string string;
     struct oob_hidden hidden;
     uint64_t tsc, tsc_ns;           /* the last time stamp that this vCPU read, and when */

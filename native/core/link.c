@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "connector.h"
 #include "resync.h"
 #include "send.h"
+#include "serve.h"
 #include "stream.h"
 
 enum {
@@ -51,7 +53,7 @@ static void link_lost(const char *why, const char *detail) {
         return;
     oob_link_complain(why, detail);
     oob_stream_shut();
-    oob_context_each(oob_context_orphan);
+    oob_context_each(oob_serve_orphan);
 }
 
 static void go_late(void) {
@@ -59,7 +61,7 @@ static void go_late(void) {
     link_state.late_ns = oob_now_ns();
     link_state.said = false;
     oob_context_each(oob_resync_hold);
-    oob_context_each(oob_context_orphan);
+    oob_context_each(oob_serve_orphan);
     oob_link_flush_soon(); /* the connecting thread looks for its return */
 }
 
@@ -98,7 +100,7 @@ static void handle_answer(uint32_t seq, uint32_t value) {
     link_state.awaited = false;
     link_state.answer = value;
     if (link_state.late && (reader = oob_context_find(link_state.reader)))
-        oob_context_answered_late(reader, link_state.port, value);
+        oob_serve_answered_late(reader, link_state.port, value);
 }
 
 static void handle_resume(struct oob_context *context, const struct oob_resume *resume) {
@@ -128,11 +130,11 @@ static void handle_frame(const union oob_frame *f) {
     if (!context)
         return; /* it went away while the frame was under way */
     switch (f->h.type) {
-    case OOB_IRQ: oob_context_irq(context, &f->irq); break;
+    case OOB_IRQ: oob_serve_irq(context, &f->irq); break;
     case OOB_ATTENTION: context->attended = f->attention.attended; break;
     case OOB_RESUME: handle_resume(context, &f->resume); break;
     case OOB_INPUT: handle_input(context, &f->input); break;
-    default: oob_context_publish(context, &f->publish);
+    default: oob_serve_publish(context, &f->publish);
     }
 }
 

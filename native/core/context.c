@@ -87,7 +87,7 @@ static void recall(struct oob_context *context, uint64_t kernel) {
         context->chip = remembered[i].chip;
         memcpy(context->stash, remembered[i].stash, sizeof context->stash);
         memcpy(context->uart, remembered[i].uart, sizeof context->uart);
-        oob_link_replay(context);
+        oob_resync_replay(context);
         return;
     }
 }
@@ -252,7 +252,7 @@ static void restart(struct oob_context *context) {
         oob_uart_restart(&context->uart[i]);
     oob_irqchip_reset(&context->chip);
     if (context->touched)
-        oob_link_replay(context);
+        oob_resync_replay(context);
 }
 
 static void look_at_guest(struct oob_l2_vcpu *vcpu) {

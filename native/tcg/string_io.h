@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * String I/O of an L2 at our ports: INS and OUTS, with and without REP. The CPU executes it at a port that means
- * nothing (force.h): addresses, faults, traps and flags are its business. Each element is served when the CPU has
+ * nothing (detour.h): addresses, faults, traps and flags are its business. Each element is served when the CPU has
  * moved it.
  *
  * Call with oob_lock held.
  */
-#ifndef OOB_STRIO_H
-#define OOB_STRIO_H
+#ifndef OOB_STRING_IO_H
+#define OOB_STRING_IO_H
 
 #include <stdint.h>
 
 #include "context.h"
-#include "intercept.h"
+#include "site.h"
 
 /* The CPU is about to execute it. */
 void oob_string_begin(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Page table walks on behalf of an L2, from the state that its last #VMEXIT saved. */
-#ifndef OOB_WALK_H
-#define OOB_WALK_H
+#ifndef OOB_PAGING_H
+#define OOB_PAGING_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,9 +18,9 @@ struct oob_paging oob_paging_live(unsigned vcpu, uint64_t ncr3);
 struct oob_paging oob_paging_saved(uint64_t vmcb);
 
 /* Copies from L2's linear address space. False when any byte of it is not mapped. */
-bool oob_l2_read(const struct oob_paging *paging, uint64_t linear, void *data, size_t len);
+bool oob_paging_read(const struct oob_paging *paging, uint64_t linear, void *data, size_t len);
 /* Where in L1's memory a linear address lies. False when it is not mapped, or L1's nested table lets L2 not write
  * there; what L2's own tables allow its code does not matter. */
-bool oob_l2_writable(const struct oob_paging *paging, uint64_t linear, uint64_t *at);
+bool oob_paging_writable(const struct oob_paging *paging, uint64_t linear, uint64_t *at);
 
 #endif

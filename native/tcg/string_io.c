@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "strio.h"
+#include "string_io.h"
 
 #include "cpu.h"
-#include "segment.h"
+#include "ioperm.h"
 #include "serve.h"
 #include "vmcb.h"
 
@@ -16,7 +16,7 @@ void oob_string_begin(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site s
 
     l2->string =
         (struct oob_string){.active = true, .out = site.out, .size = (uint8_t)oob_io_size(site), .port = port};
-    if (oob_l2_asks_tss(vcpu)) {
+    if (oob_ioperm_asks_tss(vcpu)) {
         l2->string.tss = oob_phys_read_u64(l2->vmcb + VMCB_TR_BASE);
         l2->string.tss_size = oob_phys_read_u32(l2->vmcb + VMCB_TR_LIMIT);
     }

@@ -21,15 +21,15 @@ static struct target target_of(uint32_t port) {
 }
 
 /* The idle UART has served `target`: it drives the line now. */
-static void drive_away(struct oob_context *context, struct target target) {
+static void idle_drives_line(struct oob_context *context, struct target target) {
     if (target.range >= 0)
         context->line[target.range].level = oob_uart_idle_irq(&context->uart[target.range]);
 }
 
-static uint8_t read_away(struct oob_context *context, struct target t) {
+static uint8_t idle_read(struct oob_context *context, struct target t) {
     uint8_t value = oob_uart_idle_read(&context->uart[t.range], t.reg);
 
-    drive_away(context, t);
+    idle_drives_line(context, t);
     oob_stat[OOB_STAT_AWAY]++;
     return value;
 }
@@ -144,7 +144,7 @@ static uint8_t read_byte(struct oob_context *context, unsigned index, uint16_t p
     if (!read_published(context, t, port, &value)) {
         oob_stat[OOB_STAT_READS]++;
         if (!oob_link_access(context, index, port, 1, false, &value))
-            value = read_away(context, t);
+            value = idle_read(context, t);
     }
     if (t.reg == UART_FCR) /* IIR, when read */
         saw_iir(context, (unsigned)t.range, (uint8_t)value);
@@ -153,7 +153,7 @@ static uint8_t read_byte(struct oob_context *context, unsigned index, uint16_t p
     return (uint8_t)value;
 }
 
-void oob_context_answered_late(struct oob_context *context, uint16_t port, uint32_t value) {
+void oob_serve_answered_late(struct oob_context *context, uint16_t port, uint32_t value) {
     struct target t = target_of(port);
 
     if (t.range >= 0 && t.reg == UART_LSR)
@@ -228,7 +228,7 @@ void oob_serve_write(struct oob_context *context, unsigned index, uint16_t port,
         return;
     oob_stat[OOB_STAT_AWAY]++;
     for (unsigned i = 0; i < size; i++)
-        drive_away(context, target_of(port + i));
+        idle_drives_line(context, target_of(port + i));
 }
 
 static void drive_as_said(struct oob_line *line) {
@@ -236,7 +236,7 @@ static void drive_as_said(struct oob_line *line) {
     line->pulse = line->said_pulse;
 }
 
-void oob_context_irq(struct oob_context *context, const struct oob_irq *irq) {
+void oob_serve_irq(struct oob_context *context, const struct oob_irq *irq) {
     /* From before the server knew that we had served THRE: it says the level again when it knows. */
     if (context->accesses - irq->accesses > context->since_thre)
         return;
@@ -250,7 +250,7 @@ void oob_context_irq(struct oob_context *context, const struct oob_irq *irq) {
     }
 }
 
-void oob_context_return(struct oob_context *context) {
+void oob_serve_return(struct oob_context *context) {
     for (unsigned i = 0; i < oob_options.ranges; i++) {
         context->published[i].valid = 0;
         drive_as_said(&context->line[i]);
@@ -282,7 +282,7 @@ static void take_over(struct oob_publication *p, const struct oob_publish *publi
     p->clean = is_clean(p->valid, p->value) ? held : 0;
 }
 
-void oob_context_publish(struct oob_context *context, const struct oob_publish *publish) {
+void oob_serve_publish(struct oob_context *context, const struct oob_publish *publish) {
     int range = oob_options_range(&oob_options, publish->port);
     struct oob_publication *p;
     uint8_t held;
@@ -300,7 +300,7 @@ void oob_context_publish(struct oob_context *context, const struct oob_publish *
         context->last_input_ns = oob_now_ns();
 }
 
-void oob_context_orphan(struct oob_context *context) {
+void oob_serve_orphan(struct oob_context *context) {
     for (unsigned i = 0; i < oob_options.ranges; i++) {
         struct oob_line *line = &context->line[i];
 

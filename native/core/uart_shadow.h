@@ -3,8 +3,8 @@
  * What the native half itself knows of a guest's UART: the registers as last written, to hand them to
  * a server that has just started, and an idle 16550 that stands in while there is no server. Pure.
  */
-#ifndef OOB_AWAY_H
-#define OOB_AWAY_H
+#ifndef OOB_UART_SHADOW_H
+#define OOB_UART_SHADOW_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "force.h"
+#include "detour.h"
 
 #include <stddef.h>
 
 #include "cpu.h"
 #include "inject.h"
-#include "segment.h"
-#include "strio.h"
+#include "ioperm.h"
+#include "marks.h"
+#include "string_io.h"
 #include "vmcb.h"
 
 /* Every L1 intercepts the one; at the other there is nothing, in L0's machine either. */
@@ -68,7 +69,7 @@ static void close_map(unsigned vcpu, int map) {
         map_write(opening->at, map_read(opening->at) | opening->bits);
 }
 
-void oob_force_close_maps(unsigned vcpu) {
+void oob_detour_close_maps(unsigned vcpu) {
     for (int map = 0; map < MAPS; map++)
         close_map(vcpu, map);
 }
@@ -84,23 +85,23 @@ uint64_t oob_next_rip(unsigned vcpu, union oob_io_site site) {
  * before its next instruction; or at the VMRUN that follows, when that goes on behind it, or, with `again`, at it; or
  * when it faults. */
 static void substitute(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port, bool again) {
-    l2->forced = true;
-    l2->forced_next = oob_next_rip(vcpu, site);
-    l2->forced_at = l2->forced_next - site.length;
-    l2->forced_again = again;
+    l2->detour.active = true;
+    l2->detour.next = oob_next_rip(vcpu, site);
+    l2->detour.at = l2->detour.next - site.length;
+    l2->detour.again = again;
     l2->string = (struct oob_string){.active = false};
-    l2->forced_rax = oob_reg_read(vcpu, OOB_REG_RAX);
-    l2->forced_rdx = oob_reg_read(vcpu, OOB_REG_RDX);
-    oob_reg_write(vcpu, OOB_REG_RDX, (l2->forced_rdx & ~0xffffull) | port);
-    oob_reg_write(vcpu, OOB_REG_RAX, l2->forced_rax & ~0xffffffffull);
+    l2->detour.rax = oob_reg_read(vcpu, OOB_REG_RAX);
+    l2->detour.rdx = oob_reg_read(vcpu, OOB_REG_RDX);
+    oob_reg_write(vcpu, OOB_REG_RDX, (l2->detour.rdx & ~0xffffull) | port);
+    oob_reg_write(vcpu, OOB_REG_RAX, l2->detour.rax & ~0xffffffffull);
     oob_mark_passing(vcpu, true);
 }
 
-bool oob_force_pass(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site) {
+bool oob_detour_take(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site) {
     uint64_t vmcb = l2->vmcb, ncr3 = l2->context->ncr3, tss;
 
-    if (!oob_l2_io_allowed(vcpu, vmcb, ncr3, NOTHING_PORT, oob_io_size(site))) {
-        if (!oob_l2_tss_byte(vcpu, vmcb, ncr3, NOTHING_PORT, &tss))
+    if (!oob_ioperm_allows(vcpu, vmcb, ncr3, NOTHING_PORT, oob_io_size(site))) {
+        if (!oob_ioperm_tss_byte(vcpu, vmcb, ncr3, NOTHING_PORT, &tss))
             return false;
         open_map(vcpu, MAP_OF_TSS, tss);
     }
@@ -110,58 +111,58 @@ bool oob_force_pass(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site sit
     return true;
 }
 
-bool oob_force_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site) {
+bool oob_detour_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site) {
     if (!site.out || !oob_inject_wanted(l2) ||
-        !oob_l2_io_allowed(vcpu, l2->vmcb, l2->context->ncr3, POST_CODE_PORT, oob_io_size(site)))
+        !oob_ioperm_allows(vcpu, l2->vmcb, l2->context->ncr3, POST_CODE_PORT, oob_io_size(site)))
         return false;
     substitute(vcpu, l2, site, POST_CODE_PORT, false);
     oob_stat[OOB_STAT_FORCED]++;
     return true;
 }
 
-void oob_force_denial(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site) {
+void oob_detour_deny(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site) {
     substitute(vcpu, l2, site, POST_CODE_PORT, true);
 }
 
-void oob_force_landed(unsigned vcpu, struct oob_l2_vcpu *l2) {
+void oob_detour_end(unsigned vcpu, struct oob_l2_vcpu *l2) {
     oob_mark_passing(vcpu, false);
     close_map(vcpu, MAP_OF_TSS);
-    if (!l2 || !l2->forced)
+    if (!l2 || !l2->detour.active)
         return;
-    l2->forced = false;
+    l2->detour.active = false;
     oob_string_end(vcpu, l2);
-    oob_reg_write(vcpu, OOB_REG_RDX, l2->forced_rdx);
-    oob_reg_write(vcpu, OOB_REG_RAX, l2->forced_rax);
+    oob_reg_write(vcpu, OOB_REG_RDX, l2->detour.rdx);
+    oob_reg_write(vcpu, OOB_REG_RAX, l2->detour.rax);
 }
 
 /* After #VMEXIT RAX is L1's own, L2's is in the VMCB. */
 static void put_into_vmcb(unsigned vcpu, struct oob_l2_vcpu *l2) {
-    l2->forced = false;
+    l2->detour.active = false;
     oob_string_end(vcpu, l2);
-    oob_reg_write(vcpu, OOB_REG_RDX, l2->forced_rdx);
-    oob_phys_write_u64(l2->vmcb + VMCB_RAX, l2->forced_rax);
+    oob_reg_write(vcpu, OOB_REG_RDX, l2->detour.rdx);
+    oob_phys_write_u64(l2->vmcb + VMCB_RAX, l2->detour.rax);
 }
 
 /* A fault's handler in L1 may need the registers; and behind the access an interrupt may have come first. */
-void oob_force_at_exit(unsigned vcpu, struct oob_l2_vcpu *l2, uint64_t code) {
+void oob_detour_at_exit(unsigned vcpu, struct oob_l2_vcpu *l2, uint64_t code) {
     bool faulted = code == VMEXIT_NPF || (code >= VMEXIT_EXCEPTION && code <= VMEXIT_EXCEPTION_LAST);
     uint64_t rip;
 
-    if (!l2->forced)
+    if (!l2->detour.active)
         return;
     rip = oob_phys_read_u64(l2->vmcb + VMCB_RIP);
-    if (faulted || l2->string.active || (rip != l2->forced_at && rip != l2->forced_next))
+    if (faulted || l2->string.active || (rip != l2->detour.at && rip != l2->detour.next))
         put_into_vmcb(vcpu, l2);
 }
 
 /* L1 that resumes the guest elsewhere has taken over its registers: they are not ours to mend. */
-void oob_force_at_vmrun(unsigned vcpu, struct oob_l2_vcpu *l2) {
+void oob_detour_at_vmrun(unsigned vcpu, struct oob_l2_vcpu *l2) {
     uint64_t rip;
 
-    if (!l2->forced)
+    if (!l2->detour.active)
         return;
     rip = oob_phys_read_u64(l2->vmcb + VMCB_RIP);
-    if (rip == l2->forced_next || (l2->forced_again && rip == l2->forced_at))
+    if (rip == l2->detour.next || (l2->detour.again && rip == l2->detour.at))
         put_into_vmcb(vcpu, l2);
-    l2->forced = false;
+    l2->detour.active = false;
 }

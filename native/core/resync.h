@@ -22,5 +22,7 @@ bool oob_resync_depart(struct oob_context *departed);
 struct oob_context *oob_resync_departed(bool said);
 /* How much of a guest's output is kept that no server has, as far as is known. */
 uint64_t oob_resync_unserved(const struct oob_context *context);
+/* Brings the server's UARTs of a context to the registers that we know, after a restart of the guest, say. */
+void oob_resync_replay(struct oob_context *context);
 
 #endif

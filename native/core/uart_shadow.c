@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "away.h"
+#include "uart_shadow.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "walk.h"
+#include "paging.h"
 
 #include "cpu.h"
 #include "vmcb.h"
@@ -140,7 +140,7 @@ static size_t in_page(uint64_t linear, size_t len) {
     return len < left ? len : left;
 }
 
-bool oob_l2_read(const struct oob_paging *paging, uint64_t linear, void *data, size_t len) {
+bool oob_paging_read(const struct oob_paging *paging, uint64_t linear, void *data, size_t len) {
     for (uint8_t *out = data; len;) {
         size_t chunk = in_page(linear, len);
         uint64_t pa = physical(paging, linear, false);
@@ -154,7 +154,7 @@ bool oob_l2_read(const struct oob_paging *paging, uint64_t linear, void *data, s
     return true;
 }
 
-bool oob_l2_writable(const struct oob_paging *paging, uint64_t linear, uint64_t *at) {
+bool oob_paging_writable(const struct oob_paging *paging, uint64_t linear, uint64_t *at) {
     *at = physical(paging, linear, true);
     return *at != UNMAPPED;
 }

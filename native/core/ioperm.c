@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "segment.h"
+#include "ioperm.h"
 
 #include "cpu.h"
 #include "vmcb.h"
-#include "walk.h"
+#include "paging.h"
 
 #define CR0_PE 1u
 #define EFLAGS_VM (1u << 17)
@@ -15,7 +15,7 @@ static bool tss_bits(uint64_t vmcb, const struct oob_paging *paging, uint16_t po
     uint32_t limit = oob_phys_read_u32(vmcb + VMCB_TR_LIMIT);
     uint16_t offset;
 
-    if (limit < TSS_MIN_LIMIT || !oob_l2_read(paging, base + IOPB_OFFSET, &offset, sizeof offset))
+    if (limit < TSS_MIN_LIMIT || !oob_paging_read(paging, base + IOPB_OFFSET, &offset, sizeof offset))
         return false;
     offset += port >> 3;
     *at = base + offset;
@@ -27,19 +27,19 @@ static bool tss_allows(unsigned vcpu, uint64_t vmcb, uint64_t ncr3, uint16_t por
     uint64_t at;
     uint16_t bits;
 
-    if (!tss_bits(vmcb, &paging, port, &at) || !oob_l2_read(&paging, at, &bits, sizeof bits))
+    if (!tss_bits(vmcb, &paging, port, &at) || !oob_paging_read(&paging, at, &bits, sizeof bits))
         return false;
     return !((bits >> (port & 7)) & ((1u << size) - 1));
 }
 
-bool oob_l2_tss_byte(unsigned vcpu, uint64_t vmcb, uint64_t ncr3, uint16_t port, uint64_t *at) {
+bool oob_ioperm_tss_byte(unsigned vcpu, uint64_t vmcb, uint64_t ncr3, uint16_t port, uint64_t *at) {
     struct oob_paging paging = oob_paging_live(vcpu, ncr3);
     uint64_t linear;
 
-    return tss_bits(vmcb, &paging, port, &linear) && oob_l2_writable(&paging, linear, at);
+    return tss_bits(vmcb, &paging, port, &linear) && oob_paging_writable(&paging, linear, at);
 }
 
-bool oob_l2_asks_tss(unsigned vcpu) {
+bool oob_ioperm_asks_tss(unsigned vcpu) {
     uint64_t flags = oob_reg_read(vcpu, OOB_REG_EFLAGS);
 
     if (!(oob_reg_read(vcpu, OOB_REG_CR0) & CR0_PE))
@@ -47,6 +47,6 @@ bool oob_l2_asks_tss(unsigned vcpu) {
     return (flags & EFLAGS_VM) || (oob_reg_read(vcpu, OOB_REG_CS) & 3) > (flags >> 12 & 3);
 }
 
-bool oob_l2_io_allowed(unsigned vcpu, uint64_t vmcb, uint64_t ncr3, uint16_t port, unsigned size) {
-    return !oob_l2_asks_tss(vcpu) || tss_allows(vcpu, vmcb, ncr3, port, size);
+bool oob_ioperm_allows(unsigned vcpu, uint64_t vmcb, uint64_t ncr3, uint16_t port, unsigned size) {
+    return !oob_ioperm_asks_tss(vcpu) || tss_allows(vcpu, vmcb, ncr3, port, size);
 }

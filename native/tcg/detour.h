@@ -7,31 +7,34 @@
  *
  * Call with oob_lock held.
  */
-#ifndef OOB_FORCE_H
-#define OOB_FORCE_H
+#ifndef OOB_DETOUR_H
+#define OOB_DETOUR_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "context.h"
-#include "intercept.h"
+#include "site.h"
+
+/* Where L2 goes on after the instruction that is about to be executed. */
+uint64_t oob_next_rip(unsigned vcpu, union oob_io_site site);
 
 /* After an access was served, or before string I/O is: L2 goes on behind it, and L1 is not told. False when L2's TSS
  * keeps it from the port that this takes, and L1 L2 from writing to its TSS. */
-bool oob_force_pass(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site);
+bool oob_detour_take(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site);
 /* After an access was served: makes it an exit when an interrupt is due that only a VMRUN can deliver. */
-bool oob_force_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site);
+bool oob_detour_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site);
 /* Instead of an access that the CPU must refuse by its TSS; if L1 has seen to it that it does not, L1 gets nothing.
  */
-void oob_force_denial(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site);
+void oob_detour_deny(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site);
 
 /* L2 is about to execute another instruction, or has faulted: its registers, in the CPU. */
-void oob_force_landed(unsigned vcpu, struct oob_l2_vcpu *l2);
+void oob_detour_end(unsigned vcpu, struct oob_l2_vcpu *l2);
 /* Between #VMEXIT and VMRUN: L2's registers where L1 needs them, or where L2 is elsewhere by now. */
-void oob_force_at_exit(unsigned vcpu, struct oob_l2_vcpu *l2, uint64_t exit_code);
+void oob_detour_at_exit(unsigned vcpu, struct oob_l2_vcpu *l2, uint64_t exit_code);
 /* L2's registers, in the VMCB, if L1 lets it go on where it was. */
-void oob_force_at_vmrun(unsigned vcpu, struct oob_l2_vcpu *l2);
+void oob_detour_at_vmrun(unsigned vcpu, struct oob_l2_vcpu *l2);
 /* The permission maps, as they were. */
-void oob_force_close_maps(unsigned vcpu);
+void oob_detour_close_maps(unsigned vcpu);
 
 #endif

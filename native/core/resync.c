@@ -3,6 +3,7 @@
 
 #include "link.h"
 #include "send.h"
+#include "serve.h"
 
 bool oob_resync_introduce(struct oob_context *context) {
     if (!context->announced)
@@ -105,7 +106,7 @@ void oob_resync(struct oob_context *context) {
         return;
     if (!context->synced)
         settle(context);
-    oob_context_return(context);
+    oob_serve_return(context);
     for (unsigned i = 0; i < oob_options.ranges; i++)
         if (!resync_range(context, i))
             return;
@@ -153,7 +154,7 @@ uint64_t oob_resync_unserved(const struct oob_context *context) {
     return all;
 }
 
-void oob_link_replay(struct oob_context *context) {
+void oob_resync_replay(struct oob_context *context) {
     context->touched = true;
     for (unsigned i = 0; i < oob_options.ranges; i++) {
         context->published[i].valid = 0;

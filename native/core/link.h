@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The connection to the server (docs/wire-protocol.md). Call with oob_lock held, except oob_link_start(). */
+/* The connection to the server (docs/wire-protocol.md). Call with oob_lock held. */
 #ifndef OOB_LINK_H
 #define OOB_LINK_H
 
@@ -11,8 +11,6 @@
 /* How long a vCPU waits for the server before it goes on without it, in ms. */
 enum { OOB_PATIENCE_MS = 100 };
 
-/* Starts the thread that connects, connects again, and flushes what vCPUs left. False: no thread. */
-bool oob_link_start(void);
 bool oob_link_up(void); /* it is there, and not late */
 
 /* In what follows, the server counts as away while it is late. */
@@ -26,8 +24,6 @@ void oob_link_taken(struct oob_context *context, unsigned range);
 /* An access that waits for its answer. False when the server is away, or went away meanwhile. */
 bool oob_link_access(struct oob_context *context, unsigned vcpu, uint16_t port, unsigned size, bool write,
                      uint32_t *value);
-/* Brings the server's UARTs of a context to the registers that we know, after a restart of the guest, say. */
-void oob_link_replay(struct oob_context *context);
 /* The guest is no more. True when that, or what it has printed, is still to be told: its context is to be kept as it
  * is until oob_context_end() is called for it. */
 bool oob_link_gone(struct oob_context *context, enum oob_gone_reason reason);
@@ -51,17 +47,4 @@ void oob_link_hung_up(int fd);
 /* QEMU ends: sends what waits, and the last statistics. */
 void oob_link_end(void);
 void oob_link_complain(const char *what, const char *detail);
-/* Has that thread call oob_link_service() soon. False when it is about to, anyway. */
-bool oob_connector_wake(void);
-
-/* What arrives for a context (serve.c). */
-/* The answer to a read, too late for the guest to get it. */
-void oob_context_answered_late(struct oob_context *context, uint16_t port, uint32_t value);
-void oob_context_irq(struct oob_context *context, const struct oob_irq *irq);
-void oob_context_publish(struct oob_context *context, const struct oob_publish *publish);
-/* The server went away, or is late: the idle UART drives the lines now. */
-void oob_context_orphan(struct oob_context *context);
-/* The server, which was late or away, drives the lines again. */
-void oob_context_return(struct oob_context *context);
-
 #endif
