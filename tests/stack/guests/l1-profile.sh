@@ -7,7 +7,7 @@ start_l2() { # NUMBER [QEMU'S OPTION...]: QEMU gives it its kernel
   number=$1
   shift
   run_l2 "$number" -kernel /vmlinuz -initrd /l2.cpio \
-    -append "console=ttyS0 panic=1 quiet nowatchdog $(option oob.l2append | tr , ' ')" "$@"
+    -append "console=ttyS0 panic=1 quiet nowatchdog no_timer_check $(option oob.l2append | tr , ' ')" "$@"
 }
 
 # SeaBIOS with its console on COM1, Debian's rescue GRUB, and what that is told to read from (hd1).
