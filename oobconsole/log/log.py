@@ -6,6 +6,7 @@ import atexit
 import json
 import logging
 import time
+from collections import OrderedDict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -111,3 +112,25 @@ class LogLimit:
         if self._written == self._lines + 1:
             structlog.get_logger(__name__).warning(f"more of this is not logged for {self._seconds:g} s", **about)
         return self._written <= self._lines
+
+
+class LogLimits:
+    """One `LogLimit` for each of many names, such as users.
+
+    Args:
+        lines: that each name may cause in a minute.
+        names: that are counted; whichever has been silent for longest is forgotten.
+    """
+
+    def __init__(self, lines: int, names: int) -> None:
+        self._lines = lines
+        self._names = names
+        self._limits: OrderedDict[str, LogLimit] = OrderedDict()
+
+    def allows(self, name: str, **about: object) -> bool:
+        """May one more line about that name be written? The first that may not is replaced as `LogLimit` says."""
+        limit = self._limits.setdefault(name, LogLimit(self._lines))
+        self._limits.move_to_end(name)
+        if len(self._limits) > self._names:
+            self._limits.popitem(last=False)
+        return limit.allows(**about)

@@ -58,6 +58,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._resize_timer: asyncio.TimerHandle | None = None
         self._resized: Callable[[], object] | None = None
         self._restored: Callable[[], bytes] | None = None
+        self._instead: str | None = None
 
     # -- what the client asks for -------------------------------------------------------------------
 
@@ -83,8 +84,12 @@ class Channel(asyncssh.SSHServerSession[bytes]):
 
     @property
     def command(self) -> str | None:
-        """What stands after `ssh HOST`."""
-        return self._channel.get_command()
+        """What stands after `ssh HOST`, or what is to be done instead."""
+        return self._channel.get_command() if self._instead is None else self._instead
+
+    @command.setter
+    def command(self, instead: str | None) -> None:
+        self._instead = instead
 
     @property
     def garbled(self) -> bool:

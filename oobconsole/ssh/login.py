@@ -155,14 +155,14 @@ class Login(asyncssh.SSHServer):
     def auth_completed(self) -> None:
         self.who = who = self.principal()
         self.server.events.emit(Kind.LOGIN, who=who, local=who.local)
-        if self.server.user_log.allows(who.name):
+        if self.server.sessions.user_log.allows(who.name, user=who.name):
             log.info("logged in", user=who.name, address=who.address, key=who.key, local=who.local)
 
     def session_requested(self) -> Channel | bool:
         running = sum(not channel.has_exited for channel in self._sessions)
         if running >= _SESSIONS_MAX or len(self._sessions) >= _CHANNELS_MAX:
             user = self.who.name if self.who is not None else ""
-            if self.server.user_log.allows(user):
+            if self.server.sessions.user_log.allows(user, user=user):
                 log.warning("too many sessions of one connection", user=user, limit=_SESSIONS_MAX)
             return False
         channel = Channel(self._begin, self._sessions.discard)
@@ -176,7 +176,8 @@ class Login(asyncssh.SSHServer):
 
     def _begin(self, channel: Channel) -> None:
         assert self.who is not None
-        self.server.begin(channel, self.who, self.command(channel))
+        channel.command = self.command(channel)
+        self.server.sessions.begin(channel, self.who)
 
     def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
         raise _prohibited()

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from typing import Final
 
 import structlog
 
 from oobconsole.access import Principal
 from oobconsole.events import Events, Kind
-from oobconsole.log.log import LogLimit
 
 log = structlog.get_logger(__name__)
 
 #: Events and log lines in PERIOD seconds.
 LISTED_MAX: Final = 60
 PERIOD: Final = 60.0
-#: Log lines about one user in a minute, and users that are counted; whoever has been silent for longest is forgotten.
-USER_LINES: Final = 120
-USERS_MAX: Final = 1024
 
 
 class Refusals:
@@ -49,18 +44,3 @@ class Refusals:
         if more > 0:
             log.warning("more left without a login than are listed", more=more)
             self._events.emit(Kind.LOGIN_REFUSED, reason="more than are listed", more=more)
-
-
-class UserLog:
-    """How many lines each user may cause in the log."""
-
-    def __init__(self) -> None:
-        self._limits: OrderedDict[str, LogLimit] = OrderedDict()
-
-    def allows(self, user: str) -> bool:
-        """May one more line about that user be written?"""
-        limit = self._limits.setdefault(user, LogLimit(USER_LINES))
-        self._limits.move_to_end(user)
-        if len(self._limits) > USERS_MAX:
-            self._limits.popitem(last=False)
-        return limit.allows(user=user)

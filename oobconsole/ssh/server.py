@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,19 +11,16 @@ from typing import Final
 import asyncssh
 import structlog
 
-from oobconsole.access import Principal
 from oobconsole.config.schema import ServerConfig
-from oobconsole.errors import EnvironmentFault, HungUp
-from oobconsole.session.commands import described, run
-from oobconsole.session.request import ExitStatus
+from oobconsole.errors import EnvironmentFault
+from oobconsole.session.run import Sessions
 from oobconsole.session.state import Consoles
 from oobconsole.ssh import algorithms, hostkeys
 from oobconsole.ssh.auth import Trust, trust_of
-from oobconsole.ssh.channel import Channel
 from oobconsole.ssh.door import Doorkeeper
 from oobconsole.ssh.gate import Gate
 from oobconsole.ssh.login import Connection, KeyLogin, Login
-from oobconsole.ssh.refusals import Refusals, UserLog
+from oobconsole.ssh.refusals import Refusals
 from oobconsole.ssh.turns import Turns
 from oobconsole.supervise import Tasks
 
@@ -61,13 +57,12 @@ class SshServer:
         self.refusals = Refusals(consoles.events)
         self.gate = Gate(config)
         self.turns = Turns()
-        self.user_log = UserLog()
+        self.sessions = Sessions(consoles)
         self.login_threads = ThreadPoolExecutor(_LOGIN_THREADS, "login")
         self._host_key = host_key
-        self._consoles = consoles
         self._doors = Doorkeeper(self.gate, self._admit)
         self._servers: list[asyncio.Server] = []
-        self._sessions = Tasks()
+        self._tasks = Tasks()
         certificates, trust = self._read(config)
         self._prepared = Prepared(config, trust, self._options(config, certificates))
 
@@ -105,7 +100,7 @@ class SshServer:
         """From now on. Connections whose key counts no longer end."""
         self._prepared = prepared
         self.gate.limits = prepared.config
-        self._sessions.start(self._end_untrusted(), "end of connections that are not trusted")
+        self._tasks.start(self._end_untrusted(), "end of connections that are not trusted")
 
     async def _end_untrusted(self) -> None:
         logins = list(self.connections.values())
@@ -166,7 +161,7 @@ class SshServer:
         """Stop accepting, give sessions a moment to say why and clients one to leave, then close what is left."""
         for server in self._servers:
             server.close()
-        await self._end_sessions()
+        await self.sessions.stop()
         closed = [asyncio.ensure_future(connection.wait_closed()) for connection in self.connections]
         # A client that leaves by itself has shown everything; one that is disconnected drops what it has not shown.
         for end in (asyncssh.SSHServerConnection.close, asyncssh.SSHServerConnection.abort):
@@ -175,49 +170,6 @@ class SshServer:
             for connection in list(self.connections):
                 end(connection)
         await asyncio.gather(*closed)
+        await self._tasks.stop()
         self.refusals.flush()
         self.login_threads.shutdown(wait=False, cancel_futures=True)
-
-    async def _end_sessions(self) -> None:
-        await self._sessions.wait(_STOP_SECONDS)
-        await self._sessions.stop()
-
-    def begin(self, channel: Channel, who: Principal, command: str | None = None) -> None:
-        """Run `command`, or what the client asks for."""
-        said = channel.command if command is None else command
-        verb = (said or "menu").split(None, 1)[:1]
-        self._sessions.start(self._serve(channel, who, said), f"session of {who.name}: {' '.join(verb)[:20]}")
-
-    async def _serve(self, channel: Channel, who: Principal, command: str | None) -> None:
-        said = described(command, lambda name: self._consoles.find(name) is not None)
-        context = log.bind(user=who.name, command=said, terminal=channel.has_terminal)
-        is_logged = self.user_log.allows(who.name)
-        if is_logged:
-            context.info("session begins")
-        status = ExitStatus.FAILED
-        terminal = channel if channel.has_terminal else None
-        try:
-            if channel.garbled:
-                await channel.tell("the command is no UTF-8: say it in this terminal's or script's UTF-8")
-                status = ExitStatus.USAGE
-            else:
-                status = await run(command, channel, terminal, self._consoles, who)
-        except HungUp:
-            status = ExitStatus.OK  # the client hung up, which is its right
-        except asyncio.CancelledError:
-            await _say_why(channel)
-            raise
-        except Exception:
-            context.exception("a session failed: a bug in oobconsole")
-        finally:
-            channel.exit(status)
-            if is_logged:
-                context.info("session ends", status=int(status))
-
-
-async def _say_why(channel: Channel) -> None:
-    """What does not end by itself when the server stops is broken off."""
-    channel.give_back()
-    with contextlib.suppress(HungUp, TimeoutError):
-        async with asyncio.timeout(_STOP_SECONDS):
-            await channel.tell("the console server stops")
