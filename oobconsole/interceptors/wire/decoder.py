@@ -1,203 +1,49 @@
-"""The wire between a native half and the server: a sans-I/O codec for `native/include/oob_wire.h`.
-
-Bytes go in, events come out; what a peer may send, and when, is checked here and nowhere else.
-docs/wire-protocol.md says what the frames mean.
-"""
+"""Takes a native half's byte stream apart. Whether it may send what it sends, and when, is checked here and nowhere
+else."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from enum import IntEnum, IntFlag
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final
 
 from oobconsole.config.table import NAME
 from oobconsole.errors import WireError
-
-MAGIC: Final = 0x31424F4F
-VERSION: Final = 1
-FRAME_MAX: Final = 4096
-POSTED_MAX: Final = 2048
-CONTEXTS_MAX: Final = 256
-STATS_MAX: Final = 80
-INPUT_MAX: Final = 16
-
-
-class FrameType(IntEnum):
-    """`enum oob_type`."""
-
-    HELLO = 0x01
-    ACCESS = 0x02
-    POSTED = 0x03
-    CONTEXT_APPEARED = 0x04
-    CONTEXT_GONE = 0x05
-    GAP = 0x06
-    STATS = 0x07
-    ANNOUNCED = 0x08
-    THRE_SERVED = 0x09
-    TAKEN = 0x0A
-    WELCOME = 0x81
-    ANSWER = 0x82
-    IRQ = 0x83
-    ATTENTION = 0x84
-    PUBLISH = 0x85
-    RESUME = 0x86
-    READY = 0x87
-    INPUT = 0x88
-
-
-class Capability(IntFlag):
-    """`enum oob_capability`."""
-
-    IRQ_LEVEL = 1
-    IRQ_PULSE = 2
-    ATTENTION = 4
-    PUBLISH = 8
-    INPUT = 16
-
-
-class IrqMode(IntEnum):
-    """`enum oob_irq_mode`."""
-
-    LOW = 0
-    HIGH = 1
-    PULSE = 2
-
-
-class GoneReason(IntEnum):
-    """`enum oob_gone_reason`."""
-
-    REPLACED = 1
-    RESET = 2
-    EVICTED = 3
-    SHUTDOWN = 4
-    DESTROYED = 5
-
-
-#: `enum oob_stat`, in its order.
-STATS: Final = (
-    "reads",
-    "writes",
-    "published",
-    "injected",
-    "forced",
-    "clamped",
-    "refused",
-    "away",
-    "dropped",
-    "reconnects",
-    "read_ns",
+from oobconsole.interceptors.wire.frames import (
+    ACCESS,
+    CONTEXT_APPEARED,
+    CONTEXT_GONE,
+    GAP,
+    HEADER,
+    HELLO,
+    POSTED,
+    STATS_FRAME,
+    TAKEN,
+    THRE_SERVED,
+    Access,
+    Announced,
+    ContextAppeared,
+    ContextGone,
+    Event,
+    Gap,
+    Hello,
+    Posted,
+    Stats,
+    Taken,
+    ThreServed,
 )
-#: Counters behind those: accesses by how long their answer took, in quarter octaves from 1 us.
-LATENCY_BUCKETS: Final = 64
-
-
-class Hello(NamedTuple):
-    """First frame of a connection: who the native half is."""
-
-    capabilities: int
-    machine: str
-    instance: int
-
-
-class Access(NamedTuple):
-    """One port access whose vCPU waits for the answer."""
-
-    context: int
-    seq: int
-    port: int
-    size: int
-    write: bool
-    value: int
-    vcpu: int
-
-
-class Posted(NamedTuple):
-    """Byte-wide writes to one port, in order, that nobody waits for."""
-
-    context: int
-    port: int
-    data: bytes
-    vcpu: int
-
-
-class ThreServed(NamedTuple):
-    """The guest has read from a port, IIR, that THR is empty; nobody waits."""
-
-    context: int
-    port: int
-
-
-class Taken(NamedTuple):
-    """The guest has read from a port, RBR, all characters before the one of that number; nobody waits."""
-
-    context: int
-    port: int
-    next: int
-
-
-class ContextAppeared(NamedTuple):
-    """An L2 that has begun to use our ports, or is announced again on a new connection."""
-
-    context: int
-    vmcb: int
-    ncr3: int
-
-
-class ContextGone(NamedTuple):
-    """An L2 that is no more."""
-
-    context: int
-    reason: GoneReason
-
-
-class Gap(NamedTuple):
-    """Output that was lost while the server was away."""
-
-    context: int
-    port: int
-    lost: int
-
-
-class Announced(NamedTuple):
-    """Every context that a server has known has appeared; the native half waits for READY."""
-
-
-class Stats(NamedTuple):
-    """What the native half counted since it started: by the names in `STATS`, and in `LATENCY_BUCKETS`."""
-
-    counters: dict[str, int]
-    latency: tuple[int, ...]
-
-    def latency_us(self, quantile: float) -> float:
-        """The time in us within which that part (0 to 1) of the accesses was answered."""
-        left = sum(self.latency) * quantile
-        for bucket, count in enumerate(self.latency):
-            if left <= count:
-                return float(2 ** ((bucket + (left / count if count else 0)) / 4))
-            left -= count
-        return float(2 ** (LATENCY_BUCKETS / 4))
-
-
-Event = Hello | Access | Posted | ThreServed | Taken | ContextAppeared | ContextGone | Gap | Stats | Announced
-
-HEADER: Final = Struct("<HBBI")
-HELLO: Final = Struct("<HBBIIHHI48sI")
-WELCOME: Final = Struct("<HBBIIHHII")
-ACCESS: Final = Struct("<HBBIIHBBIHH")
-ANSWER: Final = Struct("<HBBIII")
-POSTED: Final = Struct("<HBBIHHHH")
-THRE_SERVED: Final = Struct("<HBBIHHI")
-TAKEN: Final = Struct("<HBBIHHI")
-CONTEXT_APPEARED: Final = Struct("<HBBIQQQ")
-CONTEXT_GONE: Final = Struct("<HBBIII")
-GAP: Final = Struct("<HBBIHHIQ")
-STATS_FRAME: Final = Struct(f"<HBBIII{STATS_MAX}Q")
-IRQ: Final = Struct("<HBBIBBHI")
-ATTENTION: Final = Struct("<HBBIII")
-PUBLISH: Final = Struct("<HBBIIHBB8s")
-RESUME: Final = Struct("<HBBIHHIQ")
-INPUT: Final = Struct("<HBBIHBBI16s")
+from oobconsole.interceptors.wire.numbers import (
+    CONTEXTS_MAX,
+    LATENCY_BUCKETS,
+    MAGIC,
+    POSTED_MAX,
+    STATS,
+    STATS_MAX,
+    VALUE_MAX,
+    VERSION,
+    FrameType,
+    GoneReason,
+)
 
 
 def _body(frame: Struct) -> Struct:
@@ -210,8 +56,6 @@ _TAKEN = _body(TAKEN)
 _CONTEXT_APPEARED, _CONTEXT_GONE = _body(CONTEXT_APPEARED), _body(CONTEXT_GONE)
 _GAP, _STATS_FRAME = _body(GAP), _body(STATS_FRAME)
 
-#: The greatest value of an access, by its size in bytes.
-VALUE_MAX: Final = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFFFFFF}
 _event: Final = tuple.__new__  # a NamedTuple's own constructor takes twice as long
 
 
@@ -375,52 +219,3 @@ _GREETED: Final[_Frames] = {
     0x0A: (TAKEN.size, TAKEN.size, Decoder._taken),
 }
 _UNKNOWN: Final = (1, 0, Decoder._hello)
-
-
-def encode_hello(machine: str, instance: int, capabilities: int = 0, version: int = VERSION) -> bytes:
-    """HELLO, as a native half sends it."""
-    name = machine.encode("ascii")
-    return HELLO.pack(HELLO.size, FrameType.HELLO, 0, 0, MAGIC, version, 0, capabilities, name, instance)
-
-
-def encode_welcome(capabilities: int) -> bytes:
-    """WELCOME: the server accepts the native half."""
-    return WELCOME.pack(WELCOME.size, FrameType.WELCOME, 0, 0, MAGIC, VERSION, 0, capabilities, 0)
-
-
-def encode_answer(context: int, seq: int, value: int) -> bytes:
-    """ANSWER to the ACCESS `seq`."""
-    return ANSWER.pack(16, 0x82, 0, context, seq, value)
-
-
-def encode_irq(context: int, line: int, mode: IrqMode, accesses: int) -> bytes:
-    """IRQ: drive an ISA interrupt line (0-15), after `accesses` accesses (modulo 2**32)."""
-    return IRQ.pack(IRQ.size, FrameType.IRQ, 0, context, line, mode, 0, accesses & 0xFFFFFFFF)
-
-
-def encode_attention(context: int, attended: bool) -> bytes:
-    """ATTENTION: is anybody attached."""
-    return ATTENTION.pack(ATTENTION.size, FrameType.ATTENTION, 0, context, attended, 0)
-
-
-def encode_publish(context: int, accesses: int, port: int, valid: int, after_thr: int, values: bytes) -> bytes:
-    """PUBLISH: registers that may be read without asking, true after `accesses` accesses (modulo 2**32)."""
-    return PUBLISH.pack(
-        PUBLISH.size, FrameType.PUBLISH, 0, context, accesses & 0xFFFFFFFF, port, valid, after_thr, values
-    )
-
-
-def encode_input(context: int, port: int, number: int, data: bytes) -> bytes:
-    """INPUT: the characters in a receiver (1 to `INPUT_MAX`), from the one of that number (modulo 2**32) on."""
-    head = (INPUT.size, FrameType.INPUT, 0, context)
-    return INPUT.pack(*head, port, len(data), 0, number & 0xFFFFFFFF, data)
-
-
-def encode_resume(context: int, port: int, received: int) -> bytes:
-    """RESUME: how many bytes of the port's output the server has, since the context was bound."""
-    return RESUME.pack(RESUME.size, FrameType.RESUME, 0, context, port, 0, 0, received)
-
-
-def encode_ready() -> bytes:
-    """READY: a RESUME was sent for everything that the server knows."""
-    return HEADER.pack(HEADER.size, FrameType.READY, 0, 0)
