@@ -7,6 +7,17 @@ import json
 from typing import Final
 
 _decoder: Final = codecs.getincrementaldecoder("utf-8")
+#: `json.dumps` with an option makes such an encoder anew for every event.
+_encoder: Final = json.JSONEncoder(ensure_ascii=False)
+#: What JSON escapes in text of ASCII (RFC 8259, section 7), and how the `json` module does it: the backslash first.
+_ESCAPED: Final = (
+    *((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\r", b"\\r"), (b"\n", b"\\n"), (b"\t", b"\\t")),
+    *((b"\b", b"\\b"), (b"\x1b", b"\\u001b")),
+)
+#: Other controls are rare; where one is, the `json` module does the work.
+_RARE: Final = bytes(byte for byte in range(0x20) if byte not in b"\r\n\t\b\x1b")
+#: From so many bytes on, looking for each escaped byte in turn takes less time than the encoder's look at each byte.
+_LONG: Final = 1024
 
 
 class Asciicast:
@@ -31,14 +42,31 @@ class Asciicast:
     def output(self, at: float, data: bytes) -> bytes:
         """The guest printed `data`. A character that is not complete waits for its other bytes; bytes that are no
         UTF-8 become U+FFFD: the format has nothing else for them."""
+        if len(data) >= _LONG and data.isascii() and not self._decoder.getstate()[0]:
+            return self._event(at, b"o", _quoted_ascii(data))
         text = self._decoder.decode(data)
-        return self._event(at, "o", text) if text else b""
+        return self._event(at, b"o", _quoted(text)) if text else b""
 
     def marker(self, at: float, label: str) -> bytes:
         """Something happened beside the output."""
-        return self._event(at, "m", label)
+        return self._event(at, b"m", _quoted(label))
 
-    def _event(self, at: float, code: str, text: str) -> bytes:
-        """A clock that is set back must not make time run backwards: players would stop there."""
+    def _event(self, at: float, code: bytes, quoted: bytes) -> bytes:
+        """A clock that is set back must not make time run backwards: players would stop there. JSON writes numbers
+        as Python does."""
         self._last = max(self._last, round(at - self._began, 6))
-        return json.dumps([self._last, code, text], ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        return b'[%r, "%b", %b]\n' % (self._last, code, quoted)
+
+
+def _quoted(text: str) -> bytes:
+    """As a JSON string."""
+    return _encoder.encode(text).encode("utf-8", "replace")
+
+
+def _quoted_ascii(data: bytes) -> bytes:
+    """The same of text that is ASCII alone: most of what consoles print, so that it is worth the second way."""
+    if len(data.translate(None, _RARE)) < len(data):
+        return _quoted(data.decode("ascii"))
+    for byte, escape in _ESCAPED:
+        data = data.replace(byte, escape)
+    return b'"%b"' % data

@@ -115,10 +115,12 @@ class Recorder:
         if self._waiting > WAITING_HELD and not self.reason:
             self.console.pace.wait_for(self)
         last = self._together(offset, now)
-        if last is not None:
+        if last is None:
+            self._add(Printed(now, offset, data))
+        elif isinstance(last.data, bytearray):
             last.data += data
         else:
-            self._add(Printed(now, offset, bytearray(data)))
+            last.data = bytearray(last.data + data)  # what comes alone, and most of a flood does, is not copied
 
     def _together(self, offset: int, now: float) -> Printed | None:
         """The entry that this output is a part of."""

@@ -48,17 +48,17 @@ class SegmentFiles:
             with contextlib.suppress(FileNotFoundError):
                 self._known[kind] = _known(os.lstat(self.segment.path(kind)))
 
-    def make(self, kind: str, data: bytes | bytearray) -> None:
-        """Begin a file; what is there has nothing that is wanted. Raises `OSError`."""
+    def make(self, kind: str, *blocks: bytes) -> None:
+        """Begin a file with these blocks; what is there has nothing that is wanted. Raises `OSError`."""
         path = self.segment.path(kind)
         try:
             path.unlink(missing_ok=True)
         except (IsADirectoryError, PermissionError):  # unlink(2): a folder
             self._move_away(kind)
-        self._append(kind, data, os.open(path, _NEW, 0o600))
+        self._append(kind, blocks, os.open(path, _NEW, 0o600))
 
-    def append(self, kind: str, data: bytes | bytearray) -> None:
-        """Add to the end of a file; one of a kind that the segment does not have is begun.
+    def append(self, kind: str, blocks: Iterable[bytes]) -> None:
+        """Add these blocks to the end of a file; one of a kind that the segment does not have is begun.
 
         Output is kept as far as the disk took it; other files get all or, if the disk lets us, nothing.
 
@@ -67,7 +67,7 @@ class SegmentFiles:
             Changed: since `look`.
         """
         if kind not in self._known:
-            self.make(kind, data)
+            self.make(kind, *blocks)
             return
         descriptor = os.open(self.segment.path(kind), _OLD)
         try:
@@ -75,15 +75,16 @@ class SegmentFiles:
         except BaseException:
             os.close(descriptor)
             raise
-        self._append(kind, data, descriptor)
+        self._append(kind, blocks, descriptor)
 
-    def _append(self, kind: str, data: bytes | bytearray, descriptor: int) -> None:
+    def _append(self, kind: str, blocks: Iterable[bytes], descriptor: int) -> None:
         try:
             before = os.fstat(descriptor).st_size
             try:
-                view = memoryview(data)
-                while view:
-                    view = view[os.write(descriptor, view) :]
+                for block in blocks:
+                    view = memoryview(block)
+                    while view:
+                        view = view[os.write(descriptor, view) :]
             except OSError:
                 if kind != RAW:
                     with contextlib.suppress(OSError):

@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 GATHER_SECONDS: Final = 0.02
+#: With so much output to write, in bytes, nothing more is waited for: a guest that floods would be held meanwhile.
+ENOUGH: Final = 256 << 10
 #: Output of all consoles that may wait for the disk, in bytes.
 WAITING_MAX: Final = 64 << 20
 INTERNAL: Final = "internal error"
@@ -45,6 +47,7 @@ class Writer:
         self._waiting = 0
         self._writing: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._hurries = False  # the timer does: there is enough to write
         self._thread = ThreadPoolExecutor(1, "recording-writer")
 
     async def run(self, call: Callable[[], T]) -> T:
@@ -62,6 +65,10 @@ class Writer:
         if self._waiting + size > WAITING_MAX:
             return False
         self._waiting += size
+        if self._timer is not None and not self._hurries and self._waiting >= ENOUGH:
+            self._timer.cancel()
+            self._timer = None
+            self._soon()
         return True
 
     def leave(self, recorder: Recorder) -> None:
@@ -106,7 +113,9 @@ class Writer:
 
     def _soon(self) -> None:
         if self._writing is None and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(GATHER_SECONDS, self._hand_over)
+            self._hurries = self._waiting >= ENOUGH
+            seconds = 0 if self._hurries else GATHER_SECONDS
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._hand_over)
 
     async def _one_batch(self) -> None:
         if self._writing is None:

@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from oobconsole.recording.asciicast import Asciicast
 from tests.support.pace import scaled
 
@@ -42,6 +45,18 @@ def test_every_line_is_json_and_utf_8_whatever_is_printed() -> None:
         text = "".join(str(event[2]) for event in events(lines))
         assert text.startswith("\0\a\r\u2028\u0085gr\ufffdn \ufffd\ufffd\ufffd 😀xxx")
         assert text.count("x") == 200_000
+
+
+@given(st.binary(max_size=64), st.integers(1, 400), st.booleans())
+def test_an_event_is_written_as_the_json_module_writes_it(piece: bytes, times: int, cut: bool) -> None:
+    """Long text of ASCII is written in another way than the rest."""
+    data = piece * times + (b"\xc3" if cut else b"")
+    cast = Asciicast(1000.0)
+    wanted = json.dumps([1.5, "o", (piece * times).decode("utf-8", "replace")], ensure_ascii=False)
+    if piece.isascii():
+        assert cast.output(1001.5, data) == (wanted.encode() + b"\n" if piece else b"")
+    shown = cast.output(1001.5, b"\xbc" * cut + b"x" * 2000)
+    assert events(shown)[0][2] == ("\u00fc" * cut if piece.isascii() else "") + "x" * 2000 or not piece.isascii()
 
 
 def test_time_never_runs_backwards() -> None:
