@@ -13,7 +13,7 @@ import typer
 
 from oobconsole.audit import chain, files
 from oobconsole.audit.verify import verify as check
-from oobconsole.cli.verbs import config_file
+from oobconsole.cli.place import config_file
 from oobconsole.config.load import load
 from oobconsole.errors import ConfigError, EnvironmentFault
 

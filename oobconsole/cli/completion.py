@@ -6,24 +6,29 @@ from pathlib import Path
 
 import typer
 
-from oobconsole.cli import verbs
+from oobconsole.cli.place import config_file
 from oobconsole.config.load import load
 from oobconsole.errors import ConfigError
+from oobconsole.verbs import VERBS, Argument
 
 
 def words(ctx: typer.Context, incomplete: str) -> list[str]:
     """What can stand behind a verb, there where `incomplete` stands."""
-    verb, before = str(ctx.info_name), ctx.params.get("words") or ()
-    known: list[str] = []
-    if verb == "help" and not before:
-        known = list(verbs.REMOTE)
-    elif verb in verbs.OF_A_CONSOLE and not before:
-        known = _consoles(ctx)
-    elif verb == "power" and len(before) == 1:
-        from oobconsole.power.power import PowerAction  # nothing else here needs asyncio
-
-        known = list(PowerAction)
+    verb, before = VERBS[str(ctx.info_name)], ctx.params.get("words") or ()
+    known = _known(ctx, verb.words[len(before)]) if len(before) < len(verb.words) else []
     return [word for word in known if word.startswith(incomplete)]
+
+
+def _known(ctx: typer.Context, argument: Argument) -> list[str]:
+    match argument:
+        case Argument.CONSOLE:
+            return _consoles(ctx)
+        case Argument.VERB:
+            return [name for name, verb in VERBS.items() if verb.handed_on]
+        case Argument.POWER_ACTION:
+            from oobconsole.power.power import PowerAction  # nothing else here needs asyncio
+
+            return list(PowerAction)
 
 
 def _consoles(ctx: typer.Context) -> list[str]:
@@ -31,7 +36,7 @@ def _consoles(ctx: typer.Context) -> list[str]:
     from oobconsole.cli import remote  # other completions come faster without
 
     try:
-        socket = ctx.find_root().params["socket"] or load(verbs.config_file(ctx)).server.admin_socket
+        socket = ctx.find_root().params["socket"] or load(config_file(ctx)).server.admin_socket
         return remote.consoles(Path(socket))
     except (ConfigError, remote.Unreachable):
         return []

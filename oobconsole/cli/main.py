@@ -8,6 +8,7 @@ import shlex
 import signal
 import sys
 from enum import StrEnum
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -16,11 +17,12 @@ import typer
 from oobconsole.cli import completion, stdio
 from oobconsole.cli.audit import audit_app
 from oobconsole.cli.descriptors import fill_standard
-from oobconsole.cli.verbs import DEFAULT_CONFIG, REMOTE, config_file
+from oobconsole.cli.place import DEFAULT_CONFIG, config_file
 from oobconsole.config.guests import MachineConfig, VmConfig
 from oobconsole.config.load import load, ports_of
 from oobconsole.config.schema import Config
 from oobconsole.errors import ConfigError, EnvironmentFault
+from oobconsole.verbs import VERBS
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -66,10 +68,10 @@ def _forward(
     raise typer.Exit(remote.run(socket, [str(ctx.info_name), *(words or ())]))
 
 
-for _verb, _summary in REMOTE.items():
+for _verb in filter(attrgetter("handed_on"), VERBS.values()):
     app.command(
-        _verb,
-        help=f"{_summary} (by the running server)",
+        _verb.name,
+        help=f"{_verb.summary} (by the running server)",
         add_help_option=False,
         context_settings={
             "ignore_unknown_options": True,

@@ -13,8 +13,9 @@ from pydantic import BeforeValidator, Field
 
 from oobconsole.config.alerts import AlertConfig
 from oobconsole.config.guests import ConsoleConfig, GuestConfig, LibvirtConfig, MachineConfig, VmConfig
-from oobconsole.config.table import RESERVED, Name, Table, Words, one_or_more
+from oobconsole.config.table import Name, Table, Words, one_or_more
 from oobconsole.config.values import Address, FilePath, Loopback, MaxStartups, Network, Rights
+from oobconsole.verbs import VERBS
 
 _DOMAIN_MAX: Final = 37  # so that `.console15` can follow
 
@@ -23,7 +24,7 @@ def console_name(domain: str, uuid: str, *, unique: bool = False) -> str:
     """The name of a libvirt domain's console: the domain's, if that can be one; else, and if it has to be `unique`,
     what it has of one and the beginning of its UUID."""
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", domain).lstrip("_.-")
-    if name == domain and 0 < len(name) <= _DOMAIN_MAX and name not in RESERVED and not unique:
+    if name == domain and 0 < len(name) <= _DOMAIN_MAX and name not in VERBS and not unique:
         return name
     return f"{name[: _DOMAIN_MAX - 9]}-{uuid[:8]}".lstrip("-")
 

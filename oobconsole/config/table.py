@@ -7,20 +7,17 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from oobconsole.verbs import VERBS
+
 #: Names of machines, as the wire carries them (docs/wire-protocol.md), and of consoles.
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,46}")
-#: Words that mean, or are to mean, something else where a console's name can stand.
-RESERVED: Final = frozenset(
-    {"attach", "audit", "events", "help", "log", "ls", "menu", "power", "reload", "replay", "search", "send"}
-    | {"status", "wait", "watch", "who"}
-)
 
 
 def _name(value: str) -> str:
-    if not NAME.fullmatch(value) or value in RESERVED:
+    if not NAME.fullmatch(value) or value in VERBS:
         raise ValueError(
             f"{value!r} cannot be a name: 1 to 47 of A-Z, a-z, 0-9, '_', '.', '-', beginning with a letter or digit, "
-            f"and not one of {', '.join(sorted(RESERVED))}"
+            f"and not one of {', '.join(sorted(VERBS))}"
         )
     return value
 

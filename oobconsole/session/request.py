@@ -14,6 +14,7 @@ from oobconsole.console.reader import Notice
 from oobconsole.events import Kind
 from oobconsole.session.state import Consoles
 from oobconsole.session.tui.terminal import Terminal
+from oobconsole.verbs import Verb
 from oobconsole.words import as_json
 
 
@@ -63,6 +64,10 @@ class Peer(Protocol):
         """Wait until the other end has hung up."""
 
 
+#: Carries out a command line; the peer is who gets the answer.
+Run = Callable[[str, Peer], Awaitable[ExitStatus]]
+
+
 @dataclass(frozen=True)
 class Request:
     """One command of one user.
@@ -70,6 +75,8 @@ class Request:
     Attributes:
         args: what was said, validated.
         terminal: the user's, when there is one.
+        verb: the line of the verb table (`oobconsole/verbs.py`) that the command began with.
+        run: carries out another command of the same user, with a peer that may be another.
     """
 
     args: argparse.Namespace
@@ -77,16 +84,21 @@ class Request:
     terminal: Terminal | None
     consoles: Consoles
     who: Principal
+    verb: Verb
+    run: Run
 
-    def console(self, right: Right) -> Console:
+    def console(self, also: Right | None = None) -> Console:
         """The console that was named.
+
+        Args:
+            also: a right that is needed besides the verb's own.
 
         Raises:
             UsageError: there is none of that name that this user may know of.
-            Denied: without that right.
+            Denied: the user may know of the console, but has not the right.
         """
         console = self.consoles.find(self.args.console)
-        self._need(right, console is not None)
+        self._need(also or self._right, console is not None)
         assert console is not None
         return console
 
@@ -94,7 +106,7 @@ class Request:
         """May the user be told that? Of another console only who has any right there."""
         return notice.kind != "moved" or bool(self.consoles.access.rights(self.who, str(notice.detail["to"])))
 
-    def recorded(self, right: Right) -> str:
+    def recorded(self) -> str:
         """The name of the console that was named, which may be gone: what it printed is found all the same.
 
         Raises:
@@ -103,8 +115,19 @@ class Request:
         name: str = self.args.console
         recordings = self.consoles.recordings
         there = self.consoles.find(name) is not None or (recordings is not None and recordings.has(name))
-        self._need(right, there)
+        self._need(self._right, there)
         return name
+
+    async def hung_up(self) -> ExitStatus:
+        """Wait until the client has hung up: a command that it did not wait for has failed."""
+        await self.peer.gone()
+        return ExitStatus.FAILED
+
+    @property
+    def _right(self) -> Right:
+        right = self.verb.right
+        assert right is not None, f"the verb table names no right for {self.verb.name}"
+        return right
 
     def _need(self, right: Right, there: bool) -> None:
         name = self.args.console
@@ -136,17 +159,8 @@ class Request:
         return await self.print_as_made(as_json(row) async for row in rows)
 
 
-Handler = Callable[[Request], Awaitable[ExitStatus]]
-
 _LINES_AT_ONCE = 64
 _ECHO_MAX = 64  # characters of a wrong command that an answer repeats
-
-
-def count(text: str) -> int:
-    """An argument that counts something."""
-    if not (text.isascii() and text.isdecimal()) or len(text) > 18:
-        raise argparse.ArgumentTypeError(f"{echo(text)} is no number")
-    return int(text)
 
 
 def echo(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The verb `send`: one text for a console, or for each of several."""
+"""One text for a console, or for each of several: what the verb `send` and the menu have in common."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from typing import Final
 
 from oobconsole.access import Right
@@ -16,46 +15,22 @@ from oobconsole.console.reader import Reader
 from oobconsole.events import Kind
 from oobconsole.session.lastline import read
 from oobconsole.session.pipe import first_done
-from oobconsole.session.request import Denied, ExitStatus, Request, UsageError, echo
-from oobconsole.session.safe import eased
+from oobconsole.session.request import Denied, ExitStatus, Request, UsageError
 from oobconsole.session.within import within
-from oobconsole.session.words import FreeText
 from oobconsole.terminal.plain import PlainLines
 from oobconsole.terminal.text import plain
 
 #: So many consoles may be typed at with one text, so many of them at a time; so much of each answer is shown, in
 #: characters and in lines. Of a list of names so many are told.
 SEVERAL_MAX: Final = 256
-#: Characters of a pattern that names them: no name is as long, and to understand one of 60,000 takes a second. It is
-#: compared with so many names in one slice.
-PATTERN_MAX: Final = 256
-_MATCHED_A_SLICE: Final = 64
 _AT_ONCE: Final = 16
 ANSWER_MAX: Final = 4096
 ANSWER_LINES_MAX: Final = 200
 _NAMED_MAX: Final = 20
 
 
-def send_arguments(parser: argparse.ArgumentParser) -> None:
-    """Of `send`."""
-    parser.add_argument("console", metavar="CONSOLE")
-    parser.add_argument("text", metavar="TEXT", action=FreeText)
-    parser.add_argument("--no-enter", action="store_true", help="without the Enter key at its end")
-    parser.add_argument("--force", action="store_true", help="though somebody has the keyboard (right: force)")
-
-
-async def handle_send(request: Request) -> ExitStatus:
-    """Type a text, if nobody else has the keyboard; at several consoles, when a pattern names them."""
-    return await (send_to_each if is_pattern(request.args.console) else send_to_one)(request)
-
-
-async def send_to_one(request: Request) -> ExitStatus:
-    """Type a text into the console that was named, until its user hangs up."""
-    return await first_done(_send(request), _gone(request))
-
-
-async def _send(request: Request) -> ExitStatus:
-    console = request.console(Right.WRITE)
+async def send(request: Request) -> ExitStatus:
+    console = request.console()
     room = request.consoles.room(console)
     if request.args.force:
         request.console(Right.FORCE)
@@ -79,25 +54,6 @@ async def _send(request: Request) -> ExitStatus:
     return ExitStatus.OK
 
 
-def is_pattern(name: str) -> bool:
-    """No console's name has one of these in it."""
-    return any(c in name for c in "*?[")
-
-
-async def send_to_each(request: Request) -> ExitStatus:
-    """Type a text into every console that a pattern names and the user can see."""
-    pattern = request.args.console
-    if len(pattern) > PATTERN_MAX:
-        raise UsageError(f"{echo(pattern)} has {len(pattern)} characters; a pattern has at most {PATTERN_MAX}")
-    visible = await request.consoles.visible(request.who)
-    found = [c.name async for c, _ in eased(visible, _MATCHED_A_SLICE) if fnmatchcase(c.name, pattern)]
-    if not found:
-        raise UsageError(f"there is no console {echo(pattern)}; 'ls' lists them")
-    if len(found) > SEVERAL_MAX:
-        raise UsageError(f"{echo(pattern)} names {len(found)} consoles; at most {SEVERAL_MAX} are typed at together")
-    return await Several(request, found).run()
-
-
 class Several:
     """One text for several consoles, a few at a time: of each it is said by its name how it went, and shown what its
     guest answered. One that is no more, that somebody else has, or at which the user has no right, is left out.
@@ -116,7 +72,7 @@ class Several:
 
     async def run(self) -> ExitStatus:
         """To the last one. Those that it has not come to when its user hangs up, or it is cancelled, get nothing."""
-        return await first_done(self._send_to_all(), _gone(self._request))
+        return await first_done(self._send_to_all(), self._request.hung_up())
 
     async def _send_to_all(self) -> ExitStatus:
         few = asyncio.Semaphore(_AT_ONCE)
@@ -154,11 +110,11 @@ class Several:
         request = replace(self._request, args=args)
         reader: Reader | None = None
         try:
-            console = request.console(Right.WRITE)
+            console = request.console()
             before = console.before(console.end)
             if request.consoles.access.may(request.who, Right.WATCH, name):
                 reader = console.attach()
-            if await _send(request) is not ExitStatus.OK:
+            if await send(request) is not ExitStatus.OK:
                 self._left_out.add(name)
                 return
             self._typed.add(name)
@@ -196,8 +152,3 @@ async def _answer(request: Request, reader: Reader, before: bytes) -> list[str]:
     if len(lines) > ANSWER_LINES_MAX:
         more = [f"… (more than {ANSWER_LINES_MAX} lines)"]
     return [plain(line) for line in lines[:ANSWER_LINES_MAX]] + more
-
-
-async def _gone(request: Request) -> ExitStatus:
-    await request.peer.gone()
-    return ExitStatus.FAILED

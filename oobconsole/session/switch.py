@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -13,7 +12,6 @@ from oobconsole.console.console import Console
 from oobconsole.events import Kind
 from oobconsole.power.power import Power, PowerAction, PowerError
 from oobconsole.session.prompt import Keys
-from oobconsole.session.request import ExitStatus, Request, UsageError, echo
 from oobconsole.session.state import Consoles
 
 _KEYS: Final = {b"r": PowerAction.RESET, b"n": PowerAction.NMI, b"f": PowerAction.OFF, b"o": PowerAction.ON}
@@ -74,33 +72,3 @@ async def _switch(consoles: Consoles, console: Console, power: Power, action: Po
     consoles.events.emit(Kind.POWER, console.name, who, action=str(action), result=said)
     consoles.room(console).announce(f"{who.name}: {action} of {console.name}: {said}")
     return said
-
-
-def power_arguments(parser: argparse.ArgumentParser) -> None:
-    """Of `power`."""
-    parser.add_argument("console", metavar="CONSOLE")
-    parser.add_argument("action", choices=list(PowerAction), type=_action, metavar="|".join(PowerAction))
-    parser.add_argument("--yes", action="store_true", help="it is meant")
-
-
-def _action(text: str) -> PowerAction:
-    if text not in list(PowerAction):
-        raise argparse.ArgumentTypeError(f"{echo(text)} is none of {', '.join(PowerAction)}")
-    return PowerAction(text)
-
-
-async def handle_power(request: Request) -> ExitStatus:
-    """Switch a guest."""
-    console = request.console(Right.POWER)
-    action: PowerAction = request.args.action
-    power = request.consoles.power.get(console.name)
-    if power is None:
-        raise UsageError(f"nothing is configured that could switch {console.name} (power = …, oobconsole.toml(5))")
-    if not request.args.yes:
-        raise UsageError(f"{action} of {console.name}: say it again with --yes")
-    try:
-        said = await switch(request.consoles, console, power, action, request.who)
-    except PowerError as error:
-        await request.peer.tell(f"{action} of {console.name} failed: {error}")
-        return ExitStatus.FAILED
-    return await request.print([said])

@@ -17,6 +17,7 @@ from oobconsole.session.sending import Several, named
 from oobconsole.session.tui.answers import Answers, Transcript
 from oobconsole.session.tui.showing import Showing
 from oobconsole.session.tui.terminal import Terminal
+from oobconsole.verbs import VERBS
 
 #: Bytes of the text.
 TEXT_MAX: Final = 1000
@@ -37,7 +38,8 @@ async def send_together(request: Request, terminal: Terminal, names: Sequence[st
     showing = Showing(terminal, request.consoles.stopping)
     transcript = Transcript(showing.changed)
     args = argparse.Namespace(text=wanted.text, no_enter=not wanted.enter, force=False)
-    several = Several(replace(request, args=args, terminal=None, peer=_OnScreen(transcript, peer)), names)
+    sent = replace(request, verb=VERBS["send"], args=args, terminal=None, peer=_OnScreen(transcript, peer))
+    several = Several(sent, names)
     transcript.state = f"typing {wanted.text!r} into {named(names)}"
     task = asyncio.create_task(several.run(), name="a text for marked consoles")
 

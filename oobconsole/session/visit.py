@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 from oobconsole.session import switch
@@ -16,9 +15,6 @@ from oobconsole.session.tui.menu import Action, Choice, Place
 from oobconsole.session.tui.terminal import Terminal
 
 _REPLAY_SINCE: Final = "10m"
-
-#: Does a command line.
-Run = Callable[[str, Peer], Awaitable[ExitStatus]]
 
 
 class _Heard:
@@ -51,7 +47,7 @@ class _Heard:
         await self._peer.tell(text)
 
 
-async def visit(request: Request, terminal: Terminal, run: Run) -> ExitStatus:
+async def visit(request: Request, terminal: Terminal) -> ExitStatus:
     """To the user's end, or the server's. A command that fails is one to try again, or another."""
     consoles, who = request.consoles, request.who
     heard, catalogue, place = _Heard(request.peer), Catalogue(consoles, who), Place()
@@ -61,7 +57,7 @@ async def visit(request: Request, terminal: Terminal, run: Run) -> ExitStatus:
         if terminal.forget_breaks():
             await heard.tell("no break was sent: no console was open")
         if choice is not None:
-            await _do(choice, heard, request, terminal, place, run)
+            await _do(choice, heard, request, terminal, place)
         elif consoles.stopping.is_set():
             await heard.tell("the console server stops")
         if consoles.stopping.is_set():
@@ -70,7 +66,7 @@ async def visit(request: Request, terminal: Terminal, run: Run) -> ExitStatus:
             return ExitStatus.OK
 
 
-async def _do(choice: Choice, peer: _Heard, request: Request, terminal: Terminal, place: Place, run: Run) -> None:
+async def _do(choice: Choice, peer: _Heard, request: Request, terminal: Terminal, place: Place) -> None:
     consoles, who = request.consoles, request.who
     name, keys = choice.console, Keys(peer, PeerPrompt(peer))
     match choice.action:
@@ -81,7 +77,7 @@ async def _do(choice: Choice, peer: _Heard, request: Request, terminal: Terminal
             question = f"replay {name} since (10m, 02:13, 2026-03-01T02:13; Enter: {_REPLAY_SINCE}; Escape cancels):"
             since = await keys.ask_line(question)
             if since is not None:
-                await run(shlex.join(["replay", name, "--since", since.strip() or _REPLAY_SINCE]), peer)
+                await request.run(shlex.join(["replay", name, "--since", since.strip() or _REPLAY_SINCE]), peer)
                 await _look_at(peer)
             elif keys.dropped:
                 await peer.tell(f"{peer.last}; {keys.dropped}")
@@ -93,7 +89,7 @@ async def _do(choice: Choice, peer: _Heard, request: Request, terminal: Terminal
             elif keys.dropped:
                 await peer.tell(f"{peer.last}; {keys.dropped}")
         case action:
-            await run(shlex.join([action, name]), peer)
+            await request.run(shlex.join([action, name]), peer)
 
 
 async def _look_at(peer: _Heard) -> None:

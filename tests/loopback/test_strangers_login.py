@@ -22,7 +22,7 @@ from asyncssh.constants import (
 from asyncssh.packet import Boolean, String, UInt32
 
 from oobconsole.events import DENIALS_MAX, DENIALS_PERIOD
-from oobconsole.session import commands
+from oobconsole.session import parsing
 from oobconsole.session import run as sessions
 from oobconsole.session.request import UsageError
 from oobconsole.ssh import channel, login, transport
@@ -283,17 +283,17 @@ class TestCommands:
         """security.md 4: the work is bounded, by the words that argparse gets."""
         seen = 0
 
-        class Parser(commands._Parser):
+        class Parser(parsing.Parser):
             def parse_args(self, args: list[str], namespace: None = None) -> object:  # type: ignore[override]
                 nonlocal seen
                 seen = max(seen, len(args))
                 return super().parse_args(args, namespace)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(commands, "_Parser", Parser)
+            patch.setattr(parsing, "Parser", Parser)
             with pytest.raises(UsageError):
-                commands.parse(line)
-        assert seen <= 2 * commands.WORDS_MAX
+                parsing.parse(line)
+        assert seen <= 2 * parsing.WORDS_MAX
 
     def test_a_pattern_that_grows_costs_its_user_a_message(self) -> None:
         """security.md 4, its kind: of a user without a grant; 33 s of the loop, and all memory there is."""

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oobconsole.config.schema import console_name
-from oobconsole.config.table import NAME, RESERVED
+from oobconsole.config.table import NAME
 from oobconsole.libvirt.domain import PORTS_MAX, Port, host_of, ports_of
 from oobconsole.lines.chardev import parse
+from oobconsole.verbs import VERBS
 
 
 def ports(devices: str, host: str = "") -> tuple[Port, ...]:
@@ -171,4 +172,4 @@ def test_every_domain_has_a_name(domain: str) -> None:
     for unique in (False, True):
         name = console_name(domain, UUID, unique=unique)
         assert NAME.fullmatch(f"{name}.console15")
-        assert name not in RESERVED
+        assert name not in VERBS

@@ -17,8 +17,9 @@ from oobconsole.events import Events
 from oobconsole.guests.nested import Machine
 from oobconsole.interceptors.memory import MemoryInterceptor
 from oobconsole.recording.recordings import Recordings
-from oobconsole.session.request import Request
+from oobconsole.session.request import ExitStatus, Peer, Request
 from oobconsole.session.state import Consoles
+from oobconsole.verbs import VERBS
 
 #: May do everything at the consoles below.
 ALICE = Principal("alice", "SHA256:key", "192.0.2.1")
@@ -102,4 +103,13 @@ async def recording(folder: Path) -> AsyncIterator[Consoles]:
 
 def request(settings: Consoles, peer: FakePeer, who: Principal = ALICE) -> Request:
     """A command without arguments and without a terminal."""
-    return Request(Namespace(), peer, None, settings, who)
+    return request_for("menu", peer, settings, who)
+
+
+def request_for(verb: str, peer: FakePeer, settings: Consoles, who: Principal = ALICE, **args: object) -> Request:
+    """A request as `run` makes it, for calling a part of a verb by itself; it cannot run another command."""
+
+    async def run(command: str, heard: Peer) -> ExitStatus:
+        raise AssertionError(f"nobody was to run {command!r}")
+
+    return Request(Namespace(**args), peer, None, settings, who, VERBS[verb], run)

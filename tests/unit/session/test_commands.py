@@ -7,28 +7,33 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from oobconsole.access import Grant, Principal, Right
-from oobconsole.config.table import RESERVED
+from oobconsole.config.guests import GuestConfig
 from oobconsole.console.console import ConsoleState
 from oobconsole.events import Event, Kind
-from oobconsole.session.commands import VERBS, parse, run
+from oobconsole.session.commands import run
+from oobconsole.session.parsing import parse
 from oobconsole.session.request import ExitStatus, UsageError
 from oobconsole.terminal.text import is_plain
+from oobconsole.verbs import VERBS
 from tests.support.aio import soon
 from tests.unit.session.fakes import ALICE, FakePeer, consoles
 
 
-def test_no_console_can_be_named_as_a_command() -> None:
-    assert set(VERBS) == RESERVED
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_console_can_be_named_as_a_command(verb: str) -> None:
+    with pytest.raises(ValidationError, match="cannot be a name"):
+        GuestConfig.model_validate({"name": verb})
 
 
 def test_the_commands() -> None:
     verb, args = parse("web2 --lines 3")
     assert (verb, args) == parse(" attach 'web2' --lines 3")
-    assert (verb, args.console, args.lines) == ("attach", "web2", 3)
+    assert (verb.name, args.console, args.lines) == ("attach", "web2", 3)
     assert parse("ls --json")[1].json
-    assert parse("wait --timeout 0.5 --fail panic --fail BUG web1 'login: '")[0] == "wait"
+    assert parse("wait --timeout 0.5 --fail panic --fail BUG web1 'login: '")[0].name == "wait"
     assert parse(None) == parse("") == parse("  ") == parse("menu")
 
 

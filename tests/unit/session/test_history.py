@@ -16,9 +16,9 @@ from oobconsole.log.log import LogLimit
 from oobconsole.recording.rawlog import Printed, RawLog
 from oobconsole.recording.segments import INDEX, RAW, Segment, segments
 from oobconsole.session import commands
-from oobconsole.session.player import Pace
 from oobconsole.session.request import ExitStatus
 from oobconsole.session.state import Consoles
+from oobconsole.session.verbs.replay import Pace
 from oobconsole.session.when import when
 from oobconsole.terminal.safe import SafeFilter
 from tests.support.aio import soon, stays

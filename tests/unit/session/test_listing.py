@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from argparse import Namespace
 from types import FrameType
 
 import pytest
@@ -17,14 +16,14 @@ from oobconsole.session import lastline, safe
 from oobconsole.session.board import Board
 from oobconsole.session.commands import run
 from oobconsole.session.lastline import last_line, text_from
-from oobconsole.session.listing import handle_events
-from oobconsole.session.request import ExitStatus, Request
-from oobconsole.session.sending import PATTERN_MAX
+from oobconsole.session.request import ExitStatus
 from oobconsole.session.state import RIGHTS_A_SLICE, Consoles
 from oobconsole.session.tui.catalogue import Catalogue
+from oobconsole.session.verbs import events
+from oobconsole.session.verbs.send import PATTERN_MAX
 from oobconsole.terminal.plain import PlainLines
 from tests.support.aio import Work, idle, soon, until
-from tests.unit.session.fakes import ALICE, FakePeer, consoles
+from tests.unit.session.fakes import ALICE, FakePeer, consoles, request_for
 from tests.unit.session.menus import FakeTerminal, begin, leave, shown
 from tests.unit.terminal.test_middle import HOSTILE
 
@@ -186,7 +185,7 @@ async def test_events_that_wait_are_told_a_few_at_a_time(many: Consoles) -> None
             work.more(data.count(b"\n"))
 
     peer = Counted()
-    telling = asyncio.ensure_future(handle_events(Request(Namespace(json=False), peer, None, many, LOCAL)))
+    telling = asyncio.ensure_future(events.handle(request_for("events", peer, many, LOCAL, json=False)))
     await idle()
     for number in range(MANY):
         many.events.emit(Kind.CONSOLE, f"web{number:03}", state="live", reason="")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oobconsole.session.commands import COMMAND_MAX, parse
+from oobconsole.session.parsing import COMMAND_MAX, parse
 from oobconsole.session.request import UsageError
 from oobconsole.session.words import HEAD_MAX, without_quotes
 

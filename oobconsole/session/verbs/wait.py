@@ -1,4 +1,4 @@
-"""The verb wait: until a guest prints what matches a pattern, or what must not come, or the time is up."""
+"""The verb `wait`: until a guest prints what matches a pattern, or what must not come, or the time is up."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
-from oobconsole.access import Right
 from oobconsole.console.console import Console
 from oobconsole.console.reader import Notice, Reader
-from oobconsole.patterns import BadPattern, Match, Matcher, Pattern, TooSlow, compile_pattern
+from oobconsole.patterns import Match, Matcher, Pattern, TooSlow
+from oobconsole.session.arguments import add_console, count, multiline
 from oobconsole.session.lastline import text_from
 from oobconsole.session.pipe import first_done
-from oobconsole.session.request import ExitStatus, Request, UsageError, count, echo
+from oobconsole.session.request import ExitStatus, Request, UsageError, echo
 from oobconsole.session.safe import slices
 from oobconsole.session.within import within
 from oobconsole.session.words import FreeText, misplaced
@@ -32,20 +32,13 @@ _TIMEOUT_MAX: Final = 7 * 86400.0
 _matcher: Final = Matcher("wait", 2)
 
 
-def wait_arguments(parser: argparse.ArgumentParser) -> None:
-    """Of `wait`."""
-    parser.add_argument("console", metavar="CONSOLE")
-    parser.add_argument("pattern", metavar="REGEX", action=FreeText, understand=_pattern)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The console, the pattern, and when waiting ends without it."""
+    add_console(parser)
+    parser.add_argument("pattern", metavar="REGEX", action=FreeText, understand=multiline)
     parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="then it has failed, with status 4")
-    parser.add_argument("--fail", type=_pattern, metavar="REGEX", action="append", default=[], help="fails at once")
+    parser.add_argument("--fail", type=multiline, metavar="REGEX", action="append", default=[], help="fails at once")
     parser.add_argument("--from", type=count, metavar="OFFSET", dest="offset", help="begin at an absolute offset")
-
-
-def _pattern(text: str) -> Pattern:
-    try:
-        return compile_pattern(text, multiline=True)
-    except BadPattern as error:
-        raise argparse.ArgumentTypeError(f"{echo(text)} {error}") from error
 
 
 def _seconds(text: str) -> float:
@@ -98,23 +91,18 @@ class Window:
         return "".join(f"; {text}" for text in told)
 
 
-async def handle_wait(request: Request) -> ExitStatus:
+async def handle(request: Request) -> ExitStatus:
     """Wait for a pattern in what the guest prints from now on, or from an offset on."""
-    console = request.console(Right.WATCH)
+    console = request.console()
     _known(request, console)
     if hint := misplaced(request.args.pattern.pattern, ("--timeout", "--fail", "--from")):
         await request.peer.tell(hint)
     reader, window = console.attach(request.args.offset), Window()
     window.begin_behind(console.before(reader.position))
     try:
-        return await first_done(_search(request, console, reader, window), _gone(request))
+        return await first_done(_search(request, console, reader, window), request.hung_up())
     finally:
         reader.close()
-
-
-async def _gone(request: Request) -> ExitStatus:
-    await request.peer.gone()
-    return ExitStatus.FAILED
 
 
 def _known(request: Request, console: Console) -> None:

@@ -1,4 +1,4 @@
-"""`replay`: a recording once more, at its own pace or another."""
+"""The verb `replay`: a recording once more, at its own pace or another."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final
 
 from oobconsole.recording.frames import Begun, Lost
+from oobconsole.session.arguments import add_console, add_since
 from oobconsole.session.history import History
 from oobconsole.session.pipe import first_done
 from oobconsole.session.request import ExitStatus, Request, echo
@@ -24,14 +25,14 @@ _LEAST: Final = 0.01
 _QUIT: Final = b"qQ\x03\x04"
 
 
-def replay_arguments(parser: argparse.ArgumentParser) -> None:
-    """Of `replay`."""
-    parser.add_argument("console", metavar="CONSOLE")
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The console, where to begin, and how fast."""
+    add_console(parser)
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--at", type=when, metavar="TIME", help="from 02:13 or 2026-03-01T02:13 on, or 90s behind the beginning"
     )
-    where.add_argument("--since", type=when, metavar="TIME", help="from then on: 10m (ago), 02:13, 2026-03-01T02:13")
+    add_since(where)
     parser.add_argument("--speed", type=_speed, default=1.0, metavar="N", help="so many times as fast")
 
 
@@ -77,7 +78,7 @@ class Pace:
             seconds -= (loop.time() - began) * speed
 
 
-async def handle_replay(request: Request) -> ExitStatus:
+async def handle(request: Request) -> ExitStatus:
     """Replay what was recorded."""
     history = History(request, "replay")
     await history.ready()
@@ -94,11 +95,11 @@ async def handle_replay(request: Request) -> ExitStatus:
     lent = Lent(filtered=True)
     terminal = request.terminal
     if terminal is None:
-        return await first_done(_play(history, start, pace, lent), _gone(request))
+        return await first_done(_play(history, start, pace, lent), request.hung_up())
     await request.peer.tell("replay: space pauses, + and - change the speed, q ends")
     terminal.lend(lambda: lent.restored() + b"\r\n")
     try:
-        return await first_done(_play(history, start, pace, lent), _keys(request, pace), _gone(request))
+        return await first_done(_play(history, start, pace, lent), _keys(request, pace), request.hung_up())
     finally:
         terminal.give_back()
 
@@ -152,8 +153,3 @@ async def _keys(request: Request, pace: Pace) -> ExitStatus:
                 return ExitStatus.OK
             pace.key(bytes((key,)))
     return ExitStatus.OK
-
-
-async def _gone(request: Request) -> ExitStatus:
-    await request.peer.gone()
-    return ExitStatus.FAILED

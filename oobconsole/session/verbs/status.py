@@ -1,7 +1,8 @@
-"""`status`: how the server does."""
+"""The verb `status`: how the server does."""
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter
 from importlib.metadata import version
 from typing import Final, NamedTuple
@@ -9,7 +10,8 @@ from typing import Final, NamedTuple
 from oobconsole import supervise
 from oobconsole.console.console import ConsoleState
 from oobconsole.log import log
-from oobconsole.session.request import Denied, ExitStatus, Request
+from oobconsole.session.arguments import add_json
+from oobconsole.session.request import ExitStatus, Request
 from oobconsole.session.safe import eased
 from oobconsole.session.state import Consoles
 from oobconsole.vitals import resident_bytes
@@ -82,10 +84,13 @@ def _lines(consoles: Consoles, counted: Tally) -> list[str]:
     ]
 
 
-async def handle_status(request: Request) -> ExitStatus:
-    """For the local command only: it names every machine."""
-    if not request.who.local:
-        raise Denied("status is for the local command: oobconsole status, as root or the server's own user")
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Only the form of the answer can be chosen."""
+    add_json(parser)
+
+
+async def handle(request: Request) -> ExitStatus:
+    """Print the report. It names every machine, so it is for the server's own user."""
     counted = await tally(request.consoles)
     if request.args.json:
         return await request.print([as_json(report(request.consoles, counted))])

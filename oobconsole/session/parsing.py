@@ -1,0 +1,118 @@
+"""A command line, understood: which verb it begins with, and that verb's arguments."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import re
+import shlex
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Final, NoReturn
+
+from oobconsole.session.request import UsageError, echo
+from oobconsole.session.verbs import load
+from oobconsole.session.words import Joined, Words, divide
+from oobconsole.terminal.text import escaped
+from oobconsole.verbs import VERBS, Verb
+
+#: A command line may be this long, in characters: `send` carries text.
+COMMAND_MAX: Final = 65536
+#: One without a text, in characters and in words: argparse needs the square of their number.
+WORDS_LENGTH_MAX: Final = 4096
+WORDS_MAX: Final = 64
+_ERROR_MAX: Final = 500
+
+_PARSERS: Final = ThreadPoolExecutor(2, thread_name_prefix="commands")
+_FIRST: Final = re.compile(rf"({'|'.join(VERBS)})(?:[ \t\r\n]|$)")
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, without printing and exiting.
+
+    Attributes:
+        takes_value: of each option, by its name.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.takes_value: dict[str, bool] = {}
+        super().__init__(**options)
+
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
+        action = super().add_argument(*names, **options)
+        self.takes_value |= dict.fromkeys(action.option_strings, action.nargs != 0)
+        return action
+
+    def error(self, message: str) -> NoReturn:
+        usage = " ".join(self.format_usage().removeprefix("usage: ").split())  # argparse breaks its lines
+        raise UsageError(f"{message}; usage: {usage}")
+
+
+def parser_of(verb: Verb) -> Parser:
+    """What understands the words behind a verb, and describes them."""
+    parser = Parser(prog=verb.name, add_help=False, allow_abbrev=False, description=verb.summary)
+    load(verb).arguments(parser)
+    return parser
+
+
+def parse(command: str | None, *, local: bool = False) -> tuple[Verb, argparse.Namespace]:
+    """Understand a command line; none at all is the menu.
+
+    Args:
+        local: its words are quoted one by one; ssh has joined those of its user.
+
+    Raises:
+        UsageError: with what is wrong and what would be right.
+    """
+    line = _line(command)
+    if len(line) > COMMAND_MAX:
+        raise UsageError(f"a command has at most {COMMAND_MAX} characters; this one has {len(line)}")
+    verb = _with_text(line)
+    try:
+        if verb is not None:
+            return verb, _parse_text(verb, line[len(verb.name) + 1 :], local=local)
+        return _parse_words(line)
+    except UsageError as error:
+        text = str(error)
+        text = text if len(text) <= _ERROR_MAX else text[:_ERROR_MAX] + "…"
+        raise UsageError(escaped(text.replace("\t", " "))) from error
+
+
+async def understand(command: str | None, *, local: bool) -> tuple[Verb, argparse.Namespace]:
+    """As `parse`, but a pattern is compiled in a thread: that may take longer than the event loop can be held."""
+    if _with_text(_line(command)) is None:
+        return parse(command, local=local)
+    return await asyncio.get_running_loop().run_in_executor(_PARSERS, partial(parse, command, local=local))
+
+
+def _line(command: str | None) -> str:
+    return (command or "").lstrip(" \t\r\n")
+
+
+def _with_text(line: str) -> Verb | None:
+    """The verb that a line begins with, if the last argument of that verb is a text."""
+    first = _FIRST.match(line)
+    return VERBS[first[1]] if first is not None and VERBS[first[1]].text else None
+
+
+def _parse_text(verb: Verb, line: str, *, local: bool) -> argparse.Namespace:
+    parser = parser_of(verb)
+    divided = divide(Words(line) if local else Joined(line), parser.takes_value, behind=verb.options_behind)
+    return parser.parse_args(divided.for_argparse())
+
+
+def _parse_words(line: str) -> tuple[Verb, argparse.Namespace]:
+    if len(line) > WORDS_LENGTH_MAX:
+        raise UsageError(
+            f"a command without a text has at most {WORDS_LENGTH_MAX} characters; this one has {len(line)}"
+        )
+    try:
+        words = shlex.split(line) or ["menu"]
+    except ValueError as error:
+        raise UsageError(f"{echo(line)} cannot be understood: {error}") from error
+    if len(words) > WORDS_MAX:
+        raise UsageError(f"a command has at most {WORDS_MAX} words; this one has {len(words)}")
+    first, rest = (words[0], words[1:]) if words[0] in VERBS else ("attach", words)
+    if VERBS[first].text:
+        raise UsageError(f"{first} is to be written without quotes: what is behind it is taken as it stands")
+    return VERBS[first], parser_of(VERBS[first]).parse_args(rest)

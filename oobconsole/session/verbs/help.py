@@ -1,0 +1,28 @@
+"""The verb `help`: what the commands do, and the options of one of them."""
+
+from __future__ import annotations
+
+import argparse
+
+from oobconsole.session.parsing import parser_of
+from oobconsole.session.request import ExitStatus, Request, UsageError, echo
+from oobconsole.verbs import VERBS
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The command that is to be explained; without one, all of them are listed."""
+    parser.add_argument("verb", nargs="?", metavar="COMMAND")
+
+
+async def handle(request: Request) -> ExitStatus:
+    """Print the list of commands, or what one command can do."""
+    name = request.args.verb
+    if name is None:
+        width = max(map(len, VERBS))
+        lines = [f"  {verb.name:<{width}}  {verb.summary}" for verb in VERBS.values()]
+        return await request.print(
+            ["ssh HOST CONSOLE is short for ssh HOST attach CONSOLE, ssh -t HOST for ssh -t HOST menu", *lines]
+        )
+    if name not in VERBS:
+        raise UsageError(f"there is no command {echo(name)}; 'help' lists them")
+    return await request.print(parser_of(VERBS[name]).format_help().strip().split("\n"))

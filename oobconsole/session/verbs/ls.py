@@ -1,0 +1,92 @@
+"""The verb `ls`: the consoles at which the user has any right, and how each of them does."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import AsyncIterator, Sequence
+from typing import TypedDict
+
+from oobconsole.access import Right
+from oobconsole.console.console import Console
+from oobconsole.session.arguments import add_json
+from oobconsole.session.listing import ROWS_A_SLICE, idle, in_words
+from oobconsole.session.request import ExitStatus, Request
+from oobconsole.session.safe import eased
+
+#: Consoles, and their machines' names.
+Found = Sequence[tuple[Console, str]]
+
+
+class _Row(TypedDict):
+    """What `ls` says of a console."""
+
+    console: str
+    state: str
+    reason: str
+    machine: str
+    attached: int
+    keyboard: str
+    idle_s: float | None
+    offset: int
+    unrecorded: str
+    last_line: str
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Only the form of the answer can be chosen."""
+    how = parser.add_mutually_exclusive_group()
+    add_json(how)
+    how.add_argument("--names", action="store_true", help="only their names, one a line")
+
+
+async def handle(request: Request) -> ExitStatus:
+    """The consoles at which the user has any right."""
+    found = await request.consoles.visible(request.who)
+    if request.args.names:
+        return await request.print(console.name for console, _ in found)
+    if request.args.json:
+        return await request.print_json(_rows(request, found))
+    if not found:
+        await request.peer.tell(
+            "there is no console at which you have any right; a [[grant]] of the server gives them"
+        )
+        return ExitStatus.OK
+    for console, _ in found:
+        if reason := request.consoles.vitals.unrecorded.get(console.name):
+            await request.peer.tell(f"{console.name} is not recorded: {reason}")
+    return await request.print_as_made(_table(request, found))
+
+
+async def _table(request: Request, found: Found) -> AsyncIterator[str]:
+    width = max(len("CONSOLE"), *(len(console.name) for console, _ in found))
+    yield f"{'CONSOLE':<{width}}  STATE    ATTACHED  KEYBOARD    OUTPUT  MACHINE     LAST LINE"
+    async for row in _rows(request, found):
+        yield (
+            f"{row['console']:<{width}}  {row['state']:<7}  {row['attached']:>8}  {row['keyboard'] or '-':<10}  "
+            f"{in_words(row['idle_s']):>6}  {row['machine']:<10}  {row['last_line']}".rstrip()
+        )
+
+
+async def _rows(request: Request, found: Found) -> AsyncIterator[_Row]:
+    async for console, machine in eased(found, ROWS_A_SLICE):
+        yield await _row(request, console, machine)
+
+
+async def _row(request: Request, console: Console, machine: str) -> _Row:
+    consoles = request.consoles
+    may_read = consoles.access.may(request.who, Right.WATCH, console.name)
+    last = await consoles.last_lines.look(console) if may_read else ""
+    room = consoles.rooms.get(console.name)
+    seconds = idle(console)
+    return {
+        "console": console.name,
+        "state": console.state.name.lower(),
+        "reason": console.reason,
+        "machine": machine,
+        "attached": console.attached,
+        "keyboard": room.holder.who.name if room and room.holder else "",
+        "idle_s": None if seconds is None else round(seconds, 3),
+        "offset": console.end,
+        "unrecorded": consoles.vitals.unrecorded.get(console.name, ""),
+        "last_line": last,
+    }

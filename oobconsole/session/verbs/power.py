@@ -1,0 +1,40 @@
+"""The verb `power`: reset a guest, switch it off or on, send an NMI."""
+
+from __future__ import annotations
+
+import argparse
+
+from oobconsole.power.power import PowerAction, PowerError
+from oobconsole.session.arguments import add_console
+from oobconsole.session.request import ExitStatus, Request, UsageError, echo
+from oobconsole.session.switch import switch
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The console, what is to be done, and that it is meant."""
+    add_console(parser)
+    parser.add_argument("action", choices=list(PowerAction), type=_action, metavar="|".join(PowerAction))
+    parser.add_argument("--yes", action="store_true", help="it is meant")
+
+
+def _action(text: str) -> PowerAction:
+    if text not in list(PowerAction):
+        raise argparse.ArgumentTypeError(f"{echo(text)} is none of {', '.join(PowerAction)}")
+    return PowerAction(text)
+
+
+async def handle(request: Request) -> ExitStatus:
+    """Switch the guest, once `--yes` says that it is meant."""
+    console = request.console()
+    action: PowerAction = request.args.action
+    power = request.consoles.power.get(console.name)
+    if power is None:
+        raise UsageError(f"nothing is configured that could switch {console.name} (power = …, oobconsole.toml(5))")
+    if not request.args.yes:
+        raise UsageError(f"{action} of {console.name}: say it again with --yes")
+    try:
+        said = await switch(request.consoles, console, power, action, request.who)
+    except PowerError as error:
+        await request.peer.tell(f"{action} of {console.name} failed: {error}")
+        return ExitStatus.FAILED
+    return await request.print([said])

@@ -1,0 +1,48 @@
+"""The verb `who`: everybody who is attached to a console that the user may watch."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import AsyncIterator
+
+from oobconsole.access import Right
+from oobconsole.session.arguments import add_json
+from oobconsole.session.listing import ROWS_A_SLICE
+from oobconsole.session.request import ExitStatus, Request
+from oobconsole.session.room import Room
+from oobconsole.session.safe import eased
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Only the form of the answer can be chosen."""
+    add_json(parser)
+
+
+async def handle(request: Request) -> ExitStatus:
+    """Everybody at the consoles that the user may watch."""
+    if request.args.json:
+        return await request.print_json(
+            {
+                "console": room.console.name,
+                "user": member.who.name,
+                "address": member.who.address,
+                "role": room.role(member),
+                "keyboard": room.holder is member,
+                "since_s": round(time.monotonic() - member.since, 3),
+            }
+            async for room in _watchable(request)
+            for member in room.members
+        )
+    return await request.print_as_made(
+        f"{room.console.name}  {line}" async for room in _watchable(request) for line in room.who()
+    )
+
+
+async def _watchable(request: Request) -> AsyncIterator[Room]:
+    """Where anybody is, of those that the user may watch."""
+    found = await request.consoles.visible(request.who)
+    async for console, _ in eased(found, ROWS_A_SLICE):
+        room = request.consoles.rooms.get(console.name)
+        if room and room.members and room.may(request.who, Right.WATCH):
+            yield room

@@ -1,0 +1,92 @@
+"""The table of verbs: every command of the server has one line here, and one file in `session/verbs/`.
+
+A verb is the first word behind `ssh HOST`, and behind the local command `oobconsole`. Four parts of the program read
+this table instead of having a list of their own:
+
+- `config/table.py` refuses to give a console the name of a verb;
+- `session/parsing.py` and `session/commands.py` understand a command line and carry it out;
+- `cli/main.py` makes a subcommand of each verb that the local command hands on to the running server;
+- `cli/completion.py` completes the words that stand behind a verb.
+
+What a verb does is in `session/verbs/NAME.py` (`session/verbs/__init__.py` says what such a file contains). This
+module stands low and imports nothing heavy, because the local command must start quickly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from oobconsole.access import Right
+
+
+class Argument(StrEnum):
+    """What a word behind a verb means, as far as completion and rights are concerned."""
+
+    CONSOLE = "console"
+    VERB = "verb"
+    POWER_ACTION = "power action"
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One command of the server.
+
+    Attributes:
+        name: the word that is typed, and the name of the file in `session/verbs/`.
+        summary: what the command does, in one line, for `help` and for `oobconsole --help`.
+        words: what the first words behind the verb mean. Words that have no fixed meaning are not listed.
+        right: the right that the user needs at the console. None: the verb concerns no single console.
+        server_user: only the user who runs the server, and root, may use this verb, through the admin socket.
+        text: the last argument is a text, which reaches to the end of the line (`session/words.py`).
+        options_behind: options may also stand between the console's name and the text.
+        handed_on: the local command hands this verb on to the running server. False: the local command has a
+            subcommand of that name with a meaning of its own.
+        followed_by: the only word that may follow the verb, where the verb is never said without that word.
+    """
+
+    name: str
+    summary: str
+    words: tuple[Argument, ...] = ()
+    right: Right | None = None
+    server_user: bool = False
+    text: bool = False
+    options_behind: bool = False
+    handed_on: bool = True
+    followed_by: str = ""
+
+    @property
+    def of_a_console(self) -> bool:
+        """Whether the first word behind the verb names a console."""
+        return self.words[:1] == (Argument.CONSOLE,)
+
+    @property
+    def spoken(self) -> str:
+        """The verb as a person says it, for messages: `reload`, `audit head`."""
+        return f"{self.name} {self.followed_by}".rstrip()
+
+
+_CONSOLE: Final = (Argument.CONSOLE,)
+_SWITCH: Final = (Argument.CONSOLE, Argument.POWER_ACTION)
+_ALL: Final = (
+    Verb("menu", "choose a console from a menu; what ssh -t HOST alone does, too"),
+    Verb("attach", "attach to a console, with the keyboard if it is free", _CONSOLE, Right.WATCH),
+    Verb("watch", "attach to a console, without the keyboard", _CONSOLE, Right.WATCH),
+    Verb("ls", "the consoles: state, who is attached, last activity"),
+    Verb("who", "who is attached where, and who has the keyboard"),
+    Verb("events", "what happens, as it happens"),
+    Verb("send", "type a text into a guest", _CONSOLE, Right.WRITE, text=True),
+    Verb("wait", "wait until a guest prints something", _CONSOLE, Right.WATCH, text=True, options_behind=True),
+    Verb("power", "reset a guest, switch it off or on, send an NMI", _SWITCH, Right.POWER),
+    Verb("reload", "read the server's configuration again", server_user=True),
+    Verb("audit", "the audit log's last number and hash", server_user=True, handed_on=False, followed_by="head"),
+    Verb("log", "what a guest printed, and who typed what", _CONSOLE, Right.LOG),
+    Verb("replay", "what a guest printed, as it came", _CONSOLE, Right.LOG),
+    Verb("search", "look for a pattern in what a guest printed", _CONSOLE, Right.LOG, text=True, options_behind=True),
+    Verb("status", "how the server does", server_user=True),
+    Verb("help", "what a command does, and its options", (Argument.VERB,)),
+)
+
+#: Every verb by its name, in the order in which `help` lists them.
+VERBS: Final = {verb.name: verb for verb in _ALL}
