@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import ClassVar, Final
 
+from devices.device import Device
 from devices.uart16550_registers import Fcr as Fcr
 from devices.uart16550_registers import Ier as Ier
 from devices.uart16550_registers import Iir as Iir
@@ -45,7 +46,7 @@ def _nothing(*_: object) -> None:
     """An event that nobody wants to hear of."""
 
 
-class Uart16550:
+class Uart16550(Device):
     """One 16550A.
 
     Args:
@@ -54,8 +55,12 @@ class Uart16550:
         clock: a monotonic time in ns, for the character timeout.
         drained: called when `room` has grown.
         line_event: called when break, modem outputs or format of the line have changed.
-        first: number of the first character that will be received (`receiver`).
+        first: number of the first character that will be received (`held`).
     """
+
+    sizes: ClassVar = (8,)
+    outputs: ClassVar = 1
+    published: ClassVar = (2, 5, 6)  # IIR, LSR and MSR: what a driver reads again and again
 
     def __init__(
         self,
@@ -97,48 +102,47 @@ class Uart16550:
 
     # -- what the guest does ------------------------------------------------------------------------
 
-    def read(self, offset: int) -> int:
-        """Return what the guest reads from register `offset` (0-7)."""
-        return _READERS[offset](self)
+    def read(self, register: int) -> int:
+        """Return what the guest reads from a register (0-7)."""
+        return _READERS[register](self)
 
-    def write(self, offset: int, value: int) -> None:
-        """Serve the guest's write of `value` (0-255) to register `offset` (0-7)."""
-        _WRITERS[offset](self, value)
+    def write(self, register: int, value: int) -> None:
+        """Serve the guest's write of `value` (0-255) to a register (0-7)."""
+        _WRITERS[register](self, value)
 
-    def write_block(self, offset: int, data: bytes) -> None:
+    def write_block(self, register: int, data: bytes) -> None:
         """Serve one `write` for every byte of `data`, in order; a block to THR is one `transmit`, one edge."""
-        if data and offset == 0 and not self._lcr & _DLAB and not self._mcr & _LOOP:
+        if data and register == 0 and not self._lcr & _DLAB and not self._mcr & _LOOP:
             self._load_thr()
             self._update()
             self._transmit(data)
             return
         for value in data:
-            self.write(offset, value)
+            self.write(register, value)
 
-    def peek(self, offset: int) -> int | None:
+    def peek(self, register: int) -> int | None:
         """Return what `read` would, if and only if reading has no side effect now; else None."""
-        if offset == 0 and not self._lcr & _DLAB and self._received:
+        if register == 0 and not self._lcr & _DLAB and self._received:
             return None
-        if offset == 2 and self._pending() == 0x02:
+        if register == 2 and self._pending() == 0x02:
             return None
-        if (offset == 5 and self._line_errors()) or (offset == 6 and self._deltas):
+        if (register == 5 and self._line_errors()) or (register == 6 and self._deltas):
             return None
-        return self.read(offset)
+        return self.read(register)
 
-    def thre_served(self) -> None:
-        """The guest has read IIR, elsewhere, and was told of THRE: say the level again, changed or not."""
-        self._thre_pending = False
-        self._update(again=True)
+    def served(self, register: int) -> None:
+        """Of the registers only IIR may be read elsewhere although reading it does something: it ends THRE."""
+        if register == 2:
+            self._thre_pending = False
+            self._update()
 
     @property
     def divisor_latch(self) -> bool:
         """Are the first two registers the divisor now (DLAB)?"""
         return bool(self._lcr & _DLAB)
 
-    @property
-    def receiver(self) -> tuple[int, bytes]:
-        """What RBR will yield, character by character, with the number of the first: each that was ever received has
-        one more than that before it."""
+    def held(self) -> tuple[int, bytes]:
+        """What RBR will yield, character by character, and the number of the first."""
         return self._next, bytes(character & 0xFF for character in self._received)
 
     def taken(self, number: int) -> None:
@@ -148,11 +152,11 @@ class Uart16550:
         if 0 < count <= len(self._received):
             self._take(count)
 
-    def survives_thr(self, offset: int) -> bool:
-        """Does `peek(offset)` stay true when a byte is written to THR?"""
-        if self._mcr & _LOOP or (offset == 0 and self._lcr & _DLAB):
+    def survives_write(self, register: int) -> bool:
+        """Does `peek(register)` stay true when a byte is written to THR?"""
+        if self._mcr & _LOOP or (register == 0 and self._lcr & _DLAB):
             return False
-        return offset != 2 or not self._ier & _THRI or self._pending() > 0x01
+        return register != 2 or not self._ier & _THRI or self._pending() > 0x01
 
     def _read_rbr(self) -> int:
         if self._lcr & _DLAB:
@@ -392,9 +396,9 @@ class Uart16550:
         """Level of the interrupt line, as OUT2 lets it pass."""
         return bool(self._mcr & _OUT2) and self._pending() != 0x01
 
-    def _update(self, *, again: bool = False) -> None:
+    def _update(self) -> None:
         level = self.irq_level
-        if again or level != self._level:
+        if level != self._level:
             self._level = level
             self._irq(level)
 

@@ -133,7 +133,7 @@ class _Port:
             if value is not None:
                 valid |= 1 << offset
                 values[offset] = value
-                if uart.survives_thr(offset):
+                if uart.survives_write(offset):
                     after_thr |= 1 << offset
         return Publication(self.base, valid, after_thr, bytes(values))
 
@@ -200,7 +200,8 @@ class Guest(PortHandler):
     def thre_served(self, port: int) -> None:
         found = self._by_port.get(port)
         if found:
-            found[0].uart.thre_served()
+            found[0].uart.served(found[1])
+            self.drive(found[0].line, found[0].uart.irq_level)
 
     def taken(self, port: int, number: int) -> None:
         found = self._by_port.get(port)
@@ -209,7 +210,7 @@ class Guest(PortHandler):
             found[0].watch_timeout()
 
     def inputs(self) -> tuple[Input, ...]:
-        held = ((port.base, *port.uart.receiver) for port in self._ports)
+        held = ((port.base, *port.uart.held()) for port in self._ports)
         return tuple(Input(*one) for one in held if one[2])
 
     def gap(self, port: int, lost: int) -> None:

@@ -118,12 +118,12 @@ def test_masking_around_a_printk_loses_no_input_interrupt(live: Bench) -> None:
 
 def test_thre_that_was_served_elsewhere_ends_and_nothing_else_does(live: Bench) -> None:
     live.program((Reg.IER, Ier.RDI | Ier.THRI), (Reg.THR, ord("a")))
-    live.uart.thre_served()
+    live.uart.served(Reg.IIR)
     assert live.levels[-1] is False
     assert live.iir() == Iir.NONE
     live.program((Reg.THR, ord("b")))
     live.uart.feed(b"x")
-    live.uart.thre_served()
+    live.uart.served(Reg.IIR)
     assert live.levels[-1] is True
     assert live.iir() == Iir.RDI
 
@@ -470,7 +470,7 @@ def test_what_survives_thr_does(operations: list[tuple[str, int, int]], offset: 
     bench = in_use()
     drive(bench, operations)
     value = bench.uart.peek(offset)
-    if value is not None and bench.uart.survives_thr(offset):
+    if value is not None and bench.uart.survives_write(offset):
         bench.uart.write(Reg.THR, byte)
         assert bench.uart.read(offset) == value
 

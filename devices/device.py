@@ -1,0 +1,140 @@
+"""The protocol of a device, and of what a bus gives it: ranges of I/O ports and interrupt lines.
+
+A device is a pure, synchronous model of what its guest sees. It knows neither at which ports its guest finds it nor
+which interrupts it has: its registers are numbered from 0, and so are its interrupt outputs. A bus (`devices/bus.py`)
+knows both. Whatever else a device needs, its constructor takes: a function for each interrupt output, one for what it
+sends, a clock. So a device runs in a test, in the server and in a process of its own without a change.
+
+A device inherits from `Device`, says how many ports and interrupt outputs it has, and implements `read`, `write` and
+`reset`. The other methods have an answer that is right for a device without time and without anything that can be
+told ahead; whoever has either implements them. Methods that save a device's state and restore it will be added here
+when something needs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import ClassVar, Final, Protocol
+
+#: A PC has so many I/O ports, and so many ISA interrupts.
+PORTS: Final = 0x10000
+LINES: Final = 16
+
+
+class Device(Protocol):
+    """One device, as its guest and its bus see it.
+
+    A method that raises is a bug of the device, whatever the guest did. The bus then gives the guest all ones, as if
+    nothing were there, and goes on.
+
+    Attributes:
+        sizes: how many consecutive ports each of its ranges has. Its registers are numbered through all ranges, in
+            this order: a device with the sizes (1, 1) has register 0 in its first range and 1 in its second.
+        outputs: how many interrupt outputs it has.
+        published: registers that drivers read again and again, so that it is worth while to tell them ahead (`peek`).
+    """
+
+    sizes: ClassVar[tuple[int, ...]]
+    outputs: ClassVar[int]
+    published: ClassVar[tuple[int, ...]] = ()
+
+    # -- what the guest does ------------------------------------------------------------------------
+
+    def read(self, register: int) -> int:
+        """Return the byte that the guest reads from a register, with all that reading it does."""
+
+    def write(self, register: int, value: int) -> None:
+        """Serve the guest's write of a byte (0-255) to a register."""
+
+    def write_block(self, register: int, data: bytes) -> None:
+        """Serve one `write` for every byte of `data`, in order. A device that can do it in one go says so here."""
+        for value in data:
+            self.write(register, value)
+
+    def reset(self) -> None:
+        """Be as after power-on; what is connected to the device stays connected."""
+
+    # -- what may be answered ahead, by a native half that does not ask ------------------------------
+
+    def peek(self, register: int) -> int | None:
+        """Return what `read` would, if and only if reading the register has no side effect now; else None."""
+        return None
+
+    def survives_write(self, register: int) -> bool:
+        """Does `peek(register)` stay true when the guest writes a byte to register 0?"""
+        return False
+
+    def held(self) -> tuple[int, bytes]:
+        """Return what the guest will read from register 0, byte by byte, and the number of the first byte. Each byte
+        that there ever was has one more than the byte before it, whether or not the guest has read it."""
+        return 0, b""
+
+    def taken(self, number: int) -> None:
+        """The guest has read from register 0, elsewhere, all that was `held` before the byte of that number (modulo
+        2**32). It may be told more than once."""
+        return
+
+    def served(self, register: int) -> None:
+        """The guest has read the register, elsewhere, and was told of what reading it ends. Whoever calls it says the
+        level of the device's interrupt lines again."""
+        return
+
+    # -- time ---------------------------------------------------------------------------------------
+
+    def next_deadline(self) -> int | None:
+        """Return when `poll` has something to do, in ns of the device's clock; None for never."""
+        return None
+
+    def poll(self) -> None:
+        """Do what is due."""
+        return
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Where a guest finds a device.
+
+    Attributes:
+        ranges: I/O ports, one range for each of the device's `sizes`.
+        lines: ISA interrupts (0-15), one for each of its `outputs`.
+
+    Raises:
+        ValueError: a port or an interrupt that no PC has, or two ranges that share a port; with a sentence.
+    """
+
+    ranges: tuple[range, ...]
+    lines: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        for ports in self.ranges:
+            if not ports or ports.step != 1 or ports.start < 0 or ports.stop > PORTS:
+                raise ValueError(f"{_words(ports)} are no I/O ports: there are 0x0 to {PORTS - 1:#x}")
+        for line in self.lines:
+            if not 0 <= line < LINES:
+                raise ValueError(f"{line} is no ISA interrupt: there are 0 to {LINES - 1}")
+        for one, other in combinations(self.ranges, 2):
+            if shared(one, other):
+                raise ValueError(f"{_words(one)} and {_words(other)} have ports in common")
+
+    @classmethod
+    def of(cls, device: type[Device], ports: Sequence[int], lines: Sequence[int]) -> Resources:
+        """Where a device of that kind is, by the first port of each of its ranges and by its interrupts. Raises
+        `ValueError`, also when the device has more or fewer of either."""
+        if len(ports) != len(device.sizes) or len(lines) != device.outputs:
+            raise ValueError(
+                f"a {device.__name__} has {len(device.sizes)} ranges of ports and {device.outputs} interrupts, "
+                f"not {len(ports)} and {len(lines)}"
+            )
+        ranges = (range(first, first + size) for first, size in zip(ports, device.sizes, strict=True))
+        return cls(tuple(ranges), tuple(lines))
+
+
+def shared(one: range, other: range) -> range:
+    """The ports that two ranges have in common."""
+    return range(max(one.start, other.start), min(one.stop, other.stop))
+
+
+def _words(ports: range) -> str:
+    return f"{ports.start:#x}-{ports.stop - 1:#x}"
