@@ -35,29 +35,31 @@ class AlertConfig(Table):
 
     name: Name = Field(description="the alert's name, which no other alert has")
     consoles: Annotated[list[str], BeforeValidator(one_or_more), Field(min_length=1, max_length=1000)] = Field(
-        default_factory=lambda: ["*"], description="names, or patterns with * and ?"
+        default_factory=lambda: ["*"], description="at which consoles: names, or patterns with * and ?"
     )
     pattern: Annotated[str, AfterValidator(_pattern)] = Field(
         description="a regular expression of characters, looked for in each line"
     )
     command: Command | None = Field(
         default=None,
-        description=("a program and its arguments, without a shell between; it gets the alert on its standard input"),
+        description=("a program and its arguments, without a shell between. It gets the alert on its standard input"),
     )
     url: Annotated[str, AfterValidator(_url)] | None = Field(
         default=None,
         description=(
-            "an address with http or https to which the alert is posted as JSON; redirects are not followed"
+            "an address with http or https to which the alert is posted as JSON. Redirects are not followed"
         ),
     )
     min_seconds: int = Field(
         default=60,
         ge=0,
         le=86400,
-        description=("the least time between two of its alerts at one console; what matches meanwhile is counted"),
+        description=(
+            "the least time, in seconds, between two of its alerts at one console. What matches meanwhile is counted"
+        ),
     )
     timeout_s: int = Field(
-        default=30, ge=1, le=600, description="a program or a post that takes longer is ended, and has failed"
+        default=30, ge=1, le=600, description="after how many seconds a program or a post is ended, and has failed"
     )
 
     @model_validator(mode="after")

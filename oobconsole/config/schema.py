@@ -30,39 +30,64 @@ def console_name(domain: str, uuid: str, *, unique: bool = False) -> str:
 
 
 class ServerConfig(Table):
-    """The server itself."""
+    """The server itself: where it listens, where it keeps its files, who may log in, and its limits."""
 
     listen: Annotated[list[Address], BeforeValidator(one_or_more), Field(min_length=1, max_length=16)] = Field(
         default_factory=lambda: ["127.0.0.1:2222"],
-        description="an address or a list; port 0 takes a free one and writes it to STATE_DIR/ssh_port",
+        description=(
+            "where the SSH server listens: an address, or a list of addresses. Port 0 takes a free port, and "
+            "writes it to STATE_DIR/ssh_port"
+        ),
     )
     state_dir: FilePath = Field(
-        description="the folder of the host key, sockets, recordings and audit log; it is made when missing"
+        description=(
+            "the folder of the host key, sockets, recordings and audit log. The server makes it when it is "
+            "missing, and refuses one that others may write into"
+        )
     )
     authorized_keys: FilePath = Field(
-        description="a folder whose file USER, or USER.pub, holds that user's public keys"
+        description=(
+            "a folder whose file USER, or USER.pub, holds that user's public keys. The server reads it at every "
+            "login; `oobconsole doctor` lists the files that let nobody in, and why"
+        )
     )
     strict_modes: bool = Field(
-        default=True, description="ignore files of users' keys that others than their owner may write"
+        default=True,
+        description=(
+            "whether a file of a user's keys that others than its owner may write is ignored, as by sshd's "
+            "StrictModes. Switch it off only where a container mounts secrets otherwise"
+        ),
     )
     host_key: FilePath | None = Field(
-        default=None, description="the SSH host key; it is made on first start, and nobody else may read it"
+        default=None,
+        description=(
+            "the SSH host key. The server makes it on first start; nobody else may read it. Without this key, it "
+            "is STATE_DIR/ssh_host_ed25519_key"
+        ),
     )
     host_certificate: FilePath | None = Field(
-        default=None, description="an OpenSSH certificate of the host key, which is shown to clients"
+        default=None,
+        description=(
+            "an OpenSSH certificate of the host key, which is shown to clients. One that has expired is logged, "
+            "and still shown"
+        ),
     )
     user_ca: FilePath | None = Field(
-        default=None, description="a file of public keys: their certificates let in the users that they name"
+        default=None,
+        description=(
+            "a file of public keys, one a line. A certificate that is signed by one of them lets in the users "
+            "that the certificate names"
+        ),
     )
     revoked_keys: FilePath | None = Field(
         default=None,
         description=(
-            "a file that says, one a line, what counts no longer: keys, fingerprints, and `serial:` "
-            "and `id:` of certificates"
+            "a file that says, one a line, what counts no longer: keys, fingerprints, and `serial:` and `id:` of "
+            "certificates. A line that cannot be understood stops the start, or the reload"
         ),
     )
     scrollback_kib: int = Field(
-        default=256, ge=4, le=65536, description="how much output is kept in memory for each console"
+        default=256, ge=4, le=65536, description="how much of each console's output is kept in memory, in KiB"
     )
     tail_lines: int = Field(
         default=50, ge=0, le=10000, description="how many lines `log` and `~l` show when nobody says how many"
@@ -71,50 +96,76 @@ class ServerConfig(Table):
         default=300,
         ge=10,
         le=60000,
-        description="a pipe whose input has ended leaves when the guest has been quiet for so long",
+        description=(
+            "when a pipe such as `ssh HOST CONSOLE <file` ends whose input has ended: after the guest has "
+            "printed nothing for so many milliseconds"
+        ),
     )
     drain_max_s: int = Field(
         default=60,
         ge=1,
         le=3600,
-        description="a pipe whose input has ended leaves after so long even if the guest is never quiet",
+        description=(
+            "when such a pipe ends at the latest, in seconds after the end of its input, even if the guest never "
+            "stops printing"
+        ),
     )
     max_connections: int = Field(
         default=1000,
         ge=1,
         le=100000,
-        description="how many SSH connections there may be; further ones are told so and closed",
+        description="how many SSH connections there may be. A further connection is told so, and closed",
     )
     max_connections_per_source: int = Field(
         default=500,
         ge=1,
         le=100000,
-        description="how many of them may come from one IPv4 address, or from one IPv6 network of 64 bits",
+        description=(
+            "how many of these connections may come from one IPv4 address, or from one IPv6 network of 64 bits"
+        ),
     )
     max_startups: MaxStartups = Field(
         default="10:30:100",
-        description="how many connections may not be logged in yet: START:RATE:FULL, as in sshd_config(5)",
+        description=(
+            "how many connections may not be logged in yet: START:RATE:FULL, as in sshd_config(5). From START on "
+            "RATE percent of new connections are refused, from FULL on all"
+        ),
     )
     max_auth_tries: int = Field(
         default=6, ge=1, le=100, description="how often one connection may try to log in before it is closed"
     )
-    penalties: bool = Field(default=True, description="make addresses wait whose logins fail again and again")
+    penalties: bool = Field(
+        default=True,
+        description=(
+            "whether an address has to wait whose logins fail again and again, as by PerSourcePenalties of "
+            "sshd_config(5)"
+        ),
+    )
     penalties_exempt: Annotated[list[Network], BeforeValidator(one_or_more), Field(max_length=1000)] = Field(
         default_factory=list,
-        description="addresses and networks without penalties, and without the limit of connections per source",
+        description=(
+            "addresses and networks without penalties, and without the limit of connections per source. Loopback "
+            "is not exempt by itself"
+        ),
     )
     login_grace_s: int = Field(
-        default=60, ge=1, le=600, description="a connection that has not logged in after so long is closed"
+        default=60, ge=1, le=600, description="after how many seconds a connection is closed that has not logged in"
     )
     max_alerts: int = Field(
         default=60,
         ge=1,
         le=10000,
-        description="how many alerts there may be in a minute, of all `[[alert]]` together",
+        description=(
+            "how many alerts there may be in a minute, of all `[[alert]]` together. The next alert says how many "
+            "were left out"
+        ),
     )
     log: Literal["console", "json", "journald"] = Field(
         default="console",
-        description="text or JSON on standard error, or the journal; its errors cost lines only, which are counted",
+        description=(
+            "where the server's log goes: text or JSON on standard error, or the journal. When it cannot be "
+            "written, only its lines are lost; they are counted"
+        ),
     )
 
     @property
@@ -134,81 +185,112 @@ class ServerConfig(Table):
 
 
 class RecordingConfig(Table):
-    """What is kept of every console."""
+    """What is recorded of every console, and how long it is kept (docs/recording.md)."""
 
-    enabled: bool = Field(default=True, description="record every console")
+    enabled: bool = Field(default=True, description="whether every console is recorded")
     folder: FilePath | None = Field(
         default=None, description="where recordings are kept; STATE_DIR/recordings, unless said"
     )
     policy: Literal["best_effort", "strict"] = Field(
         default="best_effort",
         description=(
-            "what happens when nothing can be written: it is only said, or guests also get no input until it can"
+            "what happens while nothing can be written, as on a full disk. With best_effort it is only said; "
+            "with strict, guests also get no input until something can be written. A guest is never stopped"
         ),
     )
-    asciicast: bool = Field(default=True, description="also record in asciinema's format, asciicast v2")
-    keystrokes: bool = Field(default=True, description="also record who typed what the guest has echoed")
+    asciicast: bool = Field(
+        default=True, description="whether a console is also recorded in asciinema's format, asciicast v2"
+    )
+    keystrokes: bool = Field(
+        default=True,
+        description=(
+            "whether who typed what is recorded, as far as the guest has echoed it. Without echo, as for "
+            "passwords, only the number of bytes is recorded"
+        ),
+    )
     rotate_mib: int = Field(
         default=64,
         ge=1,
         le=65536,
-        description="a recording that is larger is closed and compressed, and goes on in the next file",
+        description="at which size, in MiB, a recording is closed and compressed, and goes on in the next file",
     )
-    rotate_hours: int = Field(default=24, ge=1, le=8760, description="so is a recording that is older")
+    rotate_hours: int = Field(
+        default=24, ge=1, le=8760, description="at which age, in hours, a recording is closed and compressed"
+    )
     keep_mib: int = Field(
         default=1024,
         ge=1,
         le=1 << 24,
-        description="how much is kept of each console; the oldest files are removed first",
+        description="how much is kept of each console, in MiB. The oldest files are removed first",
     )
-    keep_days: int = Field(default=90, ge=1, le=36500, description="files that are older are removed")
+    keep_days: int = Field(
+        default=90, ge=1, le=36500, description="how many days files are kept. Older ones are removed"
+    )
 
 
 class AuditConfig(Table):
-    """The signed log of who did what."""
+    """The signed log of who did what (docs/audit.md)."""
 
-    file: FilePath | None = Field(default=None, description="where it is kept; STATE_DIR/audit.jsonl, unless said")
+    file: FilePath | None = Field(
+        default=None, description="where the audit log is kept; STATE_DIR/audit.jsonl, unless said"
+    )
     key: FilePath | None = Field(
         default=None,
-        description=("the key that signs it, which is made on first start; STATE_DIR/audit_ed25519_key, unless said"),
+        description=(
+            "the key that signs the audit log. The server makes it on first start; STATE_DIR/audit_ed25519_key, "
+            "unless said. Keep its .pub elsewhere, too: it verifies the log"
+        ),
     )
-    syslog: bool = Field(default=False, description="send each entry to syslog as well")
+    syslog: bool = Field(default=False, description="whether each entry is also sent to syslog")
     rotate_mib: int = Field(
         default=64,
         ge=1,
         le=4096,
-        description="a file that is larger is closed, and the chain goes on in the next one",
+        description=(
+            "at which size, in MiB, a file is closed; the chain goes on in the next one. Do not let logrotate(8) "
+            "rotate it"
+        ),
     )
     keep_mib: int = Field(
         default=1024,
         ge=1,
         le=1 << 20,
-        description="how much is kept of closed files; the oldest are removed first, and an entry says so",
+        description=("how much is kept of closed files, in MiB. The oldest are removed first, and an entry says so"),
     )
 
 
 class MetricsConfig(Table):
-    """`/metrics` for Prometheus, and `/healthz`."""
+    """`/metrics` for Prometheus, and `/healthz`. Neither asks for a password, so they are on loopback only."""
 
     listen: Loopback | None = Field(
-        default=None, description="a loopback address and a port; nothing is served unless it is said"
+        default=None, description="a loopback address and a port. Nothing is served unless it is said"
     )
 
 
 class GroupConfig(Table):
     """Users that `[[grant]]` can name together."""
 
-    name: Name = Field(description="the name that `groups` of `[[grant]]` have it by")
+    name: Name = Field(description="the name by which `groups` of `[[grant]]` name this group")
     members: Annotated[Words, Field(min_length=1, max_length=10000)] = Field(description="names of users")
 
 
 class GrantConfig(Table):
-    """Who may do what, where. Without a grant nobody may do anything."""
+    """Who may do what, where. Without a grant nobody may do anything.
 
-    users: Words = Field(default_factory=list, description="names, or patterns with * and ?")
-    groups: Words = Field(default_factory=list, description="names of `[[group]]`")
-    consoles: Words = Field(default_factory=lambda: ["*"], description="names, or patterns with * and ?")
-    rights: Rights = Field(min_length=1, description="of watch, write, force, power, log; or all")
+    watch: see the console. write: type. force: take the keyboard, or a line that another program has. power: switch
+    the guest. log: read recordings. all: each of these.
+    """
+
+    users: Words = Field(
+        default_factory=list, description="which users the grant is for: names, or patterns with * and ?"
+    )
+    groups: Words = Field(default_factory=list, description="which groups the grant is for: names of `[[group]]`")
+    consoles: Words = Field(
+        default_factory=lambda: ["*"], description="at which consoles: names, or patterns with * and ?"
+    )
+    rights: Rights = Field(
+        min_length=1, description="what they may do there: watch, write, force, power, log; or all"
+    )
 
 
 class Config(Table):

@@ -59,6 +59,8 @@ TABLES: Final[dict[str, type[Table]]] = {
     "power = { … }": PowerConfig,
     "[[alert]]": AlertConfig,
 }
+#: As wide as lines of Markdown may be (docs/coding-style.md).
+COLUMNS: Final = 100
 _WORDS: Final = {str: "string", int: "integer", bool: "boolean", Path: "path"}
 
 HEAD: Final = """\
@@ -70,8 +72,16 @@ oobconsole.toml - configuration of the out-of-band console server
 
 # DESCRIPTION
 
-A TOML file, by default */etc/oobconsole/oobconsole.toml*. Unknown keys and wrong types are errors. Relative paths are
-relative to the file. *oobconsole check* validates it; *oobconsole doctor* also looks at what it names.
+The configuration is a TOML file, by default */etc/oobconsole/oobconsole.toml*. Unknown keys and
+wrong types are errors. Relative paths are relative to the file.
+
+How is it checked? *oobconsole check* validates the file. *oobconsole doctor* also looks at what the
+file names, and says what mends each fault.
+
+How does a change take effect? By *oobconsole reload*, or by SIGHUP. If anything is wrong, nothing
+changes, and the log says what is wrong. The following need a restart, and the log names them: in
+\\[server] the keys listen, state\\_dir and host\\_key; machines, guests, lines, libvirt hosts and
+power; \\[recording], \\[audit] and \\[metrics]; rows and columns.
 """
 FOOT: Final = """
 # SEE ALSO
@@ -81,7 +91,7 @@ FOOT: Final = """
 
 
 def markdown() -> str:
-    """The whole page."""
+    """The whole manual page, in the Markdown that go-md2man reads."""
     return HEAD + "".join(_section(title, table) for title, table in TABLES.items()) + FOOT
 
 
@@ -109,8 +119,8 @@ def _entry(key: str, field: FieldInfo) -> str:
 
 
 def _filled(text: str) -> str:
-    """In lines of at most 120 columns."""
-    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
+    """The text in lines of at most COLUMNS characters."""
+    return textwrap.fill(text, COLUMNS, break_long_words=False, break_on_hyphens=False)
 
 
 def _default(field: FieldInfo) -> str:
