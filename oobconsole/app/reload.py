@@ -1,10 +1,15 @@
-"""Reading the configuration again while the server runs: all of it, or nothing."""
+"""Reading the configuration again while the server runs: all of it, or nothing.
+
+First every part of the server reads what the new configuration names for it (`Prepare`). Only when all of them could,
+they take it, one after the other.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,10 +21,9 @@ from oobconsole.config.load import access_of, load
 from oobconsole.config.schema import Config
 from oobconsole.config.table import Table
 from oobconsole.errors import ConfigError, OobError
-from oobconsole.events import Kind
+from oobconsole.events import Events, Kind
 from oobconsole.libvirt.guests import DomainSource
 from oobconsole.session.state import Consoles
-from oobconsole.ssh.server import SshServer
 
 log = structlog.get_logger(__name__)
 
@@ -32,24 +36,30 @@ CHANGEABLE: Final = re.compile(
 )
 
 
+#: Reads what a new configuration names for one part of the server, and changes nothing yet. It raises `OobError` when
+#: the part cannot be served so. What it returns has the part take the configuration, and does not fail.
+Prepare = Callable[[Config], Awaitable[Callable[[], object]]]
+
+
 class Reloader:
-    """Knows which configuration the server runs with.
+    """Knows which configuration the server runs with, and has all parts of the server take another one, or none.
 
     Args:
         file: is read again.
         config: what was in it.
-        configure: further parts that take the new configuration. They do not fail.
+        events: are told of each reload.
     """
 
-    def __init__(
-        self, file: Path, config: Config, consoles: Consoles, ssh: SshServer, *configure: Callable[[Config], object]
-    ) -> None:
+    def __init__(self, file: Path, config: Config, events: Events) -> None:
         self._file = file
         self._config = config
-        self._consoles = consoles
-        self._ssh = ssh
-        self._configure = configure
+        self._events = events
+        self._parts: list[Prepare] = []
         self._lock = asyncio.Lock()
+
+    def add(self, part: Prepare) -> None:
+        """A part of the server that a configuration concerns. Parts take it in the order in which they were added."""
+        self._parts.append(part)
 
     async def reload(self, who: Principal | None = None) -> str:
         """Read the file, and do what it says from now on; returns what has changed, for people.
@@ -65,7 +75,7 @@ class Reloader:
                 raise
         text = ", ".join(changed) or "nothing in the file; keys and certificates were read again"
         log.info("configuration reloaded", changed=changed, by=who.name if who else "SIGHUP")
-        self._consoles.events.emit(Kind.RELOADED, who=who, changed=text)
+        self._events.emit(Kind.RELOADED, who=who, changed=text)
         return f"reloaded: {text}"
 
     async def _reload(self) -> list[str]:
@@ -74,39 +84,43 @@ class Reloader:
         fixed = [key for key in changed if not CHANGEABLE.fullmatch(key)]
         if fixed:
             raise ConfigError(str(self._file), ", ".join(fixed), "cannot change while the server runs: restart it")
-        prepared = await self._ssh.prepare(new.server)
-        self._take(new)  # from here on nothing fails
-        self._ssh.apply(prepared)
-        self._consoles.recheck()
+        take = [await prepare(new) for prepare in self._parts]
+        self._config = new  # from here on nothing fails
+        for part in take:
+            part()
         return changed
 
-    def _take(self, new: Config) -> None:
-        self._config = new
-        consoles = self._consoles
-        consoles.access.grants = access_of(new).grants
-        consoles.tail_lines = new.server.tail_lines
-        consoles.drain_s = new.server.drain_ms / 1000
-        consoles.drain_max_s = new.server.drain_max_s
-        for name, settings in _console_settings(new):
-            console = consoles.find(name)
-            if console is not None:
-                console.settings = settings
-        for configure in self._configure:
-            configure(new)
-        hosts = dict(_host_settings(new))
-        for source in consoles.machines:
-            if isinstance(source, DomainSource):
-                source.configure(hosts[source.name])
+
+def part(take: Callable[[Config], object]) -> Prepare:
+    """A part that has nothing to read before, and takes any configuration."""
+
+    async def prepare(new: Config) -> Callable[[], object]:
+        return partial(take, new)
+
+    return prepare
 
 
-def _console_settings(config: Config) -> Iterator[tuple[str, ConsoleConfig]]:
-    for machine in config.machines:
-        for guest in machine.guests:
-            for name in guest.console_names:
-                yield name, config.console.with_own(guest.console)
-    for vm in config.vms:
-        for name in vm.console_names:
-            yield name, config.console.with_own(vm.console)
+def consoles_take(consoles: Consoles, new: Config) -> None:
+    """Have sessions and guests follow a configuration: rights, limits, and how consoles behave."""
+    consoles.access.grants = access_of(new).grants
+    consoles.tail_lines = new.server.tail_lines
+    consoles.drain_s = new.server.drain_ms / 1000
+    consoles.drain_max_s = new.server.drain_max_s
+    for name, settings in _guest_settings(new):
+        guest = consoles.directory.guest(name)
+        if guest is not None:
+            guest.configure(settings)
+    hosts = dict(_host_settings(new))
+    for source in consoles.directory.sources:
+        if isinstance(source, DomainSource):
+            source.configure(hosts[source.name])
+    consoles.recheck()
+
+
+def _guest_settings(config: Config) -> Iterator[tuple[str, ConsoleConfig]]:
+    """How the consoles of each guest behave, by the guest's name."""
+    guests = {console.guest.name: console.guest for console in config.consoles()}
+    return ((name, config.console.with_own(guest.console)) for name, guest in guests.items())
 
 
 def _host_settings(config: Config) -> Iterator[tuple[str, ConsoleConfig]]:
@@ -120,7 +134,7 @@ def differences(old: Config, new: Config) -> list[str]:
 
 
 def _console_differences(old: Config, new: Config) -> Iterator[str]:
-    for of in (_console_settings, _host_settings):
+    for of in (_guest_settings, _host_settings):
         before = dict(of(old))
         for name, settings in of(new):
             for field, value in before.get(name, settings):

@@ -1,4 +1,8 @@
-"""The server as a whole: configuration in, machines and SSH up, a clean end on SIGTERM."""
+"""The server as a whole: configuration in, guests and SSH up, a clean end on SIGTERM.
+
+`serve` makes everything (`_Server`), starts it, waits for a signal, and stops it. Which guests there are is made in
+`build.py`; what a reload changes stands in `reload.py`.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,8 @@ import contextlib
 import gc
 import os
 import signal
-import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -19,24 +22,21 @@ import structlog
 
 from oobconsole import supervise
 from oobconsole.alerts.alerts import Alerts
-from oobconsole.app import registry
-from oobconsole.app.reload import Reloader
+from oobconsole.app import build
+from oobconsole.app.files import make_state_dir, write_ports
+from oobconsole.app.reload import Reloader, consoles_take, part
 from oobconsole.audit.chain import load_or_make_key
 from oobconsole.audit.log import AuditLog
 from oobconsole.audit.syslog import Syslog
 from oobconsole.config.load import access_of
 from oobconsole.config.schema import Config
-from oobconsole.errors import EnvironmentFault, OobError
+from oobconsole.errors import OobError
 from oobconsole.events import Events, Kind
-from oobconsole.guests.line import Line
-from oobconsole.guests.nested import Machine
-from oobconsole.libvirt.guests import Domains, DomainSource
+from oobconsole.guests.directory import Directory
 from oobconsole.ops import notify
 from oobconsole.ops.operation import Operation
-from oobconsole.power.power import CommandPower, Power
-from oobconsole.power.qmp import Qmp, QmpPower
 from oobconsole.recording.recordings import Recordings
-from oobconsole.session.state import Consoles, Source
+from oobconsole.session.state import Consoles
 from oobconsole.ssh import hostkeys
 from oobconsole.ssh.admin import AdminSocket
 from oobconsole.ssh.server import SshServer
@@ -56,63 +56,88 @@ async def serve(config: Config, file: Path) -> None:
     Raises:
         EnvironmentFault: something that the configuration names cannot be had.
     """
-    settings = config.server
     sys.setswitchinterval(SWITCH_SECONDS)
     os.umask(0o077)  # sockets and files are ours alone, whatever makes them
-    monitors = {vm.name: Qmp(vm.name, vm.qmp) for vm in config.vms if vm.qmp is not None}
-    domains = Domains(settings.scrollback_kib * 1024)
-    hosts = [DomainSource(libvirt, domains, config.console) for libvirt in config.libvirts]
-    machines = [*_sources(config, monitors), *hosts]
-    events = Events()
-    recordings = Recordings(config.recording, config.recordings, events) if config.recording.enabled else None
-    consoles = Consoles(
-        machines,
-        access_of(config),
-        events,
-        tail_lines=settings.tail_lines,
-        drain_s=settings.drain_ms / 1000,
-        drain_max_s=settings.drain_max_s,
-        power=_power(config, monitors),
-        recordings=recordings,
-    )
-    domains.keeper = consoles
-    _make_state_dir(settings.state_dir)
-    audit = _open_audit(config, consoles.events)
-    ssh = SshServer(settings, hostkeys.load_or_make(settings.host_key_file), consoles)
-    admin: AdminSocket | None = None
-    alerts = Alerts(config, consoles.events)
-    consoles.newcomers.append(alerts.watch)
-    consoles.reload = Reloader(file, config, consoles, ssh, alerts.configure).reload
-    consoles.audit_head = lambda: audit.head
-    operation = Operation(config, consoles)
+    server = _Server(config, file)
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    _watch_parts(loop, consoles.events)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, _Reloads(consoles).begin)
+    _watch_signals(stop, server.reload)
     try:
-        await consoles.start()
-        set_apart_from_collections()  # while nobody is here yet who would have to wait for it
-        addresses = await ssh.start()
-        admin = AdminSocket(settings.admin_socket, ssh)
-        metrics = await operation.start()
-        _write_ports(settings.state_dir, "metrics_port", [metrics] if metrics else [])
-        _write_ports(settings.state_dir, "ssh_port", addresses)
-        log.info(f"listening on {' '.join(addresses)}")
-        consoles.events.emit(Kind.SERVER_STARTED, version=version("oobconsole"))
+        await server.start()
         await stop.wait()
         log.info("stopping")
     finally:
-        await operation.stop()
-        await consoles.stop(STOPPING)
-        await alerts.stop()
-        if admin is not None:
-            await admin.stop()
-        await ssh.stop()
-        consoles.events.emit(Kind.SERVER_STOPPED)
-        await asyncio.to_thread(audit.close)
-        _log_head("audit log closed", audit)
+        await server.stop()
+
+
+class _Server:
+    """All parts of a server, made in the order in which they need each other.
+
+    Raises:
+        EnvironmentFault: something that the configuration names cannot be had.
+    """
+
+    def __init__(self, config: Config, file: Path) -> None:
+        self._config = config
+        self._events = Events()
+        recording = config.recording
+        recordings = Recordings(recording, config.recordings, self._events) if recording.enabled else None
+        directory = Directory(self._events)
+        build.directory_of(config, directory, recordings)
+        make_state_dir(config.server.state_dir)
+        self._audit = _open_audit(config, self._events)
+        reloader = Reloader(file, config, self._events)
+        self.reload = reloader.reload
+        self._consoles = Consoles(
+            directory,
+            access_of(config),
+            self._events,
+            tail_lines=config.server.tail_lines,
+            drain_s=config.server.drain_ms / 1000,
+            drain_max_s=config.server.drain_max_s,
+            recordings=recordings,
+            reload=reloader.reload,
+            audit_head=lambda: self._audit.head,
+        )
+        host_key = hostkeys.load_or_make(config.server.host_key_file)
+        self._ssh = SshServer(config.server, host_key, self._consoles)
+        self._admin: AdminSocket | None = None
+        self._alerts = Alerts(config, self._events)
+        self._operation = Operation(config, self._consoles)
+        self._make_reloadable(reloader)
+
+    def _make_reloadable(self, reloader: Reloader) -> None:
+        reloader.add(part(partial(consoles_take, self._consoles)))
+        reloader.add(part(self._alerts.configure))
+        reloader.add(self._prepare_ssh)
+
+    async def _prepare_ssh(self, config: Config) -> Callable[[], object]:
+        return partial(self._ssh.apply, await self._ssh.prepare(config.server))
+
+    async def start(self) -> None:
+        """Begin to serve. Raises `EnvironmentFault`."""
+        state_dir = self._config.server.state_dir
+        _watch_parts(asyncio.get_running_loop(), self._events)
+        await self._consoles.start(lambda _, console: self._alerts.watch(console))
+        set_apart_from_collections()  # while nobody is here yet who would have to wait for it
+        addresses = await self._ssh.start()
+        self._admin = AdminSocket(self._config.server.admin_socket, self._ssh)
+        metrics = await self._operation.start()
+        write_ports(state_dir, "metrics_port", [metrics] if metrics else [])
+        write_ports(state_dir, "ssh_port", addresses)
+        log.info(f"listening on {' '.join(addresses)}")
+        self._events.emit(Kind.SERVER_STARTED, version=version("oobconsole"))
+
+    async def stop(self) -> None:
+        """End whatever has begun; the guests go on."""
+        await self._operation.stop()
+        await self._consoles.stop(STOPPING)
+        await self._alerts.stop()
+        if self._admin is not None:
+            await self._admin.stop()
+        await self._ssh.stop()
+        self._events.emit(Kind.SERVER_STOPPED)
+        await asyncio.to_thread(self._audit.close)
+        _log_head("audit log closed", self._audit)
 
 
 def set_apart_from_collections() -> None:
@@ -125,6 +150,20 @@ def set_apart_from_collections() -> None:
     gc.freeze()
 
 
+def _watch_signals(stop: asyncio.Event, reload: Callable[[], Coroutine[object, object, str]]) -> None:
+    """SIGTERM and SIGINT stop the server; each SIGHUP begins a reload, and reloads wait for each other."""
+    loop = asyncio.get_running_loop()
+    running = Tasks()
+
+    async def reload_now() -> None:
+        with contextlib.suppress(OobError), notify.reloading():  # a fault is in the log already
+            await reload()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: running.start(reload_now(), "reload"))
+
+
 def _watch_parts(loop: asyncio.AbstractEventLoop, events: Events) -> None:
     """Whoever looks at events, `status` or the audit log learns of a part of the server that ended by an error."""
 
@@ -134,22 +173,6 @@ def _watch_parts(loop: asyncio.AbstractEventLoop, events: Events) -> None:
 
     supervise.listeners.append(tell)
     supervise.watch_loop(loop)
-
-
-class _Reloads:
-    """Begins one on each SIGHUP; they wait for each other."""
-
-    def __init__(self, consoles: Consoles) -> None:
-        self._consoles = consoles
-        self._running = Tasks()
-
-    def begin(self) -> None:
-        self._running.start(self._reload(), "reload")
-
-    async def _reload(self) -> None:
-        assert self._consoles.reload is not None
-        with contextlib.suppress(OobError), notify.reloading():  # a fault is in the log already
-            await self._consoles.reload(None)
 
 
 def _open_audit(config: Config, events: Events) -> AuditLog:
@@ -174,68 +197,3 @@ def _log_head(event: str, audit: AuditLog) -> None:
     """The journal keeps it: an anchor for `audit verify --head`."""
     entries, head = audit.head
     log.info(event, entries=entries, head=head, key=audit.fingerprint)
-
-
-def _sources(config: Config, monitors: Mapping[str, Qmp]) -> list[Source]:
-    """Where consoles come from."""
-    scrollback, defaults = config.server.scrollback_kib * 1024, config.console
-    sources: list[Source] = [
-        Machine(machine, registry.make(config, machine), scrollback=scrollback, defaults=defaults)
-        for machine in config.machines
-    ]
-    sources += [
-        Line(
-            name,
-            stream,
-            scrollback=scrollback,
-            settings=defaults.with_own(vm.console),
-            monitor=monitors.get(vm.name),
-            address=(vm.chardev or "").partition(":")[2],
-        )
-        for vm in config.vms
-        for name, stream in zip(vm.console_names, registry.make_lines(config, vm), strict=True)
-    ]
-    return sources
-
-
-def _power(config: Config, monitors: Mapping[str, Qmp]) -> dict[str, Power]:
-    """What switches guests, by the names of their consoles."""
-    guests = [guest for machine in config.machines for guest in machine.guests]
-    by_hook: dict[str, Power] = {
-        name: CommandPower(guest.name, guest.power)
-        for guest in guests
-        if guest.power is not None
-        for name in guest.console_names
-    }
-    for vm in config.vms:
-        monitor = monitors.get(vm.name)
-        if monitor is not None:
-            by_hook |= dict.fromkeys(vm.console_names, QmpPower(monitor))
-        elif vm.power is not None:
-            by_hook |= dict.fromkeys(vm.console_names, CommandPower(vm.name, vm.power))
-    return by_hook
-
-
-def _make_state_dir(folder: Path) -> None:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        mode = folder.stat().st_mode
-    except OSError as error:
-        raise EnvironmentFault(f"{folder}: cannot be used as state_dir: {error.strerror}") from error
-    if stat.S_IMODE(mode) & 0o022:
-        raise EnvironmentFault(f"{folder}: others may write into the server's state_dir; chmod 700 it")
-
-
-def _write_ports(folder: Path, name: str, addresses: list[str]) -> None:
-    """Say which ports `listen` with port 0 got, one a line: whoever starts us may wait for the file.
-    A full disk is no reason not to serve; then there is no file, rather than an old one."""
-    file = folder / name
-    fresh = folder / f"{name}.new"
-    try:
-        for former in (file, fresh):  # whatever lies there: a FIFO would be waited for
-            former.unlink(missing_ok=True)
-        with fresh.open("x") as opened:
-            opened.write("".join(f"{address.rpartition(':')[2]}\n" for address in addresses))
-        fresh.replace(file)
-    except OSError as error:
-        log.error("cannot say which ports are served", file=str(file), reason=error.strerror)

@@ -103,8 +103,7 @@ def check(ctx: typer.Context, config: ConfigFile = None) -> None:
     """Validate a configuration file and say what it configures."""
     settings = _load(config_file(ctx, config))
     for machine in settings.machines:
-        names = ", ".join(name for guest in machine.guests for name in guest.console_names)
-        typer.echo(f"machine {machine.name} ({machine.interceptor}): {names}")
+        typer.echo(f"machine {machine.name} ({machine.interceptor}): {', '.join(machine.console_names)}")
     for vm in settings.vms:
         line = vm.chardev or (vm.serial.device if vm.serial else "vfio-user")
         typer.echo(f"line {', '.join(vm.console_names)}: {line}{' with QEMU monitor' if vm.qmp else ''}")

@@ -159,6 +159,11 @@ class MachineConfig(Table):
     )
     guests: Annotated[list[GuestConfig], Field(alias="guest", min_length=1, max_length=1024)]
 
+    @property
+    def console_names(self) -> list[str]:
+        """Of all its guests."""
+        return [name for guest in self.guests for name in guest.console_names]
+
 
 class SerialConfig(Table):
     """A real serial port.

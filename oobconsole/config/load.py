@@ -78,14 +78,10 @@ def _conflict(config: Config) -> tuple[str, str] | None:
             return f"{key}.socket", reason
         if reason := _ports_conflict(machine):
             return f"{key}.guest", reason
-        for g, guest in enumerate(machine.guests):
-            for name in guest.console_names:
-                if reason := repeated("console", name):
-                    return f"{key}.guest.{g}.name", reason
+    for console in config.consoles():
+        if reason := repeated("console", console.name):
+            return f"{console.key}.name", reason
     for v, vm in enumerate(config.vms):
-        for name in vm.console_names:
-            if reason := repeated("console", name):
-                return f"vm.{v}.name", reason
         if vm.vfio_user and (reason := repeated("socket", str(config.vfio_socket_of(vm)))):
             return f"vm.{v}.vfio_user.socket", reason
     for n, libvirt in enumerate(config.libvirts):

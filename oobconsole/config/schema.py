@@ -6,8 +6,9 @@ The descriptions are for users: the reference in docs/man is made from them.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field
 
@@ -293,6 +294,19 @@ class GrantConfig(Table):
     )
 
 
+class ConfiguredConsole(NamedTuple):
+    """A console that a configuration names.
+
+    Attributes:
+        guest: the table that it belongs to. The guest's name is that table's.
+        key: of that table, as error messages say it: `machine.0.guest.1`.
+    """
+
+    name: str
+    guest: GuestConfig | VmConfig
+    key: str
+
+
 class Config(Table):
     """The whole file."""
 
@@ -329,12 +343,15 @@ class Config(Table):
         """The VM with that name."""
         return next((vm for vm in self.vms if vm.name == name), None)
 
-    @property
-    def console_names(self) -> list[str]:
-        """Of all consoles but those of libvirt's domains, which only libvirt knows."""
-        guests = (guest for machine in self.machines for guest in machine.guests)
-        sources: list[GuestConfig | VmConfig] = [*guests, *self.vms]
-        return [name for source in sources for name in source.console_names]
+    def consoles(self) -> Iterator[ConfiguredConsole]:
+        """All consoles but those of libvirt's domains, which only libvirt knows."""
+        for m, machine in enumerate(self.machines):
+            for g, guest in enumerate(machine.guests):
+                for name in guest.console_names:
+                    yield ConfiguredConsole(name, guest, f"machine.{m}.guest.{g}")
+        for v, vm in enumerate(self.vms):
+            for name in vm.console_names:
+                yield ConfiguredConsole(name, vm, f"vm.{v}")
 
     @property
     def recordings(self) -> Path:

@@ -58,8 +58,6 @@ class Console:
         skipped: bytes of output that readers were too slow for, all readers together.
         printed_at: when the guest printed last, by `time.monotonic`; None: never.
         pace: how fast the guest may print.
-        take: has another program that has the line leave it; False when there is none, or it is no such line.
-        attended_changed: called when the first reader comes (True) and the last leaves (False).
         break_unanswered: the line was asked for a break, and has not said yet whether it was sent.
     """
 
@@ -73,8 +71,8 @@ class Console:
         self.skipped = 0
         self.break_unanswered = False
         self.printed_at: float | None = None
-        self.take: Callable[[], bool] = lambda: False
-        self.attended_changed: Callable[[bool], object] | None = None
+        self._takers: list[Callable[[], bool]] = []
+        self._attended_listeners: list[Callable[[bool], object]] = []
         self._state = ConsoleState.WAITING
         self._ring = RingBuffer(scrollback)
         self.pace = Pace(scrollback)
@@ -296,8 +294,8 @@ class Console:
             self._aside.add(reader)
             return reader
         self._readers.add(reader)
-        if len(self._readers) == 1 and self.attended_changed:
-            self.attended_changed(True)
+        if len(self._readers) == 1:
+            self._tell_attended(True)
         return reader
 
     def detach(self, reader: Reader) -> None:
@@ -306,8 +304,25 @@ class Console:
         if reader in self._readers:
             self._readers.remove(reader)
             self.pace.forget(reader)
-            if not self._readers and self.attended_changed:
-                self.attended_changed(False)
+            if not self._readers:
+                self._tell_attended(False)
+
+    def on_attended(self, call: Callable[[bool], object]) -> None:
+        """Call `call` when the first reader comes (True), and when the last one leaves (False)."""
+        self._attended_listeners.append(call)
+
+    def _tell_attended(self, attended: bool) -> None:
+        for call in self._attended_listeners:
+            call(attended)
+
+    def on_take(self, call: Callable[[], bool]) -> None:
+        """Have `take` call `call`: a line that another program can have open makes that program leave the line, and
+        returns whether there was such a program."""
+        self._takers.append(call)
+
+    def take(self) -> bool:
+        """Have another program that has the line open leave it; returns whether there was one."""
+        return any(tuple(call() for call in self._takers))  # each is asked
 
     def read_from(self, offset: int, limit: int) -> Chunk:
         """Read the kept output from an absolute offset."""

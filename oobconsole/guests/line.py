@@ -1,14 +1,20 @@
-"""One guest whose serial port somebody else emulates, or a real port: a stream wired to a console."""
+"""A guest whose serial ports somebody else emulates, or a real port: each port is a stream, wired to a console.
+
+`Wire` is a console and the stream that brings its bytes. `Line` is a wire that stays what it is while the server
+runs. `Lines` are all lines of one guest, and are where that guest comes from (`Source`).
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from oobconsole.config.guests import ConsoleConfig
 from oobconsole.console.console import Break, Console, ConsoleState
 from oobconsole.errors import EnvironmentFault, LineFault
+from oobconsole.guests.guest import Guest, Listing
 from oobconsole.lines.base import Stream
+from oobconsole.power.power import Power
 from oobconsole.power.qmp import Qmp
 from oobconsole.recording.recorder import Recorder
 
@@ -24,7 +30,7 @@ class Wire:
         self.console = console
         self.stream = stream
         self._left: float | None = None  # when the last connection ended, by `time.monotonic`; None: there was none
-        console.take = lambda: self.stream is not None and self.stream.take()
+        console.on_take(lambda: self.stream is not None and self.stream.take())
 
     def up(self, peer: str) -> None:
         self.console.set_state(ConsoleState.LIVE, self._unseen())
@@ -66,8 +72,7 @@ class Line(Wire):
     Args:
         name: of both.
         stream: brings the bytes.
-        monitor: QEMU's, where there is one, the same for all ports of a guest: it sends breaks, and says what happens
-            to the machine.
+        monitor: QEMU's, where there is one, the same for all ports of a guest: it sends breaks.
         address: of the chardev, as the monitor knows it; empty: it knows none that is this line.
     """
 
@@ -86,13 +91,6 @@ class Line(Wire):
         self._line = stream
         self._monitor = monitor
         self._address = address
-        if monitor is not None:
-            monitor.listeners.append(self._happened)
-
-    @property
-    def consoles(self) -> list[Console]:
-        """The one."""
-        return [self.console]
 
     @property
     def connected(self) -> bool:
@@ -111,14 +109,9 @@ class Line(Wire):
     async def start(self) -> None:
         """Begin to connect. Raises `EnvironmentFault`."""
         await self._line.start(self)
-        if self._monitor is not None:
-            self._monitor.start()
 
-    async def stop(self, reason: str) -> None:
-        """Tell whoever is attached, and let the guest go on without us."""
-        self.console.close(reason)
-        if self._monitor is not None:
-            await self._monitor.stop()
+    async def stop(self) -> None:
+        """Disconnect, and let the guest go on without us."""
         await self._line.stop()
 
     # -- the monitor --------------------------------------------------------------------------------
@@ -127,12 +120,67 @@ class Line(Wire):
         by_monitor = self._monitor_break if self._monitor is not None and self._address else None
         return super()._break_of(stream) or by_monitor
 
-    def _happened(self, what: str) -> None:
-        self.console.tell(f"{self.console.name}: {what}")
-
     async def _monitor_break(self) -> None:
         assert self._monitor is not None
         try:
             await self._monitor.send_break(self._address)
         except EnvironmentFault as error:
             raise LineFault(str(error)) from error
+
+
+class Lines:
+    """All lines of one guest (`guests.guest.Source`). The guest has the name of its first line.
+
+    Args:
+        lines: one for each port.
+        monitor: QEMU's, where there is one: it says what happens to the guest, and what is said is told at every
+            console of the guest.
+        power: what switches the guest.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        lines: Sequence[Line],
+        *,
+        settings: ConsoleConfig,
+        monitor: Qmp | None = None,
+        power: Power | None = None,
+    ) -> None:
+        self.name = name
+        self._lines = lines
+        self._monitor = monitor
+        consoles = [line.console for line in lines]
+        self._guest = Guest(name, self, settings=settings, power=power, consoles=consoles)
+        if monitor is not None:
+            monitor.listeners.append(self._guest.happened)
+
+    @property
+    def links(self) -> dict[str, bool]:
+        """Of each line: is somebody at the other end?"""
+        return {line.name: line.connected for line in self._lines}
+
+    def introduce(self, directory: Listing) -> None:
+        """Tell the directory of the guest."""
+        directory.appeared(self._guest)
+
+    def record(self, recorder_of: Callable[[str], Recorder | None]) -> None:
+        """Say what records the consoles, by their names."""
+        for line in self._lines:
+            line.record(recorder_of)
+
+    async def start(self) -> None:
+        """Begin to connect. Raises `EnvironmentFault`."""
+        for line in self._lines:
+            await line.start()
+        if self._monitor is not None:
+            self._monitor.start()
+
+    async def stop(self, reason: str) -> None:
+        """Tell whoever is attached, and let the guest go on without us."""
+        for line in self._lines:
+            line.console.close(reason)
+        if self._monitor is not None:
+            await self._monitor.stop()
+        for line in self._lines:
+            await line.stop()

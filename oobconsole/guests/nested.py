@@ -15,8 +15,11 @@ from devices.uart16550 import Uart16550
 from oobconsole.config.guests import ConsoleConfig, GuestConfig, MachineConfig, UartConfig
 from oobconsole.console.console import NEW_GUEST, Console, ConsoleState
 from oobconsole.guests.absence import Absence
+from oobconsole.guests.guest import Guest as ListedGuest
+from oobconsole.guests.guest import Listing
 from oobconsole.interceptors.base import Context, Input, Interceptor, PortHandler, Publication
 from oobconsole.log.log import LogLimit
+from oobconsole.power.power import CommandPower
 from oobconsole.recording.recorder import Recorder
 
 log = structlog.get_logger(__name__)
@@ -173,7 +176,7 @@ class Guest(PortHandler):
         ]
         self._by_port = {p.base + offset: (p, offset) for p in self._ports for offset in range(8)}
         for port in self._ports:
-            port.console.attended_changed = self._attended
+            port.console.on_attended(self._attended)
 
     @property
     def consoles(self) -> list[Console]:
@@ -322,7 +325,24 @@ class Machine:
         defaults = defaults or ConsoleConfig()
         self.interceptor = interceptor
         self.guests = [Guest(guest, interceptor, scrollback=scrollback, defaults=defaults) for guest in config.guests]
+        self._config = config
+        self._defaults = defaults
         self._limit = LogLimit(LOG_LINES)
+
+    @property
+    def links(self) -> dict[str, bool]:
+        """Its native half, which is there or not."""
+        return {self.name: self.connected}
+
+    def introduce(self, directory: Listing) -> None:
+        """Tell the directory of every guest that the configuration names; which context is which, is found out when
+        the contexts appear."""
+        for config, guest in zip(self._config.guests, self.guests, strict=True):
+            power = CommandPower(config.name, config.power) if config.power is not None else None
+            settings = self._defaults.with_own(config.console)
+            directory.appeared(
+                ListedGuest(config.name, self, settings=settings, power=power, consoles=guest.consoles)
+            )
 
     def record(self, recorder_of: Callable[[str], Recorder | None]) -> None:
         """Say what records the consoles, by name; before `start`."""

@@ -6,7 +6,7 @@ A domain is known by its UUID at every host that has it: one that migrates keeps
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Final, Protocol
@@ -16,6 +16,7 @@ import structlog
 from oobconsole.config.guests import ConsoleConfig, LibvirtConfig
 from oobconsole.config.schema import console_name
 from oobconsole.console.console import Console, ConsoleState
+from oobconsole.guests.guest import Guest, Listing
 from oobconsole.guests.line import Wire
 from oobconsole.libvirt import library as virt
 from oobconsole.libvirt.domain import Domain, Port
@@ -24,7 +25,7 @@ from oobconsole.libvirt.stream import LibvirtStream
 from oobconsole.lines.base import Stream
 from oobconsole.lines.chardev import ChardevStream, parse
 from oobconsole.log.log import LogLimit
-from oobconsole.power.power import Power, PowerAction
+from oobconsole.power.power import PowerAction
 from oobconsole.recording.recorder import Recorder
 from oobconsole.supervise import Tasks
 
@@ -35,17 +36,11 @@ DOMAINS_MAX: Final = 10000
 LOG_LINES: Final = 20
 
 
-class Keeper(Protocol):
-    """Who has to know of every console."""
+class Adopts(Protocol):
+    """What goes on with the recordings of consoles that come while the server runs."""
 
-    def find(self, name: str) -> Console | None:
-        """The console of that name."""
-
-    async def adopt(self, console: Console, power: Power) -> None:
-        """A new one, before it prints anything."""
-
-    def forget(self, console: Console) -> None:
-        """It is no more."""
+    async def adopt(self, console: Console) -> None:
+        """Go on with the recording of that name, before the console prints anything."""
 
 
 class DomainPort(Wire):
@@ -102,22 +97,36 @@ class DomainPort(Wire):
             super().down(reason, retry_s)
 
 
-class Guest:
+class DomainGuest(Guest):
     """A domain, wherever it is.
 
     Attributes:
-        name: its first console's.
+        domain: its name at its hosts.
+        key: prefix and UUID, by which hosts know it.
         at: what it is at each host that has it.
         home: the host whose word counts: where it runs, or ran last.
+        ports: by what follows the guest's name in the names of their consoles.
     """
 
     def __init__(self, uuid: str, domain: str, name: str, home: DomainSource) -> None:
+        super().__init__(name, home, settings=home.settings, power=self)
         self.uuid = uuid
+        self.key = home.prefix, uuid
         self.domain = domain
-        self.name = name
         self.at: dict[DomainSource, Domain] = {}
-        self.home = home
-        self.ports: dict[str, DomainPort] = {}  # by what follows the name of their consoles
+        self._home = home
+        self.ports: dict[str, DomainPort] = {}
+
+    @property
+    def home(self) -> DomainSource:
+        """The host whose word counts, which is also the guest's source."""
+        return self._home
+
+    def move(self, home: DomainSource) -> None:
+        """Another host's word counts from now on."""
+        if home is not self._home:
+            self.source = self._home = home
+            self.configure(home.settings)
 
     def find_home(self) -> Domain | None:
         """Say where it is: there where it is as long as it runs there; None: nowhere."""
@@ -134,7 +143,7 @@ class Guest:
 
         if not self.at:
             return None
-        self.home = max(self.at, key=rank)
+        self.move(max(self.at, key=rank))
         return self.at[self.home]
 
     @property
@@ -152,33 +161,30 @@ class Guest:
         """Switch it (`Power`)."""
         return await self.home.host.switch(self.uuid, ACTIONS[action])
 
-    @property
-    def attached(self) -> bool:
-        """Is anybody at one of its consoles?"""
-        return any(port.console.attached for port in self.ports.values())
-
 
 class Domains:
     """Every domain of every host.
 
-    Attributes:
-        keeper: is told of every console; set before the first host starts.
+    Args:
+        scrollback: bytes of output that are kept of each console.
+        directory: is told of each domain, and of each of its ports.
+        recordings: go on with what was recorded of a console; None: nothing is recorded.
     """
 
-    keeper: Keeper
-
-    def __init__(self, scrollback: int) -> None:
+    def __init__(self, scrollback: int, directory: Listing, recordings: Adopts | None = None) -> None:
         self._scrollback = scrollback
-        self._guests: dict[tuple[str, str], Guest] = {}  # by prefix and UUID
-        self._vanished: dict[str, Guest] = {}  # by name: somebody is attached
+        self._directory = directory
+        self._recordings = recordings
+        self._guests: dict[tuple[str, str], DomainGuest] = {}  # by prefix and UUID
+        self._vanished: dict[str, DomainGuest] = {}  # by name: somebody is attached
         self._lock = asyncio.Lock()
         self._limit = LogLimit(LOG_LINES)
 
-    def of(self, source: DomainSource) -> Iterator[Guest]:
-        """Those at home there."""
-        return (g for g in (*self._guests.values(), *self._vanished.values()) if g.home is source)
+    def of(self, source: DomainSource) -> list[DomainGuest]:
+        """Those at home there. All domains of all hosts are looked through: it is for what concerns a host."""
+        return [g for g in (*self._guests.values(), *self._vanished.values()) if g.home is source]
 
-    def find(self, source: DomainSource, uuid: str) -> Guest | None:
+    def find(self, source: DomainSource, uuid: str) -> DomainGuest | None:
         """The domain of that UUID."""
         return self._guests.get((source.prefix, uuid))
 
@@ -219,7 +225,7 @@ class Domains:
 
     # -- one domain ---------------------------------------------------------------------------------
 
-    def _make(self, source: DomainSource, domain: Domain) -> Guest | None:
+    def _make(self, source: DomainSource, domain: Domain) -> DomainGuest | None:
         if len(self._guests) >= DOMAINS_MAX:
             if self._limit.allows(host=source.name):
                 log.error(f"more than {DOMAINS_MAX} domains: no console for another", domain=domain.name)
@@ -227,18 +233,20 @@ class Domains:
         name = console_name(source.prefix + domain.name, domain.uuid)
         guest = self._vanished.pop(name, None)
         if guest is not None:
-            guest.uuid, guest.domain, guest.home = domain.uuid, domain.name, source
+            guest.uuid, guest.domain, guest.key = domain.uuid, domain.name, (source.prefix, domain.uuid)
+            guest.move(source)
         else:
-            if self.keeper.find(name) is not None:
+            if self._directory.find(name) is not None:
                 other, name = name, console_name(source.prefix + domain.name, domain.uuid, unique=True)
                 log.warning(
                     "a domain's name is taken by another console", console=name, taken=other, host=source.name
                 )
-            guest = Guest(domain.uuid, domain.name, name, source)
-        self._guests[source.prefix, domain.uuid] = guest
+            guest = DomainGuest(domain.uuid, domain.name, name, source)
+            self._directory.appeared(guest)
+        self._guests[guest.key] = guest
         return guest
 
-    async def _settle(self, guest: Guest) -> None:
+    async def _settle(self, guest: DomainGuest) -> None:
         """Make its consoles what it is."""
         domain = guest.find_home()
         if domain is None:
@@ -253,17 +261,19 @@ class Domains:
             await left.off(ConsoleState.GONE, f"{guest.domain} has no such port any more")
         self._tidy(guest)
 
-    async def _adopt(self, guest: Guest, suffix: str) -> None:
+    async def _adopt(self, guest: DomainGuest, suffix: str) -> None:
         name = guest.name + suffix
-        if self.keeper.find(name) is not None:
+        if self._directory.find(name) is not None:
             name = f"{name}-{guest.uuid[:8]}"
-        console = Console(name, scrollback=self._scrollback, settings=guest.home.settings)
+        console = Console(name, scrollback=self._scrollback, settings=guest.settings)
         loop = asyncio.get_running_loop()
-        console.attended_changed = lambda _: loop.call_soon(self._tidy, guest)  # not before whoever leaves has left
-        await self.keeper.adopt(console, guest)
+        console.on_attended(lambda _: loop.call_soon(self._tidy, guest))  # not before whoever leaves has left
+        if self._recordings is not None:
+            await self._recordings.adopt(console)
+        self._directory.grew(guest, console)
         guest.ports[suffix] = DomainPort(console, guest.look)
 
-    async def _follow(self, guest: Guest, domain: Domain, wire: DomainPort, port: Port) -> None:
+    async def _follow(self, guest: DomainGuest, domain: Domain, wire: DomainPort, port: Port) -> None:
         source = guest.home
         if not source.connected:
             await wire.off(ConsoleState.FAULT, f"{source.trouble}; {guest.domain}, if it runs, goes on without us")
@@ -273,8 +283,8 @@ class Domains:
             make = partial(_stream, wire.console.name, source, guest.uuid, port)
             await wire.follow((source, domain.run, port), port, make)
 
-    async def _vanish(self, guest: Guest, reason: str) -> None:
-        del self._guests[next(key for key, found in self._guests.items() if found is guest)]
+    async def _vanish(self, guest: DomainGuest, reason: str) -> None:
+        del self._guests[guest.key]
         guest.at.clear()
         for port in tuple(guest.ports.values()):
             await port.off(ConsoleState.GONE, f"{guest.domain} is gone: {reason}")
@@ -282,19 +292,20 @@ class Domains:
         self._vanished[guest.name] = guest
         self._tidy(guest)
 
-    def _tidy(self, guest: Guest) -> None:
+    def _tidy(self, guest: DomainGuest) -> None:
         """Forget the consoles that nothing is behind and nobody is at."""
         for suffix in guest.ports.keys() - guest.wanted.keys():
             port = guest.ports[suffix]
             if not port.console.attached:
                 del guest.ports[suffix]
-                self.keeper.forget(port.console)
+                self._directory.shrank(guest, port.console)
         if not guest.ports and self._vanished.get(guest.name) is guest:
             del self._vanished[guest.name]
+            self._directory.vanished(guest)
 
 
 class DomainSource:
-    """One libvirt host's domains (`session.state.Source`, `vm.libvirt.HostEvents`).
+    """One libvirt host's domains (`guests.guest.Source`, `libvirt.host.HostEvents`).
 
     Attributes:
         connected: libvirt is reached.
@@ -314,9 +325,12 @@ class DomainSource:
         self._tasks = Tasks()
 
     @property
-    def consoles(self) -> list[Console]:
-        """Of all its domains, as they are now."""
-        return [port.console for guest in self._domains.of(self) for port in guest.ports.values()]
+    def links(self) -> dict[str, bool]:
+        """The connection to libvirt."""
+        return {self.name: self.connected}
+
+    def introduce(self, directory: Listing) -> None:
+        """Which domains there are is known when libvirt is connected: `Domains` tells the directory of them."""
 
     def wants(self, domain: str) -> bool:
         """Is that domain to have consoles?"""
@@ -328,8 +342,8 @@ class DomainSource:
     def configure(self, settings: ConsoleConfig) -> None:
         """How its consoles behave from now on."""
         self.settings = settings
-        for console in self.consoles:
-            console.settings = settings
+        for guest in self._domains.of(self):
+            guest.configure(settings)
 
     async def start(self) -> None:
         """Begin to connect. Raises `EnvironmentFault` where libvirt's library is missing."""
@@ -338,8 +352,9 @@ class DomainSource:
 
     async def stop(self, reason: str) -> None:
         """Tell whoever is attached, and let the guests go on without us."""
-        for console in self.consoles:
-            console.close(reason)
+        for guest in self._domains.of(self):
+            for console in guest.consoles:
+                console.close(reason)
         await self.host.stop()
         await self._tasks.stop()
         await self._domains.leave(self)
@@ -358,8 +373,8 @@ class DomainSource:
 
     def happened(self, uuid: str, what: str) -> None:
         guest = self._domains.find(self, uuid)
-        for port in guest.ports.values() if guest is not None else ():
-            port.console.tell(f"{port.console.name}: {what}")
+        if guest is not None:
+            guest.happened(what)
 
     def lost(self, reason: str, retry_s: float) -> None:
         self.connected = False

@@ -162,7 +162,7 @@ def space(config: Config) -> Iterator[Finding]:
     if not config.recording.enabled:
         return
     folder = next(parent for parent in (config.recordings, *config.recordings.parents) if parent.exists())
-    count = len(config.console_names)
+    count = sum(1 for _ in config.consoles())
     free, wanted = shutil.disk_usage(folder).free >> 20, count * config.recording.keep_mib
     if free < config.recording.rotate_mib:
         text = f"{free} MiB are free, less than one file of a recording ({config.recording.rotate_mib} MiB)"

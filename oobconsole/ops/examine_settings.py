@@ -100,7 +100,7 @@ def alerts(config: Config) -> Iterator[Finding]:
 def _for_no_console(config: Config, key: str, patterns: list[str]) -> Iterator[Finding]:
     if config.libvirts:
         return  # what there will be, only libvirt knows
-    names = config.console_names
+    names = [console.name for console in config.consoles()]
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
             there = f"there are: {', '.join(names[:8])}{', …' if len(names) > 8 else ''}"

@@ -6,7 +6,6 @@ One family is rendered at a time: between two of them the loop serves others, so
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
@@ -19,6 +18,7 @@ from oobconsole import supervise
 from oobconsole.access import Principal
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.events import Kind
+from oobconsole.guests.guest import Guest
 from oobconsole.guests.nested import Machine
 from oobconsole.interceptors.tcg import TcgInterceptor
 from oobconsole.log import log
@@ -76,18 +76,16 @@ class Metrics:
 
     def __init__(self, consoles: Consoles) -> None:
         self._consoles = consoles
-        self._known = {c.name: (c, Tally(c)) for machine in consoles.machines for c in machine.consoles}
-        consoles.newcomers.append(self._came)
+        self._tallies: dict[Console, Tally] = {}
+        consoles.directory.on_appeared(self._appeared)
+        consoles.directory.on_vanished(self._vanished)
         self._one_at_a_time = asyncio.Lock()
 
-    def _came(self, console: Console) -> None:
-        self._known[console.name] = console, Tally(console)
+    def _appeared(self, guest: Guest, console: Console) -> None:
+        self._tallies[console] = Tally(console)
 
-    @property
-    def _tallies(self) -> list[tuple[Console, Tally]]:
-        there = {c.name for machine in self._consoles.machines for c in machine.consoles}
-        self._known = {name: known for name, known in self._known.items() if name in there}
-        return list(self._known.values())
+    def _vanished(self, guest: Guest, console: Console) -> None:
+        del self._tallies[console]
 
     async def render(self) -> bytes:
         """The exposition, made of what holds at each family's turn."""
@@ -135,7 +133,7 @@ class Metrics:
         yield events
 
     def _by_console(self) -> Iterator[Metric]:
-        states = Counter(console.state for console, _ in self._tallies)
+        states = self._consoles.directory.states
         by_state = GaugeMetricFamily("oobconsole_consoles", "Consoles, by state", labels=["state"])
         for state in ConsoleState:
             by_state.add_metric([state.name.lower()], states[state])
@@ -151,13 +149,13 @@ class Metrics:
 
     def _gauge_of(self, name: str, text: str, value: Callable[[Console, Tally], int]) -> Metric:
         family = GaugeMetricFamily(name, text, labels=["console"])
-        for console, tally in self._tallies:
+        for console, tally in self._tallies.items():
             family.add_metric([console.name], value(console, tally))
         return family
 
     def _count(self, name: str, text: str, value: Callable[[Console, Tally], int]) -> Metric:
         family = CounterMetricFamily(name, text, labels=["console"])
-        for console, tally in self._tallies:
+        for console, tally in self._tallies.items():
             family.add_metric([console.name], value(console, tally))
         return family
 
@@ -170,8 +168,9 @@ class Metrics:
         latency = HistogramMetricFamily(
             "oobconsole_access_seconds", "Synchronous accesses, as the guest waited", labels=["machine"]
         )
-        for machine in self._consoles.machines:
-            connected.add_metric([machine.name], machine.connected)
+        for machine in self._consoles.directory.sources:
+            for name, there in machine.links.items():
+                connected.add_metric([name], there)
             interceptor = machine.interceptor if isinstance(machine, Machine) else None
             if isinstance(interceptor, TcgInterceptor):
                 served.add_metric([machine.name], interceptor.counters.accesses)

@@ -37,7 +37,8 @@ class Operation:
             self._http = HttpServer(self._pages())
             address = await self._http.start(self._config.metrics.listen)
             log.info("metrics", address=address)
-        notify.notify("READY=1", f"STATUS={len(self._consoles.machines)} machines")
+        links = sum(len(source.links) for source in self._consoles.directory.sources)
+        notify.notify("READY=1", f"STATUS={links} machines")
         return address
 
     async def stop(self) -> None:

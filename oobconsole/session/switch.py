@@ -24,7 +24,7 @@ async def ask(
 ) -> str:
     """Ask a person what to do, and whether it is meant, and do it; returns what was done, which whoever is attached
     is told, too. Empty: nothing was, and `say` has said why."""
-    power = consoles.power.get(console.name)
+    power = consoles.directory.power_of(console)
     if not consoles.access.may(who, Right.POWER, console.name):
         consoles.events.emit(Kind.DENIED, console.name, who, right=str(Right.POWER))
         await say(f"you have no right to switch {console.name}")

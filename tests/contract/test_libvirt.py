@@ -15,9 +15,10 @@ import pytest
 
 from oobconsole.access import ALL, Access, Grant
 from oobconsole.config.guests import ConsoleConfig, LibvirtConfig
-from oobconsole.console.console import ConsoleState
+from oobconsole.console.console import Console, ConsoleState
 from oobconsole.errors import EnvironmentFault
 from oobconsole.events import Event, Events
+from oobconsole.guests.directory import Directory
 from oobconsole.libvirt import host as vm_libvirt
 from oobconsole.libvirt import library as virt
 from oobconsole.libvirt.domain import Domain
@@ -34,18 +35,23 @@ class Followed:
     """A server's consoles, and the host that it follows."""
 
     def __init__(self, uri: str, **config: Any) -> None:
-        domains = Domains(4096)
-        self.source = DomainSource(LibvirtConfig(uri=uri, **config), domains, ConsoleConfig())
         self.events: list[Event] = []
         events = Events()
         events.add_sink(self.events.append)
+        directory = Directory(events)
+        domains = Domains(4096, directory)
+        self.source = DomainSource(LibvirtConfig(uri=uri, **config), domains, ConsoleConfig())
+        directory.add(self.source)
         grants = (Grant(("alice",), ("*",), ALL),)
-        self.consoles = Consoles([self.source], Access(grants), events, tail_lines=2, drain_s=0.1, drain_max_s=1)
-        domains.keeper = self.consoles
+        self.consoles = Consoles(directory, Access(grants), events, tail_lines=2, drain_s=0.1, drain_max_s=1)
+
+    @property
+    def there(self) -> list[Console]:
+        return list(self.consoles.directory.consoles())
 
     @property
     def states(self) -> dict[str, ConsoleState]:
-        return {console.name: console.state for console in self.source.consoles}
+        return {console.name: console.state for console in self.there}
 
     async def reach(self, **states: ConsoleState) -> None:
         await until(lambda: self.states == states, lambda: self.states)
@@ -85,7 +91,7 @@ OFF, FAULT, GONE = ConsoleState.OFF, ConsoleState.FAULT, ConsoleState.GONE
 
 async def test_domains_come_run_end_and_go(host: Any, followed: Followed) -> None:
     await followed.reach(**{"t-test": FAULT})
-    assert "no serial port and no console" in followed.source.consoles[0].reason
+    assert "no serial port and no console" in followed.there[0].reason
     host.defineXML(xml("other"))
     domain = host.defineXML(xml("web1"))
     await followed.reach(**{"t-test": FAULT, "t-web1": OFF})
@@ -108,7 +114,7 @@ async def test_domains_come_run_end_and_go(host: Any, followed: Followed) -> Non
     await followed.reach(**{"t-test": FAULT, "t-web1": GONE})
     reader.close()
     await followed.reach(**{"t-test": FAULT})
-    assert "t-web1" not in followed.consoles.power
+    assert followed.consoles.directory.guest("t-web1") is None
     told = [event.detail["state"] for event in followed.events if event.console == "t-web1"]
     assert told == ["off", "fault", "off", "gone", "off", "gone"]
 
@@ -158,7 +164,7 @@ async def test_settings_that_are_read_again_hold_for_what_is_there_and_what_come
     followed.source.configure(ConsoleConfig(share=True))
     host.defineXML(xml("web1"))
     await followed.reach(**{"t-test": FAULT, "t-web1": OFF})
-    assert all(console.settings.share for console in followed.source.consoles)
+    assert all(console.settings.share for console in followed.there)
 
 
 async def test_metrics_follow(host: Any, followed: Followed) -> None:
@@ -182,7 +188,10 @@ async def test_names_that_are_taken_or_can_be_none(host: Any, followed: Followed
 async def test_power_by_the_test_driver(host: Any, followed: Followed) -> None:
     domain = host.defineXML(xml("web1"))
     await followed.reach(**{"t-test": FAULT, "t-web1": OFF})
-    power = followed.consoles.power["t-web1"]
+    guest = followed.consoles.directory.guest("t-web1")
+    assert guest is not None
+    power = guest.power
+    assert power is not None
     assert await power.do(PowerAction.ON) == "the guest is started"
     assert await power.do(PowerAction.ON) == "the guest runs already"
     domain.suspend()

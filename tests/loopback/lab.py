@@ -12,6 +12,7 @@ from oobconsole.config.load import access_of, load
 from oobconsole.config.schema import Config
 from oobconsole.console.console import Console
 from oobconsole.events import Events
+from oobconsole.guests.directory import Directory
 from oobconsole.guests.nested import Machine
 from oobconsole.interceptors.base import PortHandler
 from oobconsole.interceptors.memory import MemoryGuest, MemoryInterceptor
@@ -40,10 +41,13 @@ class Lab:
         self.interceptor = MemoryInterceptor("rack7")
         scrollback = server.scrollback_kib * 1024
         self.machine = Machine(self.config.machines[0], self.interceptor, scrollback=scrollback)
+        events = Events()
+        directory = Directory(events)
+        directory.add(self.machine)
         self.consoles = Consoles(
-            [self.machine],
+            directory,
             access_of(self.config),
-            Events(),
+            events,
             tail_lines=server.tail_lines,
             drain_s=server.drain_ms / 1000,
             drain_max_s=server.drain_max_s,

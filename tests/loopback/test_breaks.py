@@ -165,7 +165,9 @@ class _Switch:
 
 async def test_power_needs_no_link(lab: Lab, client: asyncssh.SSHClientConnection) -> None:
     lab.appear()
-    lab.consoles.power["web1"] = _Switch()
+    guest = lab.consoles.directory.guest("web1")
+    assert guest is not None
+    guest.power = _Switch()
     process = await attached(client)
     lab.interceptor.lose_link("test")
     process.stdin.write(b"~p")

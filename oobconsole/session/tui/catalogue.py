@@ -40,7 +40,7 @@ class Catalogue:
         self._consoles = consoles
         self._who = who
         self._grants: tuple[Grant, ...] | None = None
-        self._every: list[Console] = []
+        self._changes = -1
         self._known: list[tuple[Console, str]] = []
         self._longest = 0
         self._wanted: dict[Console, None] = {}  # their last lines, in this order
@@ -85,9 +85,9 @@ class Catalogue:
     async def refresh(self) -> None:
         """Look up which consoles there are, if grants have changed or consoles came or went since."""
         if self._is_old():
-            grants, every = self._consoles.access.grants, self._all()
+            grants, changes = self._consoles.access.grants, self._consoles.directory.changes
             visible = await self._consoles.visible(self._who)
-            self._grants, self._every = grants, every
+            self._grants, self._changes = grants, changes
             self._known = [(console, f"{console.name} {machine}".lower()) for console, machine in visible]
             self._longest = max((len(console.name) for console, _ in visible), default=0)
 
@@ -112,10 +112,8 @@ class Catalogue:
                 changed()
 
     def _is_old(self) -> bool:
-        return self._consoles.access.grants is not self._grants or self._all() != self._every
-
-    def _all(self) -> list[Console]:
-        return [console for machine in self._consoles.machines for console in machine.consoles]
+        consoles = self._consoles
+        return consoles.access.grants is not self._grants or consoles.directory.changes != self._changes
 
     def _text(self, console: Console, fixed: str) -> str:
         room = self._consoles.rooms.get(console.name)

@@ -14,6 +14,4 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 async def handle(request: Request) -> ExitStatus:
     """Print the number and the hash of the audit log's last entry."""
-    head = request.consoles.audit_head
-    assert head is not None
-    return await request.print([" ".join(map(str, head()))])
+    return await request.print([" ".join(map(str, request.consoles.audit_head()))])

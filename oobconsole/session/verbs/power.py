@@ -27,7 +27,7 @@ async def handle(request: Request) -> ExitStatus:
     """Switch the guest, once `--yes` says that it is meant."""
     console = request.console()
     action: PowerAction = request.args.action
-    power = request.consoles.power.get(console.name)
+    power = request.consoles.directory.power_of(console)
     if power is None:
         raise UsageError(f"nothing is configured that could switch {console.name} (power = …, oobconsole.toml(5))")
     if not request.args.yes:

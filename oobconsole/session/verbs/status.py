@@ -17,7 +17,7 @@ from oobconsole.session.state import Consoles
 from oobconsole.vitals import resident_bytes
 from oobconsole.words import as_json
 
-#: Machines, or consoles, that are counted in one slice.
+#: Sources that are looked at in one slice.
 _A_SLICE: Final = 256
 
 
@@ -30,15 +30,13 @@ class Tally(NamedTuple):
 
 
 async def tally(consoles: Consoles) -> Tally:
-    """Count them, in slices."""
-    states: Counter[ConsoleState] = Counter()
-    attached, machines = 0, {}
-    async for machine in eased(tuple(consoles.machines), _A_SLICE):
-        machines[machine.name] = machine.connected
-    async for console in eased([c for machine in consoles.machines for c in machine.consoles], _A_SLICE):
-        states[console.state] += 1
-        attached += console.attached
-    return Tally(states, attached, machines)
+    """Count them. The directory has counted the consoles already; the sources are looked through in slices."""
+    directory = consoles.directory
+    machines: dict[str, bool] = {}
+    async for source in eased(tuple(directory.sources), _A_SLICE):
+        machines |= source.links
+    attached = sum(console.attached for console in directory.attended)
+    return Tally(+directory.states, attached, machines)
 
 
 def report(consoles: Consoles, counted: Tally) -> dict[str, object]:

@@ -150,7 +150,7 @@ async def test_nobody_waits_for_it(tmp_path: Path) -> None:
         (web1,) = setup.consoles
         held: list[bool] = []
         attended: list[bool] = []
-        web1.attended_changed = attended.append
+        web1.on_attended(attended.append)
         web1.bind(None, hold=held.append)
         held.clear()
         web1.output(b"x" * (1 << 20))

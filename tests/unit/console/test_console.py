@@ -119,7 +119,7 @@ class TestOutput:
     async def test_a_closed_reader_costs_nothing(self) -> None:
         console = make()
         seen: list[bool] = []
-        console.attended_changed = seen.append
+        console.on_attended(seen.append)
         first, second = console.attach(), console.attach()
         for reader in (first, second, second):
             reader.close()

@@ -14,6 +14,8 @@ from oobconsole.access import ALL, Access, Grant, Principal
 from oobconsole.config.guests import MachineConfig
 from oobconsole.config.schema import RecordingConfig
 from oobconsole.events import Events
+from oobconsole.guests.directory import Directory
+from oobconsole.guests.guest import Source
 from oobconsole.guests.nested import Machine
 from oobconsole.interceptors.memory import MemoryInterceptor
 from oobconsole.recording.recordings import Recordings
@@ -83,8 +85,31 @@ def consoles(*names: str, drain_s: float = 0.02, drain_max_s: float = 5) -> Cons
     """Consoles without guests."""
     config = MachineConfig.model_validate({"name": "rack7", "guest": [{"name": name} for name in names]})
     machine = Machine(config, MemoryInterceptor("rack7"), scrollback=4096)
+    return of(machine, drain_s=drain_s, drain_max_s=drain_max_s)
+
+
+def of(*sources: Source, drain_s: float = 0.02, drain_max_s: float = 5) -> Consoles:
+    """The consoles of these sources, at which alice may do everything."""
+    events = Events()
+    directory = Directory(events)
+    for source in sources:
+        directory.add(source)
     grants = (Grant(("alice",), ("*",), ALL),)
-    return Consoles([machine], Access(grants), Events(), tail_lines=2, drain_s=drain_s, drain_max_s=drain_max_s)
+    return Consoles(directory, Access(grants), events, tail_lines=2, drain_s=drain_s, drain_max_s=drain_max_s)
+
+
+def machine_of(settings: Consoles) -> Machine:
+    """Where the consoles come from."""
+    machine = settings.directory.sources[0]
+    assert isinstance(machine, Machine)
+    return machine
+
+
+def vanish(settings: Consoles, name: str) -> None:
+    """That guest is no more."""
+    guest = settings.directory.guest(name)
+    assert guest is not None
+    settings.directory.vanished(guest)
 
 
 @asynccontextmanager
@@ -93,7 +118,7 @@ async def recording(folder: Path) -> AsyncIterator[Consoles]:
     made = consoles("web1")
     recordings = Recordings(RecordingConfig(), folder, made.events)
     made = replace(made, recordings=recordings)
-    await recordings.start([c for machine in made.machines for c in machine.consoles])
+    await recordings.start(tuple(made.directory.consoles()))
     try:
         yield made
     finally:

@@ -20,7 +20,7 @@ from oobconsole.session.state import Consoles
 from oobconsole.session.tui.pace import Pace
 from oobconsole.session.within import within
 from tests.support.aio import idle, soon, until
-from tests.unit.session.fakes import ALICE, FakePeer, consoles, request
+from tests.unit.session.fakes import ALICE, FakePeer, consoles, machine_of, request
 from tests.unit.session.menus import FakeTerminal, begin, leave, shown
 
 
@@ -76,9 +76,9 @@ async def test_a_pipe_gets_the_whole_answer_of_a_guest_when_the_server_is_late(
     as long as a guest has to be quiet before a pipe whose input has ended leaves."""
     monkeypatch.setattr(MemoryGuest, "PASSES", 8)  # 128 bytes in a turn
     settings = consoles("web1", drain_s=0.03)
-    machine, peer = settings.machines[0], FakePeer(data := secrets.token_bytes(4000), ended=True)
+    machine, peer = machine_of(settings), FakePeer(data := secrets.token_bytes(4000), ended=True)
     await machine.start()
-    interceptor = machine.interceptor  # type: ignore[attr-defined]
+    interceptor = machine.interceptor
     assert isinstance(interceptor, MemoryInterceptor)
     handler = interceptor.appear(1)
     assert handler is not None

@@ -41,7 +41,7 @@ async def many() -> Consoles:
     """Each has printed something, and somebody is at some of them; five grants say nothing, and one all."""
     settings = consoles(*(f"web{number:03}" for number in range(MANY)))
     settings.access.grants = (*[Grant(("alice",), (f"db{i}*",), ALL) for i in range(5)], *settings.access.grants)
-    for number, console in enumerate(settings.machines[0].consoles):
+    for number, console in enumerate(settings.directory.consoles()):
         console.output(b"\x1b[32mDebian\x1b[0m\r\nlogin: ")
         if number % 10 == 0:
             settings.room(console).join(ALICE, console.attach(), watch=False)
@@ -87,7 +87,7 @@ async def test_the_last_lines_of_hostile_guests_are_read_in_slices(
 ) -> None:
     """Four persons look at the same time."""
     settings = consoles(*(f"web{number}" for number in range(8)))
-    for console in settings.machines[0].consoles:
+    for console in settings.directory.consoles():
         console.output(pattern * (4096 // len(pattern)))
     work, real = Work(), PlainLines.feed
 
@@ -105,7 +105,7 @@ async def test_the_last_lines_of_hostile_guests_are_read_in_slices(
 
 
 async def test_a_last_line_is_read_again_only_when_more_was_printed(many: Consoles) -> None:
-    console = many.machines[0].consoles[0]
+    console = next(many.directory.consoles())
     assert many.last_lines.known(console) is None
     assert await soon(many.last_lines.look(console)) == "login:"
     assert not many.last_lines.is_old(console)
@@ -116,7 +116,7 @@ async def test_a_last_line_is_read_again_only_when_more_was_printed(many: Consol
 
 async def test_what_is_printed_while_it_is_read_is_for_the_next_look(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = consoles("web1")
-    console = settings.machines[0].consoles[0]
+    console = next(settings.directory.consoles())
     console.output(b"one")
 
     async def next_slice() -> None:

@@ -17,7 +17,7 @@ from oobconsole.session.tui.choose import choose
 from oobconsole.session.tui.menu import Action, Choice, Place
 from oobconsole.session.tui.terminal import PASTE_MAX, Keys
 from tests.support.aio import idle, soon, stays, until
-from tests.unit.session.fakes import ALICE, consoles
+from tests.unit.session.fakes import ALICE, consoles, machine_of, vanish
 from tests.unit.session.menus import FakeTerminal, begin, leave, of_a_client_that_does_not_read, printed, seen, shown
 
 
@@ -226,14 +226,14 @@ class TestRows:
 
     async def test_consoles_come_and_go(self) -> None:
         terminal, settings = FakeTerminal(), consoles("db1")
-        more = consoles("db2").machines[0]
+        more = machine_of(consoles("db2"))
         task = begin(terminal, settings)
         await shown(terminal, "1 console")
-        settings.machines = [*settings.machines, more]
+        settings.directory.add(more)
         await shown(terminal, "2 consoles")
         terminal.type(b"\x1b[B")
         await until(lambda: terminal.marked == "db2", lambda: terminal.lines)
-        settings.machines = settings.machines[:1]
+        vanish(settings, "db2")
         await until(lambda: terminal.marked == "db1", lambda: terminal.lines)
         await leave(terminal, task)
 

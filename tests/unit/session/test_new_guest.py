@@ -18,7 +18,7 @@ from oobconsole.session.attend import Attended
 from oobconsole.session.state import Consoles
 from oobconsole.terminal.model import Terminal
 from tests.support.aio import soon, until
-from tests.unit.session.fakes import FakePeer, consoles, recording, request
+from tests.unit.session.fakes import FakePeer, consoles, machine_of, recording, request
 
 LINE = rb"-- a new guest appeared at \d{4}-\d\d-\d\dT\S+ --\r\n"
 
@@ -117,7 +117,7 @@ async def test_the_last_lines_have_it_too() -> None:
 async def test_who_waits_at_another_name_is_told_where_it_is(may: bool) -> None:
     """It takes the name of the guest that went last; who is at an older one would wait there for ever."""
     settings = consoles("web1", "web2")
-    machine = settings.machines[0]
+    machine = machine_of(settings)
     appear, vanish = machine.interceptor.appear, machine.interceptor.vanish  # type: ignore[attr-defined]
     await machine.start()
     seen = ("*",) if may else ("web1",)
@@ -129,7 +129,7 @@ async def test_who_waits_at_another_name_is_told_where_it_is(may: bool) -> None:
     task = asyncio.ensure_future(session.run())
     await until(lambda: web1(settings).attached == 1, lambda: peer.told)
     vanish(1, "it ended")
-    machine.guests[0].left -= 60  # type: ignore[attr-defined]
+    machine.guests[0].left -= 60
     vanish(2, "it ended")
     appear(3)
     web1(settings).announce("behind it")

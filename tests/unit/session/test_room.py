@@ -14,7 +14,7 @@ from tests.unit.session.fakes import consoles
 
 
 def room(settings: Consoles, idle_minutes: int) -> Room:
-    found = settings.room(settings.machines[0].consoles[0])
+    found = settings.room(next(settings.directory.consoles()))
     limit(found, idle_minutes)
     return found
 

@@ -193,7 +193,7 @@ class TestWelcome:
         person = Person(monkeypatch)
         person.agree = False
         settings = consoles("web1")
-        console = settings.machines[0].consoles[0]
+        console = next(settings.directory.consoles())
         console.set_state(ConsoleState.FAULT, "Connection refused; the next attempt is in 5.0 s")
         session = Attended(request(settings, person.peer), console, offset=None, watch=False, raw=False)
         session._notices = person.notices
@@ -210,7 +210,7 @@ class TestWelcome:
 
     async def test_it_says_that_nothing_typed_arrives(self) -> None:
         settings, peer = consoles("web1"), FakePeer()
-        console = settings.machines[0].consoles[0]
+        console = next(settings.directory.consoles())
         console.set_state(ConsoleState.LIVE)
         console.hold_input("recording has stopped, so what is typed is lost: No space left on device")
         session = Attended(request(settings, peer), console, offset=None, watch=False, raw=False)

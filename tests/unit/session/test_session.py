@@ -50,7 +50,7 @@ def refuse(data: bytes) -> int:
 class TestAttend:
     async def test_shows_the_screen_then_what_comes(self) -> None:
         settings = consoles("web1")
-        console = live(settings.machines[0].consoles[0])
+        console = live(next(settings.directory.consoles()))
         console.output(b"one\r\ntwo\r\nthree\r\nlogin: ")
         peer = FakePeer(b"root\r")
         task = asyncio.ensure_future(attend(console, peer, settings))
@@ -66,14 +66,14 @@ class TestAttend:
     async def test_helps(self) -> None:
         settings = consoles("web1")
         peer = FakePeer(b"~", b"?")
-        task = asyncio.ensure_future(attend(settings.machines[0].consoles[0], peer, settings))
+        task = asyncio.ensure_future(attend(next(settings.directory.consoles()), peer, settings))
         await until(lambda: any("~.  detach" in text for text in peer.told), lambda: peer.told)
         peer.type(b"~.")
         assert await soon(task) is ExitStatus.OK
 
     async def test_what_came_at_once_with_text_is_told(self) -> None:
         settings = consoles("web1")
-        console = live(settings.machines[0].consoles[0])
+        console = live(next(settings.directory.consoles()))
         peer = FakePeer(b"exit\r~.")
         task = asyncio.ensure_future(attend(console, peer, settings))
         await until(lambda: any("~. came at once" in text for text in peer.told), lambda: peer.told)
@@ -83,7 +83,7 @@ class TestAttend:
 
     async def test_a_script_that_ends_has_detached(self) -> None:
         settings = consoles("web1")
-        console = live(settings.machines[0].consoles[0])
+        console = live(next(settings.directory.consoles()))
         peer = FakePeer(b"exit\n~.\n", ended=True)
         assert await soon(attend(console, peer, settings)) is ExitStatus.OK
         assert peer.told[-1] == "detached from web1"
@@ -91,7 +91,7 @@ class TestAttend:
 
     async def test_says_who_else_is_there(self) -> None:
         settings = consoles("web1")
-        console = settings.machines[0].consoles[0]
+        console = next(settings.directory.consoles())
         first = asyncio.ensure_future(attend(console, FakePeer(), settings))
         await until(lambda: console.attached == 1, lambda: console.attached)
         peer = FakePeer(ended=True)
@@ -101,7 +101,7 @@ class TestAttend:
 
     async def test_ends_when_the_server_stops(self) -> None:
         settings = consoles("web1")
-        console = settings.machines[0].consoles[0]
+        console = next(settings.directory.consoles())
         peer = FakePeer()
         task = await stays(attend(console, peer, settings))
         console.close("the console server stops")
@@ -110,7 +110,7 @@ class TestAttend:
 
     async def test_a_hang_up_is_noticed_while_the_guest_takes_nothing(self) -> None:
         settings = consoles("web1")
-        console = live(settings.machines[0].consoles[0], refuse)
+        console = live(next(settings.directory.consoles()), refuse)
         peer = FakePeer(b"x" * 2 * INPUT_MAX)
         task = await stays(attend(console, peer, settings))
         peer.hang_up()
@@ -121,7 +121,7 @@ class TestAttend:
 class TestPipe:
     async def test_carries_bytes_and_nothing_else(self) -> None:
         settings = consoles("web1")
-        console = live(settings.machines[0].consoles[0])
+        console = live(next(settings.directory.consoles()))
         console.output(b"old output")
         data = bytes(range(256)) + b"\r~.\r~~"
         peer = FakePeer(data, ended=True)
@@ -142,14 +142,14 @@ class TestPipe:
             console.output(data)
             console.pump()
 
-        console = live(settings.machines[0].consoles[0], slow)
+        console = live(next(settings.directory.consoles()), slow)
         peer = FakePeer(b"0123456789", ended=True)
         assert await soon(pipe(console, peer, settings)) is ExitStatus.OK
         assert bytes(peer.got) == bytes(taken) == b"0123456789"
 
     async def test_a_slow_client_gets_everything_before_the_end(self) -> None:
         settings = consoles("web1")
-        console = live(settings.machines[0].consoles[0])
+        console = live(next(settings.directory.consoles()))
         peer = FakePeer()
         peer.writable.clear()
         task = await stays(pipe(console, peer, settings))
@@ -164,14 +164,14 @@ class TestPipe:
 
     async def test_a_guest_that_does_not_read_is_reported(self) -> None:
         settings = consoles("web1", drain_max_s=0.1)
-        console = live(settings.machines[0].consoles[0], refuse)
+        console = live(next(settings.directory.consoles()), refuse)
         peer = FakePeer(b"hello", ended=True)
         assert await soon(pipe(console, peer, settings)) is ExitStatus.FAILED
         assert peer.told == ["web1: 5 bytes of input still wait for the guest 0.1 s after the end of input; leaving"]
 
     async def test_a_guest_that_never_stops_printing_does_not_keep_it(self) -> None:
         settings = consoles("web1", drain_max_s=0.2)
-        console = live(settings.machines[0].consoles[0])
+        console = live(next(settings.directory.consoles()))
         peer = FakePeer(ended=True)
 
         async def chatter() -> None:
@@ -186,7 +186,7 @@ class TestPipe:
 
     async def test_input_for_a_guest_that_is_gone_fails(self) -> None:
         settings = consoles("web1")
-        console = live(settings.machines[0].consoles[0])
+        console = live(next(settings.directory.consoles()))
         console.bind(None)
         console.set_state(ConsoleState.GONE, "the guest is gone: destroyed")
         peer = FakePeer(b"hello", ended=True)
@@ -196,7 +196,7 @@ class TestPipe:
     async def test_a_person_without_a_terminal_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(pipes, "HINT_SECONDS", 0.01)
         settings = consoles("web1")
-        console = live(settings.machines[0].consoles[0])
+        console = live(next(settings.directory.consoles()))
         peer = FakePeer()
         task = asyncio.ensure_future(pipe(console, peer, settings))
         await until(lambda: any("ssh -t" in text for text in peer.told), lambda: peer.told)

@@ -18,7 +18,7 @@ from oobconsole.session.state import Consoles
 from oobconsole.session.tui.answers import LINES_MAX, Transcript
 from oobconsole.session.tui.menu import Action, Choice, Place
 from tests.support.aio import idle, soon, until
-from tests.unit.session.fakes import ALICE, consoles
+from tests.unit.session.fakes import ALICE, consoles, machine_of, vanish
 from tests.unit.session.menus import MANY, FakeTerminal, begin, leave, seen, shown
 from tests.unit.session.test_several import live
 
@@ -240,10 +240,10 @@ class TestSending:
     async def test_one_that_is_no_more(self) -> None:
         """Removed, or renamed, while it was marked."""
         known, person = consoles("web1"), Person()
-        known.machines = [*known.machines, consoles("web2").machines[0]]
+        known.directory.add(machine_of(consoles("web2")))
         got = live(known, "web1")
         task = await marked(person, known, 2)
-        known.machines = known.machines[:1]
+        vanish(known, "web2")
         await until(lambda: not any("web2" in line for line in person.lines), lambda: person.lines)
         await ask(person)
         person.type(b"y")

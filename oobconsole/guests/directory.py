@@ -1,0 +1,208 @@
+"""The directory: every guest of the server and every console, found by name.
+
+Sources push into it (`appeared`, `vanished`). Whoever wants to know of changes asks to be told of them
+(`on_appeared`, `on_vanished`). So a look-up costs the same with ten consoles and with ten thousand.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from oobconsole.access import Principal
+from oobconsole.console.console import Console, ConsoleState
+from oobconsole.events import Events, Kind
+from oobconsole.guests.guest import Guest, Source
+from oobconsole.power.power import Power
+
+#: Is told of a console that appears or vanishes, and of the guest that it belongs to.
+Told = Callable[[Guest, Console], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One console of the directory, and the guest that it belongs to."""
+
+    console: Console
+    guest: Guest
+
+
+class _States:
+    """Observes one console: its guest came, went, or is away. That is an event, and is counted."""
+
+    def __init__(self, console: Console, counts: Counter[ConsoleState], events: Events) -> None:
+        self._name = console.name
+        self._counts = counts
+        self._events = events
+        self._state = console.state
+        counts[self._state] += 1
+
+    def output(self, offset: int, data: bytes) -> None:
+        """No event: there would be thousands."""
+
+    def gap(self, offset: int, lost: int) -> None:
+        """No event: the console's readers are told."""
+
+    def typed(self, data: bytes, who: Principal | None) -> None:
+        """No event: what is typed is nobody else's business."""
+
+    def state_changed(self, state: ConsoleState, reason: str) -> None:
+        self._counts[self._state] -= 1
+        self._state = state
+        self._counts[state] += 1
+        self._events.emit(Kind.CONSOLE, self._name, state=state.name.lower(), reason=reason)
+
+    def forget(self) -> None:
+        """The console is not in the directory any more, and does not count."""
+        self._counts[self._state] -= 1
+
+
+class Directory:
+    """Every guest and every console of the server.
+
+    Attributes:
+        sources: where guests come from, in the order of the configuration.
+        states: how many consoles are in each state; 0 counts as a state that no console is in.
+        attended: the consoles to which anybody is attached.
+        changes: how often a console has appeared or vanished; whoever keeps a copy of the names compares it.
+    """
+
+    def __init__(self, events: Events) -> None:
+        self.sources: list[Source] = []
+        self.states: Counter[ConsoleState] = Counter()
+        self.attended: set[Console] = set()
+        self.changes = 0
+        self._events = events
+        self._guests: dict[str, Guest] = {}
+        self._entries: dict[str, Entry] = {}
+        self._names: list[str] = []  # sorted
+        self._states: dict[str, _States] = {}
+        self._appeared: list[Told] = []
+        self._vanished: list[Told] = []
+
+    # -- looking up ---------------------------------------------------------------------------------
+
+    def find(self, name: str) -> Console | None:
+        """The console of that name; None: there is none, though there may be a recording of that name."""
+        entry = self._entries.get(name)
+        return None if entry is None else entry.console
+
+    def entry(self, name: str) -> Entry | None:
+        """The console of that name, with its guest."""
+        return self._entries.get(name)
+
+    def guest(self, name: str) -> Guest | None:
+        """The guest of that name."""
+        return self._guests.get(name)
+
+    def guest_of(self, console: Console) -> Guest | None:
+        """The guest that a console belongs to; None: it has vanished."""
+        entry = self._entries.get(console.name)
+        return None if entry is None else entry.guest
+
+    def power_of(self, console: Console) -> Power | None:
+        """What switches the guest of a console; None: nothing is configured that could."""
+        guest = self.guest_of(console)
+        return None if guest is None else guest.power
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of all consoles, sorted. It is the directory's own list: it changes with the directory."""
+        return self._names
+
+    def consoles(self) -> Iterator[Console]:
+        """All consoles there are now, sorted by name; they may come and go while they are looked through."""
+        return (entry.console for entry in self.entries())
+
+    def entries(self) -> Iterator[Entry]:
+        """As `consoles`, with their guests."""
+        return (entry for name in tuple(self._names) if (entry := self._entries.get(name)) is not None)
+
+    def __len__(self) -> int:
+        """How many consoles there are."""
+        return len(self._names)
+
+    # -- who is told --------------------------------------------------------------------------------
+
+    def on_appeared(self, told: Told) -> None:
+        """Call `told` for every console that is there already, and for each that appears, before its guest prints
+        anything."""
+        for entry in self.entries():
+            told(entry.guest, entry.console)
+        self._appeared.append(told)
+
+    def on_vanished(self, told: Told) -> None:
+        """Call `told` for each console that vanishes; it cannot be found any more by then."""
+        self._vanished.append(told)
+
+    # -- the sources' side --------------------------------------------------------------------------
+
+    def add(self, source: Source) -> None:
+        """A source, with the guests that it has already."""
+        self.sources.append(source)
+        source.introduce(self)
+
+    def appeared(self, guest: Guest) -> None:
+        """A guest is there, with its consoles: nothing has been printed at them yet.
+
+        Raises:
+            ValueError: another guest or console has such a name.
+        """
+        if guest.name in self._guests:
+            raise ValueError(f"there is another guest {guest.name} already")
+        for console in guest.consoles:
+            self._refuse_if_taken(console)
+        self._guests[guest.name] = guest
+        for console in guest.consoles:
+            self._add(guest, console)
+
+    def grew(self, guest: Guest, console: Console) -> None:
+        """A guest that is there has a further console, at which nothing has been printed yet.
+
+        Raises:
+            ValueError: another console has that name.
+        """
+        self._refuse_if_taken(console)
+        guest.consoles.append(console)
+        self._add(guest, console)
+
+    def shrank(self, guest: Guest, console: Console) -> None:
+        """A guest that is there has lost a console. Nobody is attached to that console."""
+        guest.consoles.remove(console)
+        self._remove(guest, console)
+
+    def vanished(self, guest: Guest) -> None:
+        """A guest is no more, nor are its consoles. Nobody is attached to them."""
+        for console in tuple(guest.consoles):
+            self.shrank(guest, console)
+        del self._guests[guest.name]
+
+    def _refuse_if_taken(self, console: Console) -> None:
+        if console.name in self._entries:
+            raise ValueError(f"there is another console {console.name} already")
+
+    def _add(self, guest: Guest, console: Console) -> None:
+        self._entries[console.name] = Entry(console, guest)
+        insort(self._names, console.name)
+        states = self._states[console.name] = _States(console, self.states, self._events)
+        console.observe(states)
+        console.on_attended(partial(self._attended, console))
+        self.changes += 1
+        for told in self._appeared:
+            told(guest, console)
+
+    def _remove(self, guest: Guest, console: Console) -> None:
+        console.close(f"{console.name} is no more")  # for those who read aside
+        del self._entries[console.name]
+        del self._names[bisect_left(self._names, console.name)]
+        self._states.pop(console.name).forget()
+        self.attended.discard(console)
+        self.changes += 1
+        for told in self._vanished:
+            told(guest, console)
+
+    def _attended(self, console: Console, attended: bool) -> None:
+        (self.attended.add if attended else self.attended.discard)(console)
