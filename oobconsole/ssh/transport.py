@@ -19,6 +19,7 @@ import asyncssh
 from asyncssh.constants import (
     MSG_CHANNEL_OPEN,
     MSG_EXT_INFO,
+    MSG_IGNORE,
     MSG_KEXINIT,
     MSG_NEWKEYS,
     MSG_SERVICE_ACCEPT,
@@ -27,8 +28,9 @@ from asyncssh.constants import (
     MSG_USERAUTH_REQUEST,
     OPEN_RESOURCE_SHORTAGE,
 )
-from asyncssh.packet import PacketDecodeError, SSHPacket, String
+from asyncssh.packet import PacketDecodeError, SSHPacket, SSHPacketLogger, String
 
+from oobconsole.ssh import algorithms
 from oobconsole.ssh.rate import Rate
 from oobconsole.ssh.sessionchannel import SessionChannel
 from oobconsole.ssh.turns import Turns
@@ -56,6 +58,9 @@ CHANNEL_PACKET_MIN: Final = 1024
 #: Key exchanges of who has logged in: so many at once, then one in so many seconds. A client that wants more waits.
 REKEYS: Final = 4
 REKEY_SECONDS: Final = 1.0
+#: A client says which algorithms it knows without waiting for ours (RFC 4253, 7.1), so that ours can depend on them.
+#: One that waits all the same gets ours after so long, in seconds.
+KEXINIT_SECONDS: Final = 0.2
 #: A key exchange that has begun has to end, in seconds.
 EXCHANGE_SECONDS: Final = 30.0
 #: Answers that a client does not read, in bytes of the socket's buffer, and packets that a key exchange keeps back:
@@ -92,6 +97,7 @@ class Transport(asyncssh.SSHServerConnection):
         self._bytes = self._packets = self._requests = self._exchanges = 0
         self._rekeys = Rate(REKEYS, REKEY_SECONDS)
         self._exchange_timer: asyncio.TimerHandle | None = None
+        self._held_kexinit: asyncio.TimerHandle | None = None  # our first one waits for the client's
         self._socket_has_room = True
         self.peer_exchanges = False  # it has sent KEXINIT, and not yet NEWKEYS
 
@@ -202,8 +208,15 @@ class Transport(asyncssh.SSHServerConnection):
         self._backlog.clear()
         self._deferred_packets.clear()
         self._end_exchange_timer()
+        self._hold_kexinit_no_more()
 
     # -- output -------------------------------------------------------------------------------------
+
+    def send_packet(self, pkttype: int, *args: bytes, handler: SSHPacketLogger | None = None) -> None:
+        """Without the empty packet that asyncssh sends before each other one. It would keep a guessed plaintext from
+        being tried with ciphers in CBC mode (RFC 4251, 9.3.1), of which we have none, and costs as much as a key."""
+        if pkttype != MSG_IGNORE:
+            super().send_packet(pkttype, *args, handler=handler)
 
     def pause_writing(self) -> None:
         self._socket_has_room = False
@@ -224,11 +237,23 @@ class Transport(asyncssh.SSHServerConnection):
     # -- key exchanges ------------------------------------------------------------------------------
 
     def _send_kexinit(self) -> None:
+        if self._exchanges or not algorithms.has_aes():
+            self._send_kexinit_now()
+        else:
+            self._held_kexinit = self._loop.call_later(KEXINIT_SECONDS, self._send_kexinit_now)
+
+    def _send_kexinit_now(self) -> None:
+        self._hold_kexinit_no_more()
         super()._send_kexinit()
         self._end_exchange_timer()
         if self._auth_complete:  # else `login_grace_s` counts
             self._exchange_timer = self._loop.call_later(EXCHANGE_SECONDS, self._exchange_is_late)
         self._tell_room()
+
+    def _hold_kexinit_no_more(self) -> None:
+        if self._held_kexinit is not None:
+            self._held_kexinit.cancel()
+            self._held_kexinit = None
 
     def send_newkeys(self, k: bytes, h: bytes) -> None:
         super().send_newkeys(k, h)
@@ -250,11 +275,22 @@ class Transport(asyncssh.SSHServerConnection):
             raise TooMuch("a second key exchange before the login")
         self.peer_exchanges = True
         try:
+            if self._held_kexinit is not None:
+                self._hold_kexinit_no_more()
+                self._kexinit_sent = False  # asyncssh sends it in answer to the client's
+                self._choose_ciphers(packet.get_remaining_payload())
             is_wrong = self._guesses_wrong(packet.get_remaining_payload())
             await super()._process_kexinit(pkttype, pktid, packet)
         except PacketDecodeError as error:
             raise asyncssh.ProtocolError(str(error)) from None
         self._ignore_first_kex = is_wrong
+
+    def _choose_ciphers(self, payload: bytes) -> None:
+        """By what the client offers in its KEXINIT."""
+        lists = SSHPacket(payload)
+        lists.get_bytes(16)  # the cookie
+        _, _, to_us, to_it = [lists.get_namelist() for _ in range(4)]
+        self._enc_algs = algorithms.ciphers_for(self._enc_algs, to_us, to_it)
 
     def _guesses_wrong(self, payload: bytes) -> bool:
         """Does a packet follow that has to be ignored? By RFC 4253, 7, a client's guess is right only if both sides'

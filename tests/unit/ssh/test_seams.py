@@ -15,8 +15,8 @@ from oobconsole.ssh import auth, hostkeys, sessionchannel, transport
 #: Methods of asyncssh's that ours replace: asyncssh has to call them.
 REPLACED = {
     asyncssh.SSHServerConnection: (
-        "_recv_pkthdr _finish_recv_packet _cleanup _send_kexinit send_newkeys process_packet send_userauth_success "
-        "create_server_channel _packet_handlers"
+        "_recv_pkthdr _finish_recv_packet _cleanup _send_kexinit send_packet send_newkeys process_packet "
+        "send_userauth_success create_server_channel _packet_handlers"
     ),
     asyncssh.SSHServerChannel: (
         "_process_env_request _process_exec_request _process_pty_req_request _close_send process_packet exit "
@@ -37,6 +37,7 @@ def private(module: ModuleType) -> set[str]:
         "_exchanges",
         "_rekeys",
         "_exchange_timer",
+        "_held_kexinit",
         "_socket_has_room",
         "_exits",
         "_garbled",
