@@ -1,7 +1,8 @@
-"""Every console that an `[[alert]]` waits at is read here, aside from its users: nobody waits for that, and no guest.
+"""Reads every console that an `[[alert]]` names, aside from its users: neither a user nor a guest waits for that.
 
-Lines are looked at in threads of our own, and what that takes is followed by a longer pause: a console that floods,
-or a pattern that is slow, has at most a quarter of a thread. What a console prints faster is skipped, and counted.
+How much processor time may a console cost? Its lines are looked at in threads of our own, and each look is followed
+by a pause three times as long. So a console that floods, or a pattern that is slow, has at most a quarter of a
+thread. What a console prints faster than that is skipped, and counted.
 """
 
 from __future__ import annotations
@@ -31,33 +32,33 @@ from oobconsole.supervise import Tasks
 
 log = structlog.get_logger(__name__)
 
-#: Looked at together, in bytes.
+#: How many bytes of output are looked at together.
 CHUNK: Final = 8192
-#: A line that has not ended is looked at so long after it began, in seconds.
+#: How many seconds after its beginning a line is looked at that has not ended, such as a prompt.
 SETTLE_SECONDS: Final = 1.0
-#: How often rules may look at a line before others have their turn: a thread that works has the interpreter's lock,
-#: and the event loop waits for it.
+#: How many looks (of one rule at one line) there are before others have their turn. The bound exists because a thread
+#: that works has the interpreter's lock, and the event loop waits for that lock.
 LOOKS_MAX: Final = 512
 _THREADS: Final = 2
 _PAUSE_SECONDS: Final = 0.002
-#: So many times what it took is the pause behind it.
+#: The pause behind a look is so many times as long as the look took.
 _PAUSE_TIMES: Final = 3
 
 
 @dataclass
 class _Watch:
-    """A console that is read."""
+    """A console that is read, the rules that wait there, and how far it has been looked at."""
 
     console: Console
     rules: list[Rule]
     reader: Reader
     scanner: Scanner = field(default_factory=Scanner)
-    skipped: dict[str, int] = field(default_factory=dict)  # bytes that were not looked at, by rule, until it is told
-    since: float | None = None  # when the unfinished line began that was not looked at yet
+    skipped: dict[str, int] = field(default_factory=dict)  # by rule: bytes not looked at, since its last alert
+    since: float | None = None  # loop time at which the unfinished line began that was not looked at yet
     task: asyncio.Task[None] | None = None
 
     def skip(self, count: int) -> None:
-        """So many bytes will not be looked at."""
+        """Count `count` bytes of output that will not be looked at; the line that they belong to is forgotten."""
         self.scanner.forget()
         self.since = None
         for rule in self.rules:
@@ -65,7 +66,7 @@ class _Watch:
 
 
 class Alerts:
-    """Of the whole server."""
+    """The alerts of the whole server."""
 
     def __init__(self, config: Config, events: Events, clock: Callable[[], float] = time.monotonic) -> None:
         self._events = events
@@ -79,7 +80,7 @@ class Alerts:
         self._slow = LogLimit(10)
 
     def configure(self, config: Config) -> None:
-        """From now on these rules count. What has been told stays told."""
+        """Use the rules of `config` from now on. Alerts that were told before keep counting for the limits."""
         self._rules = [Rule.of(alert) for alert in config.alerts]
         self._limits.total = config.server.max_alerts
         self._limits.keep({rule.name for rule in self._rules})
@@ -88,12 +89,12 @@ class Alerts:
                 self._look_after(console)
 
     def watch(self, console: Console) -> None:
-        """A console is new, and has printed nothing yet."""
+        """Look after a console that is new, and has printed nothing yet."""
         self._consoles.add(console)
         self._look_after(console)
 
     async def stop(self) -> None:
-        """End all of it. Idempotent."""
+        """Stop reading consoles, and end programs and posts that still run. Calling it again does nothing."""
         await self._tasks.stop()
         await self._outbox.stop()
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -120,7 +121,7 @@ class Alerts:
                     await self._step(watch)
                 except EOFError:
                     return
-                except Exception as error:  # what it was looking at is lost, and no alert of anything else
+                except Exception as error:  # this piece of output is lost to alerts; all else goes on
                     supervise.tell(f"alerts of {watch.console.name}", error)
                     watch.skip(CHUNK)
                     await asyncio.sleep(supervise.AGAIN_FIRST)
@@ -130,7 +131,11 @@ class Alerts:
                 del self._watches[watch.console]
 
     async def _step(self, watch: _Watch) -> None:
-        """Look at what comes next. Raises `EOFError`."""
+        """Look at the next output, or at an unfinished line that has waited long enough.
+
+        Raises:
+            EOFError: the console is closed.
+        """
         offset = watch.reader.position
         try:
             async with asyncio.timeout_at(None if watch.since is None else watch.since + SETTLE_SECONDS):
@@ -142,7 +147,7 @@ class Alerts:
         if isinstance(item, Notice):
             if item.kind in ("skipped", "lost"):
                 watch.skip(int(item.detail["bytes"]))
-            elif item.kind == "state" and "offset" in item.detail:  # what another guest prints is no rest of a line
+            elif item.kind == "state" and "offset" in item.detail:  # another guest's output begins a line
                 await self._look(watch, partial(watch.scanner.settle, watch.rules))
                 watch.skip(0)
             return
@@ -198,7 +203,7 @@ class Alerts:
 
 
 def _timed(look: Callable[[], Found]) -> tuple[float, Found]:
-    """How long it took, in seconds, and what was found."""
+    """Call `look`; returns how many seconds it took, and what it found."""
     began = time.monotonic()
     found = look()
     return time.monotonic() - began, found

@@ -1,4 +1,4 @@
-"""How often alerts are told: a guest that prints the same line for ever costs no more than this."""
+"""How often alerts are told: the bound for a guest that prints a matching line for ever."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
+#: Seconds in which `total` alerts are told at most.
 PERIOD: Final = 60.0
-#: Pairs of a rule and a console that are remembered; the oldest are forgotten.
+#: How many pairs of a rule and a console are remembered; beyond that, the oldest pairs are forgotten.
 KNOWN_MAX: Final = 100_000
 
 
 class Limits:
-    """Of the whole server.
+    """The limits of the whole server: how many alerts of one rule at one console, and how many of all together.
 
     Args:
-        total: alerts in a minute, all together.
-        clock: seconds.
+        total: how many alerts may be told in PERIOD, of all rules and consoles together.
+        clock: gives the time in seconds; it never goes back.
     """
 
     def __init__(self, total: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -28,7 +29,7 @@ class Limits:
         self._suppressed: Counter[tuple[str, str]] = Counter()
 
     def allows(self, rule: str, console: str, min_seconds: float) -> bool:
-        """May it be told now? If not, it is counted."""
+        """May an alert of this rule at this console be told now? An alert that may not is counted as suppressed."""
         now, key = self._clock(), (rule, console)
         while self._told and now - self._told[0] >= PERIOD:
             self._told.popleft()
@@ -43,16 +44,16 @@ class Limits:
         return True
 
     def suppress(self, rule: str, console: str, count: int) -> None:
-        """So many more were not told."""
+        """Count `count` more alerts of this rule at this console that were not told."""
         self._suppressed[rule, console] += count
         _bound(self._suppressed)
 
     def take(self, rule: str, console: str) -> int:
-        """How many have not been told since this was asked last."""
+        """How many were suppressed since `take` was called last; the count begins anew."""
         return self._suppressed.pop((rule, console), 0)
 
     def keep(self, rules: Collection[str]) -> None:
-        """Forget all that is about other rules."""
+        """Forget whatever concerns rules that are not among `rules`, as after a reload."""
         for known in (self._last, self._suppressed):
             for key in [key for key in known if key[0] not in rules]:
                 del known[key]

@@ -1,4 +1,7 @@
-"""Does what rules say, beside everything else: what hangs keeps only its own rule's alerts waiting."""
+"""Runs the programs and posts to the URLs of alerts, in the background.
+
+A program or a URL that hangs keeps only the alerts of its own rule waiting.
+"""
 
 from __future__ import annotations
 
@@ -18,21 +21,21 @@ from oobconsole.supervise import Tasks
 
 log = structlog.get_logger(__name__)
 
-#: Of one rule so many are on their way at the same time, and so many altogether have not arrived.
+#: How many alerts of one rule are on their way at the same time, and how many have not arrived altogether.
 RUNNING_MAX: Final = 4
 WAITING_MAX: Final = 64
-#: Between two programs that are started, in seconds: each start stops the whole server until the program runs, and on
-#: a busy machine that takes its time.
+#: The least time between two programs that are started, in seconds. Each start stops the whole server until the
+#: program runs, which takes long on a busy machine.
 START_SECONDS: Final = 0.05
-#: Lines a minute to the log.
+#: How many lines a minute the log gets about alerts that did not arrive.
 _LOG_LINES: Final = 60
 
 
 class Outbox:
-    """Of the whole server.
+    """The alerts of the whole server that are on their way.
 
     Args:
-        failed: is called with an alert and the reason why it did not arrive.
+        failed: is called with an alert and the reason, in words, why it did not arrive.
     """
 
     def __init__(self, failed: Callable[[Alert, str], object]) -> None:
@@ -44,16 +47,16 @@ class Outbox:
         self._limit = LogLimit(_LOG_LINES)
 
     def has_room(self, rule: Rule) -> bool:
-        """Is there room for one more of that rule?"""
+        """Is there room for one more alert of that rule?"""
         return self._waiting[rule.name] < WAITING_MAX
 
     def put(self, rule: Rule, alert: Alert) -> None:
-        """Bring it on its way; returns at once."""
+        """Start to run the rule's program and to post to its URL. Returns at once."""
         self._waiting[rule.name] += 1
         self._tasks.start(self._send(rule, alert), f"alert {rule.name}")
 
     async def stop(self) -> None:
-        """End what runs. Idempotent."""
+        """End programs and posts that still run. Calling it again does nothing."""
         await self._tasks.stop()
 
     async def _send(self, rule: Rule, alert: Alert) -> None:
@@ -69,7 +72,7 @@ class Outbox:
             self._failed(alert, reason)
 
     async def _command(self, rule: Rule, alert: Alert) -> str:
-        """Why it failed, in words; empty: it did not."""
+        """Run the rule's program, if it has one. Returns why the program failed, in words; empty when it did not."""
         config = rule.config
         if config.command is None:
             return ""

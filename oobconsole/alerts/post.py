@@ -1,6 +1,7 @@
-"""A POST of JSON, of whose answer only the status counts; all of it within one time limit, and without a thread.
+"""Posts JSON to a URL, within one time limit for all of it, and without a thread. Only the answer's status counts.
 
-A time limit of the standard library's clients is one of each read: who answers a byte at a time keeps them for ever.
+Why not a client of the standard library? Its time limit holds for each read alone, so a server that answers a byte
+at a time would keep it for ever.
 """
 
 from __future__ import annotations
@@ -21,18 +22,25 @@ _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([0-9]{3})\b")
 
 
 class PostFault(EnvironmentFault):
-    """What was posted has not been taken; in one sentence, without the URL's path, which may hold a secret."""
+    """The server did not take what was posted. The message leaves out the URL's path, which may be a secret."""
 
 
 async def post(url: str, body: bytes, timeout_s: float) -> None:
-    """Post it; returns when the server has said that it took it. Raises `PostFault`."""
+    """Post `body`; returns when the server has answered with a status of 2xx.
+
+    Args:
+        timeout_s: for connecting, sending and the answer together, in seconds.
+
+    Raises:
+        PostFault: the server cannot be reached, did not answer in time, or answered with another status.
+    """
     parts = urlsplit(url)
     try:
         async with asyncio.timeout(timeout_s):
             status = await _status(parts, body)
     except TimeoutError as error:
         raise PostFault(f"{parts.netloc} did not answer in {timeout_s:g} s") from error
-    except ValueError as error:  # a line without an end, or a name that can be none
+    except ValueError as error:  # an answer without a line feed, or a host name that cannot be one
         raise PostFault(f"{parts.netloc} gave no answer of HTTP: {error}") from error
     except OSError as error:
         raise PostFault(f"{parts.netloc} cannot be reached: {why(error)}") from error

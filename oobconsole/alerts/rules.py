@@ -1,4 +1,4 @@
-"""One `[[alert]]`, and what is said of a line that it waits for: nothing in it acts on a terminal or a shell."""
+"""One `[[alert]]`, and what is told about a line that matches it. Nothing of what is told acts on a terminal."""
 
 from __future__ import annotations
 
@@ -11,52 +11,52 @@ from oobconsole.config.alerts import AlertConfig
 from oobconsole.patterns import Match, Pattern, compile_pattern
 from oobconsole.words import as_json, harmless
 
-#: Of a line so many characters are told, and so many of these may stand before what matches.
+#: How many characters of a line are told, and how many of these may stand before the match.
 LINE_SHOWN: Final = 500
 _BEFORE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """An `[[alert]]`, its pattern understood."""
+    """An `[[alert]]` of the configuration, with its pattern compiled."""
 
     config: AlertConfig
     pattern: Pattern
 
     @classmethod
     def of(cls, config: AlertConfig) -> Self:
-        """The configuration has been checked: its pattern is one."""
+        """Make a rule of a configuration that has been checked, so that its pattern compiles."""
         return cls(config, compile_pattern(config.pattern))
 
     @property
     def name(self) -> str:
-        """As the file has it."""
+        """The alert's name in the configuration."""
         return self.config.name
 
     def is_for(self, console: str) -> bool:
-        """Does it wait at that console?"""
+        """Does the rule wait at the console with that name?"""
         return any(fnmatchcase(console, pattern) for pattern in self.config.consoles)
 
 
 class Hit(NamedTuple):
-    """A line that matches: as it may be told, and the offset of its first byte."""
+    """A line that matches: its text as it may be told, and the absolute offset of its first byte."""
 
     line: str
     offset: int
 
 
 def safe_line(line: str, match: Match) -> str:
-    """The line, without what is not printable; of a long one, what is around the match."""
+    """At most LINE_SHOWN characters of the line around the match, with `?` for each that cannot be printed."""
     start = max(0, min(match.start() - _BEFORE, len(line) - LINE_SHOWN))
     return harmless(line[start : start + LINE_SHOWN])
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """What is told.
+    """What is told of one line that matched.
 
     Attributes:
-        at: when it was found, in seconds since 1970.
+        at: when the line was found, in seconds since 1970.
         suppressed: matching lines at this console that were not told since the last alert of this name.
         skipped: bytes that the console printed since then and that were not looked at.
     """
@@ -86,7 +86,7 @@ class Alert:
         return as_json(value).encode() + b"\n"
 
     def as_environment(self) -> dict[bytes, bytes]:
-        """The same; UTF-8, whatever the server's locale."""
+        """The same as variables of an environment, `OOB_ALERT_…`; in UTF-8, whatever the server's locale is."""
         value = {
             "NAME": self.name,
             "CONSOLE": self.console,

@@ -1,7 +1,7 @@
-"""Looks for rules' patterns in what one console prints, as it comes: sans I/O, and bounded whatever that is.
+"""Looks for the rules' patterns in what one console prints, as it comes: sans I/O, and bounded whatever is printed.
 
-A pattern is looked for in each line by itself, and a line is one match of a rule, however often the pattern is in it.
-So what counts does not depend on the packets in which a line came. Empty lines are not looked at.
+A pattern is looked for in each line by itself. A line is one match of a rule, however often the pattern is in it. So
+the result does not depend on the packets in which a line came. Empty lines are not looked at.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from oobconsole.alerts.rules import Hit, Rule, safe_line
 from oobconsole.patterns import Match, TooSlow, find
 from oobconsole.terminal.plain import PlainLines
 
-#: A longer line, in characters, is looked at in pieces, which have so many characters in common: nothing that is
-#: shorter than these is missed at a cut, and nothing is found twice.
+#: A line of more than LINE_MAX characters is looked at in pieces; neighbours have OVERLAP characters in common.
+#: So no match that is shorter than OVERLAP is missed at a cut, and none is found twice.
 LINE_MAX: Final = 8192
 OVERLAP: Final = 1024
-#: Hits of one rule that are kept of one call; of further ones, only the number.
+#: How many hits of one rule one call keeps; of further hits it keeps only the number.
 HITS_MAX: Final = 16
-#: One rule may look so long in one call, in seconds; if that is too short, it rests so long at this console.
+#: How many seconds one rule may look in one call. A rule that needs more rests at this console for REST_SECONDS.
 MATCH_SECONDS: Final = 0.25
 REST_SECONDS: Final = 10.0
 _LINES: Final = re.compile(rb"[^\r\n]*[\r\n]{1,64}|[^\r\n]+")
@@ -31,14 +31,15 @@ _LINES: Final = re.compile(rb"[^\r\n]*[\r\n]{1,64}|[^\r\n]+")
 
 @dataclass
 class Found:
-    """What one call has found, by the rules' names.
+    """What one call has found. Dictionaries have the rules' names for keys.
 
     Attributes:
-        hits: the first ones.
-        more: how many further ones there were.
-        slow: why a rule rests now.
-        looks: how often a rule has looked at a line.
-        taken: bytes that were looked at.
+        hits: the first HITS_MAX hits.
+        more: how many further hits there were.
+        slow: why a rule rests now, in words.
+        left: how many seconds a rule may still look in this call.
+        looks: how often rules have looked at a line, and how many pieces of output were taken.
+        taken: how many bytes were looked at.
     """
 
     hits: dict[str, list[Hit]] = field(default_factory=dict)
@@ -57,10 +58,10 @@ class Found:
 
 
 class Scanner:
-    """Of one console. Not for two threads at once.
+    """Looks at the output of one console. Only one thread may use it at a time.
 
     Attributes:
-        unlooked: there is an unfinished line that `settle` would look at.
+        unlooked: there is an unfinished line, which `settle` would look at.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -69,7 +70,7 @@ class Scanner:
         self.forget()
 
     def forget(self) -> None:
-        """Output is missing: what comes is not the rest of this line."""
+        """Forget the unfinished line: output is missing, so what comes next does not continue it."""
         self._lines = PlainLines()
         self._offset = -1  # where the line begins
         self._new_line()
@@ -82,8 +83,13 @@ class Scanner:
         self.unlooked = False
 
     def feed(self, rules: Sequence[Rule], data: bytes, offset: int, *, looks: int = sys.maxsize) -> Found:
-        """The console printed `data`, whose first byte has that offset. After so many looks the rest is left, to be
-        fed next (`Found.taken`)."""
+        """Look at output of the console.
+
+        Args:
+            data: what the console printed.
+            offset: the absolute offset of its first byte.
+            looks: after so many looks the rest of `data` is left, to be fed next: see `Found.taken`.
+        """
         found, now = Found(taken=len(data)), self._clock()
         if self._offset < 0:
             self._offset = offset
@@ -103,7 +109,7 @@ class Scanner:
         return found
 
     def settle(self, rules: Sequence[Rule]) -> Found:
-        """The line that has not ended is looked at as it is: a prompt never ends."""
+        """Look at the unfinished line as it is, because a prompt never ends."""
         found = Found()
         self._look(rules, found)
         return found

@@ -1,4 +1,4 @@
-"""The file that an audit log is appended to: one that nobody else appends to, and really a file."""
+"""Opens the file that an audit log is appended to: it must really be a file, and nobody else may append to it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Final
 
 from oobconsole.errors import EnvironmentFault
 
-#: O_NONBLOCK: whatever lies there may be a FIFO, or a device that is not ready.
+#: Why O_NONBLOCK? What lies there may be a FIFO, or a device that is not ready, and must not be waited for.
 _FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 
 def open_to_append(file: Path) -> int:
-    """Open it, or make it with mode 0600, and lock it; returns the descriptor.
+    """Open the file, or make it with mode 0600, and lock it. Returns the descriptor.
 
     Raises:
-        EnvironmentFault: another server writes it, or it is no file.
-        OSError: it cannot be had.
+        EnvironmentFault: another server writes it, or something else than a file lies there.
+        OSError: it cannot be opened, made or locked.
     """
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:

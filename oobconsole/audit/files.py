@@ -1,4 +1,7 @@
-"""The files of an audit log: `audit.jsonl` is written now; `audit.SEQ.jsonl` are older, by their first entry."""
+"""The files of an audit log: finding them, and reading their lines.
+
+`audit.jsonl` is written now. The older files are `audit.SEQ.jsonl`, by the number of their first entry.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from oobconsole.audit.chain import LINE_MAX, Damaged, Entry, check_signature, decode
 
-#: Where the last entry that the key signed is looked for: so much of the log's end, in bytes, and so many lines that
-#: another key signed. Who damaged more than that is told that no entry was found.
+#: How far back the last entry that the key signed is looked for: so many bytes of the log's end, and so many lines
+#: that
+#: another key signed. Beyond that, the answer is that no entry was found.
 _BACK_MAX: Final = 256 << 20
 _OTHERS_MAX: Final = 1000
 _BLOCK: Final = 1 << 20
@@ -27,9 +31,9 @@ class Line(NamedTuple):
     Attributes:
         number: counted from 1.
         offset: of its first byte in the file.
-        data: of a line that is longer than any entry, only its beginning.
-        zeros: how many zero bytes are in all of it; an entry has none.
-        first_zero: offset in the file of the first of them.
+        data: the line; of a line that is longer than any entry, only its first LINE_MAX bytes.
+        zeros: how many zero bytes are in the whole line. An entry has none.
+        first_zero: the offset in the file of the first zero byte.
     """
 
     number: int
@@ -40,7 +44,7 @@ class Line(NamedTuple):
 
     @property
     def damage(self) -> str:
-        """Why no crash of the server has left it, in words; empty: one may have."""
+        """Why no crash of the server can have left this line, in words. Empty: a crash of the server can have."""
         if self.zeros:
             return (
                 f"has {self.zeros} zero bytes, from byte {self.first_zero} of the file on: a crash of the machine, "
@@ -52,7 +56,8 @@ class Line(NamedTuple):
 
 
 def is_plain(file: Path) -> bool:
-    """Is it a file? Whoever opens a FIFO waits for somebody at its other end. False where there is nothing."""
+    """Is it a regular file, or a link to one? False where there is nothing. (Opening a FIFO would wait for its other
+    end.)"""
     try:
         return stat.S_ISREG(file.stat().st_mode)
     except FileNotFoundError:
@@ -60,8 +65,10 @@ def is_plain(file: Path) -> bool:
 
 
 def older(file: Path) -> list[Path]:
-    """Those that were closed, oldest first. Names are compared before anything is looked at: a hundred thousand
-    foreign files may lie beside them."""
+    """The log's closed files, oldest first. `file` is the one that is written now.
+
+    Names are compared before any file is looked at, because a hundred thousand foreign files may lie beside them.
+    """
     name = closed_names(file)
     try:
         names = os.listdir(file.parent)  # noqa: PTH208 - only those that match become paths
@@ -72,22 +79,26 @@ def older(file: Path) -> list[Path]:
 
 
 def all_of(file: Path) -> list[Path]:
-    """Every file of the log, oldest first."""
+    """Every file of the log, oldest first; the one that is written now is the last."""
     return [*older(file), *([file] if file.exists() else [])]
 
 
 def closed_names(file: Path) -> re.Pattern[str]:
-    """What `closed_name` gives, whatever the number."""
+    """A pattern for the names that `closed_name` gives, whatever the number."""
     return re.compile(rf"{re.escape(file.stem)}\.\d{{12}}{re.escape(file.suffix)}", re.ASCII)
 
 
 def closed_name(file: Path, first_seq: int) -> Path:
-    """What a file is called when it is written no more."""
+    """The name of a file that is written no more, and whose first entry has that number."""
     return file.with_name(f"{file.stem}.{first_seq:012}{file.suffix}")
 
 
 def lines(file: Path) -> Iterator[Line]:
-    """Its lines. Raises `OSError`, also for what is no file: a FIFO would be waited for."""
+    """The lines of a file.
+
+    Raises:
+        OSError: it cannot be read, or is not a file; a FIFO would be waited for.
+    """
     if file.exists() and not is_plain(file):
         raise OSError(errno.EINVAL, "is no file", str(file))
     with file.open("rb") as stream:
@@ -111,7 +122,7 @@ def _with_zeros(line: Line, piece: bytes, at: int) -> Line:
 
 
 def tail(stream: IO[bytes]) -> tuple[list[bytes], bytes]:
-    """The last whole lines, without newlines, and what stands after them. Reads the end of the file only."""
+    """The last whole lines, without newlines, and the bytes after them. Reads the last 2 * LINE_MAX bytes only."""
     size = stream.seek(0, os.SEEK_END)
     start = stream.seek(max(0, size - 2 * LINE_MAX))
     *whole, torn = stream.read().split(b"\n")
@@ -119,7 +130,7 @@ def tail(stream: IO[bytes]) -> tuple[list[bytes], bytes]:
 
 
 def last_intact(whole: Sequence[bytes], key: Ed25519PublicKey) -> Entry | None:
-    """The last entry among lines that is signed by the key."""
+    """The last of these lines that is an entry signed by the key; None: there is none."""
     for line in reversed(whole):
         try:
             entry = decode(line)
@@ -131,8 +142,9 @@ def last_intact(whole: Sequence[bytes], key: Ed25519PublicKey) -> Entry | None:
 
 
 def last_signed(newest_first: Iterable[Path], key: Ed25519PublicKey) -> Entry | None:
-    """The log's last entry that the key signed, whatever stands behind it, in whichever of its files. Looks at
-    `_BACK_MAX` bytes at most.
+    """The log's last entry that the key signed, whatever stands behind that entry, and whichever file it is in.
+
+    Looks at `_BACK_MAX` bytes at most. None: there is no such entry in them.
 
     Raises:
         OSError: a file cannot be read.
@@ -157,8 +169,10 @@ def last_signed(newest_first: Iterable[Path], key: Ed25519PublicKey) -> Entry | 
 
 
 def _backwards(file: Path, most: int) -> Iterator[bytes]:
-    """Its lines from the last to the first, as far as they may be entries; so many bytes of it at most. Of a block
-    that is full of zeros there is one empty line."""
+    """The lines of a file from the last to the first, without lines that are longer than an entry.
+
+    Looks at the last `most` bytes. A block that is full of zeros gives one empty line.
+    """
     with file.open("rb") as stream:
         end = stream.seek(0, os.SEEK_END)
         least, rest = max(0, end - most), b""
@@ -177,7 +191,7 @@ def _backwards(file: Path, most: int) -> Iterator[bytes]:
 
 
 def zeros_at_end(file: Path) -> int:
-    """How many zero bytes it ends with. Raises `OSError`."""
+    """How many zero bytes the file ends with. Raises `OSError` when it cannot be read."""
     count = 0
     with file.open("rb") as stream:
         end = stream.seek(0, os.SEEK_END)
@@ -193,10 +207,10 @@ def zeros_at_end(file: Path) -> int:
 
 
 def last_entry(file: Path) -> Entry | None:
-    """Its last whole line's entry, if that is intact.
+    """The entry in the file's last whole line. None: that line is not an intact entry, or there is none.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: it cannot be read, or is not a file.
     """
     if not is_plain(file):
         raise OSError(errno.EINVAL, "is no file", str(file))
@@ -209,7 +223,7 @@ def last_entry(file: Path) -> Entry | None:
 
 
 def first_entry(file: Path) -> Entry | None:
-    """Its first entry, if that is intact.
+    """The entry in the file's first line. None: that line is not an intact entry, or there is none.
 
     Raises:
         OSError: it cannot be read.

@@ -1,8 +1,8 @@
 """Writes the audit log: a bounded queue, and one thread that appends, syncs and rotates.
 
 Whoever emits an event never waits. An entry is on disk (fdatasync) a few milliseconds later; entries that come
-meanwhile share the next sync. While nothing can be written, entries wait; beyond QUEUE_MAX they are lost, and the log
-says how many when it goes on. Both are announced at once.
+meanwhile share the next sync. While nothing can be written, entries wait. Entries beyond QUEUE_MAX are lost, and the
+first entry that can be written again says how many. That nothing can be written is announced at once.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from oobconsole.log.log import LogLimit
 
 log = structlog.get_logger(__name__)
 
-#: Entries that wait for the disk.
+#: How many entries may wait for the disk.
 QUEUE_MAX: Final = 10_000
 _BATCH_MAX: Final = 256  # entries for each sync
 _RETRY_SECONDS: Final = 1.0
-#: What people do, and what the server does to them; not what guests do, nor what metrics are made of.
+#: The events that are audited: what people do, and what the server does to people. What guests do is not audited.
 AUDITED: Final = frozenset(Kind) - {Kind.MESSAGE, Kind.CONSOLE, Kind.LOST}
 
 Fields = Mapping[str, object]
@@ -48,19 +48,19 @@ class _Waiting:
 
 
 class AuditLog:
-    """An open audit log.
+    """An open audit log. `put` is a sink of `Events`.
 
     Args:
-        file: appended to; its older files lie beside it.
+        file: is appended to. The log's older files lie beside it.
         key: signs every entry.
-        rotate_bytes: a file that is larger is closed.
-        keep_bytes: of closed files; the oldest are removed.
+        rotate_bytes: a file that is larger is closed, and another one begins.
+        keep_bytes: how much is kept of closed files; beyond that, the oldest are removed.
         syslog: gets a copy of each entry.
-        expected: there should be entries, as the key was here before this start of the server.
-        trouble: called from the writing thread when it cannot write, with the reason, and with "" when it can again.
+        expected: there should be entries, because the key existed before this start of the server.
+        trouble: is called from the writing thread: with the reason when it cannot write, with "" when it can again.
 
     Raises:
-        EnvironmentFault: the file cannot be had, or another server writes it.
+        EnvironmentFault: the file cannot be opened, or another server writes it.
     """
 
     def __init__(
@@ -89,10 +89,10 @@ class AuditLog:
         self._head = (0, chain.GENESIS)
         self._descriptor = -1
         self._size = 0
-        self._owed: list[_Waiting] = []  # entries of the log's own: they come before all that waits
-        self._before = b""  # what a line that was cut short still lacks
-        self._spoilt = False  # behind `_size` may be a part of what could not be written
-        self._closed: Path | None = None  # the file that we write has this name already: another one is due
+        self._owed: list[_Waiting] = []  # the log's own entries; they are written before all that waits
+        self._before = b""  # the newline that a line which was cut short still lacks
+        self._spoilt = False  # behind `_size` there may be a part of what could not be written
+        self._closed: Path | None = None  # the present file has this name already, so another one must begin
         try:
             self._open(expected=expected)
         except OSError as error:
@@ -106,17 +106,18 @@ class AuditLog:
 
     @property
     def fingerprint(self) -> str:
-        """Of the key, as `ssh-keygen -l` prints it."""
+        """The fingerprint of the log's key, as `ssh-keygen -l` prints it."""
         return chain.fingerprint(self._key.public_key())
 
     def put(self, event: Event) -> None:
-        """An event happened: a sink of `Events`."""
+        """Queue an event, if it is audited; returns at once. This is a sink of `Events`."""
         if event.kind in AUDITED:
             fields = event.as_dict()
             self._put(_Waiting(float(str(fields.pop("at"))), fields))
 
     def close(self, seconds: float = 5.0) -> None:
-        """Write what waits, for at most so long, and end."""
+        """Write what waits, for `seconds` at most, and end the thread. What could not be written is counted in the
+        log."""
         with self._wake:
             self._closing = True
             self._wake.notify()
@@ -157,7 +158,7 @@ class AuditLog:
             return bool(self._waiting or self._owed or self._lost)
 
     def _write_batch(self) -> None:
-        """Write the first of what waits; it is taken from the queue only then."""
+        """Write the first entries that wait. They are taken from the queue only when they are on disk."""
         self._look_for_changes()
         self._append_owed()
         if self._since is not None or self._lost:
@@ -177,7 +178,8 @@ class AuditLog:
             self._owed.clear()
 
     def _append(self, batch: list[_Waiting]) -> None:
-        """All or nothing: what a full disk let in of it is taken out again, now or before the next attempt."""
+        """Append all of the batch or nothing: a part that a full disk took is cut off again, now or at the next
+        attempt."""
         seq, head = self._head
         lines = []
         for waiting in batch:
@@ -224,7 +226,7 @@ class AuditLog:
             )  # fmt: skip
 
     def _tell_of_gap(self) -> None:
-        """The first entry after it says how long nothing could be written, and what is missing."""
+        """Append an entry that says for how long nothing could be written, and how many events are missing."""
         lost, seconds = self._lost, time.monotonic() - self._since if self._since is not None else 0.0
         self._append([self._own(chain.RESUMED, seconds=round(seconds, 3), lost=lost)])
         with self._wake:
@@ -234,11 +236,11 @@ class AuditLog:
         self._say("")
 
     def _say(self, trouble: str) -> None:
-        """Whoever is told may fail: that is not to end the thread."""
+        """Call `trouble`. It may raise, which must not end the thread."""
         try:
             self._trouble(trouble)
         except Exception as error:
-            supervise.tell("who is told of the audit log", error)
+            supervise.tell("the listener for trouble of the audit log", error)
 
     def _own(self, kind: str, **detail: object) -> _Waiting:
         return _Waiting(time.time(), {"kind": kind, **detail})
@@ -246,7 +248,7 @@ class AuditLog:
     # -- files ----------------------------------------------------------------------------------------
 
     def _open(self, *, expected: bool) -> None:
-        """Continue what is there."""
+        """Open the file, and go on behind the last entry that the key signed."""
         self._switch_to(open_to_append(self._file))
         found = resume.look(self._file, self._key.public_key(), expected=expected)
         if found.last:
@@ -257,11 +259,12 @@ class AuditLog:
         self._tell_of_end(found)
 
     def _tell_of_end(self, found: resume.Resume) -> None:
-        """A last line that was cut short by a crash, or changed, stays as it is: the next entry tells of it."""
+        """Say what was found behind the last entry. A line that a crash cut short stays as it is; the next entry
+        tells of it."""
         if found.torn:
             log.warning("audit log: its last line was cut short by a crash", file=str(self._file), **found.torn)
             self._owed.append(self._own(chain.TORN, **found.torn))
-        if found.open_line:  # an entry may lack its newline only
+        if found.open_line:  # the line may be a whole entry that lacks its newline only
             self._before = b"\n"
         if found.damage:
             self._tell_of_damage(found.damage)
@@ -275,7 +278,8 @@ class AuditLog:
         self._spoilt = False
 
     def _look_at_clock(self, last: chain.Entry) -> None:
-        """Entries are in the order of their numbers; that their times are not is said at the place."""
+        """If the clock is behind the last entry, make an entry that says so: times are then not in order, numbers
+        are."""
         seconds = _seconds_since(last)
         if seconds < -clock.SET_SECONDS:
             log.warning("the clock shows an earlier time than the audit log's last entry has", seconds=-seconds)
@@ -290,7 +294,10 @@ class AuditLog:
         self._owed.append(self._own(chain.DAMAGED, found=found))
 
     def _look_for_changes(self) -> None:
-        """Nobody else writes here; who does is told on. What is left of our own failed attempt goes."""
+        """Only this process may write the file. If somebody else changed it, record that.
+
+        What is left of a failed attempt of our own is cut off.
+        """
         if self._closed is None and (gone := self._moved()):
             self._go_on_elsewhere(gone)
             return
@@ -313,7 +320,8 @@ class AuditLog:
         return "" if os.path.samestat(ours, there) else "another file lies in the place of the one that was written"
 
     def _go_on_elsewhere(self, gone: str) -> None:
-        """In the file that has the log's name now. It may be the same one, of a file system that was mounted anew."""
+        """Go on in the file that has the log's name now. It may be the same file, of a file system that was mounted
+        anew."""
         self._switch_to(open_to_append(self._file))
         self._before = b""
         if not self._size:
@@ -325,7 +333,7 @@ class AuditLog:
         self._tell_of_end(found)
 
     def _try_to_rotate(self) -> None:
-        """What cannot be rotated grows: the entries are what counts."""
+        """Begin another file. If that fails, the present file grows, because the entries are what counts."""
         try:
             self._rotate()
         except OSError as error:
@@ -333,7 +341,7 @@ class AuditLog:
                 log.error("the audit log cannot begin another file", file=str(self._file), reason=error.strerror)
 
     def _rotate(self) -> None:
-        """As long as there can be no other file, the one that has its last name already is gone on with."""
+        """Close the file and begin another one. As long as no other file can be made, the renamed one is written."""
         if self._closed is None:
             first = files.first_entry(self._file)
             closed = files.closed_name(self._file, first.seq if first else self._head[0])
@@ -366,7 +374,7 @@ def _iso(at: float) -> str:
 
 
 def _seconds_since(entry: chain.Entry) -> float:
-    """By the clock as it is; 0 for an entry without a time."""
+    """How many seconds ago the entry was made, by the clock of now; 0 for an entry without a time."""
     try:
         return round(time.time() - datetime.fromisoformat(str(entry.fields["time"])).timestamp(), 1)
     except (KeyError, ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""Where an audit log is gone on with: behind the last entry that its key signed, whatever is behind that one.
+"""Finds where an audit log goes on after a restart: behind the last entry that its key signed, whatever follows that.
 
 A crash of the machine leaves a last line that is cut short, or, on file systems that note a file's size before its
 content, zero bytes. Somebody may have cut, emptied or changed the file. What was found is signed into the log.
@@ -18,10 +18,10 @@ from oobconsole.audit.chain import LINE_MAX, Entry
 
 @dataclass(slots=True)
 class Resume:
-    """What is there.
+    """What was found in the files of a log.
 
     Attributes:
-        last: the entry behind which it goes on; None: there is none.
+        last: the entry behind which the log goes on; None: there is no entry.
         before: the older file that a new one continues.
         open_line: the file does not end with a newline.
         torn: size and SHA-256 of a last line that was cut short.
@@ -39,7 +39,7 @@ def look(file: Path, key: Ed25519PublicKey, *, expected: bool) -> Resume:
     """Look at a log that nobody writes now.
 
     Args:
-        expected: there should be entries, as the key was here before this start of the server.
+        expected: there should be entries, because the key existed before this start of the server.
 
     Raises:
         OSError: a file cannot be read.
@@ -78,7 +78,7 @@ def _behind_end(file: Path, older: list[Path], key: Ed25519PublicKey) -> Resume:
 
 
 def _no_torn_line(file: Path, end: bytes) -> str:
-    """Why a line without its end is not one that was cut short by a crash of the server; empty: it is."""
+    """Why the last line, which has no end, was not cut short by a crash of the server. Empty: it may have been."""
     size, zeros = file.stat().st_size, files.zeros_at_end(file)
     if zeros:
         return f"{file.name} ends with {zeros} zero bytes, from byte {size - zeros} on"

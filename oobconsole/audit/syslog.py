@@ -1,4 +1,4 @@
-"""Copies of entries for syslog or the journal: datagrams to /dev/log that nobody waits for."""
+"""Sends copies of entries to syslog or the journal: datagrams to /dev/log, for which nobody waits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _AUTHPRIV_INFO: Final = 10 << 3 | 6  # RFC 5424, 6.2.1
 
 
 class Syslog:
-    """Sends lines; one that cannot be sent at once is counted and let go, because the file has it."""
+    """Sends lines. A line that cannot be sent at once is counted in `unsent` and dropped, because the file has it."""
 
     def __init__(self, path: Path = DEV_LOG) -> None:
         self.unsent = 0
@@ -22,7 +22,7 @@ class Syslog:
         self._head = f"<{_AUTHPRIV_INFO}>oobconsole-audit[{os.getpid()}]: ".encode()
 
     def send(self, line: bytes) -> bool:
-        """Did it go out? Connects again when the daemon was restarted."""
+        """Send one line, and connect again if the daemon was restarted. False: the line was dropped."""
         for _ in range(2):
             try:
                 self._connected().send(self._head + line)
@@ -36,7 +36,7 @@ class Syslog:
         return False
 
     def close(self) -> None:
-        """Give the socket up; the next record opens one anew."""
+        """Close the socket; the next line opens another one."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None

@@ -13,18 +13,20 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from oobconsole.audit.chain import DAMAGED, GENESIS, REMOVED, TORN, Damaged, Entry, check_signature, decode
 from oobconsole.audit.files import Line, lines
 
-#: After so many faults the rest is not looked at.
+#: After so many faults the rest of the log is not looked at.
 FAULTS_MAX: Final = 20
 
 
 @dataclass(slots=True)
 class Report:
-    """What was found.
+    """What was found in a log.
 
     Attributes:
-        faults: file, line and reason; none in a log that nobody has touched.
-        notes: what is no fault, but should be known.
-        head: hash of the last entry.
+        entries: how many intact entries there are.
+        seq: the number of the last entry.
+        head: the hash of the last entry.
+        faults: file, line and reason of each. A log that nobody has touched has none.
+        notes: what is not a fault, but should be known.
     """
 
     entries: int = 0
@@ -63,7 +65,7 @@ class _Verifier:
         self.report.seq, self.report.head = entry.seq, entry.hash
 
     def _not_an_entry(self, place: str, line: Line, reason: str) -> None:
-        """Zero bytes are none that a crash of the server leaves: what they stand for was written, and is lost."""
+        """A torn line may be explained by the next entry. Zero bytes never are: what stood in their place is lost."""
         self._tell_torn()
         if line.damage:
             self._fault(place, line.damage)
@@ -99,7 +101,7 @@ class _Verifier:
             self._fault(place, f"entry {entry.seq} continues another log: its prev is not the hash of the one before")
 
     def end(self, whole: bool) -> Report:
-        """Everything was read; `whole`: it should have been the log's every file."""
+        """Everything was read. `whole`: it should have been every file of the log."""
         if self._torn is not None and not self._torn[1].endswith(b"\n"):
             where = self._torn[0].partition(": ")[0]
             self.report.notes.append(f"{where}: ends in the middle: it is being written, or the server crashed")
@@ -131,8 +133,9 @@ def verify(
     """Check the files, oldest first, as one log.
 
     Args:
-        heads: hashes that must be among the entries': what was noted elsewhere, earlier.
-        whole: they are all there are, so that the first entry must be the log's first, or its absence explained.
+        heads: hashes that must be among the entries': they were noted elsewhere, earlier.
+        whole: these are all files of the log. So the first entry must be the log's first, or another entry must
+            say that files before it were removed.
 
     Raises:
         OSError: a file cannot be read.

@@ -21,7 +21,10 @@ audit_app = typer.Typer(
     no_args_is_help=True, help="The signed log of who did what: verify it, show it, print its head."
 )
 
-Files = Annotated[list[Path] | None, typer.Argument(help="oldest first; default: every file of the configured log")]
+Files = Annotated[
+    list[Path] | None,
+    typer.Argument(help="files of the log, oldest first; default: every file of the configured log"),
+]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="the configuration file that names the log")]
 
 _SHOWN_FIRST: Final = ("kind", "user", "console", "address")
@@ -36,7 +39,10 @@ def verify(
     key: Annotated[
         Path | None, typer.Option("--key", help="the public key; default: the configured key's .pub")
     ] = None,
-    head: Annotated[list[str] | None, typer.Option("--head", help="a hash that was noted; it must be there")] = None,
+    head: Annotated[
+        list[str] | None,
+        typer.Option("--head", help="a hash that was noted earlier, elsewhere; the log must have an entry with it"),
+    ] = None,
 ) -> None:
     """Find any edit, removal, reordering or truncation; exit status 1 if there is one.
 
@@ -73,7 +79,7 @@ def show(
     ctx: typer.Context,
     names: Files = None,
     config: ConfigFile = None,
-    last: Annotated[int, typer.Option("--last", min=1, max=1_000_000, help="so many entries")] = 50,
+    last: Annotated[int, typer.Option("--last", min=1, max=1_000_000, help="how many entries, the newest ones")] = 50,
 ) -> None:
     """Show entries, one a line. Nothing is verified: `verify` does that."""
     with _errors():
@@ -97,7 +103,7 @@ def _readable(line: files.Line) -> str:
 
 
 def _word(value: object) -> str:
-    """Nothing in it acts on a terminal, nor looks like another field."""
+    """A value as it is shown: nothing in it acts on a terminal, or looks like another field."""
     text = value if isinstance(value, str) else json.dumps(value)
     return text if text.isprintable() and " " not in text else json.dumps(text)
 
@@ -108,7 +114,7 @@ def _which(names: list[Path] | None, config: Path) -> list[Path]:
     file = load(config).audit_file
     found = files.all_of(file)
     if not found:
-        raise EnvironmentFault(f"{file}: there is no audit log")
+        raise EnvironmentFault(f"{file}: there is no audit log: name its files, or another --config")
     return found
 
 
