@@ -1,21 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "context.h"
 
-#include <string.h>
-#include <sys/random.h>
-#include <time.h>
-
-#include "cpu.h"
 #include "decode.h"
-#include "link.h"
-#include "resync.h"
+#include "machine.h"
+#include "platform.h"
 #include "vmcb.h"
 
 #define RESET_RIP 0xfff0u
 #define RESET_CS_BASE 0xffff0000u
 
 enum {
-    REMEMBERED_MAX = 8,    /* guests that are gone */
     TICK_NS = 200000000,   /* how often we look for the dead */
     SILENT_NS = 500000000, /* who has run since is alive */
     KERNEL_ENTRIES = 64,   /* VMRUNs between two looks at where a guest's kernel lies */
@@ -29,49 +23,30 @@ enum {
 #define ACPI_SLEEP_ENABLE (1u << 13)
 #define PCI_CONFIG_PORTS 0xcf8u /* to 0xcff: what is written there has any bits */
 
-pthread_mutex_t oob_lock = PTHREAD_MUTEX_INITIALIZER;
-struct oob_options oob_options;
-uint64_t oob_stat[OOB_STATS_MAX];
+struct oob_context *oob_context_find(struct oob_machine *machine, uint32_t number) {
+    struct oob_context *all = machine->contexts.context;
 
-static struct oob_context contexts[OOB_CONTEXTS_MAX];
-static struct oob_l2_vcpu l2_vcpus[OOB_L2_VCPUS_MAX];
-static uint32_t last_number;
-
-uint64_t oob_now_ns(void) {
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-struct oob_context *oob_context_find(uint32_t number) {
     for (size_t i = 0; number && i < OOB_CONTEXTS_MAX; i++)
-        if (contexts[i].number == number)
-            return &contexts[i];
+        if (all[i].number == number)
+            return &all[i];
     return NULL;
 }
 
-void oob_context_each(void (*visit)(struct oob_context *context)) {
+void oob_context_each(struct oob_machine *machine, void (*visit)(struct oob_context *context)) {
+    struct oob_context *all = machine->contexts.context;
+
     for (size_t i = 0; i < OOB_CONTEXTS_MAX; i++)
-        if (contexts[i].number)
-            visit(&contexts[i]);
+        if (all[i].number)
+            visit(&all[i]);
 }
 
-/* Guests that are gone, as they were: one that L1 restores from a snapshot has its devices already programmed. */
-static struct remembered {
-    uint64_t kernel;
-    struct oob_hidden stash[OOB_STASH_MAX];
-    struct oob_irqchip chip;
-    struct oob_uart uart[OOB_RANGES_MAX]; /* their registers alone */
-} remembered[REMEMBERED_MAX];
-
 static void remember(const struct oob_context *context) {
-    static unsigned next;
-    struct remembered *slot = &remembered[next];
+    struct oob_contexts *all = &context->machine->contexts;
+    struct oob_remembered *slot = &all->remembered[all->next_remembered];
 
     if (!context->touched || !context->kernel)
         return;
-    next = (next + 1) % REMEMBERED_MAX;
+    all->next_remembered = (all->next_remembered + 1) % OOB_REMEMBERED_MAX;
     slot->kernel = context->kernel;
     slot->chip = context->chip;
     memcpy(slot->stash, context->stash, sizeof slot->stash);
@@ -80,25 +55,31 @@ static void remember(const struct oob_context *context) {
 }
 
 static void recall(struct oob_context *context, uint64_t kernel) {
-    for (size_t i = 0; i < REMEMBERED_MAX; i++) {
-        if (!kernel || remembered[i].kernel != kernel)
+    struct oob_contexts *all = &context->machine->contexts;
+
+    for (size_t i = 0; i < OOB_REMEMBERED_MAX; i++) {
+        struct oob_remembered *slot = &all->remembered[i];
+
+        if (!kernel || slot->kernel != kernel)
             continue;
-        remembered[i].kernel = 0;
-        context->chip = remembered[i].chip;
-        memcpy(context->stash, remembered[i].stash, sizeof context->stash);
-        memcpy(context->uart, remembered[i].uart, sizeof context->uart);
-        oob_resync_replay(context);
+        slot->kernel = 0;
+        context->chip = slot->chip;
+        memcpy(context->stash, slot->stash, sizeof context->stash);
+        memcpy(context->uart, slot->uart, sizeof context->uart);
+        all->events->replay(context);
         return;
     }
 }
 
 static void drop_vcpus(struct oob_context *context) {
+    struct oob_l2_vcpu *vcpu = context->machine->contexts.vcpu;
+
     for (size_t i = 0; i < OOB_L2_VCPUS_MAX; i++) {
-        if (l2_vcpus[i].context != context)
+        if (vcpu[i].context != context)
             continue;
-        if (l2_vcpus[i].index < OOB_STASH_MAX)
-            context->stash[l2_vcpus[i].index] = l2_vcpus[i].hidden;
-        l2_vcpus[i] = (struct oob_l2_vcpu){0};
+        if (vcpu[i].index < OOB_STASH_MAX)
+            context->stash[vcpu[i].index] = vcpu[i].hidden;
+        vcpu[i] = (struct oob_l2_vcpu){0};
     }
     context->vcpus = 0;
 }
@@ -116,16 +97,16 @@ static struct oob_hidden take_from_stash(struct oob_context *context, uint64_t r
     return found;
 }
 
-static void forget(struct oob_context *context, enum oob_gone_reason reason) {
+void oob_context_forget(struct oob_context *context, enum oob_gone_reason reason) {
     drop_vcpus(context);
     remember(context);
-    if (!oob_link_gone(context, reason))
+    if (!context->machine->contexts.events->gone(context, reason))
         oob_context_end(context);
 }
 
 void oob_context_end(struct oob_context *context) {
     for (size_t i = 0; i < OOB_RANGES_MAX; i++)
-        oob_uart_reset(&context->uart[i]);
+        oob_uart_reset(&context->uart[i], &context->machine->spares);
     context->number = 0;
 }
 
@@ -133,145 +114,141 @@ static bool lives(const struct oob_context *context) {
     return context->number && !context->departed;
 }
 
-static struct oob_context *free_slot(void) {
+static struct oob_context *free_slot(struct oob_contexts *all) {
     for (size_t i = 0; i < OOB_CONTEXTS_MAX; i++)
-        if (!contexts[i].number)
-            return &contexts[i];
+        if (!all->context[i].number)
+            return &all->context[i];
     return NULL;
 }
 
 /* Gives up the context that has not run for longest: one that L1 destroyed looks the same. */
-static void evict(void) {
+static void evict(struct oob_contexts *all) {
     struct oob_context *oldest = NULL;
 
     for (size_t i = 0; i < OOB_CONTEXTS_MAX; i++)
-        if (lives(&contexts[i]) && (!oldest || contexts[i].last_run_ns < oldest->last_run_ns))
-            oldest = &contexts[i];
+        if (lives(&all->context[i]) && (!oldest || all->context[i].last_run_ns < oldest->last_run_ns))
+            oldest = &all->context[i];
     if (oldest)
-        forget(oldest, OOB_GONE_EVICTED);
+        oob_context_forget(oldest, OOB_GONE_EVICTED);
 }
 
-/* Those that have departed go first, the oldest of them before the others. */
-static void make_room(void) {
-    struct oob_context *departed = oob_resync_departed(true);
-
-    if (!departed) {
-        evict();
-        return;
-    }
-    oob_link_give_up(departed);
-    oob_context_end(departed);
-}
-
-static struct oob_context *context_new(uint64_t vmcb, uint64_t ncr3) {
+struct oob_context *oob_context_new(struct oob_machine *machine, uint64_t vmcb, uint64_t ncr3) {
+    struct oob_contexts *all = &machine->contexts;
     struct oob_context *context;
 
-    while (!(context = free_slot()))
-        make_room();
-    *context =
-        (struct oob_context){.number = ++last_number, .ncr3 = ncr3, .first_vmcb = vmcb, .last_run_ns = oob_now_ns()};
+    while (!(context = free_slot(all)))
+        if (!all->events->make_room(machine)) /* those that have departed go before those that live */
+            evict(all);
+    memset(context, 0, sizeof *context);
+    context->machine = machine;
+    context->number = ++all->last_number;
+    context->ncr3 = ncr3;
+    context->first_vmcb = vmcb;
+    context->last_run_ns = oob_now_ns();
     for (size_t i = 0; i < OOB_RANGES_MAX; i++)
-        oob_uart_reset(&context->uart[i]);
+        oob_uart_init(&context->uart[i]);
     oob_irqchip_reset(&context->chip);
     return context;
 }
 
-static bool at_reset_vector(uint64_t vmcb) {
-    return oob_phys_read_u64(vmcb + VMCB_RIP) == RESET_RIP && oob_phys_read_u64(vmcb + VMCB_CS_BASE) == RESET_CS_BASE;
+static bool at_reset_vector(struct oob_machine *machine, uint64_t vmcb) {
+    return oob_phys_read_u64(machine, vmcb + VMCB_RIP) == RESET_RIP &&
+           oob_phys_read_u64(machine, vmcb + VMCB_CS_BASE) == RESET_CS_BASE;
 }
 
-static struct oob_context *context_of_ncr3(uint64_t ncr3) {
+static struct oob_context *context_of_ncr3(struct oob_contexts *all, uint64_t ncr3) {
     for (size_t i = 0; i < OOB_CONTEXTS_MAX; i++)
-        if (lives(&contexts[i]) && contexts[i].ncr3 == ncr3)
-            return &contexts[i];
+        if (lives(&all->context[i]) && all->context[i].ncr3 == ncr3)
+            return &all->context[i];
     return NULL;
 }
 
 /* The guest that L1 has stopped here and goes on with there: from a snapshot, or by a migration to itself. */
-static struct oob_context *stopped_with_kernel(uint64_t kernel) {
+static struct oob_context *stopped_with_kernel(struct oob_contexts *all, uint64_t kernel) {
     uint64_t now = oob_now_ns();
 
-    for (size_t i = 0; kernel && i < OOB_CONTEXTS_MAX; i++)
-        if (lives(&contexts[i]) && contexts[i].kernel == kernel && now - contexts[i].last_run_ns > SILENT_NS)
-            return &contexts[i];
+    for (size_t i = 0; kernel && i < OOB_CONTEXTS_MAX; i++) {
+        struct oob_context *context = &all->context[i];
+
+        if (lives(context) && context->kernel == kernel && now - context->last_run_ns > SILENT_NS)
+            return context;
+    }
     return NULL;
 }
 
-static struct oob_context *context_for(uint64_t vmcb, uint64_t ncr3) {
-    uint64_t kernel = oob_phys_read_u64(vmcb + VMCB_LSTAR);
+static struct oob_context *context_for(struct oob_machine *machine, uint64_t vmcb, uint64_t ncr3) {
+    uint64_t kernel = oob_phys_read_u64(machine, vmcb + VMCB_LSTAR);
     struct oob_context *context;
 
     /* A VM's first vCPU starts at the reset vector, its others where the first sends them. */
-    if (at_reset_vector(vmcb))
-        return context_new(vmcb, ncr3);
-    context = context_of_ncr3(ncr3);
+    if (at_reset_vector(machine, vmcb))
+        return oob_context_new(machine, vmcb, ncr3);
+    context = context_of_ncr3(&machine->contexts, ncr3);
     if (context)
         return context;
-    context = stopped_with_kernel(kernel);
+    context = stopped_with_kernel(&machine->contexts, kernel);
     if (context) {
         drop_vcpus(context);
         return context;
     }
-    context = context_new(vmcb, ncr3);
+    context = oob_context_new(machine, vmcb, ncr3);
     recall(context, kernel);
     return context;
 }
 
-static struct oob_l2_vcpu *known_vcpu(uint64_t vmcb) {
+static struct oob_l2_vcpu *known_vcpu(struct oob_contexts *all, uint64_t vmcb) {
     for (size_t i = 0; i < OOB_L2_VCPUS_MAX; i++)
-        if (l2_vcpus[i].vmcb == vmcb)
-            return &l2_vcpus[i];
+        if (all->vcpu[i].vmcb == vmcb)
+            return &all->vcpu[i];
     return NULL;
 }
 
-static struct oob_l2_vcpu *vcpu_new(uint64_t vmcb, uint64_t ncr3) {
-    struct oob_context *context = context_for(vmcb, ncr3);
+static struct oob_l2_vcpu *vcpu_new(struct oob_machine *machine, uint64_t vmcb, uint64_t ncr3) {
+    struct oob_context *context = context_for(machine, vmcb, ncr3);
     struct oob_l2_vcpu *vcpu;
 
-    while (!(vcpu = known_vcpu(0))) {
-        evict();
+    while (!(vcpu = known_vcpu(&machine->contexts, 0))) {
+        evict(&machine->contexts);
         if (!lives(context))
-            context = context_new(vmcb, ncr3);
+            context = oob_context_new(machine, vmcb, ncr3);
     }
     *vcpu = (struct oob_l2_vcpu){.vmcb = vmcb, .context = context, .index = context->vcpus++};
     vcpu->apic_id = vcpu->index;
-    vcpu->hidden = take_from_stash(context, oob_phys_read_u64(vmcb + VMCB_RIP));
-    if (getrandom(&vcpu->tag, sizeof vcpu->tag, GRND_NONBLOCK) != sizeof vcpu->tag)
-        vcpu->tag = oob_now_ns();
-    oob_phys_write_u64(vmcb + VMCB_SOFTWARE, vcpu->tag);
+    vcpu->hidden = take_from_stash(context, oob_phys_read_u64(machine, vmcb + VMCB_RIP));
+    vcpu->tag = oob_random();
+    oob_phys_write_u64(machine, vmcb + VMCB_SOFTWARE, vcpu->tag);
     return vcpu;
 }
 
 static bool has_tag(const struct oob_l2_vcpu *vcpu) {
-    return oob_phys_read_u64(vcpu->vmcb + VMCB_SOFTWARE) == vcpu->tag;
+    return oob_phys_read_u64(vcpu->context->machine, vcpu->vmcb + VMCB_SOFTWARE) == vcpu->tag;
 }
 
-/* The guest was reset, and its devices with it; what it has printed stays. */
-static void restart(struct oob_context *context) {
+void oob_context_restart(struct oob_context *context) {
     for (size_t i = 0; i < OOB_RANGES_MAX; i++)
         oob_uart_restart(&context->uart[i]);
     oob_irqchip_reset(&context->chip);
     if (context->touched)
-        oob_resync_replay(context);
+        context->machine->contexts.events->replay(context);
 }
 
 static void look_at_guest(struct oob_l2_vcpu *vcpu) {
     struct oob_context *context = vcpu->context;
 
     if (vcpu->index == 0) {
-        bool at_reset = at_reset_vector(vcpu->vmcb);
+        bool at_reset = at_reset_vector(context->machine, vcpu->vmcb);
 
         if (at_reset && vcpu->entries && !context->at_reset)
-            restart(context);
+            oob_context_restart(context);
         context->at_reset = at_reset;
     }
     if (vcpu->entries++ % KERNEL_ENTRIES == 0)
-        context->kernel = oob_phys_read_u64(vcpu->vmcb + VMCB_LSTAR);
+        context->kernel = oob_phys_read_u64(context->machine, vcpu->vmcb + VMCB_LSTAR);
 }
 
-struct oob_l2_vcpu *oob_context_enter(uint64_t vmcb) {
-    uint64_t ncr3 = oob_phys_read_u64(vmcb + VMCB_N_CR3);
-    struct oob_l2_vcpu *vcpu = known_vcpu(vmcb);
+struct oob_l2_vcpu *oob_context_enter(struct oob_machine *machine, uint64_t vmcb) {
+    uint64_t ncr3 = oob_phys_read_u64(machine, vmcb + VMCB_N_CR3);
+    struct oob_l2_vcpu *vcpu = known_vcpu(&machine->contexts, vmcb);
 
     /* KVM clears a VMCB when it makes one, not when its guest reboots: a tag that is gone means that
      * the page now belongs to another VM. */
@@ -280,11 +257,11 @@ struct oob_l2_vcpu *oob_context_enter(uint64_t vmcb) {
 
         *vcpu = (struct oob_l2_vcpu){0};
         if (--former->vcpus == 0)
-            forget(former, OOB_GONE_REPLACED);
+            oob_context_forget(former, OOB_GONE_REPLACED);
         vcpu = NULL;
     }
     if (!vcpu)
-        vcpu = vcpu_new(vmcb, ncr3);
+        vcpu = vcpu_new(machine, vmcb, ncr3);
     vcpu->context->ncr3 = ncr3;
     vcpu->context->last_run_ns = oob_now_ns();
     look_at_guest(vcpu);
@@ -292,33 +269,36 @@ struct oob_l2_vcpu *oob_context_enter(uint64_t vmcb) {
 }
 
 /* Has the guest switched itself off, by an OUT of 16 bits? An emulator that ends then destroys the VM. */
-static bool powered_off(uint64_t vmcb) {
-    uint64_t info = oob_phys_read_u64(vmcb + VMCB_EXITINFO1);
+static bool powered_off(struct oob_machine *machine, uint64_t vmcb) {
+    uint64_t info = oob_phys_read_u64(machine, vmcb + VMCB_EXITINFO1);
 
     return (info & IOIO_KIND) == IOIO_16_BITS && (info >> IOIO_PORT_SHIFT & 0xfff8) != PCI_CONFIG_PORTS &&
-           (oob_phys_read_u64(vmcb + VMCB_RAX) & ACPI_SLEEP_ENABLE);
+           (oob_phys_read_u64(machine, vmcb + VMCB_RAX) & ACPI_SLEEP_ENABLE);
 }
 
 /* Did the vCPU ask L1's emulator for something that may change memory slots, was it reset and has not run since, or
  * is it just about to run? */
-static bool awaits_l1(uint64_t vmcb) {
-    uint64_t code = oob_phys_read_u64(vmcb + VMCB_EXITCODE);
+static bool awaits_l1(struct oob_machine *machine, uint64_t vmcb) {
+    uint64_t code = oob_phys_read_u64(machine, vmcb + VMCB_EXITCODE);
 
     switch (code) {
     case VMEXIT_SHUTDOWN:
     case VMEXIT_NPF: return true;
-    case VMEXIT_IOIO: return !powered_off(vmcb);
-    default: return code >= VMEXIT_END || at_reset_vector(vmcb); /* `oob_on_vmrun` writes a number of its own there */
+    case VMEXIT_IOIO: return !powered_off(machine, vmcb);
+    /* The host may have written a number of its own there, at VMRUN. */
+    default: return code >= VMEXIT_END || at_reset_vector(machine, vmcb);
     }
 }
 
-static bool root_maps(uint64_t ncr3) {
-    uint64_t root[NESTED_ROOT_BYTES / sizeof(uint64_t)];
+static bool root_maps(struct oob_machine *machine, uint64_t ncr3) {
+    uint64_t root[64];
     bool mapped = false;
 
-    oob_phys_read(ncr3 & ~0xfffull, root, sizeof root);
-    for (size_t i = 0; i < sizeof root / sizeof *root; i++)
-        mapped |= root[i] & 1;
+    for (size_t at = 0; !mapped && at < NESTED_ROOT_BYTES; at += sizeof root) {
+        oob_phys_read(machine, (ncr3 & ~0xfffull) + at, root, sizeof root);
+        for (size_t i = 0; i < sizeof root / sizeof *root; i++)
+            mapped |= root[i] & 1;
+    }
     return mapped;
 }
 
@@ -326,37 +306,41 @@ static bool root_maps(uint64_t ncr3) {
  * the table, too, when memory slots change (a reset, a firmware that shadows its ROM, a PCI device that is mapped),
  * and makes another one when the guest runs again. */
 static bool is_destroyed(const struct oob_context *context, uint64_t silent_ns) {
+    struct oob_machine *machine = context->machine;
+    const struct oob_l2_vcpu *vcpu = machine->contexts.vcpu;
     bool tagged = false, waits = false;
 
     for (size_t i = 0; i < OOB_L2_VCPUS_MAX; i++) {
-        if (l2_vcpus[i].context != context || !has_tag(&l2_vcpus[i]))
+        if (vcpu[i].context != context || !has_tag(&vcpu[i]))
             continue;
         tagged = true;
-        waits |= awaits_l1(l2_vcpus[i].vmcb);
+        waits |= awaits_l1(machine, vcpu[i].vmcb);
     }
-    if (tagged && root_maps(context->ncr3))
+    if (tagged && root_maps(machine, context->ncr3))
         return false;
     return !tagged || !waits || silent_ns > LATE_L1_NS;
 }
 
-void oob_context_tick(void) {
-    static uint64_t last;
+void oob_context_tick(struct oob_machine *machine) {
+    struct oob_contexts *all = &machine->contexts;
     uint64_t now = oob_now_ns();
 
-    if (now - last < TICK_NS)
+    if (now - all->last_tick_ns < TICK_NS)
         return;
-    last = now;
+    all->last_tick_ns = now;
     for (size_t i = 0; i < OOB_CONTEXTS_MAX; i++) {
-        uint64_t silent_ns = now - contexts[i].last_run_ns;
+        uint64_t silent_ns = now - all->context[i].last_run_ns;
 
-        if (lives(&contexts[i]) && silent_ns > SILENT_NS && is_destroyed(&contexts[i], silent_ns))
-            forget(&contexts[i], OOB_GONE_DESTROYED);
+        if (lives(&all->context[i]) && silent_ns > SILENT_NS && is_destroyed(&all->context[i], silent_ns))
+            oob_context_forget(&all->context[i], OOB_GONE_DESTROYED);
     }
 }
 
-void oob_context_reset_all(void) {
+void oob_context_reset_all(struct oob_machine *machine) {
+    struct oob_contexts *all = &machine->contexts;
+
     for (size_t i = 0; i < OOB_CONTEXTS_MAX; i++)
-        if (lives(&contexts[i]))
-            forget(&contexts[i], OOB_GONE_RESET);
-    memset(remembered, 0, sizeof remembered);
+        if (lives(&all->context[i]))
+            oob_context_forget(&all->context[i], OOB_GONE_RESET);
+    memset(all->remembered, 0, sizeof all->remembered);
 }

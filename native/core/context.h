@@ -3,23 +3,21 @@
  * Which L2 is running. A context is one L2; its vCPUs are known by their VMCBs. What that identity
  * rests on, and what it cannot: docs/threat-model.md.
  *
- * Everything here and in the headers that include it is guarded by oob_lock.
+ * Everything here and in the headers that include it is called with the machine's lock held (platform.h).
  */
 #ifndef OOB_CONTEXT_H
 #define OOB_CONTEXT_H
 
-#include <pthread.h>
-#include <stdbool.h>
-#include <stdint.h>
-
-#include "uart_shadow.h"
+#include "bus.h"
 #include "irqchip.h"
 #include "oob_wire.h"
-#include "options.h"
+#include "types.h"
+#include "uart_shadow.h"
 
-enum { OOB_L2_VCPUS_MAX = 1024 };
+enum { OOB_L2_VCPUS_MAX = 1024, OOB_REMEMBERED_MAX = 8 /* guests that are gone */ };
 
 struct oob_context;
+struct oob_machine;
 
 enum { OOB_GENERAL_REGS = 16, OOB_STASH_MAX = 8 };
 
@@ -106,6 +104,7 @@ struct oob_publication {
 };
 
 struct oob_context {
+    struct oob_machine *machine;
     uint32_t number; /* from 1; 0: a free slot */
     uint64_t ncr3;
     uint64_t first_vmcb;
@@ -130,23 +129,53 @@ struct oob_context {
     struct oob_publication published[OOB_RANGES_MAX];
 };
 
-extern pthread_mutex_t oob_lock;
-extern struct oob_options oob_options;
-extern uint64_t oob_stat[OOB_STATS_MAX];
+/* A guest that is gone, as it was: one that L1 restores from a snapshot has its devices already programmed. */
+struct oob_remembered {
+    uint64_t kernel;
+    struct oob_hidden stash[OOB_STASH_MAX];
+    struct oob_irqchip chip;
+    struct oob_uart uart[OOB_RANGES_MAX]; /* their registers alone */
+};
 
-uint64_t oob_now_ns(void);
+/* What others do when something happens to a guest (machine.c says who). */
+struct oob_context_events {
+    /* It is no more. True when it is to be kept as it is until oob_context_end() is called for it. */
+    bool (*gone)(struct oob_context *context, enum oob_gone_reason reason);
+    /* Its devices were reset, or are those that it had: the server's are to be as they are. */
+    void (*replay)(struct oob_context *context);
+    /* Ends one of those that were kept. False when there is none. */
+    bool (*make_room)(struct oob_machine *machine);
+};
+
+/* All of a machine's guests. */
+struct oob_contexts {
+    const struct oob_context_events *events;
+    struct oob_context context[OOB_CONTEXTS_MAX]; /* those with a number; more than live (oob_context.departed) */
+    struct oob_l2_vcpu vcpu[OOB_L2_VCPUS_MAX];    /* those with a VMCB */
+    struct oob_remembered remembered[OOB_REMEMBERED_MAX];
+    unsigned next_remembered;
+    uint32_t last_number;
+    uint64_t last_tick_ns;
+};
 
 /* At VMRUN: which vCPU of which L2 this VMCB is. */
-struct oob_l2_vcpu *oob_context_enter(uint64_t vmcb);
+struct oob_l2_vcpu *oob_context_enter(struct oob_machine *machine, uint64_t vmcb);
+
+/* A guest that nobody has seen before, with its devices as they are after power-on. */
+struct oob_context *oob_context_new(struct oob_machine *machine, uint64_t vmcb, uint64_t ncr3);
+/* The guest was reset, and its devices with it; what it has printed stays. */
+void oob_context_restart(struct oob_context *context);
+/* It is no more: its vCPUs are forgotten, and it as well unless it is to be kept. */
+void oob_context_forget(struct oob_context *context, enum oob_gone_reason reason);
 
 /* Now and then, from a vCPU's callback: ends the contexts that L1 has destroyed. */
-void oob_context_tick(void);
+void oob_context_tick(struct oob_machine *machine);
 /* L1 was reset: all its L2s are gone. */
-void oob_context_reset_all(void);
+void oob_context_reset_all(struct oob_machine *machine);
 
-struct oob_context *oob_context_find(uint32_t number);
+struct oob_context *oob_context_find(struct oob_machine *machine, uint32_t number);
 /* Calls `visit` for every live context, and for those that have departed. */
-void oob_context_each(void (*visit)(struct oob_context *context));
+void oob_context_each(struct oob_machine *machine, void (*visit)(struct oob_context *context));
 /* Nothing is left to be told of one that has departed. */
 void oob_context_end(struct oob_context *context);
 

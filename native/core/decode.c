@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "decode.h"
 
-#include <string.h>
-
 struct prefixes {
     size_t count;
     uint8_t rex;
@@ -107,8 +105,14 @@ bool oob_decode_io(const uint8_t *bytes, size_t len, struct oob_io_insn *io) {
 }
 
 void oob_decode_io_sizes(const char *disassembly, struct oob_io_insn *io) {
-    size_t operands = strcspn(disassembly, "%("), end = operands;
-    const char *pointer = strchr(disassembly, '(');
+    size_t end = 0, paren;
+    const char *pointer;
+
+    while (disassembly[end] && disassembly[end] != '%' && disassembly[end] != '(')
+        end++;
+    for (paren = end; disassembly[paren] && disassembly[paren] != '('; paren++)
+        ;
+    pointer = disassembly[paren] ? disassembly + paren : NULL;
 
     while (end && disassembly[end - 1] == ' ')
         end--;

@@ -3,9 +3,7 @@
 #ifndef OOB_DECODE_H
 #define OOB_DECODE_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "types.h"
 
 enum { OOB_INSN_MAX = 15 }; /* AMD APM vol. 3, 1.1: an instruction is at most 15 bytes long */
 

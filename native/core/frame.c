@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "frame.h"
 
-#include <stdbool.h>
-#include <string.h>
-
 static size_t expected_length(uint8_t type) {
     switch (type) {
     case OOB_WELCOME: return sizeof(struct oob_welcome);

@@ -3,7 +3,7 @@
 #ifndef OOB_FRAME_H
 #define OOB_FRAME_H
 
-#include <stddef.h>
+#include "types.h"
 
 #include "oob_wire.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ioperm.h"
 
-#include "cpu.h"
 #include "vmcb.h"
 #include "paging.h"
+#include "platform.h"
 
 #define CR0_PE 1u
 #define EFLAGS_VM (1u << 17)
@@ -11,8 +11,8 @@
 /* The linear address of a port's bits in the TSS, and of one byte more that the CPU looks at. */
 static bool tss_bits(uint64_t vmcb, const struct oob_paging *paging, uint16_t port, uint64_t *at) {
     enum { IOPB_OFFSET = 0x66, TSS_MIN_LIMIT = 103 };
-    uint64_t base = oob_phys_read_u64(vmcb + VMCB_TR_BASE);
-    uint32_t limit = oob_phys_read_u32(vmcb + VMCB_TR_LIMIT);
+    uint64_t base = oob_phys_read_u64(paging->machine, vmcb + VMCB_TR_BASE);
+    uint32_t limit = oob_phys_read_u32(paging->machine, vmcb + VMCB_TR_LIMIT);
     uint16_t offset;
 
     if (limit < TSS_MIN_LIMIT || !oob_paging_read(paging, base + IOPB_OFFSET, &offset, sizeof offset))
@@ -22,31 +22,35 @@ static bool tss_bits(uint64_t vmcb, const struct oob_paging *paging, uint16_t po
     return offset + 1u <= limit;
 }
 
-static bool tss_allows(unsigned vcpu, uint64_t vmcb, uint64_t ncr3, uint16_t port, unsigned size) {
-    struct oob_paging paging = oob_paging_live(vcpu, ncr3);
+static struct oob_paging paging_of(unsigned vcpu, const struct oob_l2_vcpu *l2) {
+    return oob_paging_live(l2->context->machine, vcpu, l2->context->ncr3);
+}
+
+static bool tss_allows(unsigned vcpu, const struct oob_l2_vcpu *l2, uint16_t port, unsigned size) {
+    struct oob_paging paging = paging_of(vcpu, l2);
     uint64_t at;
     uint16_t bits;
 
-    if (!tss_bits(vmcb, &paging, port, &at) || !oob_paging_read(&paging, at, &bits, sizeof bits))
+    if (!tss_bits(l2->vmcb, &paging, port, &at) || !oob_paging_read(&paging, at, &bits, sizeof bits))
         return false;
     return !((bits >> (port & 7)) & ((1u << size) - 1));
 }
 
-bool oob_ioperm_tss_byte(unsigned vcpu, uint64_t vmcb, uint64_t ncr3, uint16_t port, uint64_t *at) {
-    struct oob_paging paging = oob_paging_live(vcpu, ncr3);
+bool oob_ioperm_tss_byte(unsigned vcpu, const struct oob_l2_vcpu *l2, uint16_t port, uint64_t *at) {
+    struct oob_paging paging = paging_of(vcpu, l2);
     uint64_t linear;
 
-    return tss_bits(vmcb, &paging, port, &linear) && oob_paging_writable(&paging, linear, at);
+    return tss_bits(l2->vmcb, &paging, port, &linear) && oob_paging_writable(&paging, linear, at);
 }
 
-bool oob_ioperm_asks_tss(unsigned vcpu) {
-    uint64_t flags = oob_reg_read(vcpu, OOB_REG_EFLAGS);
+bool oob_ioperm_asks_tss(struct oob_machine *machine, unsigned vcpu) {
+    uint64_t flags = oob_reg_read(machine, vcpu, OOB_REG_EFLAGS);
 
-    if (!(oob_reg_read(vcpu, OOB_REG_CR0) & CR0_PE))
+    if (!(oob_reg_read(machine, vcpu, OOB_REG_CR0) & CR0_PE))
         return false;
-    return (flags & EFLAGS_VM) || (oob_reg_read(vcpu, OOB_REG_CS) & 3) > (flags >> 12 & 3);
+    return (flags & EFLAGS_VM) || (oob_reg_read(machine, vcpu, OOB_REG_CS) & 3) > (flags >> 12 & 3);
 }
 
-bool oob_ioperm_allows(unsigned vcpu, uint64_t vmcb, uint64_t ncr3, uint16_t port, unsigned size) {
-    return !oob_ioperm_asks_tss(vcpu) || tss_allows(vcpu, vmcb, ncr3, port, size);
+bool oob_ioperm_allows(unsigned vcpu, const struct oob_l2_vcpu *l2, uint16_t port, unsigned size) {
+    return !oob_ioperm_asks_tss(l2->context->machine, vcpu) || tss_allows(vcpu, l2, port, size);
 }

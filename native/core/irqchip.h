@@ -6,8 +6,7 @@
 #ifndef OOB_IRQCHIP_H
 #define OOB_IRQCHIP_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "types.h"
 
 enum { OOB_ISA_LINES = 16 };
 

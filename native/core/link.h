@@ -1,50 +1,78 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The connection to the server (docs/wire-protocol.md). Call with oob_lock held. */
+/*
+ * Whether the server is there (docs/wire-protocol.md). A server that is late is not away: its guests get on without
+ * it, nothing more is sent, and what they do meanwhile is made up for as soon as it has taken and answered what it
+ * has.
+ */
 #ifndef OOB_LINK_H
 #define OOB_LINK_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "context.h"
+#include "frame.h"
+#include "types.h"
 
 /* How long a vCPU waits for the server before it goes on without it, in ms. */
 enum { OOB_PATIENCE_MS = 100 };
 
-bool oob_link_up(void); /* it is there, and not late */
+/* What others do when something happens on the link (machine.c says who). */
+struct oob_link_events {
+    /* A frame about a guest that there is. */
+    void (*frame)(struct oob_context *context, const union oob_frame *frame);
+    /* The answer to a read, too late for the guest to get it. */
+    void (*answered_late)(struct oob_context *context, uint16_t port, uint32_t value);
+    /* For each guest: the server is late; it went away. */
+    void (*late)(struct oob_context *context);
+    void (*away)(struct oob_context *context);
+    /* The server is there again, after it was late or away. */
+    void (*back)(struct oob_machine *machine);
+    /* A new connection: it is to be told of all guests. False when they are too many. */
+    bool (*adopted)(struct oob_machine *machine);
+    /* More of what was to be sent is with the host now. */
+    void (*passed)(struct oob_machine *machine);
+    /* The statistics are due. */
+    void (*report)(struct oob_machine *machine);
+};
 
-/* In what follows, the server counts as away while it is late. */
+struct oob_link {
+    const struct oob_link_events *events;
+    bool late;
+    uint64_t late_ns; /* since when */
+    bool said;
+    bool awaited; /* an answer: to the access `seq`, or READY, which has 0 */
+    uint32_t seq, answer;
+    uint32_t reader; /* the context that reads from `port`; 0: it is a write, or READY, that is awaited */
+    uint16_t port;
+    uint64_t resync_until; /* while that goes on: until when it may wait */
+    bool flush_asked;
+    uint64_t polled_ns, stats_ns;
+};
 
-/* A write of one byte that needs no answer. False when the server is away. */
-bool oob_link_post(struct oob_context *context, unsigned vcpu, uint16_t port, uint8_t value);
-/* The guest has read from a port's IIR, without us, that THR is empty. False when the server is away. */
-bool oob_link_thre_served(struct oob_context *context, uint16_t port);
-/* The guest has read from RBR what oob_uart_take() gave. */
-void oob_link_taken(struct oob_context *context, unsigned range);
-/* An access that waits for its answer. False when the server is away, or went away meanwhile. */
-bool oob_link_access(struct oob_context *context, unsigned vcpu, uint16_t port, unsigned size, bool write,
-                     uint32_t *value);
-/* The guest is no more. True when that, or what it has printed, is still to be told: its context is to be kept as it
- * is until oob_context_end() is called for it. */
-bool oob_link_gone(struct oob_context *context, enum oob_gone_reason reason);
-/* There is no room for its last words any more, before a server has got them: that is counted, and said. */
-void oob_link_give_up(struct oob_context *departed);
+bool oob_link_up(const struct oob_machine *machine); /* the server is there, and not late */
+
 /* Sends what is buffered and takes in what has arrived; never waits for the server to answer. */
-void oob_link_poll(void);
+void oob_link_poll(struct oob_machine *machine);
 /* Has a server that was late come back? To be called before an access is noted, never between that and its sending:
  * what the guests did meanwhile is sent then, and what is noted already would be sent twice. */
-void oob_link_look(void);
-/* Sends what is buffered; waits for room. False when the server is away. */
-bool oob_link_flush(void);
-void oob_link_flush_soon(void);
-uint64_t oob_link_polled_ns(void); /* when something was last taken in */
+void oob_link_look(struct oob_machine *machine);
+/* Sends what is buffered; waits for room. False when the server is away, or late. */
+bool oob_link_flush(struct oob_machine *machine);
+void oob_link_flush_soon(struct oob_machine *machine);
+uint64_t oob_link_polled_ns(const struct oob_machine *machine); /* when something was last taken in */
 
-/* For the connecting thread (connector.c): a welcomed connection, what is due on it, and its end. */
-void oob_link_adopt(int fd);
-short oob_link_interest(int fd); /* what else than a hang-up is to be waited for (poll(2)) */
-void oob_link_service(int fd);
-void oob_link_hung_up(int fd);
-/* QEMU ends: sends what waits, and the last statistics. */
-void oob_link_end(void);
-void oob_link_complain(const char *what, const char *detail);
+/* The answer to the access that was sent last, by its `seq`: until it has come, or patience has ended. `reader`: the
+ * context that reads from `port`, 0 for a write. False when the server is late or away. */
+void oob_link_expect(struct oob_machine *machine, uint32_t reader, uint16_t port);
+bool oob_link_await(struct oob_machine *machine, uint64_t start);
+
+/* For whoever connects: a welcomed connection, what is due on it, and its end. */
+void oob_link_adopt(struct oob_machine *machine, int channel);
+int oob_link_interest(const struct oob_machine *machine,
+                      int channel); /* what else than its end is to be waited for */
+void oob_link_service(struct oob_machine *machine, int channel);
+void oob_link_hung_up(struct oob_machine *machine, int channel);
+/* The host ends: sends what waits, and the last statistics. */
+void oob_link_end(struct oob_machine *machine);
+/* The connection is given up. */
+void oob_link_lost(struct oob_machine *machine, const char *why, const char *detail);
+
 #endif

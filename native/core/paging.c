@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "paging.h"
 
-#include "cpu.h"
+#include "platform.h"
 #include "vmcb.h"
 
 #define PRESENT 1u
@@ -21,6 +21,7 @@
 /* One walk: through L2's own tables, whose addresses are guest-physical and themselves walked through
  * the nested table; or, with `nested` NULL, through the nested table. */
 struct walk {
+    struct oob_machine *machine;
     const struct oob_paging *nested;
     bool write; /* through the nested table: may L2 write there? */
 };
@@ -31,7 +32,7 @@ static uint64_t table_address(const struct walk *walk, uint64_t addr);
 static uint64_t use_entry(const struct walk *walk, uint64_t gpa, size_t size, bool leaf) {
     uint64_t at = table_address(walk, gpa), entry = 0, marked;
 
-    if (at == UNMAPPED || !oob_phys_read(at, &entry, size) || !(entry & PRESENT))
+    if (at == UNMAPPED || !oob_phys_read(walk->machine, at, &entry, size) || !(entry & PRESENT))
         return 0;
     if (!walk->write)
         return entry;
@@ -39,7 +40,7 @@ static uint64_t use_entry(const struct walk *walk, uint64_t gpa, size_t size, bo
         return 0;
     marked = entry | ACCESSED | (leaf || (entry & LARGE) ? DIRTY : 0);
     if (marked != entry)
-        oob_phys_write(at, &marked, size);
+        oob_phys_write(walk->machine, at, &marked, size);
     return marked;
 }
 
@@ -90,7 +91,7 @@ static uint64_t walk_legacy(const struct walk *walk, uint64_t cr3, bool pse, uin
 /* Nested paging uses long-mode tables of the depth that L1 itself runs with (AMD APM vol. 2, 15.25.5):
  * four levels, unless L1 has turned LA57 on. */
 static uint64_t through_nested(const struct oob_paging *p, uint64_t gpa, bool write) {
-    struct walk nested = {.write = write};
+    struct walk nested = {.machine = p->machine, .write = write};
 
     return walk_long(&nested, p->ncr3, 4, gpa);
 }
@@ -100,7 +101,7 @@ static uint64_t table_address(const struct walk *walk, uint64_t addr) {
 }
 
 static uint64_t physical(const struct oob_paging *p, uint64_t linear, bool write) {
-    struct walk walk = {.nested = p};
+    struct walk walk = {.machine = p->machine, .nested = p};
     uint64_t gpa = linear;
 
     if (p->cr0 & CR0_PG) {
@@ -114,23 +115,25 @@ static uint64_t physical(const struct oob_paging *p, uint64_t linear, bool write
     return gpa == UNMAPPED ? UNMAPPED : through_nested(p, gpa, write);
 }
 
-struct oob_paging oob_paging_live(unsigned vcpu, uint64_t ncr3) {
+struct oob_paging oob_paging_live(struct oob_machine *machine, unsigned vcpu, uint64_t ncr3) {
     return (struct oob_paging){
-        .cr0 = oob_reg_read(vcpu, OOB_REG_CR0),
-        .cr3 = oob_reg_read(vcpu, OOB_REG_CR3),
-        .cr4 = oob_reg_read(vcpu, OOB_REG_CR4),
-        .efer = oob_reg_read(vcpu, OOB_REG_EFER),
+        .machine = machine,
+        .cr0 = oob_reg_read(machine, vcpu, OOB_REG_CR0),
+        .cr3 = oob_reg_read(machine, vcpu, OOB_REG_CR3),
+        .cr4 = oob_reg_read(machine, vcpu, OOB_REG_CR4),
+        .efer = oob_reg_read(machine, vcpu, OOB_REG_EFER),
         .ncr3 = ncr3,
     };
 }
 
-struct oob_paging oob_paging_saved(uint64_t vmcb) {
+struct oob_paging oob_paging_saved(struct oob_machine *machine, uint64_t vmcb) {
     return (struct oob_paging){
-        .cr0 = oob_phys_read_u64(vmcb + VMCB_CR0),
-        .cr3 = oob_phys_read_u64(vmcb + VMCB_CR3),
-        .cr4 = oob_phys_read_u64(vmcb + VMCB_CR4),
-        .efer = oob_phys_read_u64(vmcb + VMCB_EFER),
-        .ncr3 = oob_phys_read_u64(vmcb + VMCB_N_CR3),
+        .machine = machine,
+        .cr0 = oob_phys_read_u64(machine, vmcb + VMCB_CR0),
+        .cr3 = oob_phys_read_u64(machine, vmcb + VMCB_CR3),
+        .cr4 = oob_phys_read_u64(machine, vmcb + VMCB_CR4),
+        .efer = oob_phys_read_u64(machine, vmcb + VMCB_EFER),
+        .ncr3 = oob_phys_read_u64(machine, vmcb + VMCB_N_CR3),
     };
 }
 
@@ -145,7 +148,7 @@ bool oob_paging_read(const struct oob_paging *paging, uint64_t linear, void *dat
         size_t chunk = in_page(linear, len);
         uint64_t pa = physical(paging, linear, false);
 
-        if (pa == UNMAPPED || !oob_phys_read(pa, out, chunk))
+        if (pa == UNMAPPED || !oob_phys_read(paging->machine, pa, out, chunk))
             return false;
         linear += chunk;
         out += chunk;

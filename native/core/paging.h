@@ -3,19 +3,20 @@
 #ifndef OOB_PAGING_H
 #define OOB_PAGING_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "types.h"
+
+struct oob_machine;
 
 /* What an address translation depends on: control registers of L2, and its nested page table. */
 struct oob_paging {
+    struct oob_machine *machine;
     uint64_t cr0, cr3, cr4, efer, ncr3;
 };
 
 /* Of the CPU as it is, in L2 */
-struct oob_paging oob_paging_live(unsigned vcpu, uint64_t ncr3);
+struct oob_paging oob_paging_live(struct oob_machine *machine, unsigned vcpu, uint64_t ncr3);
 /* Of L2 as its last #VMEXIT left it */
-struct oob_paging oob_paging_saved(uint64_t vmcb);
+struct oob_paging oob_paging_saved(struct oob_machine *machine, uint64_t vmcb);
 
 /* Copies from L2's linear address space. False when any byte of it is not mapped. */
 bool oob_paging_read(const struct oob_paging *paging, uint64_t linear, void *data, size_t len);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "resync.h"
 
-#include "link.h"
-#include "send.h"
-#include "serve.h"
+#include "lines.h"
+#include "machine.h"
+#include "platform.h"
 
 bool oob_resync_introduce(struct oob_context *context) {
     if (!context->announced)
@@ -12,19 +12,19 @@ bool oob_resync_introduce(struct oob_context *context) {
 }
 
 void oob_resync_hold(struct oob_context *context) {
-    for (unsigned i = 0; context->synced && i < oob_options.ranges; i++)
+    for (unsigned i = 0; context->synced && i < context->machine->bus.ranges; i++)
         context->uart[i].received = context->uart[i].sent - context->uart[i].server_base;
 }
 
-void oob_resync_announce(struct oob_context *context) {
+static void announce(struct oob_context *context) {
     context->announced = context->synced = false;
     context->gone_at = 0;
-    for (unsigned i = 0; i < oob_options.ranges; i++) {
+    for (unsigned i = 0; i < context->machine->bus.ranges; i++) {
         context->uart[i].received = OOB_UNKNOWN;
         context->line[i].said = context->line[i].said_pulse = false;
     }
     /* Of others the server can say nothing: they wait until it has been told which of these are no more. It gives
-     * their names to those that follow. There is room for all of them: TX_MAX of stream.c. */
+     * their names to those that follow. There is room for all of them: OOB_TX_MAX. */
     if (context->known)
         oob_send_appeared(context);
 }
@@ -32,7 +32,7 @@ void oob_resync_announce(struct oob_context *context) {
 /* A server that knows nothing of the guest gets all that is kept, counts its input from somewhere else, and has given
  * it nothing. */
 static void settle(struct oob_context *context) {
-    for (unsigned i = 0; i < oob_options.ranges; i++) {
+    for (unsigned i = 0; i < context->machine->bus.ranges; i++) {
         struct oob_uart *uart = &context->uart[i];
         uint64_t lost, at = oob_uart_resume(uart, &lost);
 
@@ -47,7 +47,7 @@ static bool replay_registers(struct oob_context *context, unsigned range) {
     size_t n = oob_uart_replay(&context->uart[range], writes);
 
     for (size_t i = 0; i < n; i++) {
-        uint16_t port = (uint16_t)(oob_options.range[range].first + writes[i].reg);
+        uint16_t port = (uint16_t)(context->machine->bus.range[range].first + writes[i].reg);
 
         if (!oob_send_block(context, port, &writes[i].value, 1))
             return false;
@@ -56,13 +56,13 @@ static bool replay_registers(struct oob_context *context, unsigned range) {
 }
 
 static bool send_modes(struct oob_context *context, unsigned range, uint8_t lcr, uint8_t mcr) {
-    uint16_t first = oob_options.range[range].first;
+    uint16_t first = context->machine->bus.range[range].first;
 
     return oob_send_block(context, first + UART_LCR, &lcr, 1) && oob_send_block(context, first + UART_MCR, &mcr, 1);
 }
 
 static bool send_output(struct oob_context *context, unsigned range) {
-    uint16_t port = oob_options.range[range].first;
+    uint16_t port = context->machine->bus.range[range].first;
     struct oob_uart *uart = &context->uart[range];
     uint64_t lost, at = oob_uart_resume(uart, &lost);
     uint8_t data[OOB_POSTED_MAX];
@@ -100,70 +100,142 @@ static bool resync_range(struct oob_context *context, unsigned range) {
            (!context->uart[range].input_known || oob_send_taken(context, range));
 }
 
-void oob_resync(struct oob_context *context) {
-    if (!context->touched || context->departed || !oob_link_up() ||
+static void resync(struct oob_context *context) {
+    if (!context->touched || context->departed || !oob_link_up(context->machine) ||
         (!context->announced && !oob_send_appeared(context)))
         return;
     if (!context->synced)
         settle(context);
-    oob_serve_return(context);
-    for (unsigned i = 0; i < oob_options.ranges; i++)
+    oob_lines_return(context);
+    for (unsigned i = 0; i < context->machine->bus.ranges; i++)
         if (!resync_range(context, i))
             return;
-    oob_link_flush_soon();
+    oob_link_flush_soon(context->machine);
 }
 
-bool oob_resync_depart(struct oob_context *departed) {
+/* The guest is no more: what the server does not have of its output, then that. False when the server is late again,
+ * or away: this is to be called once more. */
+static bool depart(struct oob_context *departed) {
     if (!departed->announced && !oob_send_appeared(departed))
         return false;
     if (!departed->synced)
         settle(departed);
-    for (unsigned i = 0; i < oob_options.ranges; i++)
+    for (unsigned i = 0; i < departed->machine->bus.ranges; i++)
         if (has_output(&departed->uart[i]) && !(replay_registers(departed, i) && resync_output(departed, i)))
             return false;
     return oob_send_gone(departed, departed->departed);
 }
 
-static struct {
-    bool said;
-    struct oob_context *first;
-} wanted;
+/* The first of the guests that have departed, `said` to the server or not yet; NULL: there is none. */
+static struct oob_context *first_departed(struct oob_machine *machine, bool said) {
+    struct oob_context *all = machine->contexts.context, *first = NULL;
 
-static void look_for_departed(struct oob_context *context) {
-    if (context->departed && (wanted.said || !context->gone_at) &&
-        (!wanted.first || context->number < wanted.first->number))
-        wanted.first = context;
+    for (size_t i = 0; i < OOB_CONTEXTS_MAX; i++)
+        if (all[i].number && all[i].departed && (said || !all[i].gone_at) &&
+            (!first || all[i].number < first->number))
+            first = &all[i];
+    return first;
 }
 
-struct oob_context *oob_resync_departed(bool said) {
-    wanted.said = said;
-    wanted.first = NULL;
-    oob_context_each(look_for_departed);
-    return wanted.first;
+/* Guests that ended, in their order. */
+static void tell_of_departed(struct oob_machine *machine) {
+    struct oob_context *departed;
+
+    while ((departed = first_departed(machine, false)) && depart(departed))
+        machine->resync.parting = true;
 }
 
-uint64_t oob_resync_unserved(const struct oob_context *context) {
+/* How much of a guest's output is kept that no server has, as far as is known. */
+static uint64_t unserved(const struct oob_context *context) {
     uint64_t all = 0;
 
-    for (unsigned i = 0; i < oob_options.ranges; i++) {
+    for (unsigned i = 0; i < context->machine->bus.ranges; i++) {
         const struct oob_uart *uart = &context->uart[i];
-        uint64_t unserved = uart->printed - uart->served;
+        uint64_t left = uart->printed - uart->served;
 
-        all += unserved < uart->kept_len ? unserved : uart->kept_len;
+        all += left < uart->kept_len ? left : uart->kept_len;
     }
     return all;
 }
 
+/* A late server is told when it is back, and until then of nothing that begins after it. Who is not announced on the
+ * next connection is gone, too, but its last words would be lost. */
+bool oob_resync_gone(struct oob_context *context, enum oob_gone_reason reason) {
+    struct oob_machine *machine = context->machine;
+
+    context->departed = reason;
+    if (!context->touched)
+        return false;
+    if (oob_link_up(machine)) {
+        oob_resync_hold(context); /* what it has printed is on its way */
+        tell_of_departed(machine);
+        oob_link_flush_soon(machine);
+    }
+    return (oob_stream_is_open(machine) && context->announced) || unserved(context) > 0;
+}
+
+static void give_up(struct oob_context *departed) {
+    struct oob_machine *machine = departed->machine;
+    uint64_t lost = unserved(departed);
+
+    if (departed->gone_at) /* it is on its way */
+        return;
+    machine->stat[OOB_STAT_DROPPED] += lost;
+    if (lost && !machine->resync.gave_up)
+        oob_log(machine, "too many guests ended without a server: the last output of the first ones is lost", NULL);
+    machine->resync.gave_up |= lost != 0;
+    if (departed->announced) /* who is not announced on the next connection is gone */
+        oob_link_lost(machine, "more guests ended than it can be told of, the guests go on", NULL);
+}
+
+bool oob_resync_make_room(struct oob_machine *machine) {
+    struct oob_context *departed = first_departed(machine, true);
+
+    if (!departed)
+        return false;
+    give_up(departed);
+    oob_context_end(departed);
+    return true;
+}
+
+bool oob_resync_adopted(struct oob_machine *machine) {
+    oob_context_each(machine, announce);
+    return oob_send_announced(machine);
+}
+
+void oob_resync_back(struct oob_machine *machine) {
+    machine->resync.gave_up = false;
+    tell_of_departed(machine); /* before those that follow them */
+    oob_context_each(machine, resync);
+}
+
+/* If the link breaks before all of it is with the host, it is told once more. */
+static void end_departed(struct oob_context *context) {
+    if (!context->gone_at)
+        return;
+    if (context->gone_at <= oob_stream_passed(context->machine))
+        oob_context_end(context);
+    else
+        context->machine->resync.parting = true;
+}
+
+void oob_resync_passed(struct oob_machine *machine) {
+    if (!machine->resync.parting)
+        return;
+    machine->resync.parting = false;
+    oob_context_each(machine, end_departed);
+}
+
 void oob_resync_replay(struct oob_context *context) {
     context->touched = true;
-    for (unsigned i = 0; i < oob_options.ranges; i++) {
+    for (unsigned i = 0; i < context->machine->bus.ranges; i++) {
         context->published[i].valid = 0;
         context->line[i] = (struct oob_line){0};
     }
-    if (!oob_link_up() || !oob_resync_introduce(context))
+    if (!oob_link_up(context->machine) || !oob_resync_introduce(context))
         return;
-    for (unsigned i = 0; i < oob_options.ranges; i++)
+    for (unsigned i = 0; i < context->machine->bus.ranges; i++)
         if (!replay_registers(context, i))
             return;
-    oob_link_flush_soon();
+    oob_link_flush_soon(context->machine);
 }

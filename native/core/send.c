@@ -1,31 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "send.h"
 
-#include <string.h>
-
-#include "link.h"
-#include "stream.h"
+#include "machine.h"
 
 enum { FLUSH_BYTES = 512 /* how much company a posted byte waits for, a millisecond at most */ };
 
-/* The POSTED frame at the end of what is unsent, which may still grow; SIZE_MAX: none. */
-static size_t block_at = SIZE_MAX;
+static uint8_t *reserve(struct oob_machine *machine, size_t len) {
+    uint8_t *at = oob_stream_reserve(machine, len);
 
-void oob_send_forget_block(void) {
-    block_at = SIZE_MAX;
-}
-
-static uint8_t *reserve(size_t len) {
-    uint8_t *at = oob_stream_reserve(len);
-
-    if (!at && oob_link_flush())
-        at = oob_stream_reserve(len);
-    oob_send_forget_block();
+    if (!at && oob_link_flush(machine))
+        at = oob_stream_reserve(machine, len);
+    machine->stream.block_at = SIZE_MAX;
     return at;
 }
 
-static bool append(const void *frame, size_t len) {
-    uint8_t *at = reserve(len);
+static bool append(struct oob_machine *machine, const void *frame, size_t len) {
+    uint8_t *at = reserve(machine, len);
 
     if (at)
         memcpy(at, frame, len);
@@ -47,7 +37,7 @@ static void count(struct oob_context *context, uint32_t accesses) {
 /* An access of the guest's own goes out behind all that it has printed. */
 static void count_access(struct oob_context *context) {
     count(context, 1);
-    for (unsigned i = 0; i < oob_options.ranges; i++)
+    for (unsigned i = 0; i < context->machine->bus.ranges; i++)
         context->uart[i].sent = context->uart[i].printed;
 }
 
@@ -63,7 +53,7 @@ bool oob_send_access(struct oob_context *context, unsigned vcpu, uint16_t port, 
         .vcpu = (uint16_t)vcpu,
     };
 
-    if (!append(&f, sizeof f))
+    if (!append(context->machine, &f, sizeof f))
         return false;
     count_access(context);
     return true;
@@ -72,22 +62,22 @@ bool oob_send_access(struct oob_context *context, unsigned vcpu, uint16_t port, 
 /* Joins the POSTED frame at the end of what is unsent, if there is one that it fits. Returns how many bytes that has
  * then; 0 when there is none. */
 static unsigned join_block(const struct oob_context *context, uint16_t port, uint8_t value) {
+    struct oob_stream *stream = &context->machine->stream;
     struct oob_posted last;
-    size_t len;
-    uint8_t *unsent = oob_stream_unsent(&len), *at;
+    uint8_t *at;
 
-    if (block_at == SIZE_MAX)
+    if (stream->block_at == SIZE_MAX)
         return 0;
-    memcpy(&last, unsent + block_at, sizeof last);
+    memcpy(&last, stream->tx + stream->block_at, sizeof last);
     if (last.h.context != context->number || last.port != port || last.count == OOB_POSTED_MAX)
         return 0;
-    at = oob_stream_reserve(1);
+    at = oob_stream_reserve(context->machine, 1);
     if (!at)
         return 0;
     *at = value;
     last.count++;
     last.h.length++;
-    memcpy(unsent + block_at, &last, sizeof last);
+    memcpy(stream->tx + stream->block_at, &last, sizeof last);
     return last.count;
 }
 
@@ -99,14 +89,14 @@ static bool begin_block(const struct oob_context *context, unsigned vcpu, uint16
         .count = (uint16_t)len,
         .vcpu = (uint16_t)vcpu,
     };
-    uint8_t *at = reserve(sizeof f + len);
-    size_t unsent;
+    struct oob_stream *stream = &context->machine->stream;
+    uint8_t *at = reserve(context->machine, sizeof f + len);
 
     if (!at)
         return false;
     memcpy(at, &f, sizeof f);
     memcpy(at + sizeof f, data, len);
-    block_at = (size_t)(at - oob_stream_unsent(&unsent));
+    stream->block_at = (size_t)(at - stream->tx);
     return true;
 }
 
@@ -117,9 +107,9 @@ bool oob_send_posted(struct oob_context *context, unsigned vcpu, uint16_t port, 
         return false;
     count_access(context);
     if (!joined)
-        oob_link_flush_soon();
+        oob_link_flush_soon(context->machine);
     else if (joined >= FLUSH_BYTES)
-        oob_link_flush();
+        oob_link_flush(context->machine);
     return true;
 }
 
@@ -133,7 +123,7 @@ bool oob_send_block(struct oob_context *context, uint16_t port, const uint8_t *d
 bool oob_send_thre_served(struct oob_context *context, uint16_t port) {
     struct oob_thre_served f = {.h = header(OOB_THRE_SERVED, sizeof f, context->number), .port = port};
 
-    if (!append(&f, sizeof f))
+    if (!append(context->machine, &f, sizeof f))
         return false;
     count_access(context);
     context->since_thre = 0;
@@ -143,20 +133,20 @@ bool oob_send_thre_served(struct oob_context *context, uint16_t port) {
 bool oob_send_taken(struct oob_context *context, unsigned range) {
     struct oob_taken f = {
         .h = header(OOB_TAKEN, sizeof f, context->number),
-        .port = oob_options.range[range].first,
+        .port = context->machine->bus.range[range].first,
         .next = context->uart[range].input_next,
     };
 
-    if (!append(&f, sizeof f))
+    if (!append(context->machine, &f, sizeof f))
         return false;
     count(context, 1);
     return true;
 }
 
-bool oob_send_gap(const struct oob_context *context, uint16_t port, uint64_t lost) {
+bool oob_send_gap(struct oob_context *context, uint16_t port, uint64_t lost) {
     struct oob_gap f = {.h = header(OOB_GAP, sizeof f, context->number), .port = port, .lost = lost};
 
-    return append(&f, sizeof f);
+    return append(context->machine, &f, sizeof f);
 }
 
 bool oob_send_appeared(struct oob_context *context) {
@@ -166,7 +156,7 @@ bool oob_send_appeared(struct oob_context *context) {
         .ncr3 = context->ncr3,
     };
 
-    if (!append(&f, sizeof f))
+    if (!append(context->machine, &f, sizeof f))
         return false;
     context->announced = context->known = true;
     context->accesses = 0;
@@ -178,26 +168,26 @@ bool oob_send_gone(struct oob_context *context, enum oob_gone_reason reason) {
     struct oob_context_gone f = {.h = header(OOB_CONTEXT_GONE, sizeof f, context->number), .reason = reason};
     size_t unsent;
 
-    if (!append(&f, sizeof f))
+    if (!append(context->machine, &f, sizeof f))
         return false;
-    oob_stream_unsent(&unsent);
-    context->gone_at = oob_stream_passed() + unsent;
+    oob_stream_unsent(context->machine, &unsent);
+    context->gone_at = oob_stream_passed(context->machine) + unsent;
     return true;
 }
 
-bool oob_send_announced(void) {
+bool oob_send_announced(struct oob_machine *machine) {
     struct oob_header f = header(OOB_ANNOUNCED, sizeof f, 0);
 
-    return append(&f, sizeof f);
+    return append(machine, &f, sizeof f);
 }
 
-void oob_send_stats(void) {
-    static uint64_t sent[OOB_STATS_MAX];
+void oob_send_stats(struct oob_machine *machine) {
     struct oob_stats f = {.h = header(OOB_STATS, sizeof f, 0), .count = OOB_STAT_COUNT};
+    uint64_t *reported = machine->sender.reported;
 
-    if (memcmp(oob_stat, sent, sizeof sent) == 0)
+    if (memcmp(machine->stat, reported, sizeof machine->stat) == 0)
         return;
-    memcpy(f.counter, oob_stat, sizeof f.counter);
-    if (append(&f, sizeof f))
-        memcpy(sent, oob_stat, sizeof sent);
+    memcpy(f.counter, machine->stat, sizeof f.counter);
+    if (append(machine, &f, sizeof f))
+        memcpy(reported, machine->stat, sizeof machine->stat);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "serve.h"
 
-#include <string.h>
-
-#include "link.h"
+#include "exchange.h"
+#include "lines.h"
+#include "machine.h"
+#include "platform.h"
 
 /* How old a publication may be, besides what the guest itself did. */
 enum { POLL_NS = 1000000 };
@@ -14,10 +15,11 @@ struct target {
     unsigned reg;
 };
 
-static struct target target_of(uint32_t port) {
-    int range = oob_options_range(&oob_options, port);
+static struct target target_of(const struct oob_context *context, uint32_t port) {
+    const struct oob_bus *bus = &context->machine->bus;
+    int range = oob_bus_range(bus, port);
 
-    return (struct target){.range = range, .reg = range < 0 ? 0 : port - oob_options.range[range].first};
+    return (struct target){.range = range, .reg = range < 0 ? 0 : port - bus->range[range].first};
 }
 
 /* The idle UART has served `target`: it drives the line now. */
@@ -30,7 +32,7 @@ static uint8_t idle_read(struct oob_context *context, struct target t) {
     uint8_t value = oob_uart_idle_read(&context->uart[t.range], t.reg);
 
     idle_drives_line(context, t);
-    oob_stat[OOB_STAT_AWAY]++;
+    context->machine->stat[OOB_STAT_AWAY]++;
     return value;
 }
 
@@ -55,7 +57,7 @@ static bool serve_thre(struct oob_context *context, struct target t, uint16_t po
     if (!is_quiet(p->valid, p->value) || (uart->mcr & UART_MCR_LOOP) || !oob_uart_thre(uart))
         return false;
     p->accesses++;
-    if (!oob_link_thre_served(context, port))
+    if (!oob_exchange_thre_served(context, port))
         return false;
     *value = oob_uart_idle_read(uart, UART_FCR);
     p->value[UART_FCR] = oob_uart_idle_read(uart, UART_FCR); /* nothing, by now */
@@ -66,9 +68,9 @@ static bool serve_thre(struct oob_context *context, struct target t, uint16_t po
 }
 
 /* A guest that only polls gives no other chance to hear of its input. */
-static void poll_sometimes(void) {
-    if (oob_now_ns() - oob_link_polled_ns() > POLL_NS)
-        oob_link_poll();
+static void poll_sometimes(struct oob_machine *machine) {
+    if (oob_now_ns() - oob_link_polled_ns(machine) > POLL_NS)
+        oob_link_poll(machine);
 }
 
 /* LSR follows what the guest reads from RBR. That the receiver is empty was so at some time since then: what may have
@@ -93,7 +95,7 @@ static void took_input(struct oob_context *context, unsigned range) {
 
     if (follows)
         p->accesses++;
-    oob_link_taken(context, range);
+    oob_exchange_taken(context, range);
 }
 
 /* What the receiver holds is here before the guest can know of it, by LSR, IIR or an interrupt: no reading of RBR
@@ -101,8 +103,8 @@ static void took_input(struct oob_context *context, unsigned range) {
 static uint8_t read_rbr(struct oob_context *context, struct target t) {
     uint8_t value = 0;
 
-    poll_sometimes();
-    oob_stat[oob_link_up() ? OOB_STAT_PUBLISHED : OOB_STAT_AWAY]++;
+    poll_sometimes(context->machine);
+    context->machine->stat[oob_link_up(context->machine) ? OOB_STAT_PUBLISHED : OOB_STAT_AWAY]++;
     if (oob_uart_take(&context->uart[t.range], &value))
         took_input(context, (unsigned)t.range);
     return value;
@@ -111,14 +113,14 @@ static uint8_t read_rbr(struct oob_context *context, struct target t) {
 static bool read_published(struct oob_context *context, struct target t, uint16_t port, uint32_t *value) {
     const struct oob_publication *p = &context->published[t.range];
 
-    poll_sometimes();
-    if (!oob_link_up() || p->accesses != context->accesses)
+    poll_sometimes(context->machine);
+    if (!oob_link_up(context->machine) || p->accesses != context->accesses)
         return false;
     if (p->valid & 1u << t.reg)
         *value = p->value[t.reg];
     else if (t.reg != UART_FCR || !serve_thre(context, t, port, value))
         return false;
-    oob_stat[OOB_STAT_PUBLISHED]++;
+    context->machine->stat[OOB_STAT_PUBLISHED]++;
     return true;
 }
 
@@ -134,7 +136,7 @@ static void saw_iir(struct oob_context *context, unsigned range, uint8_t iir) {
 }
 
 static uint8_t read_byte(struct oob_context *context, unsigned index, uint16_t port) {
-    struct target t = target_of(port);
+    struct target t = target_of(context, port);
     uint32_t value = 0;
 
     if (t.range < 0)
@@ -142,19 +144,19 @@ static uint8_t read_byte(struct oob_context *context, unsigned index, uint16_t p
     if (t.reg == UART_THR && !(context->uart[t.range].lcr & UART_LCR_DLAB)) /* RBR, when read */
         return read_rbr(context, t);
     if (!read_published(context, t, port, &value)) {
-        oob_stat[OOB_STAT_READS]++;
-        if (!oob_link_access(context, index, port, 1, false, &value))
+        context->machine->stat[OOB_STAT_READS]++;
+        if (!oob_exchange_access(context, index, port, 1, false, &value))
             value = idle_read(context, t);
     }
     if (t.reg == UART_FCR) /* IIR, when read */
         saw_iir(context, (unsigned)t.range, (uint8_t)value);
-    if (t.reg == UART_LSR && oob_link_up())
+    if (t.reg == UART_LSR && oob_link_up(context->machine))
         value = oob_uart_lsr(&context->uart[t.range], (uint8_t)value);
     return (uint8_t)value;
 }
 
 void oob_serve_answered_late(struct oob_context *context, uint16_t port, uint32_t value) {
-    struct target t = target_of(port);
+    struct target t = target_of(context, port);
 
     if (t.range >= 0 && t.reg == UART_LSR)
         oob_uart_owe(&context->uart[t.range], (uint8_t)value);
@@ -164,7 +166,7 @@ void oob_serve_answered_late(struct oob_context *context, uint16_t port, uint32_
 uint32_t oob_serve_read(struct oob_context *context, unsigned index, uint16_t port, unsigned size) {
     uint32_t value = 0;
 
-    oob_link_look();
+    oob_link_look(context->machine);
     for (unsigned i = 0; i < size; i++)
         value |= (uint32_t)read_byte(context, index, (uint16_t)(port + i)) << (8 * i);
     return value;
@@ -176,15 +178,17 @@ static bool observe_write(struct oob_context *context, uint16_t port, unsigned s
     bool thr_alone = false;
 
     for (unsigned i = 0; i < size; i++) {
-        struct target t = target_of(port + i);
+        struct target t = target_of(context, port + i);
         uint8_t byte = (uint8_t)(value >> (8 * i));
 
         if (t.range < 0 || !oob_uart_observe(&context->uart[t.range], t.reg, byte))
             continue;
         thr_alone = size == 1;
-        if (!oob_uart_print(&context->uart[t.range], byte))
-            oob_stat[OOB_STAT_DROPPED]++;
+        if (!oob_uart_print(&context->uart[t.range], &context->machine->spares, byte))
+            context->machine->stat[OOB_STAT_DROPPED]++;
     }
+    if (oob_spares_low(&context->machine->spares))
+        oob_link_flush_soon(context->machine);
     return thr_alone;
 }
 
@@ -194,7 +198,7 @@ static bool post_thr(struct oob_context *context, unsigned index, unsigned range
     p->valid &= p->after_thr;
     if (p->accesses == context->accesses)
         p->accesses++; /* what stays true after a byte to THR stays published */
-    if (!oob_link_post(context, index, port, value))
+    if (!oob_exchange_post(context, index, port, value))
         return false;
     /* The model transmits at once: it will raise THRE, and say so later. */
     if (oob_uart_idle_irq(&context->uart[range]))
@@ -203,16 +207,16 @@ static bool post_thr(struct oob_context *context, unsigned index, unsigned range
 }
 
 static bool send_write(struct oob_context *context, unsigned index, uint16_t port, unsigned size, uint32_t value) {
-    if (!oob_link_access(context, index, port, size, true, &value))
+    if (!oob_exchange_access(context, index, port, size, true, &value))
         return false;
     for (unsigned i = 0; i < size; i++) {
-        int range = target_of(port + i).range;
+        int range = target_of(context, port + i).range;
 
         if (range < 0)
             continue;
         context->uart[range].thre_pending = false; /* the server's to know; the next byte to THR sets it again */
-        if (target_of(port + i).reg == UART_FCR && context->uart[range].input_known)
-            oob_link_taken(context, (unsigned)range); /* it says what is left in its receiver */
+        if (target_of(context, port + i).reg == UART_FCR && context->uart[range].input_known)
+            oob_exchange_taken(context, (unsigned)range); /* it says what is left in its receiver */
     }
     return true;
 }
@@ -220,41 +224,21 @@ static bool send_write(struct oob_context *context, unsigned index, uint16_t por
 void oob_serve_write(struct oob_context *context, unsigned index, uint16_t port, unsigned size, uint32_t value) {
     bool thr;
 
-    oob_link_look();
+    oob_link_look(context->machine);
     thr = observe_write(context, port, size, value);
-    oob_stat[OOB_STAT_WRITES]++;
-    if (thr ? post_thr(context, index, (unsigned)target_of(port).range, port, (uint8_t)value)
+    context->machine->stat[OOB_STAT_WRITES]++;
+    if (thr ? post_thr(context, index, (unsigned)target_of(context, port).range, port, (uint8_t)value)
             : send_write(context, index, port, size, value))
         return;
-    oob_stat[OOB_STAT_AWAY]++;
+    context->machine->stat[OOB_STAT_AWAY]++;
     for (unsigned i = 0; i < size; i++)
-        idle_drives_line(context, target_of(port + i));
+        idle_drives_line(context, target_of(context, port + i));
 }
 
-static void drive_as_said(struct oob_line *line) {
-    line->level = line->said;
-    line->pulse = line->said_pulse;
-}
-
-void oob_serve_irq(struct oob_context *context, const struct oob_irq *irq) {
+static void serve_irq(struct oob_context *context, const struct oob_irq *irq) {
     /* From before the server knew that we had served THRE: it says the level again when it knows. */
-    if (context->accesses - irq->accesses > context->since_thre)
-        return;
-    for (unsigned i = 0; i < oob_options.ranges; i++) {
-        if (oob_options.range[i].line != irq->line)
-            continue;
-        context->line[i].said = irq->mode != OOB_IRQ_LOW;
-        context->line[i].said_pulse = irq->mode == OOB_IRQ_PULSE;
-        if (oob_link_up())
-            drive_as_said(&context->line[i]);
-    }
-}
-
-void oob_serve_return(struct oob_context *context) {
-    for (unsigned i = 0; i < oob_options.ranges; i++) {
-        context->published[i].valid = 0;
-        drive_as_said(&context->line[i]);
-    }
+    if (context->accesses - irq->accesses <= context->since_thre)
+        oob_lines_said(context, irq, oob_link_up(context->machine));
 }
 
 /* It tells what we know, perhaps of more characters than before: behind accesses that are under way, what we know is
@@ -282,12 +266,13 @@ static void take_over(struct oob_publication *p, const struct oob_publish *publi
     p->clean = is_clean(p->valid, p->value) ? held : 0;
 }
 
-void oob_serve_publish(struct oob_context *context, const struct oob_publish *publish) {
-    int range = oob_options_range(&oob_options, publish->port);
+static void serve_publish(struct oob_context *context, const struct oob_publish *publish) {
+    const struct oob_bus *bus = &context->machine->bus;
+    int range = oob_bus_range(bus, publish->port);
     struct oob_publication *p;
     uint8_t held;
 
-    if (range < 0 || publish->port != oob_options.range[range].first)
+    if (range < 0 || publish->port != bus->range[range].first)
         return;
     p = &context->published[range];
     held = publish->value[UART_LSR] & UART_LSR_DR ? context->uart[range].input_len : 0;
@@ -300,15 +285,31 @@ void oob_serve_publish(struct oob_context *context, const struct oob_publish *pu
         context->last_input_ns = oob_now_ns();
 }
 
-void oob_serve_orphan(struct oob_context *context) {
-    for (unsigned i = 0; i < oob_options.ranges; i++) {
-        struct oob_line *line = &context->line[i];
+static void serve_resume(struct oob_context *context, const struct oob_resume *resume) {
+    int range = oob_bus_range(&context->machine->bus, resume->port);
 
-        context->published[i].valid = 0;
-        /* A byte that was on its way may have been the one whose THRE the guest waits for. */
-        if (context->uart[i].ier & UART_IER_THRI)
-            context->uart[i].thre_pending = true;
-        line->level = oob_uart_idle_irq(&context->uart[i]);
-        line->pulse = line->in_service = line->looked = false;
+    if (range >= 0)
+        context->uart[range].received = resume->received;
+}
+
+static void serve_input(struct oob_context *context, const struct oob_input *input) {
+    int range = oob_bus_range(&context->machine->bus, input->port);
+
+    if (range >= 0)
+        oob_uart_input(&context->uart[range], input->number, input->data, input->count);
+}
+
+void oob_serve_frame(struct oob_context *context, const union oob_frame *f) {
+    switch (f->h.type) {
+    case OOB_IRQ: serve_irq(context, &f->irq); break;
+    case OOB_ATTENTION: context->attended = f->attention.attended; break;
+    case OOB_RESUME: serve_resume(context, &f->resume); break;
+    case OOB_INPUT: serve_input(context, &f->input); break;
+    default: serve_publish(context, &f->publish);
     }
+}
+
+void oob_serve_late(struct oob_context *context) {
+    oob_resync_hold(context);
+    oob_lines_orphan(context);
 }

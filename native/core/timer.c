@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "timer.h"
 
+#include "machine.h"
+
 /* Below this distance the rate of two time stamps is not exact enough. */
 #define RATE_MIN_NS 20000000ull
 
@@ -25,18 +27,30 @@ static uint64_t patience(const struct oob_context *context, uint64_t now) {
     return context->attended ? OOB_IDLE_MAX_NS : 0;
 }
 
+/* How far the guest's TSC goes in `ns`, by two of its time stamps. In whole numbers, of which the kernel alone has no
+ * others: the rate to 23 bits, which is 1 ns in 8 ms. */
+static uint64_t tsc_in(const struct oob_l2_vcpu *l2, uint64_t ns) {
+    enum { RATE_BITS = 24 };
+    const uint64_t ns_max = 1ull << 36; /* a minute: a product of these, and of 8 GHz, has room in 64 bits */
+    uint64_t elapsed = l2->tsc_ns - l2->base_tsc_ns, ticks = l2->tsc - l2->base_tsc;
+
+    while (elapsed >> RATE_BITS) {
+        elapsed >>= 1;
+        ticks >>= 1;
+    }
+    return ticks * (ns < ns_max ? ns : ns_max) / elapsed;
+}
+
 bool oob_timer_clamp(struct oob_l2_vcpu *l2, uint64_t *deadline) {
     uint64_t elapsed = l2->tsc_ns - l2->base_tsc_ns, now = oob_now_ns(), limit;
     uint64_t sleep_ns = patience(l2->context, now);
-    double rate; /* of the guest's TSC, per ns */
 
     if (!sleep_ns || !*deadline || elapsed < RATE_MIN_NS)
         return false;
-    rate = (double)(l2->tsc - l2->base_tsc) / (double)elapsed;
-    limit = l2->tsc + (uint64_t)(rate * (double)(now - l2->tsc_ns + sleep_ns));
+    limit = l2->tsc + tsc_in(l2, now - l2->tsc_ns + sleep_ns);
     if (*deadline <= limit)
         return false;
     *deadline = limit;
-    oob_stat[OOB_STAT_CLAMPED]++;
+    l2->context->machine->stat[OOB_STAT_CLAMPED]++;
     return true;
 }

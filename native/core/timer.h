@@ -6,8 +6,7 @@
 #ifndef OOB_TIMER_H
 #define OOB_TIMER_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "types.h"
 
 #include "context.h"
 

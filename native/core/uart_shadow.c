@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "uart_shadow.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 enum {
     IIR_FIFO = 0xc0,
     FCR_ENABLE = 0x01,
@@ -77,9 +74,9 @@ uint8_t oob_uart_idle_read(struct oob_uart *uart, unsigned reg) {
     }
 }
 
-bool oob_uart_print(struct oob_uart *uart, uint8_t value) {
+bool oob_uart_print(struct oob_uart *uart, struct oob_spares *spares, uint8_t value) {
     if (!uart->kept)
-        uart->kept = malloc(OOB_KEEP_MAX);
+        uart->kept = oob_spares_take(spares);
     uart->printed++;
     if (!uart->kept)
         return false;
@@ -184,8 +181,12 @@ size_t oob_uart_replay(const struct oob_uart *uart, struct oob_uart_write writes
     return n;
 }
 
-void oob_uart_reset(struct oob_uart *uart) {
-    free(uart->kept);
+void oob_uart_init(struct oob_uart *uart) {
+    *uart = fresh;
+}
+
+void oob_uart_reset(struct oob_uart *uart, struct oob_spares *spares) {
+    oob_spares_give(spares, uart->kept);
     *uart = fresh;
 }
 

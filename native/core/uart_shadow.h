@@ -6,13 +6,12 @@
 #ifndef OOB_UART_SHADOW_H
 #define OOB_UART_SHADOW_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "types.h"
 
 #include "oob_wire.h"
+#include "spares.h"
 
-enum { OOB_KEEP_MAX = 65536, OOB_REPLAY_MAX = 10 };
+enum { OOB_KEEP_MAX = OOB_SPARE_BYTES, OOB_REPLAY_MAX = 10 };
 
 enum uart_reg { UART_THR, UART_IER, UART_FCR, UART_LCR, UART_MCR, UART_LSR, UART_MSR, UART_SCR };
 
@@ -31,7 +30,8 @@ enum {
 struct oob_uart {
     uint8_t dll, dlm, ier, fcr, lcr, mcr, scr;
     bool thre_pending;
-    uint8_t *kept;        /* the last OOB_KEEP_MAX bytes put on the line, by offset; allocated when first needed */
+    uint8_t
+        *kept; /* the last OOB_KEEP_MAX bytes put on the line, by offset; taken from the spares when first needed */
     size_t kept_len;      /* how many of them there are */
     uint64_t printed;     /* bytes put on the line since the context began: the offset of the next one */
     uint64_t sent;        /* up to this offset, they are on their way, or were told as lost, on this connection */
@@ -61,7 +61,7 @@ uint8_t oob_uart_idle_read(struct oob_uart *uart, unsigned reg);
 bool oob_uart_idle_irq(const struct oob_uart *uart);
 
 /* Remembers a byte that observe() said goes on the line. False when one that no server has was given up for it. */
-bool oob_uart_print(struct oob_uart *uart, uint8_t value);
+bool oob_uart_print(struct oob_uart *uart, struct oob_spares *spares, uint8_t value);
 /* The server has served all but the last `outstanding` bytes. */
 void oob_uart_acknowledge(struct oob_uart *uart, uint64_t outstanding);
 /* Where a server that has just connected, and has said what it `received`, is to go on; `lost`: how many bytes before
@@ -91,6 +91,9 @@ struct oob_uart_write {
 };
 size_t oob_uart_replay(const struct oob_uart *uart, struct oob_uart_write writes[OOB_REPLAY_MAX]);
 
-void oob_uart_reset(struct oob_uart *uart);
+/* As it begins. */
+void oob_uart_init(struct oob_uart *uart);
+/* As it begins, and what it has kept is given back. */
+void oob_uart_reset(struct oob_uart *uart, struct oob_spares *spares);
 
 #endif

@@ -3,15 +3,18 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "frame.h"
+#include "host.h"
 #include "link.h"
 
 enum {
@@ -86,25 +89,42 @@ static int try_connect(const char **why) {
 
 /* Serves one connection until it is lost: wakes only to flush, on the hang-up, or while the server is late. */
 static void attend(int fd) {
-    short interest = 0, happened = 0;
+    int interest = 0;
+    short happened = 0;
 
     while (!(happened & (POLLRDHUP | POLLHUP | POLLERR))) {
-        struct pollfd p[2] = {{.fd = fd, .events = POLLRDHUP | interest}, {.fd = wake, .events = POLLIN}};
+        struct pollfd p[2] = {{.fd = fd, .events = (short)(POLLRDHUP | interest)}, {.fd = wake, .events = POLLIN}};
         uint64_t count;
 
         poll(p, 2, interest ? LATE_MS : -1);
         happened = p[0].revents;
         if (p[1].revents && read(wake, &count, sizeof count) > 0)
             nanosleep(&(struct timespec){.tv_nsec = FLUSH_NS}, NULL);
-        pthread_mutex_lock(&oob_lock);
-        oob_link_service(fd);
-        interest = oob_link_interest(fd);
-        pthread_mutex_unlock(&oob_lock);
+        oob_lock();
+        oob_link_service(&oob_l1, fd);
+        oob_machine_tend(&oob_l1);
+        interest = oob_link_interest(&oob_l1, fd);
+        oob_unlock();
     }
-    pthread_mutex_lock(&oob_lock);
-    oob_link_hung_up(fd);
-    pthread_mutex_unlock(&oob_lock);
+    oob_lock();
+    oob_link_hung_up(&oob_l1, fd);
+    oob_unlock();
     close(fd);
+}
+
+/* Until it is time for another attempt; vCPUs may ask for memory meanwhile. */
+static void pause_ms(int ms) {
+    uint64_t until = oob_now_ns() + (uint64_t)ms * 1000000, now, count;
+    struct pollfd p = {.fd = wake, .events = POLLIN};
+
+    while ((now = oob_now_ns()) < until) {
+        if (poll(&p, 1, (int)((until - now) / 1000000) + 1) <= 0 || read(wake, &count, sizeof count) <= 0)
+            continue;
+        oob_lock();
+        oob_link_service(&oob_l1, OOB_CHANNEL_NONE);
+        oob_machine_tend(&oob_l1);
+        oob_unlock();
+    }
 }
 
 static void *connector(void *unused) {
@@ -117,17 +137,17 @@ static void *connector(void *unused) {
         int fd = try_connect(&why);
 
         if (fd >= 0) {
-            pthread_mutex_lock(&oob_lock);
-            oob_link_adopt(fd);
-            pthread_mutex_unlock(&oob_lock);
+            oob_lock();
+            oob_link_adopt(&oob_l1, fd);
+            oob_unlock();
             said = NULL;
             retry_ms = RETRY_MIN_MS;
             attend(fd);
             continue;
         }
         if (!said || strcmp(said, why) != 0)
-            oob_link_complain("no server yet, the guests go on without one", said = why);
-        poll(NULL, 0, retry_ms);
+            oob_log(&oob_l1, "no server yet, the guests go on without one", said = why);
+        pause_ms(retry_ms);
         retry_ms = retry_ms * 2 < RETRY_MAX_MS ? retry_ms * 2 : RETRY_MAX_MS;
     }
     return NULL;

@@ -41,25 +41,28 @@ bool oob_cpu_init(unsigned vcpu, const char **missing) {
     return true;
 }
 
-uint64_t oob_reg_read(unsigned vcpu, enum oob_reg reg) {
+uint64_t oob_reg_read(struct oob_machine *machine, unsigned vcpu, enum oob_reg reg) {
     GByteArray *array = scratch();
     uint64_t value = 0;
 
+    (void)machine;
     if (qemu_plugin_read_register(reg_handles[vcpu][reg], array))
         memcpy(&value, array->data, MIN(array->len, sizeof value));
     return value;
 }
 
-void oob_reg_write(unsigned vcpu, enum oob_reg reg, uint64_t value) {
+void oob_reg_write(struct oob_machine *machine, unsigned vcpu, enum oob_reg reg, uint64_t value) {
     GByteArray *array = scratch();
 
+    (void)machine;
     g_byte_array_append(array, (const guint8 *)&value, sizeof value);
     qemu_plugin_write_register(reg_handles[vcpu][reg], array);
 }
 
-bool oob_phys_read(uint64_t addr, void *data, size_t len) {
+bool oob_phys_read(struct oob_machine *machine, uint64_t addr, void *data, size_t len) {
     GByteArray *array = scratch();
 
+    (void)machine;
     memset(data, 0, len);
     if (qemu_plugin_read_memory_hwaddr(addr, array, len) != 0)
         return false;
@@ -67,31 +70,10 @@ bool oob_phys_read(uint64_t addr, void *data, size_t len) {
     return true;
 }
 
-bool oob_phys_write(uint64_t addr, const void *data, size_t len) {
+bool oob_phys_write(struct oob_machine *machine, uint64_t addr, const void *data, size_t len) {
     GByteArray *array = scratch();
 
+    (void)machine;
     g_byte_array_append(array, data, (guint)len);
     return qemu_plugin_write_memory_hwaddr(addr, array) == 0;
-}
-
-uint64_t oob_phys_read_u64(uint64_t addr) {
-    uint64_t value;
-
-    oob_phys_read(addr, &value, sizeof value);
-    return value;
-}
-
-uint32_t oob_phys_read_u32(uint64_t addr) {
-    uint32_t value;
-
-    oob_phys_read(addr, &value, sizeof value);
-    return value;
-}
-
-void oob_phys_write_u64(uint64_t addr, uint64_t value) {
-    oob_phys_write(addr, &value, sizeof value);
-}
-
-void oob_phys_write_u32(uint64_t addr, uint32_t value) {
-    oob_phys_write(addr, &value, sizeof value);
 }

@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "cpu.h"
+#include "host.h"
 #include "inject.h"
 #include "ioperm.h"
 #include "marks.h"
@@ -28,12 +29,12 @@ static struct opening *opened_by[OOB_VCPUS_MAX][MAPS];
 static uint8_t map_read(uint64_t at) {
     uint8_t bits;
 
-    oob_phys_read(at, &bits, sizeof bits);
+    oob_phys_read(&oob_l1, at, &bits, sizeof bits);
     return bits;
 }
 
 static void map_write(uint64_t at, uint8_t bits) {
-    oob_phys_write(at, &bits, sizeof bits);
+    oob_phys_write(&oob_l1, at, &bits, sizeof bits);
 }
 
 static struct opening *opening_at(uint64_t at) {
@@ -76,7 +77,7 @@ void oob_detour_close_maps(unsigned vcpu) {
 
 /* QEMU brings RIP up to date where a block begins, and at some instructions in it; a block lies in one page. */
 uint64_t oob_next_rip(unsigned vcpu, union oob_io_site site) {
-    uint64_t rip = oob_reg_read(vcpu, OOB_REG_RIP);
+    uint64_t rip = oob_reg_read(&oob_l1, vcpu, OOB_REG_RIP);
 
     return rip + ((site.offset - rip) & 0xfff) + site.length;
 }
@@ -90,33 +91,33 @@ static void substitute(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site 
     l2->detour.at = l2->detour.next - site.length;
     l2->detour.again = again;
     l2->string = (struct oob_string){.active = false};
-    l2->detour.rax = oob_reg_read(vcpu, OOB_REG_RAX);
-    l2->detour.rdx = oob_reg_read(vcpu, OOB_REG_RDX);
-    oob_reg_write(vcpu, OOB_REG_RDX, (l2->detour.rdx & ~0xffffull) | port);
-    oob_reg_write(vcpu, OOB_REG_RAX, l2->detour.rax & ~0xffffffffull);
+    l2->detour.rax = oob_reg_read(&oob_l1, vcpu, OOB_REG_RAX);
+    l2->detour.rdx = oob_reg_read(&oob_l1, vcpu, OOB_REG_RDX);
+    oob_reg_write(&oob_l1, vcpu, OOB_REG_RDX, (l2->detour.rdx & ~0xffffull) | port);
+    oob_reg_write(&oob_l1, vcpu, OOB_REG_RAX, l2->detour.rax & ~0xffffffffull);
     oob_mark_passing(vcpu, true);
 }
 
 bool oob_detour_take(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site) {
-    uint64_t vmcb = l2->vmcb, ncr3 = l2->context->ncr3, tss;
+    uint64_t tss;
 
-    if (!oob_ioperm_allows(vcpu, vmcb, ncr3, NOTHING_PORT, oob_io_size(site))) {
-        if (!oob_ioperm_tss_byte(vcpu, vmcb, ncr3, NOTHING_PORT, &tss))
+    if (!oob_ioperm_allows(vcpu, l2, NOTHING_PORT, oob_io_size(site))) {
+        if (!oob_ioperm_tss_byte(vcpu, l2, NOTHING_PORT, &tss))
             return false;
         open_map(vcpu, MAP_OF_TSS, tss);
     }
     if (!opened_by[vcpu][MAP_OF_L1]) /* until the next exit: a guest that prints makes thousands of accesses */
-        open_map(vcpu, MAP_OF_L1, (oob_phys_read_u64(vmcb + VMCB_IOPM_BASE) & ~0xfffull) + NOTHING_PORT / 8);
+        open_map(vcpu, MAP_OF_L1,
+                 (oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_IOPM_BASE) & ~0xfffull) + NOTHING_PORT / 8);
     substitute(vcpu, l2, site, NOTHING_PORT, false);
     return true;
 }
 
 bool oob_detour_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site) {
-    if (!site.out || !oob_inject_wanted(l2) ||
-        !oob_ioperm_allows(vcpu, l2->vmcb, l2->context->ncr3, POST_CODE_PORT, oob_io_size(site)))
+    if (!site.out || !oob_inject_wanted(l2) || !oob_ioperm_allows(vcpu, l2, POST_CODE_PORT, oob_io_size(site)))
         return false;
     substitute(vcpu, l2, site, POST_CODE_PORT, false);
-    oob_stat[OOB_STAT_FORCED]++;
+    oob_l1.stat[OOB_STAT_FORCED]++;
     return true;
 }
 
@@ -131,16 +132,16 @@ void oob_detour_end(unsigned vcpu, struct oob_l2_vcpu *l2) {
         return;
     l2->detour.active = false;
     oob_string_end(vcpu, l2);
-    oob_reg_write(vcpu, OOB_REG_RDX, l2->detour.rdx);
-    oob_reg_write(vcpu, OOB_REG_RAX, l2->detour.rax);
+    oob_reg_write(&oob_l1, vcpu, OOB_REG_RDX, l2->detour.rdx);
+    oob_reg_write(&oob_l1, vcpu, OOB_REG_RAX, l2->detour.rax);
 }
 
 /* After #VMEXIT RAX is L1's own, L2's is in the VMCB. */
 static void put_into_vmcb(unsigned vcpu, struct oob_l2_vcpu *l2) {
     l2->detour.active = false;
     oob_string_end(vcpu, l2);
-    oob_reg_write(vcpu, OOB_REG_RDX, l2->detour.rdx);
-    oob_phys_write_u64(l2->vmcb + VMCB_RAX, l2->detour.rax);
+    oob_reg_write(&oob_l1, vcpu, OOB_REG_RDX, l2->detour.rdx);
+    oob_phys_write_u64(&oob_l1, l2->vmcb + VMCB_RAX, l2->detour.rax);
 }
 
 /* A fault's handler in L1 may need the registers; and behind the access an interrupt may have come first. */
@@ -150,7 +151,7 @@ void oob_detour_at_exit(unsigned vcpu, struct oob_l2_vcpu *l2, uint64_t code) {
 
     if (!l2->detour.active)
         return;
-    rip = oob_phys_read_u64(l2->vmcb + VMCB_RIP);
+    rip = oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_RIP);
     if (faulted || l2->string.active || (rip != l2->detour.at && rip != l2->detour.next))
         put_into_vmcb(vcpu, l2);
 }
@@ -161,7 +162,7 @@ void oob_detour_at_vmrun(unsigned vcpu, struct oob_l2_vcpu *l2) {
 
     if (!l2->detour.active)
         return;
-    rip = oob_phys_read_u64(l2->vmcb + VMCB_RIP);
+    rip = oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_RIP);
     if (rip == l2->detour.next || (l2->detour.again && rip == l2->detour.at))
         put_into_vmcb(vcpu, l2);
     l2->detour.active = false;

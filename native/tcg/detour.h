@@ -5,7 +5,7 @@
  * and interrupt shadows are the CPU's business: to step over an instruction in the middle of a block would leave
  * EFLAGS as they were before the block, because QEMU writes them only where it needs them.
  *
- * Call with oob_lock held.
+ * Call with oob_lock() held.
  */
 #ifndef OOB_DETOUR_H
 #define OOB_DETOUR_H

@@ -2,19 +2,20 @@
 #include "guard.h"
 
 #include "cpu.h"
+#include "host.h"
 #include "vmcb.h"
 
 static void set_bits(uint64_t at, uint32_t bits) {
-    oob_phys_write_u32(at, oob_phys_read_u32(at) | bits);
+    oob_phys_write_u32(&oob_l1, at, oob_phys_read_u32(&oob_l1, at) | bits);
 }
 
 static void clear_bits(uint64_t at, uint32_t bits) {
-    oob_phys_write_u32(at, oob_phys_read_u32(at) & ~bits);
+    oob_phys_write_u32(&oob_l1, at, oob_phys_read_u32(&oob_l1, at) & ~bits);
 }
 
 bool oob_takes_interrupts(const struct oob_l2_vcpu *l2) {
-    return (oob_phys_read_u64(l2->vmcb + VMCB_RFLAGS) & RFLAGS_IF) &&
-           !(oob_phys_read_u32(l2->vmcb + VMCB_INT_STATE) & VMCB_INT_SHADOW);
+    return (oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_RFLAGS) & RFLAGS_IF) &&
+           !(oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INT_STATE) & VMCB_INT_SHADOW);
 }
 
 static void give_back(struct oob_l2_vcpu *l2) {
@@ -28,9 +29,9 @@ static void give_back(struct oob_l2_vcpu *l2) {
 bool oob_guard_holds(struct oob_l2_vcpu *l2) {
     give_back(l2); /* its vCPU was reset in the middle, without a #VMEXIT */
     /* A V_IRQ that is taken at once is not pending any more when the instruction is executed. */
-    l2->guard.holds =
-        l2->guard.holds && oob_phys_read_u64(l2->vmcb + VMCB_RIP) == l2->guard.rip && !oob_takes_interrupts(l2);
-    if (l2->guard.holds && (oob_phys_read_u32(l2->vmcb + VMCB_INT_CTL) & VMCB_V_IRQ)) {
+    l2->guard.holds = l2->guard.holds && oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_RIP) == l2->guard.rip &&
+                      !oob_takes_interrupts(l2);
+    if (l2->guard.holds && (oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INT_CTL) & VMCB_V_IRQ)) {
         clear_bits(l2->vmcb + VMCB_INT_CTL, VMCB_V_IRQ);
         l2->guard.took_virq = true;
     }
@@ -40,8 +41,8 @@ bool oob_guard_holds(struct oob_l2_vcpu *l2) {
 /* L1 that intercepts these writes itself is told of them as it expects. QEMU reads the word at every VMRUN: it has no
  * VMCB clean bits (helper_vmrun). */
 void oob_guard_at_vmrun(struct oob_l2_vcpu *l2) {
-    if (!(oob_phys_read_u32(l2->vmcb + VMCB_INT_CTL) & VMCB_V_IRQ) ||
-        (oob_phys_read_u32(l2->vmcb + VMCB_INTERCEPTS_CR) & VMCB_INTERCEPT_CR8_WRITE))
+    if (!(oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INT_CTL) & VMCB_V_IRQ) ||
+        (oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INTERCEPTS_CR) & VMCB_INTERCEPT_CR8_WRITE))
         return;
     set_bits(l2->vmcb + VMCB_INTERCEPTS_CR, VMCB_INTERCEPT_CR8_WRITE);
     l2->guard.intercepts = true;
@@ -54,10 +55,10 @@ uint64_t oob_guard_at_exit(struct oob_l2_vcpu *l2, uint64_t code) {
     if (!unasked)
         return code;
     l2->guard.holds = true;
-    l2->guard.rip = oob_phys_read_u64(l2->vmcb + VMCB_RIP);
+    l2->guard.rip = oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_RIP);
     /* Every L1 that intercepts physical interrupts bears one that is gone when it looks. */
-    if (!(oob_phys_read_u32(l2->vmcb + VMCB_INTERCEPTS_3) & VMCB_INTERCEPT_INTR))
+    if (!(oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INTERCEPTS_3) & VMCB_INTERCEPT_INTR))
         return code;
-    oob_phys_write_u64(l2->vmcb + VMCB_EXITCODE, VMEXIT_INTR);
+    oob_phys_write_u64(&oob_l1, l2->vmcb + VMCB_EXITCODE, VMEXIT_INTR);
     return VMEXIT_INTR;
 }

@@ -7,7 +7,7 @@
  * physical interrupt instead, and resumes L2 at the same instruction, which is then executed with no V_IRQ in the
  * VMCB.
  *
- * Call with oob_lock held.
+ * Call with oob_lock() held.
  */
 #ifndef OOB_GUARD_H
 #define OOB_GUARD_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * L2's registers at exits at which L1 needs none of them: while the console is in use they hold what it carries. L1
- * sees zeros, and L2 gets them back when it goes on where it was. Call with oob_lock held.
+ * sees zeros, and L2 gets them back when it goes on where it was. Call with oob_lock() held.
  */
 #ifndef OOB_HIDE_H
 #define OOB_HIDE_H

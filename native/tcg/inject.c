@@ -2,6 +2,7 @@
 #include "inject.h"
 
 #include "cpu.h"
+#include "host.h"
 #include "guard.h"
 #include "vmcb.h"
 
@@ -21,7 +22,7 @@ static bool is_destination(const struct oob_l2_vcpu *l2, const struct oob_route 
 /* An IOAPIC's interrupt waits while the guest's task priority is as high; an 8259's does not (AMD APM vol.
  * 2, 16.6.4). L1 keeps that priority in V_TPR, unless L2 has the real one. */
 static bool is_masked(const struct oob_l2_vcpu *l2, const struct oob_route *route) {
-    uint32_t int_ctl = oob_phys_read_u32(l2->vmcb + VMCB_INT_CTL);
+    uint32_t int_ctl = oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INT_CTL);
 
     return route->ioapic && (int_ctl & VMCB_V_INTR_MASKING) && route->vector >> 4 <= (int_ctl & VMCB_V_TPR);
 }
@@ -30,10 +31,10 @@ static bool is_masked(const struct oob_l2_vcpu *l2, const struct oob_route *rout
 static int due(const struct oob_l2_vcpu *l2, struct oob_route *route) {
     const struct oob_context *context = l2->context;
 
-    for (unsigned i = 0; i < oob_options.ranges; i++) {
+    for (unsigned i = 0; i < oob_l1.bus.ranges; i++) {
         const struct oob_line *line = &context->line[i];
 
-        if (!line->level || line->armed || !oob_irqchip_route(&context->chip, oob_options.range[i].line, route))
+        if (!line->level || line->armed || !oob_irqchip_route(&context->chip, oob_l1.bus.range[i].line, route))
             continue;
         if (line->in_service && oob_now_ns() - line->since_ns < OOB_REPEAT_NS)
             continue;
@@ -51,15 +52,15 @@ bool oob_inject_wanted(const struct oob_l2_vcpu *l2) {
 
 static void set_virq(struct oob_l2_vcpu *l2, uint32_t int_ctl, unsigned vector) {
     l2->own_int_ctl = int_ctl;
-    l2->own_vector = oob_phys_read_u32(l2->vmcb + VMCB_INT_VECTOR);
-    oob_phys_write_u32(l2->vmcb + VMCB_INT_VECTOR, vector);
-    oob_phys_write_u32(l2->vmcb + VMCB_INT_CTL, int_ctl | VMCB_V_INTR_BITS);
+    l2->own_vector = oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INT_VECTOR);
+    oob_phys_write_u32(&oob_l1, l2->vmcb + VMCB_INT_VECTOR, vector);
+    oob_phys_write_u32(&oob_l1, l2->vmcb + VMCB_INT_CTL, int_ctl | VMCB_V_INTR_BITS);
 }
 
 static unsigned privilege(const struct oob_l2_vcpu *l2) {
     uint8_t cpl;
 
-    oob_phys_read(l2->vmcb + VMCB_CPL, &cpl, sizeof cpl);
+    oob_phys_read(&oob_l1, l2->vmcb + VMCB_CPL, &cpl, sizeof cpl);
     return cpl;
 }
 
@@ -73,10 +74,10 @@ static bool relay_as_virq(struct oob_l2_vcpu *l2, uint64_t event, uint32_t int_c
 
     if (relay->returned >= RETURNS_MAX || !oob_takes_interrupts(l2))
         return false;
-    relay->intercepts = oob_phys_read_u32(l2->vmcb + VMCB_INTERCEPTS_3);
+    relay->intercepts = oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INTERCEPTS_3);
     /* The window that L1 may have opened waits for the next VMRUN: it is for what comes behind this interrupt. */
-    oob_phys_write_u32(l2->vmcb + VMCB_INTERCEPTS_3, relay->intercepts & ~VMCB_INTERCEPT_VINTR);
-    oob_phys_write_u64(l2->vmcb + VMCB_EVENTINJ, 0);
+    oob_phys_write_u32(&oob_l1, l2->vmcb + VMCB_INTERCEPTS_3, relay->intercepts & ~VMCB_INTERCEPT_VINTR);
+    oob_phys_write_u64(&oob_l1, l2->vmcb + VMCB_EVENTINJ, 0);
     set_virq(l2, int_ctl, event & VMCB_EVENTINJ_VECTOR);
     return true;
 }
@@ -86,12 +87,12 @@ static bool relay_as_virq(struct oob_l2_vcpu *l2, uint64_t event, uint32_t int_c
  * #VMEXIT. An L2 that prints without exits leaves much time for that. So an interrupt that L1 injects goes in another
  * way: that of an INT n, which at CPL 0 does the same, or else as a V_IRQ. False when L1 has V_IRQ as it wants it. */
 static bool relay(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
-    uint64_t event = oob_phys_read_u64(l2->vmcb + VMCB_EVENTINJ);
+    uint64_t event = oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_EVENTINJ);
     bool wanted = (event & VMCB_EVENTINJ_VALID) && !(event & VMCB_EVENTINJ_TYPE), virq = false;
 
     l2->relay.soft = wanted && privilege(l2) == 0;
     if (l2->relay.soft)
-        oob_phys_write_u64(l2->vmcb + VMCB_EVENTINJ, event | VMCB_EVENTINJ_SOFT);
+        oob_phys_write_u64(&oob_l1, l2->vmcb + VMCB_EVENTINJ, event | VMCB_EVENTINJ_SOFT);
     else if (wanted)
         virq = relay_as_virq(l2, event, int_ctl);
     if (!virq)
@@ -101,10 +102,10 @@ static bool relay(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
 }
 
 static void soft_at_exit(const struct oob_l2_vcpu *l2) {
-    uint64_t event = oob_phys_read_u64(l2->vmcb + VMCB_EXITINTINFO);
+    uint64_t event = oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_EXITINTINFO);
 
     if (((event ^ l2->relay.event) & (VMCB_EVENTINJ_TYPE | VMCB_EVENTINJ_VECTOR)) == VMCB_EVENTINJ_SOFT)
-        oob_phys_write_u64(l2->vmcb + VMCB_EXITINTINFO, event & ~VMCB_EVENTINJ_TYPE);
+        oob_phys_write_u64(&oob_l1, l2->vmcb + VMCB_EXITINTINFO, event & ~VMCB_EVENTINJ_TYPE);
 }
 
 /* It was delivered, or else it is L1's to inject again. */
@@ -114,7 +115,7 @@ static void virq_at_exit(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
         return;
     }
     l2->relay.returned++;
-    oob_phys_write_u64(l2->vmcb + VMCB_EXITINTINFO, l2->relay.event);
+    oob_phys_write_u64(&oob_l1, l2->vmcb + VMCB_EXITINTINFO, l2->relay.event);
 }
 
 /* Puts an interrupt of ours into the VMCB. L1 opens an interrupt window with a V_IRQ of its own: it comes first, and
@@ -123,7 +124,7 @@ static void arm(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
     struct oob_route route;
     int range;
 
-    if ((int_ctl & VMCB_V_IRQ) || (oob_phys_read_u32(l2->vmcb + VMCB_INTERCEPTS_3) & VMCB_INTERCEPT_VINTR))
+    if ((int_ctl & VMCB_V_IRQ) || (oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INTERCEPTS_3) & VMCB_INTERCEPT_VINTR))
         return;
     range = due(l2, &route);
     if (range < 0)
@@ -137,7 +138,7 @@ static void arm(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
 
 void oob_inject_at_vmrun(struct oob_l2_vcpu *l2) {
     bool holds = oob_guard_holds(l2);
-    uint32_t int_ctl = oob_phys_read_u32(l2->vmcb + VMCB_INT_CTL);
+    uint32_t int_ctl = oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INT_CTL);
 
     if (l2->armed) /* its vCPU was reset in the middle, without a #VMEXIT */
         l2->armed = l2->context->line[l2->armed_line].armed = false;
@@ -147,7 +148,7 @@ void oob_inject_at_vmrun(struct oob_l2_vcpu *l2) {
 }
 
 static void armed_at_exit(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
-    uint64_t event = oob_phys_read_u64(l2->vmcb + VMCB_EXITINTINFO);
+    uint64_t event = oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_EXITINTINFO);
     struct oob_line *line = &l2->context->line[l2->armed_line];
 
     l2->armed = line->armed = false;
@@ -158,10 +159,11 @@ static void armed_at_exit(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
             line->in_service = true;
             line->since_ns = oob_now_ns();
         }
-        oob_stat[OOB_STAT_INJECTED]++;
-    } else if ((event & VMCB_EXITINTINFO_VALID) && (event & 0xff) == oob_phys_read_u32(l2->vmcb + VMCB_INT_VECTOR)) {
+        oob_l1.stat[OOB_STAT_INJECTED]++;
+    } else if ((event & VMCB_EXITINTINFO_VALID) &&
+               (event & 0xff) == oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INT_VECTOR)) {
         /* The exit came while our interrupt was being delivered: it is ours to deliver again. */
-        oob_phys_write_u64(l2->vmcb + VMCB_EXITINTINFO, event & ~VMCB_EXITINTINFO_VALID);
+        oob_phys_write_u64(&oob_l1, l2->vmcb + VMCB_EXITINTINFO, event & ~VMCB_EXITINTINFO_VALID);
     }
 }
 
@@ -169,10 +171,10 @@ static void armed_at_exit(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
 static void take_back(const struct oob_l2_vcpu *l2, uint32_t int_ctl, bool relayed) {
     uint32_t own = l2->own_int_ctl & VMCB_V_INTR_BITS;
 
-    oob_phys_write_u32(l2->vmcb + VMCB_INT_CTL, (int_ctl & ~VMCB_V_INTR_BITS) | own);
-    oob_phys_write_u32(l2->vmcb + VMCB_INT_VECTOR, l2->own_vector);
+    oob_phys_write_u32(&oob_l1, l2->vmcb + VMCB_INT_CTL, (int_ctl & ~VMCB_V_INTR_BITS) | own);
+    oob_phys_write_u32(&oob_l1, l2->vmcb + VMCB_INT_VECTOR, l2->own_vector);
     if (relayed)
-        oob_phys_write_u32(l2->vmcb + VMCB_INTERCEPTS_3, l2->relay.intercepts);
+        oob_phys_write_u32(&oob_l1, l2->vmcb + VMCB_INTERCEPTS_3, l2->relay.intercepts);
 }
 
 uint64_t oob_inject_at_exit(struct oob_l2_vcpu *l2, uint64_t code) {
@@ -181,7 +183,7 @@ uint64_t oob_inject_at_exit(struct oob_l2_vcpu *l2, uint64_t code) {
     if (l2->relay.event && l2->relay.soft)
         soft_at_exit(l2);
     if (relayed || l2->armed) { /* one V_IRQ at a time */
-        uint32_t int_ctl = oob_phys_read_u32(l2->vmcb + VMCB_INT_CTL);
+        uint32_t int_ctl = oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INT_CTL);
 
         if (relayed)
             virq_at_exit(l2, int_ctl);

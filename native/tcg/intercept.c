@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "intercept.h"
 
-#include <string.h>
-#include <sys/random.h>
-
 #include "context.h"
 #include "cpu.h"
+#include "host.h"
 #include "decode.h"
 #include "detour.h"
 #include "hide.h"
@@ -40,7 +38,7 @@ static struct vcpu_state {
 } vcpus[OOB_VCPUS_MAX];
 
 static uint64_t exit_code(const struct vcpu_state *state) {
-    return oob_phys_read_u64(state->vmcb + VMCB_EXITCODE);
+    return oob_phys_read_u64(&oob_l1, state->vmcb + VMCB_EXITCODE);
 }
 
 /* The guest that this vCPU entered last, or NULL: another vCPU's VMRUN may have ended its context meanwhile. */
@@ -59,7 +57,7 @@ static bool is_hosts(unsigned vcpu, uint64_t efer) {
 
 /* The guest that runs on this vCPU, or NULL when there is none to be believed. No guest is entered without SVME. */
 static struct oob_l2_vcpu *running(unsigned vcpu) {
-    uint64_t efer = oob_reg_read(vcpu, OOB_REG_EFER);
+    uint64_t efer = oob_reg_read(&oob_l1, vcpu, OOB_REG_EFER);
 
     if (exit_code(&vcpus[vcpu]) != vcpus[vcpu].nonce || !(efer & EFER_SVME) || is_hosts(vcpu, efer))
         return NULL;
@@ -67,23 +65,23 @@ static struct oob_l2_vcpu *running(unsigned vcpu) {
 }
 
 bool oob_in_guest(unsigned vcpu) {
-    return oob_guest_mark(vcpu) && !is_hosts(vcpu, oob_reg_read(vcpu, OOB_REG_EFER));
+    return oob_guest_mark(vcpu) && !is_hosts(vcpu, oob_reg_read(&oob_l1, vcpu, OOB_REG_EFER));
 }
 
 bool oob_in_doubt(unsigned vcpu) {
     bool doubt;
 
-    pthread_mutex_lock(&oob_lock);
+    oob_lock();
     doubt = !running(vcpu);
-    pthread_mutex_unlock(&oob_lock);
+    oob_unlock();
     return doubt;
 }
 
 static uint64_t new_secret(void) {
     static _Thread_local uint64_t state;
 
-    if (!state && getrandom(&state, sizeof state, GRND_NONBLOCK) != sizeof state)
-        state = oob_now_ns();
+    if (!state)
+        state = oob_random();
     /* xorshift64: never 0, and exit codes are small numbers or -1 */
     state ^= state << 13;
     state ^= state >> 7;
@@ -94,29 +92,29 @@ static uint64_t new_secret(void) {
 /* L1 answers an L2's CPUID: leaves 1 and 0xb hold the APIC ID (AMD APM vol. 3, E.3.2 and E.4.7). */
 static void learn_cpuid_answer(unsigned vcpu, struct oob_l2_vcpu *l2) {
     if (l2->cpuid_leaf == CPUID_FEATURES)
-        l2->apic_id = oob_reg_read(vcpu, OOB_REG_RBX) >> 24 & 0xff;
+        l2->apic_id = oob_reg_read(&oob_l1, vcpu, OOB_REG_RBX) >> 24 & 0xff;
     else if (l2->cpuid_leaf == CPUID_TOPOLOGY)
-        l2->apic_id = (uint32_t)oob_reg_read(vcpu, OOB_REG_RDX);
+        l2->apic_id = (uint32_t)oob_reg_read(&oob_l1, vcpu, OOB_REG_RDX);
     l2->cpuid_leaf = 0;
 }
 
 static void mark_host(unsigned vcpu, uint64_t marker) {
-    oob_reg_write(vcpu, OOB_REG_EFER, (oob_reg_read(vcpu, OOB_REG_EFER) & EFER_KNOWN) | marker);
+    oob_reg_write(&oob_l1, vcpu, OOB_REG_EFER, (oob_reg_read(&oob_l1, vcpu, OOB_REG_EFER) & EFER_KNOWN) | marker);
 }
 
 void oob_on_vmrun(unsigned vcpu, bool certain) {
     struct vcpu_state *state = &vcpus[vcpu];
 
-    state->vmcb = oob_reg_read(vcpu, OOB_REG_RAX);
+    state->vmcb = oob_reg_read(&oob_l1, vcpu, OOB_REG_RAX);
     state->nonce = new_secret();
     state->marker = (new_secret() | 1) << 32;
     mark_host(vcpu, state->marker);
-    oob_phys_write_u64(state->vmcb + VMCB_EXITCODE, state->nonce);
-    pthread_mutex_lock(&oob_lock);
-    oob_link_poll();
-    oob_context_tick();
+    oob_phys_write_u64(&oob_l1, state->vmcb + VMCB_EXITCODE, state->nonce);
+    oob_lock();
+    oob_link_poll(&oob_l1);
+    oob_context_tick(&oob_l1);
     oob_detour_close_maps(vcpu); /* of a CPU that was reset in the middle, without a #VMEXIT */
-    state->l2 = certain ? oob_context_enter(state->vmcb) : NULL;
+    state->l2 = certain ? oob_context_enter(&oob_l1, state->vmcb) : NULL;
     if (state->l2) {
         state->tag = state->l2->tag;
         learn_cpuid_answer(vcpu, state->l2);
@@ -124,20 +122,20 @@ void oob_on_vmrun(unsigned vcpu, bool certain) {
         oob_detour_at_vmrun(vcpu, state->l2);
         oob_inject_at_vmrun(state->l2);
     }
-    pthread_mutex_unlock(&oob_lock);
+    oob_unlock();
     oob_mark_guest(vcpu, true);
 }
 
 void oob_on_landing(unsigned vcpu) {
-    pthread_mutex_lock(&oob_lock);
+    oob_lock();
     oob_detour_end(vcpu, entered(vcpu));
-    pthread_mutex_unlock(&oob_lock);
+    oob_unlock();
 }
 
 /* A CPU that was sent INIT left its guest without a #VMEXIT, and it is L1 that goes on there, without SVME. It may
  * set that again: it is not to be taken for the guest then. */
 void oob_on_doubtful(unsigned vcpu) {
-    uint64_t efer = oob_reg_read(vcpu, OOB_REG_EFER);
+    uint64_t efer = oob_reg_read(&oob_l1, vcpu, OOB_REG_EFER);
 
     if (is_hosts(vcpu, efer))
         oob_on_exit(vcpu);
@@ -151,25 +149,25 @@ void oob_on_exception(unsigned vcpu) {
 }
 
 void oob_on_l1_wrmsr(void) {
-    pthread_mutex_lock(&oob_lock);
-    oob_context_tick();
-    pthread_mutex_unlock(&oob_lock);
+    oob_lock();
+    oob_context_tick(&oob_l1);
+    oob_unlock();
 }
 
 void oob_on_reset_vector(unsigned vcpu) {
-    if (oob_reg_read(vcpu, OOB_REG_EFER) & EFER_SVME)
+    if (oob_reg_read(&oob_l1, vcpu, OOB_REG_EFER) & EFER_SVME)
         return; /* an L2's */
-    pthread_mutex_lock(&oob_lock);
-    oob_context_reset_all();
-    pthread_mutex_unlock(&oob_lock);
+    oob_lock();
+    oob_context_reset_all(&oob_l1);
+    oob_unlock();
 }
 
 /* The value that L2 was about to store into an interrupt controller when the nested page fault stopped it. */
 static void learn_mmio_write(unsigned vcpu, struct oob_l2_vcpu *l2) {
-    uint64_t vmcb = l2->vmcb, gpa = oob_phys_read_u64(vmcb + VMCB_EXITINFO2);
-    struct oob_paging paging = oob_paging_saved(vmcb);
-    uint64_t rip = oob_phys_read_u64(vmcb + VMCB_RIP);
-    uint64_t base = paging.efer & (1u << 10) ? 0 : oob_phys_read_u64(vmcb + VMCB_CS_BASE);
+    uint64_t vmcb = l2->vmcb, gpa = oob_phys_read_u64(&oob_l1, vmcb + VMCB_EXITINFO2);
+    struct oob_paging paging = oob_paging_saved(&oob_l1, vmcb);
+    uint64_t rip = oob_phys_read_u64(&oob_l1, vmcb + VMCB_RIP);
+    uint64_t base = paging.efer & (1u << 10) ? 0 : oob_phys_read_u64(&oob_l1, vmcb + VMCB_CS_BASE);
     enum oob_mode mode = paging.efer & (1u << 10) ? OOB_MODE_64 : OOB_MODE_32;
     uint8_t bytes[OOB_INSN_MAX];
     size_t len = sizeof bytes;
@@ -185,9 +183,9 @@ static void learn_mmio_write(unsigned vcpu, struct oob_l2_vcpu *l2) {
     if (mov.immediate)
         value = mov.value;
     else if (mov.reg == OOB_REG_RAX)
-        value = (uint32_t)oob_phys_read_u64(vmcb + VMCB_RAX);
+        value = (uint32_t)oob_phys_read_u64(&oob_l1, vmcb + VMCB_RAX);
     else
-        value = (uint32_t)oob_reg_read(vcpu, OOB_REG_RAX + mov.reg);
+        value = (uint32_t)oob_reg_read(&oob_l1, vcpu, OOB_REG_RAX + mov.reg);
     if (gpa == OOB_APIC_LDR)
         l2->logical_id = (uint8_t)(value >> 24);
     else
@@ -201,7 +199,7 @@ void oob_on_exit(unsigned vcpu) {
 
     mark_host(vcpu, 0);
     oob_mark_passing(vcpu, false);
-    pthread_mutex_lock(&oob_lock);
+    oob_lock();
     l2 = entered(vcpu);
     oob_detour_close_maps(vcpu);
     if (l2 && code != state->nonce) {
@@ -210,10 +208,10 @@ void oob_on_exit(unsigned vcpu) {
         if (code == VMEXIT_NPF)
             learn_mmio_write(vcpu, l2);
         else if (code == VMEXIT_CPUID)
-            l2->cpuid_leaf = (uint32_t)oob_phys_read_u64(l2->vmcb + VMCB_RAX);
+            l2->cpuid_leaf = (uint32_t)oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_RAX);
         oob_hide_at_exit(vcpu, l2, code);
     }
-    pthread_mutex_unlock(&oob_lock);
+    oob_unlock();
     oob_mark_guest(vcpu, false);
 }
 
@@ -229,20 +227,22 @@ static uint64_t with_result(uint64_t rax, unsigned size, uint32_t value) {
 /* Between AX, or its parts, and the port. True when the instruction must be stepped over. */
 static bool register_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port) {
     unsigned size = oob_io_size(site);
-    uint64_t rax = oob_reg_read(vcpu, OOB_REG_RAX);
+    uint64_t rax = oob_reg_read(&oob_l1, vcpu, OOB_REG_RAX);
 
     if (site.out)
         oob_serve_write(l2->context, l2->index, port, size, (uint32_t)rax & size_mask(size));
     else
-        oob_reg_write(vcpu, OOB_REG_RAX, with_result(rax, size, oob_serve_read(l2->context, l2->index, port, size)));
+        oob_reg_write(&oob_l1, vcpu, OOB_REG_RAX,
+                      with_result(rax, size, oob_serve_read(l2->context, l2->index, port, size)));
     return !oob_detour_exit(vcpu, l2, site) && !oob_detour_take(vcpu, l2, site);
 }
 
 /* No believable guest, or one that L1 keeps from what it takes: neither it nor L1 gets anything. */
 static void refuse(unsigned vcpu, union oob_io_site site) {
-    oob_stat[OOB_STAT_REFUSED]++;
+    oob_l1.stat[OOB_STAT_REFUSED]++;
     if (!site.out && !site.string)
-        oob_reg_write(vcpu, OOB_REG_RAX, with_result(oob_reg_read(vcpu, OOB_REG_RAX), oob_io_size(site), 0xffffffff));
+        oob_reg_write(&oob_l1, vcpu, OOB_REG_RAX,
+                      with_result(oob_reg_read(&oob_l1, vcpu, OOB_REG_RAX), oob_io_size(site), 0xffffffff));
 }
 
 static bool string_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port) {
@@ -262,10 +262,10 @@ static bool on_uart(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site sit
         refuse(vcpu, site);
         return true;
     }
-    if (!oob_options_touched(&oob_options, port, size))
+    if (!oob_bus_touched(&oob_l1.bus, port, size))
         return false;
     l2->context->last_access_ns = oob_now_ns();
-    if (!oob_ioperm_allows(vcpu, l2->vmcb, l2->context->ncr3, port, size)) {
+    if (!oob_ioperm_allows(vcpu, l2, port, size)) {
         /* It will fault, as it does on any machine; if L1 has seen to it that it does not, L1 gets nothing. */
         oob_detour_deny(vcpu, l2, site);
         return false;
@@ -275,19 +275,19 @@ static bool on_uart(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site sit
 
 void oob_on_io(unsigned vcpu, union oob_io_site site) {
     static const uint8_t pic_ports[] = {0x20, 0x21, 0xa0, 0xa1};
-    uint16_t port = site.immediate ? pic_ports[site.pic_port] : (uint16_t)oob_reg_read(vcpu, OOB_REG_RDX);
-    bool uart = oob_options_touched(&oob_options, port, sizeof(uint32_t)), step = false;
+    uint16_t port = site.immediate ? pic_ports[site.pic_port] : (uint16_t)oob_reg_read(&oob_l1, vcpu, OOB_REG_RDX);
+    bool uart = oob_bus_touched(&oob_l1.bus, port, sizeof(uint32_t)), step = false;
     struct oob_l2_vcpu *l2;
 
     if (!uart && !(site.out && oob_irqchip_is_pic_port(port)))
         return;
-    pthread_mutex_lock(&oob_lock);
+    oob_lock();
     l2 = running(vcpu);
     if (uart)
         step = on_uart(vcpu, l2, site, port);
     else if (l2)
-        oob_irqchip_out(&l2->context->chip, port, (uint8_t)oob_reg_read(vcpu, OOB_REG_RAX));
-    pthread_mutex_unlock(&oob_lock);
+        oob_irqchip_out(&l2->context->chip, port, (uint8_t)oob_reg_read(&oob_l1, vcpu, OOB_REG_RAX));
+    oob_unlock();
     if (step)
         qemu_plugin_set_pc(oob_next_rip(vcpu, site));
 }
@@ -296,40 +296,40 @@ unsigned oob_on_string_element(unsigned vcpu, uint64_t linear, uint32_t *value) 
     struct oob_l2_vcpu *l2;
     unsigned size = 0;
 
-    pthread_mutex_lock(&oob_lock);
+    oob_lock();
     l2 = entered(vcpu);
     if (l2 && l2->detour.active)
         size = oob_string_element(l2, linear, value);
-    pthread_mutex_unlock(&oob_lock);
+    oob_unlock();
     return size;
 }
 
 static uint64_t edx_eax(unsigned vcpu) {
-    return oob_reg_read(vcpu, OOB_REG_RDX) << 32 | (uint32_t)oob_reg_read(vcpu, OOB_REG_RAX);
+    return oob_reg_read(&oob_l1, vcpu, OOB_REG_RDX) << 32 | (uint32_t)oob_reg_read(&oob_l1, vcpu, OOB_REG_RAX);
 }
 
 void oob_on_rdtsc(unsigned vcpu) {
     struct oob_l2_vcpu *l2;
 
-    pthread_mutex_lock(&oob_lock);
+    oob_lock();
     l2 = running(vcpu);
     if (l2)
         oob_timer_saw_tsc(l2, edx_eax(vcpu));
-    pthread_mutex_unlock(&oob_lock);
+    oob_unlock();
 }
 
 void oob_on_wrmsr(unsigned vcpu) {
     struct oob_l2_vcpu *l2;
     uint64_t deadline;
 
-    if ((uint32_t)oob_reg_read(vcpu, OOB_REG_RCX) != OOB_MSR_TSC_DEADLINE)
+    if ((uint32_t)oob_reg_read(&oob_l1, vcpu, OOB_REG_RCX) != OOB_MSR_TSC_DEADLINE)
         return;
     deadline = edx_eax(vcpu);
-    pthread_mutex_lock(&oob_lock);
+    oob_lock();
     l2 = running(vcpu);
     if (l2 && oob_timer_clamp(l2, &deadline)) {
-        oob_reg_write(vcpu, OOB_REG_RAX, (uint32_t)deadline);
-        oob_reg_write(vcpu, OOB_REG_RDX, deadline >> 32);
+        oob_reg_write(&oob_l1, vcpu, OOB_REG_RAX, (uint32_t)deadline);
+        oob_reg_write(&oob_l1, vcpu, OOB_REG_RDX, deadline >> 32);
     }
-    pthread_mutex_unlock(&oob_lock);
+    oob_unlock();
 }

@@ -15,6 +15,7 @@
 #include "connector.h"
 #include "context.h"
 #include "cpu.h"
+#include "host.h"
 #include "decode.h"
 #include "intercept.h"
 #include "link.h"
@@ -81,7 +82,8 @@ static void store(qemu_plugin_meminfo_t info, uint64_t vaddr, uint32_t value, un
     for (unsigned i = 0; i < size; i++) { /* it may cross into another page */
         uint8_t byte = (uint8_t)(value >> (8 * i));
 
-        oob_phys_write(qemu_plugin_hwaddr_phys_addr(qemu_plugin_get_hwaddr(info, vaddr + i)), &byte, sizeof byte);
+        oob_phys_write(&oob_l1, qemu_plugin_hwaddr_phys_addr(qemu_plugin_get_hwaddr(info, vaddr + i)), &byte,
+                       sizeof byte);
     }
 }
 
@@ -219,7 +221,7 @@ static void translate_cb(struct qemu_plugin_tb *tb, void *unused) {
     unsigned vcpu = (unsigned)this_vcpu;
     bool guest = this_vcpu >= 0 && oob_in_guest(vcpu);
     /* A block is translated when the CPU is about to run it: RIP is its first instruction's. */
-    uint64_t cs_base = guest ? qemu_plugin_insn_vaddr(first) - oob_reg_read(vcpu, OOB_REG_RIP) : 0;
+    uint64_t cs_base = guest ? qemu_plugin_insn_vaddr(first) - oob_reg_read(&oob_l1, vcpu, OOB_REG_RIP) : 0;
     bool landing = guest; /* the block before may have ended with an access */
 
     (void)unused;
@@ -254,9 +256,9 @@ static void vcpu_init_cb(unsigned vcpu, void *unused) {
 /* QEMU ends: what a guest said last is not to be lost. */
 static void atexit_cb(void *unused) {
     (void)unused;
-    pthread_mutex_lock(&oob_lock);
-    oob_link_end();
-    pthread_mutex_unlock(&oob_lock);
+    oob_lock();
+    oob_link_end(&oob_l1);
+    oob_unlock();
 }
 
 int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv) {
@@ -271,6 +273,9 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, 
         fprintf(stderr, "oob_tcg: %s\n", error);
         return 1;
     }
+    oob_machine_init(&oob_l1);
+    memcpy(oob_l1.name, oob_options.machine, sizeof oob_l1.name);
+    oob_l1.bus = oob_options.bus;
     if (!oob_connector_start()) {
         fprintf(stderr, "oob_tcg: cannot start the thread that connects to %s\n", oob_options.socket);
         return 1;

@@ -20,21 +20,21 @@ static bool parse_number(const char **text, unsigned long max, unsigned long *va
     return *value <= max;
 }
 
-static bool parse_ranges(struct oob_options *options, const char *text) {
-    options->ranges = 0;
+static bool parse_ranges(struct oob_bus *bus, const char *text) {
+    bus->ranges = 0;
     for (;;) {
-        struct oob_range *range = &options->range[options->ranges];
+        struct oob_range *range = &bus->range[bus->ranges];
         unsigned long first, last;
 
-        if (options->ranges == OOB_RANGES_MAX || !parse_number(&text, 0xffff, &first) || *text++ != '-' ||
+        if (bus->ranges == OOB_RANGES_MAX || !parse_number(&text, 0xffff, &first) || *text++ != '-' ||
             !parse_number(&text, 0xffff, &last) || last != first + 7 || first < 0x100)
             return false;
         range->first = (uint16_t)first;
         range->last = (uint16_t)last;
-        for (unsigned i = 0; i < options->ranges; i++)
-            if (options->range[i].first <= range->last && range->first <= options->range[i].last)
+        for (unsigned i = 0; i < bus->ranges; i++)
+            if (bus->range[i].first <= range->last && range->first <= bus->range[i].last)
                 return false;
-        options->ranges++;
+        bus->ranges++;
         if (!*text)
             return true;
         if (*text++ != ':')
@@ -42,14 +42,14 @@ static bool parse_ranges(struct oob_options *options, const char *text) {
     }
 }
 
-static bool parse_lines(struct oob_options *options, const char *text) {
-    for (unsigned i = 0; i < options->ranges; i++) {
+static bool parse_lines(struct oob_bus *bus, const char *text) {
+    for (unsigned i = 0; i < bus->ranges; i++) {
         unsigned long line;
 
         if (!parse_number(&text, 15, &line))
             return false;
-        options->range[i].line = (uint8_t)line;
-        if (*text != (i + 1 < options->ranges ? ':' : '\0'))
+        bus->range[i].line = (uint8_t)line;
+        if (*text != (i + 1 < bus->ranges ? ':' : '\0'))
             return false;
         text++;
     }
@@ -63,7 +63,7 @@ static bool copy(char *to, size_t size, const char *value) {
 bool oob_options_parse(struct oob_options *options, int argc, char **argv, char error[256]) {
     const char *lines = "4";
 
-    *options = (struct oob_options){.ranges = 1, .range = {{0x3f8, 0x3ff, 4}}};
+    *options = (struct oob_options){.bus = {.ranges = 1, .range = {{0x3f8, 0x3ff, 4}}}};
     for (int i = 0; i < argc; i++) {
         const char *value = strchr(argv[i], '=');
 
@@ -77,7 +77,7 @@ bool oob_options_parse(struct oob_options *options, int argc, char **argv, char 
             if (!copy(options->machine, sizeof options->machine, value))
                 return fail(error, "machine= wants the configured machine name, at most 47 bytes", value);
         } else if (strncmp(argv[i], "ports=", 6) == 0) {
-            if (!parse_ranges(options, value))
+            if (!parse_ranges(&options->bus, value))
                 return fail(error, "ports= wants up to 8 ranges of 8 ports from 0x100 up, as 0x3f8-0x3ff:0x2f8-0x2ff",
                             value);
         } else if (strncmp(argv[i], "irq=", 4) == 0) {
@@ -89,23 +89,9 @@ bool oob_options_parse(struct oob_options *options, int argc, char **argv, char 
                         argv[i]);
         }
     }
-    if (!parse_lines(options, lines))
+    if (!parse_lines(&options->bus, lines))
         return fail(error, "irq= wants one ISA interrupt (0-15) for each range of ports, as 4:3", lines);
     if (!*options->socket || !*options->machine)
         return fail(error, "socket= and machine= are needed", *options->socket ? "machine" : "socket");
     return true;
-}
-
-int oob_options_range(const struct oob_options *options, uint32_t port) {
-    for (unsigned i = 0; i < options->ranges; i++)
-        if (port >= options->range[i].first && port <= options->range[i].last)
-            return (int)i;
-    return -1;
-}
-
-bool oob_options_touched(const struct oob_options *options, uint32_t port, unsigned size) {
-    for (unsigned i = 0; i < options->ranges; i++)
-        if (port <= options->range[i].last && options->range[i].first < port + size)
-            return true;
-    return false;
 }

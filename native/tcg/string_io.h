@@ -4,7 +4,7 @@
  * nothing (detour.h): addresses, faults, traps and flags are its business. Each element is served when the CPU has
  * moved it.
  *
- * Call with oob_lock held.
+ * Call with oob_lock() held.
  */
 #ifndef OOB_STRING_IO_H
 #define OOB_STRING_IO_H

@@ -47,22 +47,22 @@ static void record(unsigned vcpu, enum kind kind) {
     struct record r = {
         .kind = kind,
         .vmcb = vmcb,
-        .cr3 = oob_reg_read(vcpu, OOB_REG_CR3),
-        .exitcode = oob_phys_read_u64(vmcb + VMCB_EXITCODE),
-        .exitinfo1 = oob_phys_read_u64(vmcb + VMCB_EXITINFO1),
-        .rip = oob_phys_read_u64(vmcb + VMCB_RIP),
-        .rax = oob_phys_read_u64(vmcb + VMCB_RAX),
+        .cr3 = oob_reg_read(NULL, vcpu, OOB_REG_CR3),
+        .exitcode = oob_phys_read_u64(NULL, vmcb + VMCB_EXITCODE),
+        .exitinfo1 = oob_phys_read_u64(NULL, vmcb + VMCB_EXITINFO1),
+        .rip = oob_phys_read_u64(NULL, vmcb + VMCB_RIP),
+        .rax = oob_phys_read_u64(NULL, vmcb + VMCB_RAX),
     };
 
     for (unsigned i = 0; i <= OOB_REG_R15; i++)
-        r.gpr[i] = oob_reg_read(vcpu, i);
+        r.gpr[i] = oob_reg_read(NULL, vcpu, i);
     if (write(out, &r, sizeof r) != sizeof r)
         die("cannot write a record", strerror(errno));
 }
 
 static void vmrun_cb(unsigned vcpu, void *unused) {
     (void)unused;
-    vmcbs[vcpu] = oob_reg_read(vcpu, OOB_REG_RAX);
+    vmcbs[vcpu] = oob_reg_read(NULL, vcpu, OOB_REG_RAX);
     record(vcpu, ENTRY);
 }
 

@@ -5,16 +5,14 @@
  */
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#include "connector.h"
-#include "context.h"
-#include "link.h"
-#include "resync.h"
+#include "machine.h"
+#include "options.h"
 #include "serve.h"
-#include "stream.h"
 
 /* half.py compiles everything with poll() named so: waiting takes no time but the test's. */
 #undef poll
@@ -22,11 +20,7 @@ int poll(struct pollfd *fds, nfds_t count, int timeout_ms);
 
 enum { CONTEXTS = 2, STEP_NS = 20000 /* every look at the clock takes so long */ };
 
-pthread_mutex_t oob_lock = PTHREAD_MUTEX_INITIALIZER;
-struct oob_options oob_options;
-uint64_t oob_stat[OOB_STATS_MAX];
-
-static struct oob_context contexts[CONTEXTS];
+static struct oob_machine machine;
 static uint64_t now_ns = 1000000000;
 static unsigned woken;
 /* The server's turn, while a vCPU waits. Returns whether it has done anything. */
@@ -37,28 +31,47 @@ uint64_t oob_now_ns(void) {
     return now_ns += STEP_NS;
 }
 
-bool oob_connector_wake(void) {
+bool oob_wake(struct oob_machine *of) {
+    (void)of;
     woken++;
     return true;
 }
 
-struct oob_context *oob_context_find(uint32_t number) {
-    for (size_t i = 0; number && i < CONTEXTS; i++)
-        if (contexts[i].number == number)
-            return &contexts[i];
-    return NULL;
+void oob_log(struct oob_machine *of, const char *what, const char *detail) {
+    fprintf(stderr, "oob_tcg: machine %s: %s%s%s\n", of->name, what, detail ? ": " : "", detail ? detail : "");
 }
 
-void oob_context_each(void (*visit)(struct oob_context *context)) {
-    for (size_t i = 0; i < CONTEXTS; i++)
-        if (contexts[i].number)
-            visit(&contexts[i]);
+uint64_t oob_random(void) {
+    return 4; /* nobody asks here */
 }
 
-void oob_context_end(struct oob_context *context) {
-    for (unsigned range = 0; range < OOB_RANGES_MAX; range++)
-        oob_uart_reset(&context->uart[range]);
-    context->number = 0;
+void *oob_alloc(size_t size) {
+    return malloc(size);
+}
+
+void oob_free(void *memory) {
+    free(memory);
+}
+
+/* There is no CPU. */
+bool oob_phys_read(struct oob_machine *of, uint64_t addr, void *data, size_t len) {
+    (void)of, (void)addr;
+    memset(data, 0, len);
+    return false;
+}
+
+bool oob_phys_write(struct oob_machine *of, uint64_t addr, const void *data, size_t len) {
+    (void)of, (void)addr, (void)data, (void)len;
+    return false;
+}
+
+uint64_t oob_reg_read(struct oob_machine *of, unsigned vcpu, enum oob_reg reg) {
+    (void)of, (void)vcpu, (void)reg;
+    return 0;
+}
+
+void oob_reg_write(struct oob_machine *of, unsigned vcpu, enum oob_reg reg, uint64_t value) {
+    (void)of, (void)vcpu, (void)reg, (void)value;
 }
 
 int half_poll(struct pollfd *fds, nfds_t count, int timeout_ms) {
@@ -101,15 +114,51 @@ ssize_t half_recv(int fd, void *data, size_t len, int flags) {
 /* What half.py calls, besides the native half's own functions. */
 
 bool half_begin(int argc, char **argv, bool (*turn)(void)) {
+    struct oob_options options;
     char error[256];
 
+    if (!oob_options_parse(&options, argc, argv, error))
+        return false;
     server_turn = turn;
-    for (unsigned i = 0; i < CONTEXTS; i++) {
-        contexts[i] = (struct oob_context){.number = i + 1, .ncr3 = 0x1000 * (i + 1), .first_vmcb = 0x2000 * (i + 1)};
-        for (unsigned range = 0; range < OOB_RANGES_MAX; range++)
-            oob_uart_reset(&contexts[i].uart[range]);
-    }
-    return oob_options_parse(&oob_options, argc, argv, error);
+    oob_machine_init(&machine);
+    memcpy(machine.name, options.machine, sizeof machine.name);
+    machine.bus = options.bus;
+    for (unsigned i = 0; i < CONTEXTS; i++)
+        oob_context_new(&machine, 0x2000 * (i + 1), 0x1000 * (i + 1));
+    return true;
+}
+
+void half_take_in(void) {
+    oob_link_poll(&machine);
+}
+
+void half_adopt(int fd) {
+    oob_link_adopt(&machine, fd);
+}
+
+void half_service(int fd) {
+    oob_link_service(&machine, fd);
+    oob_machine_tend(&machine);
+}
+
+int half_interest(int fd) {
+    return oob_link_interest(&machine, fd);
+}
+
+void half_hung_up(int fd) {
+    oob_link_hung_up(&machine, fd);
+}
+
+bool half_up(void) {
+    return oob_link_up(&machine);
+}
+
+bool half_connected(void) {
+    return oob_stream_is_open(&machine);
+}
+
+void half_end(void) {
+    oob_link_end(&machine);
 }
 
 void half_pieces(ssize_t bytes) {
@@ -129,43 +178,42 @@ unsigned half_woken(void) {
 }
 
 bool half_level(uint32_t number, unsigned range) {
-    return oob_context_find(number)->line[range].level;
+    return oob_context_find(&machine, number)->line[range].level;
 }
 
 bool half_attended(uint32_t number) {
-    return oob_context_find(number)->attended;
+    return oob_context_find(&machine, number)->attended;
 }
 
 uint64_t half_stat(unsigned index) {
-    return oob_stat[index];
+    return machine.stat[index];
 }
 
 uint32_t half_read(uint32_t number, uint16_t port, unsigned size) {
-    return oob_serve_read(oob_context_find(number), 0, port, size);
+    return oob_serve_read(oob_context_find(&machine, number), 0, port, size);
 }
 
 void half_write(uint32_t number, uint16_t port, unsigned size, uint32_t value) {
-    oob_serve_write(oob_context_find(number), 0, port, size, value);
+    oob_serve_write(oob_context_find(&machine, number), 0, port, size, value);
 }
 
 void half_gone(uint32_t number, unsigned reason) {
-    if (!oob_link_gone(oob_context_find(number), reason))
-        oob_context_end(oob_context_find(number));
+    if (!oob_resync_gone(oob_context_find(&machine, number), reason))
+        oob_context_end(oob_context_find(&machine, number));
 }
 
-/* As context.c does when it needs the room. */
-void half_give_up(uint32_t number) {
-    oob_link_give_up(oob_context_find(number));
-    oob_context_end(oob_context_find(number));
+/* As context.c does when it needs the room: the guest that departed first is given up. */
+void half_give_up(void) {
+    oob_resync_make_room(&machine);
 }
 
 bool half_kept(uint32_t number) {
-    return oob_context_find(number) != NULL;
+    return oob_context_find(&machine, number) != NULL;
 }
 
 /* As context.c does with a guest that was reset. */
 void half_restart(uint32_t number) {
-    struct oob_context *context = oob_context_find(number);
+    struct oob_context *context = oob_context_find(&machine, number);
 
     for (unsigned range = 0; range < OOB_RANGES_MAX; range++)
         oob_uart_restart(&context->uart[range]);

@@ -1,4 +1,4 @@
-"""The native half's own C (`native/core`: link, send, stream, resync, serve, uart_shadow) under a test's hands.
+"""The native half's own C (`native/core`, and the socket of `native/tcg`) under a test's hands.
 
 Nothing happens by itself: the test is the guest, the server, and the clock (`half.c`). While a vCPU waits, the
 server here answers each access at once, unless the test has made it silent.
@@ -27,7 +27,7 @@ IDLE_LSR, DATA_READY, CONNECTED = 0x60, 0x01, 0xB0
 NOTHING_PENDING, THRE_PENDING = 0x01, 0x02
 STATUS: Final = 1 << LSR | 1 << MSR
 PATIENCE_NS: Final = 100_000_000  # OOB_PATIENCE_MS of link.h
-_PARTS: Final = "core/link core/send core/resync core/stream core/serve core/uart_shadow core/frame tcg/options"
+_TCG_PARTS: Final = "options socket"
 _CALLED_BY_US: Final = {"poll": "half_poll", "send": "half_send", "recv": "half_recv"}
 _Turn = ctypes.CFUNCTYPE(ctypes.c_bool)
 
@@ -37,7 +37,7 @@ def build(folder: Path) -> Path:
     library = folder / "half.so"
     native = ROOT / "native"
     renamed = [f"-D{name}={ours}" for name, ours in _CALLED_BY_US.items()]
-    sources = [str(native / f"{part}.c") for part in _PARTS.split()]
+    sources = [*sorted((native / "core").glob("*.c")), *(native / "tcg" / f"{part}.c" for part in _TCG_PARTS.split())]
     command = ["cc", "-shared", "-fPIC", "-g", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror"]
     command += [
         f"-I{native / 'include'}",
@@ -47,7 +47,7 @@ def build(folder: Path) -> Path:
         "-o",
         str(library),
     ]
-    command += [*sources, str(Path(__file__).with_name("half.c")), "-lm"]
+    command += [*map(str, sources), str(Path(__file__).with_name("half.c"))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return library
@@ -74,9 +74,8 @@ class Half:
         self._lib = ctypes.CDLL(str(own))
         for name in ("half_clock", "half_stat"):
             getattr(self._lib, name).restype = ctypes.c_uint64
-        for name in ("half_begin", "half_level", "half_attended", "half_kept", "oob_link_up"):
+        for name in ("half_begin", "half_level", "half_attended", "half_kept", "half_up", "half_connected"):
             getattr(self._lib, name).restype = ctypes.c_bool
-        self._lib.oob_link_interest.restype = ctypes.c_short
         words = [f"socket={folder / 's'}", "machine=l1", "ports=0x3f8-0x3ff:0x2f8-0x2ff", "irq=4:3"]
         arguments = (ctypes.c_char_p * len(words))(*(word.encode() for word in words))
         self._turn = _Turn(self._server_turn)
@@ -101,7 +100,7 @@ class Half:
         self._decoder = wire.Decoder()
         assert len(list(self._decoder.feed(wire.encode_hello("l1", 7)))) == 1
         self._served.clear()
-        self._lib.oob_link_adopt(self._client.fileno())
+        self._lib.half_adopt(self._client.fileno())
 
     def ready(self, *received: tuple[int, int, int]) -> None:
         """The server says of each (context, port, count) what it has, then READY."""
@@ -119,13 +118,13 @@ class Half:
         assert self._server is not None
         assert self._client is not None
         self._server.close()
-        self._lib.oob_link_hung_up(self._client.fileno())
+        self._lib.half_hung_up(self._client.fileno())
         self._client.close()
         self._server = None
 
     def hung_up(self, fd: int | None = None) -> None:
         """The connecting thread has seen a hang-up, perhaps of another connection."""
-        self._lib.oob_link_hung_up(self.fd if fd is None else fd)
+        self._lib.half_hung_up(self.fd if fd is None else fd)
 
     @property
     def fd(self) -> int:
@@ -136,17 +135,17 @@ class Half:
     @property
     def interest(self) -> int:
         """What the connecting thread is to wait for."""
-        return int(self._lib.oob_link_interest(self.fd))
+        return int(self._lib.half_interest(self.fd))
 
     @property
     def up(self) -> bool:
         """Is the server there, and not late?"""
-        return bool(self._lib.oob_link_up())
+        return bool(self._lib.half_up())
 
     @property
     def connected(self) -> bool:
         """Is there a connection, late or not?"""
-        return int(self._lib.oob_stream_fd()) >= 0
+        return bool(self._lib.half_connected())
 
     def be_late(self) -> None:
         """The server takes nothing for as long as a vCPU waits, and longer."""
@@ -333,11 +332,11 @@ class Half:
 
     def poll(self) -> None:
         """Some vCPU, or the thread, takes in what has arrived."""
-        self._lib.oob_link_poll()
+        self._lib.half_take_in()
 
     def service(self) -> None:
         """The connecting thread was woken."""
-        self._lib.oob_link_service(self.fd)
+        self._lib.half_service(self.fd)
 
     def gone(self, context: int, reason: wire.GoneReason) -> None:
         """A guest is no more."""
@@ -345,7 +344,7 @@ class Half:
 
     def give_up(self, context: int) -> None:
         """Of a guest that is no more, nothing can be kept any longer."""
-        self._lib.half_give_up(context)
+        self._lib.half_give_up()
 
     def keeps(self, context: int) -> bool:
         """Is there something of it that a server is still to be told?"""
@@ -357,4 +356,4 @@ class Half:
 
     def end(self) -> None:
         """QEMU ends."""
-        self._lib.oob_link_end()
+        self._lib.half_end()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import subprocess
+from pathlib import Path
 
 import pytest
 
 from devices.uart16550 import Iir, Reg, Uart16550
-from tests.stack.nested import ROOT
 
 THRI = 0x02
 REPLAY_MAX = 10  # OOB_REPLAY_MAX of uart_shadow.h
@@ -21,15 +20,8 @@ class Write(ctypes.Structure):
 
 
 @pytest.fixture(scope="module")
-def shadow(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    """uart_shadow.c alone, as a library."""
-    library = tmp_path_factory.mktemp("shadow") / "shadow.so"
-    native = ROOT / "native"
-    command = ["cc", "-shared", "-fPIC", "-D_GNU_SOURCE", f"-I{native / 'include'}", "-o", str(library)]
-    done = subprocess.run(
-        [*command, str(native / "core" / "uart_shadow.c")], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+def shadow(library: Path) -> ctypes.CDLL:
+    """uart_shadow.c, in the library of all of native/core."""
     return ctypes.CDLL(str(library))
 
 
@@ -42,7 +34,7 @@ def replay(shadow: ctypes.CDLL, known: ctypes.Array[ctypes.c_char], uart: Uart16
 def test_an_interrupt_of_an_empty_thr_is_due_at_the_server_as_the_guest_was_promised(shadow: ctypes.CDLL) -> None:
     """The server has served the one before; the guest has asked for another while the server was late."""
     known = ctypes.create_string_buffer(4096)  # a `struct oob_uart`, and more
-    shadow.oob_uart_reset(known)
+    shadow.oob_uart_init(known)
     uart = Uart16550(transmit=lambda _: None, irq=lambda _: None, clock=lambda: 0)
     for value in (THRI, 0, THRI):
         shadow.oob_uart_observe(known, Reg.IER, value)

@@ -25,10 +25,8 @@
 #include <unistd.h>
 
 #include "connector.h"
-#include "context.h"
-#include "link.h"
+#include "host.h"
 #include "serve.h"
-#include "stream.h"
 
 enum { COM1 = 0x3f8, RBR = 0, THR = 0, IER = 1, IIR = 2, FCR = 2, LCR = 3, MCR = 4, LSR = 5, MSR = 6, SCR = 7 };
 enum {
@@ -45,29 +43,27 @@ enum {
     WAIT_STEPS = 1000000
 };
 
-/* What context.c has for a CPU. */
-pthread_mutex_t oob_lock = PTHREAD_MUTEX_INITIALIZER;
-struct oob_options oob_options;
-uint64_t oob_stat[OOB_STATS_MAX];
-static struct oob_context context = {.number = 1, .ncr3 = 0x1000, .first_vmcb = 0x2000};
+static struct oob_context *context;
 
-uint64_t oob_now_ns(void) {
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+/* There is no CPU. */
+bool oob_phys_read(struct oob_machine *machine, uint64_t addr, void *data, size_t len) {
+    (void)machine, (void)addr;
+    memset(data, 0, len);
+    return false;
 }
 
-struct oob_context *oob_context_find(uint32_t number) {
-    return number == context.number ? &context : NULL;
+bool oob_phys_write(struct oob_machine *machine, uint64_t addr, const void *data, size_t len) {
+    (void)machine, (void)addr, (void)data, (void)len;
+    return false;
 }
 
-void oob_context_each(void (*visit)(struct oob_context *context)) {
-    visit(&context);
+uint64_t oob_reg_read(struct oob_machine *machine, unsigned vcpu, enum oob_reg reg) {
+    (void)machine, (void)vcpu, (void)reg;
+    return 0;
 }
 
-void oob_context_end(struct oob_context *ended) {
-    ended->number = 0;
+void oob_reg_write(struct oob_machine *machine, unsigned vcpu, enum oob_reg reg, uint64_t value) {
+    (void)machine, (void)vcpu, (void)reg, (void)value;
 }
 
 static struct {
@@ -134,22 +130,22 @@ static uint8_t in(unsigned reg) {
     uint64_t start;
     uint8_t value;
 
-    pthread_mutex_lock(&oob_lock);
+    oob_lock();
     start = oob_now_ns();
-    value = (uint8_t)oob_serve_read(&context, 0, (uint16_t)(COM1 + reg), 1);
+    value = (uint8_t)oob_serve_read(context, 0, (uint16_t)(COM1 + reg), 1);
     waited_since(start);
-    pthread_mutex_unlock(&oob_lock);
+    oob_unlock();
     return value;
 }
 
 static void out(unsigned reg, uint8_t value) {
     uint64_t start;
 
-    pthread_mutex_lock(&oob_lock);
+    oob_lock();
     start = oob_now_ns();
-    oob_serve_write(&context, 0, (uint16_t)(COM1 + reg), 1, value);
+    oob_serve_write(context, 0, (uint16_t)(COM1 + reg), 1, value);
     waited_since(start);
-    pthread_mutex_unlock(&oob_lock);
+    oob_unlock();
 }
 
 static void start_printing(void) {
@@ -168,10 +164,10 @@ static void print(void) {
 
 static void break_the_link(void) {
     break_link = 0;
-    pthread_mutex_lock(&oob_lock);
-    if (oob_stream_fd() >= 0)
-        shutdown(oob_stream_fd(), SHUT_RDWR);
-    pthread_mutex_unlock(&oob_lock);
+    oob_lock();
+    if (oob_stream_is_open(&oob_l1))
+        shutdown(oob_l1.stream.channel, SHUT_RDWR);
+    oob_unlock();
 }
 
 static void say_break(void) {
@@ -198,9 +194,9 @@ static uint8_t read_all(uint8_t lsr) {
 static void saw_thre(void) {
     bool alone;
 
-    pthread_mutex_lock(&oob_lock);
-    alone = !oob_link_up();
-    pthread_mutex_unlock(&oob_lock);
+    oob_lock();
+    alone = !oob_link_up(&oob_l1);
+    oob_unlock();
     if (guest.alone && !alone) {
         puts("served again");
         fflush(stdout);
@@ -251,10 +247,10 @@ static void program(void) {
 static bool line_is_high(void) {
     bool level;
 
-    pthread_mutex_lock(&oob_lock);
-    oob_link_poll();
-    level = context.line[0].level;
-    pthread_mutex_unlock(&oob_lock);
+    oob_lock();
+    oob_link_poll(&oob_l1);
+    level = context->line[0].level;
+    oob_unlock();
     return level;
 }
 
@@ -318,8 +314,10 @@ int main(int argc, char **argv) {
     }
     signal(SIGUSR1, on_signal);
     signal(SIGUSR2, on_signal);
-    oob_uart_reset(&context.uart[0]);
-    context.last_run_ns = oob_now_ns();
+    oob_machine_init(&oob_l1);
+    memcpy(oob_l1.name, oob_options.machine, sizeof oob_l1.name);
+    oob_l1.bus = oob_options.bus;
+    context = oob_context_new(&oob_l1, 0x2000, 0x1000);
     if (!oob_connector_start())
         fail("the connecting thread");
     program();

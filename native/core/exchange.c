@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "exchange.h"
+
+#include "machine.h"
+#include "platform.h"
+
+/* May an access of the context's be sent? The server is told of the context by its first one. */
+static bool begin_access(struct oob_context *context) {
+    context->touched = true;
+    return oob_link_up(context->machine) && oob_resync_introduce(context);
+}
+
+bool oob_exchange_thre_served(struct oob_context *context, uint16_t port) {
+    if (!begin_access(context) || !oob_send_thre_served(context, port))
+        return false;
+    return oob_link_flush(context->machine); /* the server prints one FIFO while the guest fills the next */
+}
+
+void oob_exchange_taken(struct oob_context *context, unsigned range) {
+    if (begin_access(context) && oob_send_taken(context, range))
+        oob_link_flush_soon(context->machine);
+}
+
+bool oob_exchange_post(struct oob_context *context, unsigned vcpu, uint16_t port, uint8_t value) {
+    return begin_access(context) && oob_send_posted(context, vcpu, port, value) && oob_link_up(context->machine);
+}
+
+/* The whole part of 4 * log2(ns / 1000), for ns of 1000 and more: by the power of two, and by its fourths. */
+static unsigned quarter_octaves(uint64_t ns) {
+    enum { FRACTION_BITS = 31 };
+    static const uint32_t fourths[] = {2553802834u, 3037000500u,
+                                       3611622603u}; /* 2^31 times 2^(1/4), 2^(1/2), 2^(3/4) */
+    unsigned octave, quarter = 0;
+    uint64_t mantissa;
+
+    if (ns > UINT32_MAX) /* four seconds: there are no more counters */
+        ns = UINT32_MAX;
+    octave = 63 - (unsigned)__builtin_clzll(ns / 1000);
+    mantissa = ((ns << FRACTION_BITS) / 1000) >> octave;
+    while (quarter < 3 && mantissa >= fourths[quarter])
+        quarter++;
+    return 4 * octave + quarter;
+}
+
+void oob_exchange_count(uint64_t stat[OOB_STATS_MAX], uint64_t ns) {
+    enum { BUCKETS = 64 };
+    unsigned bucket = ns > 1000 ? quarter_octaves(ns) : 0;
+
+    stat[OOB_STAT_READ_NS] += ns;
+    stat[OOB_STAT_LATENCY + (bucket < BUCKETS ? bucket : BUCKETS - 1)]++;
+}
+
+bool oob_exchange_access(struct oob_context *context, unsigned vcpu, uint16_t port, unsigned size, bool write,
+                         uint32_t *value) {
+    struct oob_machine *machine = context->machine;
+    uint64_t start = oob_now_ns();
+
+    if (!begin_access(context) || !oob_send_access(context, vcpu, port, size, write, machine->link.seq + 1, *value))
+        return false;
+    oob_link_expect(machine, write ? 0 : context->number, port);
+    if (!oob_link_flush(machine) || !oob_link_await(machine, start))
+        return false;
+    oob_exchange_count(machine->stat, oob_now_ns() - start);
+    if (!write)
+        *value = machine->link.answer;
+    return true;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The interrupt lines into an L2: who drives them. Call with the machine's lock held. */
+#ifndef OOB_LINES_H
+#define OOB_LINES_H
+
+#include "context.h"
+
+/* The server drives a line. `drives`: it is there, and not late; else what it said is kept until it is. */
+void oob_lines_said(struct oob_context *context, const struct oob_irq *irq, bool drives);
+/* The server went away, or is late: the idle UART drives the lines now. */
+void oob_lines_orphan(struct oob_context *context);
+/* The server, which was late or away, drives the lines again. */
+void oob_lines_return(struct oob_context *context);
+
+#endif
