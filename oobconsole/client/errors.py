@@ -12,7 +12,7 @@ from __future__ import annotations
 
 
 class ClientError(Exception):
-    """Any error of this package."""
+    """Any error of this package: catch this one to catch all of them."""
 
 
 class ConnectFailed(ClientError):

@@ -1,4 +1,4 @@
-"""Texts that a script gives: patterns to look for, and what is typed."""
+"""Checks texts that a script gives: patterns to look for, and texts to type."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import regex
 
 from oobconsole.client.errors import CommandRefused
 
-#: One look for a pattern takes at most so many seconds; then it is looked for again when more has come.
+#: The most seconds that one look for a pattern takes. A look that needs more is made again when more output has come.
 LOOK_SECONDS: Final = 0.5
 _USAGE: Final = 2
 
@@ -19,7 +19,11 @@ Pattern = regex.Pattern[str]
 
 
 def compiled(pattern: str) -> Pattern:
-    """As `expect` uses it."""
+    """Compile a pattern as `expect` uses it: a dot also means a line feed.
+
+    Raises:
+        CommandRefused: it is not a regular expression.
+    """
     try:
         return regex.compile(pattern, regex.DOTALL)
     except (regex.error, OverflowError, RecursionError, ValueError) as error:
@@ -27,7 +31,11 @@ def compiled(pattern: str) -> Pattern:
 
 
 def encoded(text: str) -> bytes:
-    """What is typed."""
+    """The bytes of a text that is typed, in UTF-8.
+
+    Raises:
+        CommandRefused: the text has characters that UTF-8 cannot carry, such as half a surrogate pair.
+    """
     try:
         return text.encode()
     except UnicodeEncodeError as error:

@@ -119,7 +119,7 @@ class Transcript:
         return self._raw[-RAW_MAX:]
 
     def feed(self, text: str) -> None:
-        """Take more output."""
+        """Add output that has come, as text with its escape sequences."""
         self._raw = (self._raw if len(self._raw) <= 2 * RAW_MAX else self.raw) + text[-RAW_MAX:]
         self.note(self._words.feed(text))
 

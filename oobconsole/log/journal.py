@@ -1,6 +1,7 @@
 """The journal's native protocol: one datagram for each record (systemd.io/JOURNAL_NATIVE_PROTOCOL).
 
-Nothing waits for the journal: what it does not take at once is lost, and the next record says how many were.
+Nobody waits for the journal: a record that the journal does not take at once is lost, and the next record says how
+many were lost.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, Final
 from oobconsole.errors import EnvironmentFault
 
 SOCKET: Final = Path("/run/systemd/journal/socket")
-#: Bytes of one field; more is cut. A datagram of a few of these fits every default socket buffer.
+#: The most bytes of one field; a longer one is cut. A datagram of a few such fields fits every default socket buffer.
 FIELD_MAX: Final = 16384
 #: syslog(3)'s levels, by structlog's and logging's names.
 _PRIORITY: Final = {"critical": 2, "exception": 3, "error": 3, "warning": 4, "info": 6, "debug": 7}
@@ -23,7 +24,8 @@ _NAME: Final = re.compile(r"[^A-Z0-9_]")
 
 
 def encode(fields: dict[str, str]) -> bytes:
-    """A datagram: KEY=value, or the long form where the value has several lines."""
+    """The datagram of a record: KEY=value for each field, or the protocol's long form for a value of several
+    lines."""
     out = bytearray()
     for key, text in fields.items():
         value = text.encode("utf-8", "replace")[:FIELD_MAX]
@@ -42,10 +44,10 @@ class Journal:
     """A connection to the journal.
 
     Attributes:
-        lost: records that it did not take, so far.
+        lost: how many records the journal did not take, so far.
 
     Raises:
-        EnvironmentFault: there is none.
+        EnvironmentFault: there is no journal on this host.
     """
 
     def __init__(self, path: Path = SOCKET) -> None:
@@ -62,7 +64,13 @@ class Journal:
             ) from error
 
     def send(self, level: str, message: str, more: dict[str, str]) -> None:
-        """Send a record; returns at once."""
+        """Send a record; returns at once.
+
+        Args:
+            level: a level of structlog or logging, such as `warning`.
+            message: what `journalctl` shows.
+            more: further fields, by their names here; the journal gets them as OOB_NAME.
+        """
         fields = {
             "MESSAGE": message,
             "PRIORITY": str(_PRIORITY.get(level, 6)),
@@ -79,14 +87,14 @@ class Journal:
                 self.lost += 1
 
     def _sent(self, record: bytes) -> bool:
-        """Did the journal take it? One that was started anew has another socket."""
+        """Did the journal take the record? A journal that was started again has another socket, so try twice."""
         for _ in range(2):
             try:
                 if self._socket is None:
                     self._socket = self._connect()
                 self._socket.send(record)
             except BlockingIOError:
-                return False  # it is full, and takes the next one, or one after that
+                return False  # the journal is full now; it will take a later record
             except OSError:
                 self._close()
             else:
@@ -109,13 +117,14 @@ class Journal:
 
 
 class JournalLogger:
-    """What structlog writes to: every level is the same method, the level is in the record."""
+    """What structlog writes to, when the log goes to the journal. The level is in the record, so all methods are
+    one."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
     def msg(self, *, event: str, level: str, **more: Any) -> None:
-        """Send a record; its message is readable without the fields, too."""
+        """Send a record. Its message names the fields, too, so that it can be read without them."""
         exception = more.pop("exception", "")
         about = " ".join(f"{key}={value!r}" for key, value in more.items())
         text = f"{event} {about}".rstrip() + (f"\n{exception}" if exception else "")
@@ -125,7 +134,7 @@ class JournalLogger:
 
 
 class JournalHandler(logging.Handler):
-    """The same for the records of libraries."""
+    """Sends the records of libraries, which use the standard library's logging, to the journal."""
 
     def __init__(self, journal: Journal) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Logging: structlog, as text for people or JSON for machines to standard error, or to the journal. Nothing waits."""
+"""Logging by structlog: as text or JSON to standard error, or to the journal. Whoever logs never waits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def setup(style: Literal["console", "json", "journald"]) -> None:
     """Send every log record, ours and the libraries', to one place in one style.
 
     Raises:
-        EnvironmentFault: it is the journal, and there is none.
+        EnvironmentFault: the style is `journald`, and there is no journal.
     """
     logging.getLogger("asyncssh").setLevel(logging.ERROR)
     if style == "journald":
@@ -95,7 +95,11 @@ def _as_fields(_: Any, __: str, record: Any) -> Any:
 
 
 class LogLimit:
-    """Lets so many lines into the log in so many seconds: what a peer or a guest can cause again and again."""
+    """A limit for lines that a peer or a guest can cause again and again.
+
+    Args:
+        lines: how many may be written in `seconds`.
+    """
 
     def __init__(self, lines: int, seconds: float = 60.0) -> None:
         self._lines = lines
@@ -104,7 +108,10 @@ class LogLimit:
         self._written = 0
 
     def allows(self, **about: object) -> bool:
-        """May one more line be written? The first that may not is replaced by one that says so, with `about`."""
+        """May one more line be written?
+
+        In place of the first line that may not, a line is written that says so, with the fields `about`.
+        """
         now = time.monotonic()
         if now - self._since >= self._seconds:
             self._since, self._written = now, 0

@@ -1,4 +1,4 @@
-"""Where log lines go: a descriptor that may be slow, full or gone. Whoever logs never waits, and never gets an error.
+"""Writes log lines to a descriptor that may be slow, full or closed. Whoever logs never waits, and gets no error.
 
 A thread writes. What it cannot write is counted, and the next line that can be written is preceded by one that says
 how many lines are missing, and why.
@@ -16,37 +16,40 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-#: Bytes that may wait for the thread; lines beyond it are lost.
+#: How many bytes may wait for the thread; lines beyond that are lost.
 WAITING_MAX: Final = 1 << 20
-#: How long the end of the process waits for the thread, in seconds.
+#: How many seconds the end of the process waits for the thread.
 CLOSE_SECONDS: Final = 1.0
 _SLOW: Final = "nobody took them in time"
 
 
 def append(descriptor: int) -> None:
-    """Have a file written at its end (open(2), O_APPEND), whoever opened it without: where logrotate's `copytruncate`
-    has cut it, each line would else go to the offset at which it was, behind as many zero bytes."""
-    with contextlib.suppress(OSError):  # then it is written as it was opened
+    """Have a file written at its end (open(2), O_APPEND), even if it was opened without that flag, as by `2> FILE`.
+
+    Otherwise, after logrotate's `copytruncate` has cut the file, each line would go to the offset at which the file
+    was before, behind as many zero bytes. A descriptor that is not a file's is left as it is.
+    """
+    with contextlib.suppress(OSError):  # then the file is written as it was opened
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
             fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_APPEND)
 
 
 class _Line(NamedTuple):
-    """Bytes to write; and, of a line that tells of lost ones, how many those are."""
+    """Bytes to write. `untold` is how many lost lines this line tells of; 0 for any other line."""
 
     data: bytes
     untold: int = 0
 
 
 class LogSink:
-    """A text stream for loggers.
+    """A text stream for loggers, which a thread of its own writes.
 
     Args:
-        descriptor: written to, and never closed.
+        descriptor: is written to, and never closed.
         tell: makes the line that says how many lines were lost, and why.
 
     Attributes:
-        lost: lines that were lost so far.
+        lost: how many lines were lost so far.
     """
 
     def __init__(self, descriptor: int, tell: Callable[[int, str], str]) -> None:
@@ -64,7 +67,7 @@ class LogSink:
         self._thread.start()
 
     def write(self, text: str) -> int:
-        """Have a line written."""
+        """Queue a line for the thread; returns its length at once, as a text stream does. Never raises."""
         data = text.encode("utf-8", "backslashreplace")
         with self._changed:
             if self._bytes + len(data) > WAITING_MAX:
@@ -75,10 +78,10 @@ class LogSink:
         return len(text)
 
     def flush(self) -> None:
-        """The thread does it."""
+        """Do nothing: the thread writes each line as soon as it can."""
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
-        """Write what waits, for at most so long, and end."""
+        """Write what waits, for `seconds` at most, and end the thread."""
         with self._changed:
             self._tell_of_loss()
             self._closing = True
@@ -120,12 +123,12 @@ class LogSink:
             return line
 
     def _put(self, data: bytes) -> None:
-        """Write all of it; behind a line that lacks its end begins a new one."""
+        """Write all of `data`. If the end of the line before could not be written, begin a new line first."""
         data = b"\n" + data if self._torn else data
         while data:
             try:
                 written = os.write(self._descriptor, data)
-            except BlockingIOError:  # others may have set it non-blocking
+            except BlockingIOError:  # another process may have made the descriptor non-blocking
                 select.select([], [self._descriptor], [])
                 continue
             self._torn = True

@@ -1,7 +1,8 @@
-"""Running a program of the administrator's to its own end, which is not that of what it starts in the background.
+"""Runs a program of the administrator's until the program itself ends. What it leaves in the background lives on.
 
-The child gets three descriptors and nothing else. uvloop's processes get further, inheritable copies of them, which
-whatever goes into the background keeps open; so the standard library starts it, and a pidfd says when it has ended.
+Why not by asyncio? The program must get three descriptors and nothing else. uvloop's processes get further,
+inheritable copies of them, which whatever goes into the background keeps open. So the standard library starts the
+program, and a pidfd says when it has ended.
 """
 
 from __future__ import annotations
@@ -22,19 +23,22 @@ from oobconsole.words import brief
 
 log = structlog.get_logger(__name__)
 
-#: What is kept of the output, in bytes: its end.
+#: How many bytes of the output are kept: the last ones.
 KEPT_MAX: Final = 4096
-#: Read at once, in bytes, and the rest after that, in seconds: a program that prints without end costs only so much.
+#: How many bytes are read at once, and how many seconds of rest follow: the bound for a program that prints for ever.
 _READ_MAX: Final = 65536
 _REST_SECONDS: Final = 0.01
-#: Between asking it to end and ending it, and for it to be gone then.
+#: How many seconds there are between SIGTERM and SIGKILL, and after SIGKILL for the program to be gone.
 _KILL_SECONDS: Final = 2.0
-#: Outputs that are read on for what stays in the background; the oldest gives way.
+#: How many outputs are read on for programs that stay in the background; beyond that, the oldest is closed.
 _DRAINS_MAX: Final = 64
 
 
 class Output:
-    """Reads a pipe and keeps the end of it; also after the hook: whoever writes there must not die of it."""
+    """Reads a program's output from a pipe, and keeps its end.
+
+    It reads on after the program has ended, because what stays in the background must not die of writing there.
+    """
 
     _draining: Final[dict[Output, None]] = {}
 
@@ -51,7 +55,7 @@ class Output:
         self._loop.add_reader(self._fd, self.read)
 
     def read(self) -> None:
-        """What is there, or so much of it."""
+        """Read what is there, `_READ_MAX` bytes at most."""
         if self._fd < 0:
             return
         try:
@@ -71,7 +75,7 @@ class Output:
         return len(cls._draining)
 
     def drain(self) -> None:
-        """Throw away what still comes, until nobody has the other end."""
+        """Throw away what still comes, until nobody has the pipe's other end."""
         if self._fd < 0:
             return
         Output._draining[self] = None
@@ -83,7 +87,7 @@ class Output:
             next(iter(Output._draining)).close()
 
     def close(self) -> None:
-        """Idempotent."""
+        """Close the pipe. A second call does nothing."""
         if self._fd < 0:
             return
         Output._draining.pop(self, None)
@@ -95,13 +99,17 @@ class Output:
 
 
 class HookFault(EnvironmentFault):
-    """A program could not be run, or did not do what it should; in one sentence."""
+    """A program could not be run, or failed. The message is one sentence that begins with the program."""
 
 
 async def succeed(
     words: Sequence[str], timeout_s: float, *, data: bytes = b"", env: Mapping[bytes, bytes] | None = None
 ) -> str:
-    """As `run`; returns the last line that it printed. Raises `HookFault`, also when it fails."""
+    """Run a program that should succeed; returns the last line that it printed. The arguments are those of `run`.
+
+    Raises:
+        HookFault: the program could not be started, did not end in time, or has failed.
+    """
     try:
         status, output = await run(words, timeout_s, data=data, env=env)
     except TimeoutError as error:
@@ -116,7 +124,7 @@ async def succeed(
 
 
 def _last_line(output: bytes) -> str:
-    """The last one that is not empty."""
+    """The last line of the output that is not empty, safe for terminals."""
     lines = output.decode(errors="replace").split("\n")
     return brief(next((line.strip() for line in reversed(lines) if line.strip()), ""))
 
@@ -131,17 +139,21 @@ def _signal(number: int) -> str:
 async def run(
     words: Sequence[str], timeout_s: float, *, data: bytes = b"", env: Mapping[bytes, bytes] | None = None
 ) -> tuple[int, bytes]:
-    """Run it; returns its status, negative for a signal's number, and the end of what it printed.
+    """Run a program until it ends. What it has started in the background lives on.
 
     Args:
+        words: the program and its arguments; no shell is between.
+        timeout_s: a program that has not ended after so many seconds is ended, with its process group.
         data: its standard input.
-        env: its environment, besides the server's.
+        env: variables of its environment, besides the server's.
 
-    What it has started in the background lives on. What is not done in `timeout_s` is ended with its process group.
+    Returns:
+        Its exit status, or the negative number of the signal that ended it; and the last KEPT_MAX bytes of its
+        output.
 
     Raises:
         OSError: it cannot be started.
-        TimeoutError: it did not end by itself.
+        TimeoutError: it did not end by itself in `timeout_s`.
     """
     reading, writing = os.pipe()
     try:
@@ -159,7 +171,7 @@ async def run(
         await _end(process)
         output.close()
         raise
-    output.read()  # the end of what itself has printed is there by now
+    output.read()  # what the program itself has printed last is there by now
     output.drain()
     return process.wait(), output.kept
 
@@ -177,7 +189,7 @@ async def _start(
     try:
         return await asyncio.shield(starting)
     except asyncio.CancelledError:
-        await asyncio.wait((starting,))  # it has our descriptor until then
+        await asyncio.wait((starting,))  # the thread has our descriptor until then
         if starting.exception() is None:
             await _end(starting.result())
         raise
@@ -185,7 +197,7 @@ async def _start(
 
 @contextlib.contextmanager
 def _input(data: bytes) -> Iterator[int]:
-    """A descriptor to read `data` from: memory, so that nobody waits for who does not read it."""
+    """A descriptor to read `data` from. It is memory, so that nobody waits for a program that does not read it."""
     if not data:
         yield subprocess.DEVNULL
         return
@@ -199,7 +211,7 @@ def _input(data: bytes) -> Iterator[int]:
 
 
 async def _ended(process: subprocess.Popen[bytes]) -> None:
-    """Wait for its end. It stays a zombie, so that its number remains its own."""
+    """Wait until the process ends. It stays a zombie, so that no other process can get its number."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     descriptor = os.pidfd_open(process.pid)
@@ -212,7 +224,7 @@ async def _ended(process: subprocess.Popen[bytes]) -> None:
 
 
 async def _end(process: subprocess.Popen[bytes]) -> None:
-    """It, and all of its process group, also what does not listen to SIGTERM."""
+    """End the process and its whole process group: by SIGTERM, and then by SIGKILL."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)

@@ -1,4 +1,4 @@
-"""Switching a guest: one interface, whoever does it."""
+"""Switching a guest: one interface, whether a program, QEMU's monitor or libvirt does it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from oobconsole.power import hook
 
 
 class PowerAction(StrEnum):
-    """What can be done."""
+    """What can be done to a guest; the values are what users type."""
 
     RESET = "reset"
     NMI = "nmi"
@@ -20,23 +20,28 @@ class PowerAction(StrEnum):
 
 
 class PowerError(EnvironmentFault):
-    """It could not be done, and why."""
+    """The guest could not be switched. The message says why."""
 
 
 class Power(Protocol):
     """Switches one guest."""
 
     async def do(self, action: PowerAction) -> str:
-        """Do it; returns what was done, in words. Raises `PowerError`."""
+        """Switch the guest; returns what was done, in words for the person who asked.
+
+        Raises:
+            PowerError: it could not be done.
+        """
 
 
 class CommandPower:
-    """Runs a program of the administrator's: ipmitool, a cloud's command line, a script. What that leaves in the
-    background, such as the guest's QEMU, is its own business.
+    """Switches a guest by a program of the administrator's: ipmitool, a cloud's command line, a script.
+
+    What the program leaves in the background, such as the guest's QEMU, lives on.
 
     Args:
-        guest: replaces `{guest}` in its arguments, as the action does `{action}`.
-        config: the program; no shell is between.
+        guest: replaces `{guest}` in the program's arguments, as the action replaces `{action}`.
+        config: the program and its time limit; no shell is between.
     """
 
     def __init__(self, guest: str, config: PowerConfig) -> None:

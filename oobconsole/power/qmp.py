@@ -21,10 +21,11 @@ from oobconsole.words import brief
 
 log = structlog.get_logger(__name__)
 
-#: A command is answered within so many seconds, or whoever gave it is told that it was not.
+#: How many seconds QEMU has for the answer to a command; then whoever gave the command gets an error.
 ANSWER_SECONDS: Final = 10.0
-#: A run state that could not be read is read again after so many seconds, or with the next event.
+#: After how many seconds a run state that could not be read is read again; an event makes it sooner.
 AGAIN_SECONDS: Final = 10.0
+#: How many lines a minute the log gets about one monitor.
 LOG_LINES: Final = 10
 #: QEMU's events (QMP reference, "Events") in words.
 _EVENTS: Final = {
@@ -41,14 +42,14 @@ _EVENTS: Final = {
 
 
 class Qmp:
-    """One monitor, connected whenever QEMU is there.
+    """The monitor of one QEMU. It is connected whenever that QEMU runs.
 
     Args:
-        name: the console's, for the log.
-        path: of its UNIX socket.
+        name: the console's name, for the log.
+        path: the monitor's UNIX socket.
 
     Attributes:
-        listeners: are told in words, safe for terminals, what happens to the machine.
+        listeners: each is called with what happens to the machine, in words that are safe for terminals.
         state: QEMU's run state (`running`, `paused`, `shutdown`, …), empty while it is not known.
     """
 
@@ -65,17 +66,17 @@ class Qmp:
         self._limit = LogLimit(LOG_LINES)
 
     def start(self) -> None:
-        """Begin to connect. Idempotent: it is every port's of a guest."""
+        """Begin to connect. A second call does nothing: each port of a guest calls it."""
         if not self._started:
             self._started = True
             self._dialer.start()
 
     async def stop(self) -> None:
-        """Disconnect. Idempotent."""
+        """Disconnect, and do not connect again. A second call does nothing."""
         await self._dialer.stop()
 
     async def execute(self, command: str, **arguments: object) -> Any:
-        """Run a monitor command; returns its answer, which may be anything.
+        """Run a command of the monitor; returns what QEMU answers, which may be any JSON value.
 
         Raises:
             EnvironmentFault: the monitor is not connected, does not answer, or refuses.
@@ -93,7 +94,7 @@ class Qmp:
             raise EnvironmentFault(f"{self.path}: QEMU's monitor was lost: {brief(str(error))}") from error
 
     async def run_state(self) -> str:
-        """Ask QEMU for its run state. Raises `EnvironmentFault`."""
+        """Ask QEMU for its run state, such as `running`. Raises `EnvironmentFault` as `execute` does."""
         answer = await self.execute("query-status")
         state = answer.get("status") if isinstance(answer, dict) else None
         if not isinstance(state, str):
@@ -104,7 +105,7 @@ class Qmp:
         """Send a break on the chardev whose address contains `line`.
 
         Raises:
-            EnvironmentFault: there is no such chardev, or it could not be done.
+            EnvironmentFault: this QEMU has no such chardev, or the monitor fails as in `execute`.
         """
         chardevs = await self.execute("query-chardev")
         try:
@@ -132,7 +133,8 @@ class Qmp:
         return bug or reason
 
     async def _stay(self, connection: Connection) -> str:
-        """Until the connection ends, or the run state is read no more, which is a bug: what to say then."""
+        """Wait until the connection ends. Returns "", or what to say when reading the run state has ended, which is a
+        bug."""
         tasks = Tasks()
         ended = tasks.start(connection.ended(), "monitor")
         reading = tasks.start(self._read_states(), "run state of monitors")
@@ -143,7 +145,7 @@ class Qmp:
             await tasks.stop()
 
     async def _read_states(self) -> None:
-        """Whenever it may have changed. An answer may take its time: what happens is told without it."""
+        """Read the run state whenever it may have changed. Events are told without waiting for that answer."""
         self._changed.set()
         again: float | None = None
         while True:
@@ -174,7 +176,7 @@ class Qmp:
 class QmpPower:
     """Switches a guest by QEMU's monitor.
 
-    `off` asks the guest (ACPI), as its power button would: QEMU itself ends only with its owner.
+    `off` asks the guest by ACPI, as its power button would. It does not end QEMU: that is for whoever started QEMU.
     """
 
     def __init__(self, monitor: Qmp) -> None:

@@ -1,4 +1,4 @@
-"""One connection to QEMU's monitor, over qemu.qmp: bounded, and with an end, whatever the other end sends.
+"""One connection to QEMU's monitor, by the library qemu.qmp. It is bounded, and ends, whatever the other end sends.
 
 Source: QEMU's docs/interop/qmp-spec.rst: a greeting, then one JSON object in a line, each way.
 """
@@ -21,16 +21,20 @@ from qemu.qmp.message import Message
 from oobconsole.net.dialer import why
 from oobconsole.words import brief
 
-#: A monitor greets at once, or somebody else is connected to it: it serves one at a time.
+#: How many seconds a monitor has for its greeting. One that says nothing serves somebody else: it serves one at a
+#: time.
 GREETING_SECONDS: Final = 10.0
-#: So long its end may take, in seconds: nothing is written any more by then, so it takes no time at all.
+#: How many seconds ending the connection may take. Nothing is written by then, so it should take no time at all.
 END_SECONDS: Final = 2.0
-#: The longest message, in bytes: it is taken apart at once, in a few milliseconds. A chardev has 150 bytes in one.
+#: The longest message, in bytes. It is taken apart at once, which takes a few milliseconds. (A list of chardevs has
+#: 150 bytes for each.)
 LINE_MAX: Final = 64 << 10
-#: So many times what a message took is the pause behind it: nobody has more than a quarter of the event loop.
+#: The pause behind a message is so many times as long as the message took: so no monitor has more than a quarter of
+#: the event loop.
 _PAUSE_TIMES: Final = 3
 _PAUSE_MIN: Final = 0.002  # seconds; shorter ones are added up
-#: What is not longer, in bytes, takes a fraction of a millisecond, and waits for no other monitor's message.
+#: A message of at most so many bytes takes a fraction of a millisecond, and does not wait for other monitors'
+#: messages.
 _SHORT: Final = 4096
 _turns: Final[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]] = weakref.WeakKeyDictionary()
 _NO_QMP: Final = f"it sent what is no message of QMP, or one of more than {LINE_MAX >> 10} KiB"
@@ -38,22 +42,26 @@ _CLOSED: Final = "QEMU closed it"
 
 
 class Connection(QMPClient):
-    """A monitor that is connected.
+    """A connection to a monitor.
 
     Args:
-        name: the console's.
-        heard: is told of each event as it is read: its name, and its reason where it has one, safe for terminals.
-            Nothing is queued: what the library would keep of events has no bound.
+        name: the console's name, for the library.
+        heard: is called with each event as it is read: the event's name, and its reason or "", safe for terminals.
+            Events are not queued, because the library's own queue has no bound.
     """
 
     def __init__(self, name: str, heard: Callable[[str, str], object]) -> None:
         super().__init__(name, LINE_MAX)
-        self.logger.disabled = True  # what matters is said by whoever connects, once
+        self.logger.disabled = True  # whoever connects logs what matters, once
         self._heard = heard
-        self._owed = 0.0  # seconds of pause
+        self._owed = 0.0  # seconds of pause that are still to be made
 
     async def begin(self, path: Path) -> None:
-        """Connect. Raises `OSError`, with what is wrong in words."""
+        """Connect to the socket, and wait for the greeting.
+
+        Raises:
+            OSError: it failed; the message says what is wrong, in words.
+        """
         try:
             async with asyncio.timeout(GREETING_SECONDS):
                 await self.connect(str(path))
@@ -64,15 +72,15 @@ class Connection(QMPClient):
         except AssertionError as error:
             if self.runstate is not Runstate.DISCONNECTING:
                 raise
-            raise OSError(_CLOSED) from error  # before the library has looked whether it is connected
+            raise OSError(_CLOSED) from error  # it ended before the library had looked whether it is connected
 
     async def ended(self) -> None:
-        """Wait for the end of the library's two tasks, by which either side ends it."""
+        """Wait until either side has ended the connection: the library's two tasks end then."""
         while self.runstate is Runstate.RUNNING:
             await self.runstate_changed()
 
     async def finish(self) -> str:
-        """End it, whatever still waits to be written. Returns why it had ended, where it had."""
+        """End the connection, whatever still waits to be written. Returns in words why it had ended."""
         if self.runstate is Runstate.IDLE:
             return _CLOSED
         if self._writer is not None:
@@ -86,15 +94,18 @@ class Connection(QMPClient):
                 if task is not None:
                     task.cancel()
             return f"it could not be ended in {END_SECONDS:g} s"
-        except Exception as error:  # what ended the library's tasks: any kind, as the other end likes
+        except Exception as error:  # whatever ended the library's tasks; the other end can cause any kind
             return _words(error)
         return _CLOSED
 
     # -- the library's seams (qemu.qmp 0.0.6) ------------------------------------------------------------
 
     async def _do_recv(self) -> Message:
-        """Take the next message apart. The library's own exceptions would carry it, and write all of it out, for a
-        second, whenever they are made into words."""
+        """Read the next message and take it apart.
+
+        Why not as the library does it? The library's exceptions carry the message, and write all of it out, for a
+        second, whenever they are made into words.
+        """
         line = await self._readline()
         if len(line) <= _SHORT:
             value, took = _take_apart(line)
@@ -108,13 +119,13 @@ class Connection(QMPClient):
         return Message(value, eager=False)
 
     async def _rest(self, took: float) -> None:
-        """Whoever sends without a pause has others wait for one message, not for all of them."""
+        """Pause, so that others wait for one message of a monitor that sends without end, and not for all of them."""
         self._owed += _PAUSE_TIMES * took
         pause, self._owed = (self._owed, 0.0) if self._owed >= _PAUSE_MIN else (0.0, self._owed)
         await asyncio.sleep(pause)
 
     def _cb_inbound(self, msg: Message) -> Message:
-        """The library would write all of it out for its log."""
+        """Return the message as it is. The library would write all of it out for its log."""
         return msg
 
     async def _on_message(self, msg: Message) -> None:
@@ -123,8 +134,9 @@ class Connection(QMPClient):
             return
         number = msg.get("id", None if "return" in msg else 0)
         if not isinstance(number, str | None):
-            raise ProtocolError(_NO_QMP)  # ours are strings; an error without one is about what it could not read
-        # Others are dropped: the library would write them out, or, at a second answer to one command, wait.
+            # Our numbers are strings. An error without a number is about what QEMU could not read.
+            raise ProtocolError(_NO_QMP)
+        # Other answers are dropped: the library would write them out, or wait at a second answer to one command.
         if number in self._pending and not self._pending[number].full():
             await super()._on_message(msg)
 
@@ -136,11 +148,11 @@ class Connection(QMPClient):
 
 
 def _of_greeting(error: QMPError) -> str:
-    """The library wraps what happened, once or twice."""
+    """Why there was no usable greeting, in words. The library wraps the error that says it, once or twice."""
     cause: BaseException = error
     with contextlib.suppress(AttributeError):
         while not isinstance(cause, OSError | EOFError | AssertionError):
-            cause = cause.exc  # type: ignore[attr-defined]  # of those that wrap
+            cause = cause.exc  # type: ignore[attr-defined]  # the errors that wrap another have it
     if isinstance(cause, OSError):
         return _words(cause)
     refused = isinstance(cause, AssertionError)  # of `qmp_capabilities`
@@ -154,12 +166,13 @@ def _words(error: BaseException) -> str:
 
 
 def _turn() -> asyncio.Lock:
-    """Of whoever has a long message, at any monitor: several of these in one turn of the loop would add up."""
+    """The lock of whoever takes a long message apart, at any monitor: several in one turn of the loop would add
+    up."""
     return _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
 
 def _take_apart(line: bytes) -> tuple[object, float]:
-    """What a message says, None for what is no JSON; and how long that took, in seconds."""
+    """The message's JSON value, or None when it is not JSON; and how many seconds taking it apart took."""
     began = time.perf_counter()
     try:
         value = json.loads(line)
