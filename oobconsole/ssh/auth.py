@@ -14,7 +14,6 @@ from typing import Final
 
 import asyncssh
 import structlog
-from asyncssh.public_key import SSHOpenSSHCertificate, decode_ssh_certificate, decode_ssh_public_key
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 from oobconsole import textfile, userkeys
@@ -23,6 +22,13 @@ from oobconsole.errors import EnvironmentFault
 from oobconsole.log.log import LogLimit
 from oobconsole.ssh import revoked as revocation
 from oobconsole.ssh.authorized import BadLine, Line, parse, public_key
+from oobconsole.ssh.private import (
+    SSHOpenSSHCertificate,
+    decode_ssh_certificate,
+    decode_ssh_public_key,
+    id_of,
+    serial_of,
+)
 from oobconsole.ssh.revoked import Revoked
 
 log = structlog.get_logger(__name__)
@@ -247,4 +253,4 @@ def _check_strength(offered: Offered) -> None:
 
 
 def _number_and_id(certificate: SSHOpenSSHCertificate) -> tuple[int, str]:
-    return certificate._serial, certificate._key_id  # asyncssh has no other access to them
+    return serial_of(certificate), id_of(certificate)

@@ -12,6 +12,7 @@ import asyncssh
 
 from oobconsole.errors import HungUp
 from oobconsole.session.arrival import Arrivals
+from oobconsole.ssh.private import TermModes, TermSize
 from oobconsole.words import harmless
 
 #: Input that waits here for the session, in bytes; beyond it the SSH window closes.
@@ -66,9 +67,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._channel = chan
         self._unused = asyncio.get_running_loop().call_later(_UNUSED_SECONDS, self.exit, 1)
 
-    def pty_requested(
-        self, term_type: str, term_size: asyncssh.misc.TermSize, term_modes: asyncssh.misc.TermModes
-    ) -> bool:
+    def pty_requested(self, term_type: str, term_size: TermSize, term_modes: TermModes) -> bool:
         return len(term_type) <= _TERM_MAX
 
     def shell_requested(self) -> bool:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Final
 
 import asyncssh
 import structlog
-from asyncssh.public_key import SSHOpenSSHCertificate
 
 from oobconsole import keyfile, textfile
 from oobconsole.errors import EnvironmentFault
+from oobconsole.ssh.private import SSHOpenSSHCertificate, is_host_certificate, validity_of
 
 log = structlog.get_logger(__name__)
-
-_HOST: Final = 2  # SSH2_CERT_TYPE_HOST
 
 
 def load_or_make(path: Path) -> asyncssh.SSHKey:
@@ -45,7 +42,7 @@ def load_certificate(path: Path, key: asyncssh.SSHKey) -> SSHOpenSSHCertificate:
         raise EnvironmentFault(
             f"{path}: is no OpenSSH certificate: {error}; have the CA sign the key again"
         ) from error
-    if not isinstance(certificate, SSHOpenSSHCertificate) or certificate._cert_type != _HOST:
+    if not isinstance(certificate, SSHOpenSSHCertificate) or not is_host_certificate(certificate):
         raise EnvironmentFault(
             f"{path}: is no host certificate; make one with: ssh-keygen -s CA -h -I ID -n NAMES KEY.pub"
         )
@@ -53,6 +50,7 @@ def load_certificate(path: Path, key: asyncssh.SSHKey) -> SSHOpenSSHCertificate:
         raise EnvironmentFault(
             f"{path}: certifies {certificate.key.get_fingerprint()}, but the host key is {key.get_fingerprint()}"
         )
-    if not certificate._valid_after <= time.time() < certificate._valid_before:
+    begin, end = validity_of(certificate)
+    if not begin <= time.time() < end:
         log.error("the host certificate is not valid now: clients will not believe it", file=str(path))
     return certificate

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import asyncssh
 import structlog
-from asyncssh.packet import PacketDecodeError
 
 from oobconsole.access import Principal
 from oobconsole.errors import HungUp
@@ -21,6 +20,7 @@ from oobconsole.ssh.algorithms import SIGNATURES
 from oobconsole.ssh.auth import Allowed, Offered
 from oobconsole.ssh.channel import Channel
 from oobconsole.ssh.gate import Offence
+from oobconsole.ssh.private import PacketDecodeError
 from oobconsole.ssh.transport import TooMuch, Transport
 
 if TYPE_CHECKING:

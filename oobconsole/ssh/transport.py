@@ -1,9 +1,8 @@
 """An SSH connection below who it belongs to: how much of what it sends is handled at a time, and how much at all.
 
 asyncssh handles everything that was read before it returns, begins a key exchange whenever it is asked to, keeps what
-it cannot send yet without a bound, and answers a client that does not read. Each is bounded here. What follows uses
-asyncssh's seams below its public interface (2.24): `_recv_pkthdr`, where each packet begins; `_packet_handlers`;
-`_finish_recv_packet`, after which a packet that took its time is done.
+it cannot send yet without a bound, and answers a client that does not read. Each is bounded here, with the hooks of
+`private.py`.
 """
 
 from __future__ import annotations
@@ -16,21 +15,18 @@ from collections.abc import Awaitable
 from typing import Any, Final
 
 import asyncssh
-from asyncssh.constants import (
-    MSG_CHANNEL_OPEN,
-    MSG_EXT_INFO,
-    MSG_IGNORE,
-    MSG_KEXINIT,
-    MSG_NEWKEYS,
-    MSG_SERVICE_ACCEPT,
-    MSG_SERVICE_REQUEST,
-    MSG_USERAUTH_LAST,
-    MSG_USERAUTH_REQUEST,
-    OPEN_RESOURCE_SHORTAGE,
-)
-from asyncssh.packet import PacketDecodeError, SSHPacket, SSHPacketLogger, String
 
-from oobconsole.ssh import algorithms
+from oobconsole.ssh import algorithms, private
+from oobconsole.ssh.private import (
+    MSG_IGNORE,
+    MSG_SERVICE_ACCEPT,
+    MSG_USERAUTH_LAST,
+    OPEN_RESOURCE_SHORTAGE,
+    PacketDecodeError,
+    SSHPacket,
+    SSHPacketLogger,
+    String,
+)
 from oobconsole.ssh.rate import Rate
 from oobconsole.ssh.sessionchannel import SessionChannel
 from oobconsole.ssh.turns import Turns
@@ -74,7 +70,7 @@ class TooMuch(asyncssh.ProtocolError):
     """Before it had logged in, it sent more than any client does."""
 
 
-class Transport(asyncssh.SSHServerConnection):
+class Transport(private.Connection):
     """asyncssh's, bounded.
 
     Args:
@@ -86,7 +82,7 @@ class Transport(asyncssh.SSHServerConnection):
     ) -> None:
         super().__init__(loop, options)
         self._turns = turns
-        self._max_recv_pktlen = STRANGER_PACKET_MAX
+        self.limit_packets(STRANGER_PACKET_MAX)
         self._tcp: socket.socket | None = None
         self._backlog = bytearray()  # what asyncssh has not been given
         self._reading = True
@@ -100,11 +96,6 @@ class Transport(asyncssh.SSHServerConnection):
         self._held_kexinit: asyncio.TimerHandle | None = None  # our first one waits for the client's
         self._socket_has_room = True
         self.peer_exchanges = False  # it has sent KEXINIT, and not yet NEWKEYS
-
-    @property
-    def is_known(self) -> bool:
-        """Has it logged in?"""
-        return self._auth_complete
 
     # -- input, in turns ----------------------------------------------------------------------------
 
@@ -133,33 +124,29 @@ class Transport(asyncssh.SSHServerConnection):
 
     def take_turn(self) -> bool:
         """Handle a little of what came; is there more that can be handled now?"""
-        if self._transport is None:
+        if self.network is None:
             self._backlog.clear()
             return False
-        if self._is_kept_waiting():
+        if self._is_kept_waiting(self.network):
             return False
+        more = b""
         if not self._stopped:
-            self._inpbuf += bytes(self._backlog[:SLICE])
+            more = bytes(self._backlog[:SLICE])
             del self._backlog[:SLICE]
         self._packets_left, self._turn_ends, self._stopped = TURN_PACKETS, time.perf_counter() + TURN_SECONDS, False
-        self._recv_data()
+        self.handle(more)
         return self._goes_on()
 
-    def _is_kept_waiting(self) -> bool:
+    def _is_kept_waiting(self, network: asyncio.Transport) -> bool:
         """By a packet that takes its time, or because the client does not read our answers. Each asks for a turn when
         that is over."""
-        assert self._transport is not None
-        if len(self._deferred_packets) > DEFERRED_MAX:
+        if self.deferred > DEFERRED_MAX:
             self.connection_lost(asyncssh.ProtocolError("the client does not answer to a key exchange"))
             return True
-        return not self._takes_packets or self._transport.get_write_buffer_size() > UNREAD_MAX
-
-    @property
-    def _takes_packets(self) -> bool:
-        return self._recv_handler in (self._recv_version, self._recv_pkthdr, self._recv_packet)
+        return not self.takes_packets or network.get_write_buffer_size() > UNREAD_MAX
 
     def _goes_on(self) -> bool:
-        if not self._takes_packets:
+        if not self.takes_packets:
             return False
         if self._stopped or self._backlog:
             return True
@@ -170,43 +157,35 @@ class Transport(asyncssh.SSHServerConnection):
         return False
 
     def _read(self, reading: bool) -> None:
-        if self._transport is not None and reading != self._reading:
+        if self.network is not None and reading != self._reading:
             self._reading = reading
-            (self._transport.resume_reading if reading else self._transport.pause_reading)()
+            (self.network.resume_reading if reading else self.network.pause_reading)()
 
-    def _recv_pkthdr(self) -> bool:
-        """Where every packet begins."""
-        if self._transport is None:
+    def may_take_packet(self) -> bool:
+        if self.network is None:
             return False
         if self._packets_left <= 0 or (self._packets_left < TURN_PACKETS and time.perf_counter() >= self._turn_ends):
             self._stopped = True
             return False
-        if not super()._recv_pkthdr():
-            return False
-        self._packets_left -= 1
-        self._count()
         return True
 
-    def _count(self) -> None:
-        if self._auth_complete:
+    def took_packet(self) -> None:
+        self._packets_left -= 1
+        if self.is_known:
             return
         self._packets += 1
         if self._packets > STRANGER_PACKETS or self._bytes > STRANGER_BYTES:
             raise TooMuch("more than a login needs was sent before it")
 
-    def _finish_recv_packet(
-        self, pkttype: int, seq: int, _task: asyncio.Task[Any] | None = None, is_async: bool = False
-    ) -> None:
-        if is_async:
-            self._packets_left = 0  # what came after it has its turn later
-        super()._finish_recv_packet(pkttype, seq, _task, is_async)
-        if is_async:
-            self._turns.ask(self)
+    def slow_packet_ends(self) -> None:
+        self._packets_left = 0  # what came after it has its turn later
 
-    def _cleanup(self, exc: Exception | None) -> None:
-        super()._cleanup(exc)
+    def slow_packet_ended(self) -> None:
+        self._turns.ask(self)
+
+    def cleaned_up(self) -> None:
         self._backlog.clear()
-        self._deferred_packets.clear()
+        self.forget_deferred()
         self._end_exchange_timer()
         self._hold_kexinit_no_more()
 
@@ -229,25 +208,25 @@ class Transport(asyncssh.SSHServerConnection):
 
     def _tell_room(self) -> None:
         """What is sent during a key exchange is kept by asyncssh, however much it is."""
-        self.room_changed(self._socket_has_room and self._kex_complete)
+        self.room_changed(self._socket_has_room and self.exchange_is_over)
 
     def room_changed(self, room: bool) -> None:
         """May sessions send, or have they to wait?"""
 
     # -- key exchanges ------------------------------------------------------------------------------
 
-    def _send_kexinit(self) -> None:
+    def send_kexinit(self) -> None:
         if self._exchanges or not algorithms.has_aes():
             self._send_kexinit_now()
         else:
-            self._held_kexinit = self._loop.call_later(KEXINIT_SECONDS, self._send_kexinit_now)
+            self._held_kexinit = self.loop.call_later(KEXINIT_SECONDS, self._send_kexinit_now)
 
     def _send_kexinit_now(self) -> None:
         self._hold_kexinit_no_more()
-        super()._send_kexinit()
+        super().send_kexinit()
         self._end_exchange_timer()
-        if self._auth_complete:  # else `login_grace_s` counts
-            self._exchange_timer = self._loop.call_later(EXCHANGE_SECONDS, self._exchange_is_late)
+        if self.is_known:  # else `login_grace_s` counts
+            self._exchange_timer = self.loop.call_later(EXCHANGE_SECONDS, self._exchange_is_late)
         self._tell_room()
 
     def _hold_kexinit_no_more(self) -> None:
@@ -267,9 +246,9 @@ class Transport(asyncssh.SSHServerConnection):
             self._exchange_timer.cancel()
             self._exchange_timer = None
 
-    async def _kexinit(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
+    async def take_kexinit(self, kind: int, number: int, packet: SSHPacket) -> None:
         self._exchanges += 1
-        if self._auth_complete:
+        if self.is_known:
             await self._rekeys.wait()
         elif self._exchanges > 1:
             raise TooMuch("a second key exchange before the login")
@@ -277,20 +256,20 @@ class Transport(asyncssh.SSHServerConnection):
         try:
             if self._held_kexinit is not None:
                 self._hold_kexinit_no_more()
-                self._kexinit_sent = False  # asyncssh sends it in answer to the client's
+                self.has_sent_kexinit = False  # asyncssh sends it in answer to the client's
                 self._choose_ciphers(packet.get_remaining_payload())
             is_wrong = self._guesses_wrong(packet.get_remaining_payload())
-            await super()._process_kexinit(pkttype, pktid, packet)
+            await super().take_kexinit(kind, number, packet)
         except PacketDecodeError as error:
             raise asyncssh.ProtocolError(str(error)) from None
-        self._ignore_first_kex = is_wrong
+        self.ignore_next_exchange(is_wrong)
 
     def _choose_ciphers(self, payload: bytes) -> None:
         """By what the client offers in its KEXINIT."""
         lists = SSHPacket(payload)
         lists.get_bytes(16)  # the cookie
         _, _, to_us, to_it = [lists.get_namelist() for _ in range(4)]
-        self._enc_algs = algorithms.ciphers_for(self._enc_algs, to_us, to_it)
+        self.ciphers = algorithms.ciphers_for(self.ciphers, to_us, to_it)
 
     def _guesses_wrong(self, payload: bytes) -> bool:
         """Does a packet follow that has to be ignored? By RFC 4253, 7, a client's guess is right only if both sides'
@@ -300,11 +279,10 @@ class Transport(asyncssh.SSHServerConnection):
         lists.get_bytes(16)  # the cookie
         exchanges, keys, *_ = [lists.get_namelist() for _ in range(10)]
         follows = lists.get_boolean()
-        ours = (self._kex_algs[:1], list(self._server_host_key_algs or ())[:1])
-        return follows and (list(exchanges[:1]), list(keys[:1])) != (list(ours[0]), ours[1])
+        return follows and (list(exchanges[:1]), list(keys[:1])) != self.first_algorithms
 
-    def _newkeys(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
-        super()._process_newkeys(pkttype, pktid, packet)
+    def take_newkeys(self, kind: int, number: int, packet: SSHPacket) -> None:
+        super().take_newkeys(kind, number, packet)
         self.peer_exchanges = False
         self._end_exchange_timer()
 
@@ -315,36 +293,34 @@ class Transport(asyncssh.SSHServerConnection):
             raise asyncssh.ProtocolError("only a key exchange may follow KEXINIT (RFC 4253, 7.1)")
         return super().process_packet(pkttype, pktid, packet)
 
-    def _service_request(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
+    def take_service_request(self, kind: int, number: int, packet: SSHPacket) -> None:
         """Paramiko asks for the service with each key that it tries; as with sshd, it gets it again."""
-        again = self._auth_in_progress and not self._auth_complete
-        if again and packet.get_remaining_payload() == String(_AUTHENTICATION):
+        if self.is_logging_in and packet.get_remaining_payload() == String(_AUTHENTICATION):
             self.send_packet(MSG_SERVICE_ACCEPT, String(_AUTHENTICATION))
         else:
-            super()._process_service_request(pkttype, pktid, packet)
+            super().take_service_request(kind, number, packet)
 
-    async def _userauth_request(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
+    async def take_userauth_request(self, kind: int, number: int, packet: SSHPacket) -> None:
         """The next request is not looked at before this one is answered: asyncssh would drop its answer, and with it
         the count of tries, but not the work."""
         self._requests += 1
-        if self._requests > STRANGER_REQUESTS and not self._auth_complete:
+        if self._requests > STRANGER_REQUESTS and not self.is_known:
             raise TooMuch("more requests than a login needs")
         try:
             if len(SSHPacket(packet.get_remaining_payload()).get_string()) > USER_MAX:
                 raise asyncssh.IllegalUserName(f"a user's name has at most {USER_MAX} bytes")
-            begun = super()._process_userauth_request(pkttype, pktid, packet)
+            begun = super().take_userauth_request(kind, number, packet)
         except PacketDecodeError as error:
             raise asyncssh.ProtocolError(str(error)) from None
         if begun is not None:
             await begun
-        if self._auth is not None and self._auth.task is not None:
-            await asyncio.wait([self._auth.task])
+        await self.login_decided()
 
     async def send_userauth_success(self) -> None:
-        self._max_recv_pktlen = PACKET_MAX
+        self.limit_packets(PACKET_MAX)
         await super().send_userauth_success()
 
-    def _channel_open(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
+    def take_channel_open(self, kind: int, number: int, packet: SSHPacket) -> None:
         about = SSHPacket(packet.get_remaining_payload())
         about.get_string()
         sender, _, size = (about.get_uint32() for _ in range(3))
@@ -352,29 +328,12 @@ class Transport(asyncssh.SSHServerConnection):
             reason = f"a channel has to take packets of {CHANNEL_PACKET_MIN} bytes; this one takes {size}"
             self.send_channel_open_failure(sender, OPEN_RESOURCE_SHORTAGE, reason, "en")
         else:
-            super()._process_channel_open(pkttype, pktid, packet)
+            super().take_channel_open(kind, number, packet)
 
-    def _ext_info(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
+    def take_ext_info(self, kind: int, number: int, packet: SSHPacket) -> None:
         if SSHPacket(packet.get_remaining_payload()).get_uint32() > EXTENSIONS_MAX:
             raise asyncssh.ProtocolError(f"more than {EXTENSIONS_MAX} extensions")
-        super()._process_ext_info(pkttype, pktid, packet)
+        super().take_ext_info(kind, number, packet)
 
-    def create_server_channel(
-        self, encoding: str | None = "", errors: str = "", window: int = 0, max_pktsize: int = 0
-    ) -> SessionChannel:
-        size = max_pktsize or self._max_pktsize
-        self._update_recv_pktlen(size)
-        about = (self._line_editor, self._line_echo, self._line_history, self._max_line_length)
-        return SessionChannel(
-            self, self._loop, self._allow_pty, *about, None, self._errors, window or self._window, size
-        )
-
-    _packet_handlers = {  # noqa: RUF012 - asyncssh looks for it here
-        **asyncssh.SSHServerConnection._packet_handlers,
-        MSG_EXT_INFO: _ext_info,
-        MSG_KEXINIT: _kexinit,
-        MSG_NEWKEYS: _newkeys,
-        MSG_SERVICE_REQUEST: _service_request,
-        MSG_USERAUTH_REQUEST: _userauth_request,
-        MSG_CHANNEL_OPEN: _channel_open,
-    }
+    def make_channel(self, *about: Any) -> SessionChannel:
+        return SessionChannel(*about)

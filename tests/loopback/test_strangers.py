@@ -57,14 +57,14 @@ class Turns:
         self.most = self.total = 0
         self._now = 0
         self._running = True
-        counted = Transport._count
+        counted = Transport.took_packet
 
         def count(connection: Transport) -> None:
             self._now += 1
             self.total += 1
             counted(connection)
 
-        monkeypatch.setattr(Transport, "_count", count)
+        monkeypatch.setattr(Transport, "took_packet", count)
         asyncio.get_running_loop().call_soon(self._turn)
 
     def _turn(self) -> None:

@@ -1,0 +1,337 @@
+"""The only file that uses what asyncssh does not document: its private methods and attributes, and its submodules.
+
+asyncssh promises nothing about these, so a new version may change any of them. Everything else in this folder uses
+the names below instead. `Connection` and `Channel` are asyncssh's classes with *hooks*: methods without an underscore
+that a subclass overrides, and that asyncssh reaches through a private method of the same purpose. Each hook does what
+asyncssh does when it is not overridden.
+
+All of it works with the versions in `TRIED`. `tests/unit/ssh/test_private.py` fails when the installed version lacks
+something, or when a private method has other arguments; `make asyncssh` runs the SSH tests with each version of
+`TRIED`. To allow a newer version: add it to `TRIED`, run `make asyncssh`, mend this file, then raise the bound in
+`pyproject.toml`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, Final, cast
+
+import asyncssh
+from asyncssh.constants import (
+    MSG_CHANNEL_EOF,
+    MSG_CHANNEL_OPEN,
+    MSG_CHANNEL_WINDOW_ADJUST,
+    MSG_EXT_INFO,
+    MSG_IGNORE,
+    MSG_KEXINIT,
+    MSG_NEWKEYS,
+    MSG_SERVICE_ACCEPT,
+    MSG_SERVICE_REQUEST,
+    MSG_USERAUTH_LAST,
+    MSG_USERAUTH_REQUEST,
+    OPEN_RESOURCE_SHORTAGE,
+)
+from asyncssh.misc import TermModes, TermSize
+from asyncssh.packet import PacketDecodeError, SSHPacket, SSHPacketLogger, String
+from asyncssh.public_key import SSHOpenSSHCertificate, decode_ssh_certificate, decode_ssh_public_key
+
+#: The versions of asyncssh with which the SSH tests were run: the oldest and the newest that `pyproject.toml` allows.
+TRIED: Final = ("2.24.0", "2.24.1")
+
+__all__ = [
+    "MSG_CHANNEL_EOF",
+    "MSG_IGNORE",
+    "MSG_SERVICE_ACCEPT",
+    "MSG_USERAUTH_LAST",
+    "OPEN_RESOURCE_SHORTAGE",
+    "TRIED",
+    "Channel",
+    "Connection",
+    "PacketDecodeError",
+    "SSHOpenSSHCertificate",
+    "SSHPacket",
+    "SSHPacketLogger",
+    "String",
+    "TermModes",
+    "TermSize",
+    "decode_ssh_certificate",
+    "decode_ssh_public_key",
+    "id_of",
+    "is_host_certificate",
+    "serial_of",
+    "validity_of",
+]
+
+_HOST: Final = 2  # SSH2_CERT_TYPE_HOST
+
+
+def serial_of(certificate: SSHOpenSSHCertificate) -> int:
+    """The number that the CA gave a certificate."""
+    return certificate._serial
+
+
+def id_of(certificate: SSHOpenSSHCertificate) -> str:
+    """The text by which the CA names a certificate in logs (`ssh-keygen -I`)."""
+    return certificate._key_id
+
+
+def is_host_certificate(certificate: SSHOpenSSHCertificate) -> bool:
+    """Whether a certificate is for a server, and not for a user."""
+    return certificate._cert_type == _HOST
+
+
+def validity_of(certificate: SSHOpenSSHCertificate) -> tuple[int, int]:
+    """From when on, and until when, a certificate is valid: seconds since 1970. The end does not belong to it."""
+    return certificate._valid_after, certificate._valid_before
+
+
+class Connection(asyncssh.SSHServerConnection):
+    """A server's connection. The hooks stand behind the attributes, in the order in which a connection meets them."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop on which the connection runs."""
+        return self._loop
+
+    @property
+    def network(self) -> asyncio.Transport | None:
+        """What carries the bytes; None: the connection is closed."""
+        return self._transport
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the client has logged in."""
+        return self._auth_complete
+
+    @property
+    def is_logging_in(self) -> bool:
+        """Whether a login has begun and not ended."""
+        return self._auth_in_progress and not self._auth_complete
+
+    @property
+    def exchange_is_over(self) -> bool:
+        """Whether the keys are agreed on: while they are not, asyncssh keeps what is to be sent."""
+        return self._kex_complete
+
+    @property
+    def takes_packets(self) -> bool:
+        """False while asyncssh waits for the work on the last packet to end."""
+        return self._recv_handler in (self._recv_version, self._recv_pkthdr, self._recv_packet)
+
+    @property
+    def deferred(self) -> int:
+        """How many packets asyncssh keeps back until the key exchange is over."""
+        return len(self._deferred_packets)
+
+    @property
+    def first_algorithms(self) -> tuple[list[bytes], list[bytes]]:
+        """What we prefer, of key exchanges and of host keys: one each, or none."""
+        return list(self._kex_algs[:1]), list(self._server_host_key_algs or ())[:1]
+
+    @property
+    def ciphers(self) -> list[bytes]:
+        """What we offer and accept to encrypt with, in both directions."""
+        return list(self._enc_algs)
+
+    @ciphers.setter
+    def ciphers(self, names: list[bytes]) -> None:
+        self._enc_algs = names
+
+    @property
+    def has_sent_kexinit(self) -> bool:
+        """Whether asyncssh takes our side of this key exchange for begun."""
+        return self._kexinit_sent
+
+    @has_sent_kexinit.setter
+    def has_sent_kexinit(self, sent: bool) -> None:
+        self._kexinit_sent = sent
+
+    def limit_packets(self, size: int) -> None:
+        """Take no packet of more than `size` bytes from now on."""
+        self._max_recv_pktlen = size
+
+    def forget_deferred(self) -> None:
+        """Give up the packets that are kept back."""
+        self._deferred_packets.clear()
+
+    def ignore_next_exchange(self, ignore: bool) -> None:
+        """Whether the packet behind KEXINIT is a wrong guess, which has to be ignored (RFC 4253, 7)."""
+        self._ignore_first_kex = ignore
+
+    def handle(self, data: bytes) -> None:
+        """Have asyncssh handle `data`, and what it has of older data, as far as `may_take_packet` lets it."""
+        self._inpbuf += data
+        self._recv_data()
+
+    async def login_decided(self) -> None:
+        """Wait for the decision about the request that was made last."""
+        if self._auth is not None and self._auth.task is not None:
+            await asyncio.wait([self._auth.task])
+
+    # -- hooks: each packet -------------------------------------------------------------------------
+
+    def may_take_packet(self) -> bool:
+        """Asked where each packet begins. False: not now, and `handle` returns."""
+        return True
+
+    def took_packet(self) -> None:
+        """A packet has begun."""
+
+    def slow_packet_ends(self) -> None:
+        """The work on a packet that took its time is over; asyncssh goes on with the next one behind this."""
+
+    def slow_packet_ended(self) -> None:
+        """As `slow_packet_ends`, when asyncssh has gone on."""
+
+    def cleaned_up(self) -> None:
+        """The connection is closed."""
+
+    def _recv_pkthdr(self) -> bool:
+        if not self.may_take_packet() or not super()._recv_pkthdr():
+            return False
+        self.took_packet()
+        return True
+
+    def _finish_recv_packet(
+        self, pkttype: int, seq: int, _task: asyncio.Task[Any] | None = None, is_async: bool = False
+    ) -> None:
+        if is_async:
+            self.slow_packet_ends()
+        super()._finish_recv_packet(pkttype, seq, _task, is_async)
+        if is_async:
+            self.slow_packet_ended()
+
+    def _cleanup(self, exc: Exception | None) -> None:
+        super()._cleanup(exc)
+        self.cleaned_up()
+
+    # -- hooks: packets of one kind -----------------------------------------------------------------
+
+    def send_kexinit(self) -> None:
+        """Begin a key exchange, or answer to one. An override may wait with it; the client's KEXINIT is then answered
+        only if `has_sent_kexinit` was set to False before `take_kexinit`."""
+        super()._send_kexinit()
+
+    def _send_kexinit(self) -> None:
+        self.send_kexinit()
+
+    async def take_kexinit(self, kind: int, number: int, packet: SSHPacket) -> None:
+        """The client begins a key exchange (RFC 4253, 7.1)."""
+        await super()._process_kexinit(kind, number, packet)
+
+    def take_newkeys(self, kind: int, number: int, packet: SSHPacket) -> None:
+        """The client uses the new keys from now on (RFC 4253, 7.3)."""
+        super()._process_newkeys(kind, number, packet)
+
+    def take_service_request(self, kind: int, number: int, packet: SSHPacket) -> None:
+        """The client wants to log in (RFC 4253, 10)."""
+        super()._process_service_request(kind, number, packet)
+
+    def take_userauth_request(self, kind: int, number: int, packet: SSHPacket) -> Awaitable[None] | None:
+        """The client tries to log in (RFC 4252, 5)."""
+        return super()._process_userauth_request(kind, number, packet)
+
+    def take_channel_open(self, kind: int, number: int, packet: SSHPacket) -> None:
+        """The client opens a channel (RFC 4254, 5.1)."""
+        super()._process_channel_open(kind, number, packet)
+
+    def take_ext_info(self, kind: int, number: int, packet: SSHPacket) -> None:
+        """The client tells of its extensions (RFC 8308, 2.3)."""
+        super()._process_ext_info(kind, number, packet)
+
+    #: asyncssh looks for a packet's handler here; without the detour it would not find a subclass's.
+    _packet_handlers = {  # noqa: RUF012
+        **asyncssh.SSHServerConnection._packet_handlers,
+        MSG_KEXINIT: lambda self, *packet: self.take_kexinit(*packet),
+        MSG_NEWKEYS: lambda self, *packet: self.take_newkeys(*packet),
+        MSG_SERVICE_REQUEST: lambda self, *packet: self.take_service_request(*packet),
+        MSG_USERAUTH_REQUEST: lambda self, *packet: self.take_userauth_request(*packet),
+        MSG_CHANNEL_OPEN: lambda self, *packet: self.take_channel_open(*packet),
+        MSG_EXT_INFO: lambda self, *packet: self.take_ext_info(*packet),
+    }
+
+    # -- hooks: channels ----------------------------------------------------------------------------
+
+    def make_channel(self, *about: Any) -> Channel:
+        """Make a channel of a class of our own; `about` is handed on to its constructor."""
+        return Channel(*about)
+
+    def create_server_channel(
+        self, encoding: str | None = "", errors: str = "", window: int = 0, max_pktsize: int = 0
+    ) -> Channel:
+        size = max_pktsize or self._max_pktsize
+        self._update_recv_pktlen(size)
+        about = (self._line_editor, self._line_echo, self._line_history, self._max_line_length)
+        window = window or self._window
+        return self.make_channel(self, self._loop, self._allow_pty, *about, None, self._errors, window, size)
+
+
+class Channel(asyncssh.SSHServerChannel[bytes]):
+    """A server's session channel, with hooks."""
+
+    @property
+    def connection(self) -> Connection:
+        """The connection that the channel belongs to."""
+        return cast("Connection", self._conn)
+
+    @property
+    def session(self) -> asyncssh.SSHServerSession[bytes] | None:
+        """Whoever was given the channel; None: nobody yet, or nobody any more."""
+        return self._session
+
+    @property
+    def sent_close(self) -> bool:
+        """Whether CLOSE was sent."""
+        return self._send_state == "closed"
+
+    def begin_session(self, command: str) -> bool:
+        """Begin the session as if the client had asked for `command`."""
+        return self._start_session(command=command)
+
+    def window_grew(self, window: int) -> None:
+        """The client takes more; `window` is how many bytes it takes in all."""
+
+    def take_env_request(self, packet: SSHPacket) -> bool:
+        """The client sets a variable (RFC 4254, 6.4). Returns whether that is granted, as all of these do."""
+        return super()._process_env_request(packet)
+
+    def take_pty_request(self, packet: SSHPacket) -> bool:
+        """The client wants a terminal (RFC 4254, 6.2)."""
+        return super()._process_pty_req_request(packet)
+
+    def take_exec_request(self, packet: SSHPacket) -> bool:
+        """The client wants a command to be run (RFC 4254, 6.5)."""
+        return super()._process_exec_request(packet)
+
+    def take_eow(self, packet: SSHPacket) -> bool:
+        """The client's standard output is closed: OpenSSH's PROTOCOL, section 2.1. asyncssh knows nothing of it."""
+        return False
+
+    def closes(self) -> None:
+        """CLOSE is about to be sent, or was sent already."""
+
+    def _window_adjust(self, kind: int, number: int, packet: SSHPacket) -> None:
+        super()._process_window_adjust(kind, number, packet)
+        self.window_grew(self._send_window)
+
+    def _process_env_request(self, packet: SSHPacket) -> bool:
+        return self.take_env_request(packet)
+
+    def _process_pty_req_request(self, packet: SSHPacket) -> bool:
+        return self.take_pty_request(packet)
+
+    def _process_exec_request(self, packet: SSHPacket) -> bool:
+        return self.take_exec_request(packet)
+
+    def _process_eow_at_openssh_dot_com_request(self, packet: SSHPacket) -> bool:
+        return self.take_eow(packet)
+
+    def _close_send(self) -> None:
+        self.closes()
+        super()._close_send()
+
+    _packet_handlers = {  # noqa: RUF012 - asyncssh looks for it here
+        **asyncssh.SSHServerChannel._packet_handlers,
+        MSG_CHANNEL_WINDOW_ADJUST: _window_adjust,
+    }

@@ -1,0 +1,168 @@
+"""asyncssh below its public interface: a version without what we build on fails here, and says what it lacks."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import asyncssh
+import pytest
+from asyncssh import channel, connection, public_key
+
+import oobconsole
+from oobconsole.ssh import login, private, sessionchannel, transport
+
+SOURCES = Path(oobconsole.__file__).parent
+
+#: What `private.py` replaces or calls, and the arguments that asyncssh gives or takes.
+CONNECTION = {
+    "_recv_pkthdr": "self",
+    "_finish_recv_packet": "self, pkttype, seq, _task, is_async",
+    "_cleanup": "self, exc",
+    "_recv_data": "self",
+    "_send_kexinit": "self",
+    "_process_kexinit": "self, _pkttype, _pktid, packet",
+    "_process_newkeys": "self, _pkttype, _pktid, packet",
+    "_process_service_request": "self, _pkttype, _pktid, packet",
+    "_process_userauth_request": "self, _pkttype, _pktid, packet",
+    "_process_channel_open": "self, _pkttype, _pktid, packet",
+    "_process_ext_info": "self, _pkttype, _pktid, packet",
+    "_update_recv_pktlen": "self, max_pktsize",
+    "create_server_channel": "self, encoding, errors, window, max_pktsize",
+}
+#: Methods without an underscore that asyncssh does not document, and that others of our files replace.
+UNDOCUMENTED = {
+    "process_packet": "self, pkttype, pktid, packet",
+    "send_newkeys": "self, k, h",
+    "send_userauth_success": "self",
+    "send_userauth_failure": "self, partial_success",
+    "send_packet": "self, pkttype, args, handler",
+    "send_channel_open_failure": "self, send_chan, code, reason, lang",
+    "validate_public_key": "self, username, key_data, msg, signature",
+}
+CHANNEL = {
+    "_process_window_adjust": "self, _pkttype, _pktid, packet",
+    "_process_env_request": "self, packet",
+    "_process_pty_req_request": "self, packet",
+    "_process_exec_request": "self, packet",
+    "_start_session": "self, command, subsystem",
+    "_close_send": "self",
+    "process_packet": "self, pkttype, pktid, packet",
+    "send_packet": "self, pkttype, args",
+    "exit": "self, status",
+}
+METHODS = [
+    *((asyncssh.SSHServerConnection, *method) for method in (CONNECTION | UNDOCUMENTED).items()),
+    *((asyncssh.SSHServerChannel, *method) for method in CHANNEL.items()),
+    (
+        asyncssh.SSHServerChannel,
+        "__init__",
+        "self, conn, loop, allow_pty, line_editor, line_echo, line_history, max_line_length, encoding, errors, "
+        "window, max_pktsize",
+    ),
+]
+
+
+@pytest.mark.parametrize(("theirs", "name", "arguments"), METHODS)
+def test_a_method_that_we_replace_or_call_has_the_arguments_that_we_know(
+    theirs: type, name: str, arguments: str
+) -> None:
+    method = getattr(theirs, name, None)
+    assert method is not None, f"asyncssh {asyncssh.__version__} has no {theirs.__name__}.{name}"
+    assert ", ".join(inspect.signature(method).parameters) == arguments
+
+
+def attributes(module: ModuleType) -> set[str]:
+    """What a module of asyncssh's reads or writes of an object, or defines."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        if isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Name):
+            found.add(node.id)
+    return found
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+THEIRS = set(filter(is_private, attributes(connection) | attributes(channel) | attributes(public_key)))
+
+
+def test_each_private_name_that_we_use_is_there() -> None:
+    tree = ast.parse(inspect.getsource(private))
+    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and is_private(node.attr)}
+    made = {"_window_adjust"}
+    lacking = sorted(used - made - THEIRS)
+    assert len(used) > 30
+    assert not lacking, f"asyncssh {asyncssh.__version__} lacks what ssh/private.py uses: {', '.join(lacking)}"
+
+
+def test_handlers_for_the_packets_that_we_take_are_the_ones_that_we_call() -> None:
+    theirs, ours = asyncssh.SSHServerConnection._packet_handlers, private.Connection._packet_handlers
+    assert {theirs[number].__name__ for number, handler in ours.items() if handler is not theirs[number]} == {
+        "_process_kexinit",
+        "_process_newkeys",
+        "_process_service_request",
+        "_process_userauth_request",
+        "_process_channel_open",
+        "_process_ext_info",
+    }
+    of_channels, ours_of_channels = asyncssh.SSHServerChannel._packet_handlers, private.Channel._packet_handlers
+    changed = [number for number, handler in ours_of_channels.items() if handler is not of_channels[number]]
+    assert [of_channels[number].__name__ for number in changed] == ["_process_window_adjust"]
+
+
+def others() -> Iterator[tuple[Path, ast.AST]]:
+    """What every module but `private.py` consists of."""
+    for file in SOURCES.rglob("*.py"):
+        if file.name != "private.py":
+            for node in ast.walk(ast.parse(file.read_text())):
+                yield file.relative_to(SOURCES), node
+
+
+def test_no_other_file_uses_a_submodule_of_asyncssh() -> None:
+    found = [
+        f"{file}: {ast.unparse(node)}"
+        for file, node in others()
+        if (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("asyncssh"))
+        or (isinstance(node, ast.Import) and any(name.name.startswith("asyncssh.") for name in node.names))
+    ]
+    assert not found
+
+
+def test_no_other_file_uses_a_private_name_of_asyncssh() -> None:
+    found = {
+        f"{file}: {ast.unparse(node)}"
+        for file, node in others()
+        if file.parent.name == "ssh" and isinstance(node, ast.Attribute) and node.attr in THEIRS
+        if ast.unparse(node.value) != "self"
+    }
+    assert not found
+
+
+@pytest.mark.parametrize("ours", [transport.Transport, sessionchannel.SessionChannel, login.Connection])
+def test_no_attribute_of_ours_takes_the_place_of_a_private_one(ours: type) -> None:
+    tree = ast.parse(inspect.getsource(ours))
+    names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    names |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    assert not names & THEIRS
+
+
+def test_the_versions_that_were_tried_are_the_ones_that_are_allowed() -> None:
+    project = tomllib.loads((SOURCES.parent / "pyproject.toml").read_text())["project"]
+    (bounds,) = [wanted for wanted in project["dependencies"] if wanted.startswith("asyncssh")]
+    oldest, newest = private.TRIED[0], private.TRIED[-1]
+    assert bounds == f"asyncssh>={oldest.removesuffix('.0')},<{next_minor(newest)}"
+
+
+def next_minor(version: str) -> str:
+    major, minor, _ = version.split(".")
+    return f"{major}.{int(minor) + 1}"
