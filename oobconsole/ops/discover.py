@@ -1,6 +1,6 @@
 """`oobconsole discover`: what this host runs that could have a console, and a configuration to start from.
 
-It only looks: nothing is connected to but libvirt, read-only, and no daemon is started.
+It only looks: it connects to nothing but libvirt, read-only, and starts no daemon.
 """
 
 from __future__ import annotations
@@ -24,7 +24,15 @@ _HERE: Final = ("127.", "[::1]", "localhost:")
 
 
 def discover(config: Config | None) -> tuple[list[Found], list[str]]:
-    """Everything that is there, or should be, in the order in which it is shown; and what could not be looked at."""
+    """Find what could have a console, and what the configuration expects here.
+
+    Args:
+        config: the configuration to compare with; None: there is none yet.
+
+    Returns:
+        What is there or should be there, in the order in which it is shown; and sentences about what could not be
+        looked at.
+    """
     notes: list[str] = []
     domains: list[Found] = []
     reached: set[str] = set()
@@ -44,7 +52,7 @@ def discover(config: Config | None) -> tuple[list[Found], list[str]]:
 
 
 def _unique(found: list[Found]) -> list[Found]:
-    """No name twice."""
+    """The same, with a number behind each name that stood there before, so that no name stands there twice."""
     taken: set[str] = set()
     result = []
     for one in found:
@@ -60,7 +68,7 @@ def _unique(found: list[Found]) -> list[Found]:
 
 
 def _compared(found: Found, config: Config) -> Found:
-    """With the name that it has in the configuration, if it has one."""
+    """The same, with the name that it has in the configuration, if it has one there."""
     name = None
     match found.kind:
         case Kind.LIBVIRT:
@@ -81,7 +89,11 @@ def _same(one: str, other: str) -> bool:
 
 
 def _missing(found: list[Found], config: Config, reached: set[str]) -> Iterator[Found]:
-    """What is configured for this host and was not found."""
+    """What is configured for this host and was not found.
+
+    Args:
+        reached: the URIs of libvirt hosts that answered.
+    """
     there = {one.name for one in found} | {_compared(one, config).name for one in found}
     for machine in config.machines:
         if machine.interceptor == "tcg" and machine.name not in there:
@@ -113,7 +125,7 @@ def _lost(kind: Kind, name: str, note: str, *, chardev: str = "", device: str = 
 
 
 def table(found: list[Found]) -> Iterator[str]:
-    """For people."""
+    """The lines of a table for people."""
     rows = [("KIND", "CONSOLE", "STANDING", "WHERE", "ABOUT")]
     rows += [(str(one.kind), one.name, str(one.standing), printable(one.where) or "-", one.note) for one in found]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
@@ -122,7 +134,7 @@ def table(found: list[Found]) -> Iterator[str]:
 
 
 def toml(found: list[Found]) -> str:
-    """A configuration of everything that can have a console."""
+    """The text of a configuration with everything that was found and can have a console."""
     date = time.strftime("%Y-%m-%d")
     parts = [
         f"# Found by `oobconsole discover` on {printable(socket.gethostname())}, {date}.\n"
@@ -162,21 +174,21 @@ def _vm(found: Found) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A basic string of TOML, whose escapes of printable text are JSON's."""
+    """The text as a basic string of TOML. For printable text, its escapes are those of JSON."""
     return json.dumps(text, ensure_ascii=False)
 
 
 def write(file: Path, found: list[Found]) -> list[str]:
-    """Write the configuration, and the folder of keys that it needs; returns what was done.
+    """Write the configuration, and make the folder of keys that it needs. Returns sentences about what was done.
 
     Raises:
-        EnvironmentFault: the file is there already, cannot be written, or would be empty.
+        EnvironmentFault: the file exists already, cannot be written, or would have no console.
     """
     if not any(one.standing is not Standing.MISSING and one.where for one in found):
         raise EnvironmentFault(f"{file} is not written: nothing was found that could have a console")
     keys = file.parent / "authorized_keys"
     try:
-        with file.open("x", encoding="utf-8") as new:  # never over another
+        with file.open("x", encoding="utf-8") as new:  # an existing file is never overwritten
             new.write(toml(found))
         keys.mkdir(mode=0o700, exist_ok=True)
     except FileExistsError as error:

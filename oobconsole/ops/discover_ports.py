@@ -1,4 +1,4 @@
-"""The serial ports and the libvirt domains of this host."""
+"""Finds the serial ports and the libvirt domains of this host."""
 
 from __future__ import annotations
 
@@ -15,16 +15,21 @@ from oobconsole.errors import EnvironmentFault
 from oobconsole.libvirt import library as virt
 from oobconsole.ops.found import Found, Kind, printable
 
+#: How many seconds a libvirt daemon has for its answer.
 LIBVIRT_SECONDS: Final = 10.0
 _SOCKETS: Final = ("libvirt/libvirt-sock", "libvirt/virtqemud-sock")
 
 
 def serial_ports(tty: Path = Path("/sys/class/tty")) -> Iterator[Found]:
-    """Those that there really are: of the kernel's `ttyS…`, the ones with a UART behind them."""
+    """The serial ports that really exist: of the kernel's `ttyS…`, only those with a UART behind them.
+
+    Args:
+        tty: the kernel's folder that says so.
+    """
     own = _text(tty / "console" / "active").split()
     for port in sorted(list_ports.comports(), key=lambda port: port.device):
         if port.name.startswith("ttyS") and _text(tty / port.name / "type") == "0":
-            continue  # PORT_UNKNOWN of serial_core.h: a name without hardware
+            continue  # PORT_UNKNOWN of serial_core.h: the name has no hardware
         name = console_name(port.name, "serial00")
         if port.name in own:
             yield Found(Kind.SERIAL, name, note=f"{port.device} is this host's own console")
@@ -37,22 +42,23 @@ def _text(file: Path) -> str:
     try:
         return file.read_text().strip()
     except OSError:
-        return ""  # a kernel, or a driver, that does not say
+        return ""  # this kernel or driver does not say it
 
 
 def local_uris() -> list[str]:
-    """Of the libvirt daemons that run, or that systemd starts when asked: none is started for looking."""
+    """The URIs of the libvirt daemons that run, or that systemd starts when somebody connects. None is started
+    here."""
     places = {"qemu:///system": Path("/run")}
-    if os.geteuid() != 0:  # root's session is the system
+    if os.geteuid() != 0:  # for root, libvirt's session is the system
         places["qemu:///session"] = Path(os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}"))
     return [uri for uri, folder in places.items() if any((folder / name).exists() for name in _SOCKETS)]
 
 
 def domains(uri: str) -> list[Found]:
-    """Every domain there.
+    """Every domain of the libvirt at `uri`.
 
     Raises:
-        EnvironmentFault: libvirt, or its library, is not there, or does not answer.
+        EnvironmentFault: libvirt or its library is missing, or libvirt does not answer in LIBVIRT_SECONDS.
     """
     found: list[Found] = []
     trouble: list[str] = []

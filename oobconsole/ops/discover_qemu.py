@@ -1,4 +1,5 @@
-"""The QEMU processes of this host, by their command lines (qemu(1): -serial, -chardev, -device, -qmp, …)."""
+"""Finds the QEMU processes of this host, and reads their command lines (qemu(1): -serial, -chardev, -device, -qmp,
+…)."""
 
 from __future__ import annotations
 
@@ -14,13 +15,13 @@ from oobconsole.ops.found import Found, Kind, printable
 
 _QEMU: Final = re.compile(r"(?:qemu-(?:system-\w+|kvm)|kvm)(?:\.real)?")
 _LOADER: Final = re.compile(r"ld-linux[\w.-]*|ld\.so")
-#: An option's parts: separated by commas, and a doubled comma is one.
+#: A part of an option's value. Parts are separated by commas; a doubled comma is one comma within a part.
 _PART: Final = re.compile(r"((?:[^,]|,,)*)(?:,|$)")
 _PORT_DEVICES: Final = frozenset({"isa-serial", "pci-serial", "virtconsole", "virtserialport", "usb-serial"})
 
 
 def options_of(argv: Sequence[str]) -> list[tuple[str, str]] | None:
-    """QEMU's options with their values; None: this is no QEMU."""
+    """QEMU's options with their values, in order. None: this command line is not QEMU's."""
     names = [os.path.basename(word) for word in argv]  # noqa: PTH119 - words of another process, of any form
     if not names:
         return None
@@ -39,7 +40,7 @@ def options_of(argv: Sequence[str]) -> list[tuple[str, str]] | None:
 
 
 def parts_of(value: str) -> tuple[str, dict[str, str]]:
-    """What an option begins with, and its `key=value`s; a key alone is `on`."""
+    """Take an option's value apart: what it begins with, and its `key=value` pairs. A key without a value is `on`."""
     words = [word.replace(",,", ",") for word in _PART.findall(value) if word]
     first = words.pop(0) if words and "=" not in words[0].partition(":")[0] else ""
     pairs = (word.partition("=") for word in words)
@@ -48,7 +49,13 @@ def parts_of(value: str) -> tuple[str, dict[str, str]]:
 
 @dataclass
 class _Reader:
-    """Collects what one command line says."""
+    """Collects what one QEMU's command line says.
+
+    Attributes:
+        folder: the working directory of that QEMU; None: it is not known.
+        lines: the other ends of its serial ports, as `[[vm]]` takes them.
+        others: in words, serial ports that nobody can connect to.
+    """
 
     folder: Path | None
     name: str = ""
@@ -60,7 +67,7 @@ class _Reader:
     others: list[str] = field(default_factory=list)
 
     def read(self, options: Iterable[tuple[str, str]]) -> None:
-        """Take everything."""
+        """Read every option of the command line."""
         later: list[tuple[str, str]] = []
         for option, value in options:
             first, keys = parts_of(value)
@@ -77,7 +84,7 @@ class _Reader:
                     )
                 case "serial" | "qmp" | "device" | "mon":
                     later.append((option, value))
-        for option, value in later:  # they may name a -chardev that comes behind them
+        for option, value in later:  # these may name a -chardev that stands behind them
             self._take(option, *parts_of(value))
 
     def _take(self, option: str, first: str, keys: dict[str, str]) -> None:
@@ -100,7 +107,7 @@ class _Reader:
         (self.lines if address else self.others).append(address or said)
 
     def _backend(self, first: str, keys: dict[str, str]) -> str:
-        """Of `-serial` and `-qmp`."""
+        """The other end that a value of `-serial` or `-qmp` names, as `[[vm]]` takes it; empty: there is none."""
         kind, _, rest = first.partition(":")
         if kind == "chardev":
             return self.chardevs.get(rest, "")
@@ -112,8 +119,8 @@ class _Reader:
         return ""
 
     def _socket(self, path: str | None, host: str | None, port: str | None, keys: dict[str, str]) -> str:
-        """As `[[vm]]` takes it; empty: nobody can connect to it."""
-        listens = "" if keys.get("server", "off") == "on" else "-listen"  # we do when QEMU does not
+        """A socket of QEMU's as `[[vm]]` takes it; empty: nobody can connect to it."""
+        listens = "" if keys.get("server", "off") == "on" else "-listen"  # we listen when QEMU does not
         if keys.get("telnet") == "on" or keys.get("websocket") == "on" or "tls-creds" in keys:
             return ""
         if path is not None:
@@ -127,10 +134,12 @@ class _Reader:
 
 
 def guest_of(pid: int, argv: Sequence[str], folder: Path | None) -> list[Found]:
-    """What a process offers; empty: it is no QEMU.
+    """What a process offers that could be a console; empty: the process is not QEMU.
 
     Args:
-        folder: its working directory, where that is known.
+        pid: its number.
+        argv: its command line.
+        folder: its working directory; None: it is not known.
     """
     options = options_of(argv)
     if options is None:
@@ -152,12 +161,12 @@ def guest_of(pid: int, argv: Sequence[str], folder: Path | None) -> list[Found]:
 
 
 def find(proc: Path = Path("/proc")) -> Iterator[Found]:
-    """Every QEMU that runs here and that this user may see."""
+    """What each QEMU offers that runs on this host and that this user may see."""
     for process in sorted((p for p in proc.iterdir() if p.name.isdecimal()), key=lambda p: int(p.name)):
         try:
             argv = [os.fsdecode(word) for word in (process / "cmdline").read_bytes().split(b"\0")[:-1]]
         except OSError:
-            continue  # it has ended, or is none of ours
+            continue  # the process has ended, or is another user's
         if options_of(argv) is not None:
             yield from guest_of(int(process.name), argv, _folder(process))
 
@@ -166,4 +175,4 @@ def _folder(process: Path) -> Path | None:
     try:
         return (process / "cwd").readlink()
     except OSError:
-        return None  # another user's
+        return None  # the process is another user's

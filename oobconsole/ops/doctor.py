@@ -1,4 +1,4 @@
-"""`oobconsole doctor`: what keeps the server from working as it is configured, each fault with its mend.
+"""`oobconsole doctor`: finds what keeps the server from working as it is configured, and says what mends each fault.
 
 It only looks: nothing is written, and no socket is connected to.
 """
@@ -16,7 +16,7 @@ from oobconsole.errors import ConfigError
 from oobconsole.ops import examine_host, examine_settings
 from oobconsole.ops.finding import Finding, Level
 
-#: In this order.
+#: The examinations of a configuration, in the order in which their findings are shown.
 EXAMINATIONS: Final[tuple[Callable[[Config], Iterable[Finding]], ...]] = (
     examine_settings.users,
     examine_settings.grants,
@@ -32,7 +32,7 @@ EXAMINATIONS: Final[tuple[Callable[[Config], Iterable[Finding]], ...]] = (
 
 
 def examine(file: Path) -> Iterator[Finding]:
-    """Everything that is wrong, and what should be known."""
+    """Everything that is wrong with the configuration in `file`, this host, and what the configuration names."""
     yield from examine_host.python()
     try:
         config = load(file)
@@ -46,7 +46,8 @@ def examine(file: Path) -> Iterator[Finding]:
 
 
 def report(file: Path, *, as_json: bool) -> int:
-    """Print what is found; returns the command's exit status: 1 when something keeps the server from working."""
+    """Print what is found. Returns the command's exit status: 1 when something keeps the server from working, else
+    0."""
     found = list(examine(file))
     for finding in found:
         print(json.dumps(finding.as_dict()) if as_json else "\n".join(finding.lines()))

@@ -1,4 +1,4 @@
-"""What `oobconsole doctor` finds."""
+"""One finding of `oobconsole doctor`: what is wrong, and what mends it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Level(StrEnum):
-    """How bad it is."""
+    """How bad a finding is."""
 
     FAULT = "fault"  # the server does not start, or somebody cannot use it, or others can read what is secret
     WARNING = "warning"  # it works, but hardly as it is meant
@@ -16,12 +16,13 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One.
+    """Something that is wrong.
 
     Attributes:
-        about: a file, a key of the configuration, a program.
-        text: what is wrong.
-        mend: what to do: a command where there is one.
+        level: how bad it is.
+        about: a file, a key of the configuration, or a program.
+        text: what is wrong with it.
+        mend: what to do about it; a command where there is one.
     """
 
     level: Level
@@ -30,10 +31,10 @@ class Finding:
     mend: str
 
     def as_dict(self) -> dict[str, str]:
-        """For JSON."""
+        """The finding as an object of JSON, for `--json`."""
         return {key: str(value) for key, value in asdict(self).items()}
 
     def lines(self) -> Iterator[str]:
-        """For people."""
+        """The finding as two lines for people."""
         yield f"{self.level}: {self.about}: {self.text}"
         yield f"    mend: {self.mend}"

@@ -1,4 +1,7 @@
-"""What lies in the server's folders and is not its own: it is named, once at a start, and left alone. Blocking."""
+"""Names what lies in the server's folders and is not the server's: once at each start. It is left alone.
+
+These functions read folders and wait for the disk: call them in a thread.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +19,19 @@ from oobconsole.recording.segments import is_ours
 
 log = structlog.get_logger(__name__)
 
-#: So many names of each folder are shown.
+#: How many names of each folder are logged.
 NAMED_MAX: Final = 10
 #: What the server makes in its state_dir, whatever the configuration says.
 _STATE: Final = ("ssh_port", "metrics_port")
 
 
 class Foreign(NamedTuple):
-    """What lies in a folder.
+    """What lies in a folder and is not ours.
 
     Attributes:
-        how_many: of all that is not ours.
-        first: names of some of it, in order.
+        folder: the folder.
+        how_many: how many such things lie there.
+        first: the first NAMED_MAX of their names, in order.
     """
 
     folder: Path
@@ -36,7 +40,8 @@ class Foreign(NamedTuple):
 
 
 def tell(config: Config) -> None:
-    """Into the log. Nothing is opened: whoever opens a FIFO waits for somebody at its other end."""
+    """Log what is not ours in the server's folders. Nothing is opened: opening a FIFO would wait for its other
+    end."""
     for found in survey(config):
         log.warning(
             "files that are not oobconsole's lie here; they are left alone: move them away",
@@ -45,7 +50,7 @@ def tell(config: Config) -> None:
 
 
 def survey(config: Config) -> Iterator[Foreign]:
-    """Of the state_dir, the recordings and each console's recording."""
+    """What is not ours in the state_dir, in the folder of recordings, and in each console's recording."""
     state, recordings = config.server.state_dir, config.recordings
     known, audit = _known(config), closed_names(config.audit_file)
     yield from _look(
@@ -62,7 +67,7 @@ def _names(recordings: Path) -> Iterable[str]:
         with os.scandir(recordings) as entries:
             return [entry.name for entry in entries if _is_recording(entry)]
     except OSError:
-        return []  # whoever records says so
+        return []  # the recorder logs that it cannot be read
 
 
 def _look(folder: Path, ours: Callable[[os.DirEntry[str]], bool]) -> Iterator[Foreign]:
@@ -83,7 +88,7 @@ def _is_recording(entry: os.DirEntry[str]) -> bool:
 
 
 def _known(config: Config) -> set[str]:
-    """Names in the state_dir that are ours, or that the configuration has."""
+    """The names in the state_dir that are ours, or that the configuration mentions."""
     vms, machines = config.vms, config.machines
     keys = (config.server.host_key_file, config.audit_key)
     paths = [*keys, *(key.with_name(f"{key.name}.pub") for key in keys), config.audit_file, config.recordings]

@@ -1,4 +1,4 @@
-"""What `oobconsole discover` finds."""
+"""What `oobconsole discover` finds: a guest, a port, or what the configuration expects."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from oobconsole.words import harmless
 
 
 class Kind(StrEnum):
-    """What it is."""
+    """What kind of thing was found."""
 
     QEMU = "qemu"
     LIBVIRT = "libvirt"
@@ -18,7 +18,7 @@ class Kind(StrEnum):
 
 
 class Standing(StrEnum):
-    """How it stands in the configuration."""
+    """Whether the configuration has it."""
 
     NEW = "new"
     CONFIGURED = "configured"
@@ -27,16 +27,17 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True)
 class Found:
-    """A guest, a port, or what should be one.
+    """A guest or a port that was found, or one that the configuration expects. Texts are empty where nothing is
+    known.
 
     Attributes:
-        name: what its console is, or could be, called.
-        chardev: as `[[vm]]` takes it; empty: there is none that could be.
-        qmp: path of QEMU's monitor socket, where there is one.
-        device: of a serial port.
-        uri: of the libvirt host.
+        name: the name that its console has, or could have.
+        chardev: the other end of QEMU's serial port, as `[[vm]]` takes it.
+        qmp: the path of QEMU's monitor socket.
+        device: the path of a serial port.
+        uri: the libvirt host's.
         note: what else there is to know, for people.
-        domain, uuid: of libvirt, or as QEMU's command line has it.
+        domain, uuid: the domain's name and UUID, from libvirt or from QEMU's command line.
     """
 
     kind: Kind
@@ -52,14 +53,14 @@ class Found:
 
     @property
     def where(self) -> str:
-        """Where it is, in a word."""
+        """Where it is, in one word: its socket, its device or its libvirt host."""
         return self.chardev or self.device or self.uri
 
     def as_dict(self) -> dict[str, str]:
-        """For JSON: empty fields are left out."""
+        """The same as an object of JSON, without empty fields."""
         return {key: str(value) for key, value in asdict(self).items() if value}
 
 
 def printable(text: str) -> str:
-    """What other processes and USB devices say, so that it acts on no terminal."""
+    """A text of another process or a USB device, made harmless for terminals."""
     return harmless(text)

@@ -1,4 +1,4 @@
-"""Is the server fit to serve? A machine that is not connected is no fault of ours."""
+"""Says whether the server is fit to serve. A machine that is not connected is not a fault of the server."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ from typing import Final, Literal
 
 from oobconsole.vitals import Vitals
 
-#: A loop that was so late within the last half minute serves nobody well, in seconds.
+#: An event loop that was so many seconds late within the last half minute serves nobody well.
 LAG_MAX: Final = 1.0
 
 
 def faults(vitals: Vitals, policy: Literal["best_effort", "strict"]) -> list[str]:
-    """Why it is not, in sentences; empty: it is."""
+    """Why the server is not fit to serve, in sentences; empty: it is.
+
+    Args:
+        vitals: what the server knows of itself.
+        policy: of recording: with `strict`, consoles that cannot be recorded take no input, which is a fault.
+    """
     found = []
     if vitals.worst_lag > LAG_MAX:
         found.append(f"the event loop was {vitals.worst_lag:.1f} s late within the last half minute")

@@ -12,10 +12,10 @@ from typing import Final
 
 from oobconsole.errors import EnvironmentFault
 
-#: A request, its header included, may be so long, in bytes, and may take so long, in seconds; so may the answer.
+#: The most bytes of a request with its header, and the most seconds that a request and its answer may take.
 REQUEST_MAX: Final = 8192
 SECONDS: Final = 5.0
-#: Connections at the same time; one more is told so.
+#: How many connections there may be at the same time; a further one gets status 503.
 CONNECTIONS_MAX: Final = 16
 #: A host and its port (RFC 3986, 3.2.2).
 _HOST: Final = re.compile(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::[0-9]*)?")
@@ -23,7 +23,7 @@ _HOST: Final = re.compile(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::[0-9]*)?")
 
 @dataclass(frozen=True)
 class Answer:
-    """What a page answers."""
+    """What a page answers: its status, its type of content, and its body."""
 
     status: HTTPStatus
     kind: str
@@ -34,7 +34,7 @@ Page = Callable[[], Awaitable[Answer]]
 
 
 class HttpServer:
-    """Serves `pages`, by path. GET and HEAD; one request for each connection."""
+    """Serves `pages`, by their paths, for GET and HEAD. Each connection has one request."""
 
     def __init__(self, pages: Mapping[str, Page]) -> None:
         self._pages = pages
@@ -42,7 +42,12 @@ class HttpServer:
         self._server: asyncio.Server | None = None
 
     async def start(self, address: str) -> str:
-        """Listen; returns the address, with the port that was had. Raises `EnvironmentFault`."""
+        """Listen on an address such as `127.0.0.1:9464`. Returns it with the port that was taken, where it says port
+        0.
+
+        Raises:
+            EnvironmentFault: nobody can listen there.
+        """
         host, _, port = address.rpartition(":")
         try:
             self._server = await asyncio.start_server(self._connected, host.strip("[]"), int(port), limit=REQUEST_MAX)
@@ -51,7 +56,7 @@ class HttpServer:
         return f"{host}:{self._server.sockets[0].getsockname()[1]}"
 
     async def stop(self) -> None:
-        """Close everything."""
+        """Stop listening, and close every connection."""
         if self._server is not None:
             self._server.close()
         for connection in tuple(self._connections):
@@ -66,7 +71,7 @@ class HttpServer:
             async with asyncio.timeout(SECONDS):
                 await self._serve(reader, writer)
         except (OSError, TimeoutError):
-            writer.transport.abort()  # it says nothing, or takes nothing
+            writer.transport.abort()  # the client says nothing, or takes nothing
         finally:
             self._connections.discard(task)
             writer.close()
@@ -111,14 +116,17 @@ class HttpServer:
 
 
 def _hosts(request: bytes) -> list[str]:
-    """What the client believes that it talks to (RFC 9110, 7.2); a browser says it, and says it once."""
+    """The values of the header Host: what the client believes that it talks to (RFC 9110, 7.2)."""
     headers = (line.decode("latin-1").partition(":") for line in request.split(b"\r\n")[1:])
     return [value.strip() for name, _, value in headers if name.strip().lower() == "host"]
 
 
 def _is_here(host: str) -> bool:
-    """A name that anybody may register can be made to mean this host while a browser shows that name's page (DNS
-    rebinding): what is asked for by such a name is answered to strangers."""
+    """Does the client mean this host: by an address, or as localhost?
+
+    Why are other names refused? Anybody may register a name, and make it mean this host while a browser shows that
+    name's page (DNS rebinding). The page of a stranger could then read the answer.
+    """
     found = _HOST.fullmatch(host)
     if found is None:
         return False

@@ -1,4 +1,4 @@
-"""Tells systemd how the service does: the datagrams of sd_notify(3), to $NOTIFY_SOCKET. Without one: nothing."""
+"""Tells systemd how the service does: datagrams of sd_notify(3) to $NOTIFY_SOCKET. Without that, nothing is sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 
 def notify(*lines: str) -> bool:
-    """Send assignments as sd_notify(3) lists them; False when nobody wants, or takes, them."""
+    """Send assignments that sd_notify(3) lists, such as `READY=1`. False: there is no systemd, or it took nothing."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return False
@@ -25,7 +25,7 @@ def notify(*lines: str) -> bool:
 
 @contextlib.contextmanager
 def reloading() -> Iterator[None]:
-    """While the configuration is read again."""
+    """Tell systemd that the configuration is read again, and at the end of the context that the server is ready."""
     notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
     try:
         yield
@@ -34,7 +34,8 @@ def reloading() -> Iterator[None]:
 
 
 def watchdog_seconds() -> float | None:
-    """How often systemd wants to hear that we live (WatchdogSec=, sd_watchdog_enabled(3)); None: it does not."""
+    """How often, in seconds, systemd wants to hear that the server lives (sd_watchdog_enabled(3)). None: it does
+    not."""
     usec = os.environ.get("WATCHDOG_USEC", "")
     if not usec.isdecimal() or int(usec) == 0 or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
@@ -42,7 +43,8 @@ def watchdog_seconds() -> float | None:
 
 
 async def watchdog() -> None:
-    """Say so, twice as often as it must be, from the loop that is to live; returns when nobody wants it."""
+    """Tell systemd that the event loop lives, twice as often as it must be. Returns when systemd does not want
+    that."""
     seconds = watchdog_seconds()
     while seconds is not None:
         notify("WATCHDOG=1")

@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 class Operation:
-    """Starts when the server serves, and stops with it."""
+    """What runs beside the server: it starts when the server serves, and stops with it."""
 
     def __init__(self, config: Config, consoles: Consoles) -> None:
         self._config = config
@@ -27,7 +27,11 @@ class Operation:
         self._tasks = Tasks()
 
     async def start(self) -> str | None:
-        """Begin; returns where metrics are, if anywhere. Raises `EnvironmentFault`."""
+        """Start everything. Returns the address at which metrics are served, or None.
+
+        Raises:
+            EnvironmentFault: nobody can listen at that address.
+        """
         self._tasks.forever(self._consoles.vitals.run, "vitals")
         self._tasks.start(asyncio.to_thread(foreign.tell, self._config), "looking for foreign files")
         if notify.watchdog_seconds() is not None:
@@ -42,14 +46,14 @@ class Operation:
         return address
 
     async def stop(self) -> None:
-        """Idempotent."""
+        """Stop everything. A second call does nothing more."""
         notify.notify("STOPPING=1")
         if self._http is not None:
             await self._http.stop()
         await self._tasks.stop()
 
     def _pages(self) -> dict[str, Page]:
-        from oobconsole.ops.metrics import CONTENT_TYPE, Metrics  # who has no metrics starts faster without
+        from oobconsole.ops.metrics import CONTENT_TYPE, Metrics  # a server without metrics starts faster without it
 
         metrics = Metrics(self._consoles)
 

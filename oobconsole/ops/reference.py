@@ -40,7 +40,7 @@ from oobconsole.config.schema import (
 )
 from oobconsole.config.table import Table
 
-#: Every table, as the file writes it, in the order of the example.
+#: Every table, by the way in which the file writes it, in the order of the example.
 TABLES: Final[dict[str, type[Table]]] = {
     "[server]": ServerConfig,
     "[console]": ConsoleConfig,
@@ -103,7 +103,7 @@ def _section(title: str, table: type[Table]) -> str:
 
 
 def keys(table: type[Table]) -> Iterator[tuple[str, FieldInfo]]:
-    """The keys that the file may have there, as it writes them; tables of their own left out."""
+    """The keys that a table may have in the file, with their fields. Keys that are tables of TABLES are left out."""
     own = tuple(TABLES.values())
     for name, field in table.model_fields.items():
         inner = _plain(field.annotation)
@@ -143,7 +143,7 @@ def _value(value: Any) -> str:
 
 
 def _plain(kind: Any) -> Any:
-    """Without its annotations, and without `| None`."""
+    """A type without its annotations, and without `| None`."""
     if typing.get_origin(kind) is typing.Annotated:
         return _plain(typing.get_args(kind)[0])
     if typing.get_origin(kind) in (types.UnionType, typing.Union):
