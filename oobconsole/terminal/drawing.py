@@ -1,8 +1,9 @@
-"""What makes another terminal the same as a guest's: what it shows, and all that later output depends on.
+"""Draws a guest's screen on another terminal: what is shown, and everything that later output depends on.
 
-Rows are drawn one by one, each at its place and without wrapping: what another terminal takes for wider or narrower
-than we do costs nobody else a row. Only marks on the last column need wrapping: without it, tmux takes them for the
-column before.
+Rows are drawn one by one, each at its place and without wrapping. So a character that another terminal takes for
+wider
+or narrower than we do spoils one row only. Only marks on the last column need wrapping: without it, tmux puts them on
+the column before.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ from oobconsole.terminal.state import (
     State,
 )
 
-#: The main screen; no colour, no line drawing, no origin, no insertion, no margins, no wrapping; and nothing on it.
+#: Chooses the main screen, without colours, line drawing, origin mode, insertion, margins and wrapping; and clears
+#: it.
 _BEGIN: Final = "\x1b[?1049l\x1b[0m\x0f\x1b(B\x1b)B\x1b[?6l\x1b[4l\x1b[20l\x1b[?7l\x1b[r\x1b[H\x1b[2J"
 _PLAIN: Final = "\x1b[m\x0f\x1b(B\x1b)B\x1b[?6l\x1b[?7l"
-#: The alternate screen, for which the cursor of the main one is saved; and nothing on it.
+#: Saves the main screen's cursor, chooses the alternate screen, and clears it.
 _ALTERNATE: Final = f"\x1b[?1049h{_PLAIN}\x1b[H\x1b[2J"
-#: What is set last, because drawing needs it otherwise, or because nothing depends on it.
+#: Modes that are set last, because drawing needs them otherwise, or because drawing does not depend on them.
 _LAST: Final = (INSERT, NEW_LINE, WRAP, CURSOR_KEYS, PASTE, CURSOR)
 
 
@@ -43,9 +45,9 @@ class _View:
     """The part of the guest's screen that the other terminal has room for.
 
     Attributes:
-        top: the first row of it.
-        rows, columns: its size.
-        is_whole: nothing is left out.
+        top: the guest's row that is the first one of the part.
+        rows, columns: the size of the part.
+        is_whole: the part is the whole screen.
     """
 
     top: int
@@ -55,12 +57,12 @@ class _View:
 
 
 def drawing(state: State, rows: int, columns: int) -> Iterator[str]:
-    """What makes a terminal the same, in pieces of one row at most.
+    """Texts that make another terminal the same as the guest's, in pieces of one row at most.
 
     Args:
         state: the guest's terminal.
-        rows, columns: of the terminal to draw on. Where it is smaller, what is around the cursor is drawn, and
-            characters that it would cut are left out.
+        rows, columns: the size of the terminal to draw on. On a smaller terminal, what is around the cursor is drawn,
+            and characters that its edge would cut are left out.
     """
     view = _View(
         top=max(0, state.cursor.y - rows + 1),
@@ -84,7 +86,7 @@ def drawing(state: State, rows: int, columns: int) -> Iterator[str]:
 
 
 def _tabs(state: State, columns: int) -> str:
-    """The tab stops, when they are not every eight columns."""
+    """Sets the tab stops, unless they are every eight columns."""
     if state.tabs == set(range(8, COLUMNS_MAX, 8)):
         return ""
     return "\x1b[3g" + "".join(f"\x1b[{stop + 1}G\x1bH" for stop in sorted(state.tabs) if stop < columns)
@@ -99,14 +101,14 @@ def _rows(grid: Grid, view: _View) -> Iterator[str]:
 
 def _row(row: Row, columns: int) -> str:
     cells = row[:columns]
-    if columns < len(row) and not row[columns][0]:  # half a wide character has no room
+    if columns < len(row) and not row[columns][0]:  # the edge would cut a wide character
         cells[-1] = (" ", cells[-1][1])
     end = len(cells)
     while end and cells[end - 1][0] == " " and not cells[end - 1][1].is_seen_on_blanks:
         end -= 1
     out: list[str] = []
     pen = PLAIN
-    unsure = False  # another terminal may be in another column
+    unsure = False  # the other terminal may be in another column than we believe
     for x in range(end):
         text, wanted = cells[x]
         if unsure and text == " " and _is_last_of_gap(cells, x):
@@ -121,19 +123,19 @@ def _row(row: Row, columns: int) -> str:
 
 
 def _is_last_of_gap(cells: list[Cell], x: int) -> bool:
-    """The last of several blanks: what stands behind it has its place, and what is before it has some room."""
+    """Is this the last of several blanks? Behind it, text can be put at its place; before it, text has some room."""
     return cells[x - 1][0] == " " and x + 1 < len(cells) and cells[x + 1][0] != " "
 
 
 def _margins(state: State, view: _View) -> str:
-    """Those that are not the whole screen, and counting rows from them."""
+    """Sets the margins, unless they are the whole screen, or the part that is drawn has no room for them."""
     if (state.top, state.bottom) == (0, state.rows - 1) or view.top or state.bottom >= view.rows:
         return ""
     return f"\x1b[{state.top + 1};{state.bottom + 1}r"
 
 
 def _saved(state: State, shown: Shown, view: _View) -> str:
-    """What DECRC brings back."""
+    """Saves the cursor that the guest has saved, so that DECRC brings it back."""
     return _place(state, shown.saved, shown.saved.origin, view, shown) + f"\x1b7{_PLAIN}"
 
 
@@ -143,14 +145,14 @@ def _keys(state: State) -> str:
 
 
 def _place(state: State, cursor: Cursor, origin: bool, view: _View, shown: Shown | None = None) -> str:
-    """The cursor in its place, with its pen and character sets, and about to wrap if it is."""
+    """Puts the cursor at its place, with its pen and character sets, and about to wrap if the guest's is."""
     origin = origin and view.is_whole
     x, y = min(cursor.x, view.columns - 1), min(max(0, cursor.y - view.top), view.rows - 1)
     first = state.top if origin else 0
     out = [_mode(ORIGIN, origin)]
     if cursor.wraps and cursor.x == view.columns - 1:
         row = (shown or state.shown).grid.rows[cursor.y]
-        last = x - (not row[x][0])  # written once more, a wide one from its first column
+        last = x - (not row[x][0])  # the last character is written once more; a wide one from its first column
         out += [f"\x1b[{y - first + 1};{last + 1}H", "\x1b[?7h", row[last][1].sgr, row[last][0]]
     else:
         out.append(f"\x1b[{y - first + 1};{x + 1}H")

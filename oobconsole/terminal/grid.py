@@ -1,4 +1,4 @@
-"""Rows of cells, and what may be done to them; and how wide characters are."""
+"""The cells of one screen, what output can do to them, and how wide characters are."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from oobconsole.terminal.pen import PLAIN, Pen
 Cell = tuple[str, Pen]
 Row = list[Cell]
 BLANK: Final[Cell] = (" ", PLAIN)
-#: So many code points one cell carries at most: a kiss of two people with colours of skin has 10, and Unicode's
-#: Stream-Safe Text Format allows 30 marks, where writing needs three.
+#: The most code points in one cell. A kiss of two people with colours of skin has 10. Unicode's Stream-Safe Text
+#: Format
+#: allows 30 marks, of which writing needs three.
 CELL_MAX: Final = 16
 
 
 @lru_cache(maxsize=4096)
 def width(character: str) -> int:
-    """Columns that a character takes: 0, 1 or 2.
+    """How many columns a character takes: 0, 1 or 2.
 
-    As C libraries and most terminals have it, and so the guest's programs: spacing vowels (Mc) and each half of a
-    flag are one column, where the library for this gives the width of a whole cluster to one of its parts.
+    The answer is that of C libraries and most terminals, and so of the guest's programs: a spacing vowel (Mc) and
+    each
+    half of a flag take one column. wcwidth would give the width of a whole cluster to one of its parts.
     """
     if unicodedata.category(character) == "Mc" or "\U0001f1e6" <= character <= "\U0001f1ff":
         return 1
@@ -33,15 +35,17 @@ def width(character: str) -> int:
 
 
 class _Uniform(list[Cell]):
-    """A row of cells that are all alike: one for all rows that are. Who writes to a row makes one of its own before:
-    so a few bytes may blank every cell, again and again, at next to no cost."""
+    """A row of cells that are all alike. Several rows of a grid are the same object, until one of them is written to.
+
+    So a guest that blanks every cell by a few bytes, again and again, costs next to nothing.
+    """
 
 
 class Grid:
-    """What one screen shows.
+    """The cells that one screen shows.
 
     Args:
-        rows, columns: its size.
+        rows, columns: the screen's size.
     """
 
     def __init__(self, rows: int, columns: int) -> None:
@@ -56,21 +60,22 @@ class Grid:
         self.rows += [_Uniform([BLANK] * columns)] * (rows - len(self.rows))
 
     def _own(self, y: int) -> Row:
-        """The row, to be written to."""
+        """The row as an object of its own, which may be written to."""
         row = self.rows[y]
         if type(row) is _Uniform:
             row = self.rows[y] = list(row)
         return row
 
     def split(self, y: int, x: int) -> None:
-        """Something begins or ends at this column: a wide character across it is gone."""
+        """Blank a wide character that lies across the left edge of this column, because something begins or ends
+        there."""
         row = self.rows[y]
         if 0 < x < self.columns and not row[x][0]:
             row[x - 1] = (" ", row[x - 1][1])
             row[x] = (" ", row[x][1])
 
     def put(self, y: int, x: int, cells: list[Cell]) -> None:
-        """Write cells, which have room."""
+        """Write cells from that place on. There must be room for all of them in the row."""
         self.split(y, x)
         self.split(y, x + len(cells))
         self._own(y)[x : x + len(cells)] = cells
@@ -88,7 +93,7 @@ class Grid:
             self.put(y, start, [(" ", pen.blank)] * (end - start))
 
     def insert(self, y: int, x: int, count: int, pen: Pen) -> None:
-        """Insert blanks; what is pushed out at the right is lost."""
+        """Insert `count` blanks; cells that are pushed out at the right are lost."""
         count = min(count, self.columns - x)
         self.split(y, x)
         self.split(y, self.columns - count)
@@ -96,7 +101,7 @@ class Grid:
         row[x:] = [(" ", pen.blank)] * count + row[x : self.columns - count]
 
     def delete(self, y: int, x: int, count: int, pen: Pen) -> None:
-        """Delete cells; blanks come in from the right."""
+        """Delete `count` cells; blanks come in from the right."""
         count = min(count, self.columns - x)
         self.split(y, x)
         self.split(y, x + count)
@@ -104,14 +109,14 @@ class Grid:
         row[x:] = row[x + count :] + [(" ", pen.blank)] * count
 
     def scroll(self, top: int, bottom: int, count: int, pen: Pen) -> None:
-        """Move the rows from `top` to `bottom` up by `count` (down, if it is negative); blank ones come in."""
+        """Move the rows from `top` to `bottom` up by `count`, or down if `count` is negative; blank rows come in."""
         lines = max(-(bottom - top + 1), min(count, bottom - top + 1))
         blank: list[Row] = [_Uniform([(" ", pen.blank)] * self.columns)] * abs(lines)
         kept = self.rows[top : bottom + 1]
         self.rows[top : bottom + 1] = kept[lines:] + blank if lines >= 0 else blank + kept[:lines]
 
     def join(self, y: int, x: int, more: str) -> None:
-        """Add marks to the character that is in, or ends in, this column."""
+        """Add a mark to the character that is in this column, or ends in it."""
         row = self._own(y)
         x -= not row[x][0]
         text, pen = row[x]

@@ -1,7 +1,9 @@
-"""What a terminal makes of a guest's output: a VT220 as xterm has it, with the characters of all scripts. Sans I/O.
+"""A model of a terminal: what a guest's output makes a terminal show. Sans I/O.
 
-Sequences are named as in xterm's "Control Sequences" (ctlseqs). Where terminals differ, it is as xterm: a cursor
-behind the last column is in it, and only the next character wraps.
+The terminal is a VT220 as xterm has it, with the characters of all scripts. Sequences are named as in xterm's
+"Control
+Sequences" (ctlseqs). Where terminals differ, the model does as xterm: after the last column was written the cursor is
+still in that column, and only the next character wraps.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from oobconsole.terminal.pen import PLAIN
 from oobconsole.terminal.safe import SafeFilter
 from oobconsole.terminal.state import INSERT, NEW_LINE, ORIGIN, WRAP, State
 
-#: Larger parameters are as good as this.
+#: A larger parameter counts as this.
 _NUMBER_MAX: Final = 9999
 _TOKEN: Final = re.compile(
     r"([^\x00-\x1f\x7f-\x9f]+)|\x1b\[([<=>?]?)([\d:;]*)([ -/]*)([@-~])|\x1b([ -/]*)([0-~])|([\x00-\x1f])", re.ASCII
@@ -27,13 +29,13 @@ _ZWJ: Final = "\u200d"
 
 
 class Terminal(State):
-    """A terminal that is fed with output.
+    """A terminal that is fed with a guest's output.
 
     Args:
         rows, columns: its size, until the guest addresses more.
 
     Attributes:
-        last: what REP repeats: the character that was written last.
+        last: the character that was written last, which REP repeats.
     """
 
     def __init__(self, rows: int, columns: int) -> None:
@@ -43,7 +45,11 @@ class Terminal(State):
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def feed(self, data: bytes, now: float = 0.0) -> None:
-        """Print some more output, in any pieces, which came at `now` (`SafeFilter.feed`)."""
+        """Show some more output, in whatever pieces it comes.
+
+        Args:
+            now: when it came, in seconds of any clock: see `SafeFilter.feed`.
+        """
         for found in _TOKEN.finditer(self._decoder.decode(self._filter.feed(data, now))):
             kind = found.lastindex
             if kind == 1:
@@ -80,7 +86,7 @@ class Terminal(State):
             self._draw_one(character, width(character))
 
     def _draw_narrow(self, text: str) -> str:
-        """As much as has room in the row; returns the rest."""
+        """Write as much of the text as has room in the row; returns the rest."""
         cursor = self.cursor
         self._wrap_if_due()
         room = self.columns - cursor.x
@@ -102,7 +108,7 @@ class Terminal(State):
         self._wrap_if_due()
         if cursor.x + columns > self.columns:
             if WRAP not in self.modes or columns > self.columns:
-                return  # it has no room anywhere
+                return  # the character has no room in any row
             self._next_row()
         if INSERT in self.modes:
             self.grid.insert(cursor.y, cursor.x, columns, cursor.pen)
@@ -129,7 +135,7 @@ class Terminal(State):
         self._index()
 
     def _repeat(self, count: int) -> None:
-        """REP; ncurses uses it for lines."""
+        """REP: write the last character `count` times more. ncurses uses it for lines."""
         left = min(max(count, 1), self.columns)
         columns = width(self.last)
         cursor, pen = self.cursor, self.cursor.pen
@@ -168,7 +174,7 @@ class Terminal(State):
         self.move_to(max(column, 1) - 1, self.cursor.y)
 
     def _up(self, count: int) -> None:
-        """CUU: not out of the margins."""
+        """CUU: move the cursor up, but not out of the margins."""
         top = self.top if self.cursor.y >= self.top else 0
         self.move_to(self.cursor.x, max(top, self.cursor.y - max(count, 1)))
 
@@ -198,7 +204,7 @@ class Terminal(State):
             self.tabs.clear()
 
     def _index(self) -> None:
-        """IND, and the downward part of LF."""
+        """IND, and what LF does to rows: go down, and scroll at the bottom margin."""
         cursor = self.cursor
         cursor.wraps = False
         if cursor.y == self.bottom:
@@ -207,7 +213,7 @@ class Terminal(State):
             cursor.y = min(cursor.y + 1, self.rows - 1)
 
     def _next_line(self) -> None:
-        """NEL."""
+        """NEL: go to the beginning of the next row."""
         self._return()
         self._index()
 
@@ -229,11 +235,11 @@ class Terminal(State):
     # -- cells --------------------------------------------------------------------------------------
 
     def _scroll(self, count: int) -> None:
-        """SU, and SD with a negative count."""
+        """SU: scroll up within the margins; SD with a negative count."""
         self.grid.scroll(self.top, self.bottom, count, self.cursor.pen)
 
     def _lines(self, count: int) -> None:
-        """IL, and DL with a negative count: below the cursor, within the margins."""
+        """IL: insert rows at the cursor, within the margins; DL, which deletes rows, with a negative count."""
         if self.top <= self.cursor.y <= self.bottom:
             self.grid.scroll(self.cursor.y, self.bottom, -count, self.cursor.pen)
             self.cursor.wraps = False
@@ -265,14 +271,14 @@ class Terminal(State):
             self._erase_in_line(how)
 
     def _align(self) -> None:
-        """DECALN: a screen full of E."""
+        """DECALN: fill the screen with E, to align a tube."""
         self.top, self.bottom = 0, self.rows - 1
         self.grid.fill(0, self.rows, ("E", PLAIN))
         self.move_to(0, 0)
 
 
 def _nothing(_: Terminal) -> None:
-    """For what a screen does not show."""
+    """Do nothing: the handler of controls and sequences that change nothing on a screen."""
 
 
 def _number(text: str) -> int:
@@ -301,7 +307,8 @@ _ESCAPES: Final[dict[str, Callable[[Terminal], None]]] = {
     "c": lambda t: t.reset(),
     "#8": Terminal._align,
 }
-#: By prefix, intermediate and final byte. They get the first two parameters; a missing one is 0.
+#: Handlers by a sequence's prefix, intermediate and final byte. They get the first two parameters; a missing one is
+#: 0.
 _SEQUENCES: Final[dict[str, Callable[..., Any]]] = {
     "@": lambda t, n, *_: t._insert(n),
     "A": lambda t, n, *_: t._up(n),

@@ -1,13 +1,16 @@
-"""How a cell looks: SGR (ECMA-48, 8.3.117, and xterm's and kitty's additions), read and written without loss."""
+"""How a cell looks. SGR sequences are read and written without loss.
+
+Sources: ECMA-48, 8.3.117, and the additions of xterm and kitty.
+"""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-#: A style's bit is 1 shifted by its SGR number.
+#: The SGR numbers of styles. A style's bit in `Pen.styles` is 1 shifted by its number.
 _STYLES: Final = (1, 2, 3, 5, 7, 8, 9, 53)
-#: What takes styles away.
+#: By SGR number: the styles that the number takes away.
 _WITHOUT: Final = {22: (1, 2), 23: (3,), 25: (5,), 27: (7,), 28: (8,), 29: (9,), 55: (53,)}
 _REVERSE: Final = 1 << 7
 _COLOURS: Final = (38, 48, 58)
@@ -17,9 +20,10 @@ class Pen(NamedTuple):
     """What characters are written with.
 
     Attributes:
-        styles: bold, faint, italic, blink, reverse, hidden, struck, overlined: bits.
-        line: SGR parameter of the underline: "4", "21", "4:3"; "" for none.
-        fg, bg, line_colour: SGR parameters of the colours: "31", "38;5;196", "48;2;1;2;3"; "" for the terminal's own.
+        styles: a bit for each of bold, faint, italic, blink, reverse, hidden, struck and overlined.
+        line: the underline as a parameter of SGR, such as "4", "21" or "4:3"; "": there is none.
+        fg, bg, line_colour: colours as parameters of SGR, such as "31", "38;5;196" or "48;2;1;2;3"; "": the
+            terminal's own colour.
     """
 
     styles: int = 0
@@ -36,12 +40,12 @@ class Pen(NamedTuple):
 
     @property
     def blank(self) -> Pen:
-        """What is erased with this pen: only its background (xterm's "bce")."""
+        """The pen of cells that are erased with this one: only its background is kept (xterm's "bce")."""
         return Pen(bg=self.bg) if self != PLAIN else self
 
     @property
     def is_seen_on_blanks(self) -> bool:
-        """Does a space that is written with it look like anything?"""
+        """Can a space be seen that is written with this pen?"""
         return bool(self.bg or self.line or self.styles & (_REVERSE | 1 << 9 | 1 << 53))
 
     @lru_cache(maxsize=1024)  # noqa: B019 (pens are values, and programs use few)
@@ -64,7 +68,7 @@ class Pen(NamedTuple):
         return pen
 
     def _coloured(self, number: int, text: str) -> Pen:
-        """With the colour; as it is, when the sequence named none."""
+        """The pen with that colour; the same pen when the sequence named no colour."""
         if not text:
             return self
         if number == 38:

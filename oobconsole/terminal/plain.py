@@ -1,4 +1,4 @@
-"""What a guest prints, as the text that patterns are looked for in: characters, without colours and controls."""
+"""Makes of a guest's output the text in which patterns are looked for: characters, without colours and controls."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Final
 from oobconsole.terminal.safe import SafeFilter
 
 _COLOURS: Final = re.compile(rb"\x1b\[[\d;:]*m")
-#: How a line ends: also where a progress bar goes back to its beginning.
+#: How a line ends: by a line feed, and where a progress bar goes back to the line's beginning.
 _LINE_ENDS: Final = re.compile(r"\r*\n|\r+")
 
 
 class PlainText:
-    """Decodes output in any pieces; what is no UTF-8 is U+FFFD, a character, too."""
+    """Decodes output that comes in any pieces. Bytes that are not UTF-8 become U+FFFD, which is a character, too."""
 
     def __init__(self) -> None:
         self._filter = SafeFilter(strict=True)
@@ -26,7 +26,7 @@ class PlainText:
         """The text of `data`, and of what was held back before; its line ends as the guest printed them.
 
         Args:
-            now: when it came, in seconds of any clock (`SafeFilter.feed`).
+            now: when the data came, in seconds of any clock: see `SafeFilter.feed`.
         """
         return _COLOURS.sub(b"", self._filter.feed(data, now)).decode(errors="replace")
 

@@ -1,4 +1,4 @@
-"""A terminal that guests have drawn on is given back as a shell wants it, whatever they have made of it. Sans I/O.
+"""Gives a terminal back as a shell wants it, whatever the guests have done to it that have drawn there. Sans I/O.
 
 Modes are named as in ECMA-48, DEC's VT510 manual and xterm's "Control Sequences" (ctlseqs). Each one is undone by
 itself: DECSTR, which would undo most of them, is unknown to the Linux console and others.
@@ -10,8 +10,8 @@ import re
 from typing import Final
 
 _MAIN_SCREEN: Final = b"\x1b[?1049l"
-#: Margins and origin mode off. Both move the cursor, which therefore is saved before and restored behind them; with
-#: it a terminal restores the origin mode that was on when it was saved, if one was.
+#: Switches margins and origin mode off. Both move the cursor, so the cursor is saved before and restored after them.
+#: With the cursor, a terminal also restores an origin mode that was on when the cursor was saved.
 _NO_MARGINS: Final = b"\x1b7\x1b[r\x1b[?6l\x1b8"
 _NO_ORIGIN: Final = b"\x1b[?6l\x1b[999;1H"
 _SANE: Final = (
@@ -24,14 +24,14 @@ _SANE: Final = (
     b"\x1b[?2004l"  # bracketed paste
     b"\x1b[0 q\x1b[?12l\x1b[?25h"  # the cursor's shape, blinking, and that it is seen
 )
-#: What a guest may have asked a terminal for that nothing was kept from: reports of mouse, focus, theme and size, and
+#: Undoes what a guest can ask a terminal for where nothing was filtered: reports of mouse, focus, theme and size, and
 #: other codes for keys (XTMODKEYS, and kitty's).
 _NO_REPORTS: Final = (
     b"\x1b[?1000;1002;1003;1004;1006l\x1b[?9;1001;1005;1007;1015;1016;2031;2048l\x1b[>4m\x1b[=0;1u\x1b[2l"
 )
-#: No attributes, fonts, character sets, margins; and the cursor in the last row.
+#: Switches attributes, fonts, character sets and margins off, and puts the cursor in the last row.
 _PLAIN: Final = b"\x1b[0m\x0f\x1b(B\x1b[?6l\x1b[4l\x1b[r\x1b[999;1H"
-#: What decides how the terminal is given back: private modes, RIS, DECSTR.
+#: Sequences that decide how the terminal is given back: private modes, RIS, DECSTR.
 _DECIDES: Final = re.compile(rb"\x1b(?:\[\?([\d;:]{1,64})([hl])|(c)|(\[!p))")
 _BEGUN: Final = re.compile(rb"\x1b(?:\[[?!]?[\d;:]{0,64})?\Z")
 _ALTERNATE: Final = frozenset({b"47", b"1047", b"1049"})
@@ -50,7 +50,7 @@ class Lent:
         filtered: what reaches it has gone through a `SafeFilter`.
 
     Attributes:
-        touched: it was sent something that may have changed more than text.
+        touched: the terminal was sent something that may have changed more than its text.
     """
 
     def __init__(self, *, filtered: bool) -> None:
@@ -61,7 +61,7 @@ class Lent:
         self._begun = b""
 
     def feed(self, shown: bytes) -> None:
-        """This is sent to it, in any pieces."""
+        """Note that `shown` is sent to the terminal, in whatever pieces."""
         shown = self._begun + shown
         self.touched = self.touched or b"\x1b" in shown or b"\x0e" in shown
         for found in _DECIDES.finditer(shown):
@@ -82,7 +82,7 @@ class Lent:
                 self._origin = final == b"h"
 
     def restored(self) -> bytes:
-        """What gives it back; to be sent where no sequence of the guest's is unfinished."""
+        """The bytes that give the terminal back. An unfinished sequence of the guest's is cancelled first."""
         cancel = b"\x18" if self._begun else b""  # CAN: the sequence ends, and does nothing
         return b"".join(
             (

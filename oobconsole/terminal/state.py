@@ -1,4 +1,4 @@
-"""What a terminal knows: two screens, a cursor, margins, tab stops and modes. Sans I/O."""
+"""What a terminal remembers: two screens, a cursor, margins, tab stops and modes. Sans I/O."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Final
 from oobconsole.terminal.grid import Grid
 from oobconsole.terminal.pen import PLAIN, Pen
 
-#: A guest that addresses rows or columns beyond its settings makes the screen grow up to this. What lies beyond, such
-#: as 999;999 to find out the size, is taken for the last row or column.
+#: The largest screen. A guest that addresses rows or columns beyond its settings makes the screen grow up to this
+#: size.
+#: A place beyond it, such as 999;999 to find out the size, is taken for the last row or column.
 ROWS_MAX: Final = 100
 COLUMNS_MAX: Final = 300
-#: Modes: those of ECMA-48 (insert, new line), and DEC's private ones, which a user's terminal must have as well.
+#: Modes that are kept: those of ECMA-48 (insert, new line), and DEC's private modes, which begin with "?".
 INSERT, NEW_LINE = "4", "20"
 CURSOR_KEYS, REVERSED, ORIGIN, WRAP, CURSOR, PASTE = "?1", "?5", "?6", "?7", "?25", "?2004"
 KEYPAD: Final = "="
@@ -29,7 +30,7 @@ class Cursor:
         wraps: the last column has been written; the next character goes to the next row.
         sets: final bytes of the character sets G0 and G1.
         shifted: G1 is in use.
-        origin: rows count from the top margin. Only in what was saved.
+        origin: rows count from the top margin. This is used in a saved cursor only.
     """
 
     x: int = 0
@@ -43,25 +44,26 @@ class Cursor:
 
 @dataclass
 class Shown:
-    """One of the two screens."""
+    """One of the two screens, main or alternate: its cells, and the cursor that was saved there."""
 
     grid: Grid
     saved: Cursor = field(default_factory=Cursor)
 
 
 class State:
-    """All that later output depends on, and what output does to it other than by writing.
+    """Everything that later output depends on, and what output does to it other than by writing text.
 
     Args:
         rows, columns: its size, until the guest addresses more.
 
     Attributes:
         rows, columns: its size now.
-        main, shown: the main screen, and the one that is shown: the same, or the alternate one.
-        top, bottom: the margins, rows from 0, both within.
-        modes: those that are on.
-        cursor_style: DECSCUSR; 0: the terminal's own.
-        tabs: columns from 0.
+        main: the main screen.
+        shown: the screen that is shown: the main one, or the alternate one.
+        top, bottom: the first and the last row within the margins, counted from 0.
+        modes: the modes that are on.
+        cursor_style: the parameter of DECSCUSR; 0: the terminal's own.
+        tabs: the tab stops, as columns counted from 0.
     """
 
     def __init__(self, rows: int, columns: int) -> None:
@@ -69,7 +71,7 @@ class State:
         self.reset()
 
     def reset(self) -> None:
-        """RIS: everything as at first."""
+        """RIS: make everything as it was at first."""
         self.rows, self.columns = self._size
         self.main = self.shown = Shown(Grid(*self._size))
         self.cursor = Cursor()
@@ -85,32 +87,32 @@ class State:
 
     @property
     def grid(self) -> Grid:
-        """What is shown."""
+        """The cells that are shown."""
         return self.shown.grid
 
     @property
     def text(self) -> list[str]:
-        """What is shown, row by row, without the blanks at the end."""
+        """The text that is shown, row by row, without the blanks at the end of each row."""
         return ["".join([text for text, _ in row]).rstrip(" ") for row in self.grid.rows]
 
     def move_to(self, x: int, y: int) -> None:
-        """Move the cursor; not further than there is room."""
+        """Move the cursor to a place, counted from 0; a place outside of the screen becomes the nearest one in it."""
         self.cursor.x = max(0, min(x, self.columns - 1))
         self.cursor.y = max(0, min(y, self.rows - 1))
         self.cursor.wraps = False
 
     def designate(self, which: str, final: str) -> None:
-        """SCS: G0 by "(", G1 by ")"; of character sets, line drawing alone is another one."""
+        """SCS: choose the character set G0 (by "(") or G1 (by ")"). Only line drawing differs from plain text."""
         first, second = self.cursor.sets
         final = "0" if final == "0" else "B"
         self.cursor.sets = (final, second) if which == "(" else (first, final)
 
     def shift(self, shifted: bool) -> None:
-        """SO and SI."""
+        """SO (True) and SI (False): choose G1 or G0."""
         self.cursor.shifted = shifted
 
     def set_mode(self, mode: str, on: bool) -> None:
-        """SM, RM, DECSET, DECRST; those of DEC begin with "?"."""
+        """SM, RM, DECSET, DECRST: switch a mode on or off. DEC's modes begin with "?"."""
         if mode in _ALTERNATE:
             self._switch(on, saves=mode == "?1049")
         elif mode == "?1048":
@@ -123,7 +125,7 @@ class State:
                 self.cursor.wraps = False
 
     def keypad(self, on: bool) -> None:
-        """DECKPAM and DECKPNM."""
+        """DECKPAM (True) and DECKPNM (False): whether the keypad sends sequences of its own."""
         (self.modes.add if on else self.modes.discard)(KEYPAD)
 
     def _switch(self, on: bool, *, saves: bool) -> None:
@@ -137,11 +139,11 @@ class State:
                 self.restore()
 
     def save(self) -> None:
-        """DECSC: one place for each of the screens."""
+        """DECSC: save the cursor. Each of the two screens has a place for it."""
         self.shown.saved = replace(self.cursor, origin=ORIGIN in self.modes)
 
     def restore(self) -> None:
-        """DECRC; it stays saved."""
+        """DECRC: restore the cursor that was saved; it stays saved."""
         saved = self.shown.saved
         self.cursor = replace(saved, x=min(saved.x, self.columns - 1), y=min(saved.y, self.rows - 1), origin=False)
         self._origin(saved.origin)
@@ -150,7 +152,7 @@ class State:
         (self.modes.add if on else self.modes.discard)(ORIGIN)
 
     def margins(self, top: int = 0, bottom: int = 0) -> None:
-        """DECSTBM."""
+        """DECSTBM: set the margins, as rows counted from 1; 0 is the first or the last row."""
         self.grow_to(bottom, 0)
         first, last = max(top, 1) - 1, min(bottom or self.rows, self.rows) - 1
         if first < last:
@@ -158,18 +160,18 @@ class State:
             self.move_to(0, self.top if ORIGIN in self.modes else 0)
 
     def style(self, style: int) -> None:
-        """DECSCUSR."""
+        """DECSCUSR: set the cursor's form."""
         self.cursor_style = style if style <= 6 else 0
 
     def soft_reset(self) -> None:
-        """DECSTR: modes, margins, pen and character sets."""
+        """DECSTR: set modes, margins, pen and character sets back."""
         self.modes = (self.modes - {INSERT, ORIGIN, CURSOR_KEYS, KEYPAD}) | MODES_AT_FIRST
         self.top, self.bottom = 0, self.rows - 1
         self.cursor.pen, self.cursor.sets, self.cursor.shifted = PLAIN, ("B", "B"), False
         self.shown.saved = Cursor()
 
     def grow_to(self, row: int, column: int) -> None:
-        """The guest's terminal is larger than it was said to be."""
+        """Grow to that row and column, because the guest addresses them: its terminal is larger than configured."""
         rows = max(self.rows, row if row <= ROWS_MAX else 0)
         columns = max(self.columns, column if column <= COLUMNS_MAX else 0)
         if (rows, columns) == (self.rows, self.columns):
@@ -177,7 +179,7 @@ class State:
         if self.bottom == self.rows - 1:
             self.bottom = rows - 1
         if columns > self.columns:
-            self.main.saved.wraps = self.shown.saved.wraps = False  # its column is not the last any more
+            self.main.saved.wraps = self.shown.saved.wraps = False  # the saved column is not the last one any more
         self.rows, self.columns = rows, columns
         self.main.grid.grow(rows, columns)
         self.shown.grid.grow(rows, columns)

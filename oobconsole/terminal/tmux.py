@@ -1,8 +1,11 @@
-"""The same output as tmux understands it, where that is not as xterm does. Sans I/O.
+"""A model of a terminal that understands output as tmux does, where that differs from xterm. Sans I/O.
 
-Source: tmux 3.3a, `input.c`, `screen.c` and `screen-write.c`, where a cursor behind the last column is in a column of
-its own. A user's terminal may be the one or the other, or a third one that agrees with one of them: what both agree
-about is what a terminal most probably shows.
+Why two models? A user's terminal may be tmux, xterm, or a third one that mostly agrees with one of these. What both
+models agree about is what the user's terminal most probably shows.
+
+Source: tmux 3.3a, `input.c`, `screen.c` and `screen-write.c`. There, a cursor behind the last column is in a column
+of
+its own.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ _UNKNOWN: Final = frozenset({"?1048"})
 
 
 class _Grid(Grid):
-    """Of a wide character that something is written across, nothing is left, not even its colours."""
+    """Cells as tmux has them: nothing is left of a wide character that is cut, not even its colours."""
 
     def split(self, y: int, x: int) -> None:
         row = self.rows[y]
@@ -28,10 +31,10 @@ class _Grid(Grid):
 
 
 class AsTmux(Terminal):
-    """A terminal that is fed with output."""
+    """A terminal that is fed with a guest's output, and does as tmux does."""
 
     def reset(self) -> None:
-        """RIS: of the alternate screen it makes an empty one; and the origin mode that was saved stays saved."""
+        """RIS: empty the alternate screen and stay there; an origin mode that was saved stays saved."""
         main: Shown | None = vars(self).get("main")
         was_alternate = main is not None and self.is_alternate
         super().reset()
@@ -46,7 +49,7 @@ class AsTmux(Terminal):
     # -- what is saved ------------------------------------------------------------------------------
 
     def save(self) -> None:
-        """DECSC: one place for both screens, and not whether the next character wraps."""
+        """DECSC: save the cursor. Both screens share one place, and whether the next character wraps is not saved."""
         self.main.saved = replace(self.cursor, wraps=False, origin=ORIGIN in self.modes)
 
     def restore(self) -> None:
@@ -55,7 +58,7 @@ class AsTmux(Terminal):
         self._origin(saved.origin)
 
     def soft_reset(self) -> None:
-        """DECSTR is not known."""
+        """DECSTR: do nothing, because tmux does not know it."""
 
     def set_mode(self, mode: str, on: bool) -> None:
         wraps = self.cursor.wraps
@@ -65,7 +68,7 @@ class AsTmux(Terminal):
             self.cursor.wraps = wraps
 
     def _switch(self, on: bool, *, saves: bool) -> None:
-        """The main screen's cursor and colours have a place of their own."""
+        """Switch the screen. The main screen's cursor and colours are kept in a place of their own, not DECSC's."""
         if on and not self.is_alternate:
             if saves:
                 self._left = self.cursor.x, self.cursor.y
@@ -85,7 +88,7 @@ class AsTmux(Terminal):
             super()._draw(text)
 
     def _draw_one(self, character: str, columns: int) -> None:
-        """Who inserts does so before the next row is begun, where there is no room."""
+        """Draw a character. In insert mode, one without room is inserted before the next row begins."""
         cursor, inserts = self.cursor, INSERT in self.modes
         if inserts and columns and cursor.x + columns + cursor.wraps > self.columns:
             if not cursor.wraps:
