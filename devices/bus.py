@@ -238,6 +238,11 @@ class Slot:
         """The port of each register of the device."""
         return [port for ports in self.resources.ranges for port in ports]
 
+    @property
+    def first(self) -> int:
+        """The port of register 0."""
+        return self.resources.ranges[0].start
+
     def plug(self, device: Device) -> None:
         """Put a device here, in place of the one before it. Raises `ValueError` if it does not fit."""
         here = tuple(len(ports) for ports in self.resources.ranges)

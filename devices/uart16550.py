@@ -28,6 +28,9 @@ TRIGGER_LEVELS: Final = (1, 4, 8, 14)
 RESET_DIVISOR: Final = 12
 #: In bit/s, as QEMU has it; the datasheet begins with a divisor of 1.
 BAUD_OF_DIVISOR_0: Final = 3500
+#: The `speed` of a line that is no wire: what a guest sends is there at once, and so is what it receives. A character
+#: timeout of 4.2 ms, at 9600 baud, would then do nothing but delay each key.
+LINE_SPEED: Final = 64
 #: A terminal that is there: CTS, DSR and DCD.
 CONNECTED: Final = int(Msr.CTS | Msr.DSR | Msr.DCD)
 
@@ -55,6 +58,10 @@ class Uart16550(Device):
         clock: a monotonic time in ns, for the character timeout.
         drained: called when `room` has grown.
         line_event: called when break, modem outputs or format of the line have changed.
+        timed: called when `next_deadline` may have come nearer.
+        used: called once after each reset, when the guest first reads a register, or writes THR or IER: by then it
+            has set its FIFOs, if it is going to.
+        speed: so many times faster than the guest has programmed is the line.
         first: number of the first character that will be received (`held`).
     """
 
@@ -70,6 +77,9 @@ class Uart16550(Device):
         clock: Callable[[], int],
         drained: Callable[[], object] = _nothing,
         line_event: Callable[[LineEvent], object] = _nothing,
+        timed: Callable[[], object] = _nothing,
+        used: Callable[[], object] = _nothing,
+        speed: int = 1,
         first: int = 0,
     ) -> None:
         self._transmit = transmit
@@ -77,6 +87,9 @@ class Uart16550(Device):
         self._clock = clock
         self._drained = drained
         self._line_event = line_event
+        self._timed = timed
+        self._used = used
+        self._speed = speed
         self._received: deque[int] = deque()
         self._next = first
         self._lines = CONNECTED
@@ -85,6 +98,7 @@ class Uart16550(Device):
         self._power_on()
 
     def _power_on(self) -> None:
+        self._in_use = False
         self._ier = self._fcr = self._lcr = self._mcr = self._scr = 0
         self._divisor = RESET_DIVISOR
         self._time_format()
@@ -104,11 +118,19 @@ class Uart16550(Device):
 
     def read(self, register: int) -> int:
         """Return what the guest reads from a register (0-7)."""
+        if not self._in_use:
+            self._use()
         return _READERS[register](self)
 
     def write(self, register: int, value: int) -> None:
         """Serve the guest's write of `value` (0-255) to a register (0-7)."""
         _WRITERS[register](self, value)
+        if not self._in_use and register < 2 and not self._lcr & _DLAB:
+            self._use()
+
+    def _use(self) -> None:
+        self._in_use = True
+        self._used()
 
     def write_block(self, register: int, data: bytes) -> None:
         """Serve one `write` for every byte of `data`, in order; a block to THR is one `transmit`, one edge."""
@@ -116,6 +138,8 @@ class Uart16550(Device):
             self._load_thr()
             self._update()
             self._transmit(data)
+            if not self._in_use:
+                self._use()
             return
         for value in data:
             self.write(register, value)
@@ -128,7 +152,7 @@ class Uart16550(Device):
             return None
         if (register == 5 and self._line_errors()) or (register == 6 and self._deltas):
             return None
-        return self.read(register)
+        return _READERS[register](self)
 
     def served(self, register: int) -> None:
         """Of the registers only IIR may be read elsewhere although reading it does something: it ends THRE."""
@@ -173,6 +197,7 @@ class Uart16550(Device):
         self._next += count
         self._timeout_pending = False
         self._timeout_at = self._clock() + self._timeout_ns if self._received else None
+        self._timed()
         self._update()
         if not self._mcr & _LOOP:
             self._drained()
@@ -184,6 +209,7 @@ class Uart16550(Device):
         self._load_thr()
         if self._mcr & _LOOP:
             self._receive(value)
+            self._timed()
             self._update()
         else:
             self._update()
@@ -306,6 +332,7 @@ class Uart16550(Device):
         if accepted:
             for value in accepted:
                 self._receive(value)
+            self._timed()
             self._update()
         return len(accepted)
 
@@ -314,6 +341,7 @@ class Uart16550(Device):
         if not self.room:
             return False
         self._receive(_BREAK)
+        self._timed()
         self._update()
         return True
 
@@ -361,7 +389,7 @@ class Uart16550(Device):
     def _time_format(self) -> None:
         """Four character times at the programmed rate and format (section 8.4.3)."""
         bits = 1 + 5 + (self._lcr & 3) + bool(self._lcr & _PARITY) + (2 if self._lcr & _STOP else 1)
-        self._timeout_ns = int(4 * bits * 1_000_000_000 / self.baud)
+        self._timeout_ns = int(4 * bits * 1_000_000_000 / (self.baud * self._speed))
 
     def _line_errors(self) -> int:
         """LSR bits 4-1: an overrun at once, a character's own when it is the next to be read (section 8.3)."""

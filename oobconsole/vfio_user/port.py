@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from devices.uart16550 import Uart16550
+from devices.uart16550 import LINE_SPEED, Uart16550
 from oobconsole.vfio_user.backlog import Backlog
 
 #: What is kept of the output, in bytes.
@@ -17,13 +17,6 @@ BACKLOG_MAX: Final = 65536
 INPUT_MAX: Final = 4096
 #: The same of breaks.
 BREAKS_MAX: Final = 16
-#: As in `guests/nested.py`: the line is as fast as memory, and so is the UART's character timeout.
-LINE_SPEED: Final = 64
-_DATA: Final = 0
-
-
-def _line_clock() -> int:
-    return time.monotonic_ns() * LINE_SPEED
 
 
 class Port:
@@ -35,28 +28,27 @@ class Port:
     Attributes:
         backlog: its newest output.
         taken, breaks_taken: bytes of input, and breaks, that the UART has accepted and nobody has been told of.
-        deadline: when `poll` has something to do, in ns of `time.monotonic_ns`; None: never.
     """
 
     def __init__(self, irq: Callable[[bool], object]) -> None:
         self.backlog = Backlog(BACKLOG_MAX)
         self.taken = self.breaks_taken = 0
-        self.deadline: int | None = None
         self._input: deque[bytes | None] = deque()  # None: a break
-        self.uart = Uart16550(transmit=self.backlog.append, irq=irq, clock=_line_clock, drained=self._drained)
+        self.uart = Uart16550(
+            transmit=self.backlog.append,
+            irq=irq,
+            clock=time.monotonic_ns,
+            drained=self._drained,
+            speed=LINE_SPEED,
+        )
 
     def read(self, offset: int) -> int:
         """What the guest reads from a register."""
-        value = self.uart.read(offset)
-        if offset == _DATA:
-            self._watch()
-        return value
+        return self.uart.read(offset)
 
     def write(self, offset: int, data: bytes) -> None:
         """One write to a register for every byte."""
         self.uart.write_block(offset, data)
-        if offset == _DATA:
-            self._watch()
 
     @property
     def waiting(self) -> int:
@@ -91,11 +83,14 @@ class Port:
         """Master reset; what waits to be typed goes on waiting."""
         self.uart.reset()
 
+    @property
+    def deadline(self) -> int | None:
+        """When `poll` has something to do, in ns of `time.monotonic_ns`; None: never."""
+        return self.uart.next_deadline()
+
     def poll(self) -> None:
         """Let the character timeout come."""
-        self.deadline = None
         self.uart.poll()
-        self._watch()
 
     def _drained(self) -> None:
         while self._input and (first := self._input[0]) is not None:
@@ -110,8 +105,3 @@ class Port:
                 self._input.popleft()
                 self.breaks_taken += 1
                 self._drained()
-        self._watch()
-
-    def _watch(self) -> None:
-        due = self.uart.next_deadline()
-        self.deadline = None if due is None else due // LINE_SPEED

@@ -1,0 +1,177 @@
+"""What one context has: a bus, and the devices on it. They stay with the context, whichever guest it turns out to be.
+
+An interceptor brings the context's accesses (`PortHandler`). What the devices have to say goes back: interrupt lines,
+and registers that changed without an access. Their time is the event loop's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Final
+
+import structlog
+
+from devices.bus import Bus, Slot
+from devices.device import Device, Resources
+from oobconsole.guests.serialport import SerialPort
+from oobconsole.interceptors.base import Context, Input, Interceptor, PortHandler, Publication
+
+log = structlog.get_logger(__name__)
+
+#: A publication tells of so many registers.
+REGISTERS: Final = 8
+
+
+class Board(PortHandler):
+    """One context's devices.
+
+    Args:
+        interceptor: brings the accesses of this context.
+
+    Attributes:
+        guest: the name of the guest that it is bound to, for the log; empty: of none.
+        bus: further devices may be added.
+        ports: the UARTs.
+    """
+
+    def __init__(self, context: Context, interceptor: Interceptor) -> None:
+        self.context = context
+        self.guest = ""
+        self.bus = Bus(self._irq, self._failed)
+        self.ports: list[SerialPort] = []
+        self._interceptor = interceptor
+        self._timer: asyncio.TimerHandle | None = None
+        self._due_at = 0  # when the timer ends, by the devices' clock
+
+    # -- its UARTs ----------------------------------------------------------------------------------
+
+    def fit(self, wanted: Iterable[Resources]) -> None:
+        """Have UARTs there, and nowhere else. Those that there are stay as they are."""
+        places = list(dict.fromkeys(wanted))
+        for port in [port for port in self.ports if port.resources not in places]:
+            self._remove(port)
+        there = {port.resources for port in self.ports}
+        for place in places:
+            if place not in there:
+                slot = self.bus.add(place)
+                self.ports.append(SerialPort(slot, self.context, changed=self.changed, timed=self.timed))
+
+    def _remove(self, port: SerialPort) -> None:
+        port.detach()
+        self.ports.remove(port)
+        self.bus.remove(port.slot)
+
+    def port_at(self, place: Resources) -> SerialPort:
+        """The UART there. Raises `KeyError` where there is none."""
+        for port in self.ports:
+            if port.resources == place:
+                return port
+        raise KeyError(place)
+
+    # -- PortHandler --------------------------------------------------------------------------------
+
+    def read(self, port: int, size: int) -> int:
+        return self.bus.read(port, size)
+
+    def write(self, port: int, size: int, value: int) -> None:
+        self.bus.write(port, size, value)
+
+    def write_block(self, port: int, data: bytes) -> None:
+        self.bus.write_block(port, data)
+
+    def thre_served(self, port: int) -> None:
+        self.bus.served(port)
+
+    def taken(self, port: int, number: int) -> None:
+        self.bus.taken(port, number)
+
+    def inputs(self) -> tuple[Input, ...]:
+        held = ((slot.first, *self.bus.ask(slot, device.held, (0, b""))) for slot, device in self._devices())
+        return tuple(Input(*one) for one in held if one[2])
+
+    def gap(self, port: int, lost: int) -> None:
+        for each in self.ports:
+            if each.port == port:
+                each.gap(lost)
+        log.warning("output lost while the server was away", guest=self.guest, port=hex(port), bytes=lost)
+
+    def received(self) -> tuple[tuple[int, int], ...]:
+        return tuple((port.port, port.received) for port in self.ports if port.known)
+
+    def publications(self) -> tuple[Publication, ...]:
+        told = (
+            self.bus.ask(slot, partial(_publication, slot.first, device), None)
+            for slot, device in self._devices()
+            if device.published
+        )
+        return tuple(one for one in told if one is not None)
+
+    def _devices(self) -> Iterator[tuple[Slot, Device]]:
+        return ((slot, slot.device) for slot in self.bus.slots if slot.device is not None)
+
+    # -- what the devices have to say ---------------------------------------------------------------
+
+    def changed(self) -> None:
+        """Registers changed without an access of the guest."""
+        self._interceptor.publish(self.context)
+
+    def say_lines(self) -> None:
+        """Say the levels of all interrupt lines: whoever listens may have forgotten them."""
+        for line in self.bus.lines:
+            self._irq(line, self.bus.level(line))
+
+    def _irq(self, line: int, level: bool) -> None:
+        self._interceptor.set_irq(self.context, line, level)
+
+    def _failed(self, slot: Slot, error: Exception) -> None:
+        """Our bug. The guest reads all ones, as from an absent device, and goes on."""
+        log.error(
+            "a device failed: a bug in oobconsole",
+            machine=self.context.machine,
+            context=self.context.number,
+            port=hex(slot.first),
+            device=type(slot.device).__name__,
+            exc_info=error,
+        )
+
+    # -- time ---------------------------------------------------------------------------------------
+
+    def timed(self) -> None:
+        """The next deadline of a device may have come nearer. One that was put off needs no other timer: the timer
+        that is there looks again."""
+        due = self.bus.next_deadline()
+        if due is None or (self._timer is not None and self._due_at <= due):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due_at = due
+        delay = max(0, due - time.monotonic_ns()) / 1e9
+        self._timer = asyncio.get_running_loop().call_later(delay, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        self.bus.poll()
+        self.timed()
+
+    def close(self) -> None:
+        """The context is no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _publication(port: int, device: Device) -> Publication:
+    """What `device` has published of its first registers, as far as reading them has no side effect now."""
+    valid = after_thr = 0
+    values = bytearray(REGISTERS)
+    for register in device.published:
+        value = device.peek(register)
+        if value is not None:
+            valid |= 1 << register
+            values[register] = value
+            if device.survives_write(register):
+                after_thr |= 1 << register
+    return Publication(port, valid, after_thr, bytes(values))

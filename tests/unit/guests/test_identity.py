@@ -1,0 +1,264 @@
+"""Which guest a context is: known at once, late, or another one than was thought."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+import pytest
+from structlog.testing import capture_logs
+
+from devices.device import Device, Resources
+from devices.uart16550 import Ier, Mcr, Reg
+from oobconsole.config.guests import MachineConfig
+from oobconsole.console.console import Console, ConsoleState
+from oobconsole.console.reader import Notice
+from oobconsole.guests.board import Board
+from oobconsole.guests.identity import Binder, Claim, InOrder, NoGuest
+from oobconsole.guests.nested import Machine
+from oobconsole.interceptors.base import Context, PortHandler
+from oobconsole.interceptors.memory import MemoryInterceptor
+from tests.support.aio import soon
+from tests.support.devices import Broken
+
+COM1, COM2 = 0x3F8, 0x2F8
+#: Where the guests of these tests say who they are.
+REGISTRAR = Resources((range(0x510, 0x511),), ())
+
+
+class Registrar(Device):
+    """A device to whose port a guest writes its number: 1 for web1; 0: it is nobody."""
+
+    sizes: ClassVar = (1,)
+    outputs: ClassVar = 0
+
+    def __init__(self, bind: Callable[[str | None], object]) -> None:
+        self._bind = bind
+
+    def read(self, register: int) -> int:
+        return 0x0B
+
+    def write(self, register: int, value: int) -> None:
+        self._bind(f"web{value}" if value else None)
+
+    def reset(self) -> None:
+        pass
+
+
+class Registered(Binder):
+    """A guest says who it is, by a registrar that every context has."""
+
+    def equip(self, board: Board, bind: Callable[[str | None], object]) -> None:
+        board.bus.add(REGISTRAR).plug(Registrar(bind))
+
+    def guest_for(self, context: Context, guests: Sequence[object]) -> NoGuest:
+        return NoGuest.YET
+
+
+class Rack:
+    """A started machine whose guests register."""
+
+    def __init__(self, *guests: dict[str, object]) -> None:
+        config = MachineConfig.model_validate({"name": "rack7", "guest": list(guests)})
+        self.interceptor = MemoryInterceptor("rack7")
+        self.machine = Machine(config, self.interceptor, scrollback=1 << 17, binder=Registered())
+
+    async def started(self) -> Rack:
+        await self.machine.start()
+        return self
+
+    def console(self, name: str = "web1") -> Console:
+        return next(console for console in self.machine.consoles if console.name == name)
+
+    def appear(self, number: int = 1) -> PortHandler:
+        handler = self.interceptor.appear(number)
+        assert handler is not None
+        return handler
+
+    def printed(self, name: str = "web1") -> bytes:
+        return self.console(name).read_from(0, 1 << 17).data
+
+
+def register(handler: PortHandler, number: int) -> None:
+    handler.write(REGISTRAR.ranges[0].start, 1, number)
+
+
+@pytest.fixture
+async def rack() -> Rack:
+    return await Rack({"name": "web1"}, {"name": "web2", "uarts": ["com1", "com2"]}).started()
+
+
+class TestAGuestThatIsKnownLate:
+    async def test_shows_what_it_printed_before_and_gets_what_was_typed(self, rack: Rack) -> None:
+        await soon(rack.console("web2").write(b"typed"))
+        handler = rack.appear()
+        handler.write_block(COM1, b"SeaBIOS")
+        assert rack.console("web2").state is ConsoleState.WAITING
+        register(handler, 2)
+        assert rack.console("web2").state is ConsoleState.LIVE
+        handler.write_block(COM1, b", GRUB")
+        assert rack.printed("web2") == b"SeaBIOS, GRUB"
+        assert handler.read(COM1, 1) == ord("t")
+        assert (rack.printed("web1"), rack.console("web1").state) == (b"", ConsoleState.WAITING)
+
+    async def test_keeps_its_registers_and_its_interrupt(self, rack: Rack) -> None:
+        handler = rack.appear()
+        handler.write(COM1 + Reg.SCR, 1, 0x77)
+        handler.write(COM1 + Reg.MCR, 1, Mcr.OUT2)
+        handler.write(COM1 + Reg.IER, 1, Ier.THRI)
+        register(handler, 1)
+        assert handler.read(COM1 + Reg.SCR, 1) == 0x77
+        assert rack.interceptor.levels[1, 4] is True
+
+    async def test_has_the_serial_ports_of_its_configuration_from_then_on(self, rack: Rack) -> None:
+        first, second = rack.appear(1), rack.appear(2)
+        for handler in (first, second):
+            handler.write_block(COM2, b"two")
+        register(first, 1)
+        register(second, 2)
+        assert first.read(COM2 + Reg.LSR, 1) == 0xFF
+        assert second.read(COM2 + Reg.LSR, 1) == 0x60
+        assert rack.printed("web2.com2") == b"two"
+
+    async def test_is_told_of_what_was_printed_too_long_ago(self, rack: Rack) -> None:
+        handler = rack.appear()
+        handler.gap(COM1, 7)
+        for _ in range(5):
+            handler.write_block(COM1, b"x" * 16384)
+        reader = rack.console().attach()
+        register(handler, 1)
+        told = await soon(reader.next())
+        assert isinstance(told, Notice)
+        assert "16391 bytes of output were lost" in told.text
+        assert rack.printed() == b"x" * 65536
+
+    async def test_that_runs_as_before_the_link_was_lost(self, rack: Rack) -> None:
+        handler = rack.appear()
+        handler.write_block(COM1, b"before ")
+        rack.interceptor.lose_link("gone for lunch")
+        assert rack.appear() is handler
+        register(handler, 1)
+        assert rack.printed() == b"before "
+
+    async def test_may_end_before_it_is_known(self, rack: Rack) -> None:
+        handler = rack.appear()
+        rack.interceptor.vanish(1)
+        register(handler, 1)
+        assert rack.console().state is ConsoleState.WAITING
+
+    async def test_that_nobody_knows_is_nobody(self, rack: Rack) -> None:
+        handler = rack.appear()
+        register(handler, 7)
+        handler.write_block(COM1, b"lost")
+        assert all(console.state is ConsoleState.WAITING for console in rack.machine.consoles)
+
+
+class TestAGuestThatIsAnother:
+    async def test_leaves_one_console_for_the_other(self, rack: Rack) -> None:
+        handler = rack.appear()
+        register(handler, 1)
+        handler.write_block(COM1, b"one")
+        register(handler, 2)
+        handler.write_block(COM1, b"two")
+        assert (rack.printed("web1"), rack.printed("web2")) == (b"one", b"two")
+        assert (rack.console("web1").state, rack.console("web1").reason) == (ConsoleState.GONE, "it is web2")
+        await soon(rack.console("web2").write(b"k"))
+        assert handler.read(COM1, 1) == ord("k")
+
+    async def test_gets_the_serial_ports_that_the_other_has_more(self, rack: Rack) -> None:
+        handler = rack.appear()
+        register(handler, 1)
+        register(handler, 2)
+        handler.write_block(COM2, b"two")
+        assert rack.printed("web2.com2") == b"two"
+
+    async def test_takes_the_place_of_a_context_that_was_it(self, rack: Rack) -> None:
+        former, handler = rack.appear(1), rack.appear(2)
+        register(former, 1)
+        register(handler, 1)
+        former.write_block(COM1, b"former")
+        handler.write_block(COM1, b"this")
+        assert rack.printed() == b"this"
+        assert rack.console().state is ConsoleState.LIVE
+        rack.interceptor.vanish(1)
+        assert rack.console().state is ConsoleState.LIVE
+
+    async def test_may_be_nobody_and_then_the_same_again(self, rack: Rack) -> None:
+        handler = rack.appear()
+        for number, text in ((1, b"a"), (0, b"b"), (1, b"c")):
+            register(handler, number)
+            handler.write_block(COM1, text)
+        assert rack.printed() == b"abc"
+
+    async def test_it_is_the_same_as_before(self, rack: Rack) -> None:
+        handler = rack.appear()
+        with capture_logs() as logs:
+            for _ in range(3):
+                register(handler, 1)
+        assert [entry["event"] for entry in logs] == ["guest bound"]
+
+
+class Named:
+    """A guest of the configuration, for a binder."""
+
+    def __init__(self, name: str, left: float = -1e9, claim: Claim = Claim.FREE, board: Board | None = None) -> None:
+        self.name, self.left, self.board = name, left, board
+        self._claim = claim
+
+    def claim(self, context: Context) -> Claim:
+        return self._claim
+
+
+class TestInOrder:
+    CONTEXT = Context("rack7", 1)
+
+    def chosen(self, *guests: Named) -> str:
+        chosen = InOrder().guest_for(self.CONTEXT, guests)
+        return chosen.name  # a guest's, or why it is none
+
+    def test_the_first_that_is_free(self) -> None:
+        board = Board(self.CONTEXT, MemoryInterceptor("rack7"))
+        assert self.chosen(Named("a", board=board), Named("b"), Named("c")) == "b"
+
+    def test_its_own_by_the_recordings_before_all(self) -> None:
+        assert self.chosen(Named("a", claim=Claim.OTHERS), Named("b"), Named("c", claim=Claim.OWN)) == "c"
+
+    def test_anothers_only_when_there_is_no_other(self) -> None:
+        assert self.chosen(Named("a", claim=Claim.OTHERS), Named("b", left=-5e9)) == "b"
+        assert self.chosen(Named("a", claim=Claim.OTHERS)) == "a"
+
+    def test_the_one_that_went_last_and_those_that_went_with_it_in_order(self) -> None:
+        assert self.chosen(Named("a", left=10), Named("b", left=100), Named("c", left=50)) == "b"
+        assert self.chosen(Named("a", left=10), Named("b", left=99.5), Named("c", left=100)) == "b"
+
+    def test_none_is_left(self) -> None:
+        assert self.chosen() == "NEVER"
+
+
+async def test_a_device_with_a_bug_disturbs_no_console() -> None:
+    """One line in the log; the guest reads ones there, and its console goes on."""
+
+    class Clumsy(InOrder):
+        def equip(self, board: Board, bind: Callable[[str | None], object]) -> None:
+            board.bus.add(Resources.of(Broken, ports=(0x510,), lines=(5,))).plug(Broken())
+
+    config = MachineConfig.model_validate({"name": "rack7", "guest": [{"name": "web1"}]})
+    interceptor = MemoryInterceptor("rack7")
+    machine = Machine(config, interceptor, scrollback=4096, binder=Clumsy())
+    await machine.start()
+    handler = interceptor.appear(1)
+    assert handler is not None
+    with capture_logs() as logs:
+        for _ in range(3):
+            assert handler.read(0x510, 2) == 0xFFFF
+            handler.write(0x510, 1, 1)
+            assert [publication.port for publication in handler.publications()] == [COM1]
+            assert handler.inputs() == ()
+            handler.write_block(COM1, b"x")
+    assert machine.consoles[0].read_from(0, 10).data == b"xxx"
+    [entry] = [entry for entry in logs if entry["log_level"] == "error"]
+    assert (entry["event"], entry["port"], entry["device"]) == (
+        "a device failed: a bug in oobconsole",
+        "0x510",
+        "Broken",
+    )
