@@ -52,6 +52,11 @@ class Vitals:
         self._lags: deque[float] = deque(maxlen=KEPT)
         events.add_sink(self._event)
 
+    def forget(self, console: str) -> None:
+        """There is no console of that name any more."""
+        self.unrecorded.pop(console, None)
+        self.damaged.pop(console, None)
+
     @property
     def uptime(self) -> float:
         """In seconds."""

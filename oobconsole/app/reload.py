@@ -114,7 +114,7 @@ def consoles_take(consoles: Consoles, new: Config) -> None:
     for source in consoles.directory.sources:
         if isinstance(source, DomainSource):
             source.configure(hosts[source.name])
-    consoles.recheck()
+    consoles.seats.recheck()
 
 
 def _guest_settings(config: Config) -> Iterator[tuple[str, ConsoleConfig]]:

@@ -33,14 +33,17 @@ from oobconsole.config.schema import Config
 from oobconsole.errors import OobError
 from oobconsole.events import Events, Kind
 from oobconsole.guests.directory import Directory
+from oobconsole.guests.recorded import record
 from oobconsole.ops import notify
 from oobconsole.ops.operation import Operation
 from oobconsole.recording.recordings import Recordings
+from oobconsole.session.seat import Seats
 from oobconsole.session.state import Consoles
 from oobconsole.ssh import hostkeys
 from oobconsole.ssh.admin import AdminSocket
 from oobconsole.ssh.server import SshServer
 from oobconsole.supervise import Tasks
+from oobconsole.vitals import Vitals
 
 log = structlog.get_logger(__name__)
 
@@ -81,16 +84,22 @@ class _Server:
         self._events = Events()
         recording = config.recording
         recordings = Recordings(recording, config.recordings, self._events) if recording.enabled else None
-        directory = Directory(self._events)
+        self._recordings = recordings
+        directory = self._directory = Directory(self._events)
         build.directory_of(config, directory, recordings)
         make_state_dir(config.server.state_dir)
         self._audit = _open_audit(config, self._events)
         reloader = Reloader(file, config, self._events)
         self.reload = reloader.reload
+        access, vitals = access_of(config), Vitals(self._events)
+        seats = Seats(directory, access, self._events, recordings)
+        directory.on_vanished(lambda _, console: vitals.forget(console.name))
         self._consoles = Consoles(
             directory,
-            access_of(config),
+            seats,
+            access,
             self._events,
+            vitals,
             tail_lines=config.server.tail_lines,
             drain_s=config.server.drain_ms / 1000,
             drain_max_s=config.server.drain_max_s,
@@ -117,7 +126,11 @@ class _Server:
         """Begin to serve. Raises `EnvironmentFault`."""
         state_dir = self._config.server.state_dir
         _watch_parts(asyncio.get_running_loop(), self._events)
-        await self._consoles.start(lambda _, console: self._alerts.watch(console))
+        if self._recordings is not None:
+            self._recordings.on_late(self._consoles.seats.offsets_changed)
+            await record(self._directory, self._recordings)
+        self._directory.on_appeared(lambda _, console: self._alerts.watch(console))
+        await self._directory.start()
         set_apart_from_collections()  # while nobody is here yet who would have to wait for it
         addresses = await self._ssh.start()
         self._admin = AdminSocket(self._config.server.admin_socket, self._ssh)
@@ -131,6 +144,8 @@ class _Server:
         """End whatever has begun; the guests go on."""
         await self._operation.stop()
         await self._consoles.stop(STOPPING)
+        if self._recordings is not None:
+            await self._recordings.stop()
         await self._alerts.stop()
         if self._admin is not None:
             await self._admin.stop()

@@ -145,6 +145,16 @@ class Directory:
         self.sources.append(source)
         source.introduce(self)
 
+    async def start(self) -> None:
+        """Have all sources begin to be connected. Raises `EnvironmentFault`."""
+        for source in self.sources:
+            await source.start()
+
+    async def stop(self, reason: str) -> None:
+        """Have all sources tell whoever is attached, and let the guests go on without us."""
+        for source in self.sources:
+            await source.stop(reason)
+
     def appeared(self, guest: Guest) -> None:
         """A guest is there, with its consoles: nothing has been printed at them yet.
 

@@ -55,9 +55,6 @@ class Recordings:
     Args:
         folder: made when missing; each console has a folder in it.
         events: is told when recording stops and goes on.
-
-    Attributes:
-        began_late: is called with a console that could not be recorded at first, and is from now on.
     """
 
     def __init__(self, settings: RecordingConfig, folder: Path, events: Events) -> None:
@@ -67,7 +64,7 @@ class Recordings:
         self._recorders: dict[str, Recorder] = {}
         self._adopting: set[str] = set()
         self._late = Latecomers(self._begin, self._still_not)
-        self.began_late: Callable[[Console], object] = lambda console: None
+        self._late_listeners: list[Callable[[Console], object]] = []
         self._typing: set[Recorder] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._writer = Writer(self._written)
@@ -130,7 +127,13 @@ class Recordings:
             recorder.began()
         console.observe(recorder)
         if late:
-            self.began_late(console)
+            for call in self._late_listeners:
+                call(console)
+
+    def on_late(self, call: Callable[[Console], object]) -> None:
+        """Call `call` with each console that could not be recorded at first, and is from now on: the offsets of its
+        output are others now."""
+        self._late_listeners.append(call)
 
     def forget(self, console: Console) -> None:
         """Record it no more; what it has printed so far is still written."""

@@ -35,7 +35,7 @@ class Actions:
     """
 
     def __init__(
-        self, request: Request, console: Console, room: Room, member: Member, notices: Notices, keys: Keys
+        self, request: Request, console: Console, room: Room[Console], member: Member, notices: Notices, keys: Keys
     ) -> None:
         self._request = request
         self._console = console

@@ -38,7 +38,7 @@ class Attended:
         self._console = console
         self._peer = request.peer
         self._terminal = request.terminal
-        self._room = request.consoles.room(console)
+        self._room = request.consoles.seats.room(console)
         self._offset = offset
         self._watch = watch
         self._prefix = console.settings.escape
@@ -124,7 +124,7 @@ class Attended:
     async def _drawing(self) -> tuple[int, bytes]:
         """The console's screen as it is for this terminal, and the offset up to which it is true."""
         size = self._terminal.size() if self._terminal else (0, 0)
-        return await self._request.consoles.screen(self._console).redraw(*size)
+        return await self._request.consoles.seats.screen(self._console).redraw(*size)
 
     def _want_redraw(self) -> None:
         self._reader.wake(Notice("", "redraw"))

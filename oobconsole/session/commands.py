@@ -61,7 +61,7 @@ def described(command: str | None, is_console: Callable[[str], bool]) -> str:
 def _no_shell(command: str, consoles: Consoles, who: Principal) -> str:
     """What to tell scp, rsync, mosh, and whoever else wants a shell to do something; empty: nobody does."""
     first, _, rest = command[:WORDS_LENGTH_MAX].strip().partition(" ")
-    is_console = consoles.find(first) is not None and bool(consoles.access.rights(who, first))
+    is_console = consoles.directory.find(first) is not None and bool(consoles.access.rights(who, first))
     if not rest or not is_plain(first) or "'" in first or first in VERBS or is_console:
         return ""
     return f"there is no shell here, and no command or console {echo(first)}; 'help' lists the commands"

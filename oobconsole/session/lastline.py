@@ -7,7 +7,6 @@ it is read in slices, and everybody else has a turn between two.
 from __future__ import annotations
 
 from typing import Final
-from weakref import WeakKeyDictionary
 
 from oobconsole.console.console import Console
 from oobconsole.session.safe import next_slice
@@ -52,25 +51,30 @@ async def last_line(console: Console) -> str:
     return ""
 
 
-class LastLines:
-    """The last line of each console at which somebody has looked: it is read again only when more was printed."""
+class LastLine:
+    """The last line of one console, kept: it is read again only when the guest has printed more."""
 
-    def __init__(self) -> None:
-        self._known: WeakKeyDictionary[Console, tuple[int, str]] = WeakKeyDictionary()
+    __slots__ = ("_console", "_end", "_text")
 
-    def known(self, console: Console) -> str | None:
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._end = -1  # of the output that was read; -1: nothing was read yet
+        self._text = ""
+
+    @property
+    def known(self) -> str | None:
         """What was read last, though the guest may have printed more since; None: nobody has looked."""
-        known = self._known.get(console)
-        return None if known is None else known[1]
+        return None if self._end < 0 else self._text
 
-    def is_old(self, console: Console) -> bool:
+    @property
+    def is_old(self) -> bool:
         """Has the guest printed something since it was read, or was it never read?"""
-        known = self._known.get(console)
-        return known is None or known[0] != console.end
+        return self._end != self._console.end
 
-    async def look(self, console: Console) -> str:
+    async def look(self) -> str:
         """What it is now."""
-        if self.is_old(console):
-            end = console.end  # what comes meanwhile is for the next look
-            self._known[console] = end, await last_line(console)
-        return self._known[console][1]
+        if self.is_old:
+            end = self._console.end  # what comes meanwhile is for the next look
+            text = await last_line(self._console)
+            self._end, self._text = end, text
+        return self._text

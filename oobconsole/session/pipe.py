@@ -57,13 +57,13 @@ async def gather(written: bytes) -> None:
     await asyncio.sleep(GATHER_SECONDS if len(written) < GATHERED else 0)
 
 
-async def type_in(room: Room, member: Member, data: bytes) -> bool:
+async def type_in(room: Room[Console], member: Member, data: bytes) -> bool:
     """Type, as long as this member may; False: it may not any more."""
     for at in range(0, len(data), _PART):
         if not room.may_type(member):
             return False
         room.typed(member)
-        await room.console.write(data[at : at + _PART], member.who)
+        await room.place.write(data[at : at + _PART], member.who)
     return True
 
 
@@ -82,7 +82,7 @@ class Pipe:
         self._console = console
         self._peer = request.peer
         self._settings: Consoles = request.consoles
-        self._room: Room = request.consoles.room(console)
+        self._room: Room[Console] = request.consoles.seats.room(console)
         self._reader: Reader = console.attach(offset)
         self._member: Member = self._room.join(request.who, self._reader, watch=True)
         self._asked_to_watch = watch

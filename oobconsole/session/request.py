@@ -97,7 +97,7 @@ class Request:
             UsageError: there is none of that name that this user may know of.
             Denied: the user may know of the console, but has not the right.
         """
-        console = self.consoles.find(self.args.console)
+        console = self.consoles.directory.find(self.args.console)
         self._need(also or self._right, console is not None)
         assert console is not None
         return console
@@ -114,7 +114,7 @@ class Request:
         """
         name: str = self.args.console
         recordings = self.consoles.recordings
-        there = self.consoles.find(name) is not None or (recordings is not None and recordings.has(name))
+        there = self.consoles.directory.find(name) is not None or (recordings is not None and recordings.has(name))
         self._need(self._right, there)
         return name
 

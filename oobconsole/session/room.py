@@ -1,4 +1,4 @@
-"""The people at one console: who is attached, and who has the keyboard.
+"""The people at one place, such as a console: who is attached, and who has the keyboard.
 
 One has it, unless the console is shared; nobody gets it without asking, and nobody loses it without being told.
 """
@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Generic, Protocol, TypeVar
 
 from oobconsole.access import Access, Principal, Right
-from oobconsole.console.console import Console
-from oobconsole.console.reader import Notice, Reader
+from oobconsole.config.guests import ConsoleConfig
+from oobconsole.console.reader import Notice
 from oobconsole.events import Events, Kind
 
 
@@ -19,14 +20,14 @@ class Member:
 
     Attributes:
         who: attached.
-        reader: its place in the console's output; notices go there.
+        reader: what shows the place to the member; notices go there.
         watching: it does not want the keyboard.
         since, typed_at: by `time.monotonic`.
         ended: set with the reason when the session must end.
         lender: the session of the same user that gets the keyboard back when this one leaves.
     """
 
-    def __init__(self, who: Principal, reader: Reader, *, watching: bool) -> None:
+    def __init__(self, who: Principal, reader: Listener, *, watching: bool) -> None:
         self.who = who
         self.reader = reader
         self.watching = watching
@@ -44,11 +45,36 @@ class Member:
             self.ended.set_result(reason)
 
 
-class Room:
-    """Everybody at one console."""
+class Place(Protocol):
+    """What a room belongs to: a console, or anything else that several people may see and one of them controls."""
 
-    def __init__(self, console: Console, access: Access, events: Events) -> None:
-        self.console = console
+    name: str
+    settings: ConsoleConfig
+
+    def take(self) -> bool:
+        """Have another program that has the place open leave it; returns whether there was one."""
+
+
+PlaceT = TypeVar("PlaceT", bound=Place)
+
+
+class Listener(Protocol):
+    """Where a member hears what the others do: a console's `Reader`, or what shows a graphical screen."""
+
+    def wake(self, notice: Notice | None = None) -> None:
+        """Tell the member a notice, behind what it was shown so far."""
+
+
+class Room(Generic[PlaceT]):
+    """Everybody at one place.
+
+    Attributes:
+        place: where they are.
+        members: who is there, in the order in which they came.
+    """
+
+    def __init__(self, place: PlaceT, access: Access, events: Events) -> None:
+        self.place = place
         self.members: list[Member] = []
         self._access = access
         self._events = events
@@ -58,12 +84,12 @@ class Room:
 
     # -- coming and going ---------------------------------------------------------------------------
 
-    def join(self, who: Principal, reader: Reader, *, watch: bool) -> Member:
+    def join(self, who: Principal, reader: Listener, *, watch: bool) -> Member:
         """Somebody attaches; a free keyboard is theirs, unless they only watch or may not write."""
         member = Member(who, reader, watching=watch or not self.may(who, Right.WRITE))
         self.announce(f"{who.name} is attached")
         self.members.append(member)
-        self._events.emit(Kind.ATTACHED, self.console.name, who, watching=member.watching)
+        self._events.emit(Kind.ATTACHED, self.place.name, who, watching=member.watching)
         if not member.watching:
             self.claim(member)
         return member
@@ -75,7 +101,7 @@ class Room:
         self.members.remove(member)
         if member in self._asking:
             self._asking.remove(member)
-        self._events.emit(Kind.DETACHED, self.console.name, member.who)
+        self._events.emit(Kind.DETACHED, self.place.name, member.who)
         free = self._holder is member
         back = member.lender if free else None
         if back is not None and back in self.members and self.may(back.who, Right.WRITE):
@@ -95,10 +121,10 @@ class Room:
                 self._asking.remove(member)
             if not self.may(member.who, Right.WATCH):
                 self._put_down(member)
-                member.end(f"your right to watch {self.console.name} was taken away")
+                member.end(f"your right to watch {self.place.name} was taken away")
             elif not self.may(member.who, Right.WRITE) and not member.watching:
                 self._put_down(member)
-                member.tell(f"your right to write to {self.console.name} was taken away: you watch")
+                member.tell(f"your right to write to {self.place.name} was taken away: you watch")
         self._watch_idle()  # there may be another limit now
 
     def _put_down(self, member: Member) -> None:
@@ -142,7 +168,7 @@ class Room:
     @property
     def shared(self) -> bool:
         """May several type at once?"""
-        return self.console.settings.share
+        return self.place.settings.share
 
     @property
     def holder(self) -> Member | None:
@@ -151,7 +177,7 @@ class Room:
 
     def may(self, who: Principal, right: Right) -> bool:
         """Has `who` that right here?"""
-        return self._access.may(who, right, self.console.name)
+        return self._access.may(who, right, self.place.name)
 
     def may_type(self, member: Member) -> bool:
         """Does what this member types reach the guest?"""
@@ -164,7 +190,7 @@ class Room:
     def ask(self, member: Member) -> str:
         """Ask for the keyboard, or take it when it is free; returns what to tell."""
         if not self.may(member.who, Right.WRITE):
-            return f"you have no right to write to {self.console.name}"
+            return f"you have no right to write to {self.place.name}"
         member.watching = False
         if self.may_type(member):
             return "you may type"
@@ -173,7 +199,7 @@ class Room:
             return "you have the keyboard"
         if member not in self._asking:
             self._asking.append(member)
-        prefix = self.console.settings.escape
+        prefix = self.place.settings.escape
         how = f": {prefix}r, then h, hands it over" if prefix else ""
         self._holder.tell(f"{member.who.name} asks for the keyboard{how}")
         if self._is_own(member):
@@ -208,14 +234,14 @@ class Room:
     def force(self, member: Member) -> str:
         """Take the keyboard from whoever has it; returns what to tell."""
         if self.take_line(member.who):
-            return f"{self.console.name} is taken from the program that had it"
+            return f"{self.place.name} is taken from the program that had it"
         former = self._holder
         if self.shared or former is None or former is member:
             return self.ask(member)
         may_force = self.may(member.who, Right.FORCE) and self.may(member.who, Right.WRITE)
         if not (may_force or self._is_own(member)):
-            self._events.emit(Kind.DENIED, self.console.name, member.who, right="force")
-            return f"you have no right to take the keyboard of {self.console.name} from {former.who.name}"
+            self._events.emit(Kind.DENIED, self.place.name, member.who, right="force")
+            return f"you have no right to take the keyboard of {self.place.name} from {former.who.name}"
         self._take(member, former)
         former.tell(f"{member.who.name} took the keyboard from you: you watch")
         self.announce(f"{member.who.name} took the keyboard from {former.who.name}", but=former, and_but=member)
@@ -223,17 +249,17 @@ class Room:
 
     def take_line(self, who: Principal) -> bool:
         """Have another program that has the line open leave it; False when there is none, or `who` may not."""
-        taken = self.may(who, Right.FORCE) and self.console.take()
+        taken = self.may(who, Right.FORCE) and self.place.take()
         if taken:
-            self._events.emit(Kind.FORCED, self.console.name, who)
-            self.announce(f"{who.name} ends the other program that has {self.console.name} open")
+            self._events.emit(Kind.FORCED, self.place.name, who)
+            self.announce(f"{who.name} ends the other program that has {self.place.name} open")
         return taken
 
     # -- what everybody sees ------------------------------------------------------------------------
 
     def message(self, member: Member, text: str) -> None:
         """Say something to everybody who is attached."""
-        self._events.emit(Kind.MESSAGE, self.console.name, member.who, text=text)
+        self._events.emit(Kind.MESSAGE, self.place.name, member.who, text=text)
         self.announce(f"{member.who.name} says: {text}")
 
     def who(self) -> list[str]:
@@ -257,7 +283,7 @@ class Room:
     def _give(self, member: Member | None, taken_from: Member | None = None) -> None:
         self._holder = member
         detail = {"taken_from": taken_from.who.name} if taken_from else {}
-        self._events.emit(Kind.KEYBOARD, self.console.name, member.who if member else None, **detail)
+        self._events.emit(Kind.KEYBOARD, self.place.name, member.who if member else None, **detail)
         if member is not None:
             member.typed_at = time.monotonic()
             self._watch_idle()
@@ -265,7 +291,7 @@ class Room:
     @property
     def _idle_limit(self) -> float:
         """In seconds; 0: none."""
-        return self.console.settings.idle_minutes * 60.0
+        return self.place.settings.idle_minutes * 60.0
 
     def _watch_idle(self) -> None:
         """Look again when the holder of the keyboard may have typed nothing for too long."""

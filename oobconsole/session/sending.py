@@ -31,7 +31,7 @@ _NAMED_MAX: Final = 20
 
 async def send(request: Request) -> ExitStatus:
     console = request.console()
-    room = request.consoles.room(console)
+    room = request.consoles.seats.room(console)
     if request.args.force:
         request.console(Right.FORCE)
     elif room.holder is not None and not room.shared and not room.holder.who.is_user(request.who):

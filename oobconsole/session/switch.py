@@ -70,5 +70,5 @@ async def _switch(consoles: Consoles, console: Console, power: Power, action: Po
         consoles.events.emit(Kind.POWER, console.name, who, action=str(action), failed=str(error))
         raise
     consoles.events.emit(Kind.POWER, console.name, who, action=str(action), result=said)
-    consoles.room(console).announce(f"{who.name}: {action} of {console.name}: {said}")
+    consoles.seats.room(console).announce(f"{who.name}: {action} of {console.name}: {said}")
     return said

@@ -82,7 +82,7 @@ async def _do(choice: Choice, peer: _Heard, request: Request, terminal: Terminal
             elif keys.dropped:
                 await peer.tell(f"{peer.last}; {keys.dropped}")
         case Action.POWER:
-            console = consoles.find(name)
+            console = consoles.directory.find(name)
             done = await switch.ask(consoles, console, who, keys, peer.tell) if console else f"{name} is no more"
             if done:
                 await peer.tell(done)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from oobconsole.console.screen import SLICE
+from oobconsole.console.textscreen import SLICE
 from tests.bench.trust import Results
 from tests.unit.terminal.test_cost import DEAR, full
 

@@ -27,7 +27,9 @@ from oobconsole.libvirt.host import Host
 from oobconsole.net import dialer
 from oobconsole.ops.metrics import Metrics
 from oobconsole.power.power import PowerAction, PowerError
+from oobconsole.session.seat import Seats
 from oobconsole.session.state import Consoles
+from oobconsole.vitals import Vitals
 from tests.support.aio import soon, until
 
 
@@ -42,8 +44,11 @@ class Followed:
         domains = Domains(4096, directory)
         self.source = DomainSource(LibvirtConfig(uri=uri, **config), domains, ConsoleConfig())
         directory.add(self.source)
-        grants = (Grant(("alice",), ("*",), ALL),)
-        self.consoles = Consoles(directory, Access(grants), events, tail_lines=2, drain_s=0.1, drain_max_s=1)
+        access = Access((Grant(("alice",), ("*",), ALL),))
+        seats = Seats(directory, access, events)
+        self.consoles = Consoles(
+            directory, seats, access, events, Vitals(events), tail_lines=2, drain_s=0.1, drain_max_s=1
+        )
 
     @property
     def there(self) -> list[Console]:
@@ -74,7 +79,7 @@ async def host() -> AsyncIterator[Any]:
 @pytest.fixture
 async def followed() -> AsyncIterator[Followed]:
     made = Followed("test:///default", prefix="t-", domains=["test", "web*"])
-    await made.consoles.start()
+    await made.consoles.directory.start()
     yield made
     await made.consoles.stop("over")
 
@@ -97,7 +102,7 @@ async def test_domains_come_run_end_and_go(host: Any, followed: Followed) -> Non
     await followed.reach(**{"t-test": FAULT, "t-web1": OFF})
     domain.create()
     await followed.reach(**{"t-test": FAULT, "t-web1": FAULT})
-    console = followed.consoles.find("t-web1")
+    console = followed.consoles.directory.find("t-web1")
     assert console is not None
     assert console.reason.startswith("libvirt cannot open serial0: this function is not supported")
     assert "; the next attempt is in " in console.reason
@@ -109,7 +114,7 @@ async def test_domains_come_run_end_and_go(host: Any, followed: Followed) -> Non
     await followed.reach(**{"t-test": FAULT, "t-web1": GONE})
     again = host.defineXML(xml("web1"))
     await followed.reach(**{"t-test": FAULT, "t-web1": OFF})
-    assert followed.consoles.find("t-web1") is console  # whoever is attached stays attached
+    assert followed.consoles.directory.find("t-web1") is console  # whoever is attached stays attached
     again.undefine()
     await followed.reach(**{"t-test": FAULT, "t-web1": GONE})
     reader.close()
@@ -129,7 +134,7 @@ async def test_a_console_is_the_same_over_restarts_and_saving(host: Any, followe
         await followed.reach(**{"t-test": FAULT, name: state})
 
     await reach(OFF)
-    console = followed.consoles.find(name)
+    console = followed.consoles.directory.find(name)
     assert console is not None
     reader = console.attach()
     saved = str(tmp_path / "saved")
@@ -150,7 +155,7 @@ async def test_a_console_is_the_same_over_restarts_and_saving(host: Any, followe
     await reach(FAULT)
     domain.destroy()
     await reach(OFF)
-    assert followed.consoles.find(name) is console
+    assert followed.consoles.directory.find(name) is console
     domain.undefine()
     await reach(GONE)
     reader.close()
@@ -282,7 +287,7 @@ async def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.M
     monkeypatch.setattr(virt, "_loaded", [])
     monkeypatch.setitem(sys.modules, "libvirt", None)
     with pytest.raises(EnvironmentFault, match=r"pip install 'oobconsole\[libvirt\]'"):
-        await Followed("test:///default").consoles.start()
+        await Followed("test:///default").consoles.directory.start()
 
 
 async def test_a_socket_that_appears_is_connected_within_a_second(tmp_path: Path) -> None:

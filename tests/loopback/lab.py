@@ -16,9 +16,11 @@ from oobconsole.guests.directory import Directory
 from oobconsole.guests.nested import Machine
 from oobconsole.interceptors.base import PortHandler
 from oobconsole.interceptors.memory import MemoryGuest, MemoryInterceptor
+from oobconsole.session.seat import Seats
 from oobconsole.session.state import Consoles
 from oobconsole.ssh import hostkeys
 from oobconsole.ssh.server import SshServer
+from oobconsole.vitals import Vitals
 from tests.support.server import NO_LIMITS
 
 
@@ -44,10 +46,13 @@ class Lab:
         events = Events()
         directory = Directory(events)
         directory.add(self.machine)
+        access = access_of(self.config)
         self.consoles = Consoles(
             directory,
-            access_of(self.config),
+            Seats(directory, access, events),
+            access,
             events,
+            Vitals(events),
             tail_lines=server.tail_lines,
             drain_s=server.drain_ms / 1000,
             drain_max_s=server.drain_max_s,

@@ -377,10 +377,10 @@ async def test_a_right_that_is_taken_away_ends_or_demotes(lab: Lab) -> None:
         lab.consoles.access.grants = tuple(
             type(grant)(grant.users, grant.consoles, frozenset({*grant.rights} - {"write"})) for grant in everything
         )
-        lab.consoles.room(lab.console).recheck()
+        lab.consoles.seats.room(lab.console).recheck()
         await soon(process.stdout.readuntil(b"your right to write to web1 was taken away: you watch]\r\n"))
         lab.consoles.access.grants = ()
-        lab.consoles.room(lab.console).recheck()
+        lab.consoles.seats.room(lab.console).recheck()
         await soon(process.stdout.readuntil(b"your right to watch web1 was taken away]\r\n"))
         assert (await soon(process.wait())).exit_status == 1
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from oobconsole.access import Grant, Principal, Right
 from oobconsole.console.console import Console
 from oobconsole.session.listing import shown_idle
-from oobconsole.session.room import Room
+from oobconsole.session.seat import ConsoleSeat
 from oobconsole.session.state import Consoles
 
 
@@ -43,7 +43,7 @@ class Catalogue:
         self._changes = -1
         self._known: list[tuple[Console, str]] = []
         self._longest = 0
-        self._wanted: dict[Console, None] = {}  # their last lines, in this order
+        self._wanted: dict[ConsoleSeat, None] = {}  # their last lines, in this order
         self._work = asyncio.Event()
 
     def find(self, search: str) -> list[Console]:
@@ -64,21 +64,21 @@ class Catalogue:
 
     def row(self, console: Console) -> Row:
         """How it is now; its last line as it was when somebody looked last."""
-        room = self._consoles.rooms.get(console.name)
+        seat = self._consoles.seats.at(console)
         may_watch = self._consoles.access.may(self._who, Right.WATCH, console.name)
         return Row(
             console.name,
             console.state.name.lower(),
             shown_idle(console),
-            _people(room) if room and may_watch else "",
-            self._last_line(console) if may_watch else "",
+            _people(seat) if may_watch else "",
+            self._last_line(seat) if may_watch else "",
         )
 
-    def _last_line(self, console: Console) -> str:
-        if self._consoles.last_lines.is_old(console):
-            self._wanted[console] = None
+    def _last_line(self, seat: ConsoleSeat) -> str:
+        if seat.last_line.is_old:
+            self._wanted[seat] = None
             self._work.set()
-        return self._consoles.last_lines.known(console) or ""
+        return seat.last_line.known or ""
 
     # -- beside the drawing -------------------------------------------------------------------------
 
@@ -104,10 +104,10 @@ class Catalogue:
             is_news = self._is_old()
             await self.refresh()
             while self._wanted:
-                console = next(iter(self._wanted))
-                del self._wanted[console]
-                is_news |= self._consoles.last_lines.known(console) is None
-                await self._consoles.last_lines.look(console)
+                last_line = (seat := next(iter(self._wanted))).last_line
+                del self._wanted[seat]
+                is_news |= last_line.known is None
+                await last_line.look()
             if is_news:
                 changed()
 
@@ -116,11 +116,11 @@ class Catalogue:
         return consoles.access.grants is not self._grants or consoles.directory.changes != self._changes
 
     def _text(self, console: Console, fixed: str) -> str:
-        room = self._consoles.rooms.get(console.name)
-        holder = room.holder.who.name.lower() if room and room.holder else ""
+        seat = self._consoles.seats.known(console)
+        holder = seat.holder.who.name.lower() if seat and seat.holder else ""
         return f"{fixed} {console.state.name.lower()} {holder}"
 
 
-def _people(room: Room) -> str:
-    members = sorted(room.members, key=lambda member: member is not room.holder)
-    return ", ".join(f"{m.who.name}{'*' if room.may_type(m) else ''}" for m in members)
+def _people(seat: ConsoleSeat) -> str:
+    members = sorted(seat.members, key=lambda member: member is not seat.holder)
+    return ", ".join(f"{m.who.name}{'*' if seat.room.may_type(m) else ''}" for m in members)

@@ -75,8 +75,8 @@ async def _rows(request: Request, found: Found) -> AsyncIterator[_Row]:
 async def _row(request: Request, console: Console, machine: str) -> _Row:
     consoles = request.consoles
     may_read = consoles.access.may(request.who, Right.WATCH, console.name)
-    last = await consoles.last_lines.look(console) if may_read else ""
-    room = consoles.rooms.get(console.name)
+    seat = consoles.seats.at(console)
+    last = await seat.last_line.look() if may_read else ""
     seconds = idle(console)
     return {
         "console": console.name,
@@ -84,7 +84,7 @@ async def _row(request: Request, console: Console, machine: str) -> _Row:
         "reason": console.reason,
         "machine": machine,
         "attached": console.attached,
-        "keyboard": room.holder.who.name if room and room.holder else "",
+        "keyboard": seat.holder.who.name if seat.holder else "",
         "idle_s": None if seconds is None else round(seconds, 3),
         "offset": console.end,
         "unrecorded": consoles.vitals.unrecorded.get(console.name, ""),

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 
 from oobconsole.access import Right
+from oobconsole.console.console import Console
 from oobconsole.session.arguments import add_json
 from oobconsole.session.listing import ROWS_A_SLICE
 from oobconsole.session.request import ExitStatus, Request
@@ -24,7 +25,7 @@ async def handle(request: Request) -> ExitStatus:
     if request.args.json:
         return await request.print_json(
             {
-                "console": room.console.name,
+                "console": room.place.name,
                 "user": member.who.name,
                 "address": member.who.address,
                 "role": room.role(member),
@@ -35,14 +36,14 @@ async def handle(request: Request) -> ExitStatus:
             for member in room.members
         )
     return await request.print_as_made(
-        f"{room.console.name}  {line}" async for room in _watchable(request) for line in room.who()
+        f"{room.place.name}  {line}" async for room in _watchable(request) for line in room.who()
     )
 
 
-async def _watchable(request: Request) -> AsyncIterator[Room]:
-    """Where anybody is, of those that the user may watch."""
-    found = await request.consoles.visible(request.who)
-    async for console, _ in eased(found, ROWS_A_SLICE):
-        room = request.consoles.rooms.get(console.name)
-        if room and room.members and room.may(request.who, Right.WATCH):
-            yield room
+async def _watchable(request: Request) -> AsyncIterator[Room[Console]]:
+    """Where anybody is, of those that the user may watch. Consoles at which nobody is are not looked at."""
+    consoles = request.consoles
+    async for console in eased(sorted(consoles.directory.attended, key=lambda c: c.name), ROWS_A_SLICE):
+        seat = consoles.seats.known(console)
+        if seat is not None and seat.members and consoles.access.may(request.who, Right.WATCH, console.name):
+            yield seat.room

@@ -20,8 +20,10 @@ from oobconsole.guests.nested import Machine
 from oobconsole.interceptors.memory import MemoryInterceptor
 from oobconsole.recording.recordings import Recordings
 from oobconsole.session.request import ExitStatus, Peer, Request
+from oobconsole.session.seat import Seats
 from oobconsole.session.state import Consoles
 from oobconsole.verbs import VERBS
+from oobconsole.vitals import Vitals
 
 #: May do everything at the consoles below.
 ALICE = Principal("alice", "SHA256:key", "192.0.2.1")
@@ -94,8 +96,17 @@ def of(*sources: Source, drain_s: float = 0.02, drain_max_s: float = 5) -> Conso
     directory = Directory(events)
     for source in sources:
         directory.add(source)
-    grants = (Grant(("alice",), ("*",), ALL),)
-    return Consoles(directory, Access(grants), events, tail_lines=2, drain_s=drain_s, drain_max_s=drain_max_s)
+    access = Access((Grant(("alice",), ("*",), ALL),))
+    return Consoles(
+        directory,
+        Seats(directory, access, events),
+        access,
+        events,
+        Vitals(events),
+        tail_lines=2,
+        drain_s=drain_s,
+        drain_max_s=drain_max_s,
+    )
 
 
 def machine_of(settings: Consoles) -> Machine:

@@ -133,7 +133,7 @@ async def leave(terminal: FakeTerminal, task: asyncio.Future[Choice | None]) -> 
 
 def printed(settings: Consoles, name: str, data: bytes) -> Console:
     """A guest that prints something."""
-    console = settings.find(name)
+    console = settings.directory.find(name)
     assert console is not None
     console.set_state(ConsoleState.LIVE)
     console.output(data)

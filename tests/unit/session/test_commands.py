@@ -109,7 +109,7 @@ async def test_a_right_that_is_missing_is_named_and_noted() -> None:
 async def test_ls() -> None:
     peer = FakePeer()
     known = consoles("web2", "web1", "a-longer-name")
-    web1 = known.find("web1")
+    web1 = known.directory.find("web1")
     assert web1 is not None
     web1.set_state(ConsoleState.LIVE)
     web1.output(b"one\r\n\x1b[31mlogin\x1b[0m: \x1b]0;evil\x07\r\n\r\n")

@@ -31,7 +31,7 @@ BOB = Principal("bob")
 async def recorded(tmp_path: Path) -> AsyncIterator[Consoles]:
     """web1 has printed three lines."""
     async with recording(tmp_path) as made:
-        console = made.find("web1")
+        console = made.directory.find("web1")
         assert console is not None
         console.output(b"one\r\ntwo\r\nthree\r\n")
         yield made
@@ -93,7 +93,7 @@ async def test_a_file_that_is_damaged_is_named_and_costs_nothing_else(
 
 async def test_what_was_lost_on_its_way_is_said(recorded: Consoles) -> None:
     """While the server was away, a native half kept what there was room for; `log` was silent about the rest."""
-    console = recorded.find("web1")
+    console = recorded.directory.find("web1")
     assert console is not None
     console.gap(1000)
     console.output(b"four\r\n")
@@ -207,9 +207,9 @@ async def test_text_behind_a_string_that_silence_has_ended_is_shown_as_it_was(si
     assert [line.split(b"  ", 2)[2] for line in peer.got.splitlines()] == shown.splitlines()
     _, peer = await run(silent, "replay web1 --speed 100")
     assert bytes(peer.got) == shown
-    console = silent.find("web1")
+    console = silent.directory.find("web1")
     assert console is not None
-    screen = silent.screen(console)
+    screen = silent.seats.screen(console)
     await screen.redraw()
     assert [row.rstrip() for row in screen.terminal.text if row.strip()] == shown.decode().split("\r\n")[:-1]
 

@@ -47,7 +47,7 @@ async def busy(seconds: float) -> AsyncIterator[None]:
 
 def web1(settings: Consoles) -> Console:
     """The console."""
-    console = settings.find("web1")
+    console = settings.directory.find("web1")
     assert console is not None
     return console
 

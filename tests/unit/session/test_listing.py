@@ -44,7 +44,7 @@ async def many() -> Consoles:
     for number, console in enumerate(settings.directory.consoles()):
         console.output(b"\x1b[32mDebian\x1b[0m\r\nlogin: ")
         if number % 10 == 0:
-            settings.room(console).join(ALICE, console.attach(), watch=False)
+            settings.seats.room(console).join(ALICE, console.attach(), watch=False)
     return settings
 
 
@@ -106,12 +106,12 @@ async def test_the_last_lines_of_hostile_guests_are_read_in_slices(
 
 async def test_a_last_line_is_read_again_only_when_more_was_printed(many: Consoles) -> None:
     console = next(many.directory.consoles())
-    assert many.last_lines.known(console) is None
-    assert await soon(many.last_lines.look(console)) == "login:"
-    assert not many.last_lines.is_old(console)
+    assert many.seats.at(console).last_line.known is None
+    assert await soon(many.seats.at(console).last_line.look()) == "login:"
+    assert not many.seats.at(console).last_line.is_old
     console.output(b"root")
-    assert (many.last_lines.known(console), many.last_lines.is_old(console)) == ("login:", True)
-    assert await soon(many.last_lines.look(console)) == "login: root"
+    assert (many.seats.at(console).last_line.known, many.seats.at(console).last_line.is_old) == ("login:", True)
+    assert await soon(many.seats.at(console).last_line.look()) == "login: root"
 
 
 async def test_what_is_printed_while_it_is_read_is_for_the_next_look(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,8 +124,8 @@ async def test_what_is_printed_while_it_is_read_is_for_the_next_look(monkeypatch
         console.output(b" two")
 
     monkeypatch.setattr(lastline, "next_slice", next_slice)
-    assert await settings.last_lines.look(console) == "one"
-    assert await settings.last_lines.look(console) == "one two"
+    assert await settings.seats.at(console).last_line.look() == "one"
+    assert await settings.seats.at(console).last_line.look() == "one two"
 
 
 async def test_text_that_goes_from_the_ring_while_it_is_read_is_there() -> None:

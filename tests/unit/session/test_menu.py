@@ -176,7 +176,7 @@ class TestRows:
     async def test_state_people_and_the_last_line(self) -> None:
         terminal, settings = FakeTerminal(), consoles("web1")
         console = printed(settings, "web1", b"\x1b[32mDebian\x1b[0m\r\nweb1 login: ")
-        room = settings.room(console)
+        room = settings.seats.room(console)
         room.join(Principal("bob"), console.attach(), watch=True)
         room.join(ALICE, console.attach(), watch=False)
         task = begin(terminal, settings)
@@ -212,7 +212,7 @@ class TestRows:
         settings.access.grants = grants
         for name in ("db1", "db2", "web1"):
             console = printed(settings, name, f"secret of {name}".encode())
-            settings.room(console).join(ALICE, console.attach(), watch=True)
+            settings.seats.room(console).join(ALICE, console.attach(), watch=True)
         task = begin(terminal, settings, who=Principal("bob"))
         await seen(terminal, r"db2 +live +\ds  alice +secret of db2")
         text = "\n".join(terminal.lines)

@@ -13,6 +13,7 @@ import pytest
 from oobconsole.access import ALL, Access, Grant
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.console.reader import Notice
+from oobconsole.console.textscreen import TextScreen
 from oobconsole.session import commands
 from oobconsole.session.attend import Attended
 from oobconsole.session.state import Consoles
@@ -39,7 +40,7 @@ async def recorded(tmp_path: Path) -> AsyncIterator[Consoles]:
 
 def web1(settings: Consoles) -> Console:
     """The console."""
-    console = settings.find("web1")
+    console = settings.directory.find("web1")
     assert console is not None
     return console
 
@@ -47,11 +48,11 @@ def web1(settings: Consoles) -> Console:
 async def test_the_screen_is_empty_at_first() -> None:
     settings = consoles("web1")
     console = web1(settings)
-    screen = settings.screen(console)
+    screen = settings.seats.screen(console)
     await screen.redraw()
     restarted(console)
     console.output(b"new guest\r\n")
-    afresh = replace(settings, screens={}).screen(console)
+    afresh = TextScreen(console)
     for looked in (screen, afresh):
         _, drawing = await looked.redraw()
         terminal = Terminal(24, 80)
@@ -238,6 +239,6 @@ async def test_who_comes_after_a_restart_of_the_server_is_new_if_the_old_one_had
 
 async def _screen(settings: Consoles) -> list[str]:
     """What it shows, without the empty rows."""
-    screen = settings.screen(web1(settings))
+    screen = settings.seats.screen(web1(settings))
     await soon(screen.redraw())
     return [row.rstrip() for row in screen.terminal.text if row.strip()]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 from oobconsole.access import Principal
-from oobconsole.console.reader import Notice
+from oobconsole.console.console import Console
+from oobconsole.console.reader import Notice, Reader
 from oobconsole.events import Kind
 from oobconsole.session.room import Member, Room
 from oobconsole.session.state import Consoles
@@ -13,21 +14,21 @@ from tests.support.aio import soon, until
 from tests.unit.session.fakes import consoles
 
 
-def room(settings: Consoles, idle_minutes: int) -> Room:
-    found = settings.room(next(settings.directory.consoles()))
+def room(settings: Consoles, idle_minutes: int) -> Room[Console]:
+    found = settings.seats.room(next(settings.directory.consoles()))
     limit(found, idle_minutes)
     return found
 
 
-def limit(room: Room, idle_minutes: int) -> None:
+def limit(room: Room[Console], idle_minutes: int) -> None:
     """As `reload` does."""
-    console = room.console
+    console = room.place
     console.settings = console.settings.model_copy(update={"idle_minutes": idle_minutes})
     room.recheck()
 
 
-def alice(room: Room) -> Member:
-    return room.join(Principal("alice", local=True), room.console.attach(), watch=False)
+def alice(room: Room[Console]) -> Member:
+    return room.join(Principal("alice", local=True), room.place.attach(), watch=False)
 
 
 def typed_ago(member: Member, seconds: float) -> None:
@@ -43,6 +44,7 @@ async def somebody_else_is_idle() -> None:
 
 
 async def told(member: Member) -> str:
+    assert isinstance(member.reader, Reader)
     item = await soon(member.reader.next())
     assert isinstance(item, Notice)
     return item.text
@@ -52,7 +54,7 @@ class TestIdle:
     async def test_who_types_nothing_puts_the_keyboard_down_and_is_told(self) -> None:
         at = room(consoles("web1"), 0)
         holder = alice(at)
-        watcher = at.join(Principal("bob", local=True), at.console.attach(), watch=True)
+        watcher = at.join(Principal("bob", local=True), at.place.attach(), watch=True)
         typed_ago(holder, 59.9)
         limit(at, 1)
         assert at.holder is holder
@@ -87,7 +89,7 @@ class TestIdle:
         settings = consoles("web1")
         at = room(settings, 0)
         first = alice(at)
-        second = at.join(Principal("bob", local=True), at.console.attach(), watch=True)
+        second = at.join(Principal("bob", local=True), at.place.attach(), watch=True)
         at.ask(second)
         typed_ago(first, 59.9)
         limit(at, 1)

@@ -14,7 +14,7 @@ from tests.unit.session.fakes import ALICE, FakePeer, consoles
 
 def live(known: Consoles, name: str) -> list[bytes]:
     """A guest that takes everything, and answers a line with its name; returns what it gets."""
-    console = known.find(name)
+    console = known.directory.find(name)
     assert console is not None
     got: list[bytes] = []
 
@@ -45,9 +45,9 @@ async def test_who_has_another_keyboard_is_named_and_left_out() -> None:
     known, peer = consoles("web1", "web2"), FakePeer()
     got = {name: live(known, name) for name in ("web1", "web2")}
     known.access.grants = (*known.access.grants, Grant(("bob",), ("*",), ALL))
-    web2 = known.find("web2")
+    web2 = known.directory.find("web2")
     assert web2 is not None
-    known.room(web2).join(Principal("bob"), web2.attach(), watch=False)
+    known.seats.room(web2).join(Principal("bob"), web2.attach(), watch=False)
     assert await soon(run("send 'web[12]' x", peer, None, known, ALICE)) is ExitStatus.PARTIAL
     assert got == {"web1": [b"x\r"], "web2": []}
     assert "bob has the keyboard of web2: nothing was typed" in peer.told

@@ -219,11 +219,11 @@ class TestSending:
             Grant(("bob",), ("seen1",), frozenset({Right.WATCH})),
             *known.access.grants,
         )
-        held = known.find("held1")
-        away = known.find("away1")
+        held = known.directory.find("held1")
+        away = known.directory.find("away1")
         assert held is not None
         assert away is not None
-        known.room(held).join(ALICE, held.attach(), watch=False)
+        known.seats.room(held).join(ALICE, held.attach(), watch=False)
         task = await marked(person, known, 4, bob)
         await ask(person)
         away.set_state(ConsoleState.GONE)
@@ -341,7 +341,7 @@ class TestSending:
         await shown(person, "1 console")
         await ask(person)
         before = len(person.sent)
-        web1 = known.find("web1")
+        web1 = known.directory.find("web1")
         assert web1 is not None
         hostile = (
             b"\x1b]52;c;cHduZWQ=\x07\x1b]0;pwned\x07\x1b[21t\x1b[5n\x05\xc2\x9b6n\x1b[?1003h\xe2\x80\xaeevil\x08\n"
@@ -365,7 +365,7 @@ class TestSending:
         known, person = consoles(*MANY, drain_max_s=600), Person()
         for name in MANY:
             live(known, name)
-        reads_nothing = [known.find(name) for name in MANY[:16]]
+        reads_nothing = [known.directory.find(name) for name in MANY[:16]]
         for console in reads_nothing:
             assert console is not None
             console.bind(lambda data: 0)
@@ -387,7 +387,7 @@ class TestSending:
         """The rest get nothing, and nothing of it goes on."""
         known, person = consoles(*MANY, drain_max_s=600), Person()
         got = {name: live(known, name) for name in MANY}
-        blocked = [known.find(name) for name in MANY[:16]]
+        blocked = [known.directory.find(name) for name in MANY[:16]]
         for console in blocked:
             assert console is not None
             console.bind(lambda data: 0)

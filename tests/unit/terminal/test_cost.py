@@ -10,7 +10,7 @@ from types import FrameType
 
 import pytest
 
-from oobconsole.console.screen import SLICE
+from oobconsole.console.textscreen import SLICE
 from oobconsole.terminal.grid import Cell, Grid
 from oobconsole.terminal.model import Terminal
 from oobconsole.terminal.state import COLUMNS_MAX, ROWS_MAX

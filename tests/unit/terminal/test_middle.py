@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from oobconsole.client.transcript import Words
 from oobconsole.console import console as consoles_module
 from oobconsole.console.console import Console
-from oobconsole.console.screen import Screen
+from oobconsole.console.textscreen import TextScreen
 from oobconsole.recording.frames import Frame, Part
 from oobconsole.session.lastline import last_line, text_from
 from oobconsole.session.searching import Lines
@@ -128,7 +128,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 async def test_a_string_without_an_end_is_over_after_a_silence(clock: Clock) -> None:
     """A guest was reset in the middle of one: what the next one prints is text, wherever it is read."""
     console = Console("web1", scrollback=4096)
-    screen = Screen(console)
+    screen = TextScreen(console)
     for number in range(1, 4):
         console.output(b"\x1b]0;a title")
         clock.now += 2

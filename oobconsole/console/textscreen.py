@@ -1,4 +1,4 @@
-"""What a console's screen looks like now: a terminal, fed from the kept output when somebody wants to see it.
+"""What a console looks like now as a text screen: a terminal, fed from the kept output when somebody wants to see it.
 
 Nothing is fed for nobody, and never much at a time: output may be made to cost far more than it shows.
 """
@@ -45,8 +45,8 @@ class _Turn:
             self._began, self._cpu = time.monotonic(), time.thread_time()
 
 
-class Screen:
-    """The screen of one console.
+class TextScreen:
+    """The text screen of one console.
 
     Args:
         console: whose output; its settings say how large its guest believes its terminal to be.

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oobconsole.config.guests import ConsoleConfig
-from oobconsole.console import screen as module
+from oobconsole.console import textscreen as module
 from oobconsole.console.console import Console
-from oobconsole.console.screen import BACKLOG_MAX, LATEST, PATIENCE_SECONDS, SLICE, TURN_SECONDS, Screen
+from oobconsole.console.textscreen import BACKLOG_MAX, LATEST, PATIENCE_SECONDS, SLICE, TURN_SECONDS, TextScreen
 from oobconsole.terminal.model import Terminal as Model
 from tests.support.terminal import Terminal
 
@@ -33,8 +33,8 @@ def console(data: bytes = b"", rows: int = 24, columns: int = 80) -> Console:
     return made
 
 
-def screen_of(of: Console) -> Screen:
-    return Screen(of)
+def screen_of(of: Console) -> TextScreen:
+    return TextScreen(of)
 
 
 def user(drawing: bytes, rows: int = 24, columns: int = 80) -> pyte.Screen:

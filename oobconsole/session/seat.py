@@ -1,0 +1,158 @@
+"""Seats: what people and scripts sit at together.
+
+A console is a seat (`ConsoleSeat`): it has a room with its people, a text screen that is drawn for whoever comes, and
+the last line that its guest printed. What `Seat` itself has needs no console: a graphical screen can be a seat, too.
+Seats are made when somebody needs one. An idle console has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, Generic
+
+from oobconsole.access import Access
+from oobconsole.console.console import Console
+from oobconsole.console.textscreen import TextScreen
+from oobconsole.events import Events
+from oobconsole.guests.directory import Directory
+from oobconsole.guests.guest import Guest
+from oobconsole.recording.recorder import Recorder
+from oobconsole.recording.recordings import Recordings
+from oobconsole.session.lastline import LastLine
+from oobconsole.session.room import Member, PlaceT, Room
+
+#: Text screens that are kept up to date at the same time: each costs up to a few hundred KiB.
+SCREENS_MAX: Final = 64
+
+
+class Seat(Generic[PlaceT]):
+    """What people sit at together.
+
+    Args:
+        place: what it is: a console, or later a graphical screen.
+    """
+
+    def __init__(self, place: PlaceT, access: Access, events: Events) -> None:
+        self.place = place
+        self._access = access
+        self._events = events
+        self._room: Room[PlaceT] | None = None
+
+    @property
+    def room(self) -> Room[PlaceT]:
+        """Who is there. The room is made when it is asked for first."""
+        if self._room is None:
+            self._room = Room(self.place, self._access, self._events)
+        return self._room
+
+    @property
+    def members(self) -> list[Member]:
+        """Everybody who is there; no room is made for that."""
+        return [] if self._room is None else self._room.members
+
+    @property
+    def holder(self) -> Member | None:
+        """Who has the keyboard; no room is made for that."""
+        return None if self._room is None else self._room.holder
+
+    def recheck(self) -> None:
+        """Rights or settings have changed: whoever has lost a right is told, and ended or demoted."""
+        if self._room is not None:
+            self._room.recheck()
+
+
+class ConsoleSeat(Seat[Console]):
+    """A console with its room, its text screen, and what its guest printed last.
+
+    Attributes:
+        last_line: what the guest printed last, as plain text.
+    """
+
+    def __init__(self, console: Console, access: Access, events: Events, recordings: Recordings | None) -> None:
+        super().__init__(console, access, events)
+        self.last_line = LastLine(console)
+        self._recordings = recordings
+        self._screen: TextScreen | None = None
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """What records the console; None: nothing does now. A recording of its name may be there all the same."""
+        return None if self._recordings is None else self._recordings.recorder(self.place.name)
+
+    @property
+    def screen(self) -> TextScreen:
+        """What the console looks like; ask `Seats.screen` for it, which bounds how many there are."""
+        if self._screen is None:
+            self._screen = TextScreen(self.place)
+        return self._screen
+
+    def forget_screen(self) -> None:
+        """Draw it anew when somebody wants to see it again."""
+        self._screen = None
+
+
+class Seats:
+    """The seats of all consoles that somebody has needed one of.
+
+    Args:
+        directory: tells which consoles are no more; their seats are forgotten.
+        recordings: of the consoles; None: nothing is recorded.
+    """
+
+    def __init__(
+        self, directory: Directory, access: Access, events: Events, recordings: Recordings | None = None
+    ) -> None:
+        self._access = access
+        self._events = events
+        self._recordings = recordings
+        self._seats: dict[Console, ConsoleSeat] = {}
+        self._drawn: dict[ConsoleSeat, None] = {}  # those with a text screen; what was used last stands last
+        directory.on_vanished(self._forget)
+
+    def at(self, console: Console) -> ConsoleSeat:
+        """The seat of a console, which is made when there is none yet."""
+        seat = self._seats.get(console)
+        if seat is None:
+            seat = self._seats[console] = ConsoleSeat(console, self._access, self._events, self._recordings)
+        return seat
+
+    def known(self, console: Console) -> ConsoleSeat | None:
+        """The seat of a console, if anybody has needed one: nobody is there otherwise."""
+        return self._seats.get(console)
+
+    def room(self, console: Console) -> Room[Console]:
+        """Who is at a console."""
+        return self.at(console).room
+
+    def screen(self, console: Console) -> TextScreen:
+        """What a console looks like. Screens that have been unused for longest are forgotten."""
+        seat = self.at(console)
+        self._drawn.pop(seat, None)
+        self._drawn[seat] = None
+        while len(self._drawn) > SCREENS_MAX:
+            self._forget_screen(next(iter(self._drawn)))
+        return seat.screen
+
+    def offsets_changed(self, console: Console) -> None:
+        """The offsets of a console's output are others now, as when its recording begins late."""
+        seat = self._seats.get(console)
+        if seat is not None:
+            self._forget_screen(seat)
+
+    def recheck(self) -> None:
+        """Rights or settings have changed: whoever has lost a right is told, and ended or demoted."""
+        for seat in self:
+            seat.recheck()
+
+    def __iter__(self) -> Iterator[ConsoleSeat]:
+        """All seats there are; they may come and go meanwhile."""
+        return iter(tuple(self._seats.values()))
+
+    def _forget_screen(self, seat: ConsoleSeat) -> None:
+        self._drawn.pop(seat, None)
+        seat.forget_screen()
+
+    def _forget(self, guest: Guest, console: Console) -> None:
+        """A console is no more, and nobody is at it."""
+        self.offsets_changed(console)
+        self._seats.pop(console, None)
