@@ -1,6 +1,6 @@
 """The configuration of what has consoles: guests, their hypervisors, real ports, libvirt hosts.
 
-The descriptions are for users: the reference in docs/man is made from them.
+The descriptions are for users: the manual page oobconsole.toml(5) is made from them (oobconsole.ops.reference).
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class ConsoleConfig(Table):
     )
 
     def with_own(self, own: ConsoleConfig | None) -> ConsoleConfig:
-        """These, with what a guest says itself in their place."""
+        """The settings of one guest: these, and in their place whatever the guest's own table says."""
         return self.model_copy(update=own.model_dump(exclude_unset=True)) if own else self
 
 
@@ -106,7 +106,7 @@ class GuestConfig(Table):
 
     @property
     def console_names(self) -> list[str]:
-        """One for each UART."""
+        """The names of the guest's consoles, one for each UART, in the order of `uarts`."""
         known = {port: com for com, (port, _) in COM.items()}
         return [self.name, *(f"{self.name}.{known.get(uart.port, f'{uart.port:x}')}" for uart in self.uarts[1:])]
 
@@ -161,7 +161,7 @@ class MachineConfig(Table):
 
     @property
     def console_names(self) -> list[str]:
-        """Of all its guests."""
+        """The names of the consoles of all its guests."""
         return [name for guest in self.guests for name in guest.console_names]
 
 
@@ -264,7 +264,7 @@ class VmConfig(Table):
 
     @property
     def console_names(self) -> list[str]:
-        """One for each port."""
+        """The names of the VM's consoles, one for each port."""
         ports = self.vfio_user.ports if self.vfio_user else 1
         return [self.name, *(f"{self.name}.port{number}" for number in range(2, ports + 1))]
 

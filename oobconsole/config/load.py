@@ -1,4 +1,4 @@
-"""The configuration file: read, validated and resolved before anything acts on it."""
+"""Reads a configuration file, validates it, and makes its paths absolute, before anything acts on it."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _PORTS_MAX: Final = 8  # native/tcg/options.h
 
 
 def ports_of(machine: MachineConfig) -> list[UartConfig]:
-    """Every UART that a guest of the machine has, once, for the native half's options."""
+    """Every UART that any guest of the machine has, each once, for the native half's options."""
     by_port = {uart.port: uart for guest in machine.guests for uart in guest.uarts}
     return [by_port[port] for port in sorted(by_port, reverse=True)]
 
 
 def load(file: Path) -> Config:
-    """Read, validate and resolve a configuration file; relative paths are relative to the file.
+    """Read and validate a configuration file. Relative paths in it are made absolute, from the file's folder on.
 
     Raises:
-        ConfigError: with the file, the key and the reason.
+        ConfigError: the file cannot be read or used; it names the file, the key and the reason.
     """
     try:
         raw = tomllib.loads(textfile.decode(file.read_bytes()))
@@ -61,12 +61,12 @@ def load(file: Path) -> Config:
 
 
 def _conflict(config: Config) -> tuple[str, str] | None:
-    """Key and reason of the first thing that stands twice and must not."""
+    """The key and the reason of the first name or socket that stands there twice; None: there is none."""
     names: dict[str, set[str]] = {"machine": set(), "console": set(), "socket": set(), "alert": set()}
 
     def repeated(kind: str, name: str) -> str | None:
         if name in names[kind]:
-            return f"another {kind} is '{name}' already"
+            return f"another {kind} is '{name}' already: each needs its own"
         names[kind].add(name)
         return None
 
@@ -94,7 +94,8 @@ def _conflict(config: Config) -> tuple[str, str] | None:
 
 
 def _ports_conflict(machine: MachineConfig) -> str | None:
-    """What the native half, which knows one interrupt for each port of a machine, could not do."""
+    """Why the native half cannot serve these ports: it knows one interrupt for each port of a machine. None: it
+    can."""
     irqs: dict[int, int] = {}
     for guest in machine.guests:
         if len({uart.port for uart in guest.uarts}) < len(guest.uarts):
@@ -110,14 +111,14 @@ def _unknown_group(config: Config) -> tuple[str, str] | None:
     for number, grant in enumerate(config.grants):
         for name in grant.groups:
             if name not in known:
-                return f"grant.{number}.groups", f"there is no group {brief(name)!r}"
+                return f"grant.{number}.groups", f"there is no group {brief(name)!r}: add a [[group]] with that name"
         if not grant.users and not grant.groups:
             return f"grant.{number}", "it names nobody: users or groups are needed"
     return None
 
 
 def access_of(config: Config) -> Access:
-    """What the file grants."""
+    """Who may do what, by the file's [[grant]]s and [[group]]s."""
     members = {group.name: group.members for group in config.groups}
     return Access(
         tuple(
@@ -133,7 +134,7 @@ def access_of(config: Config) -> Access:
 
 def _reason(kind: str, message: str) -> str:
     if kind == "extra_forbidden":
-        return "there is no such key"
+        return "there is no such key: oobconsole.toml(5) has every key"
     if kind == "missing":
         return "is needed"
     return message.removeprefix("Value error, ")
@@ -148,7 +149,7 @@ def _keys_missing(config: Config) -> tuple[str, str] | None:
 
 
 def _resolve(config: Config, base: Path) -> Config:
-    """Make every path absolute."""
+    """The same configuration with absolute paths; relative ones begin at `base`."""
 
     def absolute(value: Any) -> Any:
         if isinstance(value, Path):

@@ -1,6 +1,6 @@
 """What a configuration file may say: every table and key, with its default and what it means.
 
-The descriptions are for users: the reference in docs/man is made from them.
+The descriptions are for users: the manual page oobconsole.toml(5) is made from them (oobconsole.ops.reference).
 """
 
 from __future__ import annotations
@@ -171,17 +171,17 @@ class ServerConfig(Table):
 
     @property
     def host_key_file(self) -> Path:
-        """Where the SSH host key is, or is to be made."""
+        """The file of the SSH host key, which the server makes when it is missing."""
         return self.host_key or self.state_dir / "ssh_host_ed25519_key"
 
     @property
     def not_users_keys(self) -> tuple[Path, ...]:
-        """Files with another meaning, which are nobody's keys wherever they lie."""
+        """Files that hold other keys: they are no user's keys, even if they lie in the folder of users' keys."""
         return tuple(path for path in (self.user_ca, self.revoked_keys, self.host_certificate) if path)
 
     @property
     def admin_socket(self) -> Path:
-        """Where the local command reaches the server."""
+        """The UNIX socket at which the local command reaches the server."""
         return self.state_dir / "admin.sock"
 
 
@@ -298,8 +298,9 @@ class ConfiguredConsole(NamedTuple):
     """A console that a configuration names.
 
     Attributes:
-        guest: the table that it belongs to. The guest's name is that table's.
-        key: of that table, as error messages say it: `machine.0.guest.1`.
+        name: the console's name.
+        guest: the table of the guest that the console belongs to; the guest's name is that table's.
+        key: the key of that table, as error messages name it: `machine.0.guest.1`.
     """
 
     name: str
@@ -308,7 +309,7 @@ class ConfiguredConsole(NamedTuple):
 
 
 class Config(Table):
-    """The whole file."""
+    """A whole configuration file. `load` makes it; all its paths are absolute then."""
 
     server: ServerConfig
     console: ConsoleConfig = Field(default_factory=ConsoleConfig)
@@ -323,28 +324,28 @@ class Config(Table):
     libvirts: Annotated[list[LibvirtConfig], Field(alias="libvirt", max_length=64)] = Field(default_factory=list)
 
     def machine(self, name: str) -> MachineConfig | None:
-        """The machine with that name."""
+        """The machine with that name; None: there is none."""
         return next((m for m in self.machines if m.name == name), None)
 
     def socket_of(self, machine: MachineConfig) -> Path:
-        """The UNIX socket that its native half connects to."""
+        """The UNIX socket to which the native half of a machine connects."""
         return machine.socket or self.server.state_dir / f"{machine.name}.sock"
 
     def vfio_socket_of(self, vm: VmConfig) -> Path:
-        """The UNIX socket that its VMM connects to, if it has a card of ours."""
+        """The UNIX socket to which the VMM of a VM connects that has a card of ours."""
         own = vm.vfio_user.socket if vm.vfio_user else None
         return own or self.server.state_dir / f"{vm.name}.vfio"
 
     def keeper_socket_of(self, vm: VmConfig) -> Path:
-        """The UNIX socket at which we find the process that is the card."""
+        """The UNIX socket at which the server finds the keeper of a VM, the process that is the card."""
         return self.server.state_dir / f"{vm.name}.keeper"
 
     def vm(self, name: str) -> VmConfig | None:
-        """The VM with that name."""
+        """The VM with that name; None: there is none."""
         return next((vm for vm in self.vms if vm.name == name), None)
 
     def consoles(self) -> Iterator[ConfiguredConsole]:
-        """All consoles but those of libvirt's domains, which only libvirt knows."""
+        """Every console that the file names. Those of libvirt's domains are missing: only libvirt knows them."""
         for m, machine in enumerate(self.machines):
             for g, guest in enumerate(machine.guests):
                 for name in guest.console_names:
@@ -355,15 +356,15 @@ class Config(Table):
 
     @property
     def recordings(self) -> Path:
-        """Where consoles are recorded."""
+        """The folder in which consoles are recorded."""
         return self.recording.folder or self.server.state_dir / "recordings"
 
     @property
     def audit_file(self) -> Path:
-        """Where the audit log is."""
+        """The audit log's file that is written now."""
         return self.audit.file or self.server.state_dir / "audit.jsonl"
 
     @property
     def audit_key(self) -> Path:
-        """Where its key is, or is to be made."""
+        """The file of the audit log's private key, which the server makes when it is missing."""
         return self.audit.key or self.server.state_dir / "audit_ed25519_key"

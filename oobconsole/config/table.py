@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from oobconsole.verbs import VERBS
 
-#: Names of machines, as the wire carries them (docs/wire-protocol.md), and of consoles.
+#: What a name of a machine or console may be. The wire carries names of machines (docs/wire-protocol.md).
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,46}")
 
 
@@ -23,7 +23,7 @@ def _name(value: str) -> str:
 
 
 def one_or_more(value: Any) -> Any:
-    """One string counts as a list of one."""
+    """Take one string for a list with that string."""
     return [value] if isinstance(value, str) else value
 
 
@@ -45,6 +45,6 @@ Command = Annotated[list[str], Field(min_length=1, max_length=64), AfterValidato
 
 
 class Table(BaseModel):
-    """A table of the file: no unknown keys, no silent conversions."""
+    """A table of the file. An unknown key is an error, and no value is converted silently."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)

@@ -1,4 +1,4 @@
-"""What a value in the configuration may be, and what is said of one that it may not be."""
+"""The kinds of values that a configuration has, and what is said about a value that is wrong."""
 
 from __future__ import annotations
 

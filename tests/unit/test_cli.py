@@ -67,7 +67,7 @@ def test_a_wrong_configuration_costs_one_line_and_status_2(config: Path, command
     done = oobconsole(*command, "--config", str(config))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr in (
-        f"oobconsole: {config}: server.statedir: there is no such key\n",
+        f"oobconsole: {config}: server.statedir: there is no such key: oobconsole.toml(5) has every key\n",
         f"oobconsole: {config}: server.state_dir: is needed\n",
     )
 
