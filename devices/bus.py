@@ -86,7 +86,7 @@ class Bus:
         try:
             return device.read(register)
         except Exception as error:
-            self._report(slot, error)
+            self.report(slot, error)
             return ABSENT
 
     def write(self, port: int, size: int, value: int) -> None:
@@ -102,7 +102,7 @@ class Bus:
             try:
                 device.write_block(register, data)
             except Exception as error:
-                self._report(slot, error)
+                self.report(slot, error)
 
     def served(self, port: int) -> None:
         """The guest has read the port elsewhere (`Device.served`). The levels of that device's lines are then said,
@@ -128,10 +128,11 @@ class Bus:
         try:
             return question()
         except Exception as error:
-            self._report(slot, error)
+            self.report(slot, error)
             return otherwise
 
-    def _report(self, slot: Slot, error: Exception) -> None:
+    def report(self, slot: Slot, error: Exception) -> None:
+        """A method of the slot's device has raised; it is told once."""
         if not slot.failed:
             slot.failed = True
             self._failed(slot, error)
@@ -221,6 +222,7 @@ class Slot:
 
     Attributes:
         resources: the ports and interrupt lines.
+        first: the port of register 0.
         outputs: what the device calls with the level of each of its interrupt outputs.
         device: what is plugged in; None: nothing.
         failed: a method of the device has raised, and that was reported.
@@ -228,6 +230,7 @@ class Slot:
 
     def __init__(self, bus: Bus, resources: Resources, outputs: tuple[Output, ...]) -> None:
         self.resources = resources
+        self.first = resources.ranges[0].start
         self.outputs = outputs
         self.device: Device | None = None
         self.failed = False
@@ -237,11 +240,6 @@ class Slot:
     def ports(self) -> list[int]:
         """The port of each register of the device."""
         return [port for ports in self.resources.ranges for port in ports]
-
-    @property
-    def first(self) -> int:
-        """The port of register 0."""
-        return self.resources.ranges[0].start
 
     def plug(self, device: Device) -> None:
         """Put a device here, in place of the one before it. Raises `ValueError` if it does not fit."""

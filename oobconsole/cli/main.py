@@ -19,7 +19,8 @@ from oobconsole.cli.audit import audit_app
 from oobconsole.cli.descriptors import fill_standard
 from oobconsole.cli.place import DEFAULT_CONFIG, config_file
 from oobconsole.config.guests import MachineConfig, VmConfig
-from oobconsole.config.load import load, ports_of
+from oobconsole.config.load import load
+from oobconsole.config.places import places_of
 from oobconsole.config.schema import Config
 from oobconsole.errors import ConfigError, EnvironmentFault
 from oobconsole.verbs import VERBS
@@ -147,13 +148,11 @@ def _options_of_machine(settings: Config, machine: MachineConfig, plugin: Path) 
         _refuse(f"machine '{machine.name}' is not run by QEMU: its interceptor is not tcg")
     from oobconsole.interceptors.tcg import qemu_options as options
 
-    uarts = ports_of(machine)
     return options(
         machine.name,
         settings.socket_of(machine),
         plugin.resolve(),
-        [(uart.port, uart.port + 7) for uart in uarts],
-        [uart.irq for uart in uarts],
+        places_of(machine),
         hide_registers=machine.hide_registers,
     )
 

@@ -9,9 +9,13 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from devices.device import PORTS, Resources
+from devices.uart16550 import Uart16550
 from oobconsole.config.table import Command, Name, Table, one_or_more
 from oobconsole.config.values import ChardevAddress, FilePath, LibvirtUri
 
+#: A 16550 has so many ports. Its chip sees the lower address lines only, so its I/O base is a multiple of that.
+_UART_PORTS: Final = Uart16550.sizes[0]
 #: The four COM ports of a PC: I/O base and ISA interrupt.
 COM: Final = {"com1": (0x3F8, 4), "com2": (0x2F8, 3), "com3": (0x3E8, 4), "com4": (0x2E8, 3)}
 
@@ -28,8 +32,15 @@ def _uart(value: Any) -> Any:
 class UartConfig(Table):
     """A UART of a guest: I/O base (a multiple of 8, from 0x100) and ISA interrupt."""
 
-    port: Annotated[int, Field(ge=0x100, le=0xFFF8, multiple_of=8)] = Field(description="I/O base")
+    port: Annotated[int, Field(ge=0x100, le=PORTS - _UART_PORTS, multiple_of=_UART_PORTS)] = Field(
+        description="I/O base"
+    )
     irq: Annotated[int, Field(ge=1, le=15)] = Field(description="ISA interrupt")
+
+    @property
+    def place(self) -> Resources:
+        """Where the guest finds it."""
+        return Resources.of(Uart16550, ports=(self.port,), lines=(self.irq,))
 
 
 class ConsoleConfig(Table):

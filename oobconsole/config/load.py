@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from oobconsole import textfile
 from oobconsole.access import ALL, Access, Grant, Right
-from oobconsole.config.guests import MachineConfig, UartConfig, VmConfig
+from oobconsole.config import places
+from oobconsole.config.guests import VmConfig
 from oobconsole.config.schema import Config
 from oobconsole.config.table import Table
 from oobconsole.errors import ConfigError
@@ -20,13 +21,6 @@ from oobconsole.words import brief
 
 #: A line at a UNIX socket (settings.VmConfig).
 _UNIX: Final = re.compile(r"(unix(?:-listen)?:)(.+)")
-_PORTS_MAX: Final = 8  # native/tcg/options.h
-
-
-def ports_of(machine: MachineConfig) -> list[UartConfig]:
-    """Every UART that any guest of the machine has, each once, for the native half's options."""
-    by_port = {uart.port: uart for guest in machine.guests for uart in guest.uarts}
-    return [by_port[port] for port in sorted(by_port, reverse=True)]
 
 
 def load(file: Path) -> Config:
@@ -76,7 +70,7 @@ def _conflict(config: Config) -> tuple[str, str] | None:
             return f"{key}.name", reason
         if reason := repeated("socket", str(config.socket_of(machine))):
             return f"{key}.socket", reason
-        if reason := _ports_conflict(machine):
+        if reason := places.conflict(machine):
             return f"{key}.guest", reason
     for console in config.consoles():
         if reason := repeated("console", console.name):
@@ -91,19 +85,6 @@ def _conflict(config: Config) -> tuple[str, str] | None:
         if reason := repeated("alert", alert.name):
             return f"alert.{a}.name", reason
     return None
-
-
-def _ports_conflict(machine: MachineConfig) -> str | None:
-    """Why the native half cannot serve these ports: it knows one interrupt for each port of a machine. None: it
-    can."""
-    irqs: dict[int, int] = {}
-    for guest in machine.guests:
-        if len({uart.port for uart in guest.uarts}) < len(guest.uarts):
-            return f"two UARTs of '{guest.name}' have the same port"
-        for uart in guest.uarts:
-            if irqs.setdefault(uart.port, uart.irq) != uart.irq:
-                return f"port {uart.port:#x} has two interrupts, {irqs[uart.port]} and {uart.irq}: a machine has one"
-    return f"more than {_PORTS_MAX} different ports in one machine" if len(irqs) > _PORTS_MAX else None
 
 
 def _unknown_group(config: Config) -> tuple[str, str] | None:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
-from functools import partial
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Final, TypeVar
 
 import structlog
 
@@ -23,6 +22,8 @@ log = structlog.get_logger(__name__)
 
 #: A publication tells of so many registers.
 REGISTERS: Final = 8
+
+_T = TypeVar("_T")
 
 
 class Board(PortHandler):
@@ -89,8 +90,7 @@ class Board(PortHandler):
         self.bus.taken(port, number)
 
     def inputs(self) -> tuple[Input, ...]:
-        held = ((slot.first, *self.bus.ask(slot, device.held, (0, b""))) for slot, device in self._devices())
-        return tuple(Input(*one) for one in held if one[2])
+        return tuple(self._ask_all(_input))
 
     def gap(self, port: int, lost: int) -> None:
         for each in self.ports:
@@ -102,15 +102,21 @@ class Board(PortHandler):
         return tuple((port.port, port.received) for port in self.ports if port.known)
 
     def publications(self) -> tuple[Publication, ...]:
-        told = (
-            self.bus.ask(slot, partial(_publication, slot.first, device), None)
-            for slot, device in self._devices()
-            if device.published
-        )
-        return tuple(one for one in told if one is not None)
+        return tuple(self._ask_all(_publication))
 
-    def _devices(self) -> Iterator[tuple[Slot, Device]]:
-        return ((slot, slot.device) for slot in self.bus.slots if slot.device is not None)
+    def _ask_all(self, question: Callable[[int, Device], _T | None]) -> list[_T]:
+        """What is answered by devices, each asked with the port of its register 0."""
+        answers = []
+        for slot in self.bus.slots:
+            if slot.device is not None:
+                try:
+                    answer = question(slot.first, slot.device)
+                except Exception as error:
+                    self.bus.report(slot, error)
+                else:
+                    if answer is not None:
+                        answers.append(answer)
+        return answers
 
     # -- what the devices have to say ---------------------------------------------------------------
 
@@ -163,8 +169,16 @@ class Board(PortHandler):
             self._timer = None
 
 
-def _publication(port: int, device: Device) -> Publication:
-    """What `device` has published of its first registers, as far as reading them has no side effect now."""
+def _input(port: int, device: Device) -> Input | None:
+    """What the device holds for register 0, if anything."""
+    number, data = device.held()
+    return Input(port, number, data) if data else None
+
+
+def _publication(port: int, device: Device) -> Publication | None:
+    """What the device publishes of its first registers, as far as reading them has no side effect now."""
+    if not device.published:
+        return None
     valid = after_thr = 0
     values = bytearray(REGISTERS)
     for register in device.published:

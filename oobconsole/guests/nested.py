@@ -16,7 +16,6 @@ from oobconsole.guests.absence import Absence
 from oobconsole.guests.board import Board
 from oobconsole.guests.guest import Guest, Listing
 from oobconsole.guests.identity import Binder, Claim, InOrder, NoGuest
-from oobconsole.guests.serialport import resources_of
 from oobconsole.interceptors.base import Context, Interceptor, PortHandler
 from oobconsole.log.log import LogLimit
 from oobconsole.power.power import CommandPower
@@ -44,7 +43,7 @@ class NestedGuest:
     ) -> None:
         self.name = config.name
         settings = defaults.with_own(config.console)
-        self.places = [resources_of(uart) for uart in config.uarts]
+        self.places = [uart.place for uart in config.uarts]
         self.consoles = [Console(name, scrollback=scrollback, settings=settings) for name in config.console_names]
         self.board: Board | None = None
         self.left = -math.inf

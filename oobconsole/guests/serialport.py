@@ -14,7 +14,6 @@ from typing import Final
 from devices.bus import Slot
 from devices.device import Resources
 from devices.uart16550 import LINE_SPEED, Uart16550
-from oobconsole.config.guests import UartConfig
 from oobconsole.console.console import Console
 from oobconsole.console.ringbuffer import RingBuffer
 from oobconsole.interceptors.base import Context
@@ -22,11 +21,6 @@ from oobconsole.recording.recorder import Recorder
 
 #: What is kept of the output while there is no console for it, in bytes.
 UNSEEN_MAX: Final = 65536
-
-
-def resources_of(uart: UartConfig) -> Resources:
-    """Where a guest finds the UART."""
-    return Resources.of(Uart16550, ports=(uart.port,), lines=(uart.irq,))
 
 
 class SerialPort:

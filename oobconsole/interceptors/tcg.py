@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import structlog
 
+from devices.device import Resources
 from oobconsole.interceptors import wire
 from oobconsole.interceptors.base import Context, Interceptor, InterceptorEvents, PortHandler
 from oobconsole.interceptors.connection import Binding, Connection, Counters
@@ -154,19 +156,25 @@ def qemu_options(
     machine: str,
     path: Path,
     plugin: Path,
-    ports: list[tuple[int, int]],
-    lines: list[int],
+    devices: Sequence[Resources],
     *,
     hide_registers: bool = True,
 ) -> list[str]:
-    """What to add to the command line of `machine`'s QEMU: one interrupt line for each range of ports; and whether L1
-    is kept from L2's registers while a console is in use.
+    """What to add to the command line of `machine`'s QEMU.
+
+    The plugin is told where the guests have devices: `ports=` has them one after the other, each with its ranges of
+    ports, and `irq=` in the same order the interrupts of each. A colon stands between two devices, a plus between two
+    ranges, or two interrupts, of one device: `ports=0x60-0x60+0x64-0x64:0x3f8-0x3ff,irq=1+12:4`.
 
     As QEMU's option syntax has it (qemu(1)), a comma in a path is doubled, and a plugin's path that has an equals
     sign wants the option's name, `file=`.
+
+    Args:
+        devices: where the machine's guests have devices, each place once.
+        hide_registers: L1 is kept from L2's registers while a console is in use.
     """
-    ranges = ":".join(f"{first:#x}-{last:#x}" for first, last in ports)
-    irqs = ":".join(str(line) for line in lines)
+    ranges = ":".join("+".join(f"{ports.start:#x}-{ports.stop - 1:#x}" for ports in one.ranges) for one in devices)
+    irqs = ":".join("+".join(str(line) for line in one.lines) for one in devices)
     file, sock = (str(name).replace(",", ",,") for name in (plugin, path))
     head = f"file={file}" if "=" in file else file
     shown = "" if hide_registers else ",registers=shown"

@@ -17,7 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from oobconsole.config.load import load, ports_of
+from oobconsole.config.load import load
+from oobconsole.config.places import places_of
 from oobconsole.interceptors.tcg import qemu_options
 from tests.stack.nested import CACHE, PLUGIN, qemu
 from tests.support.expect import Expect
@@ -185,11 +186,7 @@ class Adversary:
     def _plugin(self, number: int) -> list[str]:
         machine = self.settings.machine(f"m{number}")
         assert machine is not None, "MACHINES is too small"
-        uarts = ports_of(machine)
-        ports = [(uart.port, uart.port + 7) for uart in uarts]
-        return qemu_options(
-            machine.name, self.settings.socket_of(machine), PLUGIN, ports, [uart.irq for uart in uarts]
-        )
+        return qemu_options(machine.name, self.settings.socket_of(machine), PLUGIN, places_of(machine))
 
     def see_that_others_go_on(self) -> None:
         """Type at another machine's console, and wait for its echo."""

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from devices.device import Resources
+from devices.uart16550 import Uart16550
 from oobconsole.interceptors.tcg import qemu_options
+from tests.support.devices import KEYBOARD
+
+COM1 = Resources.of(Uart16550, ports=(0x3F8,), lines=(4,))
+COM2 = Resources.of(Uart16550, ports=(0x2F8,), lines=(3,))
 
 
 @pytest.mark.parametrize(
@@ -18,10 +24,15 @@ from oobconsole.interceptors.tcg import qemu_options
     ],
 )
 def test_paths_of_any_name(plugin: str, socket: str, head: str) -> None:
-    option, value = qemu_options("l1", Path(socket), Path(plugin), [(0x3F8, 0x3FF)], [4])
+    option, value = qemu_options("l1", Path(socket), Path(plugin), [COM1])
     assert (option, value) == ("-plugin", f"{head},machine=l1,ports=0x3f8-0x3ff,irq=4")
 
 
 def test_several_ports() -> None:
-    _, value = qemu_options("l1", Path("/s"), Path("/p"), [(0x3F8, 0x3FF), (0x2F8, 0x2FF)], [4, 3])
+    _, value = qemu_options("l1", Path("/s"), Path("/p"), [COM1, COM2])
     assert value.endswith(",ports=0x3f8-0x3ff:0x2f8-0x2ff,irq=4:3")
+
+
+def test_a_device_with_several_ranges_and_interrupts() -> None:
+    _, value = qemu_options("l1", Path("/s"), Path("/p"), [COM1, KEYBOARD])
+    assert value.endswith(",ports=0x3f8-0x3ff:0x60-0x60+0x64-0x64,irq=4:1+12")

@@ -1,0 +1,59 @@
+"""Where the devices of a machine's guests are: their I/O ports and interrupts, checked, and for the native half.
+
+A device itself says how many ports and interrupts it has (`devices.device.Device`). A configuration says where they
+are. Both together are a device's `Resources`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from devices.device import Resources, shared
+from oobconsole.config.guests import GuestConfig, MachineConfig, UartConfig
+
+#: As many ranges of ports has a native half room for (`native/include/oob_wire.h`).
+RANGES_MAX: Final = 8
+
+
+def ports_of(machine: MachineConfig) -> list[UartConfig]:
+    """Every UART that a guest of the machine has, once, the highest port first."""
+    by_port = {uart.port: uart for guest in machine.guests for uart in guest.uarts}
+    return [by_port[port] for port in sorted(by_port, reverse=True)]
+
+
+def places_of(machine: MachineConfig) -> list[Resources]:
+    """Where the guests of the machine have devices, each place once: what the native half is to intercept."""
+    return [uart.place for uart in ports_of(machine)]
+
+
+def conflict(machine: MachineConfig) -> str | None:
+    """Why the guests cannot have their devices there; None: they can. The native half knows one device and its
+    interrupts for each port of a machine, whichever guest it is."""
+    for guest in machine.guests:
+        if len({uart.port for uart in guest.uarts}) < len(guest.uarts):
+            return f"two UARTs of '{guest.name}' have the same port"
+    known: dict[tuple[range, ...], Resources] = {}
+    for guest, place in _places(machine):
+        former = known.setdefault(place.ranges, place)
+        if former.lines != place.lines:
+            irqs = " and ".join(", ".join(map(str, one.lines)) for one in (former, place))
+            return f"port {place.ranges[0].start:#x} has two interrupts, {irqs}: a machine has one"
+        if (both := _overlap(place, known)) is not None:
+            return f"port {both:#x} of '{guest.name}' belongs to another device already"
+    ranges = sum(map(len, known))
+    return f"more than {RANGES_MAX} different ports in one machine" if ranges > RANGES_MAX else None
+
+
+def _places(machine: MachineConfig) -> Iterator[tuple[GuestConfig, Resources]]:
+    return ((guest, uart.place) for guest in machine.guests for uart in guest.uarts)
+
+
+def _overlap(place: Resources, known: dict[tuple[range, ...], Resources]) -> int | None:
+    """The first port that a place shares with another one."""
+    for other in known.values():
+        for mine in place.ranges if other.ranges != place.ranges else ():
+            for theirs in other.ranges:
+                if both := shared(mine, theirs):
+                    return both.start
+    return None
