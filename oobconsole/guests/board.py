@@ -124,8 +124,19 @@ class Board(PortHandler):
         """Registers changed without an access of the guest."""
         self._interceptor.publish(self.context)
 
+    def returned(self) -> None:
+        """The context, which was away, is back: how much of its output has come is known, and its native half is to
+        know the levels of the interrupt lines."""
+        for port in self.ports:
+            port.known = True
+        self.say_lines()
+
+    def attend(self, attended: bool) -> None:
+        """Say whether anybody is attached to a console of the context."""
+        self._interceptor.set_attention(self.context, attended)
+
     def say_lines(self) -> None:
-        """Say the levels of all interrupt lines: whoever listens may have forgotten them."""
+        """Say the levels of all interrupt lines, changed or not."""
         for line in self.bus.lines:
             self._irq(line, self.bus.level(line))
 

@@ -50,7 +50,6 @@ class NestedGuest:
         self._recorders: list[Recorder | None] = [None] * len(self.consoles)
         self._told = False  # whoever waits at its consoles was told where another guest has appeared
         self._absence = Absence(self._missed, lambda: interceptor.connecting)
-        self._interceptor = interceptor
         for console in self.consoles:
             console.on_attended(self._attended)
 
@@ -81,21 +80,19 @@ class NestedGuest:
             port.attach(console, recorder)
             console.set_state(ConsoleState.LIVE, "" if port.known else NEW_GUEST)
             port.connect()
-        self._present(board)
+        board.say_lines()
+        self._present()
 
     def back(self, board: Board) -> None:
         """The context, which was away, is back."""
-        for port in board.ports:
-            port.known = True
-            if port.console is not None:
-                port.console.set_state(ConsoleState.LIVE)
-            port.connect()
-        self._present(board)
+        for place, console in zip(self.places, self.consoles, strict=True):
+            console.set_state(ConsoleState.LIVE)
+            board.port_at(place).connect()
+        self._present()
 
-    def _present(self, board: Board) -> None:
+    def _present(self) -> None:
         self._told = False
         self._absence.end()
-        board.say_lines()
         self._attended(True)
 
     def away(self, reason: str) -> None:
@@ -114,6 +111,7 @@ class NestedGuest:
         """The context is gone, or is another guest."""
         if self.board is not None:
             self.board.guest = ""
+            self.board.attend(False)
             for port in self.board.ports:
                 port.detach()
         self.board = None
@@ -135,8 +133,7 @@ class NestedGuest:
 
     def _attended(self, _: bool) -> None:
         if self.board is not None:
-            attended = any(console.attached for console in self.consoles)
-            self._interceptor.set_attention(self.board.context, attended)
+            self.board.attend(any(console.attached for console in self.consoles))
 
 
 class Machine:
@@ -248,12 +245,11 @@ class Machine:
     # -- which guest is it? -------------------------------------------------------------------------
 
     def _back(self, board: Board) -> None:
+        board.returned()
         guest = self._guest_of(board)
-        if guest is None:
-            board.say_lines()
-            return
-        guest.back(board)
-        self._log(log.info, "guest bound", board.context, guest=guest.name)
+        if guest is not None:
+            guest.back(board)
+            self._log(log.info, "guest bound", board.context, guest=guest.name)
 
     def _identify(self, board: Board, name: str | None) -> None:
         """It has turned out which guest a context is that runs already."""

@@ -164,7 +164,7 @@ def qemu_options(
 
     The plugin is told where the guests have devices: `ports=` has them one after the other, each with its ranges of
     ports, and `irq=` in the same order the interrupts of each. A colon stands between two devices, a plus between two
-    ranges, or two interrupts, of one device: `ports=0x60-0x60+0x64-0x64:0x3f8-0x3ff,irq=1+12:4`.
+    ranges, or two interrupts, of one device: `ports=0x60+0x64:0x3f8-0x3ff,irq=1+12:4`.
 
     As QEMU's option syntax has it (qemu(1)), a comma in a path is doubled, and a plugin's path that has an equals
     sign wants the option's name, `file=`.
@@ -173,9 +173,13 @@ def qemu_options(
         devices: where the machine's guests have devices, each place once.
         hide_registers: L1 is kept from L2's registers while a console is in use.
     """
-    ranges = ":".join("+".join(f"{ports.start:#x}-{ports.stop - 1:#x}" for ports in one.ranges) for one in devices)
+    ranges = ":".join("+".join(map(_words, one.ranges)) for one in devices)
     irqs = ":".join("+".join(str(line) for line in one.lines) for one in devices)
     file, sock = (str(name).replace(",", ",,") for name in (plugin, path))
     head = f"file={file}" if "=" in file else file
     shown = "" if hide_registers else ",registers=shown"
     return ["-plugin", f"{head},socket={sock},machine={machine},ports={ranges},irq={irqs}{shown}"]
+
+
+def _words(ports: range) -> str:
+    return f"{ports.start:#x}" if len(ports) == 1 else f"{ports.start:#x}-{ports.stop - 1:#x}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -11,13 +13,16 @@ from structlog.testing import capture_logs
 from devices.device import Device, Resources
 from devices.uart16550 import Ier, Mcr, Reg
 from oobconsole.config.guests import MachineConfig
+from oobconsole.config.schema import RecordingConfig
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.console.reader import Notice
+from oobconsole.events import Events
 from oobconsole.guests.board import Board
 from oobconsole.guests.identity import Binder, Claim, InOrder, NoGuest
 from oobconsole.guests.nested import Machine
 from oobconsole.interceptors.base import Context, PortHandler
 from oobconsole.interceptors.memory import MemoryInterceptor
+from oobconsole.recording.recordings import Recordings
 from tests.support.aio import soon
 from tests.support.devices import Broken
 
@@ -137,6 +142,7 @@ class TestAGuestThatIsKnownLate:
         handler.write_block(COM1, b"before ")
         rack.interceptor.lose_link("gone for lunch")
         assert rack.appear() is handler
+        assert handler.received() == ((COM1, 7), (COM2, 0))
         register(handler, 1)
         assert rack.printed() == b"before "
 
@@ -190,12 +196,81 @@ class TestAGuestThatIsAnother:
             handler.write_block(COM1, text)
         assert rack.printed() == b"abc"
 
+    async def test_is_attended_when_somebody_is_at_its_own_console(self, rack: Rack) -> None:
+        rack.console("web1").attach()
+        handler = rack.appear()
+        register(handler, 1)
+        assert rack.interceptor.attended == {1: True}
+        register(handler, 2)
+        assert rack.interceptor.attended == {1: False}
+
     async def test_it_is_the_same_as_before(self, rack: Rack) -> None:
         handler = rack.appear()
         with capture_logs() as logs:
             for _ in range(3):
                 register(handler, 1)
         assert [entry["event"] for entry in logs] == ["guest bound"]
+
+
+class TestRecordings:
+    """A server that is started again knows by its recordings how much it has of each context's output."""
+
+    @asynccontextmanager
+    async def server(self, folder: Path, binder: Binder) -> AsyncIterator[Machine]:
+        guests = [{"name": "web1"}, {"name": "web2"}]
+        config = MachineConfig.model_validate({"name": "rack7", "guest": guests})
+        machine = Machine(config, MemoryInterceptor("rack7"), scrollback=1 << 17, binder=binder)
+        recordings = Recordings(RecordingConfig(), folder, Events())
+        await recordings.start(machine.consoles)
+        machine.record(recordings.recorder)
+        await machine.start()
+        yield machine
+        await recordings.stop()
+
+    def appear(self, machine: Machine) -> PortHandler:
+        handler = machine.context_appeared(Context("rack7", 1, instance=5))
+        assert handler is not None
+        return handler
+
+    @pytest.mark.parametrize("late", [b"", b"before it was known "])
+    async def test_of_a_context_that_was_known_late(self, tmp_path: Path, late: bytes) -> None:
+        async with self.server(tmp_path, Registered()) as machine:
+            handler = self.appear(machine)
+            handler.write_block(COM1, late)
+            register(handler, 2)
+            handler.gap(COM1, 3)
+            handler.write_block(COM1, b"and after")
+        async with self.server(tmp_path, InOrder()) as machine:
+            handler = self.appear(machine)
+            assert handler.received() == ((COM1, len(late) + 12),)
+            handler.write_block(COM1, b", and again")
+            assert machine.guests[1].consoles[0].read_from(0, 100).data == late + b"and after, and again"
+
+    async def test_of_a_context_that_turned_out_to_be_another_guest(self, tmp_path: Path) -> None:
+        async with self.server(tmp_path, Registered()) as machine:
+            handler = self.appear(machine)
+            register(handler, 1)
+            handler.write_block(COM1, b"as the first, ")
+            register(handler, 2)
+            handler.write_block(COM1, b"as the second")
+        async with self.server(tmp_path, InOrder()) as machine:
+            assert self.appear(machine).received() == ((COM1, 27),)
+            assert machine.guests[1].consoles[0].read_from(0, 100).data == b"as the second"
+            assert machine.guests[1].consoles[0].state is ConsoleState.LIVE
+
+    async def test_what_its_native_half_sends_again_is_not_shown_twice(self, tmp_path: Path) -> None:
+        """A server that does not know the context at once gets all that is kept of its output once more."""
+        async with self.server(tmp_path, Registered()) as machine:
+            handler = self.appear(machine)
+            register(handler, 2)
+            handler.write_block(COM1, b"0123456789")
+        async with self.server(tmp_path, Registered()) as machine:
+            handler = self.appear(machine)
+            assert handler.received() == ()
+            handler.gap(COM1, 4)
+            handler.write_block(COM1, b"456789abc")
+            register(handler, 2)
+            assert machine.guests[1].consoles[0].read_from(0, 100).data == b"0123456789abc"
 
 
 class Named:
