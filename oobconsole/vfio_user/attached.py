@@ -1,4 +1,4 @@
-"""A server that is attached to one port of the keeper."""
+"""The keeper's side of a server that is attached to one port of the card."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from oobconsole.vfio_user.link import Kind
 from oobconsole.vfio_user.port import INPUT_MAX, Port
 
 _READ_MAX: Final = 65536
-#: Output in one frame, in bytes; the next is made when this one is with the kernel.
+#: The most bytes of output in one frame. The next frame is made when the kernel has taken this one.
 _OUTPUT_MAX: Final = 16384
 
 
 class Owner(Protocol):
-    """The keeper."""
+    """The keeper, as an attached server sees it."""
 
     def port_for(self, server: Attached, number: int) -> Port | None:
-        """The port that the server wants, its alone from now on; None: there is none."""
+        """The port with that number, which is this server's alone from now on; None: there is no such port."""
 
     def state(self) -> dict[str, Any]:
-        """How the device is, as STATE says it."""
+        """What a STATE frame says of the device."""
 
     def not_needed(self) -> None:
-        """The server needs another keeper."""
+        """The server needs another keeper than this one."""
 
 
 class Attached:
@@ -33,11 +33,11 @@ class Attached:
 
     Args:
         sock: non-blocking; closed with it.
-        hello: as HELLO says it.
+        hello: what the HELLO frame says.
 
     Attributes:
-        port: that it is attached to; None: not yet.
-        closed: it is over.
+        port: the port that the server is attached to; None: not yet.
+        closed: the connection is over.
     """
 
     def __init__(self, sock: socket.socket, owner: Owner, hello: dict[str, Any]) -> None:
@@ -57,7 +57,7 @@ class Attached:
         return bool(self._out)
 
     def fileno(self) -> int:
-        """For a selector."""
+        """The descriptor, for a selector."""
         return self._sock.fileno()
 
     def close(self) -> None:
@@ -66,12 +66,12 @@ class Attached:
         self._sock.close()
 
     def state(self, state: dict[str, Any]) -> None:
-        """Say how the port is."""
+        """Send a STATE frame."""
         self._out += link.encode(Kind.STATE, state)
         self.flush()
 
     def readable(self) -> None:
-        """Do what it says."""
+        """Read what the server has sent, and do it."""
         try:
             data = self._sock.recv(_READ_MAX)
             if not data:
@@ -82,7 +82,7 @@ class Attached:
         except BlockingIOError:
             return
         except (OSError, WireError):
-            self.closed = True  # a server logs what it has done itself
+            self.closed = True  # the server logs what went wrong
 
     def flush(self) -> None:
         """Pass on what was printed and what was taken, as much as the socket takes."""
@@ -115,7 +115,8 @@ class Attached:
         port.type(data)
 
     def _break(self, port: Port) -> None:
-        """A server that counts them sends no more than may wait; one that does not cannot be told."""
+        """Send a break to the guest. A server that counts breaks sends no more than may wait; an older one cannot be
+        told."""
         if not port.send_break() and self._counts_breaks:
             raise WireError("more breaks than may wait")
 
@@ -135,7 +136,7 @@ class Attached:
         self.state(self._owner.state() | {"waiting": port.waiting, "breaks": port.breaks})
 
     def _fill(self) -> bool:
-        """Make the next frames; False: there is nothing to say."""
+        """Make the next frames; False: there is nothing to send."""
         port = self.port
         if port is None:
             return False

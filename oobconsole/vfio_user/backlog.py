@@ -1,13 +1,14 @@
-"""The newest output of a port, by absolute offsets."""
+"""Keeps the newest output of a port, by absolute offsets."""
 
 from __future__ import annotations
 
 
 class Backlog:
-    """Keeps the last `size` bytes.
+    """The last `size` bytes of a port's output.
 
     Attributes:
-        start, end: offsets of the first byte that is kept, and of the next that will come.
+        start: the offset of the first byte that is kept.
+        end: the offset that the next byte will have.
     """
 
     def __init__(self, size: int) -> None:
@@ -16,7 +17,7 @@ class Backlog:
         self._kept = bytearray()
 
     def append(self, data: bytes) -> None:
-        """More was printed."""
+        """Add output; the oldest bytes are dropped when there are too many."""
         self._kept += data
         self.end += len(data)
         excess = len(self._kept) - self._size
@@ -25,6 +26,6 @@ class Backlog:
             self.start += excess
 
     def read(self, offset: int, limit: int) -> bytes:
-        """Up to `limit` bytes from `offset`, which is kept."""
+        """Up to `limit` bytes from `offset` on, which must lie between `start` and `end`."""
         at = offset - self.start
         return bytes(self._kept[at : at + limit])

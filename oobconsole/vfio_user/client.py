@@ -1,7 +1,9 @@
 """A connected client of vfio-user, in the keeper: QEMU, whose vCPU waits for most answers.
 
-A message that is one access to one register is looked up whole, all but its id, and answered before it acts: the vCPU
-wakes up meanwhile. After a message the next one is looked for without sleeping, for `SPIN_NS`.
+How is the vCPU kept from waiting? A message that is one access to one register is looked up as a whole, except for
+its id. It is answered before it acts, so that the vCPU wakes up meanwhile. After a message, the next one is looked
+for
+without sleeping, for `SPIN_NS`.
 """
 
 from __future__ import annotations
@@ -21,14 +23,15 @@ from oobconsole.vfio_user.device import Device
 from oobconsole.vfio_user.pci import PORT_SIZE
 from oobconsole.vfio_user.port import Port
 
-#: How long to look for the next message before sleeping.
+#: How many ns to look for the next message before sleeping.
 SPIN_NS: Final = 100_000
-#: The interrupt is raised, and output passed on, once nothing has come for so long: a driver in its interrupt handler
-#: polls, and each interrupt that it does not need costs it a message more.
+#: How many ns nothing must have come before the interrupt is raised and output is passed on. A driver in its
+#: interrupt
+#: handler polls, and each interrupt that it does not need costs it one more message.
 QUIET_NS: Final = 50_000
-#: Output passed on after so long, however busy the guest is; and so long one turn of `serve` is at most.
+#: After how many ns output is passed on however busy the guest is; one turn of `serve` lasts no longer.
 TURN_NS: Final = 2_000_000
-#: The first message after connecting, and all of one that has begun, in seconds.
+#: How many seconds a client has for its first message, and for the rest of a message that has begun.
 PATIENCE_S: Final = 5.0
 _ANCILLARY: Final = socket.CMSG_SPACE(m.FDS_MAX * 4)
 _UCRED: Final = Struct("3i")  # `struct ucred`: unix(7)
@@ -36,11 +39,13 @@ _THR: Final = 0
 
 
 class _Access(NamedTuple):
-    """What to do for a message of one register access.
+    """What to do for a message that is one register access.
 
     Attributes:
-        reply: without its first two bytes, the id; and without the value, if it has one.
-        size: of the message.
+        port, register: what the access reaches.
+        write: is it a write?
+        reply: the reply without its first two bytes, which are the id, and without the value of a read; empty: none.
+        size: the message's, in bytes.
     """
 
     port: Port
@@ -51,15 +56,16 @@ class _Access(NamedTuple):
 
 
 class Client:
-    """One connection.
+    """One connection of a VMM to the device.
 
     Args:
         sock: non-blocking; closed with the client.
-        busy: called about every `TURN_NS` of uninterrupted work, and whenever nothing has come for `QUIET_NS`.
+        device: what the client sees.
+        busy: is called about every `TURN_NS` of uninterrupted work, and whenever nothing has come for `QUIET_NS`.
 
     Attributes:
-        fault: why the connection is over; empty: it is not.
-        gone: the client itself has ended a connection that was in use.
+        fault: why the connection is over, in words; empty: it is not.
+        gone: the client itself has ended a connection that was in use, which is no fault.
     """
 
     def __init__(self, sock: socket.socket, device: Device, busy: Callable[[], object]) -> None:
@@ -73,11 +79,11 @@ class Client:
         self._posted_thr = _posted_thr(device)
         self._last = time.monotonic_ns()
         self._settled = True
-        self._since = self._last  # the message that is not complete, or the connection without one, began
+        self._since = self._last  # when the incomplete message began, or the connection without a message
 
     @property
     def negotiated(self) -> bool:
-        """Has it said VERSION?"""
+        """Has the client sent VERSION?"""
         return self._decoder.negotiated
 
     @property
@@ -87,24 +93,24 @@ class Client:
         return f"process {pid}"
 
     def close(self) -> None:
-        """Give all descriptors back."""
+        """Close the socket, and every descriptor that the client has given."""
         for fd in self._decoder.take_fds():
             os.close(fd)
         self._device.intx.close()
         self._sock.close()
 
     def fileno(self) -> int:
-        """For a selector."""
+        """The descriptor, for a selector."""
         return self._sock.fileno()
 
     def deadline(self) -> float | None:
-        """When it must have said more, by `time.monotonic`; None: whenever it likes."""
+        """Until when the client must have sent more, by `time.monotonic`; None: it may take its time."""
         if self.negotiated and not self._decoder.pending:
             return None
         return self._since / 1e9 + PATIENCE_S
 
     def expire(self) -> None:
-        """The deadline is over."""
+        """End the connection, because its deadline has passed."""
         said = "half a message" if self._decoder.pending else "nothing"
         self.fault = f"it said {said} for {PATIENCE_S:g} s"
 
@@ -140,7 +146,7 @@ class Client:
                 return
 
     def _idle(self, end: int) -> bool:
-        """Nothing is there; is that all for now?"""
+        """Nothing has come. Returns whether to stop looking for now."""
         now = time.monotonic_ns()
         quiet = now - self._last
         if quiet >= QUIET_NS and (not self._settled or self._device.intx.due):
@@ -159,7 +165,8 @@ class Client:
     # -- messages -----------------------------------------------------------------------------------
 
     def _take(self, data: bytes) -> None:
-        """Serve messages that are single accesses; what is anything else goes the long way."""
+        """Serve messages that are single accesses. From the first other message on, the decoder takes the data
+        apart."""
         if self._decoder.pending or not self._decoder.negotiated:
             self._take_slowly(data)
             return
@@ -182,7 +189,7 @@ class Client:
             port.write(register, data[end - 1 : end])
         elif register == _THR:
             run = self._posted_thr[port].match(data, at)
-            assert run is not None  # this message is one
+            assert run is not None  # the message at `at` matches
             end = run.end()
             port.write(register, data[at + size - 1 : end : size])
         else:
@@ -208,7 +215,8 @@ class Client:
             self.fault = self.fault or f"protocol error: more than {m.FDS_MAX} descriptors with one message"
 
     def _send(self, reply: bytes) -> None:
-        """Replies are small and few: a client that has left so many unread that no more go in is at fault."""
+        """Send a reply. Replies are small and few: a client that leaves so many unread that no more fit is at
+        fault."""
         if not reply:
             return
         try:
@@ -222,7 +230,7 @@ class Client:
 
 
 def _accesses(device: Device) -> dict[bytes, _Access]:
-    """Every access of one byte, by its message from the command on."""
+    """Every access of one byte that there can be, by its message without the id."""
     found = {}
     for number, port in enumerate(device.ports):
         assert isinstance(port, Port)
@@ -242,7 +250,7 @@ _SIZE: Final = m.HEADER.size + m.ACCESS.size
 
 
 def _begin(command: int, data: int, flags: int) -> bytes:
-    """A header behind its id."""
+    """A header without its id."""
     return m.HEADER.pack(0, command, _SIZE + data, flags, 0)[2:]
 
 
@@ -251,7 +259,7 @@ def _answer(command: int, data: int) -> bytes:
 
 
 def _posted_thr(device: Device) -> dict[Port, re.Pattern[bytes]]:
-    """What posted bytes of output look like, one after the other."""
+    """For each port, a pattern for posted bytes of output that follow each other."""
     found = {}
     for number, port in enumerate(device.ports):
         assert isinstance(port, Port)

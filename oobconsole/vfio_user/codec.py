@@ -1,7 +1,7 @@
-"""The stream of vfio-user taken apart: bytes and descriptors in, messages out. Sans I/O.
+"""Takes the stream of vfio-user apart: bytes and descriptors go in, messages come out. Sans I/O.
 
-Descriptors come with a piece of the stream (unix(7), SCM_RIGHTS); a read ends behind the piece that has some. They
-belong to the message that the read's last byte is part of.
+To which message does a descriptor belong? Descriptors come with a piece of the stream (unix(7), SCM_RIGHTS), and a
+read ends behind such a piece. So they belong to the message that has the read's last byte.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from oobconsole.vfio_user.messages import (
 
 
 class Decoder:
-    """One connection's requests.
+    """Takes one connection's requests apart.
 
-    The first message is VERSION, and no other one is. After a `VfioUserError` the stream means nothing any more.
+    The first message must be VERSION, and no later one may be. After a `VfioUserError` the rest of the stream has no
+    meaning.
     """
 
     def __init__(self) -> None:
@@ -34,15 +35,16 @@ class Decoder:
 
     @property
     def pending(self) -> int:
-        """Bytes of a message that is not complete."""
+        """How many bytes have come of a message that is not complete."""
         return len(self._buffer)
 
     def feed(self, data: bytes, fds: Sequence[int] = ()) -> Iterator[Message]:
-        """Take what was read at once; the iterator is to be used up. The descriptors of a message are whoever's
-        who gets it; those of messages that never came are left in `take_fds`.
+        """Take what one read gave; the iterator must be used up.
+
+        Whoever gets a message owns its descriptors. Descriptors of messages that never came are left to `take_fds`.
 
         Raises:
-            VfioUserError: no client that speaks the protocol sends this; and again for ever.
+            VfioUserError: no client that speaks the protocol sends this. Every later call raises it, too.
         """
         self._buffer += data
         last = self._at + len(self._buffer) - 1
@@ -59,7 +61,7 @@ class Decoder:
             raise
 
     def take_fds(self) -> list[int]:
-        """The descriptors that no message has; the caller's from now on."""
+        """The descriptors that no message has; the caller owns them from now on."""
         left, self._fds = [fd for _, fd in self._fds], []
         return left
 

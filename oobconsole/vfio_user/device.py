@@ -1,4 +1,4 @@
-"""The device that a client of vfio-user sees: regions, interrupt and reset over some 16550s. No socket, no clock."""
+"""The card that a client of vfio-user sees: regions, interrupt and reset of some 16550s. No socket, no clock."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _ABSENT: Final = 0xFF
 
 
 class Registers(Protocol):
-    """A UART's eight."""
+    """The eight registers of one UART of the card."""
 
     def read(self, offset: int) -> int:
-        """What the guest reads."""
+        """Return the byte that the guest reads from a register."""
 
     def write(self, offset: int, data: bytes) -> None:
-        """One write for every byte."""
+        """Write every byte of `data` to the register, in order."""
 
     def reset(self) -> None:
-        """Master reset."""
+        """Be as after power-on."""
 
 
 class Refusal(Exception):
-    """A request that cannot be served."""
+    """A request that cannot be served; it is answered with an errno."""
 
     def __init__(self, error: int) -> None:
         self.error = error
@@ -44,9 +44,9 @@ class Device:
     """One card.
 
     Args:
-        card: what it pretends to be.
-        ports: its UARTs, as many as the card has.
-        intx: the pin that they drive.
+        card: which real card it pretends to be.
+        ports: its UARTs, as many as that card has.
+        intx: the interrupt pin that the UARTs drive.
     """
 
     def __init__(self, card: Card, ports: Sequence[Registers], intx: Intx) -> None:
@@ -57,8 +57,10 @@ class Device:
         self._sizes = {m.BAR0_REGION: card.bar_size, m.CONFIG_REGION: CONFIG_SIZE}
 
     def serve(self, message: m.Message) -> bytes:
-        """Do what a message asks for; returns its reply, or nothing if it wants none. Closes its descriptors, save
-        the one that it keeps."""
+        """Do what a message asks for. Returns the reply; empty: the message wants none.
+
+        The message's descriptors are closed, except for one that the card keeps.
+        """
         try:
             return m.encode_reply(message, self._do(message.request, message.fds))
         except Refusal as refusal:
@@ -68,7 +70,7 @@ class Device:
                 os.close(fd)
 
     def reset(self) -> None:
-        """As at power-on; the interrupt's descriptors stay."""
+        """Be as after power-on. The interrupt's descriptors stay, because they are the client's."""
         for port in self.ports:
             port.reset()
         self.config.reset()
@@ -139,7 +141,7 @@ class Device:
 
     def _set_irqs(self, request: m.SetIrqs, fds: list[int]) -> bytes:
         if request.irq != m.INTX_IRQ:
-            return b""  # there are none: all that is valid is to disable them
+            return b""  # the card has no other interrupts; a valid request can only disable them
         if not request.enabled:
             self.intx.assign(request.action, None)
         elif request.by_eventfd:

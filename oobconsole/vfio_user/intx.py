@@ -1,8 +1,10 @@
-"""INTx of a vfio-user device: a level made of edges on an eventfd, masked by each until the client unmasks it.
+"""INTx of a vfio-user device: a level that is made of signals on an eventfd.
 
-The level is signalled once, which masks it. The client unmasks it at the guest's next access to a BAR while it has an
+The level is signalled once, and the signal masks it. The client unmasks it at the guest's next access to a BAR while
+it has an
 interrupt pending (QEMU's vfio_pci_intx_eoi), or by an eventfd of its own that KVM signals at the guest's EOI. A level
-that falls before the client has read the signal takes it back: otherwise the guest is interrupted by nobody.
+that falls before the client has read the signal takes the signal back: otherwise the guest would be interrupted
+though nothing is pending.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ _EVENTFD: Final = "anon_inode:[eventfd]"
 
 
 def is_eventfd(fd: int) -> bool:
-    """Is it one? Writing to anything else might block, or do harm."""
+    """Is the descriptor an eventfd? Writing to anything else might block, or do harm."""
     return str(Path(f"/proc/self/fd/{fd}").readlink()) == _EVENTFD
 
 
@@ -28,10 +30,10 @@ class Intx:
     """The interrupt pin.
 
     Args:
-        watch: is told the descriptor that unmasks when it becomes readable, or None.
+        watch: is given the descriptor that unmasks the pin when it becomes readable, or None.
 
     Attributes:
-        disabled: by the guest, in its configuration space.
+        disabled: the guest has disabled the pin, in its configuration space.
     """
 
     def __init__(self, watch: Callable[[int | None], object]) -> None:
@@ -45,13 +47,13 @@ class Intx:
 
     @property
     def due(self) -> bool:
-        """Would `settle` signal?"""
+        """Is there a level that the client has not been told of, and may be told of?"""
         if self._told or self._masked or self.disabled:
             return False
         return bool(self._sources) and self._trigger is not None
 
     def drive(self, source: int, level: bool) -> None:
-        """One of those that share the pin changes its level."""
+        """One of the UARTs that share the pin changes its level."""
         if level:
             self._sources |= 1 << source
         else:
@@ -60,14 +62,14 @@ class Intx:
                 self._take_back()
 
     def settle(self) -> None:
-        """Signal a level that nobody has been told of."""
+        """Signal the level, if the client is to be told of it."""
         if self.due:
             assert self._trigger is not None
             self._told = True
             _signal(self._trigger)
 
     def act(self, action: IrqSet) -> None:
-        """The client masks, unmasks or triggers it itself."""
+        """Do what the client asks for: mask, unmask or trigger the pin."""
         if action == IrqSet.TRIGGER:
             if self._trigger is not None:
                 _signal(self._trigger)
@@ -77,7 +79,8 @@ class Intx:
             self._told = self._masked = False
 
     def assign(self, action: IrqSet, fd: int | None) -> None:
-        """Take an eventfd, ours from now on, or none, instead of the former one."""
+        """Take an eventfd, which is ours from now on, in place of the former one; None: only give the former one
+        up."""
         if action == IrqSet.TRIGGER:
             self._trigger = _replaced(self._trigger, fd)
             self._told = self._masked = False
@@ -87,12 +90,12 @@ class Intx:
             self._watch(fd)
 
     def unmasked_by_eventfd(self) -> None:
-        """The descriptor that was watched is readable."""
+        """The descriptor that `watch` was given is readable: the client unmasks the pin."""
         if self._unmask is not None and _drain(self._unmask):
             self._told = self._masked = False
 
     def close(self) -> None:
-        """Give all descriptors back. Idempotent."""
+        """Close all descriptors. A second call does nothing."""
         self.assign(IrqSet.TRIGGER, None)
         self.assign(IrqSet.UNMASK, None)
 
@@ -110,12 +113,12 @@ def _replaced(former: int | None, fd: int | None) -> int | None:
 
 
 def _signal(fd: int) -> None:
-    with contextlib.suppress(BlockingIOError):  # it counts no further: it is signalled
+    with contextlib.suppress(BlockingIOError):  # the count is at its end, so it is signalled already
         os.write(fd, _ONE)
 
 
 def _drain(fd: int) -> bool:
-    """Was it signalled? It is not any more."""
+    """Take the signal away; returns whether there was one."""
     try:
         os.read(fd, 8)
     except BlockingIOError:

@@ -1,8 +1,8 @@
 """The keeper: a process that is the device, and outlives the server: `python -m ….keeper JSON`.
 
-QEMU aborts when its device's process goes, so this one does nothing but be the device. It logs nothing, because who
-would read it may be gone; what there is to say, it says to the servers that attach. Only its last words, if it dies
-of a bug, are in a file beside its control socket. Without a client and without a server it ends.
+QEMU aborts when its device's process ends, so this process does nothing but be the device. It has no log, because
+nobody may be there to read it; it tells servers that attach what there is to say. If it dies of a bug, its last words
+are in a file beside its control socket. Without a client and without a server it ends.
 """
 
 from __future__ import annotations
@@ -31,19 +31,20 @@ from oobconsole.vfio_user.intx import Intx
 from oobconsole.vfio_user.pci import CARDS
 from oobconsole.vfio_user.port import Port
 
-#: Without anybody, how long until the end, in seconds: a server that is restarted finds the keeper again, and a VM
-#: that is started meanwhile finds its device.
+#: After how many seconds without a client and a server the keeper ends. So a server that is restarted finds the
+#: keeper
+#: again, and a VM that is started meanwhile finds its device.
 LINGER_S: Final = 10.0
-#: After a client at fault, how long until the next is accepted, in seconds: the first time, and at most.
+#: After how many seconds a client is accepted again when one was at fault: the first time, and at most.
 RETRY_FIRST: Final = 0.2
 RETRY_MAX: Final = 30.0
-#: A connection that lasted so long was a good one, in seconds.
+#: A connection that lasted so many seconds was a good one: the next delay is short again.
 GOOD_S: Final = 5.0
 _JITTER: Final = 0.2
-#: Servers at once: one for each port, and those that are being replaced.
+#: How many servers may be attached at once: one for each port, and those that are being replaced.
 SERVERS_MAX: Final = 16
 READY: Final = "ready"
-#: What several keepers may have said before they died, in bytes; then the file begins anew.
+#: How many bytes of last words are kept, of all keepers of this card; beyond that, the file begins anew.
 LAST_WORDS_MAX: Final = 65536
 
 
@@ -51,9 +52,10 @@ class Settings(NamedTuple):
     """What the keeper is told to be.
 
     Attributes:
-        socket: where the VMM connects.
-        control: where servers do.
-        bar, ports: of the card.
+        socket: the path at which the VMM connects.
+        control: the path at which servers connect.
+        bar: where the card has its registers: "io" or "memory".
+        ports: how many UARTs the card has.
     """
 
     socket: str
@@ -63,7 +65,11 @@ class Settings(NamedTuple):
 
 
 class Keeper:
-    """The device, its client and its servers. Raises `EnvironmentFault` when a socket cannot be had."""
+    """The device, its client and its servers.
+
+    Raises:
+        EnvironmentFault: one of its sockets cannot be made.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -93,7 +99,7 @@ class Keeper:
         self._on(self._control.socket, self._accept_server)
 
     def run(self) -> None:
-        """Until nobody is there any more, or `stop`."""
+        """Be the device until nobody is there any more, or `stop` is called."""
         while not self._ended:
             for key, events in self._selector.select(self._timeout()):
                 self._dispatch(key, events)
@@ -101,11 +107,11 @@ class Keeper:
         self.close()
 
     def stop(self) -> None:
-        """End soon."""
+        """Have `run` end, soon."""
         self._ended = True
 
     def close(self) -> None:
-        """Give everything back."""
+        """Close every socket and descriptor."""
         self._listener.close()
         self._control.close()
         for server in self._servers:
@@ -130,7 +136,7 @@ class Keeper:
         key.data()
 
     def _deadlines(self) -> Iterator[float]:
-        """When something is to be done, by `time.monotonic`."""
+        """The times at which something is due, by `time.monotonic`."""
         for port in self._ports:
             if port.deadline is not None:
                 yield port.deadline / 1e9
@@ -148,7 +154,7 @@ class Keeper:
         return None if soonest is None else max(0.0, soonest - time.monotonic())
 
     def _turn(self) -> None:
-        """What is due, after whatever has happened."""
+        """Do what is due, after whatever has happened."""
         now = time.monotonic()
         for port in self._ports:
             if port.deadline is not None and port.deadline <= now * 1e9:
@@ -179,7 +185,7 @@ class Keeper:
         if sock is None:
             return
         if self._client is not None:
-            sock.close()  # its vCPUs would wait for our answers
+            sock.close()  # a second VMM's vCPUs would wait for answers that never come
             return
         self._device.reset()
         self._client = Client(sock, self._device, self._pass_on)
@@ -251,7 +257,8 @@ class Keeper:
     # as the servers' owner
 
     def port_for(self, server: Attached, number: int) -> Port | None:
-        """The newest is the one: a server that was killed may not be known to be dead yet."""
+        """Give the port to the newest server: the one before may have been killed, and not be known to be dead
+        yet."""
         if not 0 <= number < len(self._ports):
             return None
         for other in self._servers:
@@ -260,12 +267,12 @@ class Keeper:
         return self._ports[number]
 
     def not_needed(self) -> None:
-        """Unless there is a client: it would not survive."""
+        """End, unless a client is connected: QEMU would abort."""
         if self._client is None:
             self._ended = True
 
     def state(self) -> dict[str, Any]:
-        """How the device is."""
+        """What a STATE frame says: `up`, `reason`, and in how many seconds a client is accepted again (`retry_s`)."""
         up = self._client is not None and self._client.negotiated
         wait = None if self._retry_at is None else max(0.0, self._retry_at - time.monotonic())
         return {"up": up, "reason": self._reason, "retry_s": wait}
@@ -277,7 +284,7 @@ class Keeper:
         server.close()
 
     def _pass_on(self) -> None:
-        """Give the servers what is new, and wait for those that do not take all of it."""
+        """Send the servers what is new; the loop watches those whose sockets do not take all of it."""
         for server in self._servers:
             if server.closed:
                 continue
@@ -288,7 +295,7 @@ class Keeper:
                 (self._writing.add if server.wants_write else self._writing.discard)(server)
 
     def _say(self, reason: str) -> None:
-        """Tell all servers how the device is, behind its output."""
+        """Tell all servers the state of the device, behind its output."""
         self._pass_on()
         self._reason = reason
         for server in self._servers:
@@ -300,13 +307,20 @@ def _accepted(listener: socket.socket) -> socket.socket | None:
     try:
         sock, _ = listener.accept()
     except OSError:
-        return None  # it is gone again, or there is no descriptor left: whoever waits is asked again
+        return None  # the other end has left again, or no descriptor is left; the selector asks again
     sock.setblocking(False)
     return sock
 
 
 def main(argument: str) -> int:
-    """Be the keeper, as nobody's child; say on standard output that the sockets are there, or why not."""
+    """Be the keeper, as nobody's child. Prints READY when the sockets are there, or why they are not.
+
+    Args:
+        argument: `Settings` as JSON.
+
+    Returns:
+        The exit status.
+    """
     settings = Settings(**json.loads(argument))
     if os.fork():
         return 0
@@ -318,7 +332,7 @@ def main(argument: str) -> int:
         print(error, flush=True)
         return 1
     for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # they are meant for the server
+        signal.signal(number, signal.SIG_IGN)  # these signals are meant for the server
     signal.signal(signal.SIGTERM, lambda *_: keeper.stop())
     print(READY, flush=True)
     _leave_terminal(last_words(settings.control))
@@ -332,7 +346,7 @@ def last_words(control: str) -> Path:
 
 
 def _leave_terminal(log: Path) -> None:
-    """Nobody holds our standard streams open for us, and we hold nobody's."""
+    """Give up the standard streams that we were started with, so that we hold nobody's terminal or pipe open."""
     for fds, path in (((0, 1), Path(os.devnull)), ((2,), log)):
         opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
         for fd in fds:

@@ -22,7 +22,7 @@ PAYLOAD_MAX: Final = 65536
 
 
 class Kind(IntEnum):
-    """What a frame is."""
+    """The kinds of frames, and what their payloads are."""
 
     # to the keeper
     ATTACH = 1  # JSON: port, have (bytes of its output that are known, or null), breaks (true: say BREAKS_TAKEN)
@@ -40,21 +40,21 @@ class Kind(IntEnum):
 
 
 class Frame(NamedTuple):
-    """One of them."""
+    """One frame of the link, taken apart."""
 
     kind: Kind
     payload: bytes
 
     @property
     def number(self) -> int:
-        """Of a NUMBER. Raises `WireError`."""
+        """The payload as a NUMBER. Raises `WireError` when it is none."""
         if len(self.payload) != NUMBER.size:
             raise WireError(f"{self.kind.name} with {len(self.payload)} bytes: it has {NUMBER.size}")
         return int(NUMBER.unpack(self.payload)[0])
 
     @property
     def table(self) -> dict[str, Any]:
-        """Of JSON. Raises `WireError`."""
+        """The payload as a JSON object. Raises `WireError` when it is none."""
         try:
             found = json.loads(self.payload)
         except (ValueError, RecursionError) as error:

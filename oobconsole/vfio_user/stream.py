@@ -23,21 +23,23 @@ from oobconsole.vfio_user.port import BREAKS_MAX, INPUT_MAX
 
 log = structlog.get_logger(__name__)
 
-#: For a keeper to start, and to say HELLO, in seconds.
+#: How many seconds a keeper has to start, and how many to say HELLO.
 START_SECONDS: Final = 20.0
 HELLO_SECONDS: Final = 5.0
+#: How many seconds more HELLO is looked for, when it was perhaps the server itself that did not run.
 LOOK_SECONDS: Final = 0.05
+#: How many lines a minute the log gets about one port.
 LOG_LINES: Final = 10
 
 _P = TypeVar("_P", bound=asyncio.Protocol)
 
 
 class KeeperProcess:
-    """Connects to a device's keeper, and starts one when nobody answers; shared by the device's ports.
+    """Connects to a card's keeper, and starts one when nobody answers. All ports of the card share it.
 
     Args:
-        name: the console's, for the log.
-        settings: what the keeper is to be.
+        name: the console's name, for the log.
+        settings: what the keeper is told to be.
     """
 
     def __init__(self, name: str, settings: keeper.Settings) -> None:
@@ -46,13 +48,18 @@ class KeeperProcess:
         self._turn = asyncio.Lock()
 
     async def begin(self) -> None:
-        """See that there is a keeper, so that a VM can be started. What goes wrong, `connect` says."""
+        """Start a keeper if none runs, so that a VM can be started. Errors are ignored here; `connect` reports
+        them."""
         with contextlib.suppress(OSError):
             transport, _ = await self.connect(asyncio.Protocol)
             transport.abort()
 
     async def connect(self, protocol: Callable[[], _P]) -> tuple[asyncio.Transport, _P]:
-        """Connect. Raises `OSError` with the reason."""
+        """Connect to the keeper, and start one first if none runs.
+
+        Raises:
+            OSError: it failed; the message says why.
+        """
         async with self._turn:
             try:
                 return await self._dial(protocol)
@@ -64,7 +71,8 @@ class KeeperProcess:
         return await asyncio.get_running_loop().create_unix_connection(protocol, self.settings.control)
 
     async def _start(self) -> None:
-        """In a session of its own, and not as our child: what ends the server is not meant for it."""
+        """Start a keeper in a session of its own, and not as our child: what ends the server must not end the
+        keeper."""
         words = (sys.executable, "-P", "-m", keeper.__name__, json.dumps(self.settings._asdict()))
         try:
             done = await asyncio.to_thread(
@@ -89,7 +97,7 @@ def _last_line(said: bytes) -> str:
 
 
 class _Connection(asyncio.Protocol):
-    """With a keeper, for one port."""
+    """A connection to a keeper, for one port."""
 
     def __init__(self, line: VfioUserStream) -> None:
         self._line = line
@@ -98,7 +106,7 @@ class _Connection(asyncio.Protocol):
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's are none by name
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's transports do not inherit from it
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -115,8 +123,9 @@ class _Connection(asyncio.Protocol):
         self._end(f"its keeper is gone (it may have said why in {self._line.last_words}), or serves another server")
 
     def send(self, kind: Kind, payload: bytes | dict[str, Any] = b"") -> None:
-        """A frame to the keeper; nothing to one that is gone: `ended` is about to say so, and uvloop's transports
-        raise `RuntimeError` by then."""
+        """Send a frame to the keeper. Nothing is sent to a keeper that is gone: `ended` is about to say so, and
+        uvloop's
+        transports raise `RuntimeError` by then."""
         if not self.transport.is_closing():
             self.transport.write(link.encode(kind, payload))
 
@@ -128,7 +137,7 @@ class _Connection(asyncio.Protocol):
 
 
 async def _greeting(connection: _Connection) -> dict[str, Any]:
-    """HELLO. It may have come in time, and it was we who did not run: it is looked for once more."""
+    """Wait for HELLO. It is looked for once more at the end: it may have come while the server itself did not run."""
     for seconds in (HELLO_SECONDS, LOOK_SECONDS):
         await asyncio.wait({connection.hello}, timeout=seconds)
     if not connection.hello.done():
@@ -140,9 +149,9 @@ class VfioUserStream(Stream):
     """One port of a vfio-user device.
 
     Args:
-        name: the console's, for the log.
-        process: the device's keeper.
-        port: from 0.
+        name: the console's name, for the log.
+        process: the card's keeper.
+        port: the number of the port, from 0.
     """
 
     events: StreamEvents
@@ -164,7 +173,7 @@ class VfioUserStream(Stream):
 
     @property
     def last_words(self) -> Path:
-        """Where the keeper says why it died, if it could."""
+        """The file in which the keeper says why it died, if it could."""
         return keeper.last_words(self._process.settings.control)
 
     async def start(self, events: StreamEvents) -> None:
@@ -221,14 +230,14 @@ class VfioUserStream(Stream):
         return None if self._have is None else (self._have[0], self._port + 1, self._have[1])
 
     def _position(self, instance: int) -> int | None:
-        """How much of that keeper's output is known: to us, or to the recording of a server before us."""
+        """How many bytes of that keeper's output are known: to us, or to the recording of a server before us."""
         if self._have is not None and self._have[0] == instance:
             return self._have[1]
         self._have = instance, 0
         return None if self.recorded is None else self.recorded(instance, self._port + 1) or 0
 
     def frame(self, frame: link.Frame) -> None:
-        """What the keeper says. Raises `WireError`."""
+        """Do what a frame of the keeper says. Raises `WireError` when no keeper sends that."""
         if self._have is None:
             raise WireError(f"{frame.kind.name} before HELLO")
         instance, have = self._have
@@ -264,7 +273,8 @@ class VfioUserStream(Stream):
             self._down(reason, retry_s)
 
     def _down(self, reason: str, retry_s: float | None) -> None:
-        """The same again, because the time for the next attempt has come, is no news."""
+        """Say that the line is down. The same reason again, when the time for the next attempt has come, is not
+        logged."""
         if (retry_s is not None or reason != self._logged) and self._limit.allows(console=self.name):
             log.info("line is down", console=self.name, reason=reason, retry_s=retry_s and round(retry_s, 1))
         self._logged = reason
@@ -272,7 +282,7 @@ class VfioUserStream(Stream):
 
 
 def _count(value: object) -> int:
-    """Raises `WireError`."""
+    """The value as a count. Raises `WireError` when it is none."""
     if not isinstance(value, int) or value < 0:
         raise WireError(f"STATE with {value!r} where a number is")
     return value
