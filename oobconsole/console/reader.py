@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from oobconsole.console.console import Console
 
 _NOTICES_MAX: Final = 64
+#: Who is behind reads up to the next multiple of so many bytes: then all who are behind read the same pieces, which
+#: are copied, and filtered, once for all of them.
+PIECE: Final = 65536
 
 
 class Notice(NamedTuple):
@@ -43,7 +46,7 @@ class Reader:
         self._notices = deque(notices, maxlen=_NOTICES_MAX)
         self._wake = asyncio.Event()
 
-    async def next(self, limit: int = 65536) -> bytes | Notice:
+    async def next(self, limit: int = PIECE) -> bytes | Notice:
         """Wait for output and return it, or something about it that the reader should know.
 
         Raises:
@@ -65,6 +68,7 @@ class Reader:
                 self._notices.popleft()
                 return notice
             limit = min(limit, place - self._position)
+        limit = min(limit, PIECE - self._position % PIECE)
         chunk = self._console.read_from(self._position, limit)
         if chunk.skipped:
             self._position = chunk.offset

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+#: Chunks of at least so many bytes are remembered, the last few of them: whoever reads the same place next, as all
+#: watchers of a flood do, is given the same bytes and no copy.
+SHARED_MIN: Final = 4096
+_SHARED_MAX: Final = 4
 
 
 class Chunk(NamedTuple):
@@ -33,6 +38,7 @@ class RingBuffer:
         self._data = bytearray()  # grows to the capacity: an idle console costs nothing
         self._base = 0  # offset of the byte at index 0
         self._end = 0
+        self._shared: dict[tuple[int, int], bytes] = {}  # by offset and length
 
     @property
     def start(self) -> int:
@@ -46,6 +52,7 @@ class RingBuffer:
 
     def restart(self, end: int, data: bytes) -> None:
         """Hold the bytes before `end`: the last ones of `data`, as many as fit."""
+        self._shared.clear()
         self._data.clear()
         data = data[-self.capacity :]
         self._base = self._end = end - len(data)
@@ -53,6 +60,7 @@ class RingBuffer:
 
     def shift(self, by: int) -> None:
         """All offsets are higher by so much."""
+        self._shared.clear()
         self._base += by
         self._end += by
 
@@ -75,6 +83,17 @@ class RingBuffer:
         offset = min(offset, self._end)
         begin = max(offset, self.start)
         length = min(limit, self._end - begin)
+        if length < SHARED_MIN:
+            return Chunk(begin, begin - offset, self._copied(begin, length))
+        data = self._shared.get((begin, length))
+        if data is None:
+            data = self._shared[begin, length] = self._copied(begin, length)
+            if len(self._shared) > _SHARED_MAX:
+                del self._shared[next(iter(self._shared))]
+        return Chunk(begin, begin - offset, data)
+
+    def _copied(self, begin: int, length: int) -> bytes:
         at = (begin - self._base) % self.capacity
-        data = bytes(self._data[at : at + length])
-        return Chunk(begin, begin - offset, data + bytes(self._data[: length - len(data)]))
+        with memoryview(self._data) as view:
+            data = bytes(view[at : at + length])
+            return data + bytes(view[: length - len(data)])

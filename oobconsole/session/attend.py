@@ -11,6 +11,7 @@ from oobconsole.console.console import NOBODY, Console
 from oobconsole.console.reader import Notice, Reader
 from oobconsole.session.actions import Actions
 from oobconsole.session.escape import Command, EscapeFilter, Typed
+from oobconsole.session.once import once
 from oobconsole.session.pipe import END_SECONDS, first_done, gather, type_in
 from oobconsole.session.prompt import Keys
 from oobconsole.session.request import ExitStatus, Request
@@ -45,7 +46,12 @@ class Attended:
         self._told_watching = False
         self._typing = asyncio.Lock()
         self._notices = notices_for(
-            request.peer, request.terminal, self._want_redraw, filtered=console.settings.filter and not raw, raw=raw
+            request.peer,
+            request.terminal,
+            self._want_redraw,
+            once(console),
+            filtered=console.settings.filter and not raw,
+            raw=raw,
         )
         self._keys = Keys(request.peer, self._notices, f"{self._prefix}.".encode() if self._prefix else b"")
 

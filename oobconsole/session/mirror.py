@@ -25,7 +25,8 @@ SEQUENCES_MAX: Final = 2
 #: What the models need not have seen yet, in bytes, and what they will never see: a flood's older output.
 BEHIND: Final = 8192
 BEHIND_MAX: Final = 65536
-#: All mirrors together keep up for one second of so many; a notice makes its own mirror catch up in any case.
+#: All mirrors together catch up for one second of so many, while guests print. A notice that somebody has asked for,
+#: or that comes when the guest is silent, makes its own mirror catch up in any case.
 KEEP_UP_SHARE: Final = 10
 _KEEP_UP_MAX: Final = 1.0  # seconds
 
@@ -65,11 +66,14 @@ class Mirror:
 
     def sent(self, data: bytes) -> None:
         """The terminal was sent this."""
-        self._waiting += data
-        if len(self._waiting) > BEHIND_MAX:
-            self.exact = False
-            begin = len(self._waiting) - BEHIND_MAX // 2
-            del self._waiting[: self._waiting.find(b"\n", begin) + 1 or begin]
+        if len(self._waiting) + len(data) <= BEHIND_MAX:
+            self._waiting += data
+            return
+        self.exact = False
+        kept = BEHIND_MAX // 2
+        kept_before = max(0, kept - len(data))
+        latest = self._waiting[len(self._waiting) - kept_before :] + data[-kept:]
+        self._waiting = latest[latest.find(b"\n") + 1 :]
 
     def is_sure(self, rows: Iterable[int]) -> bool:
         """Do all terminals show the same in these rows, and have their cursors at the same place and in the same
@@ -84,9 +88,15 @@ class Mirror:
             and all(mine.grid.rows[y] == other.grid.rows[y] for y in rows)
         )
 
+    @property
+    def next_turn(self) -> float:
+        """When it may catch up, by `time.monotonic`: at once, unless it has missed much and others have just done so.
+        With a hundred watchers of a flood each had its turn in a tenth of the time, which was all of it."""
+        return Mirror._next_turn if len(self._waiting) > BEHIND else 0.0
+
     async def catch_up(self) -> float:
         """Feed the models with everything; returns how long that took, in seconds."""
-        began = time.monotonic()
+        began, is_much = time.monotonic(), len(self._waiting) > BEHIND
         while self._waiting:
             size = self._few()
             part = bytes(self._waiting[:size])
@@ -96,7 +106,10 @@ class Mirror:
             self._other.feed(part)
             if self._waiting:
                 await asyncio.sleep(0)
-        return time.monotonic() - began
+        spent = time.monotonic() - began
+        if is_much:
+            Mirror._next_turn = began + spent + KEEP_UP_SHARE * spent
+        return spent
 
     def _few(self) -> int:
         """So many bytes are not much."""
@@ -109,11 +122,11 @@ class Mirror:
         return SLICE if end < 0 else end
 
     async def keep_up(self) -> None:
-        """The same, when it is time to, and others have not just done so."""
-        if len(self._waiting) > BEHIND and time.monotonic() >= Mirror._next_turn:
+        """The same, when it is time to, and others have not just done so. A mirror that has missed something never
+        is exact again, and can as well wait until somebody wants to see it."""
+        if self.exact and len(self._waiting) > BEHIND and time.monotonic() >= Mirror._next_turn:
             Mirror._next_turn = time.monotonic() + _KEEP_UP_MAX  # until this one has done so
-            spent = await self.catch_up()
-            Mirror._next_turn = time.monotonic() + KEEP_UP_SHARE * spent
+            await self.catch_up()
 
 
 def _state(model: State) -> object:

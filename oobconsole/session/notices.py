@@ -8,15 +8,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Final
 
+from oobconsole.session.once import FilteredOnce
 from oobconsole.session.prompt import erased
 from oobconsole.session.request import ExitStatus, Peer
-from oobconsole.session.safe import SLICE, SafeFilter, next_slice
+from oobconsole.session.safe import SafeFilter, next_slice
 from oobconsole.terminal.restore import Lent
 
 #: Our lines wait at most so long, in seconds, for the guest to finish a character or an escape sequence.
 WHOLE_SECONDS: Final = 0.2
 #: While one waits, output is looked at byte by byte: so much between two turns of the event loop, in bytes.
 _STEP: Final = 128
+#: So much output is sent at once, in bytes: a packet of SSH's. Between two of these parts our lines have their turn.
+PART: Final = 32768
 
 
 class Notices(ABC):
@@ -24,6 +27,7 @@ class Notices(ABC):
 
     Args:
         filtered: nothing of the guest's passes that makes a terminal answer or act.
+        once: filters what the console prints, for all of its terminals.
 
     Attributes:
         covers: our lines stand over the guest's; what the terminal shows at the beginning must be known.
@@ -31,9 +35,10 @@ class Notices(ABC):
 
     covers = False
 
-    def __init__(self, peer: Peer, *, filtered: bool) -> None:
+    def __init__(self, peer: Peer, once: FilteredOnce, *, filtered: bool) -> None:
         self.lent = Lent(filtered=filtered)
         self._peer = peer
+        self._once = once
         self._filtered = filtered
         self._filter = SafeFilter()
         self._lock = asyncio.Lock()
@@ -43,9 +48,16 @@ class Notices(ABC):
         """May anything be sent without tearing a sequence of the guest's apart?"""
         return self._filtered or self._filter.at_rest
 
-    def _shown(self, data: bytes) -> bytes:
-        shown = self._filter.feed(data, time.monotonic())
-        shown = shown if self._filtered else data
+    async def _shown(self, data: bytes) -> bytes:
+        """What the terminal is to be sent of that output."""
+        return self._sent(data, await self._once.feed(self._filter, data))
+
+    def _shown_now(self, data: bytes) -> bytes:
+        """The same of very little, without a turn for anybody else."""
+        return self._sent(data, self._filter.feed(data, time.monotonic()))
+
+    def _sent(self, data: bytes, filtered: bytes) -> bytes:
+        shown = filtered if self._filtered else data
         self.lent.feed(shown)
         return shown
 
@@ -118,8 +130,8 @@ class Notices(ABC):
 class LineNotices(Notices):
     """Our lines between the guest's, not within a character or a sequence."""
 
-    def __init__(self, peer: Peer, *, filtered: bool) -> None:
-        super().__init__(peer, filtered=filtered)
+    def __init__(self, peer: Peer, once: FilteredOnce, *, filtered: bool) -> None:
+        super().__init__(peer, once, filtered=filtered)
         self._pending: list[str] = []
         self._welcome = ""
         self._wake = asyncio.Event()
@@ -132,24 +144,26 @@ class LineNotices(Notices):
         async with self._lock:
             at = 0
             while at < len(data):
-                await next_slice()
-                size = _STEP if self._pending else SLICE
-                await self._part(data[at : at + size])
-                at += size
+                if self._pending:
+                    await next_slice()
+                    at += await self._step(data[at : at + _STEP])
+                else:
+                    await self._peer.write(await self._shown(data[at : at + PART]))
+                    at += PART
                 if at < len(data):
                     await asyncio.sleep(0)
 
-    async def _part(self, data: bytes) -> None:
-        """What waits to be said is said where the filter comes to rest, which is looked for byte by byte."""
-        at, shown = 0, b""
-        while self._pending and at < len(data):
-            shown += self._shown(data[at : at + 1])
+    async def _step(self, data: bytes) -> int:
+        """What waits to be said is said where the filter comes to rest, which is looked for byte by byte. Returns how
+        many bytes were shown before that."""
+        shown, at = b"", 0
+        while at < len(data) and not (at and self._filter.at_rest):
+            shown += self._shown_now(data[at : at + 1])
             at += 1
-            if self._filter.at_rest:
-                await self._peer.write(shown)
-                shown = b""
-                await self._tell()
-        await self._peer.write(shown + self._shown(data[at:]))
+        await self._peer.write(shown)
+        if self._filter.at_rest:
+            await self._tell()
+        return at
 
     async def say(self, text: str, *, asked: bool = False) -> None:
         async with self._lock:

@@ -11,10 +11,10 @@ from typing import Final
 
 from oobconsole.session.board import Board
 from oobconsole.session.mirror import Mirror
-from oobconsole.session.notices import WHOLE_SECONDS, LineNotices, Notices
+from oobconsole.session.notices import PART, WHOLE_SECONDS, LineNotices, Notices
+from oobconsole.session.once import FilteredOnce
 from oobconsole.session.overlay import place, put_back, put_over
 from oobconsole.session.request import ExitStatus, Peer
-from oobconsole.session.safe import slices
 from oobconsole.session.tui.terminal import Terminal
 
 #: Rows and columns that a terminal has at least in which anything of ours could be read.
@@ -37,7 +37,13 @@ _DUMB: Final = frozenset({"", "dumb", "unknown", "network"})
 
 
 def notices_for(
-    peer: Peer, terminal: Terminal | None, want_redraw: Callable[[], object], *, filtered: bool, raw: bool
+    peer: Peer,
+    terminal: Terminal | None,
+    want_redraw: Callable[[], object],
+    once: FilteredOnce,
+    *,
+    filtered: bool,
+    raw: bool,
 ) -> Notices:
     """Those that fit: a terminal without sequences or of unknown size, or one that wants nothing but the guest's
     bytes, gets lines between the guest's.
@@ -47,8 +53,8 @@ def notices_for(
     """
     rows, columns = terminal.size() if terminal else (0, 0)
     if terminal is None or raw or terminal.term in _DUMB or rows < ROWS_MIN or columns < COLUMNS_MIN:
-        return LineNotices(peer, filtered=filtered)
-    return ScreenNotices(peer, terminal, want_redraw, filtered=filtered)
+        return LineNotices(peer, once, filtered=filtered)
+    return ScreenNotices(peer, terminal, want_redraw, once, filtered=filtered)
 
 
 class ScreenNotices(Notices):
@@ -60,8 +66,16 @@ class ScreenNotices(Notices):
 
     covers = True
 
-    def __init__(self, peer: Peer, terminal: Terminal, want_redraw: Callable[[], object], *, filtered: bool) -> None:
-        super().__init__(peer, filtered=filtered)
+    def __init__(
+        self,
+        peer: Peer,
+        terminal: Terminal,
+        want_redraw: Callable[[], object],
+        once: FilteredOnce,
+        *,
+        filtered: bool,
+    ) -> None:
+        super().__init__(peer, once, filtered=filtered)
         self._terminal = terminal
         self._want_redraw = want_redraw
         self._size = terminal.size()
@@ -98,14 +112,16 @@ class ScreenNotices(Notices):
         self._wake.set()
 
     async def output(self, data: bytes) -> None:
-        async for part in slices(data):
+        for at in range(0, len(data), PART):
+            if at:
+                await asyncio.sleep(0)
             async with self._lock:
                 if not self._ended:
-                    await self._output(part)
+                    await self._output(data[at : at + PART])
 
     async def _output(self, data: bytes) -> None:
         self._printed_at = time.monotonic()
-        shown = self._shown(data)
+        shown, were_over = await self._shown(data), bool(self._over)
         if self._leaves_ours(shown):
             self._wrote = self._wrote and not shown
             self._mirror.sent(shown)
@@ -115,8 +131,8 @@ class ScreenNotices(Notices):
         self._blinks = len(shown) <= _LITTLE and (bool(self._over) or self._blinks)
         await self._send(shown, over=len(shown) <= _LITTLE and time.monotonic() >= self._repaint_at)
         await self._mirror.keep_up()
-        if self._board and not self._over:
-            self._wake.set()
+        if were_over and not self._over:
+            self._wake.set()  # it is another time now when something is to be done
 
     def _repeated(self, shown: bytes) -> bytes:
         """With what is to be repeated of what came before ours: to the terminal that would be a character of ours."""
@@ -142,35 +158,35 @@ class ScreenNotices(Notices):
 
     async def say(self, text: str, *, asked: bool = False) -> None:
         self._board.say(text, asked=asked)
-        await self._show()
+        await self._show_now()
 
     async def welcome(self, text: str) -> None:
         self._board.welcome(text)
-        await self._show()
+        await self._show_now()
 
     async def welcome_again(self, text: str) -> None:
         if self._board.welcome_again(text):
-            await self._show()
+            await self._show_now()
 
     async def show(self, title: str, lines: Sequence[str]) -> None:
         self._board.show(title, lines)
-        await self._show()
+        await self._show_now()
 
     async def ask(self, question: str) -> None:
         self._board.ask(question)
-        await self._show()
+        await self._show_now()
 
     async def echo(self, keys: bytes) -> None:
         self._board.echo(keys)
-        await self._show()
+        await self._show_now()
 
     async def erase(self, text: str) -> None:
         self._board.erase(text)
-        await self._show()
+        await self._show_now()
 
     async def answered(self) -> None:
         self._board.answered()
-        await self._show()
+        await self._show_now()
 
     def key(self) -> None:
         self._age()
@@ -192,14 +208,16 @@ class ScreenNotices(Notices):
         last = max((y for y, text in enumerate(model.text) if text), default=0)
         return b"" if model.is_alternate or last <= model.cursor.y else b"\x1b[?6l\x1b[r\x1b[%d;1H" % (last + 1)
 
+    async def _show_now(self) -> None:
+        await self._show()
+        self._wake.set()  # it is known now when they go, or when they can be shown
+
     async def _show(self) -> None:
         """Show what is to be shown now."""
         async with self._lock:
             if not self._ended:
                 self._changed = False
                 await self._send(b"", over=True)
-        if self._over:
-            self._wake.set()  # it is known now when they go
 
     async def _send(self, shown: bytes, *, over: bool) -> None:
         """Take our lines away, send something of the guest's, and put them over again, all at once."""
@@ -236,6 +254,10 @@ class ScreenNotices(Notices):
             return b""
         if self._is_stale():
             return b""
+        if now < self._printed_at + WHOLE_SECONDS and not self._board.is_asked:
+            self._not_before = self._mirror.next_turn
+            if now < self._not_before:
+                return b""
         self._not_before = now + _PAUSE * await self._mirror.catch_up()
         model = self._mirror.model
         lines = self._board.rows(model.columns, max(1, model.rows - 1))

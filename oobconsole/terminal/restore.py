@@ -62,6 +62,8 @@ class Lent:
 
     def feed(self, shown: bytes) -> None:
         """Note that `shown` is sent to the terminal, in whatever pieces."""
+        if not self._begun and b"\x1b" not in shown and b"\x0e" not in shown:
+            return  # text, as most output is
         shown = self._begun + shown
         self.touched = self.touched or b"\x1b" in shown or b"\x0e" in shown
         for found in _DECIDES.finditer(shown):

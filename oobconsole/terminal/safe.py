@@ -8,7 +8,7 @@ byte.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, TypeAlias
 
 from oobconsole.terminal.sequences import (
     INSIDE,
@@ -43,6 +43,9 @@ _LEADS: Final = re.compile(rb"[^\x80-\xbf]")
 #: States: between two sequences, behind ESC, in a control sequence, in a string, behind an ESC that may begin the
 #: string's ST, and within a character. Plain numbers, because they are compared for every byte of hostile output.
 _GROUND, _ESCAPE, _CSI, _STRING, _STRING_ESCAPE, _UTF8 = range(6)
+#: A filter's state, what has come of a sequence or a character, whether that is too long, and how many continuation
+#: bytes a character lacks.
+State: TypeAlias = tuple[int, bytes, bool, int]
 
 
 def says_where_it_ends(before: bytes) -> bool:
@@ -92,14 +95,41 @@ class SafeFilter:
             now: when it came, in seconds of any clock; all alike where that is not known: then only a line feed gives
                 up a string that does not end.
         """
-        if self._state in (_STRING, _STRING_ESCAPE) and now - self._fed >= SILENCE_SECONDS:
-            self._release()
+        self._give_up(now)
         self._fed = now
         out = bytearray()
         if self._state in (_ESCAPE, _UTF8) and len(self._held) <= _CUT_MAX and data:
             data = self._release() + data  # together they are whole, most probably
         self._read(data, self._token, out)
         return bytes(out)
+
+    def passes(self, data: bytes, now: float = 0.0) -> int:
+        """How many bytes at the beginning of `data` are text that is shown as it is. The filter has passed them, as
+        if they had been fed to it; what is behind them, if anything, is still to be fed."""
+        self._give_up(now)
+        if self._strict or self._state != _GROUND:
+            return 0
+        found = self._token.match(data)
+        if found is None or found.lastgroup != "plain":
+            return 0
+        self._fed = now
+        return found.end()
+
+    def state(self, now: float = 0.0) -> State:
+        """What decides what data that come now will be answered with, and which state they leave: two filters of the
+        same kind in the same state are alike."""
+        self._give_up(now)
+        return self._state, bytes(self._held), self._too_long, self._more
+
+    def follow(self, state: State, now: float = 0.0) -> None:
+        """Be in the state of another filter that was fed what came now."""
+        self._state, held, self._too_long, self._more = state
+        self._held[:] = held
+        self._fed = now
+
+    def _give_up(self, now: float) -> None:
+        if self._state in (_STRING, _STRING_ESCAPE) and now - self._fed >= SILENCE_SECONDS:
+            self._release()
 
     def _read(self, data: bytes, token: re.Pattern[bytes], out: bytearray) -> None:
         at, end = 0, len(data)

@@ -10,8 +10,9 @@ from typing import Final
 
 import pytest
 
-from oobconsole.session import mirror, notices, screen_notices
+from oobconsole.session import mirror, notices, once, screen_notices
 from oobconsole.session.mirror import Mirror
+from oobconsole.session.once import FilteredOnce
 from oobconsole.session.screen_notices import ScreenNotices
 from tests.support.clock import stopped
 from tests.unit.session.fakes import FakePeer
@@ -98,9 +99,9 @@ def _interrupted(case: Case, chosen: random.Random) -> None:
 
 async def sent(case: Case, monkeypatch: pytest.MonkeyPatch) -> bytes:
     """What the terminal gets, until all notices are gone."""
-    clock, peer = stopped(monkeypatch, screen_notices, notices, mirror), FakePeer()
+    clock, peer = stopped(monkeypatch, screen_notices, notices, mirror, once), FakePeer()
     monkeypatch.setattr(screen_notices, "SURE_SECONDS", 1e9)  # they wait as long as they can do harm
-    shown = ScreenNotices(peer, Sized(), lambda: None, filtered=True)  # type: ignore[arg-type]
+    shown = ScreenNotices(peer, Sized(), lambda: None, FilteredOnce(lambda: False), filtered=True)  # type: ignore[arg-type]
     await shown.begin(b"", b"")
     for step in [*case.steps, 100.0, 100.0]:
         if isinstance(step, bytes):

@@ -7,11 +7,12 @@ import asyncio
 import pytest
 
 from oobconsole.console.console import ConsoleState
-from oobconsole.session import mirror, notices, screen_notices
+from oobconsole.session import mirror, notices, once, screen_notices
 from oobconsole.session.attend import Attended
 from oobconsole.session.board import SHOWN_SECONDS
 from oobconsole.session.mirror import Mirror
 from oobconsole.session.notices import LineNotices
+from oobconsole.session.once import FilteredOnce
 from oobconsole.session.screen_notices import REPAINT_SECONDS, SURE_SECONDS, ScreenNotices
 from oobconsole.terminal.model import Terminal
 from tests.support.aio import idle, soon
@@ -27,10 +28,16 @@ class Person:
     """Somebody at a terminal, and a guest that draws on it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.clock, self.peer = stopped(monkeypatch, screen_notices, notices, mirror), FakePeer()
+        self.clock, self.peer = stopped(monkeypatch, screen_notices, notices, mirror, once), FakePeer()
         self.agree = True  # do all terminals show the same?
         monkeypatch.setattr(Mirror, "is_sure", lambda mirror, _: self.agree and mirror.exact)
-        self.notices = ScreenNotices(self.peer, Sized(), lambda: None, filtered=True)  # type: ignore[arg-type]
+        self.notices = ScreenNotices(
+            self.peer,
+            Sized(),  # type: ignore[arg-type]
+            lambda: None,
+            FilteredOnce(lambda: False),
+            filtered=True,
+        )
 
     async def passes(self, seconds: float, steps: int = 1) -> None:
         """So much time, with a look whether anything is due after each of so many steps."""
@@ -177,7 +184,7 @@ class TestWelcome:
 
     async def test_between_lines(self) -> None:
         peer = FakePeer()
-        lines = LineNotices(peer, filtered=True)
+        lines = LineNotices(peer, FilteredOnce(lambda: False), filtered=True)
         await lines.output(b"\x1b[3")  # the guest is in the middle of something
         await lines.welcome("web1 is fault (the line is lost)")
         await lines.welcome_again("web1 is live")
