@@ -28,7 +28,7 @@ Value = str | int | float | bool | None
 
 
 class Kind(StrEnum):
-    """What can happen."""
+    """The kinds of events. The audit log and `events` show these names."""
 
     SERVER_STARTED = "server-started"
     SERVER_STOPPED = "server-stopped"
@@ -63,8 +63,9 @@ class Event:
 
     Attributes:
         at: seconds since 1970.
-        who: did it, when somebody did.
-        detail: what else there is to know.
+        console: the console's name; empty: it concerns no console.
+        who: whoever did it; None: nobody did.
+        detail: what else there is to know, by names that depend on the kind.
     """
 
     kind: Kind
@@ -74,14 +75,14 @@ class Event:
     at: float = field(default_factory=time.time)
 
     def as_dict(self) -> dict[str, Value]:
-        """For JSON: empty fields are left out."""
+        """The event as an object of JSON, without empty fields."""
         who = {"user": self.who.name, "address": self.who.address, "key": self.who.key} if self.who else {}
         full = {"at": round(self.at, 6), "kind": str(self.kind), "console": self.console, **who, **self.detail}
         return {key: value for key, value in full.items() if value != ""}
 
 
 class Subscription:
-    """The events from now on; a context manager."""
+    """Collects events for a reader while its context is entered. A slow reader loses the oldest ones, and is told."""
 
     def __init__(self, events: Events) -> None:
         self._events = events
@@ -104,7 +105,7 @@ class Subscription:
         self._wake.set()
 
     async def next(self) -> Event:
-        """Wait for the next one."""
+        """Wait for the next event. When events were lost, the next one says how many (`Kind.LOST`)."""
         while not self._waiting:
             self._wake.clear()
             await self._wake.wait()
@@ -115,8 +116,8 @@ class Subscription:
 
 
 class _Denials:
-    """What whoever may log in, and do nothing, can cause without end: so many for each user in PERIOD, and then how
-    many more there were. All of them in the audit log would push out what others did."""
+    """Limits denials, which any user can cause without end: DENIALS_MAX for each user in DENIALS_PERIOD, and then an
+    event with the number of the others. All of them would push others' deeds out of the audit log."""
 
     def __init__(self, emit: Callable[..., None]) -> None:
         self._emit = emit
@@ -147,12 +148,12 @@ class Events:
         self._booted = clock.read().booted
 
     def emit(self, kind: Kind, console: str = "", who: Principal | None = None, **detail: Value) -> None:
-        """Something happened. Of what users may not do, each causes no more than DENIALS_MAX in a minute."""
+        """Bring an event to every sink. A user's denials beyond DENIALS_MAX in a minute are only counted."""
         if kind is not Kind.DENIED or who is None or self._denials.allows(who):
             self._bring(kind, console, who, **detail)
 
     def look_at_clock(self) -> None:
-        """That it was set is an event, which comes before those that have its time."""
+        """If the clock was set, bring an event that says so, before events that have its new time."""
         before, self._booted = self._booted, clock.read().booted
         if clock.was_set(before, self._booted):
             seconds = round(self._booted - before, 1)
@@ -175,9 +176,9 @@ class Events:
         self._sinks.append(sink)
 
     def remove_sink(self, sink: Callable[[Event], object]) -> None:
-        """No longer."""
+        """Call `sink` no more."""
         self._sinks.remove(sink)
 
     def subscribe(self) -> Subscription:
-        """Events from now on, to be waited for."""
+        """Subscribe to events, to wait for them: `with events.subscribe() as subscription`."""
         return Subscription(self)

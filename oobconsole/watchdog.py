@@ -33,8 +33,8 @@ class Watchdog:
     """Watches the loop that runs where it is made, from `start` to `stop`.
 
     Attributes:
-        held: how often it was held so far.
-        longest: for how long at most, in seconds of processor time.
+        held: how often something held the loop so far.
+        longest: how long something held it at most, in seconds of processor time.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Watchdog:
         self._limit = LogLimit(_LOG_LINES)
 
     def start(self) -> None:
-        """Begin; called in the loop's own thread."""
+        """Begin to watch. It must be called in the loop's own thread."""
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._clock = time.pthread_getcpuclockid(self._thread)
@@ -52,7 +52,7 @@ class Watchdog:
         supervise.thread(self._watch, name="watchdog of the event loop", forever=True)
 
     def stop(self) -> None:
-        """No longer."""
+        """Watch the loop no longer; a second call does nothing."""
         self._stopped.set()
 
     def _watch(self) -> None:

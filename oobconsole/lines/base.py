@@ -1,4 +1,4 @@
-"""The contract of a serial line that somebody else's device ends: bytes out, bytes in, a break. No registers.
+"""The contract of a line: bytes out, bytes in, and a break, but no registers, because somebody else has the device.
 
 Everything is called from the event loop's thread and returns at once.
 """
@@ -11,22 +11,23 @@ from typing import Protocol
 
 
 class StreamEvents(Protocol):
-    """What a line tells its console."""
+    """What a line tells whoever it is wired to."""
 
     def up(self, peer: str) -> None:
-        """It is connected."""
+        """The line is connected; `peer` says to what, in words."""
 
     def down(self, reason: str, retry_s: float | None) -> None:
-        """It is not connected, for that reason; the next attempt is in `retry_s` seconds, if there is one."""
+        """The line is not connected, for that reason. The next attempt is in `retry_s` seconds; None: it is not
+        known."""
 
     def output(self, data: bytes) -> None:
-        """The guest printed."""
+        """The guest printed `data`."""
 
     def gap(self, lost: int) -> None:
-        """So many bytes of output were lost here."""
+        """`lost` bytes that the guest printed here never reached us."""
 
     def writable(self) -> None:
-        """`write` accepts something again."""
+        """`write` accepts input again."""
 
 
 class Stream(ABC):
@@ -45,31 +46,43 @@ class Stream(ABC):
 
     @property
     def position(self) -> tuple[int, int, int] | None:
-        """Of such a line: the instance and the number that are connected, and how many bytes of their output came."""
+        """Of a line that keeps output: the connected instance and number, and how many bytes of their output have
+        come."""
         return None
 
     @abstractmethod
     async def start(self, events: StreamEvents) -> None:
-        """Begin; what cannot be reached is tried again later. Raises `EnvironmentFault` for what never can be had."""
+        """Begin to connect. What cannot be reached now is tried again later.
+
+        Raises:
+            EnvironmentFault: the line can never be connected as it is configured.
+        """
 
     @abstractmethod
     async def stop(self) -> None:
-        """Close everything. Idempotent."""
+        """Disconnect, and do not connect again. A second call does nothing."""
 
     @abstractmethod
     def write(self, data: bytes) -> int:
-        """Type; returns how many bytes were accepted. None while the line is down; after fewer than all, `writable`
-        comes."""
+        """Type `data`; returns how many bytes were accepted, which is 0 while the line is down. When fewer than all
+        were accepted, `writable` comes later."""
 
     def hold(self, held: bool) -> bool:
-        """Take nothing more of what the guest prints, or take it again; False: this line cannot wait, and goes on."""
+        """Stop taking what the guest prints (True), or take it again. Returns False when this line cannot make it
+        wait."""
         return False
 
     def send_break(self) -> bool | Awaitable[None]:
-        """Send a break condition; False when it could not be sent now; something to await where that is known later.
-        Raises `LineFault`, at once or when it is awaited: why the line refuses it, and goes on all the same."""
+        """Send a break condition.
+
+        Returns:
+            True: it was sent. False: it could not be sent now. Something to await: the line will know later.
+
+        Raises:
+            LineFault: the line refuses breaks, and goes on all the same. It may also come when the result is awaited.
+        """
         return False
 
     def take(self) -> bool:
-        """Connect at once, and end whatever other program has the line; False when there is nothing to be ended."""
+        """Connect at once, and make another program leave that has the line. False: there is no such program."""
         return False

@@ -1,4 +1,4 @@
-"""An open serial port, of this host or of a terminal server: what is read and written, and what it refuses."""
+"""An open serial port of this host, or of a terminal server: reading, writing, breaks, and what it refuses."""
 
 from __future__ import annotations
 
@@ -18,28 +18,29 @@ from oobconsole.errors import LineFault
 from oobconsole.net import keepalive
 from oobconsole.net.dialer import why
 
-#: At least as long as a character at 50 baud, and what terminal servers send: 0.25 s (tcsendbreak(3)).
+#: How many seconds a break lasts: as terminal servers send it, and no shorter than a character at 50 baud
+#: (tcsendbreak(3)).
 BREAK_SECONDS: Final = 0.25
-#: Read at once, and waiting to be written, in bytes.
+#: How many bytes are read at once, and how many may wait to be written.
 READ_MAX: Final = 65536
 WRITE_MAX: Final = 4096
-#: What pyserial has read from a terminal server, and nobody from pyserial, in bytes: beyond it, it reads no more.
+#: How many bytes pyserial may have read from a terminal server that nobody took from it; then it reads no more.
 _QUEUE_MAX: Final = 65536
-#: pyserial is left so often, in seconds, to look at whether its reader and the other end are still there.
+#: How often, in seconds, pyserial's reader and the other end are looked at: are they still there?
 POLL_SECONDS: Final = 1.0
 
 
 class Owner(Protocol):
-    """Whom a port tells."""
+    """The line that a port belongs to."""
 
     def received(self, data: bytes) -> None:
-        """It was read."""
+        """`data` was read from the port."""
 
     def room(self) -> None:
-        """More can be written."""
+        """More can be written to the port."""
 
     def ended(self, port: Port, reason: str) -> None:
-        """The port is no more."""
+        """The port has ended; `reason` says why, in words."""
 
 
 class Port(ABC):
@@ -50,7 +51,7 @@ class Port(ABC):
 
     @abstractmethod
     def send_break(self) -> bool | Awaitable[None]:
-        """As `Stream.send_break`."""
+        """Send a break condition, as `Stream.send_break` says."""
 
     @abstractmethod
     def close(self) -> None: ...

@@ -61,15 +61,15 @@ class Dialer:
         self.news = True
 
     def start(self) -> None:
-        """Begin."""
+        """Begin to connect, in the background."""
         self._tasks.forever(self._run, "connecting")
 
     def hurry(self) -> None:
-        """Do not wait for the next attempt's time; while one is made, another follows it at once."""
+        """Make the next attempt now. If an attempt is under way, another one follows it at once."""
         self._now.set()
 
     async def stop(self) -> None:
-        """Connect no more; `connect` is cancelled where it is. Idempotent."""
+        """Connect no more; an attempt or a connection is cancelled. A second call does nothing."""
         await self._tasks.stop()
 
     async def _run(self) -> None:
@@ -88,7 +88,8 @@ class Dialer:
             await self._wait(wait, seen)
 
     async def _attempt(self) -> str:
-        """Returns why it ended, or was none. One that ends by a bug costs no later one."""
+        """Connect, and wait for the end. Returns why it ended, or why it failed. A bug in it costs no later
+        attempt."""
         try:
             return await self._connect()
         except OSError as error:
@@ -98,7 +99,7 @@ class Dialer:
             return f"a bug in oobconsole ({type(error).__name__}: {error}); the server's log has more"
 
     async def _wait(self, seconds: float, seen: object) -> None:
-        """Until the next attempt is due. While there is nothing to connect to, none is needed."""
+        """Wait until the next attempt is due. While nothing is there to connect to, no attempt is needed."""
         due = time.monotonic() + seconds
         while (left := due - time.monotonic()) > 0:
             with contextlib.suppress(TimeoutError):
@@ -116,7 +117,7 @@ class Dialer:
 
 
 def longest_wait(host: str | None) -> float:
-    """Between two attempts to connect to a host, in seconds; None: to something that has a path on this one."""
+    """The longest pause between two attempts to connect to `host`, in seconds; None: to a path on this host."""
     if host is None or host in ("localhost", "ip6-localhost"):
         return LOCAL_MAX
     try:
@@ -126,7 +127,8 @@ def longest_wait(host: str | None) -> float:
 
 
 def identity(path: str | Path) -> object:
-    """What is at a path of this host, for `look`: another one has another identity; None: nothing is there."""
+    """An identity of what lies at a path, for `look`: something else there has another one. None: nothing is
+    there."""
     try:
         found = os.stat(path)  # noqa: PTH116 - a str as well, and a thousand of them a second
     except OSError:

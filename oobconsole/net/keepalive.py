@@ -1,4 +1,4 @@
-"""Whether the other end of a TCP connection is still there: a host that lost its power sends no FIN.
+"""Finds out whether the other end of a TCP connection is still there: a host that lost its power sends no FIN.
 
 tcp(7). TCP_USER_TIMEOUT is not used: since Linux 5.11 it also ends a connection whose other end answers and merely
 takes nothing, such as that of a paused guest (net/ipv4/tcp_timer.c, tcp_probe_timer). Slow is not dead.
@@ -22,21 +22,30 @@ _INFO: Final = struct.Struct("=2x B B 20x I 28x I")
 
 
 class Socket(Protocol):
-    """What is needed of a socket: uvloop's are no `socket.socket`."""
+    """What is needed of a socket. uvloop's sockets are not `socket.socket`."""
 
     @property
     def family(self) -> int:
-        """AF_…"""
+        """The address family, AF_…"""
 
     def setsockopt(self, level: int, option: int, value: int, /) -> None:
-        """setsockopt(2)"""
+        """Set an option: setsockopt(2)."""
 
     def getsockopt(self, level: int, option: int, size: int, /) -> bytes:
-        """getsockopt(2)"""
+        """Read an option as `size` bytes: getsockopt(2)."""
 
 
 def keep_alive(sock: Socket, idle: int = IDLE, interval: int = INTERVAL, count: int = COUNT) -> bool:
-    """Have the kernel probe the other end; False: it is no TCP, and needs none."""
+    """Have the kernel probe the other end.
+
+    Args:
+        idle: after so many seconds without a word from the other end.
+        interval: so many seconds between two probes.
+        count: so many probes without an answer end the connection.
+
+    Returns:
+        False: the socket is not TCP, and needs no probes.
+    """
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return False
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -50,7 +59,9 @@ def keep_alive(sock: Socket, idle: int = IDLE, interval: int = INTERVAL, count: 
 
 
 def unanswered(sock: Socket, seconds: float = UNANSWERED_SECONDS) -> bool:
-    """Was nothing that we sent, or asked, answered for so long? One that answers and takes nothing is not dead."""
+    """Has nothing that we sent or asked been answered for so many seconds? An end that answers but takes no data is
+    not
+    dead."""
     retransmits, probes, unacked, last_answer_ms = _INFO.unpack(
         sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)
     )

@@ -58,7 +58,7 @@ class Acceptor:
         self._listen()
 
     def close(self) -> None:
-        """Stop."""
+        """Accept nobody any more, and close the listening socket."""
         self._loop.remove_reader(self._socket.fileno())
         if self._retry is not None:
             self._retry.cancel()

@@ -1,4 +1,4 @@
-"""A UNIX socket to listen on: private from its first moment, and never somebody else's."""
+"""Makes a UNIX socket to listen on: private from its first moment, and never in the place of somebody else's."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class UnixSocket:
         self.unlink()
 
     def unlink(self) -> None:
-        """Only remove it from the folder. Idempotent."""
+        """Remove the socket from its folder, without closing it. A second call does nothing."""
         if os.path.lexists(self._path) and self._path.lstat().st_ino == self._inode:
             self._path.unlink()
 

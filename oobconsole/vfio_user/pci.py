@@ -33,7 +33,7 @@ _HEADER: Final = Struct("<HHHHB3s4xI20xIHH12xBB2x")
 
 
 class Ids(NamedTuple):
-    """What a driver knows a card by."""
+    """The PCI ids by which a driver recognises a card."""
 
     vendor: int
     device: int
@@ -42,10 +42,11 @@ class Ids(NamedTuple):
 
 
 class Card(NamedTuple):
-    """A card.
+    """A serial card that there really is, which ours pretends to be.
 
     Attributes:
-        ports: UARTs, at multiples of 8 in BAR 0.
+        ids: its PCI ids.
+        ports: how many UARTs it has; they lie at multiples of 8 in BAR 0.
         memory: BAR 0 is memory, not I/O.
     """
 
@@ -55,7 +56,7 @@ class Card(NamedTuple):
 
     @property
     def bar_size(self) -> int:
-        """Of BAR 0, in bytes."""
+        """The size of BAR 0, in bytes."""
         return MEMORY_BAR_SIZE if self.memory else PORT_SIZE * self.ports
 
 
@@ -83,18 +84,18 @@ class ConfigSpace:
         self.reset()
 
     def reset(self) -> None:
-        """As at power-on."""
+        """Be as after power-on."""
         vendor, device, subsystem_vendor, subsystem = self._card.ids
         bar = 0 if self._card.memory else _IO_BAR
         header = _HEADER.pack(vendor, device, 0, 0, 1, _CLASS, bar, 0, subsystem_vendor, subsystem, 0, 1)
         self._bytes = bytearray(header.ljust(CONFIG_SIZE, b"\0"))
 
     def read(self, offset: int, count: int) -> bytes:
-        """Any part of it."""
+        """Return `count` bytes from `offset` on."""
         return bytes(self._bytes[offset : offset + count])
 
     def write(self, offset: int, data: bytes) -> None:
-        """Changes what can be changed; sizing a BAR works by what of it cannot (6.2.5.1)."""
+        """Write bytes; bits that cannot be changed stay. A driver sizes a BAR by these bits (6.2.5.1)."""
         for at, value in enumerate(data, offset):
             mask = self._writable[at]
             self._bytes[at] = self._bytes[at] & ~mask | value & mask
