@@ -10,21 +10,21 @@ from collections.abc import Iterator
 from typing import Final
 
 from devices.device import Resources, shared
-from oobconsole.config.guests import GuestConfig, MachineConfig, UartConfig
+from oobconsole.config.guests import GuestConfig, MachineConfig
 
 #: As many ranges of ports has a native half room for (`native/include/oob_wire.h`).
 RANGES_MAX: Final = 8
 
 
-def ports_of(machine: MachineConfig) -> list[UartConfig]:
-    """Every UART that a guest of the machine has, once, the highest port first."""
-    by_port = {uart.port: uart for guest in machine.guests for uart in guest.uarts}
-    return [by_port[port] for port in sorted(by_port, reverse=True)]
+def devices_of(machine: MachineConfig) -> Iterator[tuple[GuestConfig, Resources]]:
+    """Every device of every guest. Guests of one machine may have devices in the same places."""
+    return ((guest, uart.place) for guest in machine.guests for uart in guest.uarts)
 
 
 def places_of(machine: MachineConfig) -> list[Resources]:
     """Where the guests of the machine have devices, each place once: what the native half is to intercept."""
-    return [uart.place for uart in ports_of(machine)]
+    found = dict.fromkeys(place for _, place in devices_of(machine))
+    return sorted(found, key=lambda place: place.ranges[0].start, reverse=True)
 
 
 def conflict(machine: MachineConfig) -> str | None:
@@ -34,19 +34,16 @@ def conflict(machine: MachineConfig) -> str | None:
         if len({uart.port for uart in guest.uarts}) < len(guest.uarts):
             return f"two UARTs of '{guest.name}' have the same port"
     known: dict[tuple[range, ...], Resources] = {}
-    for guest, place in _places(machine):
+    for guest, place in devices_of(machine):
         former = known.setdefault(place.ranges, place)
         if former.lines != place.lines:
             irqs = " and ".join(", ".join(map(str, one.lines)) for one in (former, place))
             return f"port {place.ranges[0].start:#x} has two interrupts, {irqs}: a machine has one"
         if (both := _overlap(place, known)) is not None:
             return f"port {both:#x} of '{guest.name}' belongs to another device already"
-    ranges = sum(map(len, known))
-    return f"more than {RANGES_MAX} different ports in one machine" if ranges > RANGES_MAX else None
-
-
-def _places(machine: MachineConfig) -> Iterator[tuple[GuestConfig, Resources]]:
-    return ((guest, uart.place) for guest in machine.guests for uart in guest.uarts)
+        if sum(map(len, known)) > RANGES_MAX:
+            return f"more than {RANGES_MAX} different ports in one machine"
+    return None
 
 
 def _overlap(place: Resources, known: dict[tuple[range, ...], Resources]) -> int | None:
