@@ -39,6 +39,7 @@ from oobconsole.ops.operation import Operation
 from oobconsole.recording.recordings import Recordings
 from oobconsole.session.seat import Seats
 from oobconsole.session.state import Consoles
+from oobconsole.session.view import Views
 from oobconsole.ssh import hostkeys
 from oobconsole.ssh.admin import AdminSocket
 from oobconsole.ssh.server import SshServer
@@ -97,6 +98,7 @@ class _Server:
         self._consoles = Consoles(
             directory,
             seats,
+            Views(directory, access),
             access,
             self._events,
             vitals,

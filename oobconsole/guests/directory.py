@@ -33,12 +33,13 @@ class Entry:
 class _States:
     """Observes one console: its guest came, went, or is away. That is an event, and is counted."""
 
-    def __init__(self, console: Console, counts: Counter[ConsoleState], events: Events) -> None:
+    def __init__(
+        self, console: Console, changed: Callable[[ConsoleState, ConsoleState], object], events: Events
+    ) -> None:
         self._name = console.name
-        self._counts = counts
+        self._changed = changed
         self._events = events
         self._state = console.state
-        counts[self._state] += 1
 
     def output(self, offset: int, data: bytes) -> None:
         """No event: there would be thousands."""
@@ -50,14 +51,9 @@ class _States:
         """No event: what is typed is nobody else's business."""
 
     def state_changed(self, state: ConsoleState, reason: str) -> None:
-        self._counts[self._state] -= 1
+        self._changed(self._state, state)
         self._state = state
-        self._counts[state] += 1
         self._events.emit(Kind.CONSOLE, self._name, state=state.name.lower(), reason=reason)
-
-    def forget(self) -> None:
-        """The console is not in the directory any more, and does not count."""
-        self._counts[self._state] -= 1
 
 
 class Directory:
@@ -67,19 +63,19 @@ class Directory:
         sources: where guests come from, in the order of the configuration.
         states: how many consoles are in each state; 0 counts as a state that no console is in.
         attended: the consoles to which anybody is attached.
-        changes: how often a console has appeared or vanished; whoever keeps a copy of the names compares it.
+        state_changes: how often a console's state has changed; whoever keeps what follows from the states compares
+            it.
     """
 
     def __init__(self, events: Events) -> None:
         self.sources: list[Source] = []
         self.states: Counter[ConsoleState] = Counter()
         self.attended: set[Console] = set()
-        self.changes = 0
+        self.state_changes = 0
         self._events = events
         self._guests: dict[str, Guest] = {}
         self._entries: dict[str, Entry] = {}
         self._names: list[str] = []  # sorted
-        self._states: dict[str, _States] = {}
         self._appeared: list[Told] = []
         self._vanished: list[Told] = []
 
@@ -197,10 +193,9 @@ class Directory:
     def _add(self, guest: Guest, console: Console) -> None:
         self._entries[console.name] = Entry(console, guest)
         insort(self._names, console.name)
-        states = self._states[console.name] = _States(console, self.states, self._events)
-        console.observe(states)
+        self.states[console.state] += 1
+        console.observe(_States(console, partial(self._state_changed, console), self._events))
         console.on_attended(partial(self._attended, console))
-        self.changes += 1
         for told in self._appeared:
             told(guest, console)
 
@@ -208,11 +203,17 @@ class Directory:
         console.close(f"{console.name} is no more")  # for those who read aside
         del self._entries[console.name]
         del self._names[bisect_left(self._names, console.name)]
-        self._states.pop(console.name).forget()
+        self.states[console.state] -= 1
         self.attended.discard(console)
-        self.changes += 1
         for told in self._vanished:
             told(guest, console)
+
+    def _state_changed(self, console: Console, former: ConsoleState, state: ConsoleState) -> None:
+        if self.find(console.name) is not console:
+            return  # it has vanished, and counts no more
+        self.states[former] -= 1
+        self.states[state] += 1
+        self.state_changes += 1
 
     def _attended(self, console: Console, attended: bool) -> None:
         (self.attended.add if attended else self.attended.discard)(console)

@@ -1,12 +1,14 @@
 """What Prometheus is told, in prometheus-client's exposition format.
 
-One family is rendered at a time: between two of them the loop serves others, so that 1,000 consoles delay nobody.
+One family is rendered at a time, and one with a value for each console in pieces: between two of them the loop serves
+others, so that 10,000 consoles delay nobody.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -25,6 +27,9 @@ from oobconsole.log import log
 from oobconsole.session.state import Consoles
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+#: Consoles whose values are rendered at a time: some milliseconds of work, between which the loop serves others.
+CONSOLES_A_PIECE: Final = 256
+_CONSOLE: Final = "oobconsole_console_"
 _EVENTS: Final = {
     Kind.LOGIN: ("oobconsole_logins", "Logins"),
     Kind.LOGIN_REFUSED: ("oobconsole_logins_refused", "Refused logins"),
@@ -61,6 +66,10 @@ class Tally:
         """Read when it is asked for."""
 
 
+#: What a family says of one console.
+Value = Callable[[Console, Tally], int]
+
+
 class _Rendered(Collector):
     """One family, for `generate_latest`."""
 
@@ -89,15 +98,18 @@ class Metrics:
 
     async def render(self) -> bytes:
         """The exposition, made of what holds at each family's turn."""
-        parts = []
+        parts, before = [], ""
         async with self._one_at_a_time:
             for family in self.families():
-                parts.append(generate_latest(_Rendered(family)))
+                text = generate_latest(_Rendered(family))
+                parts.append(text if family.name != before else _without_head(text))
+                before = family.name
                 await asyncio.sleep(0)
         return b"".join(parts)
 
     def families(self) -> Iterator[Metric]:
-        """Each is made when it is asked for."""
+        """Each is made when it is asked for. One that has a value for each console comes in pieces of the same name,
+        one behind the other."""
         yield from self._server()
         yield from self._by_console()
         yield from self._by_machine()
@@ -138,26 +150,29 @@ class Metrics:
         for state in ConsoleState:
             by_state.add_metric([state.name.lower()], states[state])
         yield by_state
-        yield self._gauge_of("oobconsole_console_attached", "Readers attached", lambda c, _: c.attached)
-        yield self._gauge_of("oobconsole_console_input_waiting_bytes", "Not taken yet", lambda c, _: c.input_waiting)
-        yield self._count("oobconsole_console_output_bytes", "Printed by the guest", lambda c, _: c.end)
-        yield self._count("oobconsole_console_input_bytes", "Typed by users", lambda _, t: t.typed_bytes)
-        yield self._count("oobconsole_console_input_lost_bytes", "Typed at no guest", lambda c, _: c.input_lost)
-        yield self._count("oobconsole_console_gaps", "Holes in the output", lambda _, t: t.gaps)
-        yield self._count("oobconsole_console_lost_bytes", "Output that never reached us", lambda _, t: t.lost_bytes)
-        yield self._count("oobconsole_console_skipped_bytes", "Readers were too slow for", lambda c, _: c.skipped)
+        yield from self._gauge_of("attached", "Readers attached", lambda c, _: c.attached)
+        yield from self._gauge_of("input_waiting_bytes", "Not taken yet", lambda c, _: c.input_waiting)
+        yield from self._count("output_bytes", "Printed by the guest", lambda c, _: c.end)
+        yield from self._count("input_bytes", "Typed by users", lambda _, t: t.typed_bytes)
+        yield from self._count("input_lost_bytes", "Typed at no guest", lambda c, _: c.input_lost)
+        yield from self._count("gaps", "Holes in the output", lambda _, t: t.gaps)
+        yield from self._count("lost_bytes", "Output that never reached us", lambda _, t: t.lost_bytes)
+        yield from self._count("skipped_bytes", "Readers were too slow for", lambda c, _: c.skipped)
 
-    def _gauge_of(self, name: str, text: str, value: Callable[[Console, Tally], int]) -> Metric:
-        family = GaugeMetricFamily(name, text, labels=["console"])
-        for console, tally in self._tallies.items():
-            family.add_metric([console.name], value(console, tally))
-        return family
+    def _gauge_of(self, name: str, text: str, value: Value) -> Iterator[Metric]:
+        return self._of_each(partial(GaugeMetricFamily, _CONSOLE + name, text, labels=["console"]), value)
 
-    def _count(self, name: str, text: str, value: Callable[[Console, Tally], int]) -> Metric:
-        family = CounterMetricFamily(name, text, labels=["console"])
-        for console, tally in self._tallies.items():
-            family.add_metric([console.name], value(console, tally))
-        return family
+    def _count(self, name: str, text: str, value: Value) -> Iterator[Metric]:
+        return self._of_each(partial(CounterMetricFamily, _CONSOLE + name, text, labels=["console"]), value)
+
+    def _of_each(self, make: Callable[[], GaugeMetricFamily | CounterMetricFamily], value: Value) -> Iterator[Metric]:
+        """A family with a value for each console, in pieces of so many consoles."""
+        every = tuple(self._tallies.items())
+        for at in range(0, len(every), CONSOLES_A_PIECE) or (0,):
+            family = make()
+            for console, tally in every[at : at + CONSOLES_A_PIECE]:
+                family.add_metric([console.name], value(console, tally))
+            yield family
 
     def _by_machine(self) -> Iterator[Metric]:
         connected = GaugeMetricFamily("oobconsole_machine_connected", "Its native half is there", labels=["machine"])
@@ -178,6 +193,11 @@ class Metrics:
                     native.add_metric([machine.name, counter], value)
                 latency.add_metric([machine.name], _buckets(interceptor.stats.latency), sum_value=None)
         yield from (connected, served, native, latency)
+
+
+def _without_head(text: bytes) -> bytes:
+    """The samples of a piece, without the comments that its first piece has."""
+    return b"".join(line for line in text.splitlines(keepends=True) if not line.startswith(b"# "))
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import Final
 
 from oobconsole.console.console import Console
 
-#: Consoles, and their machines' names.
-Found = Sequence[tuple[Console, str]]
 #: Rows that are made in one slice, of consoles or of people.
 ROWS_A_SLICE: Final = 16
 

@@ -5,21 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final
 
 from oobconsole.access import Access, Principal
-from oobconsole.console.console import Console
 from oobconsole.errors import EnvironmentFault
 from oobconsole.events import Events
 from oobconsole.guests.directory import Directory
 from oobconsole.recording.recordings import Recordings
-from oobconsole.session.safe import eased
 from oobconsole.session.seat import Seats
+from oobconsole.session.view import Found, Views
 from oobconsole.vitals import Vitals
-
-#: Consoles at which a user's rights are looked up in one slice: a hundred grants make each of them a fifth of a
-#: millisecond.
-RIGHTS_A_SLICE: Final = 16
 
 
 async def _no_file(who: Principal | None) -> str:
@@ -33,6 +27,7 @@ class Consoles:
     Attributes:
         directory: all guests and their consoles.
         seats: who is at a console, and what it looks like.
+        views: which consoles each user sees.
         access: who may do what.
         events: what happens.
         vitals: how the server does.
@@ -47,6 +42,7 @@ class Consoles:
 
     directory: Directory
     seats: Seats
+    views: Views
     access: Access
     events: Events
     vitals: Vitals
@@ -63,9 +59,6 @@ class Consoles:
         self.stopping.set()
         await self.directory.stop(reason)
 
-    async def visible(self, who: Principal) -> list[tuple[Console, str]]:
-        """Every console at which `who` has any right, and its machine's name; by name. Consoles that come or go
-        while they are looked through may be missing, or be in it."""
-        entries = eased(self.directory.entries(), RIGHTS_A_SLICE)
-        seen = [entry async for entry in entries if self.access.sees(who, entry.console.name)]
-        return [(entry.console, entry.guest.source.name) for entry in seen]
+    async def visible(self, who: Principal) -> Found:
+        """Every console at which `who` has any right, sorted by name."""
+        return (await self.views.of(who)).everything

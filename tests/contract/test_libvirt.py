@@ -29,6 +29,7 @@ from oobconsole.ops.metrics import Metrics
 from oobconsole.power.power import PowerAction, PowerError
 from oobconsole.session.seat import Seats
 from oobconsole.session.state import Consoles
+from oobconsole.session.view import Views
 from oobconsole.vitals import Vitals
 from tests.support.aio import soon, until
 
@@ -47,7 +48,15 @@ class Followed:
         access = Access((Grant(("alice",), ("*",), ALL),))
         seats = Seats(directory, access, events)
         self.consoles = Consoles(
-            directory, seats, access, events, Vitals(events), tail_lines=2, drain_s=0.1, drain_max_s=1
+            directory,
+            seats,
+            Views(directory, access),
+            access,
+            events,
+            Vitals(events),
+            tail_lines=2,
+            drain_s=0.1,
+            drain_max_s=1,
         )
 
     @property

@@ -18,6 +18,7 @@ from oobconsole.interceptors.base import PortHandler
 from oobconsole.interceptors.memory import MemoryGuest, MemoryInterceptor
 from oobconsole.session.seat import Seats
 from oobconsole.session.state import Consoles
+from oobconsole.session.view import Views
 from oobconsole.ssh import hostkeys
 from oobconsole.ssh.server import SshServer
 from oobconsole.vitals import Vitals
@@ -50,6 +51,7 @@ class Lab:
         self.consoles = Consoles(
             directory,
             Seats(directory, access, events),
+            Views(directory, access),
             access,
             events,
             Vitals(events),

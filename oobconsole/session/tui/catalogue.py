@@ -10,11 +10,12 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
-from oobconsole.access import Grant, Principal, Right
+from oobconsole.access import Principal, Right
 from oobconsole.console.console import Console
 from oobconsole.session.listing import shown_idle
 from oobconsole.session.seat import ConsoleSeat
 from oobconsole.session.state import Consoles
+from oobconsole.session.view import Found, View
 
 
 class Row(NamedTuple):
@@ -39,24 +40,26 @@ class Catalogue:
     def __init__(self, consoles: Consoles, who: Principal) -> None:
         self._consoles = consoles
         self._who = who
-        self._grants: tuple[Grant, ...] | None = None
-        self._changes = -1
-        self._known: list[tuple[Console, str]] = []
-        self._longest = 0
+        self._view = View(who, consoles.access, consoles.directory)  # empty, until `refresh` has another
         self._wanted: dict[ConsoleSeat, None] = {}  # their last lines, in this order
         self._work = asyncio.Event()
+        self._is_made = False
 
-    def find(self, search: str) -> list[Console]:
+    def find(self, search: str) -> Found:
         """Those of which name, machine, state or the keyboard's holder have every word of `search`; by name."""
         if self._is_old():
             self._work.set()
-        words = search.lower().split()
-        return [c for c, fixed in self._known if all(word in self._text(c, fixed) for word in words)]
+        return self._view.search(search, self._held())
+
+    def _held(self) -> dict[Console, str]:
+        """Who has the keyboard, in lower case, wherever anybody has it."""
+        seats = {console: self._consoles.seats.known(console) for console in self._consoles.directory.attended}
+        return {c: seat.holder.who.name.lower() for c, seat in seats.items() if seat and seat.holder}
 
     @property
     def longest(self) -> int:
         """Characters of the longest name."""
-        return self._longest
+        return self._view.longest
 
     def drawing(self) -> None:
         """The screen is about to be drawn, and asks for the rows that are on it."""
@@ -83,13 +86,9 @@ class Catalogue:
     # -- beside the drawing -------------------------------------------------------------------------
 
     async def refresh(self) -> None:
-        """Look up which consoles there are, if grants have changed or consoles came or went since."""
+        """Look up which consoles there are for this user, if grants have changed since."""
         if self._is_old():
-            grants, changes = self._consoles.access.grants, self._consoles.directory.changes
-            visible = await self._consoles.visible(self._who)
-            self._grants, self._changes = grants, changes
-            self._known = [(console, f"{console.name} {machine}".lower()) for console, machine in visible]
-            self._longest = max((len(console.name) for console, _ in visible), default=0)
+            self._view, self._is_made = await self._consoles.views.of(self._who), True
 
     async def look(self, changed: Callable[[], object]) -> None:
         """For ever: look up what the drawings found missing or old.
@@ -112,13 +111,7 @@ class Catalogue:
                 changed()
 
     def _is_old(self) -> bool:
-        consoles = self._consoles
-        return consoles.access.grants is not self._grants or consoles.directory.changes != self._changes
-
-    def _text(self, console: Console, fixed: str) -> str:
-        seat = self._consoles.seats.known(console)
-        holder = seat.holder.who.name.lower() if seat and seat.holder else ""
-        return f"{fixed} {console.state.name.lower()} {holder}"
+        return not self._is_made or self._consoles.views.is_old(self._view)
 
 
 def _people(seat: ConsoleSeat) -> str:

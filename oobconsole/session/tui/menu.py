@@ -21,7 +21,6 @@ from prompt_toolkit.layout import (
     Window,
 )
 
-from oobconsole.console.console import Console
 from oobconsole.session.sending import SEVERAL_MAX
 from oobconsole.session.tui.bindings import Bindings
 from oobconsole.session.tui.catalogue import Catalogue
@@ -29,6 +28,7 @@ from oobconsole.session.tui.lines import Content, Lines
 from oobconsole.session.tui.pace import PacedApplication
 from oobconsole.session.tui.table import Table
 from oobconsole.session.tui.terminal import Keys, Terminal, output
+from oobconsole.session.view import Found
 from oobconsole.terminal.text import plain
 
 _KEYS: Final = "Enter attach  ^W watch  ^R replay  ^P power  Tab mark, ^A all  ^C leave"
@@ -82,7 +82,7 @@ class Menu:
         self._note = note
         self._at = 0
         self._page = 1
-        self._list: list[Console] | None = None
+        self._list: Found | None = None
         self._table = Table(catalogue)
         self.app: PacedApplication[Choice | None] = PacedApplication(
             drawing=self._drawing,
@@ -153,8 +153,8 @@ class Menu:
 
     def _mark_all(self) -> None:
         """All that are found; when they are, none at all, wherever they went."""
-        names = {console.name for console in self._found()}
-        marks = self._place.marks
+        found, marks = self._found(), self._place.marks
+        names = {console.name for console in found[: SEVERAL_MAX + 1]}
         if names <= marks:
             marks.clear()
         elif len(names | marks) <= SEVERAL_MAX:
@@ -205,16 +205,16 @@ class Menu:
         self._list = None
         self._catalogue.drawing()
 
-    def _found(self) -> list[Console]:
+    def _found(self) -> Found:
         """The list, as it is when it is drawn, or was searched for; between two drawings keys cost no look at all
         consoles. The cursor stays on its console, or at its place when that is not in the list."""
         if self._list is None:
             self._list = self._catalogue.find(self._place.search)
-            names = [console.name for console in self._list]
-            if self._place.console in names:
-                self._at = names.index(self._place.console)
-            self._at = max(0, min(self._at, len(names) - 1))
-            self._place.console = names[self._at] if names else ""
+            position = self._list.position(self._place.console)
+            if position is not None:
+                self._at = position
+            self._at = max(0, min(self._at, len(self._list) - 1))
+            self._place.console = self._list[self._at].name if self._list else ""
         return self._list
 
     def _search_line(self) -> StyleAndTextTuples:

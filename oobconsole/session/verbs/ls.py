@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import AsyncIterator, Sequence
-from typing import TypedDict
+from collections.abc import AsyncIterator
+from typing import Final, TypedDict
 
 from oobconsole.access import Right
 from oobconsole.console.console import Console
@@ -12,9 +12,10 @@ from oobconsole.session.arguments import add_json
 from oobconsole.session.listing import ROWS_A_SLICE, idle, in_words
 from oobconsole.session.request import ExitStatus, Request
 from oobconsole.session.safe import eased
+from oobconsole.session.view import Found
 
-#: Consoles, and their machines' names.
-Found = Sequence[tuple[Console, str]]
+#: Names that are made into lines in one slice.
+NAMES_A_SLICE: Final = 256
 
 
 class _Row(TypedDict):
@@ -43,7 +44,7 @@ async def handle(request: Request) -> ExitStatus:
     """The consoles at which the user has any right."""
     found = await request.consoles.visible(request.who)
     if request.args.names:
-        return await request.print(console.name for console, _ in found)
+        return await request.print_as_made(_names(found))
     if request.args.json:
         return await request.print_json(_rows(request, found))
     if not found:
@@ -51,14 +52,14 @@ async def handle(request: Request) -> ExitStatus:
             "there is no console at which you have any right; a [[grant]] of the server gives them"
         )
         return ExitStatus.OK
-    for console, _ in found:
-        if reason := request.consoles.vitals.unrecorded.get(console.name):
-            await request.peer.tell(f"{console.name} is not recorded: {reason}")
+    for name, reason in sorted(request.consoles.vitals.unrecorded.items()):
+        if found.position(name) is not None:
+            await request.peer.tell(f"{name} is not recorded: {reason}")
     return await request.print_as_made(_table(request, found))
 
 
 async def _table(request: Request, found: Found) -> AsyncIterator[str]:
-    width = max(len("CONSOLE"), *(len(console.name) for console, _ in found))
+    width = max(len("CONSOLE"), (await request.consoles.views.of(request.who)).longest)
     yield f"{'CONSOLE':<{width}}  STATE    ATTACHED  KEYBOARD    OUTPUT  MACHINE     LAST LINE"
     async for row in _rows(request, found):
         yield (
@@ -68,12 +69,18 @@ async def _table(request: Request, found: Found) -> AsyncIterator[str]:
 
 
 async def _rows(request: Request, found: Found) -> AsyncIterator[_Row]:
-    async for console, machine in eased(found, ROWS_A_SLICE):
-        yield await _row(request, console, machine)
+    async for console in eased(found, ROWS_A_SLICE):
+        yield await _row(request, console)
 
 
-async def _row(request: Request, console: Console, machine: str) -> _Row:
+async def _names(found: Found) -> AsyncIterator[str]:
+    async for console in eased(found, NAMES_A_SLICE):
+        yield console.name
+
+
+async def _row(request: Request, console: Console) -> _Row:
     consoles = request.consoles
+    guest = consoles.directory.guest_of(console)
     may_read = consoles.access.may(request.who, Right.WATCH, console.name)
     seat = consoles.seats.at(console)
     last = await seat.last_line.look() if may_read else ""
@@ -82,7 +89,7 @@ async def _row(request: Request, console: Console, machine: str) -> _Row:
         "console": console.name,
         "state": console.state.name.lower(),
         "reason": console.reason,
-        "machine": machine,
+        "machine": "" if guest is None else guest.source.name,
         "attached": console.attached,
         "keyboard": seat.holder.who.name if seat.holder else "",
         "idle_s": None if seconds is None else round(seconds, 3),

@@ -22,6 +22,7 @@ from oobconsole.recording.recordings import Recordings
 from oobconsole.session.request import ExitStatus, Peer, Request
 from oobconsole.session.seat import Seats
 from oobconsole.session.state import Consoles
+from oobconsole.session.view import Views
 from oobconsole.verbs import VERBS
 from oobconsole.vitals import Vitals
 
@@ -100,6 +101,7 @@ def of(*sources: Source, drain_s: float = 0.02, drain_max_s: float = 5) -> Conso
     return Consoles(
         directory,
         Seats(directory, access, events),
+        Views(directory, access),
         access,
         events,
         Vitals(events),

@@ -17,10 +17,11 @@ from oobconsole.session.board import Board
 from oobconsole.session.commands import run
 from oobconsole.session.lastline import last_line, text_from
 from oobconsole.session.request import ExitStatus
-from oobconsole.session.state import RIGHTS_A_SLICE, Consoles
+from oobconsole.session.state import Consoles
 from oobconsole.session.tui.catalogue import Catalogue
 from oobconsole.session.verbs import events
 from oobconsole.session.verbs.send import PATTERN_MAX
+from oobconsole.session.view import RIGHTS_A_SLICE
 from oobconsole.terminal.plain import PlainLines
 from tests.support.aio import Work, idle, soon, until
 from tests.unit.session.fakes import ALICE, FakePeer, consoles, request_for
