@@ -1,4 +1,4 @@
-"""What a libvirt domain is to us, taken from its XML (https://libvirt.org/formatdomain.html, "Consoles, serial,
+"""Reads from a libvirt domain's XML what we need of it (https://libvirt.org/formatdomain.html, "Consoles, serial,
 parallel & channel devices")."""
 
 from __future__ import annotations
@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-#: Ports of one domain that get a console; QEMU's PC has four serial ports, and virtio consoles besides.
+#: How many ports of one domain get a console. QEMU's PC has four serial ports, and virtio consoles besides.
 PORTS_MAX: Final = 16
 _ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A `<serial>` or `<console>`.
+    """A `<serial>` or `<console>` of a domain.
 
     Attributes:
-        name: by its place, as libvirt numbers aliases: `serial0`, `console1`.
-        device: what `virDomainOpenConsole` is to open; empty: it cannot be opened by libvirt.
-        address: of QEMU's socket, `unix:PATH` or `tcp:HOST:PORT`; empty: it is no socket that we can connect to.
-        trouble: why nobody can attach to it, and what to do; empty: one can.
+        name: its name by its place, as libvirt numbers aliases: `serial0`, `console1`.
+        device: what `virDomainOpenConsole` has to open; empty: libvirt cannot open it.
+        address: QEMU's socket, as `unix:PATH` or `tcp:HOST:PORT`; empty: there is no socket that we can connect to.
+        trouble: why nobody can attach to it, and what to do about that; empty: nothing is wrong.
     """
 
     name: str
@@ -35,11 +35,12 @@ class Domain:
     """A domain, as it was when it was looked at.
 
     Attributes:
-        run: tells one run of the domain from the next, while it is active.
-        active: it has a process: it runs, is paused, or sleeps.
+        uuid, name: as libvirt has them.
+        run: a number that tells one run of the domain from the next, while it is active.
+        active: the domain has a process: it runs, is paused, or sleeps.
         running: its vCPUs run.
-        state: in words.
-        ports: its first one gets the console with the domain's name; never empty.
+        state: its state in words.
+        ports: its ports, of which there is at least one. The first one gets the console with the domain's name.
     """
 
     uuid: str
@@ -61,7 +62,7 @@ def ports_of(xml: str, host: str) -> tuple[Port, ...]:
     """The ports of a domain that runs, or would run, on `host` (`host_of`).
 
     Raises:
-        ValueError: it is no domain's XML.
+        ValueError: the text is not a domain's XML.
     """
     try:
         devices = ET.fromstring(xml).find("devices")
@@ -127,7 +128,7 @@ def _tcp(name: str, device: str, element: ET.Element, source: ET.Element, host: 
 
 
 def _socket(source: ET.Element, host: str) -> str:
-    """Where a TCP port is, from here."""
+    """The host and the number of a TCP port, as they are reached from this host."""
     at = source.get("host", "")
     at = (host or _ANY[at]) if at in _ANY else at
     return f"[{at}]:{source.get('service', '')}" if ":" in at else f"{at}:{source.get('service', '')}"

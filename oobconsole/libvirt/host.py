@@ -1,6 +1,7 @@
-"""A libvirt host: its domains, what happens to them, and switching them. https://libvirt.org/html/libvirt-libvirt-domain.html
+"""Follows a libvirt host: its domains, what happens to them, and switching them.
 
-Events only say which domain to look at again: one that is missed, or comes too early, does no harm.
+An event of libvirt's only says which domain to look at again. So an event that is missed, or comes too early, does no
+harm. Source: https://libvirt.org/html/libvirt-libvirt-domain.html
 """
 
 from __future__ import annotations
@@ -26,15 +27,17 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+#: How many seconds libvirt has to open a connection.
 CONNECT_SECONDS: Final = 15.0
-#: libvirtd is asked after so many seconds of silence, and lost when it has not answered so many times.
+#: After how many seconds of silence libvirtd is asked, and how many questions without an answer end the connection.
 KEEPALIVE_SECONDS: Final = 5
 KEEPALIVE_COUNT: Final = 3
-#: libvirt itself gives a domain that is busy 30 s (QEMU_JOB_WAIT_TIME).
+#: How many seconds switching a guest may take. libvirt itself gives a busy domain 30 s (QEMU_JOB_WAIT_TIME).
 POWER_SECONDS: Final = 60.0
+#: How many lines a minute the log gets about the connection to one host.
 LOG_LINES: Final = 10
 
-#: virDomainState, and those that need more words than its name.
+#: Words for each virDomainState, in its order.
 _STATES: Final = ("no state", "running", "running", "paused", "shutting down", "shut off", "crashed", "asleep")
 _SHUT_OFF: Final = 5
 _RUNNING: Final = frozenset({1, 2, 4})
@@ -71,25 +74,26 @@ _LIFE_DETAIL: Final = {
 
 
 class HostEvents(Protocol):
-    """Who follows a host's domains."""
+    """What a host tells whoever follows its domains."""
 
     async def connected_to(self, domains: list[Domain]) -> None:
-        """libvirt is reached; these are all its domains."""
+        """libvirt is connected; `domains` are all domains that it has."""
 
     async def seen(self, uuid: str, domain: Domain | None) -> None:
-        """A domain as it is now; None: there is none of that UUID any more."""
+        """A domain was looked at; None: there is no domain with that UUID any more."""
 
     def happened(self, uuid: str, what: str) -> None:
-        """Something to tell whoever is attached."""
+        """Something happened to a domain that people at its consoles are to be told, in words."""
 
     def lost(self, reason: str, retry_s: float) -> None:
-        """libvirt is not reached; the next attempt is in `retry_s` seconds."""
+        """libvirt is not connected, for that reason; the next attempt is in `retry_s` seconds."""
 
 
 def sockets_of(uri: str) -> Callable[[], object] | None:
-    """What looks at the sockets by which libvirt reaches a daemon of this host, for `Dialer`; None: it is another
-    host's. One that appears is connected at once; as libvirt may know others, and may start a daemon by itself, it is
-    tried now and then all the same. Source: https://libvirt.org/uri.html, https://libvirt.org/daemons.html.
+    """A function for `Dialer` that looks at the sockets of a libvirt daemon on this host; None: it is another host's.
+
+    A socket that appears is connected at once. Why is the daemon tried now and then all the same? libvirt may know
+    other sockets, and may start a daemon by itself. Source: https://libvirt.org/uri.html and daemons.html.
     """
     parts = urlsplit(uri)
     driver, _, transport = parts.scheme.partition("+")
@@ -110,8 +114,9 @@ class Host:
     """One connection to libvirt, made again whenever it is lost.
 
     Args:
-        name: of the source, for the log.
-        uri: https://libvirt.org/uri.html
+        name: the source's name, for the log.
+        uri: where libvirt is (https://libvirt.org/uri.html).
+        events: is told of the domains.
     """
 
     def __init__(self, name: str, uri: str, events: HostEvents) -> None:
@@ -131,11 +136,11 @@ class Host:
         self._dialer.start()
 
     async def stop(self) -> None:
-        """Disconnect. Idempotent."""
+        """Disconnect, and do not connect again. A second call does nothing."""
         await self._dialer.stop()
 
     def look(self, uuid: str) -> None:
-        """Look at a domain, soon."""
+        """Have a domain looked at, soon; `HostEvents.seen` tells the result."""
         self._due[uuid] = None
         self._wake.set()
 
@@ -143,7 +148,7 @@ class Host:
         """Call `act` with libvirt and a domain, in a thread.
 
         Raises:
-            PowerError: why it could not be done.
+            PowerError: it could not be done; the message says why.
         """
         connection = self._connection
         if connection is None:
@@ -180,7 +185,7 @@ class Host:
             virt.begin(connection.close, self.name).add_done_callback(_closed)
 
     async def _open(self) -> Any:
-        """A libvirtd that hangs keeps one thread waiting, not one for each attempt."""
+        """Open a connection. A libvirtd that hangs keeps one thread waiting, not one for each attempt."""
         if self._opening is None:
             uri = self.uri
             self._opening = virt.begin(lambda: virt.load().open(uri), self.name)
@@ -191,7 +196,7 @@ class Host:
         return opened.result()
 
     async def _look_on(self, connection: Any) -> str:
-        """Look at what is due, until that fails."""
+        """Look at domains that are due, until the connection is lost. Returns why it was lost."""
         host = host_of(self.uri)
         while True:
             await self._wake.wait()
@@ -209,7 +214,7 @@ class Host:
             self._wake.clear()
 
     def event(self, uuid: str, what: str) -> None:
-        """Something has happened to a domain; empty: nothing that needs words."""
+        """libvirt says that something has happened to a domain; `what` is empty where people need not be told."""
         if what:
             self._events.happened(uuid, what)
         self.look(uuid)
@@ -284,7 +289,7 @@ def _one(connection: Any, uuid: str, host: str) -> Domain | None:
 
 
 def _read(connection: Any, domain: Any, host: str) -> Domain | None:
-    """What a domain is; None: it has gone meanwhile."""
+    """Ask libvirt what a domain is now; None: it has gone meanwhile."""
     try:
         active = bool(virt.attempt(domain.isActive))
         state, why = virt.attempt(domain.state)  # behind it: what is off by then is off for good
@@ -308,7 +313,7 @@ def _read(connection: Any, domain: Any, host: str) -> Domain | None:
 
 
 def _run(domain: Any) -> int:
-    """libvirt's ID; -1: it had none when it was looked up."""
+    """libvirt's ID of the domain's present run; -1: it had none when it was looked up."""
     try:
         return int(virt.attempt(domain.ID))
     except LibvirtFault:

@@ -1,7 +1,7 @@
-"""libvirt's library, loaded when a configuration names it: its event loop in a thread, its blocking calls in others.
+"""Runs libvirt's library: its own event loop in one thread, and its blocking calls in others.
 
-None of its calls is made on our event loop: even sending to a "non-blocking" stream waits for a libvirtd that does
-not read.
+The library is loaded only when a configuration names libvirt. None of its calls is made on our event loop: even
+sending to a "non-blocking" stream waits for a libvirtd that does not read.
 Sources: libvirt-python; https://libvirt.org/html/libvirt-libvirt-event.html, libvirt-libvirt-stream.html.
 """
 
@@ -19,6 +19,7 @@ from oobconsole.errors import EnvironmentFault
 
 T = TypeVar("T")
 
+#: What to say when the library is missing.
 INSTALL: Final = (
     "[[libvirt]] needs libvirt-python, which is not installed here: pip install 'oobconsole[libvirt]' (on Debian "
     "that needs libvirt-dev, gcc, pkg-config and python3-dev; python3-libvirt is the same, packaged)"
@@ -28,10 +29,10 @@ _loaded: list[Any] = []
 
 
 class LibvirtFault(OSError):
-    """libvirt refuses, or cannot; its own words.
+    """libvirt refuses, or fails. The message is libvirt's own.
 
     Attributes:
-        code: VIR_ERR_… of virterror.h.
+        code: its number, VIR_ERR_… of virterror.h.
     """
 
     def __init__(self, text: str, code: int) -> None:
@@ -40,10 +41,10 @@ class LibvirtFault(OSError):
 
 
 def load() -> Any:
-    """The module `libvirt`, its event loop running.
+    """Return the module `libvirt`, and start its event loop when it is loaded first.
 
     Raises:
-        EnvironmentFault: it is not installed: what to install.
+        EnvironmentFault: it is not installed; the message says what to install.
     """
     with _lock:
         if not _loaded:
@@ -64,7 +65,7 @@ def _run(library: Any) -> None:
 
 
 def attempt(call: Callable[[], T]) -> T:
-    """Make a call of libvirt's. Raises `LibvirtFault`."""
+    """Make a call of libvirt's and return its result. Raises `LibvirtFault` in place of the library's own error."""
     library = load()
     try:
         return call()
@@ -88,13 +89,13 @@ def settle_events() -> None:
 
 
 def post(loop: asyncio.AbstractEventLoop, call: Callable[..., object], *args: object) -> None:
-    """Call from the event loop's thread, if there still is an event loop."""
+    """Have `call` called in the event loop's thread. Nothing happens when that loop is closed."""
     with contextlib.suppress(RuntimeError):  # closed
         loop.call_soon_threadsafe(call, *args)
 
 
 def begin(call: Callable[[], T], name: str) -> asyncio.Future[T]:
-    """Make blocking calls in a thread of their own, which keeps no process from ending.
+    """Make a blocking call in a thread of its own, which does not keep the process from ending.
 
     The future raises what `call` raises, errors of libvirt's as `LibvirtFault`.
     """
