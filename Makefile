@@ -1,29 +1,19 @@
-# make demo   boots the nested stack and gives you the guest's console
-# make cast   records that, as docs/demo.cast
-# make test   sets everything up and runs every test
-# make check  static checks: style, types, layers, C warnings
-# make bench  measures (ONLY=group for one group)
-# make man   builds the manual pages into build/man
-# make soak   runs the tests on a busy machine, and goes on where it was stopped (MINUTES=30, ONLY=vm, SOAK_JOBS=2)
-# make real   boots Debian's installer, memtest86+ and a menu of syslinux's: our lines leave their screens as they were
-# make leak   what L1 can find of a secret on L2's console
-# make attack  what strangers and users can do to an honest person's echo (ONLY=name for one attack)
-# make fuzz   fuzzes what reads untrusted bytes (SECONDS=600 each)
-# make sanitize  runs the plugin under AddressSanitizer and ThreadSanitizer
-# make faults  1,000 runs over a file system that fails (RUNS=1000 RANDOM_SEED=1 JOBS=4)
-# make clean  removes everything that was built or downloaded
-
 PY := .venv/bin/python
 SCRIPTS := $(wildcard tests/stack/*.sh) $(wildcard tests/stack/guests/*.sh) $(wildcard tests/fuzz/*.sh)
 SECONDS ?= 600
-
 SOAK_JOBS ?= 1
 
-.PHONY: all setup packages venv plugin images man demo cast test check bench soak real leak attack fuzz sanitize faults clean
+.PHONY: help setup packages venv plugin images man demo cast test unit asyncssh qmp check bench soak real leak attack \
+	fuzz sanitize faults clean
 
-all: setup
+.DEFAULT_GOAL := help
 
-setup: packages venv plugin images
+# A target with `##` behind it is told by `make help`; CONTRIBUTING.md has the same list (tests/unit/test_docs.py).
+help: ## prints this list, and does nothing else
+	@echo "Times are those of two processors with nothing else to do, once everything is set up."
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
+
+setup: packages venv plugin images ## installs Debian's packages (with sudo), QEMU and the guests that tests boot, once
 
 # Each script does nothing when what it makes is there and was made from what is there now.
 packages:
@@ -39,24 +29,35 @@ images: packages
 	@tests/stack/fetch-qemu.sh
 	@tests/stack/build-guests.sh
 
-man: packages $(patsubst docs/man/%.md,build/man/%,$(wildcard docs/man/*.md))
+man: packages $(patsubst docs/man/%.md,build/man/%,$(wildcard docs/man/*.md)) ## builds the manual pages into build/man
 
 build/man/%: docs/man/%.md
 	@mkdir -p build/man
 	go-md2man -in $< -out $@
 
-demo: setup
+demo: setup ## boots the nested stack and gives you the guest's console
 	@$(PY) -m tests.stack.demo
 
-cast: setup
+cast: setup ## records that, as docs/demo.cast
 	@$(PY) -m tests.stack.cast
 
 # Two files of tests at a time: most of their time they wait for guests and clients. WORKERS=1: one after the other.
 WORKERS ?= 2
-test: setup
+test: setup ## sets everything up and runs every test: 30 minutes (WORKERS=1: one file after the other)
 	@$(PY) -m pytest -n auto --maxprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-check: venv plugin
+# A virtual environment suffices: neither root nor Debian's packages. What a test needs besides is left out, and said.
+unit: ## runs the tests that need nothing but Python, on any Linux, as any user: 3 minutes
+	@tests/stack/venv.sh
+	@$(PY) -m pytest -n auto --maxprocesses $(WORKERS) --dist loadfile --without-missing -m "not vm" tests/unit
+
+asyncssh: venv ## runs the SSH tests with the oldest and the newest asyncssh that are allowed: 5 minutes each
+	@tests/stack/versions.sh asyncssh $(if $(QUICK),quick)
+
+qmp: venv ## runs the tests of QEMU's monitor with each qemu.qmp that is allowed: half a minute each
+	@tests/stack/versions.sh qemu.qmp $(if $(QUICK),quick)
+
+check: venv plugin ## static checks: style, types, layers, C warnings: half a minute
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
@@ -65,40 +66,40 @@ check: venv plugin
 		tests/native/*.c tests/leak/*.c tests/fuzz/*.[ch] tests/stack/*.c tests/contract/guest/*.c tests/faults/*.c
 	shellcheck -x $(SCRIPTS) .ci/run
 
-bench: setup
+bench: setup ## measures (ONLY=group for one group)
 	@tests/stack/packages.sh bench
 	@$(PY) -m tests.bench $(ONLY)
 
-soak: setup
+soak: setup ## runs the tests on a busy machine, goes on where it was stopped: hours (MINUTES=30 ONLY=vm SOAK_JOBS=2)
 	@tests/stack/packages.sh soak
 	@$(PY) -m tests.stack.soak $(if $(MINUTES),--minutes $(MINUTES)) --jobs $(SOAK_JOBS) $(ONLY)
 
-# Named so that `make test` passes them over.
-real: setup
+# Its files are named so that `make test` passes them over.
+real: setup ## boots Debian's installer, memtest86+ and a menu of syslinux's
 	@tests/stack/packages.sh real
 	@tests/stack/real.sh
 	@$(PY) -m pytest -o python_files='real_*.py' --durations=0 tests/real
 
-leak: setup
+leak: setup ## what L1 can find of a secret on L2's console
 	@$(MAKE) --no-print-directory -s -C tests/leak
 	@$(PY) -m tests.leak
 
-attack: setup
+attack: setup ## what strangers and users can do to an honest person's echo (ONLY=name for one attack)
 	@ONLY=$(ONLY) $(PY) -m tests.attack
 
-fuzz: packages venv
+fuzz: packages venv ## fuzzes what reads untrusted bytes: 10 minutes each (SECONDS=600)
 	@tests/fuzz/run.sh $(SECONDS)
 
-sanitize: setup
+sanitize: setup ## runs the plugin under AddressSanitizer and ThreadSanitizer
 	@$(PY) -m tests.stack.sanitize
 
 RUNS ?= 1000
 RANDOM_SEED ?= 1
 JOBS ?= 4
-faults: setup
+faults: setup ## 1,000 runs over a file system that fails (RUNS=1000 RANDOM_SEED=1 JOBS=4)
 	@$(PY) -m tests.faults $(RUNS) $(RANDOM_SEED) $(JOBS)
 
-clean:
+clean: ## removes everything that was built or downloaded
 	rm -rf .venv .cache build *.egg-info
 	@$(MAKE) --no-print-directory -s -C native/tcg clean
 	@$(MAKE) --no-print-directory -s -C tests/leak clean

@@ -8,12 +8,25 @@ import pytest
 import pytest_timeout
 from hypothesis import settings
 
+from tests.support.needs import Needs
 from tests.support.pace import WHOLE_TEST, scaled
 from tests.support.server import Server
 
 # Hypothesis would have each example take no more than 0.2 s, on machines that others use as well.
 settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--without-missing",
+        action="store_true",
+        help="leave out the tests that need something that is not on this machine, and say at the end what that is",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Needs())
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -21,6 +21,8 @@ from qemu.qmp.message import Message
 from oobconsole.net.dialer import why
 from oobconsole.words import brief
 
+#: The versions of qemu.qmp with which the tests of this module were run (`make qmp`); no others are allowed.
+TRIED: Final = ("0.0.4", "0.0.5", "0.0.6")
 #: How many seconds a monitor has for its greeting. One that says nothing serves somebody else: it serves one at a
 #: time.
 GREETING_SECONDS: Final = 10.0
@@ -98,7 +100,7 @@ class Connection(QMPClient):
             return _words(error)
         return _CLOSED
 
-    # -- the library's seams (qemu.qmp 0.0.6) ------------------------------------------------------------
+    # -- what the library does not document: tests/unit/power/test_qmp_private.py ------------------------
 
     async def _do_recv(self) -> Message:
         """Read the next message and take it apart.

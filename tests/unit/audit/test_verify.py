@@ -133,6 +133,7 @@ class TestCommand:
         result = CliRunner().invoke(app, ["audit", *words])
         return result.exit_code, result.output
 
+    @pytest.mark.needs("ssh")
     def test_verify(self, folder: Path) -> None:
         file, key = str(folder / "audit.jsonl"), str(folder / "key.pub")
         head = json.loads(original(folder)[-1])["hash"]

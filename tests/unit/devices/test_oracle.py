@@ -212,6 +212,7 @@ def oracle() -> Iterator[QtestSerial]:
         yield running
 
 
+@pytest.mark.needs("qemu")
 def test_registers_come_out_of_reset_as_qemus() -> None:
     uart = Uart16550(transmit=lambda _: None, irq=lambda _: None, clock=lambda: 0)
     with QtestSerial() as fresh:
@@ -220,6 +221,7 @@ def test_registers_come_out_of_reset_as_qemus() -> None:
     assert [uart.read(offset) for offset in Reg] == theirs
 
 
+@pytest.mark.needs("qemu")
 @settings(max_examples=10 * settings().max_examples, deadline=None)
 @given(program=PROGRAMS)
 def test_our_uart_is_qemus(oracle: QtestSerial, program: list[Step]) -> None:

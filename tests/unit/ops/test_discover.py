@@ -168,6 +168,7 @@ uri = "qemu+unix:///session?socket=/nowhere"
 """
 
 
+@pytest.mark.needs("libvirt")
 def test_beside_a_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "c.toml").write_text(CONFIG)
     monkeypatch.setattr(discover_ports, "local_uris", lambda: [])

@@ -185,6 +185,7 @@ def test_a_certificate_authority_that_is_missing(setup: Setup) -> None:
     assert setup.only().about == str(setup.folder / "nothing")
 
 
+@pytest.mark.needs("libvirt")
 def test_a_grant_for_lines_and_for_domains_that_only_libvirt_knows(setup: Setup) -> None:
     grant = '[[grant]]\nusers = ["alice"]\nconsoles = "db2"\nrights = "all"\n'
     setup.write(grant)
@@ -201,6 +202,7 @@ def test_libvirt_without_its_library(setup: Setup, monkeypatch: pytest.MonkeyPat
     assert "pip install 'oobconsole[libvirt]'" in setup.only().mend
 
 
+@pytest.mark.needs("libvirt")
 def test_a_libvirt_daemon_that_is_not_there_or_not_for_us(
     setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

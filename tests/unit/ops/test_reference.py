@@ -33,6 +33,7 @@ def test_every_key_has_a_meaning(title: str) -> None:
     assert [key for key, field in keys(TABLES[title]) if not field.description] == []
 
 
+@pytest.mark.needs("man")
 @pytest.mark.parametrize("page", sorted(MAN.glob("*.md")), ids=lambda page: page.stem)
 def test_man_shows_it_without_a_warning(page: Path, tmp_path: Path) -> None:
     built = tmp_path / page.stem

@@ -6,11 +6,14 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.support.pace import scaled
 
 UNIT = Path(__file__).resolve().parents[3] / "docs" / "systemd" / "oobconsole.service"
 
 
+@pytest.mark.needs("systemd")
 def test_its_exposure_is_low() -> None:
     words = ["systemd-analyze", "security", "--offline=yes", "--no-pager", str(UNIT)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=scaled(60), check=False)
@@ -19,6 +22,7 @@ def test_its_exposure_is_low() -> None:
     assert float(found[1]) <= 2.0
 
 
+@pytest.mark.needs("systemd")
 def test_systemd_understands_every_line() -> None:
     words = ["systemd-analyze", "verify", "--man=no", str(UNIT)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=scaled(60), check=False)

@@ -111,6 +111,7 @@ def test_who_prints_to_the_hooks_output_later_does_not_die_of_it(tmp_path: Path)
     run(switched)
 
 
+@pytest.mark.needs("qemu")
 def test_a_qemu_that_daemonizes(tmp_path: Path) -> None:
     """faults.md 18: `-daemonize` closes descriptors 0 to 2 only."""
     program = shutil.which("qemu-system-x86_64") or str(nested.qemu())

@@ -177,6 +177,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rawlog, "RETRY_LAST", 0.0)
 
 
+@pytest.mark.needs("mount")
 @pytest.mark.usefixtures("no_waiting")
 def test_a_full_disk_leaves_a_hole_of_exact_size(small_disk: Path) -> None:
     folder = small_disk / "web1"
@@ -218,6 +219,7 @@ def test_it_is_tried_again_later_and_later(folder: Path, monkeypatch: pytest.Mon
     assert log.write([printed(5, b"y")]) == Outcome(hole=5)
 
 
+@pytest.mark.needs("mount")
 @pytest.mark.usefixtures("no_waiting")
 @pytest.mark.parametrize("free", range(0, 24, 2))
 def test_what_could_not_be_written_is_given_back(small_disk: Path, free: int) -> None:

@@ -164,6 +164,7 @@ async def test_keystrokes_and_asciicast_can_be_off(tmp_path: Path) -> None:
 # -- trouble ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.needs("mount")
 async def test_a_full_disk_is_announced_and_the_guest_goes_on(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rawlog, "RETRY_FIRST", 0.05)
     ballast = disk / "ballast"
@@ -194,6 +195,7 @@ async def test_a_full_disk_is_announced_and_the_guest_goes_on(disk: Path, monkey
         assert list(desk.transcript.read(len(data)))[-1][:2] == (len(data), b"after")
 
 
+@pytest.mark.needs("mount")
 async def test_strict_takes_no_input_until_it_can_be_recorded(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rawlog, "RETRY_FIRST", 0.05)
     ballast = disk / "ballast"
@@ -215,6 +217,7 @@ async def test_strict_takes_no_input_until_it_can_be_recorded(disk: Path, monkey
         assert bytes(typed) == b"id\r"
 
 
+@pytest.mark.needs("mount")
 async def test_strict_loses_what_waits_for_the_guest_when_the_disk_fills(disk: Path) -> None:
     """security.md 12: the guest took nothing when it was typed; it must not when nobody is there any more."""
     async with Desk(disk / "recordings", RecordingConfig(policy="strict")) as desk:

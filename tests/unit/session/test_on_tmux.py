@@ -59,6 +59,7 @@ def _without_halves(chosen: random.Random, count: int) -> list[bytes]:
     return chosen.choices(NO_HALVES, k=count)
 
 
+@pytest.mark.needs("tmux")
 async def test_random_output_with_notices_in_it(both: tuple[Fed, Fed], monkeypatch: pytest.MonkeyPatch) -> None:
     """real-guests.md F2."""
     for number, case in enumerate(cases(7, 25, parts=_without_halves)):
@@ -68,6 +69,7 @@ async def test_random_output_with_notices_in_it(both: tuple[Fed, Fed], monkeypat
         assert ours.shows(behind) == plain.shows(behind), (number, case.steps)
 
 
+@pytest.mark.needs("tmux")
 async def test_tmux_is_as_we_know_it(both: tuple[Fed, Fed]) -> None:
     """`oobconsole.terminal.tmux`."""
     for number, case in enumerate(cases(99, 40, parts=_without_halves)):

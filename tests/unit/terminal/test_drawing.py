@@ -123,6 +123,7 @@ REAL = {
 LATER = [b"q\n\n\n\n\n\n\nq", b"\x1b8later", b"\x1b[?1049lshell"]
 
 
+@pytest.mark.needs("tmux")
 @pytest.mark.parametrize("later", LATER, ids=["lines", "saved", "main"])
 @pytest.mark.parametrize("name", REAL)
 def test_a_real_terminal_goes_on_the_same(name: str, later: bytes) -> None:
@@ -137,6 +138,7 @@ def test_a_real_terminal_goes_on_the_same(name: str, later: bytes) -> None:
     assert again.modes == straight.modes
 
 
+@pytest.mark.needs("tmux")
 @pytest.mark.parametrize("address", [b"\x1b[25;1H", b"\x1b[25d", b"\x1b[1;25r\x1b[25H", b"\x1b[25;1f"])
 def test_a_guest_of_25_rows_loses_none(address: bytes) -> None:
     """real-guests.md F5: memtest86+ and HDT have 25 rows, whatever the settings say."""

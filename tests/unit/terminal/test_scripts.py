@@ -26,6 +26,7 @@ def test_the_text_is_the_text(text: str) -> None:
         assert unicodedata.normalize("NFC", again.text[0]) == unicodedata.normalize("NFC", text)
 
 
+@pytest.mark.needs("tmux")
 @pytest.mark.parametrize("columns", WIDTHS)
 def test_a_real_terminal_shows_the_same_at_every_width(columns: int) -> None:
     """faults.md 12, 13: what tmux makes of the output, what it makes of the redraw, and what we take it for."""
@@ -48,6 +49,7 @@ def test_no_row_moves_on_a_narrower_terminal(columns: int) -> None:
     assert narrow.text[7:] == [""] * 17
 
 
+@pytest.mark.needs("tmux")
 @pytest.mark.parametrize("columns", [40, 60, 61])
 def test_a_real_narrower_terminal(columns: int) -> None:
     """faults.md 13, with tmux; also a character that has no room in the guest's own last column."""
