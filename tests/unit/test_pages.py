@@ -1,0 +1,80 @@
+"""Pages of Markdown: their lines are not too long, their links lead somewhere, and what they name is there.
+
+So the walks of a byte and a key in docs/architecture.md stay true.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+#: `folder/file.c:function`, or a file or folder alone. Patterns with * name no single file.
+_PLACE = re.compile(r"`((?:native|oobconsole|devices|tests)/[\w./-]+)(?::(\w+))?`")
+PAGES = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+#: In columns; tables and code may be wider (docs/coding-style.md).
+WIDTH = 100
+#: Pages that are still to be wrapped.
+WIDE = ("CONTRIBUTING.md", "docs/wire-protocol.md")
+
+
+def places(page: Path) -> list[tuple[str, str | None]]:
+    """The files that a page names, each with the function that it names there, if it names one."""
+    return [(found[1], found[2]) for found in _PLACE.finditer(page.read_text())]
+
+
+def defines(source: str, function: str) -> bool:
+    """Does the file define the function: in Python by `def`, in C at the beginning of a line?"""
+    return bool(re.search(rf"^ *(async )?def {function}\(|^\w[^\n;=]*\b{function}\([^;]*\{{", source, re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_and_functions_that_a_page_names_are_there(page: Path) -> None:
+    missing = [path for path, _ in places(page) if not (ROOT / path).exists()]
+    assert missing == [], "a file was renamed or removed: name the one that is there now"
+    named = [(path, function) for path, function in places(page) if function is not None]
+    gone = [f"{path}:{function}" for path, function in named if not defines((ROOT / path).read_text(), function)]
+    assert gone == [], "a function was renamed or moved: walk the path again, and name what is there now"
+
+
+def test_the_architecture_has_both_walks() -> None:
+    """A page without any place would pass above."""
+    assert sum(function is not None for _, function in places(ROOT / "docs" / "architecture.md")) > 40
+
+
+def prose(page: Path) -> list[str]:
+    """The lines of a page that are neither code nor a row of a table."""
+    lines, code = [], False
+    for line in page.read_text().splitlines():
+        code ^= line.startswith("```")
+        if not code and not line.startswith(("|", "    ", "```")):
+            lines.append(line)
+    return lines
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if str(page.relative_to(ROOT)) not in WIDE],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
+def test_lines_have_at_most_100_columns(page: Path) -> None:
+    assert [line for line in prose(page) if len(line) > WIDTH] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link can name in a page: its headings, as GitHub makes anchors of them."""
+    headings = [line.lstrip("#").strip() for line in prose(page) if line.startswith("#")]
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    lost = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        if "://" not in link and not (target.exists() and (not anchor or anchor in anchors(target))):
+            lost.append(link)
+    assert lost == []
