@@ -1,4 +1,4 @@
-"""Who may do what at which console: what `[[group]]` and `[[grant]]` say. Nothing is allowed that no grant allows."""
+"""Says who may do what at which console, by `[[group]]` and `[[grant]]`. Nothing is allowed that no grant allows."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ class Principal:
     """Whoever is logged in.
 
     Attributes:
-        name: the user's.
-        key: fingerprint of the key or certificate that was used, as OpenSSH prints it.
-        address: where the connection came from; empty for the local command.
-        local: came through the admin socket, which only the server's own user and root can open: may do all.
+        name: the user's name.
+        key: the fingerprint of the key or certificate that was used, as OpenSSH prints it.
+        address: the address that the connection came from; empty for the local command.
+        local: the user came through the admin socket, which only the server's own user and root can open. Such a user
+            may do everything.
     """
 
     name: str
@@ -39,7 +40,7 @@ class Principal:
     local: bool = False
 
     def is_user(self, other: Principal) -> bool:
-        """Is it the same user, perhaps in another session? Whoever came by the admin socket is nobody of SSH's."""
+        """Is `other` the same user, perhaps in another session? A local user is never the same as a user of SSH."""
         return self.name == other.name and self.local == other.local
 
 
@@ -52,13 +53,13 @@ class Grant:
     rights: frozenset[Right]
 
     def covers(self, user: str, console: str) -> bool:
-        """Is it about this user at this console?"""
+        """Does the grant name this user and this console?"""
         return _matches(user, self.users) and _matches(console, self.consoles)
 
 
 @dataclass(slots=True)
 class Access:
-    """What the configuration grants, now: `grants` is replaced as a whole when it is read again."""
+    """What the configuration grants now. A reload replaces `grants` as a whole."""
 
     grants: tuple[Grant, ...] = field(default_factory=tuple)
 
@@ -70,7 +71,8 @@ class Access:
         return frozenset[Right]().union(*granted)
 
     def sees(self, who: Principal, console: str) -> bool:
-        """Has `who` any right at `console`? The first grant that gives one is enough of an answer."""
+        """Has `who` any right at `console`? The first grant that gives one answers that, so it is quicker than
+        `rights`."""
         return who.local or any(grant.rights and grant.covers(who.name, console) for grant in self.grants)
 
     def may(self, who: Principal, right: Right, console: str) -> bool:

@@ -1,7 +1,8 @@
-"""The wall clock, which may be set, beside a clock that nobody sets.
+"""Finds out whether the wall clock was set, by comparing it with a clock that nobody sets.
 
-`CLOCK_BOOTTIME` counts from the boot of this machine, through its sleep, and is never set (clock_gettime(2)). The
-time of the boot by the wall clock tells how that one is set: as long as it stays the same, the clock was not set.
+`CLOCK_BOOTTIME` counts from the boot of this machine, through its sleep, and is never set (clock_gettime(2)). When
+was
+that boot, by the wall clock? As long as the answer stays the same, the wall clock was not set.
 """
 
 from __future__ import annotations
@@ -11,21 +12,22 @@ import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
-#: A clock that is off by more than so many seconds, compared with before, was set. Less is one that runs too fast or
-#: too slowly, and is brought back slowly by NTP.
+#: A clock that differs by more than so many seconds from before was set. A smaller difference is a clock that runs
+#: too
+#: fast or too slowly, which NTP mends slowly.
 SET_SECONDS: Final = 5.0
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
-#: Both clocks are read within so many seconds, or again: a process may be stopped at any place.
+#: Both clocks must be read within so many seconds, or are read again: a process may be stopped between the two.
 _TOGETHER: Final = 0.5
 _ATTEMPTS: Final = 3
 
 
 class Reading(NamedTuple):
-    """Of the wall clock.
+    """A reading of the wall clock.
 
     Attributes:
         at: the time, in seconds since 1970.
-        booted: when this machine was booted, by the wall clock as it is set now.
+        booted: the time at which this machine was booted, in seconds since 1970, by the wall clock as it is set now.
     """
 
     at: float
@@ -33,7 +35,7 @@ class Reading(NamedTuple):
 
 
 def read() -> Reading:
-    """What time it is, and by which clock."""
+    """Read the wall clock, and when the boot was by it."""
     for _ in range(_ATTEMPTS):
         before = time.clock_gettime(time.CLOCK_BOOTTIME)
         at = time.time()
@@ -43,7 +45,11 @@ def read() -> Reading:
 
 
 def was_set(before: float, now: float) -> bool:
-    """Was the clock set between two readings? Their `booted` says it."""
+    """Was the clock set between two readings?
+
+    Args:
+        before, now: the `booted` of the two readings.
+    """
     return abs(now - before) > SET_SECONDS
 
 

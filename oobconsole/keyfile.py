@@ -1,4 +1,4 @@
-"""Private keys in files, made on first start and kept private: the SSH host key, the audit log's key."""
+"""Reads private keys from files, and makes them on first start: the SSH host key, and the audit log's key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from oobconsole import textfile
 from oobconsole.errors import EnvironmentFault
 
-#: What to do about a key that is damaged.
+#: What a message says about mending a damaged key.
 MEND: Final = (
     "restore it from a backup; or move it away with its .pub, which still verifies what it has signed, and a new one "
     "is made"
@@ -22,13 +22,14 @@ MEND: Final = (
 
 
 def load_or_make(path: Path, what: str) -> bytes:
-    """Return the private key in `path`, an Ed25519 key in OpenSSH's format made there when there is none.
+    """Return the bytes of the private key in `path`. When there is none, make an Ed25519 key in OpenSSH's format
+    there.
 
     Args:
-        what: the key's name for errors and for its comment.
+        what: what the key is called in errors, and in its comment.
 
     Raises:
-        EnvironmentFault: it cannot be read or made, or others may read it.
+        EnvironmentFault: the file cannot be read or made, is damaged, or others may read it.
     """
     try:
         if _is_to_be_made(path, what):
@@ -48,8 +49,11 @@ def load_or_make(path: Path, what: str) -> bytes:
 
 
 def _is_to_be_made(path: Path, what: str) -> bool:
-    """Is there none? An empty file without a public key beside it never was one: a first start on a full disk has
-    left it. With one there was a key, and another one is not made silently: clients would take us for somebody else.
+    """Is there no key yet? An empty file without a public key beside it never was a key: a first start on a full disk
+    has
+    left it. With a public key beside it there was a key, and no other key is made silently, because clients would
+    take
+    the server for somebody else.
     """
     if not os.path.lexists(path):
         return True
@@ -61,7 +65,7 @@ def _is_to_be_made(path: Path, what: str) -> bool:
 
 
 def _make(path: Path, what: str) -> None:
-    """Both files, or none: the private one, whose name says that there is a key, comes last."""
+    """Make both files or none. The private one comes last, because its name says that there is a key."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(ser.Encoding.PEM, ser.PrivateFormat.OpenSSH, ser.NoEncryption())
@@ -71,7 +75,7 @@ def _make(path: Path, what: str) -> None:
 
 
 def _put(path: Path, data: bytes) -> None:
-    """Write a whole file, or leave nothing. Its first name is nobody else's, whatever others have left."""
+    """Write a whole file, or leave nothing. It is written under a name that no other file has, and then renamed."""
     descriptor, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
     fresh = Path(name)
     try:

@@ -1,7 +1,8 @@
-"""Regular expressions over what guests print: characters, not bytes, and bounded in time and length.
+"""Regular expressions over what guests print: of characters, not bytes, and bounded in time and length.
 
-A user's pattern and a guest's text may be made for each other to take for ever, so each search has a time limit, and
-runs where neither the event loop nor other threads wait for it.
+Why a time limit? A user's pattern and a guest's text may be made for each other to take for ever. So each search has
+a
+time limit, and runs where neither the event loop nor other threads wait for it.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ from typing import Final
 
 import regex
 
+#: How many characters a pattern may have.
 PATTERN_MAX: Final = 1000
-#: Without any of these nothing that a pattern finds is longer than the pattern: no quantifier, recursion, reference.
+#: A quantifier, recursion or reference. What a pattern without these finds is never longer than the pattern.
 _UNBOUNDED: Final = re.compile(r"[*+{]|\\[XLRg1-9]|\(\?[R&\d(P]")
 
-#: What a pattern may grow to, in elements: `regex` writes counted repetitions out, and `(a{1000}){1000}` has a
+#: How many elements a pattern may have with its repetitions written out. Why? `regex` writes counted repetitions out,
+#: and `(a{1000}){1000}` has a
 #: million of them, which takes a second and 100 MB; three levels of it take all memory there is, or end the process.
 EXPANDED_MAX: Final = 5000
-#: What a group matched is kept for each time that it did: 140 groups in 64 KiB of text were 440 MB.
+#: How many groups of a pattern may keep what they match. They keep each match: 140 groups in 64 KiB of text took 440
+#: MB.
 GROUPS_MAX: Final = 20
 #: `{N`, of a counted repetition; what stands before it says what is repeated.
 _COUNTED: Final = re.compile(r"\{([0-9]*)")
@@ -33,18 +37,21 @@ Match = regex.Match[str]
 
 
 class BadPattern(ValueError):
-    """A pattern that cannot be used, in words that can stand behind it."""
+    """A pattern cannot be used. The message says why; it can stand behind the pattern."""
 
 
 class TooSlow(Exception):
-    """A pattern took too long to match; in one sentence."""
+    """A pattern took too long to match. The message is one sentence that names the pattern."""
 
 
 def compile_pattern(text: str, *, multiline: bool = False) -> Pattern:
-    """Understand a pattern: the syntax of Python's `re`, and more (the package `regex`).
+    """Compile a pattern in the syntax of Python's `re`, and more (the package `regex`).
+
+    Args:
+        multiline: `^` and `$` also match at lines' ends within the text.
 
     Raises:
-        BadPattern: it is none, or too long.
+        BadPattern: it is not a regular expression, or goes beyond a limit.
     """
     if len(text) > PATTERN_MAX:
         raise BadPattern(f"is too long: a pattern has at most {PATTERN_MAX} characters")
@@ -65,7 +72,7 @@ def compile_pattern(text: str, *, multiline: bool = False) -> Pattern:
 
 
 def _expanded(text: str) -> int:
-    """At most so many elements has a pattern once its counted repetitions are written out.
+    """An upper bound for the elements of a pattern whose counted repetitions are written out.
 
     What is not looked at, such as escapes, makes the number larger and never smaller. A repetition of a group counts
     as one of the whole pattern: whichever groups it stands in do so, too.
@@ -83,15 +90,15 @@ def _expanded(text: str) -> int:
 
 
 def is_bounded(pattern: Pattern) -> bool:
-    """Is what it finds never longer than the pattern itself?"""
+    """Is what the pattern finds never longer than the pattern itself?"""
     return not _UNBOUNDED.search(pattern.pattern)
 
 
 def find(pattern: Pattern, text: str, *, seconds: float, begin: int = 0) -> Match | None:
-    """Look for it from `begin` on, where `^` still knows what stands before. For threads: others run meanwhile.
+    """Look for a pattern from `begin` on. `^` still sees what stands before. Other threads run meanwhile.
 
     Raises:
-        TooSlow: it took longer than `seconds`.
+        TooSlow: the search took longer than `seconds`.
     """
     try:
         return pattern.search(text, begin, timeout=seconds, concurrent=True)
@@ -101,12 +108,12 @@ def find(pattern: Pattern, text: str, *, seconds: float, begin: int = 0) -> Matc
 
 
 class Matcher:
-    """Threads for searches: of one kind of asker, so that no other has to wait for them."""
+    """Threads for searches of one kind of asker, so that other kinds of askers do not wait for them."""
 
     def __init__(self, name: str, threads: int) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
 
     async def find(self, pattern: Pattern, text: str, *, seconds: float, begin: int = 0) -> Match | None:
-        """As the function. Raises `TooSlow`."""
+        """Look for a pattern in one of the threads, as the function `find` does. Raises `TooSlow`."""
         call = partial(find, pattern, text, seconds=seconds, begin=begin)
         return await asyncio.get_running_loop().run_in_executor(self._pool, call)

@@ -1,6 +1,7 @@
-"""Background tasks and threads have an owner here, who reads how each one ended.
+"""Owns background tasks and threads, and reads how each one ended.
 
-What ends by an exception is logged with its traceback, counted by name (`status`, metrics), and told to listeners
+A task or thread that ends by an exception is logged with its traceback, counted by name (`status`, metrics), and told
+to listeners
 (events, the audit log). `forever` begins again what should never end. What runs beside the code that started it is
 started here; where that code awaits the task, asyncio's own functions do.
 """
@@ -22,19 +23,26 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-#: What should never end is begun again after so long, in seconds, twice as long each time, up to the last.
+#: After how many seconds something is begun again that should never end: the first time, and at most. The time
+#: doubles
+#: with each end.
 AGAIN_FIRST: Final = 0.5
 AGAIN_LAST: Final = 30.0
 
-#: What ended by an error so far: how often, by name.
+#: How often something ended by an error so far, by its name.
 ended: Counter[str] = Counter()
-#: Called with a name and a reason, from any thread, for each that ended so. Must return at once.
+#: Functions that are called for each such end, with a name and a reason, from any thread. They must return at once.
 listeners: list[Callable[[str, str], object]] = []
 _limit: Final = LogLimit(20)
 
 
 def tell(name: str, error: BaseException | None) -> None:
-    """Something ended that should not have. Never raises."""
+    """Log, count and tell that something ended that should not have. Never raises.
+
+    Args:
+        name: what it is.
+        error: what ended it; None: it ended by itself.
+    """
     reason = repr(error) if error is not None else "it ended by itself"
     ended[name] += 1
     if not _limit.allows(part=name):
@@ -47,7 +55,8 @@ def tell(name: str, error: BaseException | None) -> None:
             log.error("nobody could be told of it", part=name, reason=repr(trouble))
 
 
-#: What ends a part of a session whose client has left, or is refused something: no fault of ours.
+#: Exceptions that end a part of a session whose client has left, or was refused something: these are no faults of
+#: ours.
 PEERS: Final = (OobError, ConnectionError, EOFError)
 
 
@@ -55,7 +64,7 @@ class Tasks:
     """Background tasks that belong together.
 
     Args:
-        expected: exceptions that end one of them without being told.
+        expected: exceptions that may end a task without being told.
     """
 
     def __init__(self, expected: tuple[type[BaseException], ...] = ()) -> None:
@@ -66,23 +75,24 @@ class Tasks:
         return len(self._running)
 
     def start(self, what: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
-        """Run it; an exception that ends it is told."""
+        """Run a coroutine in the background. An exception that ends it is told under that name."""
         task = asyncio.get_running_loop().create_task(what, name=name)
         self._running.add(task)
         task.add_done_callback(self._done)
         return task
 
     def forever(self, make: Callable[[], Coroutine[Any, Any, object]], name: str) -> asyncio.Task[None]:
-        """Run what should not end until it is cancelled; begin it again when it does, and tell."""
+        """Run what `make` makes, until it is cancelled. When it ends by itself, that is told, and it is begun
+        again."""
         return self.start(_forever(make, name), name)
 
     async def wait(self, seconds: float | None = None) -> None:
-        """Wait for those that run now, at most so long."""
+        """Wait for the tasks that run now, for `seconds` at most; None: for ever."""
         if self._running:
             await asyncio.wait(tuple(self._running), timeout=seconds)
 
     async def stop(self) -> None:
-        """Cancel all of them, and wait until they have ended. Idempotent."""
+        """Cancel all tasks, and wait until they have ended. A second call does nothing."""
         running = tuple(self._running)
         for task in running:
             task.cancel()
@@ -111,10 +121,10 @@ async def _forever(make: Callable[[], Coroutine[Any, Any, object]], name: str) -
 
 
 def thread(target: Callable[..., object], *args: object, name: str, forever: bool = False) -> threading.Thread:
-    """Start a thread that keeps no process from ending; an exception that ends it is told.
+    """Start a thread, which does not keep the process from ending. An exception that ends it is told.
 
     Args:
-        forever: begin again after an exception; the thread ends when `target` returns.
+        forever: call `target` again after an exception. The thread ends when `target` returns.
     """
     started = threading.Thread(target=_in_thread, args=(target, args, name, forever), name=name, daemon=True)
     started.start()
@@ -138,7 +148,7 @@ def _in_thread(target: Callable[..., object], args: tuple[object, ...], name: st
 
 
 def watch_loop(loop: asyncio.AbstractEventLoop) -> None:
-    """What ends in a callback, or in a task that nobody owns, is told as well, and so are threads of libraries."""
+    """Have errors in callbacks, in tasks that nobody owns, and in threads of libraries told as well."""
     loop.set_exception_handler(_unowned)
     threading.excepthook = _unowned_thread
 

@@ -1,4 +1,4 @@
-"""Text files that people wrote, on whatever system: UTF-8, with a byte order mark in front or without."""
+"""Reads text files that people wrote on whatever system: UTF-8, with a byte order mark in front or without."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Final
 
 _UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-#: Where files were joined (`type a.pub b.pub > keys`), each mark stands at the beginning of a line.
+#: Byte order marks. Where files were joined (`type a.pub b.pub > keys`), one may begin any line.
 _MARKS: Final = re.compile(r"^\ufeff+", re.MULTILINE)
 
 
 class NotText(ValueError):
-    """A file in another encoding; says which, and what to do."""
+    """A file is not UTF-8. The message says what it is, and what to do; it can stand behind the file's name."""
 
 
 def read(path: Path, most: int = -1) -> bytes:
-    """The beginning of a file, all of it unless said. What is no file is not waited for, as a FIFO would be.
+    """Read a file, or its first `most` bytes. Nothing is waited for, as opening a FIFO would.
 
     Raises:
-        OSError: it cannot be read, or is no file.
+        OSError: it cannot be read, or is not a file.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     with os.fdopen(descriptor, "rb") as file:
@@ -36,7 +36,7 @@ def decode(data: bytes, *, errors: str = "strict") -> str:
     """The text of a file, without the byte order marks (U+FEFF) that editors on Windows put in front.
 
     Args:
-        errors: of `bytes.decode`; "replace" where one bad byte must not cost the rest.
+        errors: as for `bytes.decode`; "replace" where one bad byte must not cost the rest.
 
     Raises:
         NotText: it is UTF-16, as PowerShell's `>` writes it, or is no UTF-8.

@@ -1,4 +1,4 @@
-"""The folder of users' public keys: which file is whose, and does what it says count? For the login and for doctor.
+"""The folder of users' public keys. Which file is whose, and does what stands in it count? Login and doctor ask that.
 
 A user's file is USER or USER.pub. The rules for who may write it are those of sshd's StrictModes (sshd_config(5)).
 """
@@ -20,7 +20,7 @@ from oobconsole import textfile
 _USER: Final = re.compile(r"\w[\w.@$\\-]*")
 #: Longest name, in characters and in bytes: a file's name is no longer.
 _USER_MAX, _NAME_MAX = 64, 250
-#: What editors, package managers and people call a copy.
+#: How the names end that editors, package managers and people give to copies.
 _COPIES: Final = (
     *(".bak", ".backup", ".old", ".orig", ".save", ".swp", ".swo", ".tmp", ".new", ".rej"),
     *(
@@ -39,10 +39,11 @@ _FILE_MAX: Final = 1 << 20
 
 
 class Unusable(Exception):
-    """A file of keys that lets nobody in as it stands; says why and what to do.
+    """A file of keys lets nobody in as it stands. The message says why, and what to do.
 
     Attributes:
-        ours: it is this host's trouble (no descriptors, an I/O error), which says nothing about who wants to log in.
+        path: the file.
+        ours: the reason is this host's trouble (no descriptors, an I/O error), and not whoever wants to log in.
     """
 
     def __init__(self, path: Path, reason: str, *, ours: bool = False) -> None:
@@ -52,11 +53,12 @@ class Unusable(Exception):
 
 
 class Found(NamedTuple):
-    """What lies in the folder.
+    """Something that lies in the folder.
 
     Attributes:
-        user: whom it lets in; None: nobody.
-        why: nobody, in words with what to do.
+        path: where it is.
+        user: the user that it lets in; None: it lets in nobody.
+        why: why it lets in nobody, and what to do.
     """
 
     path: Path
@@ -65,7 +67,7 @@ class Found(NamedTuple):
 
 
 def why_no_user(name: str) -> str:
-    """Why this cannot be a user's name; empty when it can."""
+    """Why this cannot be a user's name, in words that can stand behind it; empty: it can be one."""
     if name.endswith(".pub"):
         return "ends with .pub, as a file of keys may, and not its user"
     if name.lower().endswith(_COPIES):
@@ -78,10 +80,10 @@ def why_no_user(name: str) -> str:
 
 
 def file_of(folder: Path, user: str, reserved: Collection[Path] = ()) -> Path | None:
-    """The user's file, when the name can be one and there is one.
+    """The user's file of keys; None: there is none, or the name cannot be a user's.
 
     Args:
-        reserved: files of another meaning, which are nobody's keys.
+        reserved: files that hold other keys, and so are no user's.
 
     Raises:
         Unusable: the folder cannot be looked at.
@@ -101,13 +103,13 @@ def file_of(folder: Path, user: str, reserved: Collection[Path] = ()) -> Path | 
 
 
 def lines(path: Path, *, strict: bool = True) -> list[str]:
-    """What stands in a user's file.
+    """The lines of a user's file.
 
     Args:
-        strict: others must not be able to write it.
+        strict: refuse a file that others than its owner may write.
 
     Raises:
-        Unusable: it cannot be read, is too large, is no text, or others may write it.
+        Unusable: it cannot be read, is too large, is not text, or others may write it.
     """
     try:
         with path.open("rb") as file:
@@ -126,7 +128,8 @@ def lines(path: Path, *, strict: bool = True) -> list[str]:
 
 
 def survey(folder: Path, reserved: Collection[Path] = ()) -> Iterator[Found]:
-    """Everything in the folder but hidden files, by name. Raises `OSError`."""
+    """Everything in the folder, sorted by name, without hidden files. Raises `OSError` when it cannot be looked
+    into."""
     seen: dict[str, Path] = {}
     for path in sorted(folder.iterdir(), key=lambda path: (path.name.removesuffix(".pub"), path.name)):
         if path.name.startswith("."):

@@ -1,4 +1,4 @@
-"""Others' words (QEMU's, libvirt's, a hook's, a guest's name) made so that no terminal acts on them."""
+"""Makes other programs' words harmless, so that no terminal acts on them: QEMU's, libvirt's, a hook's, a guest's."""
 
 from __future__ import annotations
 
@@ -10,34 +10,37 @@ from typing import Final
 
 from oobconsole.terminal.text import replaced
 
-#: Of what others say, so many characters are told.
+#: How many characters of what others say are told.
 BRIEF_MAX: Final = 500
 _BLANKS: Final = re.compile(r"[\t\r\n]")
-#: What JSON leaves as it is, and a terminal or an encoder might not: DEL and C1, bidirectional controls, surrogates.
+#: Characters that JSON need not escape, though a terminal might act on them: DEL and C1, bidirectional controls,
+#: surrogates.
 _UNESCAPED: Final = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def harmless(text: str) -> str:
-    """One line: what is no text becomes `?`, a tab or a line's end a blank."""
+    """The text as one line: a tab or a line's end becomes a blank, and every other character that is not text a
+    `?`."""
     return replaced(_BLANKS.sub(" ", text))
 
 
 def brief(text: str) -> str:
-    """As `harmless`, and no longer than `BRIEF_MAX` characters."""
+    """The text as `harmless` makes it, cut to `BRIEF_MAX` characters."""
     return harmless(text if len(text) <= BRIEF_MAX else text[:BRIEF_MAX] + "…")
 
 
 def as_json(value: object) -> str:
-    """JSON in one line, in the characters that it is about; only what a terminal might act on is escaped."""
+    """JSON in one line. Characters of all scripts stand in it as they are; only what a terminal might act on is
+    escaped."""
     text = json.dumps(value, ensure_ascii=False)
     return _UNESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class Few:
-    """Lets so much be said in so many seconds, and says once that there is more.
+    """Lets `most` texts be said in `seconds`; the last of them also says that there is more.
 
     Args:
-        clock: monotonic seconds.
+        clock: gives the time in seconds, and never goes back.
     """
 
     def __init__(self, most: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -48,7 +51,7 @@ class Few:
         self._said = 0
 
     def say(self, text: str) -> str:
-        """What is to be said of it; empty: nothing."""
+        """Return what is to be said in place of `text`; empty: nothing is to be said."""
         now = self._clock()
         if now - self._since >= self._seconds:
             self._since, self._said = now, 0
