@@ -104,24 +104,12 @@ class Bus:
             except Exception as error:
                 self.report(slot, error)
 
-    def served(self, port: int) -> None:
-        """The guest has read the port elsewhere (`Device.served`). The levels of that device's lines are then said,
-        changed or not: whoever has served the guest may have a level that is no longer true."""
+    def served(self, port: int, value: int, number: int) -> None:
+        """The guest has read the port elsewhere (`Device.served`)."""
         found = self._registers.get(port)
         if found is not None:
             slot, device, register = found
-            before = [(output.line, output.line.level) for output in slot.outputs]
-            self.ask(slot, partial(device.served, register), None)
-            for line, level in before:
-                if line.level is level:  # else it was said as it changed
-                    line.say()
-
-    def taken(self, port: int, number: int) -> None:
-        """The guest has read from the port elsewhere, up to the byte of that number (`Device.taken`)."""
-        found = self._registers.get(port)
-        if found is not None and found[2] == 0:
-            slot, device, _ = found
-            self.ask(slot, partial(device.taken, number), None)
+            self.ask(slot, partial(device.served, register, value, number), None)
 
     def ask(self, slot: Slot, question: Callable[[], _T], otherwise: _T) -> _T:
         """Ask something of the slot's device; the answer is `otherwise` when that raises, which is reported."""

@@ -16,11 +16,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import ClassVar, Final, Protocol
+from typing import ClassVar, Final, NamedTuple, Protocol
 
 #: A PC has so many I/O ports, and so many ISA interrupts.
 PORTS: Final = 0x10000
 LINES: Final = 16
+
+
+class Image(NamedTuple):
+    """What the guest will read from the first eight registers of a device.
+
+    Attributes:
+        valid: bit n: reading register n yields `values[n]`.
+        effects: bit n: ... and reading it has an effect, so that the device is to be told (`Device.served`). Bit 0:
+            the guest reads from the next image then.
+        values: of the eight registers.
+    """
+
+    valid: int
+    effects: int
+    values: bytes
+
+
+class Ahead(NamedTuple):
+    """What the guest will read, in the order in which it reads register 0.
+
+    Attributes:
+        number: of the first image. Each image that there ever was has one more than the image before it.
+        images: at least one; the guest reads from the first one now.
+    """
+
+    number: int
+    images: tuple[Image, ...]
 
 
 class Device(Protocol):
@@ -33,12 +60,10 @@ class Device(Protocol):
         sizes: how many consecutive ports each of its ranges has. Its registers are numbered through all ranges, in
             this order: a device with the sizes (1, 1) has register 0 in its first range and 1 in its second.
         outputs: how many interrupt outputs it has.
-        published: registers that drivers read again and again, so that it is worth while to tell them ahead (`peek`).
     """
 
     sizes: ClassVar[tuple[int, ...]]
     outputs: ClassVar[int]
-    published: ClassVar[tuple[int, ...]] = ()
 
     # -- what the guest does ------------------------------------------------------------------------
 
@@ -58,27 +83,15 @@ class Device(Protocol):
 
     # -- what may be answered ahead, by a native half that does not ask ------------------------------
 
-    def peek(self, register: int) -> int | None:
-        """Return what `read` would, if and only if reading the register has no side effect now; else None."""
+    def ahead(self) -> Ahead | None:
+        """Return what the guest will read from the first eight registers, as long as nothing but its own reading
+        happens; None when a native half is to ask for every reading. It is called often."""
         return None
 
-    def survives_write(self, register: int) -> bool:
-        """Does `peek(register)` stay true when the guest writes a byte to register 0?"""
-        return False
-
-    def held(self) -> tuple[int, bytes]:
-        """Return what the guest will read from register 0, byte by byte, and the number of the first byte. Each byte
-        that there ever was has one more than the byte before it, whether or not the guest has read it."""
-        return 0, b""
-
-    def taken(self, number: int) -> None:
-        """The guest has read from register 0, elsewhere, all that was `held` before the byte of that number (modulo
-        2**32). It may be told more than once."""
-        return
-
-    def served(self, register: int) -> None:
-        """The guest has read the register, elsewhere, and was told of what reading it ends. Whoever calls it says the
-        level of the device's interrupt lines again."""
+    def served(self, register: int, value: int, number: int) -> None:
+        """The guest has read `value` from the register, elsewhere, as an image of `ahead` had it: apply what reading
+        it does. It reads from the image of that number next (modulo 2**32), so it has read register 0 of all images
+        before. It may be told more than once, and of numbers that the device never gave."""
         return
 
     # -- time ---------------------------------------------------------------------------------------

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import ClassVar, Final
 
-from devices.device import Device
+from devices.device import Ahead, Device, Image
 from devices.uart16550_registers import Fcr as Fcr
 from devices.uart16550_registers import Ier as Ier
 from devices.uart16550_registers import Iir as Iir
@@ -41,6 +42,8 @@ _LOOP, _OUT2 = int(Mcr.LOOP), int(Mcr.OUT2)
 _DR, _OE, _FIFOE = int(Lsr.DR), int(Lsr.OE), int(Lsr.FIFOE)
 _IDLE: Final = int(Lsr.THRE | Lsr.TEMT)
 _FIFOS_ON: Final = 0xC0
+#: PE, FE and BI: a character's own errors.
+_ERRORS: Final = int(Lsr.PE | Lsr.FE | Lsr.BI)
 #: A received character carries its errors, as LSR shows them, above its eight bits.
 _BREAK: Final = int(Lsr.BI) << 8
 
@@ -67,7 +70,6 @@ class Uart16550(Device):
 
     sizes: ClassVar = (8,)
     outputs: ClassVar = 1
-    published: ClassVar = (2, 5, 6)  # IIR, LSR and MSR: what a driver reads again and again
 
     def __init__(
         self,
@@ -154,33 +156,66 @@ class Uart16550(Device):
             return None
         return _READERS[register](self)
 
-    def served(self, register: int) -> None:
-        """Of the registers only IIR may be read elsewhere although reading it does something: it ends THRE."""
-        if register == 2:
+    def ahead(self) -> Ahead:
+        """One image for each received character, and one for the empty receiver behind them. Of the first two
+        registers an image has the values of RBR and IER; while DLAB is set, the divisor is there, and neither is
+        valid."""
+        held = len(self._received)
+        images = [self._image(0, self._pending())]
+        for taken in range(1, held + 1):
+            errors = self._overrun | (self._received[taken] >> 8 if taken < held else 0)
+            images.append(self._image(taken, self._highest(held - taken, errors, False)))  # reading ends a timeout
+        return Ahead(self._next, tuple(images))
+
+    def _image(self, taken: int, pending: int) -> Image:
+        """The registers when the guest has read so many characters, with bits 3-0 of IIR."""
+        held, fifos = len(self._received), self._fcr & 1
+        character = self._received[taken] if taken < held else 0
+        errors = self._overrun | character >> 8
+        lsr = _IDLE | errors
+        if taken < held:
+            lsr |= _DR | (_FIFOE if fifos and self._fifo_error(taken) else 0)
+        values = (
+            character & 0xFF,
+            self._ier,
+            pending | (_FIFOS_ON if fifos else 0),
+            self._lcr,
+            self._mcr,
+            lsr,
+            self._modem_inputs() | self._deltas,
+            self._scr,
+        )
+        dlab = self._lcr & _DLAB
+        effects = (taken < held and not dlab) | (pending == 0x02) << 2 | bool(errors) << 5 | bool(self._deltas) << 6
+        return Image(0xFC if dlab else 0xFF, effects, bytes(values))
+
+    def _fifo_error(self, taken: int) -> bool:
+        return any(character > 0xFF for character in islice(self._received, taken, None))
+
+    def served(self, register: int, value: int, number: int) -> None:
+        """Reading IIR has ended THRE; reading LSR, the errors that it showed; reading MSR, its deltas."""
+        if not self._in_use:
+            self._use()
+        count = (number - self._next) & 0xFFFFFFFF
+        if 0 < count <= len(self._received):  # else it is no news
+            self._take(count)
+        if register == 2 and value & 0x0F == 0x02:
             self._thre_pending = False
-            self._update()
+        elif register == 5:
+            self._end_errors(value)
+        elif register == 6:
+            self._deltas &= ~value
+        self._update()
+
+    def _end_errors(self, shown: int) -> None:
+        self._overrun &= ~shown
+        if self._received and shown & _ERRORS:
+            self._received[0] &= 0xFF
 
     @property
     def divisor_latch(self) -> bool:
         """Are the first two registers the divisor now (DLAB)?"""
         return bool(self._lcr & _DLAB)
-
-    def held(self) -> tuple[int, bytes]:
-        """What RBR will yield, character by character, and the number of the first."""
-        return self._next, bytes(character & 0xFF for character in self._received)
-
-    def taken(self, number: int) -> None:
-        """The guest has read from RBR, elsewhere, what comes before the character of that number (modulo 2**32). What
-        has left the receiver already is no news."""
-        count = (number - self._next) & 0xFFFFFFFF
-        if 0 < count <= len(self._received):
-            self._take(count)
-
-    def survives_write(self, register: int) -> bool:
-        """Does `peek(register)` stay true when a byte is written to THR?"""
-        if self._mcr & _LOOP or (register == 0 and self._lcr & _DLAB):
-            return False
-        return register != 2 or not self._ier & _THRI or self._pending() > 0x01
 
     def _read_rbr(self) -> int:
         if self._lcr & _DLAB:
@@ -403,15 +438,19 @@ class Uart16550(Device):
         return self._lines
 
     def _pending(self) -> int:
-        """IIR bits 3-0: the highest pending and enabled interrupt (table 4)."""
+        """IIR bits 3-0: the highest pending and enabled interrupt."""
+        return self._highest(len(self._received), self._line_errors(), self._timeout_pending)
+
+    def _highest(self, held: int, errors: int, timeout: bool) -> int:
+        """IIR bits 3-0 with so many characters in the receiver, and those errors of the next one (table 4)."""
         ier = self._ier
-        if ier & _RLSI and self._line_errors():
+        if ier & _RLSI and errors:
             return 0x06
         if ier & _RDI:
-            if self._timeout_pending:
+            if timeout:
                 return 0x0C
             threshold = TRIGGER_LEVELS[self._fcr >> 6] if self._fcr & 1 else 1
-            if len(self._received) >= threshold:
+            if held >= threshold:
                 return 0x04
         if ier & _THRI and self._thre_pending:
             return 0x02

@@ -5,7 +5,7 @@
 
 #include "types.h"
 
-enum { OOB_RANGES_MAX = 8 };
+#include "oob_wire.h"
 
 struct oob_range {
     uint16_t first, last; /* I/O ports, both included */

@@ -86,21 +86,13 @@ struct oob_l2_vcpu {
 
 /* An interrupt line into an L2. */
 struct oob_line {
-    bool level;            /* as the server, or the idle UART, drives it */
-    bool armed;            /* it is in some vCPU's VMCB */
-    bool pulse;            /* the level falls when the interrupt is delivered */
-    bool said, said_pulse; /* what the server said of both last, while it is late */
-    bool in_service;       /* delivered, and the guest has not looked yet; or it looks, and has not seen the end */
-    bool looked;           /* the guest has looked since the interrupt was put into its VMCB */
-    uint64_t since_ns;     /* when it was delivered, or the guest looked last */
-};
-
-/* What the server publishes of eight registers of one port range (OOB_PUBLISH). */
-struct oob_publication {
-    uint8_t valid, after_thr;
-    uint8_t value[8];
-    uint8_t clean;     /* so many of the characters that the guest can read have no error, as far as was said */
-    uint32_t accesses; /* stale once the context has sent more than this */
+    bool level;        /* as the shadow drives it, or the server, where it knows more */
+    bool armed;        /* it is in some vCPU's VMCB */
+    bool pulse;        /* the level falls when the interrupt is delivered */
+    bool said;         /* the level, as the server said it last */
+    bool in_service;   /* delivered, and the guest has not looked yet; or it looks, and has not seen the end */
+    bool looked;       /* the guest has looked since the interrupt was put into its VMCB */
+    uint64_t since_ns; /* when it was delivered, or the guest looked last */
 };
 
 struct oob_context {
@@ -112,21 +104,19 @@ struct oob_context {
     uint64_t last_input_ns; /* when input was last there for it */
     uint64_t kernel;        /* LSTAR: where its kernel lies, by which a restored guest is known again; 0: none yet */
     unsigned vcpus;
-    bool at_reset;       /* its first vCPU has not left the reset vector */
-    bool touched;        /* it has accessed a port of ours: the server knows, or will know, of it */
-    bool known;          /* it was announced, on whichever connection */
-    uint8_t departed;    /* it is no more, and the server is still to be told: enum oob_gone_reason; 0: it lives */
-    uint64_t gone_at;    /* where that stands in what is sent on this connection, its end; 0: it was not said yet */
-    bool announced;      /* the server knows of it, on this connection */
-    bool synced;         /* ... and where its output is to go on is settled */
-    bool attended;       /* somebody is attached */
-    uint32_t accesses;   /* sent on this connection, each posted byte counting as one */
-    uint32_t since_thre; /* ... since the last THRE_SERVED; UINT32_MAX: as many, or more */
+    bool at_reset;     /* its first vCPU has not left the reset vector */
+    bool touched;      /* it has accessed a port of ours: the server knows, or will know, of it */
+    bool known;        /* it was announced, on whichever connection */
+    uint8_t departed;  /* it is no more, and the server is still to be told: enum oob_gone_reason; 0: it lives */
+    uint64_t gone_at;  /* where that stands in what is sent on this connection, its end; 0: it was not said yet */
+    bool announced;    /* the server knows of it, on this connection */
+    bool synced;       /* ... and where its output is to go on is settled */
+    bool attended;     /* somebody is attached */
+    uint32_t accesses; /* sent on this connection, each posted byte counting as one */
     struct oob_hidden stash[OOB_STASH_MAX]; /* of its vCPUs, as L1 stopped them to go on with them elsewhere */
     struct oob_irqchip chip;
     struct oob_line line[OOB_RANGES_MAX];
     struct oob_uart uart[OOB_RANGES_MAX];
-    struct oob_publication published[OOB_RANGES_MAX];
 };
 
 /* A guest that is gone, as it was: one that L1 restores from a snapshot has its devices already programmed. */

@@ -10,15 +10,41 @@ static bool begin_access(struct oob_context *context) {
     return oob_link_up(context->machine) && oob_resync_introduce(context);
 }
 
-bool oob_exchange_thre_served(struct oob_context *context, uint16_t port) {
-    if (!begin_access(context) || !oob_send_thre_served(context, port))
+bool oob_exchange_read_served(struct oob_context *context, unsigned range, uint16_t port, uint8_t value) {
+    if (!begin_access(context) || !oob_send_read_served(context, range, port, value))
         return false;
-    return oob_link_flush(context->machine); /* the server prints one FIFO while the guest fills the next */
+    if (context->uart[range].ahead.count == 1)
+        oob_link_flush(context->machine); /* it has read all that it was given: the server gives it more */
+    else
+        oob_link_flush_soon(context->machine);
+    return true;
 }
 
-void oob_exchange_taken(struct oob_context *context, unsigned range) {
-    if (begin_access(context) && oob_send_taken(context, range))
-        oob_link_flush_soon(context->machine);
+void oob_exchange_settle(struct oob_context *context, unsigned range) {
+    uint16_t iir = (uint16_t)(context->machine->bus.range[range].first + UART_FCR);
+
+    if (!context->uart[range].thre_owed)
+        return;
+    context->uart[range].thre_owed = false; /* a server that is not there learns it when it is back */
+    if (begin_access(context))
+        oob_send_read_served(context, range, iir, UART_IIR_THRE);
+}
+
+static void settle(struct oob_context *context) {
+    for (unsigned i = 0; i < context->machine->bus.ranges; i++)
+        oob_exchange_settle(context, i);
+}
+
+void oob_exchange_settle_all(struct oob_machine *machine) {
+    oob_context_each(machine, settle);
+}
+
+void oob_exchange_done(struct oob_context *context, unsigned range) {
+    struct oob_machine *machine = context->machine;
+
+    oob_exchange_settle(context, range);
+    if (oob_link_up(machine) && machine->stream.tx_len)
+        oob_link_flush(machine); /* the server prints what there is while the guest makes more */
 }
 
 bool oob_exchange_post(struct oob_context *context, unsigned vcpu, uint16_t port, uint8_t value) {
@@ -55,9 +81,10 @@ bool oob_exchange_access(struct oob_context *context, unsigned vcpu, uint16_t po
     struct oob_machine *machine = context->machine;
     uint64_t start = oob_now_ns();
 
+    settle(context);
     if (!begin_access(context) || !oob_send_access(context, vcpu, port, size, write, machine->link.seq + 1, *value))
         return false;
-    oob_link_expect(machine, write ? 0 : context->number, port);
+    oob_link_expect(machine);
     if (!oob_link_flush(machine) || !oob_link_await(machine, start))
         return false;
     oob_exchange_count(machine->stat, oob_now_ns() - start);

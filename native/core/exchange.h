@@ -8,10 +8,15 @@
 
 /* A write of one byte that needs no answer. False when the server is away. */
 bool oob_exchange_post(struct oob_context *context, unsigned vcpu, uint16_t port, uint8_t value);
-/* The guest has read from a port's IIR, without the server, that THR is empty. False when the server is away. */
-bool oob_exchange_thre_served(struct oob_context *context, uint16_t port);
-/* The guest has read from RBR what oob_uart_take() gave. */
-void oob_exchange_taken(struct oob_context *context, unsigned range);
+/* The guest has read `value`, and reading has an effect that the server is to apply. False when the server is away.
+ */
+bool oob_exchange_read_served(struct oob_context *context, unsigned range, uint16_t port, uint8_t value);
+/* Has the guest read from IIR that THR is empty, and the server not been told yet? It is told now. */
+void oob_exchange_settle(struct oob_context *context, unsigned range);
+/* ... of all guests. */
+void oob_exchange_settle_all(struct oob_machine *machine);
+/* The guest has done with a range, for the time being: what waits for company is sent. */
+void oob_exchange_done(struct oob_context *context, unsigned range);
 /* An access that waits for its answer. False when the server is away, or went away meanwhile. */
 bool oob_exchange_access(struct oob_context *context, unsigned vcpu, uint16_t port, unsigned size, bool write,
                          uint32_t *value);

@@ -14,7 +14,6 @@ union oob_frame {
     struct oob_irq irq;
     struct oob_attention attention;
     struct oob_publish publish;
-    struct oob_input input;
     struct oob_resume resume;
 };
 

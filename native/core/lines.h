@@ -5,8 +5,10 @@
 
 #include "context.h"
 
-/* The server drives a line. `drives`: it is there, and not late; else what it said is kept until it is. */
-void oob_lines_said(struct oob_context *context, const struct oob_irq *irq, bool drives);
+/* The shadow of a range has changed: it drives the line, unless what its receiver asks for is unknown. */
+void oob_lines_drive(struct oob_context *context, unsigned range);
+/* The server drives a line, where it alone knows the level. */
+void oob_lines_said(struct oob_context *context, const struct oob_irq *irq);
 /* The server went away, or is late: the idle UART drives the lines now. */
 void oob_lines_orphan(struct oob_context *context);
 /* The server, which was late or away, drives the lines again. */

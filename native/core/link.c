@@ -13,6 +13,9 @@ enum {
     STATS_NS = 1000000000,
 };
 
+/* A server that has said nothing for so long, while something is due from it, is given up. */
+#define OOB_SILENT_NS 5000000000ull
+
 bool oob_link_up(const struct oob_machine *machine) {
     return oob_stream_is_open(machine) && !machine->link.late;
 }
@@ -58,16 +61,13 @@ static void come_back(struct oob_machine *machine) {
 
 static void handle_answer(struct oob_machine *machine, uint32_t seq, uint32_t value) {
     struct oob_link *link = &machine->link;
-    struct oob_context *reader;
 
     if (!link->awaited || seq != link->seq) {
         oob_link_lost(machine, "the server answered what was not asked", NULL);
         return;
     }
     link->awaited = false;
-    link->answer = value;
-    if (link->late && (reader = oob_context_find(machine, link->reader)))
-        link->events->answered_late(reader, link->port, value);
+    link->answer = value; /* too late, perhaps: then the guest has got another, and nobody looks at it */
 }
 
 static void handle_frame(struct oob_machine *machine, const union oob_frame *f) {
@@ -94,6 +94,7 @@ static bool receive(struct oob_machine *machine) {
         oob_link_lost(machine, "the server went away, the guests go on", why);
     if (n <= 0)
         return false;
+    machine->link.heard_ns = oob_now_ns();
     while (oob_stream_is_open(machine) && (taken = oob_stream_next(machine, &frame, &why)) != 0) {
         if (taken == OOB_STREAM_BROKEN)
             oob_link_lost(machine, "the server broke the protocol", why);
@@ -155,6 +156,8 @@ void oob_link_poll(struct oob_machine *machine) {
         return;
     if (sent && !link->awaited)
         come_back(machine); /* it is not spoken of a server that has answered while it was we who did not run */
+    else if (oob_now_ns() - link->heard_ns > OOB_SILENT_NS)
+        oob_link_lost(machine, "the server has given no sign of life for 5 s, the guests go on", NULL);
     else
         speak_of_lateness(machine);
 }
@@ -169,13 +172,9 @@ void oob_link_flush_soon(struct oob_machine *machine) {
         machine->link.flush_asked = oob_wake(machine);
 }
 
-void oob_link_expect(struct oob_machine *machine, uint32_t reader, uint16_t port) {
-    struct oob_link *link = &machine->link;
-
-    link->seq++;
-    link->awaited = true;
-    link->reader = reader;
-    link->port = port;
+void oob_link_expect(struct oob_machine *machine) {
+    machine->link.seq++;
+    machine->link.awaited = true;
 }
 
 /* Spinning costs a core for at most SPIN_NS and saves the two wake-ups of a sleep. */
@@ -196,12 +195,23 @@ bool oob_link_await(struct oob_machine *machine, uint64_t start) {
     return oob_link_up(machine);
 }
 
-void oob_link_adopt(struct oob_machine *machine, int channel) {
+/* The server's ranges are ours, perhaps in another order (ranges.h). */
+static void note_ranges(struct oob_machine *machine, const struct oob_welcome *welcome) {
+    for (unsigned i = 0; i < machine->bus.ranges; i++) {
+        machine->link.posted[i] = 0;
+        for (unsigned k = 0; k < welcome->ranges; k++)
+            if (welcome->range[k].first == machine->bus.range[i].first)
+                machine->link.posted[i] = welcome->range[k].posted;
+    }
+}
+
+void oob_link_adopt(struct oob_machine *machine, int channel, const struct oob_welcome *welcome) {
     struct oob_link *link = &machine->link;
 
     oob_stream_open(machine, channel);
+    note_ranges(machine, welcome);
     link->seq = 0;
-    link->reader = 0;
+    link->heard_ns = oob_now_ns();
     link->awaited = true; /* READY: it is late until then, and nobody waits for it */
     link->late = true;
     link->late_ns = oob_now_ns();
@@ -224,6 +234,8 @@ void oob_link_service(struct oob_machine *machine, int channel) {
     link->flush_asked = false;
     if (machine->stream.channel != channel)
         return;
+    if (oob_link_up(machine))
+        link->events->settle(machine);
     if (oob_link_up(machine) && oob_now_ns() - link->stats_ns >= STATS_NS) {
         link->stats_ns = oob_now_ns();
         link->events->report(machine);

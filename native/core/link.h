@@ -18,8 +18,6 @@ enum { OOB_PATIENCE_MS = 100 };
 struct oob_link_events {
     /* A frame about a guest that there is. */
     void (*frame)(struct oob_context *context, const union oob_frame *frame);
-    /* The answer to a read, too late for the guest to get it. */
-    void (*answered_late)(struct oob_context *context, uint16_t port, uint32_t value);
     /* For each guest: the server is late; it went away. */
     void (*late)(struct oob_context *context);
     void (*away)(struct oob_context *context);
@@ -31,6 +29,8 @@ struct oob_link_events {
     void (*passed)(struct oob_machine *machine);
     /* The statistics are due. */
     void (*report)(struct oob_machine *machine);
+    /* What waits for company has waited long enough. */
+    void (*settle)(struct oob_machine *machine);
 };
 
 struct oob_link {
@@ -40,9 +40,9 @@ struct oob_link {
     bool said;
     bool awaited; /* an answer: to the access `seq`, or READY, which has 0 */
     uint32_t seq, answer;
-    uint32_t reader; /* the context that reads from `port`; 0: it is a write, or READY, that is awaited */
-    uint16_t port;
-    uint64_t resync_until; /* while that goes on: until when it may wait */
+    uint64_t heard_ns;              /* when the server last said anything */
+    uint8_t posted[OOB_RANGES_MAX]; /* bit n: a write to register n of our range needs no answer (WELCOME) */
+    uint64_t resync_until;          /* while that goes on: until when it may wait */
     bool flush_asked;
     uint64_t polled_ns, stats_ns;
 };
@@ -59,13 +59,13 @@ bool oob_link_flush(struct oob_machine *machine);
 void oob_link_flush_soon(struct oob_machine *machine);
 uint64_t oob_link_polled_ns(const struct oob_machine *machine); /* when something was last taken in */
 
-/* The answer to the access that was sent last, by its `seq`: until it has come, or patience has ended. `reader`: the
- * context that reads from `port`, 0 for a write. False when the server is late or away. */
-void oob_link_expect(struct oob_machine *machine, uint32_t reader, uint16_t port);
+/* The answer to the access that was sent last, by its `seq`: until it has come, or patience has ended. False when the
+ * server is late or away. */
+void oob_link_expect(struct oob_machine *machine);
 bool oob_link_await(struct oob_machine *machine, uint64_t start);
 
 /* For whoever connects: a welcomed connection, what is due on it, and its end. */
-void oob_link_adopt(struct oob_machine *machine, int channel);
+void oob_link_adopt(struct oob_machine *machine, int channel, const struct oob_welcome *welcome);
 int oob_link_interest(const struct oob_machine *machine,
                       int channel); /* what else than its end is to be waited for */
 void oob_link_service(struct oob_machine *machine, int channel);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "machine.h"
 
+#include "exchange.h"
 #include "lines.h"
 #include "resync.h"
 #include "serve.h"
@@ -13,13 +14,13 @@ static const struct oob_context_events context_events = {
 
 static const struct oob_link_events link_events = {
     .frame = oob_serve_frame,
-    .answered_late = oob_serve_answered_late,
     .late = oob_serve_late,
     .away = oob_lines_orphan,
     .back = oob_resync_back,
     .adopted = oob_resync_adopted,
     .passed = oob_resync_passed,
     .report = oob_send_stats,
+    .settle = oob_exchange_settle_all,
 };
 
 void oob_machine_init(struct oob_machine *machine) {

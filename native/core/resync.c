@@ -4,6 +4,7 @@
 #include "lines.h"
 #include "machine.h"
 #include "platform.h"
+#include "uart_ahead.h"
 
 bool oob_resync_introduce(struct oob_context *context) {
     if (!context->announced)
@@ -21,7 +22,8 @@ static void announce(struct oob_context *context) {
     context->gone_at = 0;
     for (unsigned i = 0; i < context->machine->bus.ranges; i++) {
         context->uart[i].received = OOB_UNKNOWN;
-        context->line[i].said = context->line[i].said_pulse = false;
+        context->line[i].said = false;
+        oob_uart_ahead_from(&context->uart[i], 0);
     }
     /* Of others the server can say nothing: they wait until it has been told which of these are no more. It gives
      * their names to those that follow. There is room for all of them: OOB_TX_MAX. */
@@ -95,9 +97,23 @@ static bool resync_output(struct oob_context *context, unsigned range) {
            send_modes(context, range, uart->lcr, uart->mcr);
 }
 
+/* What the guest has read meanwhile: that THR is empty, how the modem's lines have changed, and characters. */
+static bool resync_reads(struct oob_context *context, unsigned range) {
+    uint16_t first = context->machine->bus.range[range].first;
+    struct oob_uart *uart = &context->uart[range];
+    uint8_t no_deltas = ~uart->ahead.msr & 0x0f;
+
+    uart->thre_owed = false;
+    return (uart->thre_pending || oob_send_read_served(context, range, first + UART_FCR, UART_IIR_THRE)) &&
+           oob_send_read_served(context, range, first + UART_MSR, no_deltas) &&
+           (!uart->ahead.numbered || oob_send_read_served(context, range, first, 0));
+}
+
 static bool resync_range(struct oob_context *context, unsigned range) {
-    return replay_registers(context, range) && resync_output(context, range) &&
-           (!context->uart[range].input_known || oob_send_taken(context, range));
+    if (!replay_registers(context, range) || !resync_output(context, range) || !resync_reads(context, range))
+        return false;
+    oob_uart_ahead_from(&context->uart[range], context->accesses);
+    return true;
 }
 
 static void resync(struct oob_context *context) {
@@ -228,14 +244,14 @@ void oob_resync_passed(struct oob_machine *machine) {
 
 void oob_resync_replay(struct oob_context *context) {
     context->touched = true;
-    for (unsigned i = 0; i < context->machine->bus.ranges; i++) {
-        context->published[i].valid = 0;
+    for (unsigned i = 0; i < context->machine->bus.ranges; i++)
         context->line[i] = (struct oob_line){0};
-    }
     if (!oob_link_up(context->machine) || !oob_resync_introduce(context))
         return;
-    for (unsigned i = 0; i < context->machine->bus.ranges; i++)
+    for (unsigned i = 0; i < context->machine->bus.ranges; i++) {
         if (!replay_registers(context, i))
             return;
+        oob_uart_ahead_from(&context->uart[i], context->accesses);
+    }
     oob_link_flush_soon(context->machine);
 }

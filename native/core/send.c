@@ -10,7 +10,7 @@ static uint8_t *reserve(struct oob_machine *machine, size_t len) {
 
     if (!at && oob_link_flush(machine))
         at = oob_stream_reserve(machine, len);
-    machine->stream.block_at = SIZE_MAX;
+    machine->stream.block_at = machine->stream.read_at = SIZE_MAX;
     return at;
 }
 
@@ -26,17 +26,9 @@ static struct oob_header header(uint8_t type, size_t length, uint32_t context) {
     return (struct oob_header){.length = (uint16_t)length, .type = type, .context = context};
 }
 
-static void count(struct oob_context *context, uint32_t accesses) {
-    context->accesses += accesses;
-    if (context->since_thre < UINT32_MAX - accesses)
-        context->since_thre += accesses;
-    else
-        context->since_thre = UINT32_MAX;
-}
-
 /* An access of the guest's own goes out behind all that it has printed. */
 static void count_access(struct oob_context *context) {
-    count(context, 1);
+    context->accesses++;
     for (unsigned i = 0; i < context->machine->bus.ranges; i++)
         context->uart[i].sent = context->uart[i].printed;
 }
@@ -116,30 +108,44 @@ bool oob_send_posted(struct oob_context *context, unsigned vcpu, uint16_t port, 
 bool oob_send_block(struct oob_context *context, uint16_t port, const uint8_t *data, size_t len) {
     if (!begin_block(context, 0, port, data, len))
         return false;
-    count(context, (uint32_t)len);
+    context->accesses += (uint32_t)len;
     return true;
 }
 
-bool oob_send_thre_served(struct oob_context *context, uint16_t port) {
-    struct oob_thre_served f = {.h = header(OOB_THRE_SERVED, sizeof f, context->number), .port = port};
+/* Joins the READ_SERVED frame at the end of what is unsent: the guest has read the same base register again. */
+static bool join_read(struct oob_context *context, const struct oob_read_served *next) {
+    struct oob_stream *stream = &context->machine->stream;
+    struct oob_read_served last;
 
-    if (!append(context->machine, &f, sizeof f))
+    if (stream->read_at == SIZE_MAX)
         return false;
-    count_access(context);
-    context->since_thre = 0;
+    memcpy(&last, stream->tx + stream->read_at, sizeof last);
+    if (last.h.context != next->h.context || last.port != next->port)
+        return false;
+    memcpy(stream->tx + stream->read_at, next, sizeof *next);
     return true;
 }
 
-bool oob_send_taken(struct oob_context *context, unsigned range) {
-    struct oob_taken f = {
-        .h = header(OOB_TAKEN, sizeof f, context->number),
-        .port = context->machine->bus.range[range].first,
-        .next = context->uart[range].input_next,
+bool oob_send_read_served(struct oob_context *context, unsigned range, uint16_t port, uint8_t value) {
+    struct oob_stream *stream = &context->machine->stream;
+    struct oob_read_served f = {
+        .h = header(OOB_READ_SERVED, sizeof f, context->number),
+        .port = port,
+        .value = value,
+        .number = context->uart[range].ahead.number,
     };
+    bool base = port == context->machine->bus.range[range].first;
+    uint8_t *at;
 
-    if (!append(context->machine, &f, sizeof f))
+    if (base && join_read(context, &f))
+        return true;
+    at = reserve(context->machine, sizeof f);
+    if (!at)
         return false;
-    count(context, 1);
+    memcpy(at, &f, sizeof f);
+    if (base)
+        stream->read_at = (size_t)(at - stream->tx);
+    context->accesses++;
     return true;
 }
 
@@ -160,7 +166,6 @@ bool oob_send_appeared(struct oob_context *context) {
         return false;
     context->announced = context->known = true;
     context->accesses = 0;
-    context->since_thre = UINT32_MAX;
     return true;
 }
 

@@ -16,7 +16,6 @@ void oob_serve_write(struct oob_context *context, unsigned index, uint16_t port,
 
 /* What the link tells of itself, and what arrives for a context (link.h). */
 void oob_serve_frame(struct oob_context *context, const union oob_frame *frame);
-void oob_serve_answered_late(struct oob_context *context, uint16_t port, uint32_t value);
 /* The server is late: what is on its way will arrive, and the idle UART drives the lines. */
 void oob_serve_late(struct oob_context *context);
 

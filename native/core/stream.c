@@ -15,7 +15,7 @@ void oob_stream_open(struct oob_machine *machine, int channel) {
     stream->channel = channel;
     stream->tx_len = stream->rx_at = stream->rx_len = 0;
     stream->passed = 0;
-    stream->block_at = SIZE_MAX;
+    stream->block_at = stream->read_at = SIZE_MAX;
 }
 
 void oob_stream_shut(struct oob_machine *machine) {
@@ -50,7 +50,7 @@ bool oob_stream_send(struct oob_machine *machine, const char **why) {
     size_t at = 0;
     long n = 1;
 
-    stream->block_at = SIZE_MAX;
+    stream->block_at = stream->read_at = SIZE_MAX;
     while (n > 0 && at < stream->tx_len) {
         n = oob_channel_send(machine, stream->channel, stream->tx + at, stream->tx_len - at, why);
         if (n > 0)

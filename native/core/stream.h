@@ -16,7 +16,9 @@ struct oob_stream {
     uint8_t tx[OOB_TX_MAX];
     size_t tx_len;
     uint64_t passed;
-    size_t block_at; /* of the frame at the end of `tx` that may still grow (send.c); SIZE_MAX: there is none */
+    size_t
+        block_at;   /* of the POSTED frame at the end of `tx` that may still grow (send.c); SIZE_MAX: there is none */
+    size_t read_at; /* of the READ_SERVED frame there that may still change; SIZE_MAX: there is none */
     uint8_t rx[OOB_RX_MAX];
     size_t rx_at, rx_len; /* what has not been looked at, and where all of it ends */
 };

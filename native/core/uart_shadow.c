@@ -1,16 +1,53 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "uart_shadow.h"
 
+#include "uart_ahead.h"
+
 enum {
-    IIR_FIFO = 0xc0,
-    FCR_ENABLE = 0x01,
-    FCR_CLEAR_RX = 0x02,
-    FCR_KEPT = 0xc9,      /* the reset bits clear themselves */
-    MSR_CONNECTED = 0xb0, /* CTS, DSR and DCD of a terminal that is there */
+    FCR_RESET_RX = 0x02,
+    FCR_RESET_TX = 0x04,
+    FCR_KEPT = 0xc9, /* the reset bits clear themselves */
+    MSR_TERI = 0x04,
+    MSR_RI = 0x40,
 };
 
 /* After reset, before anything was printed: 9600 baud, as the model has it. */
-static const struct oob_uart fresh = {.dll = 0x0c, .received = OOB_UNKNOWN};
+static const struct oob_uart fresh = {
+    .dll = 0x0c,
+    .received = OOB_UNKNOWN,
+    .ahead = {.msr = UART_MSR_CONNECTED, .inputs = UART_MSR_CONNECTED},
+};
+
+static void write_ier(struct oob_uart *uart, uint8_t value) {
+    if ((value ^ uart->ier) & UART_IER_THRI) /* THR is always empty: enabling its interrupt asks for it at once */
+        uart->thre_pending = value & UART_IER_THRI;
+    uart->ier = value & 0x0f;
+}
+
+static void write_fcr(struct oob_uart *uart, uint8_t value) {
+    if ((value ^ uart->fcr) & UART_FCR_ENABLE)
+        value |= FCR_RESET_RX | FCR_RESET_TX;
+    uart->fcr = value & FCR_KEPT;
+    if (value & FCR_RESET_TX)
+        uart->thre_pending = true;
+    if (value & FCR_RESET_RX)
+        oob_uart_empty(uart);
+    else
+        oob_uart_trigger(uart);
+}
+
+/* In loopback the modem's outputs are its inputs: MSR tells which of them have changed (PC16550D, 8.6). */
+static void write_mcr(struct oob_uart *uart, uint8_t value) {
+    struct oob_uart_ahead *ahead = &uart->ahead;
+    uint8_t before = ahead->msr & 0xf0, after, changed;
+
+    uart->mcr = value & 0x1f;
+    after = oob_uart_modem_inputs(uart, ahead->inputs);
+    changed = (uint8_t)((before ^ after) >> 4);
+    if (after & MSR_RI)
+        changed &= (uint8_t)~MSR_TERI; /* the trailing edge of RI alone counts */
+    ahead->msr = after | (ahead->msr & 0x0f) | changed;
+}
 
 bool oob_uart_observe(struct oob_uart *uart, unsigned reg, uint8_t value) {
     bool dlab = uart->lcr & UART_LCR_DLAB;
@@ -22,31 +59,31 @@ bool oob_uart_observe(struct oob_uart *uart, unsigned reg, uint8_t value) {
             return false;
         }
         uart->thre_pending = true;
+        uart->thre_owed = false; /* whoever is told of the byte believes that it is pending again, anyway */
         return !(uart->mcr & UART_MCR_LOOP);
     case UART_IER:
-        if (dlab) {
+        if (dlab)
             uart->dlm = value;
-        } else {
-            if (value & ~uart->ier & UART_IER_THRI)
-                uart->thre_pending = true;
-            uart->ier = value & 0x0f;
-        }
+        else
+            write_ier(uart, value);
         return false;
-    case UART_FCR:
-        if ((value & FCR_CLEAR_RX) || ((value ^ uart->fcr) & FCR_ENABLE))
-            uart->input_len = 0;
-        uart->fcr = value & FCR_KEPT;
-        return false;
+    case UART_FCR: write_fcr(uart, value); return false;
     case UART_LCR: uart->lcr = value; return false;
-    case UART_MCR: uart->mcr = value & 0x1f; return false;
+    case UART_MCR: write_mcr(uart, value); return false;
     case UART_SCR: uart->scr = value; return false;
     default: return false;
     }
 }
 
-static uint8_t idle_msr(uint8_t mcr) {
+bool oob_uart_is_looped(const struct oob_uart *uart, unsigned reg) {
+    return reg == UART_THR && (uart->mcr & UART_MCR_LOOP) && !(uart->lcr & UART_LCR_DLAB);
+}
+
+uint8_t oob_uart_modem_inputs(const struct oob_uart *uart, uint8_t inputs) {
+    uint8_t mcr = uart->mcr;
+
     if (!(mcr & UART_MCR_LOOP))
-        return MSR_CONNECTED;
+        return inputs;
     return (uint8_t)((mcr & 0x0c) << 4 | (mcr & 0x01) << 5 | (mcr & 0x02) << 3);
 }
 
@@ -54,22 +91,14 @@ bool oob_uart_thre(const struct oob_uart *uart) {
     return (uart->ier & UART_IER_THRI) && uart->thre_pending;
 }
 
-uint8_t oob_uart_idle_read(struct oob_uart *uart, unsigned reg) {
+uint8_t oob_uart_register(const struct oob_uart *uart, unsigned reg) {
     bool dlab = uart->lcr & UART_LCR_DLAB;
-    uint8_t fifo = uart->fcr & FCR_ENABLE ? IIR_FIFO : 0;
 
     switch (reg) {
-    case UART_THR: return dlab ? uart->dll : 0;
+    case UART_THR: return uart->dll;
     case UART_IER: return dlab ? uart->dlm : uart->ier;
-    case UART_FCR: /* IIR when read */
-        if (!oob_uart_thre(uart))
-            return fifo | UART_IIR_NONE;
-        uart->thre_pending = false;
-        return fifo | UART_IIR_THRE;
     case UART_LCR: return uart->lcr;
     case UART_MCR: return uart->mcr;
-    case UART_LSR: return UART_LSR_IDLE;
-    case UART_MSR: return idle_msr(uart->mcr);
     default: return uart->scr;
     }
 }
@@ -120,50 +149,6 @@ size_t oob_uart_output(const struct oob_uart *uart, uint64_t offset, uint8_t *da
     return n;
 }
 
-void oob_uart_input(struct oob_uart *uart, uint32_t number, const uint8_t *data, size_t len) {
-    uint32_t taken = uart->input_next - number;
-
-    /* The first ones; or the guest has cleared some away; or another server counts: it begins anywhere, and what the
-     * guest may have taken without that it knows is not more than a receiver holds. */
-    if (!uart->input_known || taken > OOB_INPUT_MAX) {
-        uart->input_known = true;
-        uart->input_next = number;
-        taken = 0;
-    }
-    uart->input_len = (uint8_t)(taken < len ? len - taken : 0);
-    memcpy(uart->input, data + len - uart->input_len, uart->input_len);
-}
-
-bool oob_uart_take(struct oob_uart *uart, uint8_t *value) {
-    if (!uart->input_len)
-        return false;
-    *value = uart->input[0];
-    memmove(uart->input, uart->input + 1, --uart->input_len);
-    uart->input_next++;
-    return true;
-}
-
-void oob_uart_owe(struct oob_uart *uart, uint8_t lsr) {
-    if (!(lsr & UART_LSR_ERRORS))
-        return;
-    uart->owed |= lsr & UART_LSR_ERRORS;
-    uart->owed_at = uart->input_next;
-}
-
-uint8_t oob_uart_lsr(struct oob_uart *uart, uint8_t lsr) {
-    if (uart->owed && uart->owed_at != uart->input_next)
-        uart->owed = 0; /* the character was read, or cleared away, without them */
-    if (!(lsr & UART_LSR_DR))
-        return lsr;
-    lsr |= uart->owed;
-    uart->owed = 0;
-    return lsr;
-}
-
-bool oob_uart_idle_irq(const struct oob_uart *uart) {
-    return (uart->mcr & UART_MCR_OUT2) && oob_uart_thre(uart);
-}
-
 size_t oob_uart_replay(const struct oob_uart *uart, struct oob_uart_write writes[OOB_REPLAY_MAX]) {
     size_t n = 0;
 
@@ -203,6 +188,8 @@ static void copy_registers(struct oob_uart *to, const struct oob_uart *from) {
 
 void oob_uart_restart(struct oob_uart *uart) {
     copy_registers(uart, &fresh);
+    uart->thre_owed = false;
+    oob_uart_ahead_reset(uart);
 }
 
 struct oob_uart oob_uart_registers(const struct oob_uart *uart) {

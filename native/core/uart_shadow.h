@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the native half itself knows of a guest's UART: the registers as last written, to hand them to
- * a server that has just started, and an idle 16550 that stands in while there is no server. Pure.
+ * What the native half itself knows of a guest's UART: the registers as last written, to hand them to a server that
+ * has just started, and the output that a server may not have. What the guest reads: uart_ahead.h. Pure.
  */
 #ifndef OOB_UART_SHADOW_H
 #define OOB_UART_SHADOW_H
@@ -16,7 +16,12 @@ enum { OOB_KEEP_MAX = OOB_SPARE_BYTES, OOB_REPLAY_MAX = 10 };
 enum uart_reg { UART_THR, UART_IER, UART_FCR, UART_LCR, UART_MCR, UART_LSR, UART_MSR, UART_SCR };
 
 enum {
+    UART_IER_RDI = 0x01,
     UART_IER_THRI = 0x02,
+    UART_IER_RLSI = 0x04,
+    UART_IER_MSI = 0x08,
+    UART_FCR_ENABLE = 0x01,
+    UART_MSR_CONNECTED = 0xb0, /* CTS, DSR and DCD of a terminal that is there: so it is until the server says else */
     UART_LCR_DLAB = 0x80,
     UART_MCR_OUT2 = 0x08,
     UART_MCR_LOOP = 0x10,
@@ -25,6 +30,27 @@ enum {
     UART_LSR_IDLE = 0x60, /* THRE and TEMT */
     UART_LSR_DR = 0x01,
     UART_LSR_ERRORS = 0x1e, /* OE, PE, FE, BI: reading LSR ends them */
+};
+
+/* What the receiver's interrupt would be, as IIR shows it. */
+enum uart_receiver { UART_RX_NOTHING = 0, UART_RX_DATA = 0x04, UART_RX_TIMEOUT = 0x0c, UART_RX_UNKNOWN = 0xff };
+
+/* What the guest reads until it reads RBR, and what the receiver asks for meanwhile. */
+struct oob_uart_image {
+    uint8_t rbr, lsr, receiver;
+};
+
+/* What the server has published (uart_ahead.h). */
+struct oob_uart_ahead {
+    bool numbered;        /* `number` is one of the present server's */
+    uint8_t count;        /* images that the guest has not read yet; 0: nothing is known of the receiver */
+    uint8_t msr, inputs;  /* `inputs`: MSR without loopback */
+    uint32_t number;      /* of image[0] */
+    uint32_t from;        /* what the server published before it had served so many accesses is out of date */
+    uint32_t errors_from; /* ... shows errors that the guest has seen, of the character of that number */
+    uint32_t errors_of;   /* that number */
+    uint32_t modem_from;  /* ... shows an MSR that the guest has changed, or read */
+    struct oob_uart_image image[OOB_IMAGES_MAX];
 };
 
 struct oob_uart {
@@ -39,26 +65,23 @@ struct oob_uart {
     uint64_t server_base; /* the offset at which the present server's own count began */
     uint64_t received; /* that count, as it said when we connected, or as it will be when it has served all that was
                         * sent; OOB_UNKNOWN: it knows nothing of them */
-    bool input_known;  /* input_next is a number of the present server's */
-    uint8_t input_len;
-    uint8_t
-        input[OOB_INPUT_MAX]; /* what the guest will read from RBR: the server has told us before it told the guest */
-    uint32_t input_next;      /* the number of the first of these, or of the one that comes next */
-    uint8_t owed;             /* errors that LSR has told of, and that the guest has not seen */
-    uint32_t owed_at;         /* the number of the character that was the first one then */
+    bool thre_owed;    /* the guest has read from IIR that THR is empty, and the server is still to be told */
+    struct oob_uart_ahead ahead;
 };
 
 #define OOB_UNKNOWN UINT64_MAX
 
 /* Follows a write, whoever serves it. True when it puts a byte on the line. */
 bool oob_uart_observe(struct oob_uart *uart, unsigned reg, uint8_t value);
+/* Would a write to THR, now, be input of the guest's own (loopback)? */
+bool oob_uart_is_looped(const struct oob_uart *uart, unsigned reg);
 
 /* Is the interrupt of an empty THR enabled, and pending? */
 bool oob_uart_thre(const struct oob_uart *uart);
-
-/* Serves the guest alone. */
-uint8_t oob_uart_idle_read(struct oob_uart *uart, unsigned reg);
-bool oob_uart_idle_irq(const struct oob_uart *uart);
+/* What the guest reads from one of the registers that only it changes. */
+uint8_t oob_uart_register(const struct oob_uart *uart, unsigned reg);
+/* Bits 7 to 4 of MSR, where `inputs` come from the far side: in loopback, the outputs are there instead. */
+uint8_t oob_uart_modem_inputs(const struct oob_uart *uart, uint8_t inputs);
 
 /* Remembers a byte that observe() said goes on the line. False when one that no server has was given up for it. */
 bool oob_uart_print(struct oob_uart *uart, struct oob_spares *spares, uint8_t value);
@@ -69,16 +92,6 @@ void oob_uart_acknowledge(struct oob_uart *uart, uint64_t outstanding);
 uint64_t oob_uart_resume(struct oob_uart *uart, uint64_t *lost);
 /* Up to `max` bytes from `offset` on. */
 size_t oob_uart_output(const struct oob_uart *uart, uint64_t offset, uint8_t *data, size_t max);
-
-/* What is in the server's receiver. What the guest has taken meanwhile is not there any more. */
-void oob_uart_input(struct oob_uart *uart, uint32_t number, const uint8_t *data, size_t len);
-/* The guest reads RBR. False when nothing is there for it. */
-bool oob_uart_take(struct oob_uart *uart, uint8_t *value);
-
-/* The server's LSR was read, and the guest did not get the answer: errors are the guest's to see all the same. */
-void oob_uart_owe(struct oob_uart *uart, uint8_t lsr);
-/* What the guest reads from LSR, of which the server says `lsr` now. */
-uint8_t oob_uart_lsr(struct oob_uart *uart, uint8_t lsr);
 
 /* As after a reset of the guest; what it has printed stays. */
 void oob_uart_restart(struct oob_uart *uart);

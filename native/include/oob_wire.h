@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The wire between an interceptor's native half (in L0) and the server: version 1.
+ * The wire between an interceptor's native half (in L0) and the server: version 2.
  *
  * Frames travel over a UNIX stream socket. All integers are little endian; no field is
  * unaligned; every reserved field is zero when sent and refused when it is not zero.
  * A frame is never longer than OOB_FRAME_MAX. The order of frames, who may send which, and
  * what closes a connection: docs/wire-protocol.md.
+ *
+ * The wire knows ranges of I/O ports and their registers. What device a range belongs to, no frame says.
  */
 #ifndef OOB_WIRE_H
 #define OOB_WIRE_H
@@ -13,13 +15,15 @@
 #include <stdint.h>
 
 #define OOB_MAGIC 0x31424f4fu /* "OOB1" as it lies in memory */
-#define OOB_VERSION 1
+#define OOB_VERSION 2
 #define OOB_FRAME_MAX 4096
 #define OOB_NAME_MAX 48      /* machine name in HELLO, NUL padded; the last byte is always NUL */
 #define OOB_POSTED_MAX 2048  /* bytes of data in one POSTED frame */
 #define OOB_CONTEXTS_MAX 256 /* live contexts of one connection */
 #define OOB_STATS_MAX 80
-#define OOB_INPUT_MAX 16 /* characters in one INPUT frame: a receiver FIFO */
+#define OOB_RANGES_MAX 8  /* ranges of I/O ports of one machine */
+#define OOB_REGISTERS 8   /* registers in one image, from the first port of a range on */
+#define OOB_IMAGES_MAX 17 /* images in one PUBLISH frame: a FIFO of 16 characters, and what is read behind them */
 
 enum oob_type {
     /* native half -> server */
@@ -31,25 +35,22 @@ enum oob_type {
     OOB_GAP = 0x06, /* output lost while the server was away */
     OOB_STATS = 0x07,
     OOB_ANNOUNCED = 0x08,   /* every context that a server has known has appeared: answered by RESUMEs, then READY */
-    OOB_THRE_SERVED = 0x09, /* the guest has read from IIR that THR is empty; needs no answer */
-    OOB_TAKEN = 0x0a,       /* the guest has read from RBR what INPUT gave; needs no answer */
+    OOB_READ_SERVED = 0x09, /* the guest has read a register whose reading has an effect; needs no answer */
     /* server -> native half */
     OOB_WELCOME = 0x81,
     OOB_ANSWER = 0x82,
     OOB_IRQ = 0x83,
     OOB_ATTENTION = 0x84, /* is anybody attached: only then is an idle guest's timer clamped */
-    OOB_PUBLISH = 0x85,   /* registers whose reading has no side effect: read without asking */
+    OOB_PUBLISH = 0x85,   /* what the guest will read from a range's registers, ahead */
     OOB_RESUME = 0x86,    /* how much of a port's output the server has */
     OOB_READY = 0x87,     /* ... was said of all that it knows */
-    OOB_INPUT = 0x88,     /* what the guest will read from RBR */
 };
 
 enum oob_capability {
     OOB_CAP_IRQ_LEVEL = 1u << 0,
     OOB_CAP_IRQ_PULSE = 1u << 1,
     OOB_CAP_ATTENTION = 1u << 2,
-    OOB_CAP_PUBLISH = 1u << 3,
-    OOB_CAP_INPUT = 1u << 4, /* INPUT and TAKEN */
+    OOB_CAP_PUBLISH = 1u << 3, /* PUBLISH and READ_SERVED */
 };
 
 enum oob_direction { OOB_READ = 0, OOB_WRITE = 1 };
@@ -66,7 +67,7 @@ enum oob_gone_reason {
 enum oob_stat {
     OOB_STAT_READS = 0,     /* synchronous reads */
     OOB_STAT_WRITES = 1,    /* writes, posted or not */
-    OOB_STAT_PUBLISHED = 2, /* reads answered from a publication */
+    OOB_STAT_PUBLISHED = 2, /* reads answered without asking the server */
     OOB_STAT_INJECTED = 3,  /* interrupts put into a VMCB */
     OOB_STAT_FORCED = 4,    /* exits forced to have a VMRUN to inject at */
     OOB_STAT_CLAMPED = 5,   /* timer deadlines brought forward */
@@ -86,23 +87,34 @@ struct oob_header {
     uint32_t context; /* which L2, from 1; 0 for HELLO, WELCOME and STATS */
 };
 
+/* A range of I/O ports that is intercepted (HELLO) or served (WELCOME). */
+struct oob_port_range {
+    uint16_t first;  /* port; the range's base register */
+    uint16_t length; /* in ports, at least 1 */
+    uint16_t lines;  /* bit n: the range's device drives ISA interrupt n */
+    uint8_t widths;  /* an access may have so many bytes: bit 0: 1, bit 1: 2, bit 2: 4 */
+    uint8_t posted;  /* bit n: nobody needs to wait for a write to register n; 0 in HELLO */
+};
+
 struct oob_hello {
     struct oob_header h;
     uint32_t magic;
     uint16_t version;
-    uint16_t reserved;
+    uint16_t ranges; /* so many of `range` are meant; the others are zero */
     uint32_t capabilities;
     char machine[OOB_NAME_MAX];
     uint32_t instance; /* random, not 0, the same as long as this native half lives */
+    struct oob_port_range range[OOB_RANGES_MAX];
 };
 
 struct oob_welcome {
     struct oob_header h;
     uint32_t magic;
     uint16_t version;
-    uint16_t reserved;
+    uint16_t ranges;       /* as in HELLO */
     uint32_t capabilities; /* those of HELLO that the server uses */
-    uint32_t reserved2;
+    uint32_t reserved;
+    struct oob_port_range range[OOB_RANGES_MAX];
 };
 
 struct oob_access {
@@ -130,18 +142,14 @@ struct oob_posted { /* followed by `count` bytes: that many byte-wide writes to 
     uint16_t reserved;
 };
 
-struct oob_thre_served { /* an access, as a read of IIR is */
+/* The guest has read `value`, answered from what was published, and reading has an effect that the server is to
+ * apply. Of base registers that were read one after the other, the last one is told. An access, as a read is. */
+struct oob_read_served {
     struct oob_header h;
-    uint16_t port; /* of IIR */
-    uint16_t reserved;
-    uint32_t reserved2;
-};
-
-struct oob_taken { /* an access, as a read of RBR is */
-    struct oob_header h;
-    uint16_t port; /* of RBR */
-    uint16_t reserved;
-    uint32_t next; /* the number of the character that the guest will read next */
+    uint16_t port;
+    uint8_t value;
+    uint8_t reserved;
+    uint32_t number; /* of the image that the guest reads from next */
 };
 
 struct oob_context_appeared {
@@ -196,25 +204,25 @@ struct oob_resume {
     uint64_t received; /* bytes of output since the context was bound, those told as lost by GAP included */
 };
 
-/* All characters in the receiver, with their numbers: of a port, each has one more than the one before it, modulo
- * 2^32; where a server begins to count is random. Those that the guest has read, or has cleared away, are not in it
- * any more. */
-struct oob_input {
-    struct oob_header h;
-    uint16_t port; /* of RBR */
-    uint8_t count; /* 1 .. OOB_INPUT_MAX */
-    uint8_t reserved;
-    uint32_t number;             /* of data[0] */
-    uint8_t data[OOB_INPUT_MAX]; /* 0 behind `count` */
+/* What the guest will read from the registers of a range, as long as nothing but its own reading happens. */
+struct oob_image {
+    uint8_t valid; /* bit n: reading register n yields value[n] */
+    uint8_t
+        effects; /* bit n: ... and has an effect, of which READ_SERVED tells; of register 0: the next image follows */
+    uint8_t value[OOB_REGISTERS];
 };
 
+/* A list of images. The guest reads from the first one; each reading of the range's base register, register 0, moves
+ * to the next. The images of a range are numbered, modulo 2^32, and keep their numbers from one PUBLISH to the next;
+ * where a server begins to count is random. `count` images are sent, the frame ends behind them. */
 struct oob_publish {
     struct oob_header h;
-    uint32_t writes;   /* accesses of this context that the server had served: stale if native has sent more */
-    uint16_t port;     /* of the register of bit 0 */
-    uint8_t valid;     /* bit n: value[n] may be read without asking */
-    uint8_t after_thr; /* bit n: stays true when a byte is written to THR (port + 0) */
-    uint8_t value[8];
+    uint32_t accesses; /* of this context that the server had served */
+    uint32_t number;   /* of image[0] */
+    uint16_t port;     /* the first of the range */
+    uint8_t count;     /* 1 .. OOB_IMAGES_MAX */
+    uint8_t reserved;
+    struct oob_image image[OOB_IMAGES_MAX];
 };
 
 #endif

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "frame.h"
+#include "ranges.h"
 #include "host.h"
 #include "link.h"
 
@@ -34,7 +35,19 @@ bool oob_connector_wake(void) {
     return write(wake, &one, sizeof one) == sizeof one; /* else the counter is full: the thread is awake anyway */
 }
 
-static bool read_welcome(int fd, const char **why) {
+static const char *mismatch(const struct oob_port_range *range) {
+    static char text[256];
+
+    snprintf(
+        text, sizeof text,
+        "the server serves ports %#x-%#x with another interrupt than irq= of this plugin, or ports= does not have "
+        "them: start QEMU with what `oobconsole qemu-options %s` prints",
+        range->first, range->first + range->length - 1, oob_l1.name);
+    return text;
+}
+
+static bool read_welcome(int fd, struct oob_welcome *welcome, const char **why) {
+    const struct oob_port_range *missing;
     uint8_t buffer[sizeof(struct oob_welcome)];
     size_t have = 0;
     uint64_t deadline = oob_now_ns() + WELCOME_MS * 1000000ull;
@@ -58,28 +71,32 @@ static bool read_welcome(int fd, const char **why) {
     }
     if (oob_frame_parse(buffer, have, &frame, why) <= 0 || frame.h.type != OOB_WELCOME)
         return false;
-    *why = "the server is too old for this plugin: it does not hand input over ahead";
-    return frame.welcome.capabilities & OOB_CAP_INPUT;
+    *welcome = frame.welcome;
+    missing = oob_ranges_missing(&oob_l1.bus, welcome);
+    if (missing)
+        *why = mismatch(missing);
+    return !missing;
 }
 
-static int try_connect(const char **why) {
+static int try_connect(struct oob_welcome *welcome, const char **why) {
     struct oob_hello hello = {
         .h = {.length = sizeof hello, .type = OOB_HELLO},
         .magic = OOB_MAGIC,
         .version = OOB_VERSION,
-        .capabilities = OOB_CAP_IRQ_LEVEL | OOB_CAP_IRQ_PULSE | OOB_CAP_ATTENTION | OOB_CAP_PUBLISH | OOB_CAP_INPUT,
+        .capabilities = OOB_CAP_IRQ_LEVEL | OOB_CAP_IRQ_PULSE | OOB_CAP_ATTENTION | OOB_CAP_PUBLISH,
         .instance = instance,
     };
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     memcpy(hello.machine, oob_options.machine, sizeof hello.machine);
+    oob_ranges_say(&oob_l1.bus, &hello);
     memcpy(address.sun_path, oob_options.socket, sizeof address.sun_path);
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
         *why = strerror(errno);
     } else if (send(fd, &hello, sizeof hello, MSG_NOSIGNAL) != sizeof hello) {
         *why = strerror(errno);
-    } else if (read_welcome(fd, why)) {
+    } else if (read_welcome(fd, welcome, why)) {
         return fd;
     }
     if (fd >= 0)
@@ -134,11 +151,12 @@ static void *connector(void *unused) {
     (void)unused;
     for (;;) {
         const char *why = NULL;
-        int fd = try_connect(&why);
+        struct oob_welcome welcome;
+        int fd = try_connect(&welcome, &why);
 
         if (fd >= 0) {
             oob_lock();
-            oob_link_adopt(&oob_l1, fd);
+            oob_link_adopt(&oob_l1, fd, &welcome);
             oob_unlock();
             said = NULL;
             retry_ms = RETRY_MIN_MS;

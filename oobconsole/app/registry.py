@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from oobconsole.config.guests import MachineConfig, VmConfig
 from oobconsole.config.schema import Config
 from oobconsole.interceptors.base import Interceptor
 from oobconsole.interceptors.memory import MemoryInterceptor
+from oobconsole.interceptors.ranges import served_ranges
 from oobconsole.interceptors.tcg import TcgInterceptor
 from oobconsole.lines.base import Stream
 from oobconsole.lines.chardev import ChardevStream, parse
@@ -13,12 +16,17 @@ from oobconsole.lines.serialport import SerialStream
 from oobconsole.vfio_user.keeper import Settings as KeeperSettings
 from oobconsole.vfio_user.stream import KeeperProcess, VfioUserStream
 
+#: A 16550 has so many I/O ports.
+UART_PORTS: Final = 8
+
 
 def make(config: Config, machine: MachineConfig) -> Interceptor:
     """Make the interceptor of a machine; `start` begins its work."""
     if machine.interceptor == "memory":
         return MemoryInterceptor(machine.name, echo=len(machine.guests))
-    return TcgInterceptor(machine.name, config.socket_of(machine), spin_us=machine.spin_us)
+    uarts = ((guest.name, uart.port, UART_PORTS, uart.irq) for guest in machine.guests for uart in guest.uarts)
+    ranges = served_ranges(uarts)
+    return TcgInterceptor(machine.name, config.socket_of(machine), spin_us=machine.spin_us, ranges=ranges)
 
 
 def make_lines(config: Config, vm: VmConfig) -> list[Stream]:

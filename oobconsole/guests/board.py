@@ -8,22 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
-from typing import Final, TypeVar
+from collections.abc import Iterable
 
 import structlog
 
 from devices.bus import Bus, Slot
-from devices.device import Device, Resources
+from devices.device import Resources
 from oobconsole.guests.serialport import SerialPort
-from oobconsole.interceptors.base import Context, Input, Interceptor, PortHandler, Publication
+from oobconsole.interceptors.base import Context, Interceptor, PortHandler, Publication
 
 log = structlog.get_logger(__name__)
-
-#: A publication tells of so many registers.
-REGISTERS: Final = 8
-
-_T = TypeVar("_T")
 
 
 class Board(PortHandler):
@@ -83,14 +77,8 @@ class Board(PortHandler):
     def write_block(self, port: int, data: bytes) -> None:
         self.bus.write_block(port, data)
 
-    def thre_served(self, port: int) -> None:
-        self.bus.served(port)
-
-    def taken(self, port: int, number: int) -> None:
-        self.bus.taken(port, number)
-
-    def inputs(self) -> tuple[Input, ...]:
-        return tuple(self._ask_all(_input))
+    def served(self, port: int, value: int, number: int) -> None:
+        self.bus.served(port, value, number)
 
     def gap(self, port: int, lost: int) -> None:
         for each in self.ports:
@@ -102,21 +90,17 @@ class Board(PortHandler):
         return tuple((port.port, port.received) for port in self.ports if port.known)
 
     def publications(self) -> tuple[Publication, ...]:
-        return tuple(self._ask_all(_publication))
-
-    def _ask_all(self, question: Callable[[int, Device], _T | None]) -> list[_T]:
-        """What is answered by devices, each asked with the port of its register 0."""
-        answers = []
+        told = []
         for slot in self.bus.slots:
             if slot.device is not None:
                 try:
-                    answer = question(slot.first, slot.device)
+                    ahead = slot.device.ahead()
                 except Exception as error:
                     self.bus.report(slot, error)
                 else:
-                    if answer is not None:
-                        answers.append(answer)
-        return answers
+                    if ahead is not None:
+                        told.append(Publication(slot.first, *ahead))
+        return tuple(told)
 
     # -- what the devices have to say ---------------------------------------------------------------
 
@@ -171,6 +155,7 @@ class Board(PortHandler):
     def _due(self) -> None:
         self._timer = None
         self.bus.poll()
+        self.changed()  # also what moves no interrupt line
         self.timed()
 
     def close(self) -> None:
@@ -178,25 +163,3 @@ class Board(PortHandler):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _input(port: int, device: Device) -> Input | None:
-    """What the device holds for register 0, if anything."""
-    number, data = device.held()
-    return Input(port, number, data) if data else None
-
-
-def _publication(port: int, device: Device) -> Publication | None:
-    """What the device publishes of its first registers, as far as reading them has no side effect now."""
-    if not device.published:
-        return None
-    valid = after_thr = 0
-    values = bytearray(REGISTERS)
-    for register in device.published:
-        value = device.peek(register)
-        if value is not None:
-            valid |= 1 << register
-            values[register] = value
-            if device.survives_write(register):
-                after_thr |= 1 << register
-    return Publication(port, valid, after_thr, bytes(values))

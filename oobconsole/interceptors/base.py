@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from devices.device import Image
 from oobconsole.errors import StateError
 
 
@@ -32,36 +33,18 @@ class Context:
 
 
 class Publication(NamedTuple):
-    """Registers of one port range whose reading has, right now, no side effect.
-
-    The native half may answer a guest's read from here, without asking, until the guest's next
-    access changes anything.
+    """What a guest will read from the registers of one range of ports, ahead: nobody waits for it then.
 
     Attributes:
-        port: of the register of bit 0.
-        valid: bit n: `values[n]` may be read.
-        after_thr: bit n: stays true even when a byte is written to THR (port + 0).
-        values: eight registers.
-    """
-
-    port: int
-    valid: int
-    after_thr: int
-    values: bytes
-
-
-class Input(NamedTuple):
-    """All that a guest will read from the receiver of one port, ahead: reading it then waits for nobody.
-
-    Attributes:
-        port: of RBR.
-        number: of the first character; of a port, each has one more than that before it.
-        data: the characters.
+        port: the first one of the range.
+        number: of the first image (`devices.device.Ahead`).
+        images: at least one, and at most `wire.IMAGES_MAX`; the guest reads from the first one, and each reading of
+            the first port moves on to the next.
     """
 
     port: int
     number: int
-    data: bytes
+    images: tuple[Image, ...]
 
 
 class PortHandler(Protocol):
@@ -76,15 +59,9 @@ class PortHandler(Protocol):
     def write_block(self, port: int, data: bytes) -> None:
         """Serve one byte-wide `out` to `port` for every byte of `data`, in order."""
 
-    def thre_served(self, port: int) -> None:
-        """Learn that the guest has read from IIR, `port`, that THR is empty; say its interrupt line again."""
-
-    def taken(self, port: int, number: int) -> None:
-        """Learn that the guest has read from RBR, `port`, what comes before the character of that number (modulo
-        2**32); it may be told more than once."""
-
-    def inputs(self) -> tuple[Input, ...]:
-        """What the receivers hold that hold anything; cheap, called often."""
+    def served(self, port: int, value: int, number: int) -> None:
+        """Learn that the guest has read `value` from `port` as it was published, and reads from the image of that
+        number next (modulo 2**32); it may be told more than once."""
 
     def gap(self, port: int, lost: int) -> None:
         """Learn that `lost` bytes written to `port` did not reach the server, at this place."""
@@ -94,7 +71,7 @@ class PortHandler(Protocol):
         first bound, by us or a server before us, those that a gap told of included."""
 
     def publications(self) -> tuple[Publication, ...]:
-        """What may be read without asking after the accesses served so far; cheap, called often."""
+        """What the guest will read, after the accesses served so far; cheap, called often."""
 
 
 class InterceptorEvents(Protocol):

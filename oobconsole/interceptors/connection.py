@@ -17,7 +17,8 @@ import structlog
 
 from oobconsole.errors import WireError
 from oobconsole.interceptors import wire
-from oobconsole.interceptors.base import Context, Input, PortHandler, Publication
+from oobconsole.interceptors.base import Context, PortHandler, Publication
+from oobconsole.interceptors.ranges import Served, disagreement
 from oobconsole.interceptors.wire import Capability, IrqMode
 
 log = structlog.get_logger(__name__)
@@ -31,12 +32,8 @@ OUTPUT_MAX: Final = 65536
 HELLO_SECONDS: Final = 5.0
 _UCRED: Final = Struct("3i")  # `struct ucred`: unix(7)
 # Plain integers: flag arithmetic costs more than serving a register may.
-_LEVEL, _PULSE, _ATTENTION, _PUBLISH, _INPUT = (
-    int(c)
-    for c in (
-        *(Capability.IRQ_LEVEL, Capability.IRQ_PULSE, Capability.ATTENTION, Capability.PUBLISH),
-        Capability.INPUT,
-    )
+_LEVEL, _PULSE, _ATTENTION, _PUBLISH = (
+    int(c) for c in (Capability.IRQ_LEVEL, Capability.IRQ_PULSE, Capability.ATTENTION, Capability.PUBLISH)
 )
 
 
@@ -53,6 +50,7 @@ class Owner(Protocol):
     """The interceptor that a connection belongs to."""
 
     machine: str
+    ranges: tuple[Served, ...]
     spin_ns: int
     stats: wire.Stats
     counters: Counters
@@ -74,14 +72,13 @@ class Owner(Protocol):
 class Binding:
     """One context of a connected native half."""
 
-    __slots__ = ("accesses", "context", "failed", "handler", "inputs", "published")
+    __slots__ = ("accesses", "context", "failed", "handler", "published")
 
     def __init__(self, context: Context) -> None:
         self.context = context
         self.handler: PortHandler | None = None
         self.accesses = 0
         self.published: tuple[int, tuple[Publication, ...]] | None = None
-        self.inputs: tuple[Input, ...] = ()
         self.failed = False
 
 
@@ -109,7 +106,6 @@ class Connection:
         self._in_batch = False
         self._touched: set[Binding] = set()  # by this batch
         self._writing = False
-        self._ahead = False  # is input handed over ahead? From READY on: until then, what was taken is not known
         self._spin_until = 0
         self._turn_due = False
         self._hello_timer = self._loop.call_later(HELLO_SECONDS, self._hello_due)
@@ -150,9 +146,7 @@ class Connection:
             mode = IrqMode.PULSE
         else:
             return
-        if self._in_batch:
-            self._append_inputs(bound)
-        else:
+        if not self._in_batch:
             self._append_publications(bound)
         self._send(wire.encode_irq(bound.context.number, line, mode, bound.accesses))
 
@@ -223,7 +217,7 @@ class Connection:
                 if type(event) is wire.Access:
                     waited_for = True
                     self._access(event)
-                elif type(event) is wire.Posted or type(event) is wire.ThreServed or type(event) is wire.Taken:
+                elif type(event) is wire.Posted or type(event) is wire.ReadServed:
                     self._unanswered(event)
                 else:
                     self._control(event)
@@ -256,12 +250,12 @@ class Connection:
                     handler.write(event.port, event.size, event.value)
                 else:
                     value = handler.read(event.port, event.size) & mask
-                self._append_inputs(bound)  # the answer may tell of them
             except Exception:
                 self._failed(bound)
+        self._append_publications(bound)  # the answer may tell of what they show
         self._out += wire.encode_answer(event.context, event.seq, 0 if event.write else value)
 
-    def _unanswered(self, event: wire.Posted | wire.ThreServed | wire.Taken) -> None:
+    def _unanswered(self, event: wire.Posted | wire.ReadServed) -> None:
         bound = self.bound[event.context]
         bound.accesses += len(event.data) if isinstance(event, wire.Posted) else 1
         handler = bound.handler
@@ -270,11 +264,8 @@ class Connection:
             try:
                 if isinstance(event, wire.Posted):
                     handler.write_block(event.port, event.data)
-                elif isinstance(event, wire.ThreServed):
-                    handler.thre_served(event.port)
                 else:
-                    bound.inputs = ()  # it may have given up, meanwhile, what it was told before
-                    handler.taken(event.port, event.next)
+                    handler.served(event.port, event.value, event.number)
             except Exception:
                 self._failed(bound)
 
@@ -303,13 +294,18 @@ class Connection:
     def _hello(self, hello: wire.Hello) -> None:
         self._instance = hello.instance
         interrupts = _LEVEL if hello.capabilities & _LEVEL else _PULSE
-        self._capabilities = hello.capabilities & (interrupts | _ATTENTION | _PUBLISH | _INPUT)
-        self._out += wire.encode_welcome(self._capabilities)
+        self._capabilities = hello.capabilities & (interrupts | _ATTENTION | _PUBLISH)
+        ranges = [served.range for served in self._owner.ranges]
+        self._out += wire.encode_welcome(self._capabilities, ranges)
+        self._hello_timer.cancel()
+        if hello.machine == self._owner.machine and (why := disagreement(self._owner, hello.ranges)):
+            self._flush()  # by our ranges, the native half can say the same on its side
+            self.close(why)
+            return
         refusal = self._owner.welcome(self, hello)
         if refusal is not None:
             self._out.clear()
             self.close(refusal)
-        self._hello_timer.cancel()
 
     def _appeared(self, event: wire.ContextAppeared) -> None:
         origin = f"VMCB {event.vmcb:#x}, nested CR3 {event.ncr3:#x}"
@@ -339,25 +335,16 @@ class Connection:
                 for port, received in bound.handler.received():
                     self._out += wire.encode_resume(bound.context.number, port, received)
         self._out += wire.encode_ready()
-        self._ahead = bool(self._capabilities & _INPUT)
         for bound in self.bound.values():
-            self._append_inputs(bound)
+            self._append_publications(bound)
 
     def _bind(self, bound: Binding) -> None:
         bound.handler = self._owner.context_appeared(bound.context)
 
     # -- what goes out ------------------------------------------------------------------------------
 
-    def _append_inputs(self, bound: Binding) -> None:
-        """What a guest can read from RBR, unless the native half has it; before anything tells the guest of it."""
-        if self._ahead and bound.handler is not None and (current := bound.handler.inputs()) != bound.inputs:
-            bound.inputs = current
-            for port, number, data in current:
-                self._out += wire.encode_input(bound.context.number, port, number, data)
-
     def _append_publications(self, bound: Binding) -> None:
         """Unless the native half has them already."""
-        self._append_inputs(bound)
         if bound.handler is None or not self._capabilities & _PUBLISH:
             return
         current = bound.handler.publications()
@@ -365,9 +352,7 @@ class Connection:
         if published != bound.published:
             bound.published = published
             for p in current:
-                self._out += wire.encode_publish(
-                    bound.context.number, bound.accesses, p.port, p.valid, p.after_thr, p.values
-                )
+                self._out += wire.encode_publish(bound.context.number, bound.accesses, *p)
 
     def _send(self, frame: bytes) -> None:
         """Queue a frame; it goes out with the batch that is being served, or at once."""

@@ -18,6 +18,7 @@ class MemoryInterceptor(Interceptor):
     Attributes:
         levels: of the interrupt lines, by context and line.
         attended: is anybody attached, by context.
+        published: how often registers have changed without an access.
     """
 
     def __init__(self, machine: str, *, echo: int = 0) -> None:
@@ -25,6 +26,7 @@ class MemoryInterceptor(Interceptor):
         self.attended: dict[int, bool] = {}
         self.levels: dict[tuple[int, int], bool] = {}
         self.guests: list[MemoryGuest] = []
+        self.published = 0
         self._echo = echo
         self._contexts: dict[int, Context] = {}
         self._irq_watchers: dict[int, Callable[[int, bool], object]] = {}
@@ -52,7 +54,8 @@ class MemoryInterceptor(Interceptor):
             watcher(line, level)
 
     def publish(self, context: Context) -> None:
-        """Nothing to do: this guest always asks."""
+        """Nothing to do but to count it: this guest always asks."""
+        self.published += 1
 
     def set_attention(self, context: Context, attended: bool) -> None:
         self.attended[context.number] = attended

@@ -13,6 +13,7 @@ from devices.device import Resources
 from oobconsole.interceptors import wire
 from oobconsole.interceptors.base import Context, Interceptor, InterceptorEvents, PortHandler
 from oobconsole.interceptors.connection import Binding, Connection, Counters
+from oobconsole.interceptors.ranges import Served
 from oobconsole.log.log import LogLimit
 from oobconsole.net.listener import Listener
 
@@ -30,6 +31,7 @@ class TcgInterceptor(Interceptor):
     Args:
         machine: configured name; the native half must say the same.
         path: of the UNIX socket, at most 107 bytes; made with mode 0600.
+        ranges: of ports that the guests have; a native half that does not intercept all of them is refused.
         spin_us: how long to look for a vCPU's next access before sleeping, in microseconds; 0: not at all.
 
     Attributes:
@@ -37,9 +39,10 @@ class TcgInterceptor(Interceptor):
         counters: what we counted.
     """
 
-    def __init__(self, machine: str, path: Path, *, spin_us: int) -> None:
+    def __init__(self, machine: str, path: Path, *, spin_us: int, ranges: tuple[Served, ...] = ()) -> None:
         self.machine = machine
         self.path = path
+        self.ranges = ranges
         self.spin_ns = spin_us * 1000
         self.stats = wire.Stats({}, ())
         self.counters = Counters()

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 from oobconsole.interceptors import wire
-from oobconsole.interceptors.base import Context, Input, Interceptor, PortHandler, Publication
+from oobconsole.interceptors.base import Context, Interceptor, PortHandler, Publication
 from oobconsole.interceptors.memory import MemoryInterceptor
 from oobconsole.interceptors.tcg import TcgInterceptor
 from tests.support.aio import until
@@ -25,7 +25,6 @@ class Recorder(PortHandler):
         self.broken = False
         self.raise_irq = False
         self.published: tuple[Publication, ...] = ()
-        self.held: tuple[Input, ...] = ()
         self._interceptor = interceptor
         self._context = context
 
@@ -43,14 +42,8 @@ class Recorder(PortHandler):
     def write_block(self, port: int, data: bytes) -> None:
         self.log.append(("block", port, data))
 
-    def thre_served(self, port: int) -> None:
-        self.log.append(("thre served", port))
-
-    def taken(self, port: int, number: int) -> None:
-        self.log.append(("taken", port, number))
-
-    def inputs(self) -> tuple[Input, ...]:
-        return self.held
+    def served(self, port: int, value: int, number: int) -> None:
+        self.log.append(("served", port, value, number))
 
     def gap(self, port: int, lost: int) -> None:
         self.log.append(("gap", port, lost))

@@ -15,18 +15,27 @@ from pathlib import Path
 
 import pytest
 
+from devices.device import Image
 from oobconsole.errors import EnvironmentFault
 from oobconsole.interceptors import connection, wire
-from oobconsole.interceptors.base import Context, Input, Publication
+from oobconsole.interceptors.base import Context, Publication
 from oobconsole.interceptors.tcg import LOG_LINES, PENDING_MAX, TcgInterceptor
 from oobconsole.interceptors.wire import FrameType, IrqMode
 from oobconsole.net import listener
 from tests.contract.rigs import PORT, Events, TcgRig
 from tests.support.aio import idle, until
-from tests.support.native_half import NativeHalf, access, appeared, gone, posted, stats, taken, thre_served
+from tests.support.native_half import Frame, NativeHalf, access, appeared, gone, posted, read_served, stats
 from tests.support.pace import scaled
 
-LSR = Publication(PORT, 0x20, 0x20, bytes(5) + b"\x60" + bytes(2))
+IMAGE = Image(0xFF, 0, bytes(5) + b"\x60" + bytes(2))
+PUBLISHED = Publication(PORT, 7, (IMAGE,))
+
+
+def published(accesses: int, number: int = 7, images: tuple[Image, ...] = (IMAGE,)) -> Frame:
+    """The frame of it."""
+    return Frame(FrameType.PUBLISH, 1, (accesses, number, PORT, len(images), 0, *images))
+
+
 CONTEXT = Context("l1", 1)
 
 
@@ -58,19 +67,18 @@ def output(capsys: pytest.CaptureFixture[str]) -> Output:
 # -- order -------------------------------------------------------------------------------------------
 
 
-async def test_the_interrupt_then_the_answer_then_the_registers(tcg: TcgRig) -> None:
+async def test_the_interrupt_then_the_registers_then_the_answer(tcg: TcgRig) -> None:
     await tcg.appear(1)
     tcg.events.handlers[1].raise_irq = True
-    tcg.events.handlers[1].published = (LSR,)
+    tcg.events.handlers[1].published = (PUBLISHED,)
     tcg.half.send(posted(b"a") + access(1) + access(2))
-    kinds = [(await tcg.half.frame()).kind for _ in range(5)]
-    served = [FrameType.IRQ, FrameType.ANSWER]
-    assert kinds == [*served, *served, FrameType.PUBLISH]
+    kinds = [(await tcg.half.frame()).kind for _ in range(6)]
+    assert kinds == [FrameType.IRQ, FrameType.PUBLISH, FrameType.ANSWER] * 2
 
 
 async def test_the_registers_then_the_interrupt_that_nobody_asked_for(tcg: TcgRig) -> None:
     await tcg.appear(1)
-    tcg.events.handlers[1].published = (LSR,)
+    tcg.events.handlers[1].published = (PUBLISHED,)
     tcg.interceptor.set_irq(CONTEXT, 4, True)
     assert [(await tcg.half.frame()).kind for _ in range(2)] == [FrameType.PUBLISH, FrameType.IRQ]
 
@@ -86,10 +94,10 @@ async def test_a_batch_is_served_in_order(tcg: TcgRig) -> None:
 
 async def test_an_interrupt_that_the_native_half_has_served_is_an_access(tcg: TcgRig) -> None:
     await tcg.appear(1)
-    tcg.events.handlers[1].published = (LSR,)
-    tcg.half.send(posted(b"ab") + thre_served(1) + posted(b"c"))
-    assert await tcg.half.frame() == (FrameType.PUBLISH, 1, (4, *LSR))
-    assert tcg.events.handlers[1].log == [("block", PORT, b"ab"), ("thre served", 0x3FA), ("block", PORT, b"c")]
+    tcg.events.handlers[1].published = (PUBLISHED,)
+    tcg.half.send(posted(b"ab") + read_served(1, 9, 0x3FA, 0xC2) + posted(b"c"))
+    assert await tcg.half.frame() == published(4)
+    assert tcg.events.handlers[1].log == [("block", PORT, b"ab"), ("served", 0x3FA, 0xC2, 9), ("block", PORT, b"c")]
     tcg.interceptor.set_irq(CONTEXT, 4, True)
     assert await tcg.half.frame() == (FrameType.IRQ, 1, (4, IrqMode.HIGH, 0, 4))
 
@@ -107,19 +115,19 @@ async def test_frames_may_come_in_pieces(tcg: TcgRig) -> None:
 
 async def test_publications_follow_an_access_and_count_it(tcg: TcgRig) -> None:
     await tcg.appear(1)
-    tcg.events.handlers[1].published = (LSR,)
+    tcg.events.handlers[1].published = (PUBLISHED,)
     tcg.half.send(posted(b"abc"))
-    assert await tcg.half.frame() == (FrameType.PUBLISH, 1, (3, *LSR))
+    assert await tcg.half.frame() == published(3)
 
 
 async def test_what_changed_without_an_access_is_published_once(tcg: TcgRig) -> None:
     await tcg.appear(1)
-    tcg.events.handlers[1].published = (LSR,)
+    tcg.events.handlers[1].published = (PUBLISHED,)
     for _ in range(3):
         tcg.interceptor.publish(CONTEXT)
     tcg.events.handlers[1].published = ()
     await tcg.half.settle(1)
-    assert tcg.half.other == [(FrameType.PUBLISH, 1, (0, *LSR))]
+    assert tcg.half.other == [published(0)]
 
 
 async def test_what_the_native_half_cannot_do_is_not_asked_of_it(tcg: TcgRig) -> None:
@@ -127,7 +135,7 @@ async def test_what_the_native_half_cannot_do_is_not_asked_of_it(tcg: TcgRig) ->
     tcg.half = NativeHalf(tcg.path, "l1", capabilities=wire.Capability.IRQ_PULSE)
     await tcg.half.connect()
     await tcg.appear(1)
-    tcg.events.handlers[1].published = (LSR,)
+    tcg.events.handlers[1].published = (PUBLISHED,)
     tcg.interceptor.set_attention(CONTEXT, True)
     for level in (True, False):
         tcg.interceptor.set_irq(CONTEXT, 4, level)
@@ -136,46 +144,31 @@ async def test_what_the_native_half_cannot_do_is_not_asked_of_it(tcg: TcgRig) ->
 
 
 async def test_what_can_be_read_comes_before_whatever_tells_of_it(tcg: TcgRig) -> None:
-    """So that no reading of RBR waits for us, or is answered too late."""
+    """So that no reading of a receiver waits for us, or is answered too late."""
     assert await tcg.half.announce(1) == {}
     handler = tcg.events.handlers[1]
-    handler.held, handler.published = (Input(PORT, 5, b"ab"),), (LSR,)
-    told = (FrameType.INPUT, 1, (PORT, 2, 0, 5, b"ab" + bytes(14)))
+    handler.published = (PUBLISHED,)
     tcg.interceptor.set_irq(CONTEXT, 4, True)
-    assert [await tcg.half.frame()] == [told]
-    assert [(await tcg.half.frame()).kind for _ in range(2)] == [FrameType.PUBLISH, FrameType.IRQ]
-    handler.held = (Input(PORT, 6, b"b"),)
+    assert await tcg.half.frame() == published(0)
+    assert (await tcg.half.frame()).kind is FrameType.IRQ
+    handler.published = (Publication(PORT, 8, (IMAGE, IMAGE)),)
     tcg.half.send(access(1))
-    assert [(await tcg.half.frame()).kind for _ in range(3)] == [FrameType.INPUT, FrameType.ANSWER, FrameType.PUBLISH]
-    handler.held, handler.raise_irq = (Input(PORT, 6, b"bc"),), True
+    assert await tcg.half.frame() == published(1, 8, (IMAGE, IMAGE))
+    assert (await tcg.half.frame()).kind is FrameType.ANSWER
+    handler.raise_irq = True
     tcg.half.send(access(2))
-    kinds = [(await tcg.half.frame()).kind for _ in range(4)]
-    assert kinds == [FrameType.INPUT, FrameType.IRQ, FrameType.ANSWER, FrameType.PUBLISH]
+    kinds = [(await tcg.half.frame()).kind for _ in range(3)]
+    assert kinds == [FrameType.IRQ, FrameType.PUBLISH, FrameType.ANSWER]
 
 
-async def test_what_was_taken_is_told_and_the_rest_is_given_again(tcg: TcgRig) -> None:
+async def test_what_was_read_is_told_and_the_rest_is_published_again(tcg: TcgRig) -> None:
     assert await tcg.half.announce(1) == {}
     handler = tcg.events.handlers[1]
-    handler.held = (Input(PORT, 0xFFFFFFFF, b"ab"),)
-    for _ in range(2):  # the native half may have given it up
-        tcg.half.send(taken(1, 0xFFFFFFFF))
-        assert await tcg.half.frame() == (FrameType.INPUT, 1, (PORT, 2, 0, 0xFFFFFFFF, b"ab" + bytes(14)))
-    assert handler.log == [("taken", PORT, 0xFFFFFFFF)] * 2
-
-
-async def test_nothing_can_be_read_before_it_is_known_what_was_taken(tcg: TcgRig) -> None:
-    """On a new connection: the native half may have read what we still have."""
-    assert await tcg.half.announce(1) == {}
-    handler = tcg.events.handlers[1]
-    await tcg.lose_link()
-    await tcg.connect()
-    handler.held = (Input(PORT, 5, b"ab"),)
-    tcg.half.send(appeared(1))
-    tcg.interceptor.set_irq(CONTEXT, 4, True)
-    tcg.half.other.clear()
-    await tcg.half.announce()
-    assert FrameType.INPUT not in [frame.kind for frame in tcg.half.other]
-    assert (await tcg.half.frame()).kind is FrameType.INPUT
+    handler.published = (Publication(PORT, 0xFFFFFFFF, (IMAGE, IMAGE)),)
+    for accesses in (1, 2):  # the native half may have given it up
+        tcg.half.send(read_served(1, 0xFFFFFFFF, value=0x41))
+        assert await tcg.half.frame() == published(accesses, 0xFFFFFFFF, (IMAGE, IMAGE))
+    assert handler.log == [("served", PORT, 0x41, 0xFFFFFFFF)] * 2
 
 
 # -- coming and going --------------------------------------------------------------------------------
@@ -263,7 +256,7 @@ async def test_counters_are_kept(tcg: TcgRig) -> None:
     [
         (b"GET / HTTP/1.1\r\n\r\n", "frame type 0x54"),
         (wire.encode_hello("another", 3), "'another'"),
-        (wire.encode_hello("l1", 3, version=2), "speaks version 2, this server 1"),
+        (wire.encode_hello("l1", 3, version=3), "speaks version 3 of the protocol, this server 2"),
         (access(1), "the first frame is not HELLO"),
         (b"\xff" * 100_000, "frame type 0xff"),
         (wire.encode_hello("l1", 3)[:20], "it closed the connection"),

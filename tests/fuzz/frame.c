@@ -44,6 +44,7 @@ static void check_fields(const union oob_frame *frame, int taken) {
         REQUIRE(taken == sizeof frame->welcome && frame->welcome.magic == OOB_MAGIC, "magic %x",
                 frame->welcome.magic);
         REQUIRE(frame->welcome.version == OOB_VERSION, "version %u", frame->welcome.version);
+        REQUIRE(frame->welcome.ranges <= OOB_RANGES_MAX, "%u ranges", frame->welcome.ranges);
         break;
     case OOB_ANSWER: REQUIRE(taken == sizeof frame->answer, "%d", taken); break;
     case OOB_IRQ:
@@ -54,12 +55,11 @@ static void check_fields(const union oob_frame *frame, int taken) {
         REQUIRE(taken == sizeof frame->attention && frame->attention.attended < 2, "%u", frame->attention.attended);
         break;
     case OOB_RESUME: REQUIRE(taken == sizeof frame->resume && !frame->resume.reserved, "%d", taken); break;
-    case OOB_INPUT:
-        REQUIRE(taken == sizeof frame->input && frame->input.count, "%u characters", frame->input.count);
-        REQUIRE(frame->input.count <= OOB_INPUT_MAX, "%u characters", frame->input.count);
-        break;
     case OOB_READY: REQUIRE(taken == sizeof frame->h && !frame->h.context, "%d", taken); break;
-    default: REQUIRE(frame->h.type == OOB_PUBLISH && taken == sizeof frame->publish, "type %x", frame->h.type);
+    default:
+        REQUIRE(frame->h.type == OOB_PUBLISH && frame->publish.count, "type %x", frame->h.type);
+        REQUIRE(frame->publish.count <= OOB_IMAGES_MAX, "%u images", frame->publish.count);
+        REQUIRE(taken == 20 + 10 * frame->publish.count, "%d bytes of %u images", taken, frame->publish.count);
     }
 }
 

@@ -39,9 +39,18 @@ class Native:
         self.seq = 0
 
 
+@st.composite
+def port_ranges(draw: st.DrawFn) -> wire.PortRange:
+    """Ports that a native half may intercept."""
+    length = draw(st.integers(1, 0xFFFF))
+    first = draw(st.integers(0, 0x10000 - length))
+    return wire.PortRange(first, length, draw(st.integers(1, 0xFFFF)), draw(st.integers(1, 7)))
+
+
 def hello(draw: st.DrawFn) -> Event:
     name = draw(st.from_regex(NAME, fullmatch=True))
-    return wire.Hello(draw(u32), name, draw(u32.filter(bool)))
+    ranges = draw(st.lists(port_ranges(), max_size=wire.RANGES_MAX))
+    return wire.Hello(draw(u32), name, draw(u32.filter(bool)), tuple(ranges))
 
 
 def access(draw: st.DrawFn, native: Native) -> Event:
@@ -74,12 +83,8 @@ def gap(draw: st.DrawFn, native: Native) -> Event:
     return wire.Gap(draw(st.sampled_from(native.contexts)), draw(u16), draw(u64.filter(bool)))
 
 
-def thre_served(draw: st.DrawFn, native: Native) -> Event:
-    return wire.ThreServed(draw(st.sampled_from(native.contexts)), draw(u16))
-
-
-def taken(draw: st.DrawFn, native: Native) -> Event:
-    return wire.Taken(draw(st.sampled_from(native.contexts)), draw(u16), draw(u32))
+def read_served(draw: st.DrawFn, native: Native) -> Event:
+    return wire.ReadServed(draw(st.sampled_from(native.contexts)), draw(u16), draw(st.integers(0, 255)), draw(u32))
 
 
 def stats(draw: st.DrawFn, native: Native) -> Event:
@@ -87,7 +92,7 @@ def stats(draw: st.DrawFn, native: Native) -> Event:
     return wire.Stats(dict(zip(wire.STATS, counters, strict=False)), (0,) * wire.LATENCY_BUCKETS)
 
 
-OF_A_CONTEXT: tuple[Make, ...] = (access, posted, gone, gap, thre_served, taken)
+OF_A_CONTEXT: tuple[Make, ...] = (access, posted, gone, gap, read_served)
 
 
 @st.composite

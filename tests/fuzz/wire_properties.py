@@ -13,8 +13,8 @@ from tests.support.native_half import announced
 def encode(event: Event) -> bytes:
     """The frame that an event came from. STATS leaves out the counters that this server does not know."""
     match event:
-        case wire.Hello(capabilities, machine, instance):
-            return wire.encode_hello(machine, instance, capabilities)
+        case wire.Hello(capabilities, machine, instance, ranges):
+            return wire.encode_hello(machine, instance, capabilities, ranges=ranges)
         case wire.Access(context, seq, port, size, write, value, vcpu):
             head = (wire.ACCESS.size, FrameType.ACCESS, 0, context)
             return wire.ACCESS.pack(*head, seq, port, size, write, value, vcpu, 0)
@@ -29,11 +29,9 @@ def encode(event: Event) -> bytes:
             return wire.CONTEXT_GONE.pack(*head, reason, 0)
         case wire.Gap(context, port, lost):
             return wire.GAP.pack(wire.GAP.size, FrameType.GAP, 0, context, port, 0, 0, lost)
-        case wire.Taken(context, port, following):
-            return wire.TAKEN.pack(wire.TAKEN.size, FrameType.TAKEN, 0, context, port, 0, following)
-        case wire.ThreServed(context, port):
-            head = (wire.THRE_SERVED.size, FrameType.THRE_SERVED, 0, context)
-            return wire.THRE_SERVED.pack(*head, port, 0, 0)
+        case wire.ReadServed(context, port, value, number):
+            head = (wire.READ_SERVED.size, FrameType.READ_SERVED, 0, context)
+            return wire.READ_SERVED.pack(*head, port, value, 0, number)
         case wire.Stats(counters, latency):
             known = (*counters.values(), *latency)
             padding = (0,) * (wire.STATS_MAX - len(known))

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from devices.uart16550 import Lsr
-from oobconsole.interceptors.base import Input, PortHandler, Publication
+from oobconsole.interceptors.base import PortHandler, Publication
 from oobconsole.interceptors.memory import MemoryGuest
 from tests.loopback.lab import Lab
 from tests.support.aio import soon, until
@@ -312,14 +312,8 @@ class _Spy(PortHandler):
     def write_block(self, port: int, data: bytes) -> None:
         self._handler.write_block(port, data)
 
-    def thre_served(self, port: int) -> None:
-        self._handler.thre_served(port)
-
-    def taken(self, port: int, number: int) -> None:
-        self._handler.taken(port, number)
-
-    def inputs(self) -> tuple[Input, ...]:
-        return self._handler.inputs()
+    def served(self, port: int, value: int, number: int) -> None:
+        self._handler.served(port, value, number)
 
     def gap(self, port: int, lost: int) -> None:
         self._handler.gap(port, lost)

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "exchange.h"
 #include "machine.h"
 #include "options.h"
 #include "serve.h"
@@ -132,8 +133,12 @@ void half_take_in(void) {
     oob_link_poll(&machine);
 }
 
-void half_adopt(int fd) {
-    oob_link_adopt(&machine, fd);
+void half_adopt(int fd, unsigned posted) {
+    struct oob_welcome welcome = {.ranges = (uint16_t)machine.bus.ranges};
+
+    for (unsigned i = 0; i < machine.bus.ranges; i++)
+        welcome.range[i] = (struct oob_port_range){.first = machine.bus.range[i].first, .posted = (uint8_t)posted};
+    oob_link_adopt(&machine, fd, &welcome);
 }
 
 void half_service(int fd) {
@@ -181,6 +186,19 @@ bool half_level(uint32_t number, unsigned range) {
     return oob_context_find(&machine, number)->line[range].level;
 }
 
+/* What is known of the receiver: images, the characters in them, and what its interrupt is about. */
+unsigned half_images(uint32_t number, unsigned range) {
+    return oob_context_find(&machine, number)->uart[range].ahead.count;
+}
+
+unsigned half_held(uint32_t number, unsigned range, unsigned index) {
+    return oob_context_find(&machine, number)->uart[range].ahead.image[index].rbr;
+}
+
+unsigned half_receiver(uint32_t number, unsigned range) {
+    return oob_context_find(&machine, number)->uart[range].ahead.image[0].receiver;
+}
+
 bool half_attended(uint32_t number) {
     return oob_context_find(&machine, number)->attended;
 }
@@ -195,6 +213,13 @@ uint32_t half_read(uint32_t number, uint16_t port, unsigned size) {
 
 void half_write(uint32_t number, uint16_t port, unsigned size, uint32_t value) {
     oob_serve_write(oob_context_find(&machine, number), 0, port, size, value);
+}
+
+/* What no register of a 16550 needs: to wait for the server's answer. -1: there is none. */
+int half_ask(uint32_t number, uint16_t port) {
+    uint32_t value = 0;
+
+    return oob_exchange_access(oob_context_find(&machine, number), 0, port, 1, false, &value) ? (int)value : -1;
 }
 
 void half_gone(uint32_t number, unsigned reason) {

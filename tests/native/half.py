@@ -63,6 +63,7 @@ class Half:
     Attributes:
         base, other: the port that is tried, and the guests' other one.
         answers: what registers hold at the server, by port; 0, if not named.
+        posted: bit n: the server does not want to answer a write to register n.
         silent: the server does nothing while a vCPU waits.
         received: what the server has taken in, and the test has not looked at.
         asked: how many accesses the server has answered.
@@ -78,11 +79,14 @@ class Half:
             getattr(self._lib, name).restype = ctypes.c_bool
         words = [f"socket={folder / 's'}", "machine=l1", "ports=0x3f8-0x3ff:0x2f8-0x2ff", "irq=4:3"]
         arguments = (ctypes.c_char_p * len(words))(*(word.encode() for word in words))
-        self._turn = _Turn(self._server_turn)
+        #: The server's turn while a vCPU waits: this object's own server, or the real one (`served.py`).
+        self.turn = self._server_turn
+        self._turn = _Turn(lambda: self.turn())
         assert self._lib.half_begin(len(words), arguments, self._turn)
         self.base, self.other = COM1, COM2
         self.answers: dict[int, int] = {}
         self.silent = False
+        self.posted = 0xFF
         self.received: list[Event] = []
         self.asked = 0
         self._server: socket.socket | None = None
@@ -100,7 +104,20 @@ class Half:
         self._decoder = wire.Decoder()
         assert len(list(self._decoder.feed(wire.encode_hello("l1", 7)))) == 1
         self._served.clear()
-        self._lib.half_adopt(self._client.fileno())
+        self._lib.half_adopt(self._client.fileno(), self.posted)
+
+    def adopt(self, client: socket.socket) -> None:
+        """Take a connection to another server than this object's, which has welcomed us."""
+        self._client = client
+        client.setblocking(False)
+        self._lib.half_adopt(client.fileno(), self.posted)
+
+    def closed(self) -> None:
+        """The connection has ended, if there is one: the connecting thread has seen it, and closed its end."""
+        if self._client is not None:
+            self._lib.half_hung_up(self._client.fileno())
+            self._client.close()
+            self._client = None
 
     def ready(self, *received: tuple[int, int, int]) -> None:
         """The server says of each (context, port, count) what it has, then READY."""
@@ -150,7 +167,7 @@ class Half:
     def be_late(self) -> None:
         """The server takes nothing for as long as a vCPU waits, and longer."""
         self.silent = True
-        self._lib.half_read(1, self.base + SCR, 1)
+        self.ask(SCR)
         assert not self.up
         self.silent = False
 
@@ -196,7 +213,7 @@ class Half:
             self._served[event.context] = 0
         elif isinstance(event, wire.Posted):
             self._served[event.context] += len(event.data)
-        elif isinstance(event, wire.Access | wire.ThreServed | wire.Taken):
+        elif isinstance(event, wire.Access | wire.ReadServed):
             self._served[event.context] += 1
 
     def server_goes(self) -> None:
@@ -243,27 +260,23 @@ class Half:
         assert self._server is not None
         self._server.sendall(frames)
 
-    def publish(
-        self,
-        lsr: int = IDLE_LSR,
-        *,
-        port: int | None = None,
-        valid: int = STATUS,
-        after_thr: int = STATUS,
-        **more: int,
-    ) -> None:
-        """The server has served all, and publishes LSR, MSR, and whichever register is named (`iir=0xc1`); or it has
-        served no more than `writes`."""
+    def publish(self, data: bytes = b"", number: int = 0, **about: int) -> None:
+        """The server has served all, and publishes that its receiver holds `data`; the first character has that
+        number. What else registers hold is named: `iir`, `lsr`, `msr`, `ier`, `lcr`, `mcr`; and how many accesses the
+        server had served (`writes`), of which guest (`context`), at which port (`port`)."""
         self.take()
-        values = bytearray(8)
-        values[LSR], values[MSR], values[IIR] = lsr, more.get("msr", CONNECTED), more.get("iir", 0)
-        context = more.get("context", 1)
-        writes = more.get("writes", self.served(context))
-        self.say(wire.encode_publish(context, writes, port or self.base, valid, after_thr, bytes(values)))
+        context = about.get("context", 1)
+        writes = about.get("writes", self.served(context))
+        images = [self._image(data[taken:], **about) for taken in range(len(data) + 1)]
+        self.say(wire.encode_publish(context, writes, about.get("port", self.base), number, images))
 
-    def give(self, number: int, data: bytes) -> None:
-        """The server hands over what is in its receiver."""
-        self.say(wire.encode_input(1, self.base, number, data))
+    @staticmethod
+    def _image(data: bytes, **about: int) -> tuple[int, int, bytes]:
+        """What the guest reads while `data` is in the receiver; the values that are named are those of each image."""
+        lsr = about.get("lsr", IDLE_LSR) | (DATA_READY if data else 0)
+        iir = about.get("iir", 0xC4 if data else 0xC1)
+        values = (data[0] if data else 0, about.get("ier", 0x01), iir, about.get("lcr", 0x03), about.get("mcr", 0x0B))
+        return about.get("valid", 0xFF), int(bool(data)), bytes((*values, lsr, about.get("msr", CONNECTED), 0))
 
     def irq(self, mode: wire.IrqMode, *, line: int | None = None, served: int | None = None) -> None:
         """The server drives the line."""
@@ -285,6 +298,11 @@ class Half:
         """The guest writes."""
         self._lib.half_write(context, (base or self.base) + register, size, value)
 
+    def ask(self, register: int) -> int | None:
+        """Something is read that only the server knows; None: it has not answered in time."""
+        value = int(self._lib.half_ask(1, self.base + register))
+        return None if value < 0 else value
+
     def prints(self, text: bytes) -> None:
         """The guest writes to THR."""
         for byte in text:
@@ -299,6 +317,21 @@ class Half:
     def level(self, base: int | None = None, *, context: int = 1) -> bool:
         """The level of a port's interrupt line."""
         return bool(self._lib.half_level(context, int((base or self.base) == COM2)))
+
+    @property
+    def held(self) -> bytes:
+        """The characters that the guest can read from RBR."""
+        return bytes(int(self._lib.half_held(1, 0, i)) for i in range(max(self.images - 1, 0)))
+
+    @property
+    def images(self) -> int:
+        """How many images of the port's registers the guest has not read yet; 0: nothing is known."""
+        return int(self._lib.half_images(1, 0))
+
+    @property
+    def receiver(self) -> int:
+        """What the receiver's interrupt is about."""
+        return int(self._lib.half_receiver(1, 0))
 
     def attended(self, context: int = 1) -> bool:
         """Is somebody attached to it?"""

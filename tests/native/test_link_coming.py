@@ -27,7 +27,7 @@ from tests.native.half import (
 def test_a_guest_is_announced_by_its_first_access(half: Half) -> None:
     half.begin()
     half.prints(b"a")
-    half.read(SCR)
+    half.ask(SCR)
     assert half.take() == [APPEARED, Posted(1, half.base, b"a", 0), Access(1, 1, half.base + SCR, 1, False, 0, 0)]
 
 
@@ -39,7 +39,7 @@ def test_guests_are_announced_anew_on_each_connection(live: Half) -> None:
     assert live.connected
     live.ready((1, live.base, 0))
     assert live.up
-    live.read(SCR)
+    live.ask(SCR)
     assert isinstance(live.take()[-1], Access), "which counts from 1 again: the decoder looks"
 
 

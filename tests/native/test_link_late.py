@@ -11,7 +11,7 @@ from oobconsole.interceptors.wire import (
     Access,
     IrqMode,
     Posted,
-    Taken,
+    ReadServed,
 )
 from tests.native.frames import SECOND_NS, all_of, looped, printed, registers
 from tests.native.half import (
@@ -26,7 +26,6 @@ from tests.native.half import (
     PATIENCE_NS,
     RBR,
     SCR,
-    STATUS,
     THR,
     THRE_PENDING,
     THRI,
@@ -42,19 +41,19 @@ def test_an_access_waits_for_so_long_and_no_longer(live: Half) -> None:
     assert PATIENCE_NS <= live.clock_ns - start < PATIENCE_NS + 5_000_000
     assert live.connected, "late is not away"
     start = live.clock_ns
-    live.read(SCR)
+    live.read(LSR)
     assert live.clock_ns - start < 1_000_000, "nobody waits for it again"
-    assert live.stat("away") == 2
+    assert live.stat("away") == 1
 
 
 def test_an_answer_within_that_time_is_waited_for(live: Half) -> None:
     """It sleeps meanwhile, and counts how long it took: 2 us each quarter of an octave."""
     live.answers[live.base + SCR] = 0x5A
     before = live.clock_ns
-    assert live.read(SCR) == 0x5A
+    assert live.ask(SCR) == 0x5A
     took = live.clock_ns - before
     assert live.up
-    assert sum(live.latency(bucket) for bucket in range(64)) == 2, "a write and a read"
+    assert sum(live.latency(bucket) for bucket in range(64)) == 1
     assert took < 1_000_000
 
 
@@ -75,13 +74,11 @@ def test_nothing_more_is_sent_to_a_late_server(live: Half) -> None:
     assert live.sent() == []
 
 
-def test_the_interrupt_that_a_guest_may_wait_for_is_due_when_the_server_is_late(live: Half) -> None:
-    """Its last byte was on its way, or its last answer: an empty THR is said once more, rather than never."""
+def test_the_interrupt_that_a_guest_waits_for_is_due_when_the_server_is_late(live: Half) -> None:
+    """The shadow knows that THR is empty, whatever is on its way to the server, and tells the guest once."""
     live.write(IER, THRI)
-    live.publish(IDLE_LSR)
+    live.publish()
     live.prints(b"a")
-    assert live.read(IIR) == THRE_PENDING
-    assert not live.level()
     live.be_late()
     assert live.level()
     assert live.read(IIR) == THRE_PENDING
@@ -89,11 +86,10 @@ def test_the_interrupt_that_a_guest_may_wait_for_is_due_when_the_server_is_late(
     assert live.read(IIR) == NOTHING_PENDING
 
 
-def test_the_interrupt_that_a_guest_may_wait_for_is_due_when_the_server_is_away(live: Half) -> None:
+def test_the_interrupt_that_a_guest_waits_for_is_due_when_the_server_is_away(live: Half) -> None:
     live.write(IER, THRI)
-    live.publish(IDLE_LSR)
+    live.publish()
     live.prints(b"a")
-    live.read(IIR)
     live.hang_up()
     assert live.level()
     assert live.read(IIR) == THRE_PENDING
@@ -106,18 +102,25 @@ def test_no_interrupt_is_due_that_was_not_asked_for(live: Half) -> None:
     assert live.read(IIR) == NOTHING_PENDING
 
 
-def test_what_was_published_holds_no_more(live: Half) -> None:
-    live.publish(0, valid=STATUS)
+def test_what_was_published_is_read_while_the_server_is_late(live: Half) -> None:
+    """And what has no effect, or what has; the server learns of it when it is back."""
+    live.publish(b"ab", 8)
     live.be_late()
-    assert live.read(LSR) == IDLE_LSR
-
-
-def test_input_that_was_handed_over_is_read_while_the_server_is_late(live: Half) -> None:
-    live.give(8, b"ab")
-    live.be_late()
-    assert (live.read(RBR), live.read(RBR), live.read(RBR)) == (ord("a"), ord("b"), 0)
+    assert live.level() is False, "the guest has not asked for it"
+    live.write(IER, 0x01)
+    assert live.level()
+    assert [live.read(register) for register in (IIR, LSR, RBR, LSR, RBR)] == [
+        0x04,
+        IDLE_LSR | DATA_READY,
+        ord("a"),
+        IDLE_LSR | DATA_READY,
+        ord("b"),
+    ]
+    assert (live.read(RBR), live.read(LSR), live.read(IIR)) == (0, IDLE_LSR, NOTHING_PENDING)
+    assert not live.level()
     live.come_back()
-    assert [e for e in live.take() if isinstance(e, Taken)] == [Taken(1, live.base, 10)]
+    told = [e for e in live.take() if isinstance(e, ReadServed) and e.port == live.base]
+    assert told == [ReadServed(1, live.base, 0, 10)]
 
 
 def test_what_was_printed_meanwhile_is_sent_once_and_what_was_sent_is_not_sent_again(live: Half) -> None:
@@ -157,74 +160,55 @@ def test_what_was_answered_too_late_is_of_no_use(live: Half) -> None:
     live.silent = True
     live.answers[live.base + SCR] = 0x11
     live.write(SCR, 0x22)
+    assert live.ask(SCR) is None
     assert live.read(SCR) == 0x22
     live.silent = False
     live.come_back()
     assert live.up
     live.take()
     live.answers[live.base + SCR] = 0x33
-    assert live.read(SCR) == 0x33
+    assert live.ask(SCR) == 0x33
 
 
 BREAK_LSR = IDLE_LSR | 0x11  # data ready, and a break
 
 
-def a_late_break(live: Half) -> None:
-    """A break has come, and its only announcement comes too late: reading LSR ends it at the server."""
-    live.give(8, b"\0x")
-    live.answers[live.base + LSR] = BREAK_LSR
-    live.silent = True
-    assert live.read(LSR) == IDLE_LSR
-    live.silent = False
-    live.come_back()
-    live.answers[live.base + LSR] = IDLE_LSR | DATA_READY
-    assert live.up
+def a_break(live: Half, **about: int) -> None:
+    """A break has come, and a character behind it."""
+    images = [live._image(b"\0x", lsr=BREAK_LSR), live._image(b"x"), live._image(b"")]
+    live.say(wire.encode_publish(1, about.get("writes", live.served()), live.base, 8, images))
 
 
-def test_a_break_is_seen_though_the_answer_that_tells_of_it_is_late(live: Half) -> None:
-    a_late_break(live)
-    assert live.read(LSR) == BREAK_LSR
-    assert live.read(LSR) == IDLE_LSR | DATA_READY, "reading LSR ends it"
-    assert live.read(RBR) == 0
+def test_a_break_is_seen_once(live: Half) -> None:
+    live.take()
+    a_break(live)
+    assert [live.read(LSR), live.read(LSR)] == [BREAK_LSR, IDLE_LSR | DATA_READY], "reading LSR ends it"
+    assert [e for e in live.take() if isinstance(e, ReadServed)] == [ReadServed(1, live.base + LSR, BREAK_LSR, 8)]
+    a_break(live, writes=live.served() - 1)  # from before the server knew of that
+    assert live.read(LSR) == IDLE_LSR | DATA_READY
+    assert (live.read(RBR), live.read(LSR)) == (0, IDLE_LSR | DATA_READY)
 
 
-def test_a_break_is_seen_where_a_publication_says_that_data_is_ready(live: Half) -> None:
-    a_late_break(live)
-    live.publish(IDLE_LSR | DATA_READY)
-    assert live.asks(LSR) == (False, BREAK_LSR)
-
-
-def test_a_break_is_not_seen_before_its_character(live: Half) -> None:
-    a_late_break(live)
-    live.answers[live.base + LSR] = IDLE_LSR
-    assert live.read(LSR) == IDLE_LSR
+def test_a_break_is_seen_once_while_the_server_is_late(live: Half) -> None:
+    live.take()
+    a_break(live)
     live.be_late()
-    assert live.read(LSR) == IDLE_LSR
-    live.come_back()
-    live.answers[live.base + LSR] = IDLE_LSR | DATA_READY
     assert live.read(LSR) == BREAK_LSR
+    a_break(live)
+    assert live.read(LSR) == IDLE_LSR | DATA_READY
 
 
 def test_a_break_is_not_taken_for_that_of_the_next_character(live: Half) -> None:
-    a_late_break(live)
+    live.take()
+    a_break(live)
     assert live.read(RBR) == 0  # without a look at LSR, as no driver does
     assert live.read(LSR) == IDLE_LSR | DATA_READY
 
 
-def test_only_a_late_answer_is_kept_and_only_of_reading_lsr(live: Half) -> None:
-    live.give(8, b"\0x")
-    live.answers[live.base + LSR] = BREAK_LSR
-    assert live.read(LSR) == BREAK_LSR
-    live.answers[live.base + LSR] = IDLE_LSR | DATA_READY
-    live.answers[live.base + MCR] = BREAK_LSR
-    live.silent = True
-    live.read(MCR)
-    live.silent = False
-    live.come_back()
-    assert live.read(LSR) == IDLE_LSR | DATA_READY
-
-
 def test_lines_are_driven_as_the_server_said_meanwhile(live: Half) -> None:
+    """Where the server alone knows the level: nothing was published of the receiver."""
+    live.write(IER, 0x01)
+    live.take()
     live.be_late()
     live.send(wire.encode_irq(1, live.line, IrqMode.HIGH, live.served()))
     live.say(wire.encode_attention(1, False))
@@ -238,6 +222,7 @@ def test_lines_are_driven_as_the_server_said_meanwhile(live: Half) -> None:
 
 
 def test_what_a_server_said_of_lines_holds_for_its_connection(live: Half) -> None:
+    live.write(IER, 0x01)
     live.irq(IrqMode.HIGH)
     live.hang_up()
     live.connect()
@@ -269,6 +254,30 @@ def test_lateness_is_spoken_of_after_a_second_and_its_end_too(live: Half, capfd:
     live.be_late()
     live.poll()
     assert capfd.readouterr().err == "", "a second from when it became late, each time"
+
+
+def test_a_server_without_a_sign_of_life_is_given_up(live: Half, capfd: pytest.CaptureFixture[str]) -> None:
+    """After 5 s, while something is due from it."""
+    live.be_late()
+    live.let_pass(4 * SECOND_NS)
+    live.silent = True
+    live.poll()
+    assert live.connected
+    live.say(wire.encode_attention(1, True))
+    live.let_pass(4 * SECOND_NS)
+    live.poll()
+    assert live.connected, "it has said something"
+    live.let_pass(SECOND_NS)
+    live.poll()
+    assert not live.connected
+    assert capfd.readouterr().err.endswith("the server has given no sign of life for 5 s, the guests go on\n")
+
+
+def test_a_server_of_which_nothing_is_due_may_be_silent(live: Half) -> None:
+    live.let_pass(3600 * SECOND_NS)
+    live.poll()
+    live.service()
+    assert live.up
 
 
 def test_lateness_is_not_spoken_of_when_it_was_the_machine_that_did_not_run(
@@ -384,8 +393,9 @@ def test_pieces_and_signals_change_nothing(half: Half) -> None:
     assert half.up
     half.prints(b"hello")
     half.answers[half.base + SCR] = 0x5A
-    assert half.read(SCR) == 0x5A
-    half.say(wire.encode_input(1, half.base, 0, b"ab") + wire.encode_attention(1, True))
+    assert half.ask(SCR) == 0x5A
+    images = [half._image(b"ab"), half._image(b"b"), half._image(b"")]
+    half.say(wire.encode_publish(1, half.served(), half.base, 0, images) + wire.encode_attention(1, True))
     while not half.attended():
         half.poll()
     assert (half.read(RBR), half.read(RBR)) == (ord("a"), ord("b"))
@@ -396,6 +406,6 @@ def test_a_frame_that_fits_in_no_more_waits_for_room(live: Half) -> None:
     """An access behind as much as there is room for goes out behind it, in order."""
     live.prints(b"x" * 511)
     live.write(THR, ord("y"), base=live.other)
-    live.read(SCR)
+    live.ask(SCR)
     kinds = [(type(e), len(e.data) if isinstance(e, Posted) else 0) for e in live.take()]
     assert kinds == [(Posted, 511), (Posted, 1), (Access, 0)]

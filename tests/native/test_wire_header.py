@@ -13,8 +13,8 @@ from tests.stack.nested import ROOT
 
 STRUCTS = {
     "header": (wire.HEADER, ["length", "type", "flags", "context"]),
-    "hello": (wire.HELLO, ["magic", "version", "reserved", "capabilities", "machine", "instance"]),
-    "welcome": (wire.WELCOME, ["magic", "version", "reserved", "capabilities", "reserved2"]),
+    "hello": (wire.HELLO, ["magic", "version", "ranges", "capabilities", "machine", "instance", "range"]),
+    "welcome": (wire.WELCOME, ["magic", "version", "ranges", "capabilities", "reserved", "range"]),
     "access": (wire.ACCESS, ["seq", "port", "size", "direction", "value", "vcpu", "reserved"]),
     "answer": (wire.ANSWER, ["seq", "value"]),
     "posted": (wire.POSTED, ["port", "count", "vcpu", "reserved"]),
@@ -23,13 +23,17 @@ STRUCTS = {
     "gap": (wire.GAP, ["port", "reserved", "reserved2", "lost"]),
     "stats": (wire.STATS_FRAME, ["count", "reserved", "counter"]),
     "irq": (wire.IRQ, ["line", "mode", "reserved", "accesses"]),
-    "thre_served": (wire.THRE_SERVED, ["port", "reserved", "reserved2"]),
-    "taken": (wire.TAKEN, ["port", "reserved", "next"]),
-    "input": (wire.INPUT, ["port", "count", "reserved", "number", "data"]),
+    "read_served": (wire.READ_SERVED, ["port", "value", "reserved", "number"]),
     "attention": (wire.ATTENTION, ["attended", "reserved"]),
     "resume": (wire.RESUME, ["port", "reserved", "reserved2", "received"]),
-    "publish": (wire.PUBLISH, ["writes", "port", "valid", "after_thr", "value"]),
 }
+#: Structures that stand in a frame, or that others stand behind: all their fields.
+PARTS = {
+    "port_range": (wire.PORT_RANGE, ["first", "length", "lines", "widths", "posted"]),
+    "image": (wire.IMAGE, ["valid", "effects", "value"]),
+}
+#: PUBLISH is as long as it has images.
+PUBLISH_FIELDS = ["accesses", "number", "port", "count", "reserved"]
 CONSTANTS = {
     "OOB_MAGIC": wire.MAGIC,
     "OOB_VERSION": wire.VERSION,
@@ -37,7 +41,9 @@ CONSTANTS = {
     "OOB_POSTED_MAX": wire.POSTED_MAX,
     "OOB_CONTEXTS_MAX": wire.CONTEXTS_MAX,
     "OOB_STATS_MAX": wire.STATS_MAX,
-    "OOB_INPUT_MAX": wire.INPUT_MAX,
+    "OOB_RANGES_MAX": wire.RANGES_MAX,
+    "OOB_REGISTERS": wire.REGISTERS,
+    "OOB_IMAGES_MAX": wire.IMAGES_MAX,
     "OOB_STAT_LATENCY": len(wire.STATS),
     "OOB_STAT_COUNT": len(wire.STATS) + wire.LATENCY_BUCKETS,
     **{f"OOB_{t.name}": t.value for t in wire.FrameType},
@@ -69,7 +75,7 @@ def offsets(struct: Struct, skip: int) -> list[int]:
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
     lines = [f'printf("{name} %lld\\n", (long long){name});' for name in CONSTANTS]
-    for name, (_, fields) in STRUCTS.items():
+    for name, (_, fields) in (STRUCTS | PARTS | {"publish": (wire.PUBLISH, [*PUBLISH_FIELDS, "image"])}).items():
         lines.append(f'printf("{name} %zu\\n", sizeof(struct oob_{name}));')
         lines += [f'printf("{name}.{f} %zu\\n", offsetof(struct oob_{name}, {f}));' for f in fields]
     folder: Path = tmp_path_factory.mktemp("header")
@@ -95,3 +101,16 @@ def test_layouts(asked: dict[str, int], name: str) -> None:
     assert asked[name] == struct.size
     begin = offsets(struct, 0 if name == "header" else 4)
     assert {f: asked[f"{name}.{f}"] for f in fields} == dict(zip(fields, begin, strict=False))
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_layouts_of_parts(asked: dict[str, int], name: str) -> None:
+    struct, fields = PARTS[name]
+    assert asked[name] == struct.size
+    assert {f: asked[f"{name}.{f}"] for f in fields} == dict(zip(fields, offsets(struct, 0), strict=True))
+
+
+def test_layout_of_publish(asked: dict[str, int]) -> None:
+    assert asked["publish.image"] == wire.PUBLISH.size
+    begin = dict(zip(PUBLISH_FIELDS, offsets(wire.PUBLISH, 4), strict=True))
+    assert {f: asked[f"publish.{f}"] for f in PUBLISH_FIELDS} == begin

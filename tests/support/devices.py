@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import ClassVar, Final
 
-from devices.device import Device, Resources
+from devices.device import Ahead, Device, Resources
 
 #: Where a PC has its keyboard controller.
 KEYBOARD: Final = Resources((range(0x60, 0x61), range(0x64, 0x65)), (1, 12))
@@ -68,7 +68,6 @@ class Broken(Device):
 
     sizes: ClassVar = (8,)
     outputs: ClassVar = 1
-    published: ClassVar = (0, 5)
 
     def __init__(self) -> None:
         self.broken = True
@@ -82,16 +81,10 @@ class Broken(Device):
     def reset(self) -> None:
         self._fail()
 
-    def peek(self, register: int) -> int | None:
-        return self._fail()
+    def ahead(self) -> Ahead | None:
+        return Ahead(self._fail(), ())
 
-    def held(self) -> tuple[int, bytes]:
-        return self._fail(), b""
-
-    def taken(self, number: int) -> None:
-        self._fail()
-
-    def served(self, register: int) -> None:
+    def served(self, register: int, value: int, number: int) -> None:
         self._fail()
 
     def next_deadline(self) -> int | None:

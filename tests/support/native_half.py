@@ -12,7 +12,7 @@ from oobconsole.interceptors import wire
 from oobconsole.interceptors.wire import FrameType
 from tests.support.pace import scaled
 
-ALL_CAPABILITIES: Final = 0x1F
+ALL_CAPABILITIES: Final = 0x0F
 
 
 def appeared(context: int) -> bytes:
@@ -40,14 +40,10 @@ def posted(data: bytes, *, context: int = 1, port: int = 0x3F8, count: int | Non
     return wire.POSTED.pack(*head, port, len(data) if count is None else count, 0, 0) + data
 
 
-def thre_served(context: int, port: int = 0x3FA) -> bytes:
-    """THRE_SERVED."""
-    return wire.THRE_SERVED.pack(wire.THRE_SERVED.size, FrameType.THRE_SERVED, 0, context, port, 0, 0)
-
-
-def taken(context: int, following: int, port: int = 0x3F8) -> bytes:
-    """TAKEN."""
-    return wire.TAKEN.pack(wire.TAKEN.size, FrameType.TAKEN, 0, context, port, 0, following)
+def read_served(context: int, number: int, port: int = 0x3F8, value: int = 0) -> bytes:
+    """READ_SERVED."""
+    head = (wire.READ_SERVED.size, FrameType.READ_SERVED, 0, context)
+    return wire.READ_SERVED.pack(*head, port, value, 0, number)
 
 
 def gap(context: int, lost: int, port: int = 0x3F8) -> bytes:
@@ -68,7 +64,7 @@ def stats(*counters: int) -> bytes:
 
 
 class Frame(NamedTuple):
-    """A frame of the server's: its fields behind the header."""
+    """A frame of the server's: its fields behind the header; of PUBLISH, the images behind these."""
 
     kind: FrameType
     context: int
@@ -77,14 +73,13 @@ class Frame(NamedTuple):
 
 #: What the server may send, and which of the fields are reserved.
 _SERVER_FRAMES: Final[dict[int, tuple[Struct, tuple[int, ...]]]] = {
-    FrameType.WELCOME: (wire.WELCOME, (2, 4)),
+    FrameType.WELCOME: (wire.WELCOME, (4,)),
     FrameType.ANSWER: (wire.ANSWER, ()),
     FrameType.IRQ: (wire.IRQ, (2,)),
     FrameType.ATTENTION: (wire.ATTENTION, (1,)),
-    FrameType.PUBLISH: (wire.PUBLISH, ()),
+    FrameType.PUBLISH: (wire.PUBLISH, (4,)),
     FrameType.RESUME: (wire.RESUME, (1, 2)),
     FrameType.READY: (wire.HEADER, ()),
-    FrameType.INPUT: (wire.INPUT, (2,)),
 }
 
 
@@ -122,10 +117,11 @@ class NativeHalf:
             length, kind, flags, context = wire.HEADER.unpack(head)
             body = await self._reader.readexactly(length - wire.HEADER.size)
         layout, reserved = _SERVER_FRAMES[kind]
-        fields = layout.unpack(head + body)[4:]
+        fields = layout.unpack_from(head + body)[4:]
         assert not flags, f"{FrameType(kind).name} with flags {flags}"
         assert not any(fields[i] for i in reserved), f"{FrameType(kind).name} with reserved bits: {fields}"
-        return Frame(FrameType(kind), context, fields)
+        images = tuple(wire.IMAGE.iter_unpack((head + body)[layout.size :]))
+        return Frame(FrameType(kind), context, (*fields, *images))
 
     async def ended(self) -> bytes:
         """Wait until the server closes the connection; returns what it still sent."""

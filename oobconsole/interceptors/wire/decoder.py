@@ -16,10 +16,10 @@ from oobconsole.interceptors.wire.frames import (
     GAP,
     HEADER,
     HELLO,
+    PORT_RANGE,
     POSTED,
+    READ_SERVED,
     STATS_FRAME,
-    TAKEN,
-    THRE_SERVED,
     Access,
     Announced,
     ContextAppeared,
@@ -27,16 +27,18 @@ from oobconsole.interceptors.wire.frames import (
     Event,
     Gap,
     Hello,
+    PortRange,
     Posted,
+    ReadServed,
     Stats,
-    Taken,
-    ThreServed,
 )
 from oobconsole.interceptors.wire.numbers import (
     CONTEXTS_MAX,
+    FRAME_MAX,
     LATENCY_BUCKETS,
     MAGIC,
     POSTED_MAX,
+    RANGES_MAX,
     STATS,
     STATS_MAX,
     VALUE_MAX,
@@ -51,8 +53,9 @@ def _body(frame: Struct) -> Struct:
     return Struct("<8x" + frame.format.removeprefix(HEADER.format))
 
 
-_HELLO, _ACCESS, _POSTED, _THRE_SERVED = _body(HELLO), _body(ACCESS), _body(POSTED), _body(THRE_SERVED)
-_TAKEN = _body(TAKEN)
+_HELLO, _ACCESS, _POSTED, _READ_SERVED = _body(HELLO), _body(ACCESS), _body(POSTED), _body(READ_SERVED)
+#: What HELLO of any version begins with.
+_GREETING_WORDS: Final = Struct("<8xIH")
 _CONTEXT_APPEARED, _CONTEXT_GONE = _body(CONTEXT_APPEARED), _body(CONTEXT_GONE)
 _GAP, _STATS_FRAME = _body(GAP), _body(STATS_FRAME)
 
@@ -62,6 +65,17 @@ _event: Final = tuple.__new__  # a NamedTuple's own constructor takes twice as l
 def _require(condition: bool, reason: str) -> None:
     if not condition:
         raise WireError(reason)
+
+
+def _ranges(count: int, data: bytes) -> tuple[PortRange, ...]:
+    """The ranges of a HELLO, of which `count` are meant."""
+    _require(count <= RANGES_MAX, f"HELLO with {count} ranges")
+    ranges = tuple(map(PortRange._make, PORT_RANGE.iter_unpack(data)))
+    for one in ranges[:count]:
+        sound = one.length and one.first + one.length <= 0x10000 and one.lines and 0 < one.widths < 8
+        _require(bool(sound) and not one.posted, f"HELLO with a range that cannot be: {one}")
+    _require(not any(map(any, ranges[count:])), "HELLO with more ranges than it says")
+    return ranges[:count]
 
 
 class Decoder:
@@ -144,31 +158,30 @@ class Decoder:
             raise WireError(f"POSTED of {length} bytes that says it has {count}, or with reserved bits")
         return _event(Posted, (context, port, buffer[at + 16 : at + length], vcpu))
 
-    def _thre_served(self, buffer: bytes, at: int, length: int, context: int) -> ThreServed:
-        port, reserved, reserved2 = _THRE_SERVED.unpack_from(buffer, at)
-        if context not in self._contexts or reserved or reserved2:
-            self._require_appeared(context)
-            raise WireError("THRE_SERVED with reserved bits")
-        return _event(ThreServed, (context, port))
-
-    def _taken(self, buffer: bytes, at: int, length: int, context: int) -> Taken:
-        port, reserved, following = _TAKEN.unpack_from(buffer, at)
+    def _read_served(self, buffer: bytes, at: int, length: int, context: int) -> ReadServed:
+        port, value, reserved, number = _READ_SERVED.unpack_from(buffer, at)
         if context not in self._contexts or reserved:
             self._require_appeared(context)
-            raise WireError("TAKEN with reserved bits")
-        return _event(Taken, (context, port, following))
+            raise WireError("READ_SERVED with reserved bits")
+        return _event(ReadServed, (context, port, value, number))
 
     def _hello(self, buffer: bytes, at: int, length: int, context: int) -> Hello:
-        magic, version, reserved, capabilities, name, instance = _HELLO.unpack_from(buffer, at)
+        magic, version = _GREETING_WORDS.unpack_from(buffer, at)
         _require(magic == MAGIC, "HELLO without the magic number: this is no native half")
-        _require(version == VERSION, f"the native half speaks version {version}, this server {VERSION}")
+        _require(
+            version == VERSION,
+            f"the native half speaks version {version} of the protocol, this server {VERSION}: both are to be of one "
+            "release",
+        )
+        _require(length == HELLO.size, f"HELLO of {length} bytes")
+        _, _, count, capabilities, name, instance, ranges = _HELLO.unpack_from(buffer, at)
         text, _, padding = name.partition(b"\0")
         machine = text.decode("ascii", "replace")
         _require(not padding.strip(b"\0") and name[-1] == 0, "the machine name is not padded with zeros")
         _require(NAME.fullmatch(machine) is not None, f"{machine!r} is no machine name")
-        _require(instance != 0 and not reserved and not context, "HELLO without instance, or with reserved bits")
+        _require(instance != 0 and not context, "HELLO without instance, or with reserved bits")
         self._frames = _GREETED
-        return Hello(capabilities, machine, instance)
+        return Hello(capabilities, machine, instance, _ranges(count, ranges))
 
     def _appeared(self, buffer: bytes, at: int, length: int, context: int) -> ContextAppeared:
         vmcb, ncr3, reserved = _CONTEXT_APPEARED.unpack_from(buffer, at)
@@ -206,7 +219,7 @@ class Decoder:
 
 #: Frame type: least and greatest length in bytes, and what decodes it.
 _Frames = dict[int, tuple[int, int, Callable[[Decoder, bytes, int, int, int], Event]]]
-_GREETING: Final[_Frames] = {0x01: (HELLO.size, HELLO.size, Decoder._hello)}
+_GREETING: Final[_Frames] = {0x01: (_GREETING_WORDS.size, FRAME_MAX, Decoder._hello)}
 _GREETED: Final[_Frames] = {
     0x02: (ACCESS.size, ACCESS.size, Decoder._access),
     0x03: (POSTED.size + 1, POSTED.size + POSTED_MAX, Decoder._posted),
@@ -215,7 +228,6 @@ _GREETED: Final[_Frames] = {
     0x06: (GAP.size, GAP.size, Decoder._gap),
     0x07: (STATS_FRAME.size, STATS_FRAME.size, Decoder._stats),
     0x08: (HEADER.size, HEADER.size, Decoder._announced),
-    0x09: (THRE_SERVED.size, THRE_SERVED.size, Decoder._thre_served),
-    0x0A: (TAKEN.size, TAKEN.size, Decoder._taken),
+    0x09: (READ_SERVED.size, READ_SERVED.size, Decoder._read_served),
 }
 _UNKNOWN: Final = (1, 0, Decoder._hello)

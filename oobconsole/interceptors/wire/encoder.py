@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
-from oobconsole.interceptors.wire.frames import ANSWER, ATTENTION, HEADER, HELLO, INPUT, IRQ, PUBLISH, RESUME, WELCOME
+from collections.abc import Sequence
+
+from oobconsole.interceptors.wire.frames import (
+    ANSWER,
+    ATTENTION,
+    HEADER,
+    HELLO,
+    IMAGE,
+    IRQ,
+    PORT_RANGE,
+    PUBLISH,
+    RESUME,
+    WELCOME,
+    PortRange,
+)
 from oobconsole.interceptors.wire.numbers import MAGIC, VERSION, FrameType, IrqMode
 
 
-def encode_hello(machine: str, instance: int, capabilities: int = 0, version: int = VERSION) -> bytes:
+def encode_hello(
+    machine: str,
+    instance: int,
+    capabilities: int = 0,
+    version: int = VERSION,
+    ranges: Sequence[PortRange] = (),
+) -> bytes:
     """HELLO, as a native half sends it."""
-    name = machine.encode("ascii")
-    return HELLO.pack(HELLO.size, FrameType.HELLO, 0, 0, MAGIC, version, 0, capabilities, name, instance)
+    head = (HELLO.size, FrameType.HELLO, 0, 0, MAGIC, version, len(ranges))
+    return HELLO.pack(*head, capabilities, machine.encode("ascii"), instance, _pack(ranges))
 
 
-def encode_welcome(capabilities: int) -> bytes:
-    """WELCOME: the server accepts the native half."""
-    return WELCOME.pack(WELCOME.size, FrameType.WELCOME, 0, 0, MAGIC, VERSION, 0, capabilities, 0)
+def encode_welcome(capabilities: int, ranges: Sequence[PortRange] = ()) -> bytes:
+    """WELCOME: the server accepts the native half, and serves these ranges."""
+    head = (WELCOME.size, FrameType.WELCOME, 0, 0, MAGIC, VERSION, len(ranges))
+    return WELCOME.pack(*head, capabilities, 0, _pack(ranges))
+
+
+def _pack(ranges: Sequence[PortRange]) -> bytes:
+    return b"".join(PORT_RANGE.pack(*one) for one in ranges)
 
 
 def encode_answer(context: int, seq: int, value: int) -> bytes:
@@ -32,17 +57,14 @@ def encode_attention(context: int, attended: bool) -> bytes:
     return ATTENTION.pack(ATTENTION.size, FrameType.ATTENTION, 0, context, attended, 0)
 
 
-def encode_publish(context: int, accesses: int, port: int, valid: int, after_thr: int, values: bytes) -> bytes:
-    """PUBLISH: registers that may be read without asking, true after `accesses` accesses (modulo 2**32)."""
-    return PUBLISH.pack(
-        PUBLISH.size, FrameType.PUBLISH, 0, context, accesses & 0xFFFFFFFF, port, valid, after_thr, values
-    )
-
-
-def encode_input(context: int, port: int, number: int, data: bytes) -> bytes:
-    """INPUT: the characters in a receiver (1 to `INPUT_MAX`), from the one of that number (modulo 2**32) on."""
-    head = (INPUT.size, FrameType.INPUT, 0, context)
-    return INPUT.pack(*head, port, len(data), 0, number & 0xFFFFFFFF, data)
+def encode_publish(
+    context: int, accesses: int, port: int, number: int, images: Sequence[tuple[int, int, bytes]]
+) -> bytes:
+    """PUBLISH: what the guest will read from the range that begins at `port`, as it is after `accesses` accesses; the
+    first image has that number (both modulo 2**32). An image is (valid, effects, values): `devices.device.Image`."""
+    length = PUBLISH.size + IMAGE.size * len(images)
+    head = (length, FrameType.PUBLISH, 0, context, accesses & 0xFFFFFFFF, number & 0xFFFFFFFF)
+    return PUBLISH.pack(*head, port, len(images), 0) + b"".join([IMAGE.pack(*image) for image in images])
 
 
 def encode_resume(context: int, port: int, received: int) -> bytes:

@@ -5,15 +5,34 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final, NamedTuple
 
-from oobconsole.interceptors.wire.numbers import LATENCY_BUCKETS, STATS_MAX, GoneReason
+from oobconsole.interceptors.wire.numbers import LATENCY_BUCKETS, RANGES_MAX, STATS_MAX, GoneReason
+
+
+class PortRange(NamedTuple):
+    """`struct oob_port_range`: I/O ports that a native half intercepts, or that a server serves.
+
+    Attributes:
+        first: the first port: the range's base register.
+        length: in ports.
+        lines: bit n: the range's device drives ISA interrupt n.
+        widths: how many bytes an access may have: bit 0: 1, bit 1: 2, bit 2: 4.
+        posted: bit n: nobody needs to wait for a write to register n. A native half says 0.
+    """
+
+    first: int
+    length: int
+    lines: int
+    widths: int = 1
+    posted: int = 0
 
 
 class Hello(NamedTuple):
-    """First frame of a connection: who the native half is."""
+    """First frame of a connection: who the native half is, and which ranges it intercepts."""
 
     capabilities: int
     machine: str
     instance: int
+    ranges: tuple[PortRange, ...] = ()
 
 
 class Access(NamedTuple):
@@ -37,19 +56,17 @@ class Posted(NamedTuple):
     vcpu: int
 
 
-class ThreServed(NamedTuple):
-    """The guest has read from a port, IIR, that THR is empty; nobody waits."""
+class ReadServed(NamedTuple):
+    """The guest has read `value` from `port`, as it was published, and reading has an effect; nobody waits.
+
+    Attributes:
+        number: of the image that the guest reads from next: it has read the base register of all those before.
+    """
 
     context: int
     port: int
-
-
-class Taken(NamedTuple):
-    """The guest has read from a port, RBR, all characters before the one of that number; nobody waits."""
-
-    context: int
-    port: int
-    next: int
+    value: int
+    number: int
 
 
 class ContextAppeared(NamedTuple):
@@ -95,22 +112,23 @@ class Stats(NamedTuple):
         return float(2 ** (LATENCY_BUCKETS / 4))
 
 
-Event = Hello | Access | Posted | ThreServed | Taken | ContextAppeared | ContextGone | Gap | Stats | Announced
+Event = Hello | Access | Posted | ReadServed | ContextAppeared | ContextGone | Gap | Stats | Announced
 
 HEADER: Final = Struct("<HBBI")
-HELLO: Final = Struct("<HBBIIHHI48sI")
-WELCOME: Final = Struct("<HBBIIHHII")
+PORT_RANGE: Final = Struct("<HHHBB")
+HELLO: Final = Struct(f"<HBBIIHHI48sI{RANGES_MAX * PORT_RANGE.size}s")
+WELCOME: Final = Struct(f"<HBBIIHHII{RANGES_MAX * PORT_RANGE.size}s")
 ACCESS: Final = Struct("<HBBIIHBBIHH")
 ANSWER: Final = Struct("<HBBIII")
 POSTED: Final = Struct("<HBBIHHHH")
-THRE_SERVED: Final = Struct("<HBBIHHI")
-TAKEN: Final = Struct("<HBBIHHI")
+READ_SERVED: Final = Struct("<HBBIHBBI")
 CONTEXT_APPEARED: Final = Struct("<HBBIQQQ")
 CONTEXT_GONE: Final = Struct("<HBBIII")
 GAP: Final = Struct("<HBBIHHIQ")
 STATS_FRAME: Final = Struct(f"<HBBIII{STATS_MAX}Q")
 IRQ: Final = Struct("<HBBIBBHI")
 ATTENTION: Final = Struct("<HBBIII")
-PUBLISH: Final = Struct("<HBBIIHBB8s")
+#: Followed by its images.
+PUBLISH: Final = Struct("<HBBIIIHBB")
+IMAGE: Final = Struct("<BB8s")
 RESUME: Final = Struct("<HBBIHHIQ")
-INPUT: Final = Struct("<HBBIHBBI16s")

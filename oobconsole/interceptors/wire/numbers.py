@@ -6,12 +6,15 @@ from enum import IntEnum, IntFlag
 from typing import Final
 
 MAGIC: Final = 0x31424F4F
-VERSION: Final = 1
+VERSION: Final = 2
 FRAME_MAX: Final = 4096
 POSTED_MAX: Final = 2048
 CONTEXTS_MAX: Final = 256
 STATS_MAX: Final = 80
-INPUT_MAX: Final = 16
+RANGES_MAX: Final = 8
+#: Registers in one image.
+REGISTERS: Final = 8
+IMAGES_MAX: Final = 17
 
 
 class FrameType(IntEnum):
@@ -25,8 +28,7 @@ class FrameType(IntEnum):
     GAP = 0x06
     STATS = 0x07
     ANNOUNCED = 0x08
-    THRE_SERVED = 0x09
-    TAKEN = 0x0A
+    READ_SERVED = 0x09
     WELCOME = 0x81
     ANSWER = 0x82
     IRQ = 0x83
@@ -34,7 +36,6 @@ class FrameType(IntEnum):
     PUBLISH = 0x85
     RESUME = 0x86
     READY = 0x87
-    INPUT = 0x88
 
 
 class Capability(IntFlag):
@@ -44,7 +45,6 @@ class Capability(IntFlag):
     IRQ_PULSE = 2
     ATTENTION = 4
     PUBLISH = 8
-    INPUT = 16
 
 
 class IrqMode(IntEnum):

@@ -173,29 +173,27 @@ class TestLines:
         assert rig.bus.read(COM3, 1) == ord("b")
         assert rig.said == [(4, True), (4, False)]
 
-    def test_a_line_is_said_again_for_whoever_has_served_the_guest(self, rig: Rig) -> None:
-        """What it knows of the line may be from before: once, whether the line has changed or not."""
+    def test_a_line_falls_when_the_last_of_its_devices_was_served_elsewhere(self, rig: Rig) -> None:
         rig.uart(COM1)
         other = rig.uart(COM3)
         for port in (COM1, COM3):
             rig.bus.write(port + Reg.MCR, 1, Mcr.OUT2)
             rig.bus.write(port + Reg.IER, 1, Ier.RDI | Ier.THRI)
-        rig.bus.served(COM1 + Reg.IIR)
-        assert rig.said == [(4, True), (4, True)]
-        rig.bus.served(COM3 + Reg.IIR)
-        assert rig.said == [(4, True), (4, True), (4, False)]
+        rig.bus.served(COM1 + Reg.IIR, Iir.THRI, 0)
+        assert rig.said == [(4, True)]
+        rig.bus.served(COM3 + Reg.IIR, Iir.THRI, 0)
+        assert rig.said == [(4, True), (4, False)]
         assert other.read(Reg.IIR) & 0x0F == Iir.NONE
 
-    def test_the_receiver_is_read_elsewhere_at_its_own_port_alone(self, rig: Rig) -> None:
+    def test_a_device_is_read_elsewhere_at_its_own_ports_alone(self, rig: Rig) -> None:
         uart = rig.uart()
         uart.write(Reg.FCR, 1)
         uart.feed(b"abc")
-        number, _ = uart.held()
-        rig.bus.taken(COM1 + Reg.SCR, number + 1)
-        rig.bus.taken(COM3, number + 1)
-        assert uart.held() == (number, b"abc")
-        rig.bus.taken(COM1, number + 1)
-        assert uart.held() == (number + 1, b"bc")
+        before = uart.ahead()
+        rig.bus.served(COM3, ord("a"), before.number + 1)
+        assert uart.ahead() == before
+        rig.bus.served(COM1, ord("a"), before.number + 1)
+        assert uart.ahead() == (before.number + 1, before.images[1:])
 
 
 class TestTime:
@@ -222,8 +220,7 @@ class TestADeviceWithABug:
         lambda bus: bus.read(0x3E6, 4),
         lambda bus: bus.write(0x3E8, 1, 5),
         lambda bus: bus.write_block(0x3E8, b"abc"),
-        lambda bus: bus.served(0x3EA),
-        lambda bus: bus.taken(0x3E8, 7),
+        lambda bus: bus.served(0x3EA, 0x02, 7),
         lambda bus: bus.poll(),
         lambda bus: bus.next_deadline(),
     )

@@ -8,19 +8,27 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from devices.device import Image
 from oobconsole.interceptors import connection, wire
-from oobconsole.interceptors.base import Context, Input, PortHandler, Publication
+from oobconsole.interceptors.base import Context, PortHandler, Publication
 from oobconsole.interceptors.connection import BUDGET_NS, OUTPUT_MAX, Connection, Counters
 from oobconsole.interceptors.memory import MemoryInterceptor
+from oobconsole.interceptors.ranges import Served
 from tests.contract.rigs import Recorder
 from tests.support.aio import idle, until
 from tests.support.native_half import access, announced, appeared, gap, gone, posted, stats
+
+
+def publication(lsr: int = 0x60) -> Publication:
+    """Of an empty receiver."""
+    return Publication(0x3F8, 7, (Image(0xFF, 0, bytes((0, 1, 0xC1, 3, 0x0B, lsr, 0xB0, 0))),))
 
 
 class Owner:
     """Writes down what a connection tells it."""
 
     machine = "l1"
+    ranges: tuple[Served, ...] = ()
     spin_ns = 0
 
     def __init__(self) -> None:
@@ -61,7 +69,7 @@ class Pair:
         self.owner = Owner()
         self.connection = Connection(ours, self.owner)
 
-    async def greet(self, capabilities: int = 0x1F) -> None:
+    async def greet(self, capabilities: int = 0x0F) -> None:
         """Until a context is there."""
         self.peer.send(wire.encode_hello("l1", 7, capabilities) + appeared(1))
         await until(lambda: 1 in self.connection.bound, lambda: self.connection.bound)
@@ -124,7 +132,7 @@ async def test_what_the_socket_does_not_take_goes_out_later(pair: Pair) -> None:
     assert not pair.connection._out
     assert not asyncio.get_running_loop().remove_writer(pair.fd), "nor is it asked any more whether it takes some"
     sizes = len(wire.encode_attention(1, True))
-    welcome = wire.encode_welcome(0x1F & ~int(wire.Capability.IRQ_PULSE))
+    welcome = wire.encode_welcome(0x0F & ~int(wire.Capability.IRQ_PULSE))
     assert found.startswith(welcome)
     assert found[len(welcome) :] == wire.encode_attention(1, True) * ((len(found) - len(welcome)) // sizes)
     pair.fill()
@@ -136,7 +144,7 @@ async def test_what_changes_without_an_access_is_said_at_once(pair: Pair) -> Non
     pair.owner.handler = handler = Recorder(MemoryInterceptor("l1"), Context("l1", 1))
     await pair.greet()
     pair.read()
-    handler.published = (Publication(0x3F8, 0x20, 0x20, bytes(8)),)
+    handler.published = (publication(),)
     pair.connection.publish(pair.connection.bound[1])
     assert pair.read() == wire.encode_publish(1, 0, *handler.published[0])
     pair.connection.publish(pair.connection.bound[1])
@@ -188,12 +196,12 @@ async def test_an_answer_is_no_wider_than_its_access(pair: Pair) -> None:
 
 async def test_registers_are_said_behind_accesses_to_them_and_not_behind_others(pair: Pair) -> None:
     pair.owner.handler = handler = Recorder(MemoryInterceptor("l1"), Context("l1", 1))
-    handler.published = (Publication(0x3F8, 0x20, 0x20, bytes(8)),)
+    handler.published = (publication(),)
     await pair.greet()
     pair.peer.send(posted(b"a"))
     pair.connection.serve()
     assert pair.read().endswith(wire.encode_publish(1, 1, *handler.published[0]))
-    handler.published = (Publication(0x3F8, 0x40, 0x40, bytes(8)),)
+    handler.published = (publication(0x61),)
     pair.peer.send(stats(1))
     pair.connection.serve()
     assert pair.read() == b"", "whoever changes them says so"
@@ -222,14 +230,38 @@ async def test_of_a_guest_that_nobody_serves_nothing_is_said(pair: Pair) -> None
 
 
 @pytest.mark.parametrize("given", [False, True])
-async def test_input_is_given_ahead_to_who_takes_it(pair: Pair, given: bool) -> None:
+async def test_what_will_be_read_is_published_ahead_to_who_takes_it(pair: Pair, given: bool) -> None:
     pair.owner.handler = handler = Recorder(MemoryInterceptor("l1"), Context("l1", 1))
-    await pair.greet(0x1F if given else 0x0F)
+    await pair.greet(0x0F if given else 0x07)
     pair.read()
-    handler.held = (Input(0x3F8, 5, b"ab"),)
+    handler.published = (publication(),)
     pair.peer.send(announced())
     pair.connection.serve()
-    assert pair.read() == wire.encode_ready() + (wire.encode_input(1, *handler.held[0]) if given else b"")
+    told = wire.encode_publish(1, 0, *handler.published[0]) if given else b""
+    assert pair.read() == wire.encode_ready() + told
+
+
+async def test_a_native_half_with_other_ports_is_told_ours_and_refused(pair: Pair) -> None:
+    """Both sides can say then which ports these are."""
+    ours = wire.PortRange(0x3F8, 8, 1 << 4, 1, 0xFF)
+    pair.owner.ranges = (Served("web1", ours),)
+    other = wire.PortRange(0x3F8, 8, 1 << 3)
+    pair.peer.send(wire.encode_hello("l1", 7, 0x0F, ranges=[other]) + appeared(1))
+    await until(lambda: bool(pair.owner.lost_for), lambda: pair.owner.lost_for)
+    [why] = pair.owner.lost_for
+    assert "guest web1 has ports 0x3f8-0x3ff with interrupt 4" in why
+    assert "intercepts ports 0x3f8-0x3ff with interrupt 3" in why
+    assert "oobconsole qemu-options l1" in why
+    assert pair.read() == wire.encode_welcome(0x0F & ~int(wire.Capability.IRQ_PULSE), [ours])
+    assert pair.connection.bound == {}
+
+
+@pytest.mark.parametrize("more", [[], [wire.PortRange(0x2F8, 8, 1 << 3)]], ids=["the same", "more"])
+async def test_a_native_half_with_our_ports_is_taken_in(pair: Pair, more: list[wire.PortRange]) -> None:
+    pair.owner.ranges = (Served("web1", wire.PortRange(0x3F8, 8, 1 << 4, 1, 0xFF)),)
+    ranges = [*more, wire.PortRange(0x3F8, 8, 1 << 4)]
+    pair.peer.send(wire.encode_hello("l1", 7, 0x0F, ranges=ranges) + appeared(1))
+    await until(lambda: 1 in pair.connection.bound, lambda: pair.owner.lost_for)
 
 
 async def test_a_peer_that_is_refused_is_told_nothing(pair: Pair) -> None:

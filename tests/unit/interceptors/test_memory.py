@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from devices.uart16550 import Uart16550
-from oobconsole.interceptors.base import Context, Input, PortHandler, Publication
+from oobconsole.interceptors.base import Context, PortHandler, Publication
 from oobconsole.interceptors.memory import MemoryGuest, MemoryInterceptor
 from tests.support.aio import soon, stays, until
 
@@ -48,14 +48,8 @@ class Device(PortHandler):
     def write_block(self, port: int, data: bytes) -> None:
         self.uart.write_block(port - MemoryGuest.BASE, data)
 
-    def thre_served(self, port: int) -> None:
-        raise AssertionError("a guest in memory asks")
-
-    def taken(self, port: int, number: int) -> None:
-        raise AssertionError("a guest in memory reads here")
-
-    def inputs(self) -> tuple[Input, ...]:
-        return ()
+    def served(self, port: int, value: int, number: int) -> None:
+        raise AssertionError("this guest always asks")
 
     def gap(self, port: int, lost: int) -> None:
         raise AssertionError("a guest in memory loses nothing")

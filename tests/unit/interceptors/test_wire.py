@@ -23,9 +23,10 @@ from oobconsole.interceptors.wire import (
     Hello,
     Posted,
 )
-from tests.support.native_half import access, announced, appeared, gap, gone, posted, stats, taken, thre_served
+from tests.support.native_half import access, announced, appeared, gap, gone, posted, read_served, stats
 
-HELLO = wire.encode_hello("l1", 7, capabilities=15)
+RANGES = (wire.PortRange(0x3F8, 8, 1 << 4), wire.PortRange(0x60, 5, 0x1002, 7))
+HELLO = wire.encode_hello("l1", 7, capabilities=15, ranges=RANGES)
 FRAMES = [
     HELLO,
     appeared(1),
@@ -34,8 +35,8 @@ FRAMES = [
     access(2, direction=1, value=0x41),
     posted(b"hello"),
     gap(1, 9),
-    thre_served(1),
-    taken(1, 0xFFFFFFFF),
+    read_served(1, 5, 0x3FA, 0xC2),
+    read_served(1, 0xFFFFFFFF),
     stats(5, 6),
     gone(1),
     appeared(1),
@@ -43,15 +44,15 @@ FRAMES = [
 ]
 STREAM = b"".join(FRAMES)
 EVENTS = [
-    Hello(15, "l1", 7),
+    Hello(15, "l1", 7, RANGES),
     ContextAppeared(1, 0x1000, 0x2000),
     wire.Announced(),
     Access(1, 1, 0x3F8, 1, False, 0, 0),
     Access(1, 2, 0x3F8, 1, True, 0x41, 0),
     Posted(1, 0x3F8, b"hello", 0),
     Gap(1, 0x3F8, 9),
-    wire.ThreServed(1, 0x3FA),
-    wire.Taken(1, 0x3F8, 0xFFFFFFFF),
+    wire.ReadServed(1, 0x3FA, 0xC2, 5),
+    wire.ReadServed(1, 0x3F8, 0, 0xFFFFFFFF),
     wire.Stats({"reads": 5, "writes": 6}, (0,) * wire.LATENCY_BUCKETS),
     ContextGone(1, GoneReason.REPLACED),
     ContextAppeared(1, 0x1000, 0x2000),
@@ -88,7 +89,23 @@ REFUSED = [
     ([b"GET / HTTP/1.1\r\n"], "frame type 0x54"),
     ([appeared(1)], "first frame is not HELLO"),
     ([HELLO, HELLO], "HELLO came twice"),
-    ([wire.encode_hello("l1", 7, version=9)], "version 9, this server 1"),
+    ([wire.encode_hello("l1", 7, version=9)], "version 9 of the protocol, this server 2"),
+    ([struct.pack("<HBBIIHHI48sI", 72, 1, 0, 0, wire.MAGIC, 1, 0, 0, b"l1", 7)], "version 1 of the protocol"),
+    ([struct.pack("<H", len(HELLO) + 1) + HELLO[2:] + b"x"], "HELLO of 137 bytes"),
+    ([HELLO[:14] + b"\x09" + HELLO[15:]], "HELLO with 9 ranges"),
+    ([HELLO[:14] + b"\x01" + HELLO[15:]], "more ranges than it says"),
+    ([HELLO[:14] + b"\x03" + HELLO[15:]], "a range that cannot be: PortRange(first=0"),
+    *(
+        ([wire.encode_hello("l1", 7, ranges=[one])], f"a range that cannot be: {one}")
+        for one in (
+            wire.PortRange(0x3F8, 0, 1),
+            wire.PortRange(0xFFFF, 2, 1),
+            wire.PortRange(0x3F8, 8, 0),
+            wire.PortRange(0x3F8, 8, 1, 8),
+            wire.PortRange(0x3F8, 8, 1, 0),
+            wire.PortRange(0x3F8, 8, 1, 1, 1),
+        )
+    ),
     ([wire.encode_hello("L1 ", 7)], "'L1 ' is no machine name"),
     ([wire.encode_hello("", 7)], "'' is no machine name"),
     ([wire.encode_hello("x" * 48, 7)], "not padded"),
@@ -98,8 +115,7 @@ REFUSED = [
     ([HELLO, access(1)], "context 1 has not appeared"),
     ([HELLO, posted(b"x")], "context 1 has not appeared"),
     ([HELLO, gap(1, 1)], "context 1 has not appeared"),
-    ([HELLO, thre_served(1)], "context 1 has not appeared"),
-    ([HELLO, taken(1, 5)], "context 1 has not appeared"),
+    ([HELLO, read_served(1, 5)], "context 1 has not appeared"),
     ([HELLO, gone(1)], "context 1 has not appeared"),
     ([HELLO, appeared(0)], "context 0"),
     ([HELLO, appeared(1), appeared(1)], "appeared twice"),
@@ -144,8 +160,7 @@ RESERVED = {
     "appeared": (appeared(2), tuple(range(24, 32))),
     "gone": (gone(1), (12, 13, 14, 15)),
     "gap": (gap(1, 1), tuple(range(10, 16))),
-    "thre served": (thre_served(1), tuple(range(10, 16))),
-    "taken": (taken(1, 5), (10, 11)),
+    "read served": (read_served(1, 5), (11,)),
     "announced": (announced(), (4, 5, 6, 7)),
     "stats": (stats(1), (4, 5, 6, 7, 12, 13, 14, 15)),
 }
@@ -160,7 +175,7 @@ def test_reserved_bits_are_refused(name: str) -> None:
         assert outcome([HELLO, appeared(1), damaged])[1] is not None, offset
 
 
-@pytest.mark.parametrize("offset", [3, 4, 5, 6, 7, 14, 15])
+@pytest.mark.parametrize("offset", [3, 4, 5, 6, 7, 15])
 def test_reserved_bits_of_hello_are_refused(offset: int) -> None:
     assert outcome([HELLO])[1] is None
     assert outcome([HELLO[:offset] + b"\1" + HELLO[offset + 1 :]])[1] is not None
@@ -199,14 +214,23 @@ def test_what_counts_wraps_in_what_a_server_sends() -> None:
     """A guest that has accessed its ports 2**32 times is served as before."""
     for beyond in (0, 1 << 32):
         assert wire.IRQ.unpack(wire.encode_irq(1, 4, wire.IrqMode.HIGH, beyond + 7))[4:] == (4, 1, 0, 7)
-        published = wire.encode_publish(1, beyond + 7, 0x3F8, 0x60, 0x40, bytes(8))
-        assert wire.PUBLISH.unpack(published)[4:] == (7, 0x3F8, 0x60, 0x40, bytes(8))
-        given = wire.encode_input(1, 0x3F8, beyond + 7, b"ab")
-        assert wire.INPUT.unpack(given)[4:] == (0x3F8, 2, 0, 7, b"ab" + bytes(14))
+        images = [(0xFF, 1, b"a" + bytes(7)), (0xFF, 0, bytes(8))]
+        published = wire.encode_publish(1, beyond + 7, 0x3F8, beyond + 9, images)
+        assert wire.PUBLISH.unpack_from(published)[4:] == (7, 9, 0x3F8, 2, 0)
+        assert list(wire.IMAGE.iter_unpack(published[wire.PUBLISH.size :])) == images
 
 
 def test_a_welcome_says_what_will_be_used() -> None:
-    assert wire.WELCOME.unpack(wire.encode_welcome(0x15))[4:] == (wire.MAGIC, wire.VERSION, 0, 0x15, 0)
+    fields = wire.WELCOME.unpack(wire.encode_welcome(0x15, RANGES))[4:]
+    packed = b"".join(wire.PORT_RANGE.pack(*one) for one in RANGES)
+    assert fields == (
+        wire.MAGIC,
+        wire.VERSION,
+        2,
+        0x15,
+        0,
+        packed.ljust(wire.RANGES_MAX * wire.PORT_RANGE.size, b"\0"),
+    )
 
 
 def test_the_sequence_number_wraps() -> None:

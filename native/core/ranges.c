@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ranges.h"
+
+enum { BYTES_ALONE = 1u << 0 };
+
+static struct oob_port_range said(const struct oob_range *range) {
+    return (struct oob_port_range){
+        .first = range->first,
+        .length = (uint16_t)(range->last - range->first + 1),
+        .lines = (uint16_t)(1u << range->line),
+        .widths = BYTES_ALONE,
+    };
+}
+
+void oob_ranges_say(const struct oob_bus *bus, struct oob_hello *hello) {
+    hello->ranges = (uint16_t)bus->ranges;
+    for (unsigned i = 0; i < bus->ranges; i++)
+        hello->range[i] = said(&bus->range[i]);
+}
+
+static bool is_ours(const struct oob_bus *bus, const struct oob_port_range *range) {
+    for (unsigned i = 0; i < bus->ranges; i++) {
+        struct oob_port_range ours = said(&bus->range[i]);
+
+        if (ours.first == range->first)
+            return ours.length == range->length && ours.lines == range->lines && (range->widths & BYTES_ALONE);
+    }
+    return false;
+}
+
+const struct oob_port_range *oob_ranges_missing(const struct oob_bus *bus, const struct oob_welcome *welcome) {
+    for (unsigned i = 0; i < welcome->ranges; i++)
+        if (!is_ours(bus, &welcome->range[i]))
+            return &welcome->range[i];
+    return NULL;
+}
