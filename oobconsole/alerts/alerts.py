@@ -23,6 +23,7 @@ from oobconsole.alerts.limits import Limits
 from oobconsole.alerts.outbox import Outbox
 from oobconsole.alerts.rules import Alert, Hit, Rule
 from oobconsole.alerts.scanner import Found, Scanner
+from oobconsole.alerts.unlooked import Unlooked
 from oobconsole.config.schema import Config
 from oobconsole.console.console import Console
 from oobconsole.console.reader import Notice, Reader
@@ -56,11 +57,14 @@ class _Watch:
     skipped: dict[str, int] = field(default_factory=dict)  # by rule: bytes not looked at, since its last alert
     since: float | None = None  # loop time at which the unfinished line began that was not looked at yet
     task: asyncio.Task[None] | None = None
+    unlooked: Unlooked | None = None
 
     def skip(self, count: int) -> None:
         """Count `count` bytes of output that will not be looked at; the line that they belong to is forgotten."""
         self.scanner.forget()
         self.since = None
+        if self.unlooked is not None:
+            self.unlooked.add(count)
         for rule in self.rules:
             self.skipped[rule.name] = self.skipped.get(rule.name, 0) + count
 
@@ -110,7 +114,14 @@ class Alerts:
                 watch.reader.close()  # the task may not have begun
         elif rules:
             watch = self._watches[console] = _Watch(console, rules, console.attach(aside=True))
+            watch.unlooked = Unlooked(partial(self._unlooked, watch))
             watch.task = self._tasks.start(self._run(watch), f"alerts of {console.name}")
+
+    def _unlooked(self, watch: _Watch, count: int) -> None:
+        """No alert of these rules could come of what was not looked at: whoever relies on them is told."""
+        reason = f"{count} bytes of output were not looked at: they came faster than alerts may be looked for"
+        for rule in watch.rules:
+            self._events.emit(Kind.ALERT_FAILED, watch.console.name, alert=rule.name, reason=reason)
 
     # -- one console --------------------------------------------------------------------------------
 
@@ -127,6 +138,8 @@ class Alerts:
                     await asyncio.sleep(supervise.AGAIN_FIRST)
         finally:
             watch.reader.close()
+            if watch.unlooked is not None:
+                watch.unlooked.tell()
             if self._watches.get(watch.console) is watch:
                 del self._watches[watch.console]
 

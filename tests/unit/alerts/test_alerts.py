@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from oobconsole.alerts import unlooked
 from oobconsole.alerts.alerts import Alerts
 from oobconsole.alerts.limits import PERIOD, Limits
 from oobconsole.alerts.outbox import RUNNING_MAX
@@ -142,6 +143,24 @@ async def test_what_a_reader_is_too_slow_for_is_counted(tmp_path: Path) -> None:
         web1.output(b"panic: no\n" + b"x" * (3 << 20))
         await setup.read(web1)
         assert int(str(setup.of()[-1].detail["skipped"])) == (3 << 20) + 10 - (1 << 20)
+
+
+async def test_a_line_that_is_passed_over_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that a flood follows at once, so that it is not kept until it can be looked at: no alert may ever come,
+    and those who wait for one are told that something was passed over. A flood is not told of for each part of it."""
+    monkeypatch.setattr(unlooked, "FIRST_SECONDS", 0.0)
+    async with running(configured(tmp_path, rule())) as setup:
+        (web1,) = setup.consoles
+        web1.output(b"panic: now\n" + b"all is well\n" * (2 << 20))
+        await setup.until(lambda: bool(setup.of(Kind.ALERT_FAILED)))
+        (told,) = setup.of(Kind.ALERT_FAILED)
+        assert told.console == "web1"
+        assert told.detail["alert"] == "a"
+        assert str(told.detail["reason"]).startswith(f"{web1.end - (1 << 20)} bytes of output were not looked at")
+        web1.output(b"\n" * (3 << 20))
+        await setup.read(web1)
+        assert setup.of(Kind.ALERT_FAILED) == [told]
+    assert [event.detail["alert"] for event in setup.of(Kind.ALERT_FAILED)] == ["a", "a"]  # the rest, at the end
 
 
 async def test_nobody_waits_for_it(tmp_path: Path) -> None:
