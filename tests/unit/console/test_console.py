@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oobconsole.access import Principal
-from oobconsole.console.console import INPUT_MAX, Console, ConsoleState
+from oobconsole.console.console import INPUT_MAX, PUMPED_MAX, Console, ConsoleState
 from oobconsole.console.reader import Notice, Reader
 from oobconsole.errors import LineFault, StateError
-from tests.support.aio import soon, stays
+from tests.support.aio import Work, soon, stays
 
 
 class Device:
@@ -159,6 +159,22 @@ class TestInput:
         device.room = len(data)
         console.pump()
         assert device.taken == data
+
+    async def test_a_device_that_takes_everything_is_given_a_little_in_each_turn_of_the_event_loop(self) -> None:
+        """A guest in the same process does all that it does with the input before it returns."""
+        console, work, taken = make(), Work(), bytearray()
+
+        def take(data: bytes) -> int:
+            work.more(len(data))
+            taken.extend(data)
+            return len(data)
+
+        console.bind(take)
+        text = bytes(range(256)) * 240
+        await soon(console.write(text))
+        await soon(console.input_taken())
+        assert taken == text
+        assert work.most <= 2 * PUMPED_MAX  # what is typed, and what has waited
 
     async def test_several_writers_take_turns_and_none_loses_a_byte(self) -> None:
         device = Device(room=0)
