@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
@@ -32,6 +33,11 @@ _COUNTED: Final = re.compile(r"\{([0-9]*)")
 #: The flag x, with which blanks and comments could stand anywhere in a repetition.
 _VERBOSE: Final = re.compile(r"\(\?[A-Za-z0-9^-]*x")
 
+#: Of a pattern: an escape, a group's name, a character class, or a character with the marks that belong to it.
+_TOKEN: Final = regex.compile(r"\\.|\(\?(?:P?<(?![=!])|P[=>]|&)\w*|\[\^?\]?(?:\\.|[^\]\\])*\]|\X", regex.DOTALL)
+#: What `_all_spellings` makes of a character.
+_SPELLINGS: Final = re.compile(r"\(\?:([^()|]+(?:\|[^()|]+)+)\)")
+
 Pattern = regex.Pattern[str]
 Match = regex.Match[str]
 
@@ -50,6 +56,8 @@ def compile_pattern(text: str, *, multiline: bool = False) -> Pattern:
     Args:
         multiline: `^` and `$` also match at lines' ends within the text.
 
+    An accented letter outside a character class matches in both of Unicode's spellings, whichever was typed.
+
     Raises:
         BadPattern: it is not a regular expression, or goes beyond a limit.
     """
@@ -61,6 +69,9 @@ def compile_pattern(text: str, *, multiline: bool = False) -> Pattern:
         raise BadPattern(
             f"repeats too much: with its repetitions written out it may have at most {EXPANDED_MAX} elements"
         )
+    spelt = _all_spellings(text)
+    if spelt != text and _expanded(spelt) <= EXPANDED_MAX:
+        text = spelt
     try:
         # Not kept: what somebody asks for once would stay in memory until 500 others have been asked for.
         found = regex.compile(text, regex.MULTILINE if multiline else 0, cache_pattern=False)
@@ -69,6 +80,31 @@ def compile_pattern(text: str, *, multiline: bool = False) -> Pattern:
     if found.groups > GROUPS_MAX:
         raise BadPattern(f"has {found.groups} groups, and may have {GROUPS_MAX}: (?:…) groups without keeping")
     return found
+
+
+def _all_spellings(text: str) -> str:
+    """The pattern with each character that Unicode can spell in several ways (NFC: one code point; NFD: a letter and
+    its marks, UAX 15) as a group of these. So nothing has to be done with what guests print, and offsets stay right.
+    """
+    return "".join(map(_spellings, _TOKEN.findall(text)))
+
+
+def _spellings(token: str) -> str:
+    if token.isascii() or token[0] in "[(\\":
+        return token
+    forms = dict.fromkeys((token, unicodedata.normalize("NFC", token), unicodedata.normalize("NFD", token)))
+    return f"(?:{'|'.join(forms)})" if len(forms) > 1 else token
+
+
+def as_typed(pattern: Pattern) -> str:
+    """The pattern as it was given to `compile_pattern`, to be shown."""
+
+    def first(found: re.Match[str]) -> str:
+        forms = found[1].split("|")
+        alike = len({unicodedata.normalize("NFC", form) for form in forms}) == 1
+        return forms[0] if alike else found[0]
+
+    return _SPELLINGS.sub(first, pattern.pattern)
 
 
 def _expanded(text: str) -> int:
@@ -97,13 +133,18 @@ def is_bounded(pattern: Pattern) -> bool:
 def find(pattern: Pattern, text: str, *, seconds: float, begin: int = 0) -> Match | None:
     """Look for a pattern from `begin` on. `^` still sees what stands before. Other threads run meanwhile.
 
+    Args:
+        seconds: of this process's processor time, which is what `regex` counts (clock(3)), so that a busy machine
+            changes nothing about what is found: with a load of twenty, half a second of it takes eleven on the wall.
+
     Raises:
         TooSlow: the search took longer than `seconds`.
     """
     try:
         return pattern.search(text, begin, timeout=seconds, concurrent=True)
     except TimeoutError as error:
-        shown = pattern.pattern if len(pattern.pattern) <= 64 else pattern.pattern[:64] + "…"
+        shown = as_typed(pattern)
+        shown = shown if len(shown) <= 64 else shown[:64] + "…"
         raise TooSlow(f"{shown!r} takes too long to match: make it simpler") from error
 
 

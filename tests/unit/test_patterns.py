@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
+from typing import Literal
+
 import pytest
 import regex
 
-from oobconsole.patterns import GROUPS_MAX, BadPattern, compile_pattern
+from oobconsole.patterns import GROUPS_MAX, BadPattern, TooSlow, as_typed, compile_pattern, find
 
 #: Each took the event loop for seconds, and from 50 MB to all memory there is; one of them ended the process.
 BOMBS = [
@@ -66,3 +69,54 @@ def test_what_people_look_for_is_no_such_pattern(text: str, found: str) -> None:
 def test_a_pattern_is_not_kept() -> None:
     """security.md 4, its kind: `regex` keeps 500 of them, whatever they cost."""
     assert compile_pattern("a{10}") is not compile_pattern("a{10}")
+
+
+Form = Literal["NFC", "NFD"]
+#: Letters that Unicode spells in two ways: with one mark and with two, syllables, and one whose NFC is two letters.
+SPELT = ["gr\u00fc\u00dfe", "Ti\u1ebfng Vi\u1ec7t", "\ud55c\uad6d", "\u00c5ngstr\u00f6m", "\u0958", "caf\u00e9 [x]"]
+
+
+@pytest.mark.parametrize("text", SPELT)
+@pytest.mark.parametrize("typed", ["NFC", "NFD"])
+@pytest.mark.parametrize("printed", ["NFC", "NFD"])
+def test_both_spellings_of_a_letter_match_each_other(text: str, typed: Form, printed: Form) -> None:
+    pattern = compile_pattern(regex.escape(unicodedata.normalize(typed, text)))
+    output = "before " + unicodedata.normalize(printed, text)
+    found = find(pattern, output, seconds=10)
+    assert found is not None
+    assert found.span() == (7, len(output))
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ("caf\u00e9+!", "cafe\u0301\u00e9e\u0301!"),  # what follows repeats the letter, not its last mark
+        ("(?i)\u00c4rger", "a\u0308rger"),
+        ("(?P<\u00e9t\u00e9>\u00e9)", "\u00e9"),
+        ("[\u00e4\u00f6]+", "\u00e4\u00f6"),
+        (r"\\u00e9", r"\u00e9"),
+        ("\u00e9{4000}", "\u00e9" * 4000),
+    ],
+)
+def test_what_stands_around_a_letter_means_what_it_did(text: str, printed: str) -> None:
+    found = find(compile_pattern(text), printed, seconds=10)
+    assert found is not None
+    assert found[0] == printed
+
+
+@pytest.mark.parametrize("text", ["gru\u0308n", "\u1ebf|(?:a|b)", "plain", "(?:e|\u00e8)"])
+def test_a_pattern_is_shown_as_it_was_typed(text: str) -> None:
+    assert as_typed(compile_pattern(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("(a|aa)+b", r"\w+\d", "(?:a?){50}a{50}c", "(?i)(A+)+B", "a.*?b.*?c", "(?b)(?:xxyzzz){e}", "(?>a+)b"),
+        *("(?:a{1,50}){1,50}b", "(?<!a)b|(?:aa)*c", "(a+)+$"),
+    ],
+)
+def test_every_kind_of_loop_looks_at_the_limit(text: str) -> None:
+    """One that did not would go on for hours here: the limit is in processor time, so that no load changes this."""
+    with pytest.raises(TooSlow, match="takes too long"):
+        find(compile_pattern(text), "a" * 65535 + "X", seconds=0.02)

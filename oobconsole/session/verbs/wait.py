@@ -10,7 +10,7 @@ from typing import Final
 
 from oobconsole.console.console import Console
 from oobconsole.console.reader import Notice, Reader
-from oobconsole.patterns import Match, Matcher, Pattern, TooSlow
+from oobconsole.patterns import Match, Matcher, Pattern, TooSlow, as_typed
 from oobconsole.session.arguments import add_console, count, multiline
 from oobconsole.session.lastline import text_from
 from oobconsole.session.pipe import first_done
@@ -149,7 +149,7 @@ async def _looked_at(request: Request, console: Console, window: Window) -> Exit
     for pattern in request.args.fail:
         found = await _found(pattern, window)
         if found and (wanted is None or found.start() <= wanted.start()):
-            await request.peer.tell(f"{console.name}: {echo(pattern.pattern)} came; the last lines:")
+            await request.peer.tell(f"{console.name}: {echo(as_typed(pattern))} came; the last lines:")
             await _show_last(request, console)
             return ExitStatus.FAILED
     if wanted:
