@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from tests.bench.goals import told
 from tests.bench.libvirt import libvirt
 from tests.bench.server import server
 from tests.bench.terminal import terminal
@@ -138,6 +139,8 @@ def main(only: list[str]) -> int:
         for key, value in GROUPS[name]().items():
             results[key] = round(value, 3)
             print(f"{key:<32} {value:>10.3f}", flush=True)
+    for line in told(results) if "server" in (only or GROUPS) else ():
+        print(line, flush=True)
     file.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n")
     return 0
 

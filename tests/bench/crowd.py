@@ -62,7 +62,8 @@ class Tally:
 
     async def end(self) -> None:
         """Wait until it has the flood, or gets nothing more."""
-        while not self._complete.is_set() and (left := self.at + _QUIET_SECONDS - time.monotonic()) > 0:
+        asked = time.monotonic()
+        while not self._complete.is_set() and (left := max(asked, self.at) + _QUIET_SECONDS - time.monotonic()) > 0:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._complete.wait(), left)
 

@@ -130,7 +130,7 @@ class Rig(ABC):
 
     @abstractmethod
     def pids(self) -> list[int]:
-        """Its processes."""
+        """Its processes, itself first."""
 
     @abstractmethod
     def client(self, number: int) -> list[str]:
@@ -176,7 +176,7 @@ class Oobconsole(Rig):
             self.server.__exit__(None, None, None)
 
     def pids(self) -> list[int]:
-        return [self.server.pid]
+        return family(self.server.pid)
 
     def client(self, number: int) -> list[str]:
         return self.server.ssh(f"g{number}", options=("-T",))
@@ -223,9 +223,7 @@ class _Daemon(Rig):
 
     def pids(self) -> list[int]:
         assert self._process is not None
-        parent = self._process.pid
-        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-        return [parent, *map(int, children)]
+        return family(self._process.pid)
 
 
 class Conserver(_Daemon):
@@ -295,6 +293,16 @@ def free_ports(count: int) -> list[int]:
         for sock in held:
             sock.bind(("127.0.0.1", 0))
         return [int(sock.getsockname()[1]) for sock in held]
+
+
+def family(pid: int) -> list[int]:
+    """A process, its children (a server's front is one), and theirs."""
+    found = [pid]
+    for each in found:
+        for task in Path(f"/proc/{each}/task").iterdir():
+            with contextlib.suppress(OSError):  # it has just ended
+                found += map(int, (task / "children").read_text().split())
+    return found
 
 
 def memory_mib(pids: Sequence[int]) -> float:

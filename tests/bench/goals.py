@@ -1,0 +1,60 @@
+"""What the server is to reach beside conserver, in the same run: told with what was measured, and never asserted."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from tests.bench.trust import Results
+
+
+class Goal(NamedTuple):
+    """One figure of ours, and how far it may be from somebody else's.
+
+    Attributes:
+        what: is measured, and in which unit.
+        key: of the figure in the results.
+        factor: ours may be at most, or has to be at least, so many times the other figure.
+        beside: the key of that figure; empty: `factor` is the goal itself.
+        at_least: more is better.
+    """
+
+    what: str
+    key: str
+    factor: float
+    beside: str = ""
+    at_least: bool = False
+
+    def told(self, results: Results) -> str:
+        """In one line; empty: it was not measured."""
+        ours, theirs = results.get(self.key), results.get(self.beside, 1.0 if not self.beside else None)
+        if ours is None or theirs is None:
+            return ""
+        bound = self.factor * theirs
+        met = ours >= bound if self.at_least else ours <= bound
+        how = "at least" if self.at_least else "at most"
+        compared = f" ({self.factor:g} times {theirs:.3g}, {self.beside.split('.')[1]}'s)" if self.beside else ""
+        return f"{'met   ' if met else 'MISSED'} {self.what}: {ours:.3g}; the goal is {how} {bound:.3g}{compared}"
+
+
+GOALS: Final = (
+    Goal("key to echo, ms", "server.oobconsole.echo_ms.alone.median", 1.0, "server.conserver.echo_ms.alone.median"),
+    Goal(
+        "a flood to one client, MiB/s",
+        "server.oobconsole.flood_mib_s.one_client",
+        1.0,
+        "server.conserver.flood_mib_s.one_client",
+        at_least=True,
+    ),
+    Goal(
+        "processor time for a flood to all watchers, s",
+        "server.oobconsole.watchers.cpu_s",
+        1.5,
+        "server.conserver.watchers.cpu_s",
+    ),
+    Goal("a flood with nobody there, recorded, MiB/s", "server.oobconsole.flood_mib_s.nobody", 150.0, at_least=True),
+)
+
+
+def told(results: Results) -> list[str]:
+    """A line for each goal that was measured."""
+    return [line for goal in GOALS if (line := goal.told(results))]
