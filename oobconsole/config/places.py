@@ -14,11 +14,15 @@ from oobconsole.config.guests import GuestConfig, MachineConfig
 
 #: As many ranges of ports has a native half room for (`native/include/oob_wire.h`).
 RANGES_MAX: Final = 8
+#: Where every guest of a nested machine has further devices, by the names by which `guests/fittings.py` makes them.
+FITTED: Final[dict[str, Resources]] = {}
 
 
 def devices_of(machine: MachineConfig) -> Iterator[tuple[GuestConfig, Resources]]:
     """Every device of every guest. Guests of one machine may have devices in the same places."""
-    return ((guest, uart.place) for guest in machine.guests for uart in guest.uarts)
+    for guest in machine.guests:
+        yield from ((guest, place) for place in FITTED.values())
+        yield from ((guest, uart.place) for uart in guest.uarts)
 
 
 def places_of(machine: MachineConfig) -> list[Resources]:

@@ -14,6 +14,7 @@ from oobconsole.config.guests import ConsoleConfig, GuestConfig, MachineConfig
 from oobconsole.console.console import NEW_GUEST, Console, ConsoleState
 from oobconsole.guests.absence import Absence
 from oobconsole.guests.board import Board
+from oobconsole.guests.fittings import fit_out
 from oobconsole.guests.guest import Guest, Listing
 from oobconsole.guests.identity import Binder, Claim, InOrder, NoGuest
 from oobconsole.interceptors.base import Context, Interceptor, PortHandler
@@ -224,6 +225,7 @@ class Machine:
             self._log(log.warning, f"another L2 gets no console: {guest.value}", context)
             return None
         board = self._boards[context] = Board(context, self.interceptor)
+        fit_out(board)
         self._binder.equip(board, partial(self._identify, board))
         if isinstance(guest, NoGuest):
             board.fit(place for each in self.guests for place in each.places)
