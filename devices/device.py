@@ -60,10 +60,13 @@ class Device(Protocol):
         sizes: how many consecutive ports each of its ranges has. Its registers are numbered through all ranges, in
             this order: a device with the sizes (1, 1) has register 0 in its first range and 1 in its second.
         outputs: how many interrupt outputs it has.
+        posted: registers to which a guest may write without waiting until the device has the byte, because nothing
+            that the guest does next can tell.
     """
 
     sizes: ClassVar[tuple[int, ...]]
     outputs: ClassVar[int]
+    posted: ClassVar[tuple[int, ...]] = ()
 
     # -- what the guest does ------------------------------------------------------------------------
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from oobconsole.config.guests import MachineConfig, VmConfig
+from oobconsole.config.places import devices_of
 from oobconsole.config.schema import Config
 from oobconsole.interceptors.base import Interceptor
 from oobconsole.interceptors.memory import MemoryInterceptor
@@ -16,16 +15,12 @@ from oobconsole.lines.serialport import SerialStream
 from oobconsole.vfio_user.keeper import Settings as KeeperSettings
 from oobconsole.vfio_user.stream import KeeperProcess, VfioUserStream
 
-#: A 16550 has so many I/O ports.
-UART_PORTS: Final = 8
-
 
 def make(config: Config, machine: MachineConfig) -> Interceptor:
     """Make the interceptor of a machine; `start` begins its work."""
     if machine.interceptor == "memory":
         return MemoryInterceptor(machine.name, echo=len(machine.guests))
-    uarts = ((guest.name, uart.port, UART_PORTS, uart.irq) for guest in machine.guests for uart in guest.uarts)
-    ranges = served_ranges(uarts)
+    ranges = served_ranges(devices_of(machine))
     return TcgInterceptor(machine.name, config.socket_of(machine), spin_us=machine.spin_us, ranges=ranges)
 
 

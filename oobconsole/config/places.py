@@ -7,44 +7,62 @@ are. Both together are a device's `Resources`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
-from devices.device import Resources, shared
-from oobconsole.config.guests import GuestConfig, MachineConfig
+from devices.device import Device, Resources, shared
+from devices.uart16550 import Uart16550
+from oobconsole.config.guests import MachineConfig
 
 #: As many ranges of ports has a native half room for (`native/include/oob_wire.h`).
 RANGES_MAX: Final = 8
-#: Where every guest of a nested machine has further devices, by the names by which `guests/fittings.py` makes them.
-FITTED: Final[dict[str, Resources]] = {}
+#: Which further devices every guest of a nested machine has, and where, by the names by which `guests/fittings.py`
+#: makes them.
+FITTED: Final[dict[str, tuple[type[Device], Resources]]] = {}
 
 
-def devices_of(machine: MachineConfig) -> Iterator[tuple[GuestConfig, Resources]]:
+class Placed(NamedTuple):
+    """A device of a guest.
+
+    Attributes:
+        guest: whose it is, by its configured name.
+        kind: what it is.
+        place: where it is.
+    """
+
+    guest: str
+    kind: type[Device]
+    place: Resources
+
+
+def devices_of(machine: MachineConfig) -> Iterator[Placed]:
     """Every device of every guest. Guests of one machine may have devices in the same places."""
     for guest in machine.guests:
-        yield from ((guest, place) for place in FITTED.values())
-        yield from ((guest, uart.place) for uart in guest.uarts)
+        for kind, place in FITTED.values():
+            yield Placed(guest.name, kind, place)
+        for uart in guest.uarts:
+            yield Placed(guest.name, Uart16550, uart.place)
 
 
 def places_of(machine: MachineConfig) -> list[Resources]:
     """Where the guests of the machine have devices, each place once: what the native half is to intercept."""
-    found = dict.fromkeys(place for _, place in devices_of(machine))
+    found = dict.fromkeys(one.place for one in devices_of(machine))
     return sorted(found, key=lambda place: place.ranges[0].start, reverse=True)
 
 
 def conflict(machine: MachineConfig) -> str | None:
     """Why the guests cannot have their devices there; None: they can. The native half knows one device and its
     interrupts for each port of a machine, whichever guest it is."""
-    for guest in machine.guests:
-        if len({uart.port for uart in guest.uarts}) < len(guest.uarts):
-            return f"two UARTs of '{guest.name}' have the same port"
+    for owner in machine.guests:
+        if len({uart.port for uart in owner.uarts}) < len(owner.uarts):
+            return f"two UARTs of '{owner.name}' have the same port"
     known: dict[tuple[range, ...], Resources] = {}
-    for guest, place in devices_of(machine):
+    for guest, _, place in devices_of(machine):
         former = known.setdefault(place.ranges, place)
         if former.lines != place.lines:
             irqs = " and ".join(", ".join(map(str, one.lines)) for one in (former, place))
             return f"port {place.ranges[0].start:#x} has two interrupts, {irqs}: a machine has one"
         if (both := _overlap(place, known)) is not None:
-            return f"port {both:#x} of '{guest.name}' belongs to another device already"
+            return f"port {both:#x} of '{guest}' belongs to another device already"
         if sum(map(len, known)) > RANGES_MAX:
             return f"more than {RANGES_MAX} different ports in one machine"
     return None

@@ -21,6 +21,6 @@ MAKERS: Final[dict[str, Callable[[Slot, Board], Device]]] = {}
 
 def fit_out(board: Board) -> None:
     """Plug one of each into a new board."""
-    for name, place in FITTED.items():
+    for name, (_, place) in FITTED.items():
         slot = board.bus.add(place)
         slot.plug(MAKERS[name](slot, board))

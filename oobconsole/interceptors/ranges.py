@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
+from devices.device import Device, Resources
 from oobconsole.interceptors.wire import PortRange
 
 #: An ISA device of eight bits is accessed byte by byte.
 BYTES: int = 0x01
-#: Every register may be written to without waiting: what a 16550 does then, the native half knows as well as we do.
-ALL_POSTED: int = 0xFF
 
 
 class Served(NamedTuple):
@@ -32,12 +31,18 @@ class Machine(Protocol):
     ranges: tuple[Served, ...]
 
 
-def served_ranges(ports: Iterable[tuple[str, int, int, int]]) -> tuple[Served, ...]:
-    """What is served: by guest, first port, number of ports and ISA interrupt. Several guests of a machine may have
-    the same ports; they are said once."""
+def served_ranges(devices: Iterable[tuple[str, type[Device], Resources]]) -> tuple[Served, ...]:
+    """What is served: by guest, device and place. Several guests of a machine may have devices in the same places:
+    these are said once."""
     found: dict[int, Served] = {}
-    for guest, first, length, line in ports:
-        found.setdefault(first, Served(guest, PortRange(first, length, 1 << line, BYTES, ALL_POSTED)))
+    for guest, kind, place in devices:
+        register = 0
+        for ports in place.ranges:
+            posted = (1 << number for number in range(len(ports)) if register + number in kind.posted)
+            lines = (1 << line for line in place.lines)
+            said = PortRange(ports.start, len(ports), sum(lines), BYTES, sum(posted))
+            found.setdefault(ports.start, Served(guest, said))
+            register += len(ports)
     return tuple(found.values())
 
 

@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 from devices.bus import Slot
+from devices.device import Resources
 from oobconsole.config.guests import MachineConfig
-from oobconsole.config.places import FITTED, conflict, places_of
+from oobconsole.config.places import FITTED, conflict, devices_of, places_of
 from oobconsole.guests.board import Board
 from oobconsole.guests.fittings import MAKERS
 from oobconsole.guests.nested import Machine
 from oobconsole.interceptors.base import PortHandler
 from oobconsole.interceptors.memory import MemoryInterceptor
+from oobconsole.interceptors.ranges import served_ranges
 from oobconsole.interceptors.tcg import qemu_options
 from tests.support.devices import KEYBOARD, Keyboard
 
@@ -33,7 +35,7 @@ def keyboards(monkeypatch: pytest.MonkeyPatch) -> list[Keyboard]:
         made.append(Keyboard(*slot.outputs))
         return made[-1]
 
-    monkeypatch.setitem(FITTED, "keyboard", KEYBOARD)
+    monkeypatch.setitem(FITTED, "keyboard", (Keyboard, KEYBOARD))
     monkeypatch.setitem(MAKERS, "keyboard", make)
     return made
 
@@ -49,8 +51,18 @@ def test_the_native_half_is_told_of_it_once(keyboards: list[Keyboard]) -> None:
     assert value.endswith(",ports=0x3f8-0x3ff:0x2f8-0x2ff:0x60+0x64,irq=4:3:1+12")
 
 
+def test_the_server_says_each_of_its_ranges(keyboards: list[Keyboard]) -> None:
+    """A guest waits for what it writes to such a device, and not for what it writes to a UART."""
+    served = served_ranges(devices_of(machine({"name": "web1"}, {"name": "web2"})))
+    assert [(one.guest, *one.range) for one in served] == [
+        ("web1", 0x60, 1, 1 << 1 | 1 << 12, 1, 0),
+        ("web1", 0x64, 1, 1 << 1 | 1 << 12, 1, 0),
+        ("web1", COM1, 8, 1 << 4, 1, 0xFF),
+    ]
+
+
 def test_a_uart_in_its_place_is_refused(keyboards: list[Keyboard], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(FITTED, "keyboard", type(KEYBOARD)((range(0x3FA, 0x3FB),), (1,)))
+    monkeypatch.setitem(FITTED, "keyboard", (Keyboard, Resources((range(0x3FA, 0x3FB),), (1,))))
     assert conflict(machine({"name": "web1"})) == "port 0x3fa of 'web1' belongs to another device already"
 
 
