@@ -480,7 +480,7 @@ class Console:
         await self._input_empty.wait()
 
     def announce(self, text: str) -> None:
-        """Tell whoever is attached."""
+        """Tell whoever is attached something about the console, behind what was printed so far."""
         self._tell(Notice(f"{self.name}: {text}"))
 
     def tell_elsewhere(self, name: str) -> None:
@@ -488,11 +488,11 @@ class Console:
         console is told."""
         self._tell(Notice(f"{self.name}: a guest has appeared as {name}; it may be this one", "moved", {"to": name}))
 
-    def tell(self, text: str) -> None:
-        """Tell everybody who is attached, behind what was printed so far, what happens to the machine: a guest that
-        resets itself without end, and a monitor that garbles, do not fill their terminals."""
-        if said := self._news.say(text):
-            self._tell(Notice(said))
+    def happened(self, what: str) -> None:
+        """As `announce`, for what happens to the guest's machine, of which only so much is told in so many seconds: a
+        guest that resets itself without end, and a monitor that garbles, do not fill terminals."""
+        if said := self._news.say(what):
+            self.announce(said)
 
     def close(self, reason: str) -> None:
         """The server stops: readers get what is left, the reason, then the end."""

@@ -102,4 +102,4 @@ class Guest:
         """Something happened to the guest as a whole, such as a reset: whoever is attached to any of its consoles is
         told, each with the name of the console that they see."""
         for console in self.consoles:
-            console.tell(f"{console.name}: {what}")
+            console.happened(what)

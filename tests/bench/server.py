@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from tests.bench.many import many
 from tests.bench.rigs import Conserver, Oobconsole, Process, Rig, Ser2net, cpu_seconds, memory_mib
 from tests.bench.source import LINE_LENGTH, MARK
 from tests.bench.trust import Results, quantiles
@@ -57,7 +58,7 @@ def server() -> Results:
                 if rig.runs():
                     raise
                 out[f"server.{rig.name}.many.survives"] = 0.0  # ser2net does not always
-    return out
+    return out | many()
 
 
 def _round(rigs: Sequence[Rig], measure: Callable[[Rig], Results]) -> Results:

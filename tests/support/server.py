@@ -42,6 +42,7 @@ class Server:
         folder: where everything lies; made and removed when not given. Kept short: sockets lie in it.
         through: words before the server's own, such as `env NAME=VALUE`.
         stderr: a descriptor for its log; else that is the file `log`.
+        patience: how long it may take to start, in seconds.
     """
 
     def __init__(
@@ -53,9 +54,11 @@ class Server:
         folder: Path | None = None,
         through: Sequence[str] = (),
         stderr: int | None = None,
+        patience: float = 20,
     ) -> None:
         self.through = tuple(through)
         self.stderr = stderr
+        self._patience = patience
         self._own_folder = folder is None
         self.folder = folder or Path(tempfile.mkdtemp(prefix="oob-"))
         self.config = self.folder / "oobconsole.toml"
@@ -102,7 +105,7 @@ class Server:
                 stdout=log,
                 stderr=log if self.stderr is None else self.stderr,
             )
-        deadline = Deadline(20)
+        deadline = Deadline(self._patience)
         while not (ready.exists() and ready.read_text().endswith("\n")):
             if self._process.poll() is not None or not deadline.left:
                 raise ExpectError(f"the server did not start:\n{self.log.read_text()[-2000:]}")

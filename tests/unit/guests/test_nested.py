@@ -300,10 +300,10 @@ class TestContexts:
         assert rack.appear() is handler
         assert handler.read(COM1, 1) == ord("t")
         assert not rack.machine.guests[0]._absence.pending  # nor will anybody be told
-        rack.console().tell("the first that is told")
+        rack.console().announce("the first that is told")
         notice = await soon(reader.next())
         assert isinstance(notice, Notice)
-        assert notice.text == "the first that is told"
+        assert notice.text == "web1: the first that is told"
 
     async def test_what_was_typed_waits_until_a_guest_that_runs_already_is_known(self) -> None:
         """Its registers come as writes, and the one that enables the FIFOs empties them."""
