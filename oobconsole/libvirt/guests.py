@@ -22,6 +22,7 @@ from oobconsole.libvirt import library as virt
 from oobconsole.libvirt.domain import Domain, Port
 from oobconsole.libvirt.host import ACTIONS, Host
 from oobconsole.libvirt.stream import LibvirtStream
+from oobconsole.libvirt.threads import HostThreads
 from oobconsole.lines.base import Stream
 from oobconsole.lines.chardev import ChardevStream, parse
 from oobconsole.log.log import LogLimit
@@ -311,6 +312,7 @@ class DomainSource:
         connected: libvirt is reached.
         trouble: why it is not.
         settings: of its consoles.
+        threads: what its consoles may keep waiting.
     """
 
     def __init__(self, config: LibvirtConfig, domains: Domains, defaults: ConsoleConfig) -> None:
@@ -320,6 +322,7 @@ class DomainSource:
         self.trouble = f"libvirt at {config.uri} has not been reached yet"
         self.settings = defaults.with_own(config.console)
         self.host = Host(config.name, config.uri, self)
+        self.threads = HostThreads()
         self._patterns = config.domains
         self._domains = domains
         self._tasks = Tasks()
@@ -387,4 +390,4 @@ class DomainSource:
 def _stream(name: str, source: DomainSource, uuid: str, port: Port) -> Stream:
     if port.address:
         return ChardevStream(name, parse(port.address))
-    return LibvirtStream(name, source.host.uri, uuid, port.device)
+    return LibvirtStream(name, source.threads, source.host.uri, uuid, port.device)

@@ -3,20 +3,24 @@
 Each console has a connection to libvirtd of its own. libvirtd stops reading from a connection once five messages wait
 in it (`max_client_requests`), and typing at a guest that does not read fills it: with one connection for all, one
 such guest would silence the others, and keepalives would end it.
+
+A console that is open and idle has no thread: libvirt's event thread reads it. It has one while it is opened, typed
+at, or closed (threads.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 
-from oobconsole import supervise
 from oobconsole.libvirt import library as virt
 from oobconsole.libvirt.library import LibvirtFault
+from oobconsole.libvirt.threads import HostThreads
 from oobconsole.lines.base import Stream, StreamEvents
 from oobconsole.log.log import LogLimit
 from oobconsole.net.dialer import Dialer
@@ -38,10 +42,21 @@ LOG_LINES: Final = 10
 _OPERATION_FAILED: Final = 9
 
 
+class _Opened(NamedTuple):
+    """What an open console consists of: a connection to libvirtd, a stream over it, and the number of the timer that
+    lets output gather."""
+
+    connection: Any
+    stream: Any
+    timer: int
+
+
 class _Channel:
-    """An open console. One thread opens, types and closes; libvirt's event thread reads.
+    """An open console. A thread opens it, one types as long as there is something to type, and one closes it, each
+    after the other; libvirt's event thread reads.
 
     Args:
+        threads: those of the host.
         force: end whoever has it open.
 
     Attributes:
@@ -49,13 +64,18 @@ class _Channel:
         ended: why it cannot any more.
     """
 
-    def __init__(self, events: StreamEvents, uri: str, uuid: str, device: str, *, force: bool) -> None:
+    def __init__(
+        self, events: StreamEvents, threads: HostThreads, uri: str, uuid: str, device: str, *, force: bool
+    ) -> None:
         self._events = events
+        self._threads = threads
         self._uri, self._uuid, self._device, self._force = uri, uuid, device, force
         self._loop = asyncio.get_running_loop()
         self.opened: asyncio.Future[None] = self._loop.create_future()
         self.ended: asyncio.Future[str] = self._loop.create_future()
-        self._changed = threading.Condition()  # guards everything below
+        self._changed = threading.Lock()  # guards everything below
+        self._open_one: _Opened | None = None  # None: it is not open yet, or is being closed
+        self._is_typing = False  # has it a thread that types?
         self._typed = bytearray()
         self._refused = False
         self._printed = bytearray()
@@ -63,7 +83,7 @@ class _Channel:
         self._delivered = True
         self._closing = False
         self._unwanted = False
-        supervise.thread(self._run, name=f"libvirt console {uuid}")
+        self._threads.opening.begin(self._begin, f"libvirt console {uuid}")
 
     # -- the event loop's thread --------------------------------------------------------------------
 
@@ -73,14 +93,17 @@ class _Channel:
             part = data[: WRITE_MAX - len(self._typed)]
             self._typed += part
             self._refused = len(part) < len(data)
-            self._changed.notify()
+            begins = bool(part) and not self._is_typing and self._open_one is not None
+            self._is_typing = self._is_typing or begins
+        if begins:
+            self._threads.typing.begin(self._type, f"typing at libvirt console {self._uuid}")
         return len(part)
 
     def close(self) -> None:
         """Let go of it, as soon as libvirtd lets us; nothing comes from it any more. Idempotent."""
         with self._changed:
             self._closing = self._unwanted = True
-            self._changed.notify()
+        self._release_if_idle()
 
     def deliver(self) -> None:
         """Hand on what the guest has printed."""
@@ -107,19 +130,31 @@ class _Channel:
         if not self.ended.done():
             self.ended.set_result(reason)
 
-    # -- its own thread -----------------------------------------------------------------------------
+    # -- threads of the host, one at a time ---------------------------------------------------------
 
-    def _run(self) -> None:
+    def _begin(self) -> None:
+        """Open it."""
         try:
-            connection, stream, timer = virt.attempt(self._open)
+            opened = _Opened(*virt.attempt(self._open))
         except Exception as error:  # whoever waits gets it, whatever it is
             virt.post(self._loop, self._settle_opened, error.with_traceback(None))
             return
+        with self._changed:
+            self._open_one = opened
         virt.post(self._loop, self._settle_opened, None)
-        try:
-            virt.attempt(lambda: self._type(stream))
-        except LibvirtFault as error:
-            self._end(f"libvirt takes no more input: {error}")
+        self._release_if_idle()
+
+    def _release_if_idle(self) -> None:
+        """Have it closed, once it is to be: when nobody types any more, since that uses it. Only one call does."""
+        with self._changed:
+            opened = self._open_one if self._closing and not self._is_typing else None
+            if opened is None:
+                return
+            self._open_one = None
+        self._threads.opening.begin(lambda: self._release(opened), f"closing libvirt console {self._uuid}")
+
+    def _release(self, opened: _Opened) -> None:
+        connection, stream, timer = opened
         forget_timer = partial(virt.load().virEventRemoveTimeout, timer)
         releases = (forget_timer, stream.eventRemoveCallback, virt.settle_events, stream.abort, connection.close)
         for release in releases:
@@ -151,22 +186,45 @@ class _Channel:
         stream.eventAddCallback(wanted, come, None)
         return connection, stream, timer
 
-    def _type(self, stream: Any) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._typed or self._closing)
-                if self._closing:
-                    return
-                part = bytes(self._typed)
-            sent = stream.send(part)  # waits, for as long as the guest does not read
-            with self._changed:
+    def _type(self) -> None:
+        """Type what waits, until nothing does."""
+        try:
+            virt.attempt(self._type_all)
+        except LibvirtFault as error:
+            self._end(f"libvirt takes no more input: {error}")
+        finally:
+            self._release_if_idle()
+
+    def _type_all(self) -> None:
+        try:
+            while part := self._next_part():
+                sent = self._stream_now().send(part)  # waits, for as long as the guest does not read
                 if sent < 0:
-                    self._changed.wait(_AGAIN_SECONDS)
-                    continue
-                del self._typed[:sent]
-                refused, self._refused = self._refused, False
-            if refused:
-                virt.post(self._loop, self._events.writable)
+                    time.sleep(_AGAIN_SECONDS)
+                else:
+                    self._was_sent(sent)
+        except BaseException:
+            with self._changed:
+                self._is_typing = False
+            raise
+
+    def _stream_now(self) -> Any:
+        assert self._open_one is not None  # nobody closes it while this thread types
+        return self._open_one.stream
+
+    def _next_part(self) -> bytes:
+        """What is to be typed now; empty: nothing, and this thread types no more."""
+        with self._changed:
+            part = b"" if self._closing else bytes(self._typed)
+            self._is_typing = bool(part)
+        return part
+
+    def _was_sent(self, count: int) -> None:
+        with self._changed:
+            del self._typed[:count]
+            refused, self._refused = self._refused, False
+        if refused:
+            virt.post(self._loop, self._events.writable)
 
     # -- libvirt's event thread ---------------------------------------------------------------------
 
@@ -197,8 +255,8 @@ class _Channel:
     def _end(self, reason: str) -> None:
         with self._changed:
             self._closing = True
-            self._changed.notify()
         virt.post(self._loop, self._settle_ended, reason)
+        self._release_if_idle()
 
 
 class LibvirtStream(Stream):
@@ -206,6 +264,7 @@ class LibvirtStream(Stream):
 
     Args:
         name: the console's, for the log.
+        threads: of the domain's host.
         uri: where the domain is.
         uuid: the domain's.
         device: which of its devices: an alias.
@@ -213,8 +272,9 @@ class LibvirtStream(Stream):
 
     events: StreamEvents
 
-    def __init__(self, name: str, uri: str, uuid: str, device: str) -> None:
+    def __init__(self, name: str, threads: HostThreads, uri: str, uuid: str, device: str) -> None:
         self.name = name
+        self._threads = threads
         self._uri, self._uuid, self._device = uri, uuid, device
         self._channel: _Channel | None = None
         self._dialer = Dialer(self._dial, self._down)
@@ -241,7 +301,7 @@ class LibvirtStream(Stream):
 
     async def _dial(self) -> str:
         force, self._force = self._force, False
-        channel = _Channel(self.events, self._uri, self._uuid, self._device, force=force)
+        channel = _Channel(self.events, self._threads, self._uri, self._uuid, self._device, force=force)
         try:
             async with asyncio.timeout(OPEN_SECONDS):
                 await channel.opened

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from oobconsole.config.guests import SerialConfig
 from oobconsole.libvirt.stream import LibvirtStream
+from oobconsole.libvirt.threads import HostThreads
 from oobconsole.lines.base import Stream
 from oobconsole.lines.chardev import ChardevStream, parse
 from oobconsole.lines.serialport import SerialStream
@@ -179,7 +180,7 @@ class LibvirtRig(_SocketRig):
         super().__init__(folder)
         self.libvirtd = Libvirtd()
         self._line = self.libvirtd.folder / "line"
-        self.stream = LibvirtStream("web1", self.libvirtd.uri, UUID, "serial0")
+        self.stream = LibvirtStream("web1", HostThreads(), self.libvirtd.uri, UUID, "serial0")
 
     async def appear(self) -> None:
         await asyncio.to_thread(self._appear)

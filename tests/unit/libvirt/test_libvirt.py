@@ -11,6 +11,7 @@ import pytest
 
 from oobconsole.libvirt import library as virt
 from oobconsole.libvirt import stream as libvirt
+from oobconsole.libvirt.threads import HostThreads
 from tests.support.aio import idle, soon, until
 from tests.support.pace import scaled
 
@@ -66,7 +67,7 @@ async def channel(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[libvirt._Cha
     timer = virt.load().virEventAddTimeout(-1, lambda *_: None, None)
     monkeypatch.setattr(libvirt._Channel, "_open", lambda _: (stream, stream, timer))
     monkeypatch.setattr(virt, "settle_events", lambda: stream.released.append("settled"))
-    made = libvirt._Channel(Events(), "test:///default", "uuid", "serial0", force=False)
+    made = libvirt._Channel(Events(), HostThreads(), "test:///default", "uuid", "serial0", force=False)
     made.stream = stream  # type: ignore[attr-defined]
     await soon(made.opened)
     yield made
@@ -110,3 +111,27 @@ async def test_nothing_comes_from_what_was_closed(channel: Any) -> None:
     channel._keep(b"late")
     await idle()
     assert channel._events.got == b""
+
+
+async def test_an_open_console_has_a_thread_only_while_it_is_typed_at(channel: Any) -> None:
+    """Each had one for as long as it was open: ten thousand domains were ten thousand threads."""
+    threads: HostThreads = channel._threads
+    await until(lambda: threads.opening.running == 0, lambda: threads.opening.running)
+    assert threads.typing.running == 0
+    channel.write(b"uptime\r")
+    await until(lambda: threads.typing.running == 1, lambda: threads.typing.running)
+    channel.write(b"uptime\r")
+    assert threads.typing.running == 1
+    channel.stream.may_send.set()
+    await until(lambda: threads.typing.running == 0, lambda: threads.typing.running)
+    assert bytes(channel.stream.sent) == b"uptime\ruptime\r"
+
+
+async def test_a_console_that_is_closed_while_it_is_typed_at_is_released_behind_that(channel: Any) -> None:
+    channel.write(b"uptime\r")
+    await until(lambda: channel._threads.typing.running == 1, lambda: channel._threads.typing.running)
+    channel.close()
+    await idle()
+    assert channel.stream.released == []
+    channel.stream.may_send.set()
+    await until(lambda: channel.stream.released == RELEASED, lambda: channel.stream.released)
