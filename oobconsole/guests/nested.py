@@ -169,6 +169,10 @@ class Machine:
         self._binder = binder or InOrder()
         self._boards: dict[Context, Board] = {}
         self._limit = LogLimit(LOG_LINES)
+        self._attended: dict[NestedGuest, None] = {}  # those at whose consoles anybody is
+        for guest in self.guests:
+            for console in guest.consoles:
+                console.on_attended(partial(self._note_attended, guest))
 
     @property
     def links(self) -> dict[str, bool]:
@@ -269,9 +273,15 @@ class Machine:
         if guest.board is not None:
             guest.release("another L2 is this guest")
         guest.bind(board)
-        for other in self.guests:
+        for other in tuple(self._attended):  # a machine may have a thousand guests, and nobody is at most of them
             other.tell_elsewhere(guest.name)
         self._log(log.info, "guest bound", board.context, guest=guest.name)
+
+    def _note_attended(self, guest: NestedGuest, _: bool) -> None:
+        if any(console.attached for console in guest.consoles):
+            self._attended[guest] = None
+        else:
+            self._attended.pop(guest, None)
 
     def _guest_of(self, board: Board) -> NestedGuest | None:
         return next((guest for guest in self.guests if guest.board is board), None)
