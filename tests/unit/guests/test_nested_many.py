@@ -11,7 +11,8 @@ from tests.unit.guests.test_nested import Rack
 async def test_a_guest_that_appears_is_told_only_where_somebody_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """At each of a thousand guests it was looked whether anybody waited there, for each that appeared: a second for
     every ten of them that were started."""
-    rack = await Rack(*({"name": f"web{number}"} for number in range(100))).started()
+    guests: list[dict[str, object]] = [{"name": f"web{number}"} for number in range(100)]
+    rack = await Rack(*guests).started()
     asked: list[str] = []
     monkeypatch.setattr(NestedGuest, "tell_elsewhere", lambda guest, _: asked.append(guest.name))
     readers = [rack.console("web7").attach(), rack.console("web8").attach()]
