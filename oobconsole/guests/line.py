@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from oobconsole.config.guests import ConsoleConfig
 from oobconsole.console.console import Break, Console, ConsoleState
@@ -117,15 +118,18 @@ class Line(Wire):
     # -- the monitor --------------------------------------------------------------------------------
 
     def _break_of(self, stream: Stream) -> Break | None:
-        by_monitor = self._monitor_break if self._monitor is not None and self._address else None
-        return super()._break_of(stream) or by_monitor
+        """By the line itself where it can, else by the monitor of the guest's QEMU, where that knows the line."""
+        own = super()._break_of(stream)
+        if own is not None or self._monitor is None or not self._address:
+            return own
+        return partial(_monitor_break, self._monitor, self._address)
 
-    async def _monitor_break(self) -> None:
-        assert self._monitor is not None
-        try:
-            await self._monitor.send_break(self._address)
-        except EnvironmentFault as error:
-            raise LineFault(str(error)) from error
+
+async def _monitor_break(monitor: Qmp, address: str) -> None:
+    try:
+        await monitor.send_break(address)
+    except EnvironmentFault as error:
+        raise LineFault(str(error)) from error
 
 
 class Lines:

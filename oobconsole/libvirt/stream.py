@@ -197,8 +197,9 @@ class _Channel:
 
     def _type_all(self) -> None:
         try:
-            while part := self._next_part():
-                sent = self._stream_now().send(part)  # waits, for as long as the guest does not read
+            while (due := self._next_part()) is not None:
+                stream, part = due
+                sent = stream.send(part)  # waits, for as long as the guest does not read
                 if sent < 0:
                     time.sleep(_AGAIN_SECONDS)
                 else:
@@ -208,16 +209,13 @@ class _Channel:
                 self._is_typing = False
             raise
 
-    def _stream_now(self) -> Any:
-        assert self._open_one is not None  # nobody closes it while this thread types
-        return self._open_one.stream
-
-    def _next_part(self) -> bytes:
-        """What is to be typed now; empty: nothing, and this thread types no more."""
+    def _next_part(self) -> tuple[Any, bytes] | None:
+        """The stream and what is to be typed at it now; None: nothing, and this thread types no more. Nobody closes
+        the stream while this thread types."""
         with self._changed:
-            part = b"" if self._closing else bytes(self._typed)
-            self._is_typing = bool(part)
-        return part
+            opened, part = self._open_one, bytes(self._typed)
+            self._is_typing = bool(part) and opened is not None and not self._closing
+            return (opened.stream, part) if opened is not None and self._is_typing else None
 
     def _was_sent(self, count: int) -> None:
         with self._changed:

@@ -12,8 +12,9 @@ from oobconsole.config.schema import Config
 from oobconsole.events import Kind
 from oobconsole.interceptors import wire
 from oobconsole.interceptors.tcg import TcgInterceptor
-from oobconsole.ops.metrics import Metrics, _buckets
+from oobconsole.ops.metrics import CONSOLES_A_PIECE, Metrics, _buckets
 from tests.loopback.lab import Lab
+from tests.unit.session.fakes import consoles, of
 
 
 async def _values(metrics: Metrics) -> dict[tuple[str, str], float]:
@@ -71,3 +72,21 @@ def test_buckets_are_cumulative_to_infinity() -> None:
 def test_metrics_are_on_loopback_only(address: str) -> None:
     with pytest.raises(ValueError, match="is not on loopback"):
         Config.model_validate({"metrics": {"listen": address}})
+
+
+async def test_ten_thousand_consoles_are_rendered_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two pieces the event loop serves others. What a scraper gets is one family all the same."""
+    many = 2 * CONSOLES_A_PIECE + 1
+    metrics = Metrics(consoles(*(f"web{number:03}" for number in range(many))))
+    pieces = [piece for piece in metrics.families() if piece.name == "oobconsole_console_output_bytes"]
+    assert [len(piece.samples) for piece in pieces] == [CONSOLES_A_PIECE, CONSOLES_A_PIECE, 1]
+    text = (await metrics.render()).decode()
+    assert text.count("# TYPE oobconsole_console_output_bytes_total counter\n") == 1
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    assert len(families["oobconsole_console_output_bytes"].samples) == many
+
+
+async def test_no_console_is_a_family_without_samples() -> None:
+    text = (await Metrics(of()).render()).decode()
+    assert "# TYPE oobconsole_console_attached gauge\n" in text
+    assert 'console="' not in text
