@@ -61,7 +61,7 @@ class Directory:
 
     Attributes:
         sources: where guests come from, in the order of the configuration.
-        states: how many consoles are in each state; 0 counts as a state that no console is in.
+        in_state: the consoles that are in each state.
         attended: the consoles to which anybody is attached.
         state_changes: how often a console's state has changed; whoever keeps what follows from the states compares
             it.
@@ -69,7 +69,7 @@ class Directory:
 
     def __init__(self, events: Events) -> None:
         self.sources: list[Source] = []
-        self.states: Counter[ConsoleState] = Counter()
+        self.in_state: dict[ConsoleState, set[Console]] = {state: set() for state in ConsoleState}
         self.attended: set[Console] = set()
         self.state_changes = 0
         self._events = events
@@ -103,6 +103,11 @@ class Directory:
         """What switches the guest of a console; None: nothing is configured that could."""
         guest = self.guest_of(console)
         return None if guest is None else guest.power
+
+    @property
+    def states(self) -> Counter[ConsoleState]:
+        """How many consoles are in each state; 0 for a state that no console is in."""
+        return Counter({state: len(consoles) for state, consoles in self.in_state.items()})
 
     @property
     def names(self) -> Sequence[str]:
@@ -193,7 +198,7 @@ class Directory:
     def _add(self, guest: Guest, console: Console) -> None:
         self._entries[console.name] = Entry(console, guest)
         insort(self._names, console.name)
-        self.states[console.state] += 1
+        self.in_state[console.state].add(console)
         console.observe(_States(console, partial(self._state_changed, console), self._events))
         console.on_attended(partial(self._attended, console))
         for told in self._appeared:
@@ -203,7 +208,7 @@ class Directory:
         console.close(f"{console.name} is no more")  # for those who read aside
         del self._entries[console.name]
         del self._names[bisect_left(self._names, console.name)]
-        self.states[console.state] -= 1
+        self.in_state[console.state].discard(console)
         self.attended.discard(console)
         for told in self._vanished:
             told(guest, console)
@@ -211,8 +216,8 @@ class Directory:
     def _state_changed(self, console: Console, former: ConsoleState, state: ConsoleState) -> None:
         if self.find(console.name) is not console:
             return  # it has vanished, and counts no more
-        self.states[former] -= 1
-        self.states[state] += 1
+        self.in_state[former].discard(console)
+        self.in_state[state].add(console)
         self.state_changes += 1
 
     def _attended(self, console: Console, attended: bool) -> None:

@@ -165,10 +165,11 @@ class View:
     def _with(self, word: str, items: Sequence[_Item], held: Mapping[Console, str]) -> Sequence[_Item]:
         self.looked_at += len(items)
         states = _states(word)
-        holds = {console for console, name in held.items() if word in name}
-        if not states and not holds:
+        others = {console for console, name in held.items() if word in name}
+        others.update(*(self._directory.in_state[state] for state in states))
+        if not others:
             return [item for item in items if word in item.text]
-        return [item for item in items if word in item.text or item.console.state in states or item.console in holds]
+        return [item for item in items if word in item.text or item.console in others]
 
 
 class Views:
@@ -221,9 +222,9 @@ def _name(item: _Item) -> str:
     return item.name
 
 
-def _states(word: str) -> frozenset[ConsoleState]:
+def _states(word: str) -> list[ConsoleState]:
     """Those that a word may mean."""
-    return frozenset(state for state in ConsoleState if word in state.name.lower())
+    return [state for state in ConsoleState if word in state.name.lower()]
 
 
 def _goes_on(before: Sequence[str], words: Sequence[str]) -> bool:
