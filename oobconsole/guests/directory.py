@@ -95,9 +95,9 @@ class Directory:
         return self._guests.get(name)
 
     def guest_of(self, console: Console) -> Guest | None:
-        """The guest that a console belongs to; None: it has vanished."""
+        """The guest that a console belongs to; None: it has vanished, and its name may be another console's now."""
         entry = self._entries.get(console.name)
-        return None if entry is None else entry.guest
+        return entry.guest if entry is not None and entry.console is console else None
 
     def power_of(self, console: Console) -> Power | None:
         """What switches the guest of a console; None: nothing is configured that could."""

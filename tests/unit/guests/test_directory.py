@@ -120,6 +120,17 @@ def test_a_name_that_is_taken_is_refused(directory: Directory) -> None:
     assert (list(directory.names), directory.guest("web.port2")) == (["web", "web.port2"], None)
 
 
+def test_a_console_that_has_vanished_is_not_the_one_that_has_its_name_now(directory: Directory) -> None:
+    """Whoever is still at its power's question must not switch another guest."""
+    former, later = guest("web"), guest("web")
+    directory.appeared(former)
+    console = former.consoles[0]
+    directory.vanished(former)
+    directory.appeared(later)
+    assert (directory.guest_of(console), directory.power_of(console)) == (None, None)
+    assert directory.guest_of(later.consoles[0]) is later
+
+
 def test_states_are_counted_and_are_events(directory: Directory, happened: list[Event]) -> None:
     web, db = guest("web"), guest("db")
     directory.appeared(web)
