@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 GATHER_SECONDS: Final = 0.02
+BETWEEN_SECONDS: Final = 0.05
 #: With so much output to write, in bytes, nothing more is waited for: a guest that floods would be held meanwhile.
 ENOUGH: Final = 256 << 10
 #: Output of all consoles that may wait for the disk, in bytes.
@@ -47,6 +48,7 @@ class Writer:
         self._waiting = 0
         self._writing: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._not_before = 0.0  # what is little waits until then, by the loop's time
         self._hurries = False  # the timer does: there is enough to write
         self._thread = ThreadPoolExecutor(1, "recording-writer")
 
@@ -114,8 +116,9 @@ class Writer:
     def _soon(self) -> None:
         if self._writing is None and self._timer is None:
             self._hurries = self._waiting >= ENOUGH
-            seconds = 0 if self._hurries else GATHER_SECONDS
-            self._timer = asyncio.get_running_loop().call_later(seconds, self._hand_over)
+            loop = asyncio.get_running_loop()
+            seconds = 0 if self._hurries else max(GATHER_SECONDS, self._not_before - loop.time())
+            self._timer = loop.call_later(seconds, self._hand_over)
 
     async def _one_batch(self) -> None:
         if self._writing is None:
@@ -132,6 +135,7 @@ class Writer:
         batch = [(recorder, recorder.take()) for recorder in self._due]
         self._due.clear()
         if batch:
+            self._not_before = asyncio.get_running_loop().time() + BETWEEN_SECONDS
             self._writing = asyncio.ensure_future(self._write(batch, size))
 
     async def _write(self, batch: Batch, size: int) -> None:
