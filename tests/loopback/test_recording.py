@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from oobconsole.interceptors import wire
 from tests.support.aio import until
 from tests.support.native_half import NativeHalf, appeared, gap, posted
 from tests.support.pace import scaled
@@ -137,6 +138,10 @@ def test_asciinema_plays_what_is_recorded(server: Server) -> None:
 # -- over restarts ---------------------------------------------------------------------------------
 
 
+#: What a native half has to intercept for a guest with one console.
+COM1 = (wire.PortRange(0x3F8, 8, 1 << 4),)
+
+
 class Guest:
     """What native/tcg does for one guest: keeps what it printed, and sends again what the server does not have."""
 
@@ -147,7 +152,7 @@ class Guest:
 
     async def connect(self) -> int | None:
         """Returns how much the server says that it has; None: nothing."""
-        self.half = NativeHalf(self._path, "l1", instance=0xFEDCBA98)
+        self.half = NativeHalf(self._path, "l1", instance=0xFEDCBA98, ranges=COM1)
         await self.half.connect()
         has = (await self.half.announce(self._number)).get(self._number, {}).get(0x3F8)
         assert has is None or isinstance(has, int)
@@ -254,7 +259,7 @@ async def test_another_qemu_is_another_guest(tcg: Server) -> None:
     await logged(tcg, guest)
     await asyncio.to_thread(tcg.stop)
     await asyncio.to_thread(tcg.start)
-    other = NativeHalf(tcg.folder / "state" / "l1.sock", "l1", instance=5)
+    other = NativeHalf(tcg.folder / "state" / "l1.sock", "l1", instance=5, ranges=COM1)
     await other.connect()
     assert await other.announce(1) == {}
 

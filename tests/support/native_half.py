@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from struct import Struct
 from typing import Final, NamedTuple
@@ -93,9 +94,17 @@ class NativeHalf:
         capabilities: that it says it has.
     """
 
-    def __init__(self, path: Path, machine: str, instance: int = 7, *, capabilities: int = ALL_CAPABILITIES) -> None:
+    def __init__(
+        self,
+        path: Path,
+        machine: str,
+        instance: int = 7,
+        *,
+        capabilities: int = ALL_CAPABILITIES,
+        ranges: Sequence[wire.PortRange] = (),
+    ) -> None:
         self._path = path
-        self._hello = wire.encode_hello(machine, instance, capabilities)
+        self._hello = wire.encode_hello(machine, instance, capabilities, ranges=ranges)
         self._seq = itertools.count(1)
         self.other: list[Frame] = []
 
