@@ -3,7 +3,7 @@ SCRIPTS := $(wildcard tests/stack/*.sh) $(wildcard tests/stack/guests/*.sh) $(wi
 SECONDS ?= 600
 SOAK_JOBS ?= 1
 
-.PHONY: help setup packages venv plugin images man demo cast test unit asyncssh qmp check bench soak real leak attack \
+.PHONY: help setup packages venv plugin images man demo cast test unit asyncssh qmp check check-c kernel-object bench soak real leak attack \
 	fuzz sanitize faults clean
 
 .DEFAULT_GOAL := help
@@ -11,7 +11,7 @@ SOAK_JOBS ?= 1
 # A target with `##` behind it is told by `make help`; CONTRIBUTING.md has the same list (tests/unit/test_docs.py).
 help: ## prints this list, and does nothing else
 	@echo "Times are those of two processors with nothing else to do, once everything is set up."
-	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
 
 setup: packages venv plugin images ## installs Debian's packages (with sudo), QEMU and the guests that tests boot, once
 
@@ -65,6 +65,13 @@ check: venv plugin ## static checks: style, types, layers, C warnings: half a mi
 	.venv/bin/clang-format --dry-run -Werror native/include/*.h native/core/*.[ch] native/tcg/*.[ch] tests/adversary/payload/*.[ch] \
 		tests/native/*.c tests/leak/*.c tests/fuzz/*.[ch] tests/stack/*.c tests/contract/guest/*.c tests/faults/*.c
 	shellcheck -x $(SCRIPTS) .ci/run
+
+check-c: venv ## the branches that the tests of native/core take, and the same tests under sanitizers: 1 minute
+	@tests/stack/check-c.sh
+
+kernel-object: packages ## compiles native/core with the headers of Debian's kernel: 10 s
+	@tests/stack/packages.sh kernel
+	@tests/stack/kernel-object.sh
 
 bench: setup ## measures (ONLY=group for one group)
 	@tests/stack/packages.sh bench

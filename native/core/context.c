@@ -4,6 +4,7 @@
 #include "decode.h"
 #include "machine.h"
 #include "platform.h"
+#include "unit.h"
 #include "vmcb.h"
 
 #define RESET_RIP 0xfff0u
@@ -50,8 +51,8 @@ static void remember(const struct oob_context *context) {
     slot->kernel = context->kernel;
     slot->chip = context->chip;
     memcpy(slot->stash, context->stash, sizeof slot->stash);
-    for (size_t i = 0; i < OOB_RANGES_MAX; i++)
-        slot->uart[i] = oob_uart_registers(&context->uart[i]);
+    for (size_t i = 0; i < OOB_DEVICES_MAX; i++)
+        memcpy(slot->shadow[i], context->unit[i].shadow, sizeof slot->shadow[i]);
 }
 
 static void recall(struct oob_context *context, uint64_t kernel) {
@@ -65,7 +66,8 @@ static void recall(struct oob_context *context, uint64_t kernel) {
         slot->kernel = 0;
         context->chip = slot->chip;
         memcpy(context->stash, slot->stash, sizeof context->stash);
-        memcpy(context->uart, slot->uart, sizeof context->uart);
+        for (unsigned device = 0; device < context->machine->bus.devices; device++)
+            oob_unit_recall(context, device, slot->shadow[device]);
         all->events->replay(context);
         return;
     }
@@ -105,8 +107,8 @@ void oob_context_forget(struct oob_context *context, enum oob_gone_reason reason
 }
 
 void oob_context_end(struct oob_context *context) {
-    for (size_t i = 0; i < OOB_RANGES_MAX; i++)
-        oob_uart_reset(&context->uart[i], &context->machine->spares);
+    for (unsigned device = 0; device < OOB_DEVICES_MAX; device++)
+        oob_unit_free(context, device);
     context->number = 0;
 }
 
@@ -143,10 +145,11 @@ struct oob_context *oob_context_new(struct oob_machine *machine, uint64_t vmcb, 
     context->machine = machine;
     context->number = ++all->last_number;
     context->ncr3 = ncr3;
+    context->nested.levels = OOB_LONG_LEVELS;
     context->first_vmcb = vmcb;
     context->last_run_ns = oob_now_ns();
-    for (size_t i = 0; i < OOB_RANGES_MAX; i++)
-        oob_uart_init(&context->uart[i]);
+    for (unsigned device = 0; device < machine->bus.devices; device++)
+        oob_unit_init(context, device);
     oob_irqchip_reset(&context->chip);
     return context;
 }
@@ -225,8 +228,8 @@ static bool has_tag(const struct oob_l2_vcpu *vcpu) {
 }
 
 void oob_context_restart(struct oob_context *context) {
-    for (size_t i = 0; i < OOB_RANGES_MAX; i++)
-        oob_uart_restart(&context->uart[i]);
+    for (unsigned device = 0; device < context->machine->bus.devices; device++)
+        oob_unit_restart(context, device);
     oob_irqchip_reset(&context->chip);
     if (context->touched)
         context->machine->contexts.events->replay(context);

@@ -9,10 +9,10 @@
 #define OOB_CONTEXT_H
 
 #include "bus.h"
+#include "device.h"
 #include "irqchip.h"
 #include "oob_wire.h"
 #include "types.h"
-#include "uart_shadow.h"
 
 enum { OOB_L2_VCPUS_MAX = 1024, OOB_REMEMBERED_MAX = 8 /* guests that are gone */ };
 
@@ -48,6 +48,7 @@ struct oob_guard {
 struct oob_detour {
     bool active;       /* RAX and RDX hold what stands in for L2's, which are to be put back */
     bool again;        /* the instruction may be executed once more */
+    bool unseen;       /* L1 is not to see the exit that it makes */
     uint64_t at, next; /* the address of the instruction, and of the one behind it */
     uint64_t rax, rdx; /* L2's */
 };
@@ -86,7 +87,8 @@ struct oob_l2_vcpu {
 
 /* An interrupt line into an L2. */
 struct oob_line {
-    bool level;        /* as the shadow drives it, or the server, where it knows more */
+    uint16_t drivers;  /* who drives it high: bit n: the shadow of device n; the last bit: the server, where it knows
+                          more */
     bool armed;        /* it is in some vCPU's VMCB */
     bool pulse;        /* the level falls when the interrupt is delivered */
     bool said;         /* the level, as the server said it last */
@@ -95,10 +97,18 @@ struct oob_line {
     uint64_t since_ns; /* when it was delivered, or the guest looked last */
 };
 
+/* How page tables are made: of two levels of four-byte entries (legacy), of PAE's three, or of four or five. */
+enum { OOB_LEGACY_LEVELS = 2, OOB_PAE_LEVELS = 3, OOB_LONG_LEVELS = 4 };
+struct oob_tables {
+    uint8_t levels;
+    bool pse; /* of two levels: with pages of 4 MiB */
+};
+
 struct oob_context {
     struct oob_machine *machine;
     uint32_t number; /* from 1; 0: a free slot */
     uint64_t ncr3;
+    struct oob_tables nested; /* how the table at `ncr3` is made; four levels, until the host knows better */
     uint64_t first_vmcb;
     uint64_t last_run_ns, last_access_ns;
     uint64_t last_input_ns; /* when input was last there for it */
@@ -115,8 +125,9 @@ struct oob_context {
     uint32_t accesses; /* sent on this connection, each posted byte counting as one */
     struct oob_hidden stash[OOB_STASH_MAX]; /* of its vCPUs, as L1 stopped them to go on with them elsewhere */
     struct oob_irqchip chip;
-    struct oob_line line[OOB_RANGES_MAX];
-    struct oob_uart uart[OOB_RANGES_MAX];
+    struct oob_line line[OOB_ISA_LINES];
+    struct oob_unit unit[OOB_DEVICES_MAX];
+    struct oob_publication published[OOB_RANGES_MAX];
 };
 
 /* A guest that is gone, as it was: one that L1 restores from a snapshot has its devices already programmed. */
@@ -124,7 +135,7 @@ struct oob_remembered {
     uint64_t kernel;
     struct oob_hidden stash[OOB_STASH_MAX];
     struct oob_irqchip chip;
-    struct oob_uart uart[OOB_RANGES_MAX]; /* their registers alone */
+    uint64_t shadow[OOB_DEVICES_MAX][OOB_SHADOW_WORDS];
 };
 
 /* What others do when something happens to a guest (machine.c says who). */

@@ -104,22 +104,29 @@ bool oob_decode_io(const uint8_t *bytes, size_t len, struct oob_io_insn *io) {
     }
 }
 
+/* How many characters come before the first operand: a register, an address or a number. */
+static size_t before_operands(const char *disassembly) {
+    size_t n = 0;
+
+    while (disassembly[n] && disassembly[n] != '%' && disassembly[n] != '(' && disassembly[n] != '$')
+        n++;
+    return n;
+}
+
 void oob_decode_io_sizes(const char *disassembly, struct oob_io_insn *io) {
-    size_t end = 0, paren;
-    const char *pointer;
+    size_t end = before_operands(disassembly), paren = end;
 
-    while (disassembly[end] && disassembly[end] != '%' && disassembly[end] != '(')
-        end++;
-    for (paren = end; disassembly[paren] && disassembly[paren] != '('; paren++)
-        ;
-    pointer = disassembly[paren] ? disassembly + paren : NULL;
-
+    while (disassembly[paren] && disassembly[paren] != '(')
+        paren++;
     while (end && disassembly[end - 1] == ' ')
         end--;
     if (io->size > 1 && !io->wide && end) /* some disassemblers prefer 66 to REX.W */
         io->size = disassembly[end - 1] == 'w' ? 2 : 4;
-    if (io->string && pointer && pointer[1] == '%')
-        io->address = pointer[2] == 'r' ? 8 : pointer[2] == 'e' ? 4 : 2;
+    if (io->string && disassembly[paren] && disassembly[paren + 1] == '%') {
+        char width = disassembly[paren + 2];
+
+        io->address = width == 'r' ? 8 : width == 'e' ? 4 : 2;
+    }
 }
 
 /* How many bytes ModRM, SIB and displacement take, 0 when they do not fit in `len` or name a register. */

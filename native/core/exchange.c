@@ -3,6 +3,7 @@
 
 #include "machine.h"
 #include "platform.h"
+#include "unit.h"
 
 /* May an access of the context's be sent? The server is told of the context by its first one. */
 static bool begin_access(struct oob_context *context) {
@@ -10,39 +11,36 @@ static bool begin_access(struct oob_context *context) {
     return oob_link_up(context->machine) && oob_resync_introduce(context);
 }
 
-bool oob_exchange_read_served(struct oob_context *context, unsigned range, uint16_t port, uint8_t value) {
-    if (!begin_access(context) || !oob_send_read_served(context, range, port, value))
+bool oob_exchange_read_served(struct oob_context *context, unsigned device, unsigned reg, uint8_t value) {
+    if (!begin_access(context) || !oob_send_read_served(context, device, reg, value))
         return false;
-    if (context->uart[range].ahead.count == 1)
+    if (oob_unit_is_drained(context, device))
         oob_link_flush(context->machine); /* it has read all that it was given: the server gives it more */
     else
         oob_link_flush_soon(context->machine);
     return true;
 }
 
-void oob_exchange_settle(struct oob_context *context, unsigned range) {
-    uint16_t iir = (uint16_t)(context->machine->bus.range[range].first + UART_FCR);
+void oob_exchange_settle(struct oob_context *context, unsigned device) {
+    struct oob_write read;
 
-    if (!context->uart[range].thre_owed)
-        return;
-    context->uart[range].thre_owed = false; /* a server that is not there learns it when it is back */
-    if (begin_access(context))
-        oob_send_read_served(context, range, iir, UART_IIR_THRE);
+    if (oob_unit_owes(context, device, &read) && begin_access(context))
+        oob_send_read_served(context, device, read.reg, read.value);
 }
 
 static void settle(struct oob_context *context) {
-    for (unsigned i = 0; i < context->machine->bus.ranges; i++)
-        oob_exchange_settle(context, i);
+    for (unsigned device = 0; device < context->machine->bus.devices; device++)
+        oob_exchange_settle(context, device);
 }
 
 void oob_exchange_settle_all(struct oob_machine *machine) {
     oob_context_each(machine, settle);
 }
 
-void oob_exchange_done(struct oob_context *context, unsigned range) {
+void oob_exchange_done(struct oob_context *context, unsigned device) {
     struct oob_machine *machine = context->machine;
 
-    oob_exchange_settle(context, range);
+    oob_exchange_settle(context, device);
     if (oob_link_up(machine) && machine->stream.tx_len)
         oob_link_flush(machine); /* the server prints what there is while the guest makes more */
 }

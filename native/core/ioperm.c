@@ -23,7 +23,7 @@ static bool tss_bits(uint64_t vmcb, const struct oob_paging *paging, uint16_t po
 }
 
 static struct oob_paging paging_of(unsigned vcpu, const struct oob_l2_vcpu *l2) {
-    return oob_paging_live(l2->context->machine, vcpu, l2->context->ncr3);
+    return oob_paging_live(l2->context, vcpu);
 }
 
 static bool tss_allows(unsigned vcpu, const struct oob_l2_vcpu *l2, uint16_t port, unsigned size) {

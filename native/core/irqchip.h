@@ -6,9 +6,8 @@
 #ifndef OOB_IRQCHIP_H
 #define OOB_IRQCHIP_H
 
+#include "bus.h"
 #include "types.h"
-
-enum { OOB_ISA_LINES = 16 };
 
 #define OOB_IOAPIC_BASE 0xfec00000ull
 #define OOB_APIC_LDR 0xfee000d0ull /* logical destination, bits 31-24 (AMD APM vol. 2, 16.6.1) */

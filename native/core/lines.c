@@ -2,45 +2,161 @@
 #include "lines.h"
 
 #include "machine.h"
-#include "uart_ahead.h"
+#include "platform.h"
+#include "unit.h"
 
-void oob_lines_drive(struct oob_context *context, unsigned range) {
-    struct oob_line *line = &context->line[range];
-    int level = oob_uart_irq(&context->uart[range]);
+/* In oob_line.drivers, behind a bit for each device. */
+enum { SERVER = 1 << 15 };
 
-    if (level >= 0)
-        line->level = level;
-    else if (!oob_link_up(context->machine))
-        line->level = oob_uart_idle_irq(&context->uart[range]);
+_Static_assert(OOB_DEVICES_MAX <= 15, "a bit for each device");
+
+bool oob_line_level(const struct oob_line *line) {
+    return line->drivers != 0;
 }
 
-/* What the server says may be from before what the guest has done since: the shadow knows better, if it knows. */
-void oob_lines_said(struct oob_context *context, const struct oob_irq *irq) {
-    for (unsigned i = 0; i < context->machine->bus.ranges; i++) {
-        struct oob_line *line = &context->line[i];
+/* The level of a device's line `n`: -1 where only the server knows. */
+static int level_of(const struct oob_context *context, unsigned device, unsigned n) {
+    return oob_unit_level(context, device, n, !oob_link_up(context->machine));
+}
 
-        if (context->machine->bus.range[i].line != irq->line)
+/* Those of a line's devices of which only the server knows whether they drive it: a bit for each. */
+static uint16_t servers(const struct oob_context *context, unsigned number) {
+    const struct oob_bus *bus = &context->machine->bus;
+    uint16_t found = 0;
+
+    for (unsigned device = 0; device < bus->devices; device++)
+        for (unsigned n = 0; n < bus->device[device].lines; n++)
+            if (bus->device[device].line[n] == number && level_of(context, device, n) < 0)
+                found |= (uint16_t)(1u << device);
+    return found;
+}
+
+/* What the server says may be from before what the guest has done since: the shadows know better, if they know. */
+void oob_lines_said(struct oob_context *context, const struct oob_irq *irq) {
+    struct oob_line *line = &context->line[irq->line];
+    uint16_t unknown = servers(context, irq->line);
+
+    line->said = irq->mode != OOB_IRQ_LOW;
+    if (!oob_link_up(context->machine) || !unknown)
+        return;
+    line->drivers &= (uint16_t) ~(SERVER | unknown);
+    if (line->said)
+        line->drivers |= SERVER;
+    line->pulse = irq->mode == OOB_IRQ_PULSE;
+}
+
+void oob_lines_drive(struct oob_context *context, unsigned device) {
+    const struct oob_device *of = &context->machine->bus.device[device];
+    uint16_t bit = (uint16_t)(1u << device);
+
+    for (unsigned n = 0; n < of->lines; n++) {
+        struct oob_line *line = &context->line[of->line[n]];
+        int level = level_of(context, device, n);
+
+        if (level < 0)
             continue;
-        line->said = irq->mode != OOB_IRQ_LOW;
-        if (!oob_link_up(context->machine) || oob_uart_irq(&context->uart[i]) >= 0)
-            continue;
-        line->level = line->said;
-        line->pulse = irq->mode == OOB_IRQ_PULSE;
+        line->drivers = level ? line->drivers | bit : line->drivers & (uint16_t)~bit;
+        if (!servers(context, of->line[n]))
+            line->drivers &= (uint16_t)~SERVER;
+    }
+}
+
+void oob_lines_looked(struct oob_context *context, unsigned device, enum oob_look look) {
+    const struct oob_device *of = &context->machine->bus.device[device];
+
+    for (unsigned n = 0; look != OOB_LOOK_NONE && n < of->lines; n++) {
+        struct oob_line *line = &context->line[of->line[n]];
+
+        line->looked = true;
+        line->in_service = look == OOB_LOOK_MORE;
+        line->since_ns = oob_now_ns();
     }
 }
 
 void oob_lines_return(struct oob_context *context) {
-    for (unsigned i = 0; i < context->machine->bus.ranges; i++) {
-        context->line[i].level = context->line[i].said;
-        oob_lines_drive(context, i);
-    }
+    for (unsigned i = 0; i < OOB_ISA_LINES; i++)
+        context->line[i].drivers = context->line[i].said ? SERVER : 0;
+    for (unsigned device = 0; device < context->machine->bus.devices; device++)
+        oob_lines_drive(context, device);
 }
 
 void oob_lines_orphan(struct oob_context *context) {
-    for (unsigned i = 0; i < context->machine->bus.ranges; i++) {
+    for (unsigned i = 0; i < OOB_ISA_LINES; i++) {
         struct oob_line *line = &context->line[i];
 
-        line->level = oob_uart_idle_irq(&context->uart[i]);
+        line->drivers = 0;
         line->pulse = line->in_service = line->looked = false;
     }
+    for (unsigned device = 0; device < context->machine->bus.devices; device++)
+        oob_lines_drive(context, device);
+}
+
+bool oob_lines_high(const struct oob_context *context) {
+    for (unsigned left = context->machine->bus.lines; left; left &= left - 1)
+        if (context->line[__builtin_ctz(left)].drivers)
+            return true;
+    return false;
+}
+
+/* An 8259's interrupts go to the first vCPU; an IOAPIC's by its entry (82093AA datasheet, 3.2.4; AMD APM vol. 2,
+ * 16.6.1; the flat model, and what Linux writes into LDR for it while it is not known). */
+static bool is_destination(const struct oob_l2_vcpu *l2, const struct oob_route *route) {
+    enum { BROADCAST = 0xff };
+    unsigned logical = l2->logical_id ? l2->logical_id : 1u << (l2->apic_id & 7);
+
+    if (!route->ioapic)
+        return l2->index == 0;
+    if (route->logical)
+        return route->destination & logical;
+    return route->destination == BROADCAST || route->destination == l2->apic_id;
+}
+
+/* An IOAPIC's interrupt waits while the guest's task priority is as high; an 8259's does not (AMD APM vol. 2,
+ * 16.6.4). */
+static bool is_masked(const struct oob_route *route, int priority) {
+    return route->ioapic && route->vector >> 4 <= priority;
+}
+
+static bool is_due(const struct oob_context *context, unsigned number, struct oob_route *route) {
+    const struct oob_line *line = &context->line[number];
+
+    if (!line->drivers || line->armed || !oob_irqchip_route(&context->chip, number, route))
+        return false;
+    return !line->in_service || oob_now_ns() - line->since_ns >= OOB_REPEAT_NS;
+}
+
+int oob_lines_due(const struct oob_l2_vcpu *l2, int priority, struct oob_route *route) {
+    for (unsigned left = l2->context->machine->bus.lines; left; left &= left - 1) {
+        unsigned number = (unsigned)__builtin_ctz(left);
+
+        if (is_due(l2->context, number, route) && is_destination(l2, route) && !is_masked(route, priority))
+            return (int)number;
+    }
+    return -1;
+}
+
+void oob_lines_arm(struct oob_l2_vcpu *l2, unsigned number) {
+    l2->context->line[number].looked = false;
+    l2->context->line[number].armed = true;
+    l2->armed = true;
+    l2->armed_line = (uint8_t)number;
+}
+
+void oob_lines_disarm(struct oob_l2_vcpu *l2) {
+    l2->armed = l2->context->line[l2->armed_line].armed = false;
+}
+
+void oob_lines_delivered(struct oob_l2_vcpu *l2) {
+    struct oob_line *line = &l2->context->line[l2->armed_line];
+
+    oob_lines_disarm(l2);
+    if (line->pulse) {
+        line->drivers = 0;
+        line->pulse = false;
+    }
+    if (!line->looked) {
+        line->in_service = true;
+        line->since_ns = oob_now_ns();
+    }
+    l2->context->machine->stat[OOB_STAT_INJECTED]++;
 }

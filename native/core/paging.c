@@ -64,9 +64,11 @@ static uint64_t walk_long(const struct walk *walk, uint64_t root, int levels, ui
     return table | (addr & 0xfff);
 }
 
-/* PAE paging of legacy mode: four directory pointers, then two levels (5.2.3). */
+/* PAE paging of legacy mode: four directory pointers, which permit everything and are not marked, then two levels
+ * (5.2.3). */
 static uint64_t walk_pae(const struct walk *walk, uint64_t cr3, uint64_t addr) {
-    uint64_t entry = use_entry(walk, (cr3 & 0xffffffe0) + ((addr >> 30) & 3) * 8, 8, false);
+    struct walk pointers = {.machine = walk->machine, .nested = walk->nested};
+    uint64_t entry = use_entry(&pointers, (cr3 & 0xffffffe0) + ((addr >> 30) & 3) * 8, 8, false);
 
     return entry ? walk_long(walk, entry, 2, addr & 0x3fffffff) : UNMAPPED;
 }
@@ -88,12 +90,27 @@ static uint64_t walk_legacy(const struct walk *walk, uint64_t cr3, bool pse, uin
     return table | (addr & 0xfff);
 }
 
-/* Nested paging uses long-mode tables of the depth that L1 itself runs with (AMD APM vol. 2, 15.25.5):
- * four levels, unless L1 has turned LA57 on. */
+static uint64_t walk_tables(const struct walk *walk, const struct oob_tables *tables, uint64_t root, uint64_t addr) {
+    switch (tables->levels) {
+    case OOB_LEGACY_LEVELS: return walk_legacy(walk, root, tables->pse, addr & 0xffffffff);
+    case OOB_PAE_LEVELS: return walk_pae(walk, root, addr & 0xffffffff);
+    default: return walk_long(walk, root, tables->levels, addr);
+    }
+}
+
+struct oob_tables oob_tables_of(uint64_t cr4, uint64_t efer) {
+    if (efer & EFER_LMA)
+        return (struct oob_tables){.levels = cr4 & CR4_LA57 ? 5 : 4};
+    return (struct oob_tables){.levels = cr4 & CR4_PAE ? OOB_PAE_LEVELS : OOB_LEGACY_LEVELS, .pse = cr4 & CR4_PSE};
+}
+
+/* A nested table is made as the tables of L1 itself, in the mode in which it executed VMRUN (AMD APM vol.
+ * 2, 15.25.5).
+ */
 static uint64_t through_nested(const struct oob_paging *p, uint64_t gpa, bool write) {
     struct walk nested = {.machine = p->machine, .write = write};
 
-    return walk_long(&nested, p->ncr3, 4, gpa);
+    return walk_tables(&nested, &p->nested, p->ncr3, gpa);
 }
 
 static uint64_t table_address(const struct walk *walk, uint64_t addr) {
@@ -105,28 +122,30 @@ static uint64_t physical(const struct oob_paging *p, uint64_t linear, bool write
     uint64_t gpa = linear;
 
     if (p->cr0 & CR0_PG) {
-        if (p->efer & EFER_LMA)
-            gpa = walk_long(&walk, p->cr3, p->cr4 & CR4_LA57 ? 5 : 4, linear);
-        else if (p->cr4 & CR4_PAE)
-            gpa = walk_pae(&walk, p->cr3, linear & 0xffffffff);
-        else
-            gpa = walk_legacy(&walk, p->cr3, p->cr4 & CR4_PSE, linear & 0xffffffff);
+        struct oob_tables tables = oob_tables_of(p->cr4, p->efer);
+
+        gpa = walk_tables(&walk, &tables, p->cr3, linear);
     }
     return gpa == UNMAPPED ? UNMAPPED : through_nested(p, gpa, write);
 }
 
-struct oob_paging oob_paging_live(struct oob_machine *machine, unsigned vcpu, uint64_t ncr3) {
+struct oob_paging oob_paging_live(const struct oob_context *context, unsigned vcpu) {
+    struct oob_machine *machine = context->machine;
+
     return (struct oob_paging){
         .machine = machine,
         .cr0 = oob_reg_read(machine, vcpu, OOB_REG_CR0),
         .cr3 = oob_reg_read(machine, vcpu, OOB_REG_CR3),
         .cr4 = oob_reg_read(machine, vcpu, OOB_REG_CR4),
         .efer = oob_reg_read(machine, vcpu, OOB_REG_EFER),
-        .ncr3 = ncr3,
+        .ncr3 = context->ncr3,
+        .nested = context->nested,
     };
 }
 
-struct oob_paging oob_paging_saved(struct oob_machine *machine, uint64_t vmcb) {
+struct oob_paging oob_paging_saved(const struct oob_context *context, uint64_t vmcb) {
+    struct oob_machine *machine = context->machine;
+
     return (struct oob_paging){
         .machine = machine,
         .cr0 = oob_phys_read_u64(machine, vmcb + VMCB_CR0),
@@ -134,6 +153,7 @@ struct oob_paging oob_paging_saved(struct oob_machine *machine, uint64_t vmcb) {
         .cr4 = oob_phys_read_u64(machine, vmcb + VMCB_CR4),
         .efer = oob_phys_read_u64(machine, vmcb + VMCB_EFER),
         .ncr3 = oob_phys_read_u64(machine, vmcb + VMCB_N_CR3),
+        .nested = context->nested,
     };
 }
 

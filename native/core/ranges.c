@@ -3,11 +3,19 @@
 
 enum { BYTES_ALONE = 1u << 0 };
 
-static struct oob_port_range said(const struct oob_range *range) {
+static uint16_t lines_of(const struct oob_device *device) {
+    uint16_t lines = 0;
+
+    for (unsigned n = 0; n < device->lines; n++)
+        lines |= (uint16_t)(1u << device->line[n]);
+    return lines;
+}
+
+static struct oob_port_range said(const struct oob_bus *bus, const struct oob_range *range) {
     return (struct oob_port_range){
         .first = range->first,
         .length = (uint16_t)(range->last - range->first + 1),
-        .lines = (uint16_t)(1u << range->line),
+        .lines = lines_of(&bus->device[range->device]),
         .widths = BYTES_ALONE,
     };
 }
@@ -15,12 +23,12 @@ static struct oob_port_range said(const struct oob_range *range) {
 void oob_ranges_say(const struct oob_bus *bus, struct oob_hello *hello) {
     hello->ranges = (uint16_t)bus->ranges;
     for (unsigned i = 0; i < bus->ranges; i++)
-        hello->range[i] = said(&bus->range[i]);
+        hello->range[i] = said(bus, &bus->range[i]);
 }
 
 static bool is_ours(const struct oob_bus *bus, const struct oob_port_range *range) {
     for (unsigned i = 0; i < bus->ranges; i++) {
-        struct oob_port_range ours = said(&bus->range[i]);
+        struct oob_port_range ours = said(bus, &bus->range[i]);
 
         if (ours.first == range->first)
             return ours.length == range->length && ours.lines == range->lines && (range->widths & BYTES_ALONE);

@@ -4,7 +4,7 @@
 #include "lines.h"
 #include "machine.h"
 #include "platform.h"
-#include "uart_ahead.h"
+#include "unit.h"
 
 bool oob_resync_introduce(struct oob_context *context) {
     if (!context->announced)
@@ -13,18 +13,19 @@ bool oob_resync_introduce(struct oob_context *context) {
 }
 
 void oob_resync_hold(struct oob_context *context) {
-    for (unsigned i = 0; context->synced && i < context->machine->bus.ranges; i++)
-        context->uart[i].received = context->uart[i].sent - context->uart[i].server_base;
+    for (unsigned i = 0; context->synced && i < context->machine->bus.devices; i++)
+        oob_output_hold(&context->unit[i].output);
 }
 
 static void announce(struct oob_context *context) {
     context->announced = context->synced = false;
     context->gone_at = 0;
-    for (unsigned i = 0; i < context->machine->bus.ranges; i++) {
-        context->uart[i].received = OOB_UNKNOWN;
-        context->line[i].said = false;
-        oob_uart_ahead_from(&context->uart[i], 0);
+    for (unsigned i = 0; i < context->machine->bus.devices; i++) {
+        context->unit[i].output.received = OOB_UNKNOWN;
+        oob_unit_outdate(context, i, 0);
     }
+    for (unsigned i = 0; i < OOB_ISA_LINES; i++)
+        context->line[i].said = false;
     /* Of others the server can say nothing: they wait until it has been told which of these are no more. It gives
      * their names to those that follow. There is room for all of them: OOB_TX_MAX. */
     if (context->known)
@@ -34,22 +35,19 @@ static void announce(struct oob_context *context) {
 /* A server that knows nothing of the guest gets all that is kept, counts its input from somewhere else, and has given
  * it nothing. */
 static void settle(struct oob_context *context) {
-    for (unsigned i = 0; i < context->machine->bus.ranges; i++) {
-        struct oob_uart *uart = &context->uart[i];
-        uint64_t lost, at = oob_uart_resume(uart, &lost);
+    for (unsigned i = 0; i < context->machine->bus.devices; i++) {
+        struct oob_output *output = &context->unit[i].output;
+        uint64_t lost, at = oob_output_resume(output, &lost);
 
-        uart->sent = at - lost;
-        uart->received = uart->sent - uart->server_base;
+        output->sent = at - lost;
+        oob_output_hold(output);
     }
     context->synced = true;
 }
 
-static bool replay_registers(struct oob_context *context, unsigned range) {
-    struct oob_uart_write writes[OOB_REPLAY_MAX];
-    size_t n = oob_uart_replay(&context->uart[range], writes);
-
-    for (size_t i = 0; i < n; i++) {
-        uint16_t port = (uint16_t)(context->machine->bus.range[range].first + writes[i].reg);
+static bool send_writes(struct oob_context *context, unsigned device, const struct oob_write *writes, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        uint16_t port = oob_bus_port(&context->machine->bus, device, writes[i].reg);
 
         if (!oob_send_block(context, port, &writes[i].value, 1))
             return false;
@@ -57,62 +55,62 @@ static bool replay_registers(struct oob_context *context, unsigned range) {
     return true;
 }
 
-static bool send_modes(struct oob_context *context, unsigned range, uint8_t lcr, uint8_t mcr) {
-    uint16_t first = context->machine->bus.range[range].first;
+static bool replay_registers(struct oob_context *context, unsigned device) {
+    struct oob_write writes[OOB_REPLAY_MAX];
 
-    return oob_send_block(context, first + UART_LCR, &lcr, 1) && oob_send_block(context, first + UART_MCR, &mcr, 1);
+    return send_writes(context, device, writes, oob_unit_replay(context, device, writes));
 }
 
-static bool send_output(struct oob_context *context, unsigned range) {
-    uint16_t port = context->machine->bus.range[range].first;
-    struct oob_uart *uart = &context->uart[range];
-    uint64_t lost, at = oob_uart_resume(uart, &lost);
-    uint8_t data[OOB_POSTED_MAX];
+/* At a time: a kernel stack has room for that. */
+enum { SEND_MAX = 1024 };
+
+static bool send_output(struct oob_context *context, unsigned device) {
+    uint16_t port = oob_unit_output_port(context, device);
+    struct oob_output *output = &context->unit[device].output;
+    uint64_t lost, at = oob_output_resume(output, &lost);
+    uint8_t data[SEND_MAX];
     size_t n;
 
-    uart->sent = at - lost;
+    output->sent = at - lost;
     if (lost && !oob_send_gap(context, port, lost))
         return false;
-    uart->sent = at;
-    for (; (n = oob_uart_output(uart, uart->sent, data, sizeof data)) > 0; uart->sent += n)
+    output->sent = at;
+    for (; (n = oob_output_read(output, output->sent, data, sizeof data)) > 0; output->sent += n)
         if (!oob_send_block(context, port, data, n))
             return false;
     return true;
 }
 
-static bool has_output(struct oob_uart *uart) {
-    uint64_t lost, at = oob_uart_resume(uart, &lost);
+static bool has_output(struct oob_output *output) {
+    uint64_t lost, at = oob_output_resume(output, &lost);
 
-    return at - lost < uart->printed;
+    return at - lost < output->printed;
 }
 
-/* It was for the line: not for the divisor, nor for the receiver, if the guest has just made these of THR. */
-static bool resync_output(struct oob_context *context, unsigned range) {
-    const struct oob_uart *uart = &context->uart[range];
-    uint8_t lcr = uart->lcr & (uint8_t)~UART_LCR_DLAB, mcr = uart->mcr & (uint8_t)~UART_MCR_LOOP;
+static bool resync_output(struct oob_context *context, unsigned device) {
+    struct oob_write before[OOB_REPLAY_MAX], behind[OOB_REPLAY_MAX];
+    size_t n = oob_unit_around_output(context, device, false, before);
+    size_t m = oob_unit_around_output(context, device, true, behind);
 
-    if (lcr == uart->lcr && mcr == uart->mcr)
-        return send_output(context, range);
-    return send_modes(context, range, lcr, mcr) && send_output(context, range) &&
-           send_modes(context, range, uart->lcr, uart->mcr);
+    return send_writes(context, device, before, n) && send_output(context, device) &&
+           send_writes(context, device, behind, m);
 }
 
-/* What the guest has read meanwhile: that THR is empty, how the modem's lines have changed, and characters. */
-static bool resync_reads(struct oob_context *context, unsigned range) {
-    uint16_t first = context->machine->bus.range[range].first;
-    struct oob_uart *uart = &context->uart[range];
-    uint8_t no_deltas = ~uart->ahead.msr & 0x0f;
+/* What the guest has read meanwhile. */
+static bool resync_reads(struct oob_context *context, unsigned device) {
+    struct oob_write reads[OOB_REPLAY_MAX];
+    size_t n = oob_unit_reads(context, device, reads);
 
-    uart->thre_owed = false;
-    return (uart->thre_pending || oob_send_read_served(context, range, first + UART_FCR, UART_IIR_THRE)) &&
-           oob_send_read_served(context, range, first + UART_MSR, no_deltas) &&
-           (!uart->ahead.numbered || oob_send_read_served(context, range, first, 0));
+    for (size_t i = 0; i < n; i++)
+        if (!oob_send_read_served(context, device, reads[i].reg, reads[i].value))
+            return false;
+    return true;
 }
 
-static bool resync_range(struct oob_context *context, unsigned range) {
-    if (!replay_registers(context, range) || !resync_output(context, range) || !resync_reads(context, range))
+static bool resync_device(struct oob_context *context, unsigned device) {
+    if (!replay_registers(context, device) || !resync_output(context, device) || !resync_reads(context, device))
         return false;
-    oob_uart_ahead_from(&context->uart[range], context->accesses);
+    oob_unit_outdate(context, device, context->accesses);
     return true;
 }
 
@@ -123,8 +121,8 @@ static void resync(struct oob_context *context) {
     if (!context->synced)
         settle(context);
     oob_lines_return(context);
-    for (unsigned i = 0; i < context->machine->bus.ranges; i++)
-        if (!resync_range(context, i))
+    for (unsigned i = 0; i < context->machine->bus.devices; i++)
+        if (!resync_device(context, i))
             return;
     oob_link_flush_soon(context->machine);
 }
@@ -136,8 +134,8 @@ static bool depart(struct oob_context *departed) {
         return false;
     if (!departed->synced)
         settle(departed);
-    for (unsigned i = 0; i < departed->machine->bus.ranges; i++)
-        if (has_output(&departed->uart[i]) && !(replay_registers(departed, i) && resync_output(departed, i)))
+    for (unsigned i = 0; i < departed->machine->bus.devices; i++)
+        if (has_output(&departed->unit[i].output) && !(replay_registers(departed, i) && resync_output(departed, i)))
             return false;
     return oob_send_gone(departed, departed->departed);
 }
@@ -165,12 +163,8 @@ static void tell_of_departed(struct oob_machine *machine) {
 static uint64_t unserved(const struct oob_context *context) {
     uint64_t all = 0;
 
-    for (unsigned i = 0; i < context->machine->bus.ranges; i++) {
-        const struct oob_uart *uart = &context->uart[i];
-        uint64_t left = uart->printed - uart->served;
-
-        all += left < uart->kept_len ? left : uart->kept_len;
-    }
+    for (unsigned i = 0; i < context->machine->bus.devices; i++)
+        all += oob_output_unserved(&context->unit[i].output);
     return all;
 }
 
@@ -244,14 +238,13 @@ void oob_resync_passed(struct oob_machine *machine) {
 
 void oob_resync_replay(struct oob_context *context) {
     context->touched = true;
-    for (unsigned i = 0; i < context->machine->bus.ranges; i++)
-        context->line[i] = (struct oob_line){0};
+    memset(context->line, 0, sizeof context->line);
     if (!oob_link_up(context->machine) || !oob_resync_introduce(context))
         return;
-    for (unsigned i = 0; i < context->machine->bus.ranges; i++) {
+    for (unsigned i = 0; i < context->machine->bus.devices; i++) {
         if (!replay_registers(context, i))
             return;
-        oob_uart_ahead_from(&context->uart[i], context->accesses);
+        oob_unit_outdate(context, i, context->accesses);
     }
     oob_link_flush_soon(context->machine);
 }

@@ -2,6 +2,7 @@
 #include "send.h"
 
 #include "machine.h"
+#include "unit.h"
 
 enum { FLUSH_BYTES = 512 /* how much company a posted byte waits for, a millisecond at most */ };
 
@@ -29,8 +30,8 @@ static struct oob_header header(uint8_t type, size_t length, uint32_t context) {
 /* An access of the guest's own goes out behind all that it has printed. */
 static void count_access(struct oob_context *context) {
     context->accesses++;
-    for (unsigned i = 0; i < context->machine->bus.ranges; i++)
-        context->uart[i].sent = context->uart[i].printed;
+    for (unsigned i = 0; i < context->machine->bus.devices; i++)
+        context->unit[i].output.sent = context->unit[i].output.printed;
 }
 
 bool oob_send_access(struct oob_context *context, unsigned vcpu, uint16_t port, unsigned size, bool write,
@@ -126,15 +127,15 @@ static bool join_read(struct oob_context *context, const struct oob_read_served 
     return true;
 }
 
-bool oob_send_read_served(struct oob_context *context, unsigned range, uint16_t port, uint8_t value) {
+bool oob_send_read_served(struct oob_context *context, unsigned device, unsigned reg, uint8_t value) {
     struct oob_stream *stream = &context->machine->stream;
     struct oob_read_served f = {
         .h = header(OOB_READ_SERVED, sizeof f, context->number),
-        .port = port,
+        .port = oob_bus_port(&context->machine->bus, device, reg),
         .value = value,
-        .number = context->uart[range].ahead.number,
+        .number = oob_unit_number(context, device),
     };
-    bool base = port == context->machine->bus.range[range].first;
+    bool base = reg == 0;
     uint8_t *at;
 
     if (base && join_read(context, &f))

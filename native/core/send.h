@@ -16,7 +16,7 @@ bool oob_send_access(struct oob_context *context, unsigned vcpu, uint16_t port, 
 bool oob_send_posted(struct oob_context *context, unsigned vcpu, uint16_t port, uint8_t value);
 /* What the guest has read, where reading has an effect. Base registers that are read one after the other are one
  * frame, and one access, as long as nothing else was sent. */
-bool oob_send_read_served(struct oob_context *context, unsigned range, uint16_t port, uint8_t value);
+bool oob_send_read_served(struct oob_context *context, unsigned device, unsigned reg, uint8_t value);
 
 /* Several bytes to one port; only the accesses are counted. */
 bool oob_send_block(struct oob_context *context, uint16_t port, const uint8_t *data, size_t len);

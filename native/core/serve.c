@@ -5,24 +5,13 @@
 #include "lines.h"
 #include "machine.h"
 #include "platform.h"
-#include "uart_ahead.h"
+#include "unit.h"
 
 /* How old a publication may be, besides what the guest itself did. */
 enum { POLL_NS = 1000000 };
 
-/* One byte of an access: which register of which of our UARTs it reaches. */
-struct target {
-    int range; /* -1: none of ours */
-    unsigned reg;
-    uint16_t port;
-};
-
-static struct target target_of(const struct oob_context *context, uint32_t port) {
-    const struct oob_bus *bus = &context->machine->bus;
-    int range = oob_bus_range(bus, port);
-
-    return (struct target){
-        .range = range, .reg = range < 0 ? 0 : port - bus->range[range].first, .port = (uint16_t)port};
+static struct oob_target target_of(const struct oob_context *context, uint32_t port) {
+    return oob_bus_target(&context->machine->bus, port);
 }
 
 /* A guest that only polls gives no other chance to hear of its input. */
@@ -31,68 +20,51 @@ static void poll_sometimes(struct oob_machine *machine) {
         oob_link_poll(machine);
 }
 
-/* Tells the server what the guest has read, where reading has an effect. A guest that prints reads from IIR, for each
- * FIFO that it fills, that THR is empty, and then fills the next: the server is told of the last of these only. */
-static void tell(struct oob_context *context, struct target t, uint8_t value) {
-    struct oob_uart *uart = &context->uart[t.range];
-    bool told;
-
-    if (t.reg == UART_FCR) { /* IIR, when read */
-        uart->thre_owed = true;
+/* Tells the server what the guest has read, where reading has an effect. What may become needless is told later, and
+ * of several such readings the last one. */
+static void tell(struct oob_context *context, struct oob_target t, uint8_t value, enum oob_told told) {
+    if (told == OOB_TOLD_LATER)
         oob_link_flush_soon(context->machine);
-        return;
-    }
-    told = oob_exchange_read_served(context, (unsigned)t.range, t.port, value);
-    /* What is on its way from the server does not know of it yet. */
-    if (t.reg == UART_LSR)
-        uart->ahead.errors_from = context->accesses + !told;
-    if (t.reg == UART_MSR)
-        uart->ahead.modem_from = context->accesses + !told;
+    else if (told == OOB_TOLD_EFFECT)
+        oob_unit_was_told(context, t, oob_exchange_read_served(context, t.device, t.reg, value));
 }
 
-static uint8_t ask(struct oob_context *context, unsigned index, struct target t) {
-    struct oob_uart *uart = &context->uart[t.range];
-    uint32_t value = 0;
+/* What only the server knows: it is asked, or, where it is not there, what stands in for the device answers. True
+ * when the server has answered. */
+static bool ask(struct oob_context *context, unsigned index, struct oob_target t, uint16_t port, uint8_t *value) {
+    uint32_t answer = 0;
 
     context->machine->stat[OOB_STAT_READS]++;
-    if (!oob_exchange_access(context, index, t.port, 1, false, &value)) {
+    if (!oob_exchange_access(context, index, port, 1, false, &answer)) {
         context->machine->stat[OOB_STAT_AWAY]++;
-        return oob_uart_idle_read(uart, t.reg);
+        *value = oob_unit_idle_read(context, t);
+        return false;
     }
-    if (t.reg == UART_FCR && (value & 0xf) == UART_IIR_THRE)
-        uart->thre_pending = false;
-    return (uint8_t)value;
-}
-
-/* A driver looks at IIR until it says that nothing is pending: an interrupt before that would find nothing. */
-static void saw_iir(struct oob_context *context, unsigned range, uint8_t iir) {
-    struct oob_line *line = &context->line[range];
-
-    line->looked = true;
-    line->in_service = !(iir & UART_IIR_NONE);
-    line->since_ns = oob_now_ns();
+    *value = (uint8_t)answer;
+    return true;
 }
 
 static uint8_t read_byte(struct oob_context *context, unsigned index, uint16_t port) {
-    struct target t = target_of(context, port);
-    enum oob_uart_told told;
-    uint8_t value;
+    struct oob_target t = target_of(context, port);
+    enum oob_told told;
+    enum oob_look look;
+    uint8_t value = 0xff;
+    bool asked = false;
 
     if (t.range < 0)
-        return 0xff;
+        return value;
     poll_sometimes(context->machine);
-    told = oob_uart_read(&context->uart[t.range], t.reg, &value);
-    if (told == OOB_UART_UNKNOWN)
-        value = ask(context, index, t);
+    told = oob_unit_read(context, t, &value);
+    if (told == OOB_TOLD_UNKNOWN)
+        asked = ask(context, index, t, port, &value);
     else
         context->machine->stat[oob_link_up(context->machine) ? OOB_STAT_PUBLISHED : OOB_STAT_AWAY]++;
-    if (told == OOB_UART_EFFECT)
-        tell(context, t, value);
-    if (t.reg == UART_FCR)
-        saw_iir(context, (unsigned)t.range, value);
-    if (t.reg == UART_FCR && (value & UART_IIR_NONE))
-        oob_exchange_done(context, (unsigned)t.range); /* its driver will do something else now */
-    oob_lines_drive(context, (unsigned)t.range);
+    tell(context, t, value, told);
+    look = oob_unit_saw(context, t, value, asked);
+    oob_lines_looked(context, t.device, look);
+    if (look == OOB_LOOK_DONE)
+        oob_exchange_done(context, t.device); /* its driver will do something else now */
+    oob_lines_drive(context, t.device);
     return value;
 }
 
@@ -107,46 +79,41 @@ uint32_t oob_serve_read(struct oob_context *context, unsigned index, uint16_t po
 }
 
 /* Nobody waits for a write whose effects are known here, unless the server wants it so. */
-static bool send_write(struct oob_context *context, unsigned index, struct target t, bool looped, uint8_t value) {
+static bool send_write(struct oob_context *context, unsigned index, struct oob_target t, uint16_t port, bool awaited,
+                       uint8_t value) {
+    const struct oob_machine *machine = context->machine;
     uint32_t wide = value;
 
-    if (!looped && (context->machine->link.posted[t.range] & 1u << t.reg))
-        return oob_exchange_post(context, index, t.port, value);
-    return oob_exchange_access(context, index, t.port, 1, true, &wide);
+    if (!awaited && (machine->link.posted[t.range] >> (t.reg - machine->bus.range[t.range].base) & 1))
+        return oob_exchange_post(context, index, port, value);
+    return oob_exchange_access(context, index, port, 1, true, &wide);
 }
 
-/* What is on its way from the server does not know of the write yet: does it show what the write has changed? */
-static void outdate(struct oob_context *context, struct target t, bool looped, bool sent) {
-    struct oob_uart_ahead *ahead = &context->uart[t.range].ahead;
+static void print(struct oob_context *context, unsigned device, uint8_t value) {
+    struct oob_machine *machine = context->machine;
 
-    if (t.reg == UART_MCR)
-        ahead->modem_from = context->accesses + !sent;
-    if (!sent)
-        return;
-    if (t.reg == UART_FCR || looped)
-        ahead->from = context->accesses;
+    if (!oob_output_print(&context->unit[device].output, &machine->spares, value))
+        machine->stat[OOB_STAT_DROPPED]++;
+    if (oob_spares_low(&machine->spares))
+        oob_link_flush_soon(machine);
 }
 
 static void write_byte(struct oob_context *context, unsigned index, uint16_t port, uint8_t value) {
-    struct target t = target_of(context, port);
-    struct oob_uart *uart;
-    bool looped, sent;
+    struct oob_target t = target_of(context, port);
+    bool awaited, sent;
 
     if (t.range < 0)
         return;
-    uart = &context->uart[t.range];
-    looped = oob_uart_is_looped(uart, t.reg);
-    if (t.reg != UART_THR)
-        oob_exchange_settle(context, (unsigned)t.range); /* the guest has looked at IIR before this write */
-    if (oob_uart_observe(uart, t.reg, value) && !oob_uart_print(uart, &context->machine->spares, value))
-        context->machine->stat[OOB_STAT_DROPPED]++;
-    if (oob_spares_low(&context->machine->spares))
-        oob_link_flush_soon(context->machine);
-    sent = send_write(context, index, t, looped, value);
+    awaited = oob_unit_awaits(context, t);
+    if (!oob_unit_is_output(context, t)) /* what is owed comes before this write; output may make it needless */
+        oob_exchange_settle(context, t.device);
+    if (oob_unit_write(context, t, value))
+        print(context, t.device, value);
+    sent = send_write(context, index, t, port, awaited, value);
     if (!sent)
         context->machine->stat[OOB_STAT_AWAY]++;
-    outdate(context, t, looped, sent);
-    oob_lines_drive(context, (unsigned)t.range);
+    oob_unit_written(context, t, awaited, sent);
+    oob_lines_drive(context, t.device);
 }
 
 void oob_serve_write(struct oob_context *context, unsigned index, uint16_t port, unsigned size, uint32_t value) {
@@ -157,25 +124,21 @@ void oob_serve_write(struct oob_context *context, unsigned index, uint16_t port,
 }
 
 static void serve_publish(struct oob_context *context, const struct oob_publish *publish) {
-    const struct oob_bus *bus = &context->machine->bus;
-    int range = oob_bus_range(bus, publish->port);
-    struct oob_uart *uart;
+    struct oob_target t = target_of(context, publish->port);
 
-    if (range < 0 || publish->port != bus->range[range].first)
+    if (t.range < 0 || publish->port != context->machine->bus.range[t.range].first)
         return;
-    uart = &context->uart[range];
-    oob_uart_acknowledge(uart, (uint32_t)(context->accesses - publish->accesses));
-    oob_uart_publish(uart, publish);
-    oob_lines_drive(context, (unsigned)range);
-    if (uart->ahead.count > 1)
+    oob_output_acknowledge(&context->unit[t.device].output, (uint32_t)(context->accesses - publish->accesses));
+    if (oob_unit_publish(context, t, publish))
         context->last_input_ns = oob_now_ns();
+    oob_lines_drive(context, t.device);
 }
 
 static void serve_resume(struct oob_context *context, const struct oob_resume *resume) {
-    int range = oob_bus_range(&context->machine->bus, resume->port);
+    struct oob_target t = target_of(context, resume->port);
 
-    if (range >= 0)
-        context->uart[range].received = resume->received;
+    if (t.range >= 0)
+        context->unit[t.device].output.received = resume->received;
 }
 
 void oob_serve_frame(struct oob_context *context, const union oob_frame *f) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Port accesses of an L2, served: by the server, from its publications, or as an idle UART while it is away.
+/* Port accesses of an L2, served: by the server, from what is known of its device, or by what stands in for the
+ * device while the server is away.
  * Call with the machine's lock held. */
 #ifndef OOB_SERVE_H
 #define OOB_SERVE_H
@@ -16,7 +17,7 @@ void oob_serve_write(struct oob_context *context, unsigned index, uint16_t port,
 
 /* What the link tells of itself, and what arrives for a context (link.h). */
 void oob_serve_frame(struct oob_context *context, const union oob_frame *frame);
-/* The server is late: what is on its way will arrive, and the idle UART drives the lines. */
+/* The server is late: what is on its way will arrive, and what stands in for the devices drives the lines. */
 void oob_serve_late(struct oob_context *context);
 
 #endif

@@ -11,10 +11,11 @@ enum {
     MSR_RI = 0x40,
 };
 
-/* After reset, before anything was printed: 9600 baud, as the model has it. */
+_Static_assert(sizeof(struct oob_uart) <= sizeof((struct oob_unit *)0)->shadow, "a shadow has room for it");
+
+/* After reset: 9600 baud, as the model has it. */
 static const struct oob_uart fresh = {
     .dll = 0x0c,
-    .received = OOB_UNKNOWN,
     .ahead = {.msr = UART_MSR_CONNECTED, .inputs = UART_MSR_CONNECTED},
 };
 
@@ -103,76 +104,22 @@ uint8_t oob_uart_register(const struct oob_uart *uart, unsigned reg) {
     }
 }
 
-bool oob_uart_print(struct oob_uart *uart, struct oob_spares *spares, uint8_t value) {
-    if (!uart->kept)
-        uart->kept = oob_spares_take(spares);
-    uart->printed++;
-    if (!uart->kept)
-        return false;
-    uart->kept[(uart->printed - 1) % OOB_KEEP_MAX] = value;
-    if (uart->kept_len < OOB_KEEP_MAX) {
-        uart->kept_len++;
-        return true;
-    }
-    return uart->printed - uart->kept_len <= uart->served; /* the newest tell what went wrong: the oldest went */
-}
-
-void oob_uart_acknowledge(struct oob_uart *uart, uint64_t outstanding) {
-    uint64_t served = outstanding < uart->sent ? uart->sent - outstanding : 0;
-
-    if (served > uart->served)
-        uart->served = served;
-}
-
-uint64_t oob_uart_resume(struct oob_uart *uart, uint64_t *lost) {
-    uint64_t oldest = uart->printed - uart->kept_len, from = uart->served;
-
-    if (uart->received != OOB_UNKNOWN)
-        from = uart->server_base + uart->received;
-    if (from > uart->printed)
-        from = uart->printed;
-    *lost = oldest > from ? oldest - from : 0;
-    if (uart->received == OOB_UNKNOWN) {
-        uart->server_base = oldest - *lost;
-        from = oldest; /* a new server gets all there is */
-    }
-    if (uart->served < oldest)
-        uart->served = oldest;
-    return from > oldest ? from : oldest;
-}
-
-size_t oob_uart_output(const struct oob_uart *uart, uint64_t offset, uint8_t *data, size_t max) {
+static size_t replay(const void *shadow, struct oob_write writes[OOB_REPLAY_MAX]) {
+    const struct oob_uart *uart = shadow;
     size_t n = 0;
 
-    while (n < max && offset < uart->printed)
-        data[n++] = uart->kept[offset++ % OOB_KEEP_MAX];
-    return n;
-}
-
-size_t oob_uart_replay(const struct oob_uart *uart, struct oob_uart_write writes[OOB_REPLAY_MAX]) {
-    size_t n = 0;
-
-    writes[n++] = (struct oob_uart_write){UART_LCR, uart->lcr | UART_LCR_DLAB};
-    writes[n++] = (struct oob_uart_write){UART_THR, uart->dll};
-    writes[n++] = (struct oob_uart_write){UART_IER, uart->dlm};
-    writes[n++] = (struct oob_uart_write){UART_LCR, uart->lcr & (uint8_t)~UART_LCR_DLAB};
-    writes[n++] = (struct oob_uart_write){UART_FCR, uart->fcr};
-    writes[n++] = (struct oob_uart_write){UART_MCR, uart->mcr};
-    writes[n++] = (struct oob_uart_write){UART_SCR, uart->scr};
+    writes[n++] = (struct oob_write){UART_LCR, uart->lcr | UART_LCR_DLAB};
+    writes[n++] = (struct oob_write){UART_THR, uart->dll};
+    writes[n++] = (struct oob_write){UART_IER, uart->dlm};
+    writes[n++] = (struct oob_write){UART_LCR, uart->lcr & (uint8_t)~UART_LCR_DLAB};
+    writes[n++] = (struct oob_write){UART_FCR, uart->fcr};
+    writes[n++] = (struct oob_write){UART_MCR, uart->mcr};
+    writes[n++] = (struct oob_write){UART_SCR, uart->scr};
     if (oob_uart_thre(uart)) /* enabling its interrupt again is what makes it pending there, too */
-        writes[n++] = (struct oob_uart_write){UART_IER, uart->ier & (uint8_t)~UART_IER_THRI};
-    writes[n++] = (struct oob_uart_write){UART_IER, uart->ier};
-    writes[n++] = (struct oob_uart_write){UART_LCR, uart->lcr};
+        writes[n++] = (struct oob_write){UART_IER, uart->ier & (uint8_t)~UART_IER_THRI};
+    writes[n++] = (struct oob_write){UART_IER, uart->ier};
+    writes[n++] = (struct oob_write){UART_LCR, uart->lcr};
     return n;
-}
-
-void oob_uart_init(struct oob_uart *uart) {
-    *uart = fresh;
-}
-
-void oob_uart_reset(struct oob_uart *uart, struct oob_spares *spares) {
-    oob_spares_give(spares, uart->kept);
-    *uart = fresh;
 }
 
 static void copy_registers(struct oob_uart *to, const struct oob_uart *from) {
@@ -186,15 +133,160 @@ static void copy_registers(struct oob_uart *to, const struct oob_uart *from) {
     to->thre_pending = from->thre_pending;
 }
 
-void oob_uart_restart(struct oob_uart *uart) {
+static void init(void *shadow) {
+    *(struct oob_uart *)shadow = fresh;
+}
+
+static void restart(void *shadow) {
+    struct oob_uart *uart = shadow;
+
     copy_registers(uart, &fresh);
     uart->thre_owed = false;
     oob_uart_ahead_reset(uart);
 }
 
-struct oob_uart oob_uart_registers(const struct oob_uart *uart) {
-    struct oob_uart registers = fresh;
-
-    copy_registers(&registers, uart);
-    return registers;
+static void recall(void *shadow, const void *remembered) {
+    *(struct oob_uart *)shadow = fresh;
+    copy_registers(shadow, remembered);
 }
+
+static bool awaits(const void *shadow, unsigned reg) {
+    return oob_uart_is_looped(shadow, reg);
+}
+
+static bool write(void *shadow, unsigned reg, uint8_t value) {
+    return oob_uart_observe(shadow, reg, value);
+}
+
+/* What is on its way from the server does not know of the write yet: does it show what the write has changed? */
+static void written(void *shadow, unsigned reg, bool awaited, bool sent, uint32_t accesses) {
+    struct oob_uart_ahead *ahead = &((struct oob_uart *)shadow)->ahead;
+
+    if (reg == UART_MCR)
+        ahead->modem_from = accesses + !sent;
+    if (sent && (reg == UART_FCR || awaited))
+        ahead->from = accesses;
+}
+
+/* A guest that prints reads from IIR, for each FIFO that it fills, that THR is empty, and then fills the next: the
+ * server is told of the last of these only. */
+static enum oob_told read(void *shadow, unsigned reg, uint8_t *value) {
+    struct oob_uart *uart = shadow;
+
+    switch (oob_uart_read(uart, reg, value)) {
+    case OOB_UART_UNKNOWN: return OOB_TOLD_UNKNOWN;
+    case OOB_UART_PLAIN: return OOB_TOLD_PLAIN;
+    default: break;
+    }
+    if (reg != UART_FCR) /* IIR, when read */
+        return OOB_TOLD_EFFECT;
+    uart->thre_owed = true;
+    return OOB_TOLD_LATER;
+}
+
+static uint8_t idle_read(void *shadow, unsigned reg) {
+    return oob_uart_idle_read(shadow, reg);
+}
+
+/* A driver looks at IIR until it says that nothing is pending: an interrupt before that would find nothing. */
+static enum oob_look saw(void *shadow, unsigned reg, uint8_t value, bool asked) {
+    if (reg != UART_FCR)
+        return OOB_LOOK_NONE;
+    if (asked && (value & 0xf) == UART_IIR_THRE)
+        ((struct oob_uart *)shadow)->thre_pending = false;
+    return value & UART_IIR_NONE ? OOB_LOOK_DONE : OOB_LOOK_MORE;
+}
+
+/* What is on its way from the server does not know of the reading yet. */
+static void was_told(void *shadow, unsigned reg, uint32_t accesses) {
+    struct oob_uart_ahead *ahead = &((struct oob_uart *)shadow)->ahead;
+
+    if (reg == UART_LSR)
+        ahead->errors_from = accesses;
+    if (reg == UART_MSR)
+        ahead->modem_from = accesses;
+}
+
+static bool owes(void *shadow, struct oob_write *what) {
+    struct oob_uart *uart = shadow;
+    bool owed = uart->thre_owed;
+
+    uart->thre_owed = false; /* a server that is not there learns it when it is back */
+    *what = (struct oob_write){UART_FCR, UART_IIR_THRE};
+    return owed;
+}
+
+static bool is_drained(const void *shadow) {
+    return ((const struct oob_uart *)shadow)->ahead.count == 1;
+}
+
+static uint32_t number(const void *shadow) {
+    return ((const struct oob_uart *)shadow)->ahead.number;
+}
+
+static bool publish(void *shadow, const struct oob_publish *news) {
+    struct oob_uart *uart = shadow;
+
+    oob_uart_publish(uart, news);
+    return uart->ahead.count > 1;
+}
+
+static void outdate(void *shadow, uint32_t accesses) {
+    oob_uart_ahead_from(shadow, accesses);
+}
+
+static int level(const void *shadow, unsigned n, bool alone) {
+    int known = oob_uart_irq(shadow);
+
+    (void)n;
+    return known < 0 && alone ? oob_uart_idle_irq(shadow) : known;
+}
+
+/* Output was for the line: not for the divisor, nor for the receiver, if the guest has just made these of THR. */
+static size_t around_output(const void *shadow, bool behind, struct oob_write writes[OOB_REPLAY_MAX]) {
+    const struct oob_uart *uart = shadow;
+    uint8_t lcr = uart->lcr & (uint8_t)~UART_LCR_DLAB, mcr = uart->mcr & (uint8_t)~UART_MCR_LOOP;
+
+    if (lcr == uart->lcr && mcr == uart->mcr)
+        return 0;
+    writes[0] = (struct oob_write){UART_LCR, behind ? uart->lcr : lcr};
+    writes[1] = (struct oob_write){UART_MCR, behind ? uart->mcr : mcr};
+    return 2;
+}
+
+/* That THR is empty, how the modem's lines have changed, and characters. */
+static size_t reads(void *shadow, struct oob_write what[OOB_REPLAY_MAX]) {
+    struct oob_uart *uart = shadow;
+    size_t n = 0;
+
+    uart->thre_owed = false;
+    if (!uart->thre_pending)
+        what[n++] = (struct oob_write){UART_FCR, UART_IIR_THRE};
+    what[n++] = (struct oob_write){UART_MSR, ~uart->ahead.msr & 0x0f};
+    if (uart->ahead.numbered)
+        what[n++] = (struct oob_write){UART_THR, 0};
+    return n;
+}
+
+const struct oob_device_ops oob_uart_shadow = {
+    .init = init,
+    .restart = restart,
+    .recall = recall,
+    .awaits = awaits,
+    .write = write,
+    .written = written,
+    .read = read,
+    .idle_read = idle_read,
+    .saw = saw,
+    .was_told = was_told,
+    .owes = owes,
+    .is_drained = is_drained,
+    .number = number,
+    .publish = publish,
+    .outdate = outdate,
+    .level = level,
+    .replay = replay,
+    .around_output = around_output,
+    .reads = reads,
+    .output_reg = UART_THR,
+};

@@ -32,9 +32,11 @@ enum vmcb_offset {
 };
 
 #define RFLAGS_IF (1u << 9)
+#define RFLAGS_RF (1u << 16)
 #define VMCB_INTERCEPT_CR8_WRITE (1u << 24)
 #define VMCB_INTERCEPT_INTR (1u << 0)
 #define VMCB_INTERCEPT_VINTR (1u << 4)
+#define VMCB_INTERCEPT_IOIO (1u << 27)
 #define VMCB_V_TPR 0xfu /* bits 7 to 4 of the guest's task priority */
 #define VMCB_V_IRQ (1u << 8)
 #define VMCB_V_INTR_PRIO_MAX (0xfu << 16)

@@ -12,7 +12,11 @@
 #ifndef OOB_WIRE_H
 #define OOB_WIRE_H
 
+#ifdef __KERNEL__
+#include <linux/types.h>
+#else
 #include <stdint.h>
+#endif
 
 #define OOB_MAGIC 0x31424f4fu /* "OOB1" as it lies in memory */
 #define OOB_VERSION 2

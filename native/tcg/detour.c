@@ -90,6 +90,7 @@ static void substitute(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site 
     l2->detour.next = oob_next_rip(vcpu, site);
     l2->detour.at = l2->detour.next - site.length;
     l2->detour.again = again;
+    l2->detour.unseen = false;
     l2->string = (struct oob_string){.active = false};
     l2->detour.rax = oob_reg_read(&oob_l1, vcpu, OOB_REG_RAX);
     l2->detour.rdx = oob_reg_read(&oob_l1, vcpu, OOB_REG_RDX);
@@ -121,6 +122,23 @@ bool oob_detour_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site si
     return true;
 }
 
+static bool is_intercepted(const struct oob_l2_vcpu *l2, uint16_t port, unsigned size) {
+    uint32_t intercepts = oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INTERCEPTS_3);
+    uint64_t map = oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_IOPM_BASE) & ~0xfffull;
+    unsigned bits = map_read(map + port / 8) | (unsigned)map_read(map + port / 8 + 1) << 8;
+
+    return (intercepts & VMCB_INTERCEPT_INTR) && (intercepts & VMCB_INTERCEPT_IOIO) &&
+           (bits >> port % 8 & ((1u << size) - 1));
+}
+
+bool oob_detour_exit_unseen(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port) {
+    if (!is_intercepted(l2, port, oob_io_size(site)))
+        return false;
+    substitute(vcpu, l2, site, POST_CODE_PORT, false);
+    l2->detour.unseen = true;
+    return true;
+}
+
 void oob_detour_deny(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site) {
     substitute(vcpu, l2, site, POST_CODE_PORT, true);
 }
@@ -144,16 +162,35 @@ static void put_into_vmcb(unsigned vcpu, struct oob_l2_vcpu *l2) {
     oob_phys_write_u64(&oob_l1, l2->vmcb + VMCB_RAX, l2->detour.rax);
 }
 
+/* L2 has executed the instruction, as far as L1 can see, and was interrupted behind it. */
+static void show_an_interrupt(unsigned vcpu, struct oob_l2_vcpu *l2) {
+    uint64_t vmcb = l2->vmcb, flags = oob_phys_read_u64(&oob_l1, vmcb + VMCB_RFLAGS);
+    uint64_t state = oob_phys_read_u64(&oob_l1, vmcb + VMCB_INT_STATE);
+
+    put_into_vmcb(vcpu, l2);
+    oob_phys_write_u64(&oob_l1, vmcb + VMCB_RIP, l2->detour.next);
+    oob_phys_write_u64(&oob_l1, vmcb + VMCB_RFLAGS, flags & ~(uint64_t)RFLAGS_RF);
+    oob_phys_write_u64(&oob_l1, vmcb + VMCB_INT_STATE, state & ~(uint64_t)VMCB_INT_SHADOW);
+    oob_phys_write_u64(&oob_l1, vmcb + VMCB_EXITCODE, VMEXIT_INTR);
+    oob_phys_write_u64(&oob_l1, vmcb + VMCB_EXITINFO1, 0);
+    oob_phys_write_u64(&oob_l1, vmcb + VMCB_EXITINFO2, 0);
+}
+
 /* A fault's handler in L1 may need the registers; and behind the access an interrupt may have come first. */
-void oob_detour_at_exit(unsigned vcpu, struct oob_l2_vcpu *l2, uint64_t code) {
+uint64_t oob_detour_at_exit(unsigned vcpu, struct oob_l2_vcpu *l2, uint64_t code) {
     bool faulted = code == VMEXIT_NPF || (code >= VMEXIT_EXCEPTION && code <= VMEXIT_EXCEPTION_LAST);
     uint64_t rip;
 
     if (!l2->detour.active)
-        return;
+        return code;
+    if (l2->detour.unseen && code == VMEXIT_IOIO) {
+        show_an_interrupt(vcpu, l2);
+        return VMEXIT_INTR;
+    }
     rip = oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_RIP);
     if (faulted || l2->string.active || (rip != l2->detour.at && rip != l2->detour.next))
         put_into_vmcb(vcpu, l2);
+    return code;
 }
 
 /* L1 that resumes the guest elsewhere has taken over its registers: they are not ours to mend. */

@@ -3,45 +3,20 @@
 
 #include "cpu.h"
 #include "host.h"
+#include "lines.h"
 #include "guard.h"
 #include "vmcb.h"
 
-/* An 8259's interrupts go to the first vCPU; an IOAPIC's by its entry (82093AA datasheet, 3.2.4; AMD APM vol. 2,
- * 16.6.1; the flat model, and what Linux writes into LDR for it while it is not known). */
-static bool is_destination(const struct oob_l2_vcpu *l2, const struct oob_route *route) {
-    enum { BROADCAST = 0xff };
-    unsigned logical = l2->logical_id ? l2->logical_id : 1u << (l2->apic_id & 7);
-
-    if (!route->ioapic)
-        return l2->index == 0;
-    if (route->logical)
-        return route->destination & logical;
-    return route->destination == BROADCAST || route->destination == l2->apic_id;
-}
-
-/* An IOAPIC's interrupt waits while the guest's task priority is as high; an 8259's does not (AMD APM vol.
- * 2, 16.6.4). L1 keeps that priority in V_TPR, unless L2 has the real one. */
-static bool is_masked(const struct oob_l2_vcpu *l2, const struct oob_route *route) {
+/* L1 keeps the guest's task priority in V_TPR, unless L2 has the real one. */
+static int priority_of(const struct oob_l2_vcpu *l2) {
     uint32_t int_ctl = oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INT_CTL);
 
-    return route->ioapic && (int_ctl & VMCB_V_INTR_MASKING) && route->vector >> 4 <= (int_ctl & VMCB_V_TPR);
+    return int_ctl & VMCB_V_INTR_MASKING ? (int)(int_ctl & VMCB_V_TPR) : -1;
 }
 
-/* The range whose interrupt is due on this vCPU, or -1. */
+/* The line whose interrupt is due on this vCPU, or -1. */
 static int due(const struct oob_l2_vcpu *l2, struct oob_route *route) {
-    const struct oob_context *context = l2->context;
-
-    for (unsigned i = 0; i < oob_l1.bus.ranges; i++) {
-        const struct oob_line *line = &context->line[i];
-
-        if (!line->level || line->armed || !oob_irqchip_route(&context->chip, oob_l1.bus.range[i].line, route))
-            continue;
-        if (line->in_service && oob_now_ns() - line->since_ns < OOB_REPEAT_NS)
-            continue;
-        if (is_destination(l2, route) && !is_masked(l2, route))
-            return (int)i;
-    }
-    return -1;
+    return oob_lines_high(l2->context) ? oob_lines_due(l2, priority_of(l2), route) : -1;
 }
 
 bool oob_inject_wanted(const struct oob_l2_vcpu *l2) {
@@ -122,18 +97,15 @@ static void virq_at_exit(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
  * soon. */
 static void arm(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
     struct oob_route route;
-    int range;
+    int line;
 
     if ((int_ctl & VMCB_V_IRQ) || (oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INTERCEPTS_3) & VMCB_INTERCEPT_VINTR))
         return;
-    range = due(l2, &route);
-    if (range < 0)
+    line = due(l2, &route);
+    if (line < 0)
         return;
     set_virq(l2, int_ctl, route.vector);
-    l2->context->line[range].looked = false;
-    l2->context->line[range].armed = true;
-    l2->armed = true;
-    l2->armed_line = (uint8_t)range;
+    oob_lines_arm(l2, (unsigned)line);
 }
 
 void oob_inject_at_vmrun(struct oob_l2_vcpu *l2) {
@@ -141,7 +113,7 @@ void oob_inject_at_vmrun(struct oob_l2_vcpu *l2) {
     uint32_t int_ctl = oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INT_CTL);
 
     if (l2->armed) /* its vCPU was reset in the middle, without a #VMEXIT */
-        l2->armed = l2->context->line[l2->armed_line].armed = false;
+        oob_lines_disarm(l2);
     if (!relay(l2, int_ctl) && !holds)
         arm(l2, int_ctl);
     oob_guard_at_vmrun(l2);
@@ -149,19 +121,14 @@ void oob_inject_at_vmrun(struct oob_l2_vcpu *l2) {
 
 static void armed_at_exit(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
     uint64_t event = oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_EXITINTINFO);
-    struct oob_line *line = &l2->context->line[l2->armed_line];
 
-    l2->armed = line->armed = false;
     if (!(int_ctl & VMCB_V_IRQ)) {
-        if (line->pulse)
-            line->level = line->pulse = false;
-        if (!line->looked) {
-            line->in_service = true;
-            line->since_ns = oob_now_ns();
-        }
-        oob_l1.stat[OOB_STAT_INJECTED]++;
-    } else if ((event & VMCB_EXITINTINFO_VALID) &&
-               (event & 0xff) == oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INT_VECTOR)) {
+        oob_lines_delivered(l2);
+        return;
+    }
+    oob_lines_disarm(l2);
+    if ((event & VMCB_EXITINTINFO_VALID) &&
+        (event & 0xff) == oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INT_VECTOR)) {
         /* The exit came while our interrupt was being delivered: it is ours to deliver again. */
         oob_phys_write_u64(&oob_l1, l2->vmcb + VMCB_EXITINTINFO, event & ~VMCB_EXITINTINFO_VALID);
     }

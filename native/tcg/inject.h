@@ -7,9 +7,6 @@
 
 #include "context.h"
 
-/* A guest that does not look after an interrupt gets the next one after this long, in ns. */
-#define OOB_REPEAT_NS 10000000ull
-
 void oob_inject_at_vmrun(struct oob_l2_vcpu *l2);
 /* Returns the exit code that L1 sees: another one than `code` where the interrupt made the exit (guard.h). */
 uint64_t oob_inject_at_exit(struct oob_l2_vcpu *l2, uint64_t code);

@@ -102,6 +102,10 @@ static void mark_host(unsigned vcpu, uint64_t marker) {
     oob_reg_write(&oob_l1, vcpu, OOB_REG_EFER, (oob_reg_read(&oob_l1, vcpu, OOB_REG_EFER) & EFER_KNOWN) | marker);
 }
 
+static struct oob_tables tables_of_l1(unsigned vcpu) {
+    return oob_tables_of(oob_reg_read(&oob_l1, vcpu, OOB_REG_CR4), oob_reg_read(&oob_l1, vcpu, OOB_REG_EFER));
+}
+
 void oob_on_vmrun(unsigned vcpu, bool certain) {
     struct vcpu_state *state = &vcpus[vcpu];
 
@@ -117,6 +121,7 @@ void oob_on_vmrun(unsigned vcpu, bool certain) {
     state->l2 = certain ? oob_context_enter(&oob_l1, state->vmcb) : NULL;
     if (state->l2) {
         state->tag = state->l2->tag;
+        state->l2->context->nested = tables_of_l1(vcpu);
         learn_cpuid_answer(vcpu, state->l2);
         oob_hide_restore(vcpu, state->l2);
         oob_detour_at_vmrun(vcpu, state->l2);
@@ -165,7 +170,7 @@ void oob_on_reset_vector(unsigned vcpu) {
 /* The value that L2 was about to store into an interrupt controller when the nested page fault stopped it. */
 static void learn_mmio_write(unsigned vcpu, struct oob_l2_vcpu *l2) {
     uint64_t vmcb = l2->vmcb, gpa = oob_phys_read_u64(&oob_l1, vmcb + VMCB_EXITINFO2);
-    struct oob_paging paging = oob_paging_saved(&oob_l1, vmcb);
+    struct oob_paging paging = oob_paging_saved(l2->context, vmcb);
     uint64_t rip = oob_phys_read_u64(&oob_l1, vmcb + VMCB_RIP);
     uint64_t base = paging.efer & (1u << 10) ? 0 : oob_phys_read_u64(&oob_l1, vmcb + VMCB_CS_BASE);
     enum oob_mode mode = paging.efer & (1u << 10) ? OOB_MODE_64 : OOB_MODE_32;
@@ -204,7 +209,7 @@ void oob_on_exit(unsigned vcpu) {
     oob_detour_close_maps(vcpu);
     if (l2 && code != state->nonce) {
         code = oob_inject_at_exit(l2, code);
-        oob_detour_at_exit(vcpu, l2, code);
+        code = oob_detour_at_exit(vcpu, l2, code);
         if (code == VMEXIT_NPF)
             learn_mmio_write(vcpu, l2);
         else if (code == VMEXIT_CPUID)
@@ -234,6 +239,8 @@ static bool register_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site
     else
         oob_reg_write(&oob_l1, vcpu, OOB_REG_RAX,
                       with_result(rax, size, oob_serve_read(l2->context, l2->index, port, size)));
+    if (site.immediate)
+        return !oob_detour_exit_unseen(vcpu, l2, site, port);
     return !oob_detour_exit(vcpu, l2, site) && !oob_detour_take(vcpu, l2, site);
 }
 
@@ -255,7 +262,7 @@ static bool string_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site s
 }
 
 /* True when the instruction must be stepped over; else the CPU is to execute it. */
-static bool on_uart(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port) {
+static bool on_ours(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port) {
     unsigned size = oob_io_size(site);
 
     if (!l2) {
@@ -274,17 +281,16 @@ static bool on_uart(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site sit
 }
 
 void oob_on_io(unsigned vcpu, union oob_io_site site) {
-    static const uint8_t pic_ports[] = {0x20, 0x21, 0xa0, 0xa1};
-    uint16_t port = site.immediate ? pic_ports[site.pic_port] : (uint16_t)oob_reg_read(&oob_l1, vcpu, OOB_REG_RDX);
-    bool uart = oob_bus_touched(&oob_l1.bus, port, sizeof(uint32_t)), step = false;
+    uint16_t port = site.immediate ? site.port : (uint16_t)oob_reg_read(&oob_l1, vcpu, OOB_REG_RDX);
+    bool ours = oob_bus_touched(&oob_l1.bus, port, sizeof(uint32_t)), step = false;
     struct oob_l2_vcpu *l2;
 
-    if (!uart && !(site.out && oob_irqchip_is_pic_port(port)))
+    if (!ours && !(site.out && oob_irqchip_is_pic_port(port)))
         return;
     oob_lock();
     l2 = running(vcpu);
-    if (uart)
-        step = on_uart(vcpu, l2, site, port);
+    if (ours)
+        step = on_ours(vcpu, l2, site, port);
     else if (l2)
         oob_irqchip_out(&l2->context->chip, port, (uint8_t)oob_reg_read(&oob_l1, vcpu, OOB_REG_RAX));
     oob_unlock();

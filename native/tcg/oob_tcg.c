@@ -136,12 +136,15 @@ static void hook_l1(struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t 
         qemu_plugin_register_vcpu_insn_exec_cb(insn, l1_wrmsr_cb, CB_NO_REGS, NULL);
 }
 
+/* May an instruction matter to us? A port in DX is known when it is executed. */
+static bool may_be_ours(const struct oob_io_insn *io) {
+    return !io->immediate || oob_bus_touched(&oob_l1.bus, io->imm, io->size) ||
+           (io->out && oob_irqchip_is_pic_port(io->imm));
+}
+
 static void hook_io(struct qemu_plugin_insn *insn, const struct oob_io_insn *io, uint64_t cs_base) {
     union oob_io_site site = {.packed = NULL};
 
-    /* No port of ours is below 0x100, where an immediate could name it: only the 8259s matter. */
-    if (io->immediate && !(io->out && oob_irqchip_is_pic_port(io->imm)))
-        return;
     site.offset = (qemu_plugin_insn_vaddr(insn) - cs_base) & 0xfff;
     site.length = io->length;
     site.size_log2 = (unsigned)__builtin_ctz(io->size);
@@ -150,7 +153,7 @@ static void hook_io(struct qemu_plugin_insn *insn, const struct oob_io_insn *io,
     site.rep = io->rep;
     site.address_log2 = (unsigned)__builtin_ctz(io->address);
     site.immediate = io->immediate;
-    site.pic_port = (io->imm >> 6 & 2) | (io->imm & 1);
+    site.port = io->imm;
     if (io->string)
         qemu_plugin_register_vcpu_mem_cb(insn, string_cb, CB_NO_REGS, io->out ? MEM_R : MEM_W, NULL);
     qemu_plugin_register_vcpu_insn_exec_cb(insn, io_cb, CB_RW_REGS_PC, site.packed);
@@ -187,7 +190,7 @@ static bool decode_io(struct qemu_plugin_insn *insn, const uint8_t *bytes, size_
 /* True when the CPU may execute it at another port. */
 static bool hook_l2(struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t len, uint64_t cs_base) {
     struct oob_io_insn io;
-    bool is_io = decode_io(insn, bytes, len, &io);
+    bool is_io = decode_io(insn, bytes, len, &io) && may_be_ours(&io);
 
     if (oob_is_wrmsr(bytes, len))
         qemu_plugin_register_vcpu_insn_exec_cb(insn, wrmsr_cb, CB_RW_REGS, NULL);
@@ -195,7 +198,7 @@ static bool hook_l2(struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t 
         hook_rdtsc(insn, len);
     else if (is_io)
         hook_io(insn, &io, cs_base);
-    return is_io && !io.immediate;
+    return is_io;
 }
 
 static void hook_first(struct qemu_plugin_insn *first, bool guest, bool doubtful) {

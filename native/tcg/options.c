@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "uart_shadow.h"
+
 static bool fail(char error[256], const char *what, const char *value) {
     snprintf(error, 256, "%s: '%.120s'", what, value);
     return false;
@@ -20,40 +22,69 @@ static bool parse_number(const char **text, unsigned long max, unsigned long *va
     return *value <= max;
 }
 
-static bool parse_ranges(struct oob_bus *bus, const char *text) {
-    bus->ranges = 0;
-    for (;;) {
-        struct oob_range *range = &bus->range[bus->ranges];
-        unsigned long first, last;
-
-        if (bus->ranges == OOB_RANGES_MAX || !parse_number(&text, 0xffff, &first) || *text++ != '-' ||
-            !parse_number(&text, 0xffff, &last) || last != first + 7 || first < 0x100)
-            return false;
-        range->first = (uint16_t)first;
-        range->last = (uint16_t)last;
-        for (unsigned i = 0; i < bus->ranges; i++)
-            if (bus->range[i].first <= range->last && range->first <= bus->range[i].last)
-                return false;
-        bus->ranges++;
-        if (!*text)
-            return true;
-        if (*text++ != ':')
-            return false;
-    }
+static bool ends_with(const char **text, char c) {
+    if (**text != c)
+        return false;
+    (*text)++;
+    return true;
 }
 
-static bool parse_lines(struct oob_bus *bus, const char *text) {
-    for (unsigned i = 0; i < bus->ranges; i++) {
-        unsigned long line;
+/* One or several adjacent ports: "0x64", "0x3f8-0x3ff". */
+static bool parse_range(const char **text, uint16_t *first, uint16_t *last) {
+    unsigned long from, to;
 
-        if (!parse_number(&text, 15, &line))
-            return false;
-        bus->range[i].line = (uint8_t)line;
-        if (*text != (i + 1 < bus->ranges ? ':' : '\0'))
-            return false;
-        text++;
-    }
+    if (!parse_number(text, 0xffff, &from))
+        return false;
+    to = from;
+    if (ends_with(text, '-') && !parse_number(text, 0xffff, &to))
+        return false;
+    *first = (uint16_t)from;
+    *last = (uint16_t)to;
     return true;
+}
+
+/* The ports of one device: "0x3f8-0x3ff", "0x60+0x64". Eight adjacent ones are a 16550's; of no other device there is
+ * a shadow yet. */
+static bool parse_device(struct oob_bus *bus, const char **text) {
+    int number = oob_bus_add(bus, &oob_no_shadow);
+    unsigned ranges = 0;
+
+    if (number < 0)
+        return false;
+    do {
+        uint16_t first, last;
+
+        if (!parse_range(text, &first, &last) || !oob_bus_add_ports(bus, first, last))
+            return false;
+        ranges++;
+    } while (ends_with(text, '+'));
+    if (ranges == 1 && bus->device[number].registers == OOB_UART_PORTS)
+        bus->device[number].ops = &oob_uart_shadow;
+    return true;
+}
+
+static bool parse_devices(struct oob_bus *bus, const char *text) {
+    *bus = (struct oob_bus){.devices = 0};
+    do
+        if (!parse_device(bus, &text))
+            return false;
+    while (ends_with(&text, ':'));
+    return !*text;
+}
+
+/* The interrupts of each device: "4:3", "4:1+12". */
+static bool parse_lines(struct oob_bus *bus, const char *text) {
+    for (unsigned device = 0; device < bus->devices; device++) {
+        do {
+            unsigned long line;
+
+            if (!parse_number(&text, OOB_ISA_LINES - 1, &line) || !oob_bus_add_line(bus, device, (unsigned)line))
+                return false;
+        } while (ends_with(&text, '+'));
+        if (device + 1 < bus->devices && !ends_with(&text, ':'))
+            return false;
+    }
+    return !*text;
 }
 
 static bool copy(char *to, size_t size, const char *value) {
@@ -63,7 +94,8 @@ static bool copy(char *to, size_t size, const char *value) {
 bool oob_options_parse(struct oob_options *options, int argc, char **argv, char error[256]) {
     const char *lines = "4";
 
-    *options = (struct oob_options){.bus = {.ranges = 1, .range = {{0x3f8, 0x3ff, 4}}}};
+    *options = (struct oob_options){.show_registers = false};
+    parse_devices(&options->bus, "0x3f8-0x3ff");
     for (int i = 0; i < argc; i++) {
         const char *value = strchr(argv[i], '=');
 
@@ -77,8 +109,10 @@ bool oob_options_parse(struct oob_options *options, int argc, char **argv, char 
             if (!copy(options->machine, sizeof options->machine, value))
                 return fail(error, "machine= wants the configured machine name, at most 47 bytes", value);
         } else if (strncmp(argv[i], "ports=", 6) == 0) {
-            if (!parse_ranges(&options->bus, value))
-                return fail(error, "ports= wants up to 8 ranges of 8 ports from 0x100 up, as 0x3f8-0x3ff:0x2f8-0x2ff",
+            if (!parse_devices(&options->bus, value))
+                return fail(error,
+                            "ports= wants up to 8 devices, each with up to 8 adjacent ports or several such, as "
+                            "0x3f8-0x3ff:0x2f8-0x2ff or 0x60+0x64",
                             value);
         } else if (strncmp(argv[i], "irq=", 4) == 0) {
             lines = value;
@@ -90,7 +124,8 @@ bool oob_options_parse(struct oob_options *options, int argc, char **argv, char 
         }
     }
     if (!parse_lines(&options->bus, lines))
-        return fail(error, "irq= wants one ISA interrupt (0-15) for each range of ports, as 4:3", lines);
+        return fail(error, "irq= wants one or two ISA interrupts (0-15) for each device of ports=, as 4:3 or 1+12",
+                    lines);
     if (!*options->socket || !*options->machine)
         return fail(error, "socket= and machine= are needed", *options->socket ? "machine" : "socket");
     return true;

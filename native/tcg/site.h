@@ -17,7 +17,7 @@ union oob_io_site {
         uint64_t rep : 1;
         uint64_t address_log2 : 2; /* INS, OUTS: of 2, 4 or 8 bytes */
         uint64_t immediate : 1;
-        uint64_t pic_port : 2; /* an immediate port: 0x20, 0x21, 0xa0 or 0xa1 */
+        uint64_t port : 8; /* an immediate port */
     };
     void *packed;
 };

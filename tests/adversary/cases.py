@@ -143,7 +143,7 @@ def _pack(case: Case, code: bytes) -> bytes:
 def run_cases(adversary: Adversary, cases: Sequence[Case], folder: Path) -> dict[str, Ended]:
     """Boot once, run every case in one L2 after the other, and return how each ended."""
     code = assemble(cases, folder)
-    module = _module(cases, code, folder)
+    module = module_of(cases, code, folder)
     with adversary.boot("cases", module=module) as l1:
         for case in cases:
             if case.typed:
@@ -155,7 +155,7 @@ def run_cases(adversary: Adversary, cases: Sequence[Case], folder: Path) -> dict
                 l1.send(b"!")
         report = l1.finish(30)
     assert report.consoles["b"] == b""
-    return _ended(report.lines, report.consoles["a"], cases, code)
+    return ended(report.lines, report.consoles["a"], cases, code)
 
 
 def run_on_qemus_own_uart(cases: Sequence[Case], folder: Path) -> dict[str, Ended]:
@@ -163,23 +163,21 @@ def run_on_qemus_own_uart(cases: Sequence[Case], folder: Path) -> dict[str, Ende
     code = assemble(cases, folder)
     carried = folder / "carried"
     options = {"open": 1, "report": 0x2F8}
-    command = machine("cases", _module(cases, code, folder), 1, 64, options)
+    command = machine("cases", module_of(cases, code, folder), 1, 64, options)
     with Expect([*command, "-serial", f"file:{carried}", "-serial", "stdio"]) as l1:
         l1.expect(rb"done=1\r?\n", timeout=30, fail=rb"died=[^\n]*\n")
         assert l1.wait(10) == DONE
         lines = report_lines(bytes(l1.seen))
-    return _ended(lines, carried.read_bytes(), cases, code)
+    return ended(lines, carried.read_bytes(), cases, code)
 
 
-def _module(cases: Sequence[Case], code: Mapping[str, bytes], folder: Path) -> Path:
+def module_of(cases: Sequence[Case], code: Mapping[str, bytes], folder: Path) -> Path:
     file = folder / "module"
     file.write_bytes(b"".join(_pack(case, code[case.name]) for case in cases))
     return file
 
 
-def _ended(
-    lines: Sequence[str], console: bytes, cases: Sequence[Case], code: Mapping[str, bytes]
-) -> dict[str, Ended]:
+def ended(lines: Sequence[str], console: bytes, cases: Sequence[Case], code: Mapping[str, bytes]) -> dict[str, Ended]:
     printed = dict(re.findall(rb"\n<([^>]*)>(.*?)(?=\n<)", console, re.DOTALL))
     ended = {}
     for case in cases:

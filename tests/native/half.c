@@ -11,19 +11,23 @@
 #include <sys/socket.h>
 
 #include "exchange.h"
+#include "lines.h"
 #include "machine.h"
 #include "options.h"
 #include "serve.h"
+#include "uart_shadow.h"
+#include "unit.h"
 
 /* half.py compiles everything with poll() named so: waiting takes no time but the test's. */
 #undef poll
 int poll(struct pollfd *fds, nfds_t count, int timeout_ms);
 
-enum { CONTEXTS = 2, STEP_NS = 20000 /* every look at the clock takes so long */ };
+enum { CONTEXTS = 2, VCPUS = 4, MEMORY_BYTES = 1 << 20, STEP_NS = 20000 /* every look at the clock takes so long */ };
 
 static struct oob_machine machine;
 static uint64_t now_ns = 1000000000;
 static unsigned woken;
+static bool no_memory;
 /* The server's turn, while a vCPU waits. Returns whether it has done anything. */
 static bool (*server_turn)(void);
 static ssize_t pass_on_only = -1; /* that many bytes at a time; -1: all that there are */
@@ -42,37 +46,63 @@ void oob_log(struct oob_machine *of, const char *what, const char *detail) {
     fprintf(stderr, "oob_tcg: machine %s: %s%s%s\n", of->name, what, detail ? ": " : "", detail ? detail : "");
 }
 
+/* Each other than the one before. */
 uint64_t oob_random(void) {
-    return 4; /* nobody asks here */
+    static uint64_t last;
+
+    return ++last * 0x9e3779b97f4a7c15u;
 }
 
 void *oob_alloc(size_t size) {
-    return malloc(size);
+    return no_memory ? NULL : malloc(size);
 }
 
 void oob_free(void *memory) {
     free(memory);
 }
 
-/* There is no CPU. */
+/* L1's memory, and the registers of its vCPUs. */
+
+static uint8_t memory[MEMORY_BYTES];
+static uint64_t registers[VCPUS][OOB_REG_COUNT];
+
 bool oob_phys_read(struct oob_machine *of, uint64_t addr, void *data, size_t len) {
-    (void)of, (void)addr;
+    (void)of;
     memset(data, 0, len);
-    return false;
+    if (addr > sizeof memory || len > sizeof memory - addr)
+        return false;
+    memcpy(data, memory + addr, len);
+    return true;
 }
 
 bool oob_phys_write(struct oob_machine *of, uint64_t addr, const void *data, size_t len) {
-    (void)of, (void)addr, (void)data, (void)len;
-    return false;
+    (void)of;
+    if (addr > sizeof memory || len > sizeof memory - addr)
+        return false;
+    memcpy(memory + addr, data, len);
+    return true;
 }
 
 uint64_t oob_reg_read(struct oob_machine *of, unsigned vcpu, enum oob_reg reg) {
-    (void)of, (void)vcpu, (void)reg;
-    return 0;
+    (void)of;
+    return registers[vcpu][reg];
 }
 
 void oob_reg_write(struct oob_machine *of, unsigned vcpu, enum oob_reg reg, uint64_t value) {
-    (void)of, (void)vcpu, (void)reg, (void)value;
+    (void)of;
+    registers[vcpu][reg] = value;
+}
+
+uint8_t *half_memory(void) {
+    return memory;
+}
+
+void half_no_memory(bool none) {
+    no_memory = none;
+}
+
+struct oob_machine *half_machine(void) {
+    return &machine;
 }
 
 int half_poll(struct pollfd *fds, nfds_t count, int timeout_ms) {
@@ -182,21 +212,31 @@ unsigned half_woken(void) {
     return woken;
 }
 
-bool half_level(uint32_t number, unsigned range) {
-    return oob_context_find(&machine, number)->line[range].level;
+bool half_level(uint32_t number, unsigned device) {
+    return oob_line_level(&oob_context_find(&machine, number)->line[machine.bus.device[device].line[0]]);
+}
+
+bool half_line_level(uint32_t number, unsigned line) {
+    return oob_line_level(&oob_context_find(&machine, number)->line[line]);
 }
 
 /* What is known of the receiver: images, the characters in them, and what its interrupt is about. */
-unsigned half_images(uint32_t number, unsigned range) {
-    return oob_context_find(&machine, number)->uart[range].ahead.count;
+static const struct oob_uart_ahead *ahead_of(uint32_t number, unsigned device) {
+    const void *shadow = oob_context_find(&machine, number)->unit[device].shadow;
+
+    return &((const struct oob_uart *)shadow)->ahead;
 }
 
-unsigned half_held(uint32_t number, unsigned range, unsigned index) {
-    return oob_context_find(&machine, number)->uart[range].ahead.image[index].rbr;
+unsigned half_images(uint32_t number, unsigned device) {
+    return ahead_of(number, device)->count;
 }
 
-unsigned half_receiver(uint32_t number, unsigned range) {
-    return oob_context_find(&machine, number)->uart[range].ahead.image[0].receiver;
+unsigned half_held(uint32_t number, unsigned device, unsigned index) {
+    return ahead_of(number, device)->image[index].rbr;
+}
+
+unsigned half_receiver(uint32_t number, unsigned device) {
+    return ahead_of(number, device)->image[0].receiver;
 }
 
 bool half_attended(uint32_t number) {
@@ -240,7 +280,7 @@ bool half_kept(uint32_t number) {
 void half_restart(uint32_t number) {
     struct oob_context *context = oob_context_find(&machine, number);
 
-    for (unsigned range = 0; range < OOB_RANGES_MAX; range++)
-        oob_uart_restart(&context->uart[range]);
+    for (unsigned device = 0; device < machine.bus.devices; device++)
+        oob_unit_restart(context, device);
     oob_resync_replay(context);
 }

@@ -7,9 +7,11 @@ server here answers each access at once, unless the test has made it silent.
 from __future__ import annotations
 
 import ctypes
+import os
 import shutil
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -33,12 +35,13 @@ _Turn = ctypes.CFUNCTYPE(ctypes.c_bool)
 
 
 def build(folder: Path) -> Path:
-    """Compile it as a library."""
-    library = folder / "half.so"
+    """Compile it as a library. `make check-c` has it compiled with what it looks for, where that leaves its files."""
+    library = Path(os.environ.get("OOB_NATIVE_FOLDER", folder)) / "half.so"
     native = ROOT / "native"
     renamed = [f"-D{name}={ours}" for name, ours in _CALLED_BY_US.items()]
     sources = [*sorted((native / "core").glob("*.c")), *(native / "tcg" / f"{part}.c" for part in _TCG_PARTS.split())]
     command = ["cc", "-shared", "-fPIC", "-g", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror"]
+    command += os.environ.get("OOB_NATIVE_CFLAGS", "").split()
     command += [
         f"-I{native / 'include'}",
         f"-I{native / 'core'}",
@@ -47,7 +50,10 @@ def build(folder: Path) -> Path:
         "-o",
         str(library),
     ]
-    command += [*map(str, sources), str(Path(__file__).with_name("half.c"))]
+    command += [
+        *map(str, sources),
+        *(str(Path(__file__).with_name(name)) for name in ("half.c", "core.c", "shadow.c")),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return library
@@ -59,6 +65,7 @@ class Half:
     Args:
         library: what `build` has made.
         folder: for a copy of it: each has its own variables.
+        words: the options; none: two UARTs.
 
     Attributes:
         base, other: the port that is tried, and the guests' other one.
@@ -69,15 +76,23 @@ class Half:
         asked: how many accesses the server has answered.
     """
 
-    def __init__(self, library: Path, folder: Path) -> None:
+    def __init__(self, library: Path, folder: Path, words: Sequence[str] = ()) -> None:
         own = folder / "own.so"
         shutil.copy(library, own)
         self._lib = ctypes.CDLL(str(own))
         for name in ("half_clock", "half_stat"):
             getattr(self._lib, name).restype = ctypes.c_uint64
-        for name in ("half_begin", "half_level", "half_attended", "half_kept", "half_up", "half_connected"):
+        for name in (
+            "half_begin",
+            "half_level",
+            "half_line_level",
+            "half_attended",
+            "half_kept",
+            "half_up",
+            "half_connected",
+        ):
             getattr(self._lib, name).restype = ctypes.c_bool
-        words = [f"socket={folder / 's'}", "machine=l1", "ports=0x3f8-0x3ff:0x2f8-0x2ff", "irq=4:3"]
+        words = words or (f"socket={folder / 's'}", "machine=l1", "ports=0x3f8-0x3ff:0x2f8-0x2ff", "irq=4:3")
         arguments = (ctypes.c_char_p * len(words))(*(word.encode() for word in words))
         #: The server's turn while a vCPU waits: this object's own server, or the real one (`served.py`).
         self.turn = self._server_turn
@@ -314,9 +329,19 @@ class Half:
         value = self.read(register)
         return self.asked > before, value
 
+    def asks_at(self, port: int) -> tuple[bool, int]:
+        """The same, at a port of any device."""
+        before = self.asked
+        value = self.read(0, base=port)
+        return self.asked > before, value
+
     def level(self, base: int | None = None, *, context: int = 1) -> bool:
         """The level of a port's interrupt line."""
         return bool(self._lib.half_level(context, int((base or self.base) == COM2)))
+
+    def line_level(self, line: int, *, context: int = 1) -> bool:
+        """The level of an interrupt line."""
+        return bool(self._lib.half_line_level(context, line))
 
     @property
     def held(self) -> bytes:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building and testing need and that are missing. Says which before it does.
-# With the argument `fuzz`, `bench`, `soak` or `real`: those that `make fuzz` and so on needs besides.
+# With the argument `fuzz`, `bench`, `soak`, `real` or `kernel`: those that `make fuzz` and so on needs besides.
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -20,6 +20,7 @@ case "${1:-}" in
   bench) packages=(conserver-server conserver-client) ;; # what the server is compared with, besides ser2net
   soak) packages=(stress-ng) ;; # keeps the machine busy meanwhile
   real) packages=(xorriso) ;; # makes the CD that boots a menu
+  kernel) packages=(linux-headers-cloud-amd64 libelf1) ;; # for `make kernel-object`
 esac
 
 [ "$(dpkg --print-architecture 2>/dev/null)$(command -v apt-get >/dev/null && echo +apt)" = amd64+apt ] ||

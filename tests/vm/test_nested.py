@@ -183,7 +183,7 @@ def test_what_does_not_fit_while_the_server_is_away_is_a_gap_of_its_size(stack: 
 
 def test_the_plugin_refuses_bad_options() -> None:
     for options, says in (
-        ("socket=/x,machine=l1,ports=0x60-0x67", "ports="),
+        ("socket=/x,machine=l1,ports=0x60-0x68", "ports="),
         ("socket=/x,machine=l1,irq=99", "irq="),
         ("machine=l1", "socket="),
         ("socket=/x,machine=l1,colour=red", "unknown option"),

@@ -26,6 +26,7 @@
 
 #include "connector.h"
 #include "host.h"
+#include "lines.h"
 #include "serve.h"
 
 enum { COM1 = 0x3f8, RBR = 0, THR = 0, IER = 1, IIR = 2, FCR = 2, LCR = 3, MCR = 4, LSR = 5, MSR = 6, SCR = 7 };
@@ -249,7 +250,7 @@ static bool line_is_high(void) {
 
     oob_lock();
     oob_link_poll(&oob_l1);
-    level = context->line[0].level;
+    level = oob_line_level(&context->line[4]);
     oob_unlock();
     return level;
 }

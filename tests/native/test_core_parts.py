@@ -1,0 +1,321 @@
+"""The smaller parts of `native/core`: bus, spares, machine, timer, frames, latencies; and the plugin's options."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oobconsole.interceptors import wire
+from tests.native.core import Core
+from tests.native.half import Half
+
+ROOT, A = 0x8000, 0x10000
+COM1, SCR = 0x3F8, 0x3FF
+DROPPED, CLAMPED = 8, 5  # OOB_STAT_DROPPED, OOB_STAT_CLAMPED
+SPARES = 32
+SECOND_NS = 1_000_000_000
+
+
+@pytest.fixture
+def core(library: Path, tmp_path: Path) -> Core:
+    """With COM1 and COM2."""
+    return Core(library, tmp_path)
+
+
+def guest(core: Core, at: int = A) -> int:
+    core.put(ROOT, 1)
+    return core.enter(core.vmcb(at, ROOT, rip=0xFFF0, cs_base=0xFFFF0000))
+
+
+# -- the bus, and devices that have no shadow ----------------------------------------------------------
+
+
+@pytest.fixture
+def i8042(library: Path, tmp_path: Path) -> Half:
+    """A UART, and a device of two ports and two interrupts, of which the native half has no shadow."""
+    half = Half(library, tmp_path, ("socket=s", "machine=l1", "ports=0x3f8-0x3ff:0x60+0x64", "irq=4:1+12"))
+    half.begin()
+    return half
+
+
+def test_a_device_without_a_shadow_is_the_servers(i8042: Half) -> None:
+    i8042.answers = {0x60: 0xFA, 0x64: 0x1D}
+    assert i8042.read(0, base=0x60) == 0xFA
+    assert i8042.read(0, base=0x64) == 0x1D
+    assert i8042.read(0, base=0x61) == 0xFF, "it is not ours"
+    assert i8042.asked == 2
+    i8042.write(0, 0xD4, base=0x64)
+    assert [event for event in i8042.take() if isinstance(event, wire.Access)][-1].port == 0x64
+
+
+def test_what_the_server_publishes_of_it_is_read(i8042: Half) -> None:
+    i8042.write(0, 1, base=0x64)
+    i8042.take()
+    i8042.say(wire.encode_publish(1, i8042.served(), 0x64, 0, [(1, 0, bytes([0x1D, *[0] * 7]))]))
+    asked = i8042.asked
+    assert i8042.read(0, base=0x64) == 0x1D
+    assert i8042.asked == asked
+    i8042.say(wire.encode_publish(1, i8042.served(), 0x65, 0, [(1, 0, bytes([0x77] * 8))]))
+    assert i8042.read(0, base=0x64) == 0x1D, "no range begins there"
+    i8042.say(wire.encode_publish(1, i8042.served(), 0x64, 0, [(1, 1, bytes([0x77] * 8))]))
+    assert i8042.asks_at(0x64) == (True, 0), "reading has an effect, of which the server must know"
+
+
+def test_while_the_server_is_away_it_reads_as_ones(i8042: Half) -> None:
+    i8042.hang_up()
+    i8042.write(0, 0xAA, base=0x60)
+    assert (i8042.read(0, base=0x60), i8042.read(0, base=0x64)) == (0xFF, 0xFF)
+    i8042.connect()
+    i8042.ready()
+    assert not [event for event in i8042.take() if isinstance(event, wire.Posted) and event.port in (0x60, 0x64)]
+
+
+def test_what_is_said_of_its_lines_and_its_receiver(i8042: Half) -> None:
+    i8042.write(0, 1, base=0x60)
+    for line in (1, 12):
+        i8042.irq(wire.IrqMode.HIGH, line=line)
+        assert i8042.line_level(line)
+    i8042.irq(wire.IrqMode.HIGH, line=5)
+    assert not i8042.line_level(5), "no device has it"
+    i8042.restart()
+    i8042.hang_up()
+    assert not i8042.line_level(1)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "ports=",
+        "ports=0x3f8-",
+        "ports=0x3f8-0x400",  # nine ports
+        "ports=0x3ff-0x3f8",
+        "ports=0x3f8-0x3ff,0x2f8-0x2ff",
+        "ports=0x3f8-0x3ff:0x3f8-0x3ff",
+        "ports=0x60+0x60",
+        "ports=0x10000",
+        "ports=-1",
+        "ports=" + ":".join(f"{16 * n}" for n in range(9)),
+        "ports=" + "+".join(f"{16 * n}" for n in range(17)),
+        "irq=",
+        "irq=16",
+        "irq=4:3",
+        "irq=4x",
+        "irq=1+2+3",
+        "ports=0x60+0x64:0x3f8-0x3ff irq=1",
+        "colour=blue",
+        "verbose",
+        "registers=perhaps",
+        "machine=",
+        "socket=" + "x" * 108,
+        "machine=" + "x" * 48,
+    ],
+)
+def test_options_that_are_refused(library: Path, tmp_path: Path, words: str) -> None:
+    good = {"socket": "s", "machine": "l1"}
+    names = {word.partition("=")[0] for word in words.split()}
+    given = [f"{name}={value}" for name, value in good.items() if name not in names] + words.split()
+    with pytest.raises(AssertionError):
+        Core(library, tmp_path, given)
+
+
+@pytest.mark.parametrize("missing", ["socket", "machine"])
+def test_options_that_are_needed(library: Path, tmp_path: Path, missing: str) -> None:
+    with pytest.raises(AssertionError):
+        Core(library, tmp_path, [word for word in ("socket=s", "machine=l1") if not word.startswith(missing)])
+
+
+def test_options_that_may_be_left_out(library: Path, tmp_path: Path) -> None:
+    core = Core(library, tmp_path, ("socket=s", "machine=l1", "registers=shown"))
+    vcpu = guest(core)
+    core.write(vcpu, SCR, 0x5A)
+    assert core.read(vcpu, SCR) == 0x5A
+
+
+def test_an_access_may_reach_two_devices_and_nothing(library: Path, tmp_path: Path) -> None:
+    core = Core(library, tmp_path, ("socket=s", "machine=l1", "ports=0x3f8-0x3ff:0x400-0x401", "irq=4:3"))
+    vcpu = guest(core)
+    core.write(vcpu, SCR, 0x11_22_33_5A, size=4)
+    assert core.read(vcpu, SCR, size=4) == 0xFF_FF_FF_5A
+
+
+# -- memory ----------------------------------------------------------------------------------------------
+
+
+def test_memory_for_output_is_asked_for_ahead(core: Core) -> None:
+    """A vCPU takes what is there, and says when it runs low; what there is no room for is counted as lost."""
+    for n in range(SPARES):
+        core.write(guest(core, A + 0x1000 * n), COM1, ord("x"))
+    assert core.stat(DROPPED) == 0
+    assert core.lib.half_woken() == 1, "half of it was taken"
+    last = guest(core, A + 0x1000 * SPARES)
+    core.write(last, COM1, ord("x"))
+    assert core.stat(DROPPED) == 1
+    core.lib.half_no_memory(True)
+    core.lib.oob_machine_tend(core.machine)
+    core.write(last, COM1, ord("y"))
+    assert core.stat(DROPPED) == 2, "there is none to be had"
+    core.lib.half_no_memory(False)
+    core.lib.oob_machine_tend(core.machine)
+    core.write(last, COM1, ord("z"))
+    assert core.stat(DROPPED) == 2
+
+
+def test_memory_that_comes_back_is_kept_or_freed(core: Core) -> None:
+    core.write(guest(core), COM1, ord("x"))
+    core.lib.oob_machine_tend(core.machine)
+    core.lib.oob_machine_free(core.machine)
+    assert core.live == 0
+    core.lib.oob_machine_tend(core.machine)
+    core.write(guest(core), COM1, ord("x"))
+    assert core.stat(DROPPED) == 0
+
+
+# -- the timer of an idle guest ------------------------------------------------------------------------
+
+
+def clamp(core: Core, vcpu: int, deadline: int) -> int:
+    value = ctypes.c_uint64(deadline)
+    changed = core.lib.oob_timer_clamp(ctypes.c_void_p(vcpu), ctypes.byref(value))
+    assert changed == (value.value != deadline)
+    return value.value
+
+
+def attend(
+    core: Core, vcpu: int, attended: bool, *, typed_ago: int = SECOND_NS, printed_ago: int = SECOND_NS
+) -> None:
+    now = core.now
+    core.lib.core_attend(
+        ctypes.c_void_p(vcpu), attended, ctypes.c_uint64(now - typed_ago), ctypes.c_uint64(now - printed_ago)
+    )
+
+
+@pytest.mark.parametrize("ghz", [0.1, 1, 2.5, 5])
+@pytest.mark.parametrize("between_ns", [21_000_000, 300_000_000, 3600 * SECOND_NS])
+def test_a_deadline_is_brought_forward_by_the_guests_own_clock(core: Core, ghz: float, between_ns: int) -> None:
+    vcpu = guest(core)
+    attend(core, vcpu, True)
+    for ns in (0, between_ns):
+        core.let_pass(ns)
+        core.lib.oob_timer_saw_tsc(ctypes.c_void_p(vcpu), ctypes.c_uint64(int((core.now + 20_000) * ghz)))
+    attend(core, vcpu, True)
+    limit = clamp(core, vcpu, 2**63)
+    assert limit / ghz - core.now == pytest.approx(5_000_000, rel=0.02)
+    assert clamp(core, vcpu, limit - 1_000_000) == limit - 1_000_000, "it is early enough"
+    attend(core, vcpu, True, typed_ago=1000)
+    assert clamp(core, vcpu, 2**63) / ghz - core.now == pytest.approx(500_000, rel=0.2)
+    assert core.stat(CLAMPED) == 2
+    attend(core, vcpu, False)
+    assert clamp(core, vcpu, 2**63) == 2**63, "nobody is there"
+    assert clamp(core, vcpu, 0) == 0
+
+
+def test_a_vcpu_of_several_is_woken_for_what_another_prints(core: Core) -> None:
+    core.put(ROOT, 1)
+    first, second = (core.enter(core.vmcb(at, ROOT)) for at in (A, A + 0x1000))
+    for tsc in (10**9, 10**9 + 30_000_000):
+        core.lib.oob_timer_saw_tsc(ctypes.c_void_p(second), ctypes.c_uint64(tsc))
+        core.let_pass(30_000_000)
+    attend(core, first, False, printed_ago=1000)
+    assert clamp(core, second, 2**63) < 2**63
+
+
+def test_a_deadline_is_left_alone_until_the_clock_is_known(core: Core) -> None:
+    vcpu = guest(core)
+    attend(core, vcpu, True)
+    assert clamp(core, vcpu, 2**63) == 2**63
+    core.lib.oob_timer_saw_tsc(ctypes.c_void_p(vcpu), ctypes.c_uint64(10**12))
+    core.let_pass(30_000_000)
+    core.lib.oob_timer_saw_tsc(ctypes.c_void_p(vcpu), ctypes.c_uint64(10**6))
+    attend(core, vcpu, True)
+    assert clamp(core, vcpu, 2**63) == 2**63, "it was set back, and is measured anew"
+
+
+# -- how long answers took -------------------------------------------------------------------------------
+
+
+@given(ns=st.one_of(st.integers(0, 2**20), st.integers(0, 2**63)))
+def test_latencies_are_counted_by_quarters_of_a_power_of_two(library: Path, ns: int) -> None:
+    stats = (ctypes.c_uint64 * 80)()
+    ctypes.CDLL(str(library)).oob_exchange_count(stats, ctypes.c_uint64(ns))
+    buckets = list(stats[len(wire.STATS) : len(wire.STATS) + 64])
+    exact = min(63.0, 4 * math.log2(ns / 1000)) if ns > 1000 else 0.0
+    assert buckets.index(1) == pytest.approx(exact, abs=1.0)
+    assert buckets.index(1) == int(exact) or abs(exact - round(exact)) < 1e-6
+    assert sum(buckets) == 1
+    assert stats[wire.STATS.index("read_ns")] == ns
+
+
+# -- frames -----------------------------------------------------------------------------------------------
+
+
+def parse(library: Path, data: bytes) -> tuple[int, str]:
+    parser = ctypes.CDLL(str(library)).oob_frame_parse
+    frame, why = ctypes.create_string_buffer(4096), ctypes.c_char_p()
+    taken = int(parser(data, ctypes.c_size_t(len(data)), frame, ctypes.byref(why)))
+    return taken, (why.value or b"").decode()
+
+
+GOOD = {
+    "welcome": wire.encode_welcome(0x1F),
+    "answer": wire.encode_answer(1, 1, 2),
+    "irq": wire.encode_irq(1, 4, wire.IrqMode.HIGH, 0),
+    "attention": wire.encode_attention(1, True),
+    "publish": wire.encode_publish(1, 0, COM1, 0, [(1, 0, bytes(8))]),
+    "resume": wire.encode_resume(1, COM1, 5),
+    "ready": wire.encode_ready(),
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_frames_of_a_server(library: Path, name: str) -> None:
+    frame = GOOD[name]
+    assert parse(library, frame + b"more") == (len(frame), "")
+    assert [parse(library, frame[:n])[0] for n in range(len(frame))] == [0] * len(frame)
+
+
+@pytest.mark.parametrize("name", GOOD)
+@pytest.mark.parametrize("field", ["length", "flags", "context"])
+def test_a_header_that_does_not_fit(library: Path, name: str, field: str) -> None:
+    frame = bytearray(GOOD[name])
+    if field == "length":
+        frame[0] += 8
+    elif field == "flags":
+        frame[3] = 1
+    else:
+        frame[4] ^= 1
+    taken, why = parse(library, bytes(frame) + bytes(16))
+    assert taken == -1
+    assert why
+
+
+@pytest.mark.parametrize(
+    ("name", "offset", "value"),
+    [
+        ("welcome", 8, 0),
+        ("welcome", 12, 99),
+        ("welcome", 14, 1),
+        ("welcome", 20, 1),
+        ("irq", 8, 16),
+        ("irq", 9, 3),
+        ("irq", 10, 1),
+        ("attention", 8, 2),
+        ("attention", 12, 1),
+        ("publish", 18, 0),
+        ("publish", 18, 18),
+        ("publish", 19, 1),
+        ("resume", 10, 1),
+        ("resume", 12, 1),
+        ("ready", 2, 0x7F),
+    ],
+)
+def test_fields_that_a_server_may_not_send(library: Path, name: str, offset: int, value: int) -> None:
+    frame = bytearray(GOOD[name])
+    frame[offset] = value
+    taken, why = parse(library, bytes(frame))
+    assert taken == -1
+    assert why
