@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from pathlib import Path
 from typing import Final, Self
@@ -132,6 +132,6 @@ class Shadow:
         """What the guest has read, which a server that was away is told."""
         return self._list(self._lib.shadow_reads)
 
-    def _list(self, function: ctypes._FuncPtr) -> list[tuple[int, int]]:
+    def _list(self, function: Callable[..., int]) -> list[tuple[int, int]]:
         found = (_Write * REPLAY_MAX)()
         return [(w.reg, w.value) for w in found[: function(self._state, found)]]
