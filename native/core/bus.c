@@ -56,11 +56,3 @@ uint16_t oob_bus_port(const struct oob_bus *bus, unsigned device, unsigned reg) 
         range++;
     return (uint16_t)(range->first + reg - range->base);
 }
-
-bool oob_bus_line_is_own(const struct oob_bus *bus, unsigned device, unsigned line) {
-    for (unsigned i = 0; i < bus->devices; i++)
-        for (unsigned n = 0; i != device && n < bus->device[i].lines; n++)
-            if (bus->device[i].line[n] == line)
-                return false;
-    return true;
-}

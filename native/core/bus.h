@@ -57,7 +57,5 @@ struct oob_target oob_bus_target(const struct oob_bus *bus, uint32_t port);
 uint16_t oob_bus_port(const struct oob_bus *bus, unsigned device, unsigned reg);
 /* Does an access of `size` bytes at `port` touch any range? */
 bool oob_bus_touched(const struct oob_bus *bus, uint32_t port, unsigned size);
-/* Has no other device that line? */
-bool oob_bus_line_is_own(const struct oob_bus *bus, unsigned device, unsigned line);
 
 #endif

@@ -4,8 +4,20 @@
 #include "lines.h"
 #include "machine.h"
 #include "paging.h"
+#include "ranges.h"
 #include "serve.h"
 #include "timer.h"
+
+/* The first port of the range that WELCOME has and we have not; -1: there is none. */
+int core_missing(const struct oob_machine *machine, const struct oob_welcome *welcome) {
+    const struct oob_port_range *missing = oob_ranges_missing(&machine->bus, welcome);
+
+    return missing ? missing->first : -1;
+}
+
+void core_say_ranges(const struct oob_machine *machine, struct oob_hello *hello) {
+    oob_ranges_say(&machine->bus, hello);
+}
 
 uint32_t core_context(const struct oob_l2_vcpu *l2) {
     return l2->context->number;

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oobconsole.interceptors import wire
+from oobconsole.interceptors.wire import PortRange
 from tests.native.core import Core
 from tests.native.half import Half
 
@@ -143,6 +144,40 @@ def test_an_access_may_reach_two_devices_and_nothing(library: Path, tmp_path: Pa
     assert core.read(vcpu, SCR, size=4) == 0xFF_FF_FF_5A
 
 
+# -- do both halves mean the same ports? -----------------------------------------------------------------
+
+OURS = [PortRange(COM1, 8, 1 << 4), PortRange(0x60, 1, 1 << 1 | 1 << 12), PortRange(0x64, 1, 1 << 1 | 1 << 12)]
+
+
+@pytest.mark.parametrize(
+    ("served", "missing"),
+    [
+        (OURS, -1),
+        (OURS[::-1], -1),
+        (OURS[:1], -1),
+        ([], -1),
+        ([PortRange(0x2F8, 8, 1 << 3)], 0x2F8),
+        ([OURS[0], PortRange(0x60, 1, 1 << 1)], 0x60),
+        ([PortRange(COM1, 4, 1 << 4)], COM1),
+        ([PortRange(COM1, 8, 1 << 4, widths=2)], COM1),
+        ([PortRange(COM1, 8, 1 << 4, widths=7, posted=0xFF)], -1),
+    ],
+)
+def test_ranges_that_the_server_has_and_we_have_not(
+    library: Path, tmp_path: Path, served: list[PortRange], missing: int
+) -> None:
+    core = Core(library, tmp_path, ("socket=s", "machine=l1", "ports=0x3f8-0x3ff:0x60+0x64", "irq=4:1+12"))
+    assert core.lib.core_missing(core.machine, wire.encode_welcome(0, served)) == missing
+
+
+def test_our_ranges_are_said(library: Path, tmp_path: Path) -> None:
+    core = Core(library, tmp_path, ("socket=s", "machine=l1", "ports=0x3f8-0x3ff:0x60+0x64", "irq=4:1+12"))
+    expected = wire.encode_hello("l1", 7, ranges=OURS)
+    hello = ctypes.create_string_buffer(wire.encode_hello("l1", 7), len(expected))
+    core.lib.core_say_ranges(core.machine, hello)
+    assert hello.raw == expected
+
+
 # -- memory ----------------------------------------------------------------------------------------------
 
 
@@ -261,7 +296,7 @@ def parse(library: Path, data: bytes) -> tuple[int, str]:
 
 
 GOOD = {
-    "welcome": wire.encode_welcome(0x1F),
+    "welcome": wire.encode_welcome(0x0F, [PortRange(0x3F8, 8, 1 << 4)]),
     "answer": wire.encode_answer(1, 1, 2),
     "irq": wire.encode_irq(1, 4, wire.IrqMode.HIGH, 0),
     "attention": wire.encode_attention(1, True),
@@ -298,7 +333,14 @@ def test_a_header_that_does_not_fit(library: Path, name: str, field: str) -> Non
     [
         ("welcome", 8, 0),
         ("welcome", 12, 99),
-        ("welcome", 14, 1),
+        ("welcome", 14, 0),  # a range that is not meant
+        ("welcome", 14, 2),  # one that is nothing
+        ("welcome", 14, 9),
+        ("welcome", 24 + 2, 0),  # of no ports
+        ("welcome", 24 + 3, 0xFF),
+        ("welcome", 24 + 4, 0),  # no interrupt
+        ("welcome", 24 + 6, 0),
+        ("welcome", 24 + 6, 8),
         ("welcome", 20, 1),
         ("irq", 8, 16),
         ("irq", 9, 3),
