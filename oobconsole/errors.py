@@ -6,6 +6,7 @@
     ├── PeerFault           a peer (native half, SSH client) broke its protocol; costs that peer only
     │   ├── WireError       a malformed, oversized or out-of-order frame
     │   ├── VfioUserError   a message that no client of vfio-user sends
+    │   ├── FrontError      a frame that no front of ours sends to the core
     │   └── HungUp          a client that has left: its right, and no fault of anybody's; also a BrokenPipeError
     ├── EnvironmentFault    this host lacks something: a socket path, a port, a file, a right
     │   └── LineFault       a line, or what drives it, refuses: the user is told, and the line goes on
@@ -53,6 +54,10 @@ class WireError(PeerFault):
 
 class VfioUserError(PeerFault):
     """A message of vfio-user that is malformed, oversized or out of order."""
+
+
+class FrontError(PeerFault):
+    """A frame of the relay that is malformed, oversized or out of order (`oobconsole/front/frames.py`)."""
 
 
 class HungUp(PeerFault, BrokenPipeError):

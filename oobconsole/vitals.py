@@ -8,6 +8,7 @@ import os
 import resource
 import time
 from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +38,7 @@ class Vitals:
         unrecorded: why a console is not recorded now, by its name.
         damaged: what somebody else did to a console's recording last, by its name.
         watchdog: finds what holds the loop.
+        fronts: how each front does, by its name.
         descriptors: why there are too few of them, in words; empty: there are enough.
     """
 
@@ -45,6 +47,7 @@ class Vitals:
         self.seen: Counter[Kind] = Counter()
         self.unrecorded: dict[str, str] = {}
         self.damaged: dict[str, str] = {}
+        self.fronts: Callable[[], Mapping[str, Mapping[str, object]]] = dict
         self.descriptors = ""
         self._limit = LogLimit(1)
         self._events = events
@@ -123,8 +126,8 @@ def _too_few_descriptors() -> str:
     return f"{used} of {limit} are open" if used > DESCRIPTORS_MANY * limit else ""
 
 
-def resident_bytes() -> int:
-    """Memory of this process, as proc_pid_statm(5) has it; 0 where there is no /proc."""
-    with contextlib.suppress(OSError):
-        return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE
+def resident_bytes(process: int | str = "self") -> int:
+    """Memory of this or another process, as proc_pid_statm(5) has it; 0 where there is no /proc."""
+    with contextlib.suppress(OSError, IndexError):
+        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * _PAGE
     return 0

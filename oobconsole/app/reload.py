@@ -10,6 +10,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,7 +38,8 @@ CHANGEABLE: Final = re.compile(
 
 
 #: Reads what a new configuration names for one part of the server, and changes nothing yet. It raises `OobError` when
-#: the part cannot be served so. What it returns has the part take the configuration, and does not fail.
+#: the part cannot be served so. What it returns has the part take the configuration, and does not fail; where that
+#: takes time, it returns something to wait for.
 Prepare = Callable[[Config], Awaitable[Callable[[], object]]]
 
 
@@ -86,8 +88,10 @@ class Reloader:
             raise ConfigError(str(self._file), ", ".join(fixed), "cannot change while the server runs: restart it")
         take = [await prepare(new) for prepare in self._parts]
         self._config = new  # from here on nothing fails
-        for part in take:
-            part()
+        taken = [part() for part in take]
+        for part_taken in taken:
+            if isawaitable(part_taken):
+                await part_taken
         return changed
 
 

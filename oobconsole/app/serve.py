@@ -12,7 +12,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +24,7 @@ from oobconsole import supervise
 from oobconsole.alerts.alerts import Alerts
 from oobconsole.app import build
 from oobconsole.app.files import make_state_dir, write_ports
+from oobconsole.app.fronts import KINDS
 from oobconsole.app.reload import Reloader, consoles_take, part
 from oobconsole.audit.chain import load_or_make_key
 from oobconsole.audit.log import AuditLog
@@ -32,17 +33,19 @@ from oobconsole.config.load import access_of
 from oobconsole.config.schema import Config
 from oobconsole.errors import OobError
 from oobconsole.events import Events, Kind
+from oobconsole.front.fronts import Fronts, Prepared, prepare
+from oobconsole.front.reception import Reception
 from oobconsole.guests.directory import Directory
 from oobconsole.guests.recorded import record
 from oobconsole.ops import notify
 from oobconsole.ops.operation import Operation
 from oobconsole.recording.recordings import Recordings
+from oobconsole.session.run import Sessions
 from oobconsole.session.seat import Seats
 from oobconsole.session.state import Consoles
 from oobconsole.session.view import Views
 from oobconsole.ssh import hostkeys
-from oobconsole.ssh.admin import AdminSocket
-from oobconsole.ssh.server import SshServer
+from oobconsole.ssh.local import AdminSocket
 from oobconsole.supervise import Tasks
 from oobconsole.vitals import Vitals
 
@@ -109,8 +112,10 @@ class _Server:
             reload=reloader.reload,
             audit_head=lambda: self._audit.head,
         )
-        host_key = hostkeys.load_or_make(config.server.host_key_file)
-        self._ssh = SshServer(config.server, host_key, self._consoles)
+        self._reception = Reception(Sessions(self._consoles), self._events)
+        self._fronts = Fronts(KINDS, prepare(KINDS, config), self._reception, self._events)
+        self._consoles.vitals.fronts = self._fronts.report
+        self._host_key = hostkeys.load_or_make(config.server.host_key_file)
         self._admin: AdminSocket | None = None
         self._alerts = Alerts(config, self._events)
         self._operation = Operation(config, self._consoles)
@@ -119,10 +124,11 @@ class _Server:
     def _make_reloadable(self, reloader: Reloader) -> None:
         reloader.add(part(partial(consoles_take, self._consoles)))
         reloader.add(part(self._alerts.configure))
-        reloader.add(self._prepare_ssh)
+        reloader.add(self._prepare_fronts)
 
-    async def _prepare_ssh(self, config: Config) -> Callable[[], object]:
-        return partial(self._ssh.apply, await self._ssh.prepare(config.server))
+    async def _prepare_fronts(self, config: Config) -> Callable[[], Awaitable[None]]:
+        prepared: Prepared = await asyncio.to_thread(prepare, KINDS, config)
+        return partial(self._fronts.apply, prepared)
 
     async def start(self) -> None:
         """Begin to serve. Raises `EnvironmentFault`."""
@@ -134,12 +140,13 @@ class _Server:
         self._directory.on_appeared(lambda _, console: self._alerts.watch(console))
         await self._directory.start()
         set_apart_from_collections()  # while nobody is here yet who would have to wait for it
-        addresses = await self._ssh.start()
-        self._admin = AdminSocket(self._config.server.admin_socket, self._ssh)
+        addresses = await self._fronts.start()
+        self._admin = AdminSocket(self._config.server.admin_socket, self._host_key, self._reception)
         metrics = await self._operation.start()
         write_ports(state_dir, "metrics_port", [metrics] if metrics else [])
-        write_ports(state_dir, "ssh_port", addresses)
-        log.info(f"listening on {' '.join(addresses)}")
+        for kind, bound in addresses.items():
+            write_ports(state_dir, f"{kind}_port", bound)
+            log.info(f"listening on {' '.join(bound)}", front=kind)
         self._events.emit(Kind.SERVER_STARTED, version=version("oobconsole"))
 
     async def stop(self) -> None:
@@ -149,9 +156,10 @@ class _Server:
         if self._recordings is not None:
             await self._recordings.stop()
         await self._alerts.stop()
+        await self._reception.stop()
         if self._admin is not None:
             await self._admin.stop()
-        await self._ssh.stop()
+        await self._fronts.stop()
         self._events.emit(Kind.SERVER_STOPPED)
         await asyncio.to_thread(self._audit.close)
         _log_head("audit log closed", self._audit)

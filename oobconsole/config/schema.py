@@ -260,6 +260,26 @@ class AuditConfig(Table):
     )
 
 
+class FrontConfig(Table):
+    """The processes that strangers reach: they have few rights, and are begun again when they end."""
+
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description=(
+            "how many of these processes listen at the same addresses. They share nothing: the limits of connections "
+            "and the penalties of addresses count in each of them"
+        ),
+    )
+    user: str = Field(
+        default="nobody",
+        min_length=1,
+        max_length=64,
+        description="whom they become when the server is root. They keep the server's own user when it is not",
+    )
+
+
 class MetricsConfig(Table):
     """`/metrics` for Prometheus, and `/healthz`. Neither asks for a password, so they are on loopback only."""
 
@@ -315,6 +335,7 @@ class Config(Table):
     console: ConsoleConfig = Field(default_factory=ConsoleConfig)
     recording: RecordingConfig = Field(default_factory=RecordingConfig)
     audit: AuditConfig = Field(default_factory=AuditConfig)
+    front: FrontConfig = Field(default_factory=FrontConfig)
     metrics: MetricsConfig = Field(default_factory=MetricsConfig)
     groups: Annotated[list[GroupConfig], Field(alias="group", max_length=10000)] = Field(default_factory=list)
     grants: Annotated[list[GrantConfig], Field(alias="grant", max_length=10000)] = Field(default_factory=list)

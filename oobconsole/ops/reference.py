@@ -32,6 +32,7 @@ from oobconsole.config.guests import (
 )
 from oobconsole.config.schema import (
     AuditConfig,
+    FrontConfig,
     GrantConfig,
     GroupConfig,
     MetricsConfig,
@@ -46,6 +47,7 @@ TABLES: Final[dict[str, type[Table]]] = {
     "[console]": ConsoleConfig,
     "[recording]": RecordingConfig,
     "[audit]": AuditConfig,
+    "[front]": FrontConfig,
     "[metrics]": MetricsConfig,
     "[[group]]": GroupConfig,
     "[[grant]]": GrantConfig,

@@ -76,7 +76,7 @@ class Attended:
             )
         finally:
             self._give_back()
-            self._room.leave(self._member)
+            self._room.leave(self._member, self._peer.why_gone)
             self._reader.close()
 
     def _welcome(self) -> str:

@@ -101,7 +101,7 @@ class Pipe:
                 await self._peer.tell(f"{console.name} is {state}: {why}")
             return await first_done(self._show(), self._type(), self._hung_up(), self._ended())
         finally:
-            self._room.leave(self._member)
+            self._room.leave(self._member, self._peer.why_gone)
             self._reader.close()
 
     async def _show(self) -> ExitStatus:

@@ -41,6 +41,10 @@ class Peer(Protocol):
     """The other end: an SSH channel, or anything that reads and writes bytes."""
 
     @property
+    def why_gone(self) -> str:
+        """Why the other end is gone, for others at the same console; empty: it is there, or left by its own will."""
+
+    @property
     def pause(self) -> float:
         """The seconds between the arrival of what `read` returned last and the arrival of what came before that. What
         could not be received for a while, because too much waited to be read, came without a pause."""

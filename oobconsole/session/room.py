@@ -94,25 +94,30 @@ class Room(Generic[PlaceT]):
             self.claim(member)
         return member
 
-    def leave(self, member: Member) -> None:
-        """Somebody is gone; the keyboard waits for whoever takes it. Idempotent."""
+    def leave(self, member: Member, why: str = "") -> None:
+        """Somebody is gone; the keyboard waits for whoever takes it. Idempotent.
+
+        Args:
+            why: what others are told, where it was not their own will.
+        """
         if member not in self.members:
             return
         self.members.remove(member)
         if member in self._asking:
             self._asking.remove(member)
         self._events.emit(Kind.DETACHED, self.place.name, member.who)
+        left = f"{member.who.name} has left{f' ({why})' if why else ''}"
         free = self._holder is member
         back = member.lender if free else None
         if back is not None and back in self.members and self.may(back.who, Right.WRITE):
             back.watching = False
             self._give(back)
             back.tell("you have the keyboard again")
-            self.announce(f"{member.who.name} has left", but=back)
+            self.announce(left, but=back)
             return
         if free:
             self._give(None)
-        self.announce(f"{member.who.name} has left{'; the keyboard is free' if free else ''}")
+        self.announce(f"{left}{'; the keyboard is free' if free else ''}")
 
     def recheck(self) -> None:
         """Rights have changed: end sessions that may not watch any more, take the keyboard from who may not write."""

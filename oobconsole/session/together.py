@@ -88,6 +88,11 @@ class _OnScreen:
         self.read, self.put_back, self.gone = peer.read, peer.put_back, peer.gone
 
     @property
+    def why_gone(self) -> str:
+        """As the peer's."""
+        return self._peer.why_gone
+
+    @property
     def pause(self) -> float:
         """As the peer's."""
         return self._peer.pause

@@ -32,6 +32,11 @@ class _Heard:
         self.last = ""
 
     @property
+    def why_gone(self) -> str:
+        """As the peer's."""
+        return self._peer.why_gone
+
+    @property
     def pause(self) -> float:
         """As the peer's."""
         return self._peer.pause

@@ -7,18 +7,18 @@ client cannot tell. The CA's keys and what is revoked are read at start and relo
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import asyncssh
 import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 from oobconsole import textfile, userkeys
-from oobconsole.config.schema import ServerConfig
 from oobconsole.errors import EnvironmentFault
+from oobconsole.front.ends import Unavailable, UserKeys
 from oobconsole.log.log import LogLimit
 from oobconsole.ssh import revoked as revocation
 from oobconsole.ssh.authorized import BadLine, Line, parse, public_key
@@ -30,6 +30,9 @@ from oobconsole.ssh.private import (
     serial_of,
 )
 from oobconsole.ssh.revoked import Revoked
+
+if TYPE_CHECKING:
+    from oobconsole.config.schema import ServerConfig
 
 log = structlog.get_logger(__name__)
 
@@ -90,6 +93,7 @@ class Trust:
     Attributes:
         reserved: files with another meaning, which are nobody's keys wherever they lie.
         strict: files of keys that others may write do not count.
+        ask: whoever reads users' files, if this process does not; raises `Unavailable`. It is called in a thread.
     """
 
     folder: Path
@@ -97,6 +101,7 @@ class Trust:
     revoked: Revoked = field(default_factory=Revoked)
     reserved: tuple[Path, ...] = ()
     strict: bool = True
+    ask: Callable[[str], UserKeys] | None = None
 
     def allows(self, user: str, offered: Offered, address: str, now: float | None = None) -> Allowed:
         """How `offered` lets `user` in from `address`. Reads the user's file.
@@ -159,11 +164,8 @@ class Trust:
     def _lines(self, user: str, key: asyncssh.SSHKey, *, ca: bool) -> Iterator[Line]:
         """Those of the user's file with that key. Raises `Refused`: the file cannot be used."""
         try:
-            path = userkeys.file_of(self.folder, user, self.reserved)
-            texts = [] if path is None else userkeys.lines(path, strict=self.strict)
-        except userkeys.Unusable as error:
-            if _limit.allows():
-                log.warning(f"a file of keys is ignored: {error}", user=user)
+            file, texts = self.keys(user) if self.ask is None else self.ask(user)
+        except Unavailable as error:
             raise Refused(str(error), ours=error.ours) from error
         for number, text in enumerate(texts, 1):
             if not text.strip() or text.lstrip().startswith("#"):
@@ -172,10 +174,24 @@ class Trust:
                 line = parse(text)
             except BadLine as error:
                 if _limit.allows():
-                    log.warning(f"bad line in an authorized_keys file is ignored: {error}", file=f"{path}:{number}")
+                    log.warning(f"bad line in an authorized_keys file is ignored: {error}", file=f"{file}:{number}")
                 continue
             if line.ca is ca and line.key == key:
                 yield line
+
+    def keys(self, user: str) -> UserKeys:
+        """The user's file.
+
+        Raises:
+            Unavailable: it cannot be used; the log says so as well.
+        """
+        try:
+            path = userkeys.file_of(self.folder, user, self.reserved)
+            return UserKeys() if path is None else UserKeys(str(path), userkeys.lines(path, strict=self.strict))
+        except userkeys.Unusable as error:
+            if _limit.allows():
+                log.warning(f"a file of keys is ignored: {error}", user=user)
+            raise Unavailable(str(error), ours=error.ours) from error
 
 
 def offered(data: bytes) -> Offered | None:
@@ -200,17 +216,36 @@ def trust_of(config: ServerConfig) -> Trust:
     Raises:
         EnvironmentFault: a file cannot be read or understood.
     """
-    cas = _load_cas(config.user_ca) if config.user_ca is not None else ()
+    cas = load_cas(config.user_ca) if config.user_ca is not None else ()
     revoked = revocation.load(config.revoked_keys) if config.revoked_keys is not None else Revoked()
     return Trust(config.authorized_keys, cas, revoked, config.not_users_keys, config.strict_modes)
 
 
-def _load_cas(path: Path) -> tuple[asyncssh.SSHKey, ...]:
-    keys = []
+def load_cas(path: Path) -> tuple[asyncssh.SSHKey, ...]:
+    """The keys of the CAs that a file names. Raises `EnvironmentFault`: it cannot be read or understood."""
+    return parse_cas(read_cas(path), path)
+
+
+def read_cas(path: Path) -> bytes:
+    """What the file holds. Raises `EnvironmentFault`: it cannot be read."""
     try:
-        lines = textfile.decode(textfile.read(path), errors="replace").splitlines()
+        return textfile.read(path)
     except OSError as error:
         raise EnvironmentFault(f"{path}: user_ca cannot be read: {error.strerror}") from error
+
+
+def parse_cas(data: bytes, path: Path) -> tuple[asyncssh.SSHKey, ...]:
+    """The keys in what a file holds.
+
+    Args:
+        path: for messages.
+
+    Raises:
+        EnvironmentFault: it holds no key, or something else.
+    """
+    keys = []
+    try:
+        lines = textfile.decode(data, errors="replace").splitlines()
     except textfile.NotText as error:
         raise EnvironmentFault(f"{path}: user_ca {error}") from error
     for line in lines:

@@ -10,11 +10,9 @@ import ipaddress
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Final
-
-from oobconsole.config.schema import ServerConfig
+from typing import Final, Protocol
 
 #: Networks that are tracked, of each family; then those whose penalty ends first are let go ("overflow:permissive").
 SOURCES_MAX: Final = 65536
@@ -127,6 +125,30 @@ class Penalties:
         return True
 
 
+class Limits(Protocol):
+    """Of `[server]`: as the configuration says, or as a front was told."""
+
+    @property
+    def penalties(self) -> bool:
+        """Must addresses wait whose logins fail again and again?"""
+
+    @property
+    def penalties_exempt(self) -> Sequence[str]:
+        """Addresses and networks without penalties, and without the limit of connections per source."""
+
+    @property
+    def max_connections(self) -> int:
+        """Connections at the same time."""
+
+    @property
+    def max_connections_per_source(self) -> int:
+        """Of them, from one source."""
+
+    @property
+    def max_startups(self) -> str:
+        """Of them, not logged in yet: START:RATE:FULL."""
+
+
 class Gate:
     """Counts connections, and says who is refused. `limits` may be replaced at any time.
 
@@ -136,7 +158,7 @@ class Gate:
 
     def __init__(
         self,
-        limits: ServerConfig,
+        limits: Limits,
         chance: Callable[[], int] = lambda: random.randrange(100),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -34,10 +34,32 @@ def load_certificate(path: Path, key: asyncssh.SSHKey) -> SSHOpenSSHCertificate:
     Raises:
         EnvironmentFault: it cannot be read, or is not a host certificate of this key.
     """
+    certificate = parse_certificate(read_certificate(path), path, key)
+    begin, end = validity_of(certificate)
+    if not begin <= time.time() < end:
+        log.error("the host certificate is not valid now: clients will not believe it", file=str(path))
+    return certificate
+
+
+def read_certificate(path: Path) -> bytes:
+    """What the file holds. Raises `EnvironmentFault`: it cannot be read."""
     try:
-        certificate = asyncssh.import_certificate(textfile.read(path))
+        return textfile.read(path)
     except OSError as error:
         raise EnvironmentFault(f"{path}: the host certificate cannot be read: {error.strerror}") from error
+
+
+def parse_certificate(data: bytes, path: Path, key: asyncssh.SSHKey) -> SSHOpenSSHCertificate:
+    """The host certificate in what a file holds, which must be for `key`.
+
+    Args:
+        path: for messages.
+
+    Raises:
+        EnvironmentFault: it is not a host certificate of this key.
+    """
+    try:
+        certificate = asyncssh.import_certificate(data)
     except (asyncssh.KeyImportError, ValueError) as error:
         raise EnvironmentFault(
             f"{path}: is no OpenSSH certificate: {error}; have the CA sign the key again"
@@ -50,7 +72,4 @@ def load_certificate(path: Path, key: asyncssh.SSHKey) -> SSHOpenSSHCertificate:
         raise EnvironmentFault(
             f"{path}: certifies {certificate.key.get_fingerprint()}, but the host key is {key.get_fingerprint()}"
         )
-    begin, end = validity_of(certificate)
-    if not begin <= time.time() < end:
-        log.error("the host certificate is not valid now: clients will not believe it", file=str(path))
     return certificate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import itertools
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -12,9 +12,8 @@ import asyncssh
 import structlog
 
 from oobconsole.access import Principal
-from oobconsole.errors import HungUp
-from oobconsole.events import Kind
-from oobconsole.session.request import ExitStatus
+from oobconsole.front.ends import Core, SessionEnd
+from oobconsole.log.log import LogLimits
 from oobconsole.ssh import auth
 from oobconsole.ssh.algorithms import SIGNATURES
 from oobconsole.ssh.auth import Allowed, Offered
@@ -37,7 +36,7 @@ _USER_SHOWN: Final = 64  # characters of a user name in the log
 #: A refused key is answered no sooner than after so many seconds, and a random part of them more, so that the time
 #: does not tell who exists (auth2.c, `auth_failure_delay`).
 _REFUSAL_SECONDS: Final = 0.005
-_DISMISS_SECONDS: Final = 1.0  # for a client to take the reason, and again to leave by itself
+_DISMISS_SECONDS: Final = 1.0  # for a client to take the reason, and as long again to leave by itself
 _TIMER_SECONDS: Final = 0.1  # a timer may come a little early
 #: What asyncssh raises about bytes that are no SSH, or not as SSH wants them.
 _NOT_SSH: Final = (
@@ -45,6 +44,10 @@ _NOT_SSH: Final = (
     *(PacketDecodeError, UnicodeDecodeError),
 )
 _KEY_MAX: Final = 65536  # bytes of a key or certificate
+#: Log lines about one user in a minute, and users that are counted; whoever has been silent for longest is forgotten.
+_USER_LINES: Final = 120
+_USERS_MAX: Final = 1024
+_NO_LONGER: Final = "the key that you logged in with counts no longer"
 
 
 def _prohibited() -> asyncssh.ChannelOpenError:
@@ -128,12 +131,30 @@ def _weak(signature: bytes) -> bool:
     return algorithm.decode("ascii", "replace") not in SIGNATURES
 
 
+class Host:
+    """What the logins of one server share.
+
+    Attributes:
+        core: where sessions are.
+        connections: those that there are.
+        numbers: of those that have logged in, for the core.
+        user_log: may one more line about a user be written?
+    """
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self.connections: dict[asyncssh.SSHServerConnection, Login] = {}
+        self.numbers = itertools.count(1)
+        self.user_log = LogLimits(_USER_LINES, _USERS_MAX)
+
+
 class Login(asyncssh.SSHServer):
     """Somebody who is, or is to be, logged in. asyncssh's defaults refuse what nobody may do: forwarding, SFTP."""
 
-    def __init__(self, server: SshServer) -> None:
-        self.server = server
+    def __init__(self, host: Host) -> None:
+        self.host = host
         self.who: Principal | None = None  # once logged in
+        self._number = 0  # then, too
         self.began = asyncio.get_running_loop().time()
         self._sessions: set[Channel] = set()
         self._room = True
@@ -144,25 +165,24 @@ class Login(asyncssh.SSHServer):
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._connection = conn
-        self.server.connections[conn] = self
+        self.host.connections[conn] = self
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.server.connections.pop(self._connection, None)
+        self.host.connections.pop(self._connection, None)
         if self.who is not None:
-            seconds = round(asyncio.get_running_loop().time() - self.began, 3)
-            self.server.events.emit(Kind.LOGOUT, who=self.who, local=self.who.local, seconds=seconds)
+            self.host.core.logged_out(self._number)
 
     def auth_completed(self) -> None:
-        self.who = who = self.principal()
-        self.server.events.emit(Kind.LOGIN, who=who, local=who.local)
-        if self.server.sessions.user_log.allows(who.name, user=who.name):
-            log.info("logged in", user=who.name, address=who.address, key=who.key, local=who.local)
+        self.who = self.principal()
+        self._number = next(self.host.numbers)
+        age = asyncio.get_running_loop().time() - self.began
+        self.host.core.logged_in(self._number, self.who, age)
 
     def session_requested(self) -> Channel | bool:
         running = sum(not channel.has_exited for channel in self._sessions)
         if running >= _SESSIONS_MAX or len(self._sessions) >= _CHANNELS_MAX:
             user = self.who.name if self.who is not None else ""
-            if self.server.sessions.user_log.allows(user, user=user):
+            if self.host.user_log.allows(user, user=user):
                 log.warning("too many sessions of one connection", user=user, limit=_SESSIONS_MAX)
             return False
         channel = Channel(self._begin, self._sessions.discard)
@@ -170,14 +190,13 @@ class Login(asyncssh.SSHServer):
         self._sessions.add(channel)
         return channel
 
-    def command(self, channel: Channel) -> str | None:
-        """What is to be done."""
-        return channel.command
+    def command(self, asked: str | None) -> str | None:
+        """What is to be done, where the client asks for that; None: it asks for nothing."""
+        return asked
 
-    def _begin(self, channel: Channel) -> None:
-        assert self.who is not None
-        channel.command = self.command(channel)
-        self.server.sessions.begin(channel, self.who)
+    def _begin(self, channel: Channel) -> SessionEnd:
+        wanted = channel.wanted
+        return self.host.core.open(self._number, wanted._replace(command=self.command(wanted.command)), channel)
 
     def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
         raise _prohibited()
@@ -201,8 +220,10 @@ class Login(asyncssh.SSHServer):
         """What let this user in may have been taken away: then the connection ends, with the reason."""
         if self.who is None or await self.trusted():
             return False
-        await asyncio.gather(*(_dismiss(channel) for channel in list(self._sessions)))
-        await asyncio.wait([asyncio.ensure_future(self._connection.wait_closed())], timeout=_DISMISS_SECONDS)
+        for channel in list(self._sessions):
+            channel.dismiss(_NO_LONGER)
+        left = asyncio.ensure_future(self._connection.wait_closed())
+        await asyncio.wait([left], timeout=2 * _DISMISS_SECONDS)
         self._connection.close()
         return True
 
@@ -216,6 +237,7 @@ class KeyLogin(Login):
 
     def __init__(self, server: SshServer) -> None:
         super().__init__(server)
+        self.server = server
         self._name: str | None = None  # as the client said it: USER or USER+CONSOLE
         self._tries = 0
         self._offered: Offered | None = None
@@ -237,7 +259,7 @@ class KeyLogin(Login):
             offence = self._offence(exc)
             if not self._our_trouble:
                 self.server.gate.punish(self._address, offence)
-            self.server.refusals.add(self.principal(), self.reason or offence.text)
+            self.server.core.refused(self.principal(), self.reason or offence.text)
 
     def _offence(self, exc: Exception | None) -> Offence:
         if asyncio.get_running_loop().time() - self.began >= self.server.config.login_grace_s - _TIMER_SECONDS:
@@ -313,20 +335,11 @@ class KeyLogin(Login):
 
     # -- once logged in -----------------------------------------------------------------------------
 
-    def command(self, channel: Channel) -> str | None:
+    def command(self, asked: str | None) -> str | None:
         _, plus, console = (self._name or "").partition("+")
-        return channel.command or (console if plus else None)
+        return asked or (console if plus else None)
 
     async def trusted(self) -> bool:
         if self._offered is None:
             return False
         return await asyncio.to_thread(self.server.trust.still_allows, self.user, self._offered)
-
-
-async def _dismiss(channel: Channel) -> None:
-    """Say why, and end it; a client that does not take the reason goes without."""
-    channel.give_back()
-    with contextlib.suppress(HungUp, TimeoutError):
-        async with asyncio.timeout(_DISMISS_SECONDS):
-            await channel.tell("the key that you logged in with counts no longer")
-    channel.exit(ExitStatus.FAILED)

@@ -47,15 +47,38 @@ class Revoked:
 
 
 def load(path: Path) -> Revoked:
-    """Read the file.
+    """Read the file; that it is empty is said in the log.
 
     Raises:
         EnvironmentFault: it cannot be read, or a line in it cannot be understood: it may be the one that matters.
     """
+    return check(read(path), path)
+
+
+def check(data: bytes, path: Path) -> Revoked:
+    """As `load`, of what the file holds."""
+    if not data:
+        log.warning("revoked_keys is empty: nothing is revoked. If it was not, restore it and reload", file=str(path))
+    return parse(data, path)
+
+
+def read(path: Path) -> bytes:
+    """What the file holds. Raises `EnvironmentFault`: it cannot be read."""
     try:
-        data = textfile.read(path, _FILE_MAX + 1)
+        return textfile.read(path, _FILE_MAX + 1)
     except OSError as error:
         raise EnvironmentFault(f"{path}: revoked_keys cannot be read: {error.strerror}") from error
+
+
+def parse(data: bytes, path: Path) -> Revoked:
+    """Understand what a file holds.
+
+    Args:
+        path: for messages.
+
+    Raises:
+        EnvironmentFault: as `load`.
+    """
     if data.startswith(b"SSHKRL\n"):
         raise EnvironmentFault(f"{path}: a binary KRL is not read; put the lines that it was made of into this file")
     if len(data) > _FILE_MAX:
@@ -64,8 +87,6 @@ def load(path: Path) -> Revoked:
         lines = textfile.decode(data, errors="replace").splitlines()
     except textfile.NotText as error:
         raise EnvironmentFault(f"{path}: {error}") from error
-    if not data:
-        log.warning("revoked_keys is empty: nothing is revoked. If it was not, restore it and reload", file=str(path))
     found = Revoked()
     for number, line in enumerate(lines, 1):
         if match := _ID.fullmatch(line.strip()):

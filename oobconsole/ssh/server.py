@@ -1,26 +1,27 @@
-"""The SSH server: asyncssh, public keys only, no shell behind it."""
+"""The SSH server: asyncssh, public keys only, no shell behind it. It runs in a process of its own."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import asyncssh
 import structlog
 
-from oobconsole.config.schema import ServerConfig
-from oobconsole.errors import EnvironmentFault
-from oobconsole.session.run import Sessions
-from oobconsole.session.state import Consoles
-from oobconsole.ssh import algorithms, hostkeys
-from oobconsole.ssh.auth import Trust, trust_of
+from oobconsole.front.ends import BACKLOG, Core, UserKeys
+from oobconsole.ssh import algorithms, auth, hostkeys, revoked
+from oobconsole.ssh import settings as told
+from oobconsole.ssh.auth import Trust
 from oobconsole.ssh.door import Doorkeeper
 from oobconsole.ssh.gate import Gate
-from oobconsole.ssh.login import Connection, KeyLogin, Login
-from oobconsole.ssh.refusals import Refusals
+from oobconsole.ssh.login import Connection, Host, KeyLogin
+from oobconsole.ssh.revoked import Revoked
+from oobconsole.ssh.settings import Settings
 from oobconsole.ssh.turns import Turns
 from oobconsole.supervise import Tasks
 
@@ -31,76 +32,92 @@ _VERSION: Final = "OpenSSH_like_oobconsole"
 _WINDOW: Final = 256 * 1024  # input that a client may send before a session has read it, in bytes
 _KEEPALIVE_SECONDS: Final = 30
 _KEEPALIVE_MISSED: Final = 4
-_LOGIN_THREADS: Final = 2  # read files of keys for whoever wants to log in
+_LOGIN_THREADS: Final = 2  # look at the keys of whoever wants to log in
 _STOP_SECONDS: Final = 0.5  # for each step of a stop
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A configuration that was read and found good, with everything that it names."""
+class _Now:
+    """What the server goes by now."""
 
-    config: ServerConfig
+    settings: Settings
     trust: Trust
     options: asyncssh.SSHServerConnectionOptions
 
 
-class SshServer:
-    """Serves `consoles` to whoever the configuration lets in.
+class SshServer(Host):
+    """Lets in whoever the settings say, and begins their sessions in the core.
 
-    Raises:
-        EnvironmentFault: a file that the configuration names cannot be used.
+    Args:
+        core: where sessions are.
+        listening: sockets that listen already.
     """
 
-    def __init__(self, config: ServerConfig, host_key: asyncssh.SSHKey, consoles: Consoles) -> None:
-        self.connections: dict[asyncssh.SSHServerConnection, Login] = {}
-        self.events = consoles.events
-        self.refusals = Refusals(consoles.events)
-        self.gate = Gate(config)
+    def __init__(self, core: Core, listening: Sequence[socket.socket]) -> None:
+        super().__init__(core)
         self.turns = Turns()
-        self.sessions = Sessions(consoles)
         self.login_threads = ThreadPoolExecutor(_LOGIN_THREADS, "login")
-        self._host_key = host_key
-        self._doors = Doorkeeper(self.gate, self._admit)
+        self._listening = listening
         self._servers: list[asyncio.Server] = []
         self._tasks = Tasks()
-        certificates, trust = self._read(config)
-        self._prepared = Prepared(config, trust, self._options(config, certificates))
+        self._now: _Now | None = None
 
     @property
-    def config(self) -> ServerConfig:
-        """As it is now."""
-        return self._prepared.config
+    def config(self) -> Settings:
+        """As they are now."""
+        return self._given.settings
 
     @property
     def trust(self) -> Trust:
         """As it is now."""
-        return self._prepared.trust
+        return self._given.trust
 
     @property
     def options(self) -> asyncssh.SSHServerConnectionOptions:
         """How connections are served now."""
-        return self._prepared.options
+        return self._given.options
 
-    async def prepare(self, config: ServerConfig) -> Prepared:
-        """Read everything that `config` names, and change nothing.
+    @property
+    def _given(self) -> _Now:
+        assert self._now is not None  # nobody comes in before the first `settle`
+        return self._now
 
-        Raises:
-            EnvironmentFault: a file cannot be used.
-        """
-        certificates, trust = await asyncio.to_thread(self._read, config)
-        return Prepared(config, trust, self._options(config, certificates))
+    async def settle(self, settings: bytes) -> None:
+        """Serve like this from now on; the first time, begin to. Connections whose key counts no longer end."""
+        self._now, is_first = await asyncio.to_thread(self._understood, settings), self._now is None
+        if is_first:
+            self.gate = Gate(self.config)
+            await self._begin(Doorkeeper(self.gate, self._admit))
+        else:
+            self.gate.limits = self.config
+            self._tasks.start(self._end_untrusted(), "end of connections that are not trusted")
 
-    def _read(self, config: ServerConfig) -> tuple[list[asyncssh.SSHCertificate], Trust]:
-        certificates: list[asyncssh.SSHCertificate] = []
-        if config.host_certificate is not None:
-            certificates.append(hostkeys.load_certificate(config.host_certificate, self._host_key))
-        return certificates, trust_of(config)
+    def _understood(self, data: bytes) -> _Now:
+        settings = told.decode(data)
+        key = asyncssh.import_private_key(settings.host_key)
+        certificates = []
+        if settings.host_certificate is not None:
+            of, path = told.as_bytes(settings.host_certificate), Path(settings.files["host_certificate"])
+            certificates.append(hostkeys.parse_certificate(of, path, key))
+        return _Now(settings, self._trust_of(settings), self._options(settings, key, certificates))
 
-    def apply(self, prepared: Prepared) -> None:
-        """From now on. Connections whose key counts no longer end."""
-        self._prepared = prepared
-        self.gate.limits = prepared.config
-        self._tasks.start(self._end_untrusted(), "end of connections that are not trusted")
+    def _trust_of(self, settings: Settings) -> Trust:
+        cas: tuple[asyncssh.SSHKey, ...] = ()
+        gone = Revoked()
+        if settings.user_ca is not None:
+            cas = auth.parse_cas(told.as_bytes(settings.user_ca), Path(settings.files["user_ca"]))
+        if settings.revoked_keys is not None:
+            gone = revoked.parse(told.as_bytes(settings.revoked_keys), Path(settings.files["revoked_keys"]))
+        return Trust(Path(), cas, gone, ask=self._ask)
+
+    def _ask(self, user: str) -> UserKeys:
+        """The core for a user's keys, from a thread."""
+        return asyncio.run_coroutine_threadsafe(self.core.keys(user), self._loop).result()
+
+    async def _begin(self, doors: Doorkeeper) -> None:
+        self._loop = asyncio.get_running_loop()
+        for sock in self._listening:
+            self._servers.append(await self._loop.create_server(doors.door, sock=sock, backlog=BACKLOG))
 
     async def _end_untrusted(self) -> None:
         logins = list(self.connections.values())
@@ -110,66 +127,69 @@ class SshServer:
             log.warning("connections ended: their keys count no longer", users=sorted(users))
 
     def _options(
-        self, config: ServerConfig, certificates: Sequence[asyncssh.SSHCertificate]
+        self, settings: Settings, key: asyncssh.SSHKey, certificates: Sequence[asyncssh.SSHCertificate]
     ) -> asyncssh.SSHServerConnectionOptions:
-        return asyncssh.SSHServerConnectionOptions(
-            server_factory=lambda: KeyLogin(self),
-            server_host_keys=[self._host_key],
-            server_host_certs=certificates,
-            encoding=None,
-            line_editor=False,
-            agent_forwarding=False,
-            x11_forwarding=False,
-            password_auth=False,
-            kbdint_auth=False,
-            host_based_auth=False,
-            gss_host=None,
-            compression_algs=None,
-            kex_algs=algorithms.KEY_EXCHANGES,
-            encryption_algs=algorithms.CIPHERS,
-            mac_algs=algorithms.MACS,
-            signature_algs=algorithms.SIGNATURES,
-            server_version=_VERSION,
-            window=_WINDOW,
-            login_timeout=config.login_grace_s,
-            keepalive_interval=_KEEPALIVE_SECONDS,
-            keepalive_count_max=_KEEPALIVE_MISSED,
+        return options(
+            lambda: KeyLogin(self), key, server_host_certs=certificates, login_timeout=settings.login_grace_s
         )
-
-    async def start(self) -> list[str]:
-        """Listen; returns the addresses, with the ports that were had.
-
-        Raises:
-            EnvironmentFault: an address cannot be had.
-        """
-        loop = asyncio.get_running_loop()
-        bound = []
-        for address in self.config.listen:
-            host, _, port = address.rpartition(":")
-            try:
-                server = await loop.create_server(self._doors.door, host.strip("[]"), int(port))
-            except OSError as error:
-                raise EnvironmentFault(f"cannot listen on {address}: {error.strerror}") from error
-            self._servers.append(server)
-            bound.append(f"{host}:{server.sockets[0].getsockname()[1]}")
-        return bound
 
     def _admit(self) -> Connection:
         return Connection(asyncio.get_running_loop(), self.options, self.turns)
 
+    def set_room(self, room: bool) -> None:
+        """Does the core take anything now? While it does not, nothing that a client sends is handled."""
+        self.turns.set_room(room)
+
     async def stop(self) -> None:
-        """Stop accepting, give sessions a moment to say why and clients one to leave, then close what is left."""
+        """Accept nobody any more, give clients a moment to leave, then close what is left."""
         for server in self._servers:
             server.close()
-        await self.sessions.stop()
-        closed = [asyncio.ensure_future(connection.wait_closed()) for connection in self.connections]
-        # A client that leaves by itself has shown everything; one that is disconnected drops what it has not shown.
-        for end in (asyncssh.SSHServerConnection.close, asyncssh.SSHServerConnection.abort):
-            if self.connections:
-                await asyncio.wait(closed, timeout=_STOP_SECONDS)
-            for connection in list(self.connections):
-                end(connection)
-        await asyncio.gather(*closed)
+        await leave(list(self.connections))
         await self._tasks.stop()
-        self.refusals.flush()
         self.login_threads.shutdown(wait=False, cancel_futures=True)
+
+
+def options(factory: object, key: asyncssh.SSHKey, **more: object) -> asyncssh.SSHServerConnectionOptions:
+    """How connections are served.
+
+    Args:
+        factory: makes a `Login` for each.
+        key: the host key.
+        more: further options of asyncssh's.
+    """
+    return asyncssh.SSHServerConnectionOptions(
+        server_factory=factory,
+        server_host_keys=[key],
+        encoding=None,
+        line_editor=False,
+        agent_forwarding=False,
+        x11_forwarding=False,
+        password_auth=False,
+        kbdint_auth=False,
+        host_based_auth=False,
+        gss_host=None,
+        compression_algs=None,
+        kex_algs=algorithms.KEY_EXCHANGES,
+        encryption_algs=algorithms.CIPHERS,
+        mac_algs=algorithms.MACS,
+        signature_algs=algorithms.SIGNATURES,
+        server_version=_VERSION,
+        window=_WINDOW,
+        keepalive_interval=_KEEPALIVE_SECONDS,
+        keepalive_count_max=_KEEPALIVE_MISSED,
+        **more,
+    )
+
+
+async def leave(connections: Sequence[asyncssh.SSHServerConnection]) -> None:
+    """Wait until the clients have left, and close those that do not. A client that leaves by itself has shown
+    everything; one that is disconnected drops what it has not shown."""
+    closed = [asyncio.ensure_future(connection.wait_closed()) for connection in connections]
+    for end in (asyncssh.SSHServerConnection.close, asyncssh.SSHServerConnection.abort):
+        waiting = [future for future in closed if not future.done()]
+        if waiting:
+            await asyncio.wait(waiting, timeout=_STOP_SECONDS)
+        for connection, future in zip(connections, closed, strict=True):
+            if not future.done():
+                end(connection)
+    await asyncio.gather(*closed)

@@ -44,6 +44,13 @@ class Turns:
         self._strangers: deque[Taker] = deque()
         self._waiting: set[Taker] = set()
         self._handle: asyncio.Handle | None = None
+        self._has_room = True
+
+    def set_room(self, room: bool) -> None:
+        """Can what is handled go anywhere? While it cannot, nobody has a turn, and soon nothing more is read."""
+        self._has_room = room
+        if room and self._waiting:
+            self._turn_soon()
 
     def ask(self, taker: Taker) -> None:
         """It has input. Whoever waits already goes on waiting at the same place."""
@@ -53,15 +60,18 @@ class Turns:
     def _put(self, taker: Taker) -> None:
         self._waiting.add(taker)
         (self._known if taker.is_known else self._strangers).append(taker)
-        if self._handle is None:
+        self._turn_soon()
+
+    def _turn_soon(self) -> None:
+        if self._handle is None and self._has_room:
             self._handle = asyncio.get_running_loop().call_soon(self._turn)
 
     def _turn(self) -> None:
         self._handle = None
         self._serve(self._known, KNOWN_SECONDS, len(self._known))
         self._serve(self._strangers, STRANGERS_SECONDS, min(len(self._strangers), STRANGERS_MAX))
-        if self._waiting and self._handle is None:
-            self._handle = asyncio.get_running_loop().call_soon(self._turn)
+        if self._waiting:
+            self._turn_soon()
 
     def _serve(self, queue: deque[Taker], seconds: float, takers: int) -> None:
         until = self._clock() + seconds

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,14 +15,21 @@ from oobconsole.config.load import access_of, load
 from oobconsole.config.schema import Config
 from oobconsole.console.console import Console
 from oobconsole.events import Events
+from oobconsole.front import fronts
+from oobconsole.front.link import Link
+from oobconsole.front.reception import Lobby, Reception
+from oobconsole.front.relay import Relay
+from oobconsole.front.visitor import Visitor
 from oobconsole.guests.directory import Directory
 from oobconsole.guests.nested import Machine
 from oobconsole.interceptors.base import PortHandler
 from oobconsole.interceptors.memory import MemoryGuest, MemoryInterceptor
+from oobconsole.net.listener import hand_over
+from oobconsole.session.run import Sessions
 from oobconsole.session.seat import Seats
 from oobconsole.session.state import Consoles
 from oobconsole.session.view import Views
-from oobconsole.ssh import hostkeys
+from oobconsole.ssh import kind
 from oobconsole.ssh.server import SshServer
 from oobconsole.vitals import Vitals
 from tests.support.server import NO_LIMITS
@@ -27,6 +37,9 @@ from tests.support.server import NO_LIMITS
 
 class Lab:
     """One machine with one guest, `web1`; `alice` may log in with `key`.
+
+    The core and the SSH front, which are two processes of a real server, are in this one. Between them is a real
+    relay.
 
     Args:
         folder: where keys and configuration lie.
@@ -59,7 +72,8 @@ class Lab:
             drain_s=server.drain_ms / 1000,
             drain_max_s=server.drain_max_s,
         )
-        self.ssh = SshServer(server, hostkeys.load_or_make(server.host_key_file), self.consoles)
+        self.reception = Reception(Sessions(self.consoles), events)
+        self.lobby = Lobby(self.reception, server.max_connections)
         self.port = 0
 
     def _configure(self, limits: str, settings: str) -> Config:
@@ -73,15 +87,31 @@ class Lab:
 
     async def __aenter__(self) -> Self:
         await self.machine.start()
-        address = (await self.ssh.start())[0]
+        listening, (address,) = await fronts.listen(self.config.server.listen)
         self.port = int(address.rpartition(":")[2])
+        self.relay = Relay(self.lobby, kind.keys(self.config))
+        self._link = Link(lambda: None)
+        self.ssh = self._link.server = SshServer(self._link, listening)
+        for sock, protocol in zip(socket.socketpair(), (self.relay, self._link), strict=True):
+            sock.setblocking(False)
+            await hand_over(sock, partial(_itself, protocol))
+        self._link.ready([])
+        await self.relay.settle(kind.prepare(self.config))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
         await self.consoles.stop("the server stops")
+        await self.reception.stop()
         await self.ssh.stop()
+        self.relay.end("the server stops")
+
+    @property
+    def visitor(self) -> Visitor:
+        """The only session, in the core."""
+        (visitor,) = self.lobby.visitors
+        return visitor
 
     @property
     def console(self) -> Console:
@@ -105,3 +135,7 @@ class Lab:
             client_keys=[self.key],
             **{"known_hosts": None, "config": None, "agent_path": None, **options},
         )
+
+
+def _itself(protocol: asyncio.Protocol) -> asyncio.Protocol:
+    return protocol

@@ -9,10 +9,10 @@ import asyncssh
 import pytest
 import pytest_asyncio
 
+from oobconsole.front.visitor import BREAKS_MAX
 from oobconsole.guests import absence
 from oobconsole.power.power import PowerAction
 from oobconsole.session import actions
-from oobconsole.ssh.channel import _BREAKS_MAX
 from tests.loopback.lab import Lab
 from tests.support.aio import idle, soon, until
 
@@ -117,7 +117,7 @@ async def test_each_break_is_one_and_those_beyond_the_limit_are_named(
     _, guest = lab.appear()
     process = await attached(client)
     lab.interceptor.lose_link("test")
-    for _ in range(3 * _BREAKS_MAX):
+    for _ in range(3 * BREAKS_MAX):
         process.send_break(500)
     process.stdin.write(b"x")
     await until(lambda: lab.console.input_waiting == 0 and not lab.console.takes_input, lambda: "")
@@ -125,9 +125,9 @@ async def test_each_break_is_one_and_those_beyond_the_limit_are_named(
     lab.interceptor.appear(1)
     told = await soon(process.stdout.readuntil(b"too many waited already]\r\n"))
     refused = int(told.rpartition(b" more breaks were not sent")[0].rpartition(b"[oobconsole: ")[2])
-    sent = 3 * _BREAKS_MAX - refused
+    sent = 3 * BREAKS_MAX - refused
     await until(lambda: guest.received.count(0) == sent, lambda: guest.received)
-    assert _BREAKS_MAX <= sent <= _BREAKS_MAX + 1
+    assert BREAKS_MAX <= sent <= BREAKS_MAX + 1
 
 
 async def test_a_break_comes_behind_all_that_was_typed_before(lab: Lab, client: asyncssh.SSHClientConnection) -> None:

@@ -23,7 +23,6 @@ from asyncssh.packet import Boolean, String, UInt32
 
 from oobconsole.events import DENIALS_MAX, DENIALS_PERIOD
 from oobconsole.session import parsing
-from oobconsole.session import run as sessions
 from oobconsole.session.request import UsageError
 from oobconsole.ssh import channel, login, transport
 from oobconsole.ssh.sessionchannel import SessionChannel
@@ -99,12 +98,12 @@ class TestChannels:
         """security.md 9: refused channel opens."""
         async with Lab(tmp_path) as lab, await soon(lab.connect()) as client:
             kept = [await soon(attach(client)) for _ in range(login._SESSIONS_MAX)]
-            for _ in range(sessions.USER_LINES * 2):
+            for _ in range(login._USER_LINES * 2):
                 with pytest.raises(asyncssh.ChannelOpenError):
                     await soon(attach(client))
             assert len(kept) == login._SESSIONS_MAX
         said = capsys.readouterr().out
-        assert said.count("too many sessions") <= sessions.USER_LINES
+        assert said.count("too many sessions") <= login._USER_LINES
         assert said.count("more of this is not logged") == 1
 
     async def test_one_that_is_never_used_has_an_end(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,9 +198,8 @@ class TestRequests:
         """security.md 11."""
         async with Lab(tmp_path) as lab, await soon(lab.connect()) as client:
             await soon(attach(client, "watch web1", term_type="xterm", term_size=(1_000_000, 1_000_000)))
-            (known,) = lab.ssh.connections.values()
-            (opened,) = known._sessions
-            assert opened.size() == (200, 500)
+            await until(lambda: len(lab.lobby.visitors) == 1, lambda: lab.lobby.visitors)
+            assert lab.visitor.size() == (200, 500)
 
     async def test_a_size_that_changes_all_the_time_is_drawn_now_and_then(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -209,8 +207,8 @@ class TestRequests:
         """security.md 11: 1,000 changes, of which the last one counts."""
         async with Lab(tmp_path) as lab, await soon(lab.connect()) as client:
             session = await soon(attach(client, "watch web1", term_type="xterm", term_size=(80, 24)))
-            (known,) = lab.ssh.connections.values()
-            (opened,) = known._sessions
+            await until(lambda: len(lab.lobby.visitors) == 1, lambda: lab.lobby.visitors)
+            opened = lab.visitor
             calls: list[tuple[int, int]] = []
             opened.on_resize(lambda: calls.append(opened.size()))
             for number in range(1000):
@@ -251,7 +249,7 @@ class TestRequests:
     async def test_no_host_key_is_proved(self, tmp_path: Path) -> None:
         """asyncssh signs as often as a packet asks, thousands of times, where it tells of its keys: not here."""
         async with Lab(tmp_path) as lab, await soon(lab.connect()) as client:
-            data = lab.ssh._host_key.public_data
+            data = asyncssh.read_public_key(str(lab.config.server.host_key_file) + ".pub").public_data
             asked = client._make_global_request(b"hostkeys-prove-00@openssh.com", String(data) * 4000)
             assert (await soon(asked))[0] == MSG_REQUEST_FAILURE
             assert not transport_of(lab)._all_server_host_keys

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Final, NamedTuple
 
@@ -14,7 +15,7 @@ from oobconsole.session.arguments import add_json
 from oobconsole.session.request import ExitStatus, Request
 from oobconsole.session.safe import eased
 from oobconsole.session.state import Consoles
-from oobconsole.vitals import resident_bytes
+from oobconsole.vitals import Vitals, resident_bytes
 from oobconsole.words import as_json
 
 #: Sources that are looked at in one slice.
@@ -50,6 +51,7 @@ def report(consoles: Consoles, counted: Tally) -> dict[str, object]:
         "machines": counted.machines,
         "unrecorded": dict(vitals.unrecorded),
         "damaged_recordings": dict(vitals.damaged),
+        "fronts": {name: dict(front) for name, front in vitals.fronts().items()},
         "descriptors": vitals.descriptors,
         "faults": dict(supervise.ended),
         "log_lines_lost": log.lost(),
@@ -76,10 +78,19 @@ def _lines(consoles: Consoles, counted: Tally) -> list[str]:
         *(f"{name}: somebody else has changed its recording: {what}" for name, what in vitals.damaged.items()),
         *(f"a part ended by an error, {times} times: {part}; see the log" for part, times in supervise.ended.items()),
         *([f"log: {log.lost()} lines could not be written"] if log.lost() else []),
+        *_front_lines(vitals),
         *([f"too few descriptors: {vitals.descriptors}"] if vitals.descriptors else []),
         f"memory: {resident_bytes() / 2**20:.0f} MiB",
         f"event loop: {vitals.lag * 1000:.1f} ms late, {vitals.worst_lag * 1000:.1f} ms at worst in half a minute",
     ]
+
+
+def _front_lines(vitals: Vitals) -> Iterator[str]:
+    """How each process does that strangers reach."""
+    for name, front in vitals.fronts().items():
+        again = f", begun again {front['begun_again']} times: {front['reason']}" if front["begun_again"] else ""
+        lacking = f", with more rights than it needs: {front['lacking']}" if front["lacking"] else ""
+        yield f"front {name}: {front['state']}{again}{lacking}"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

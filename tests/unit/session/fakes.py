@@ -42,6 +42,7 @@ class FakePeer:
         self._typed: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
         self._taken = 0.0
         self.pause = 0.0
+        self.why_gone = ""
         self._put_back = b""
         self._gone = asyncio.Event()
         for data in typed:

@@ -32,6 +32,7 @@ class Person(FakeTerminal):
         super().__init__(rows, columns)
         self.told: list[str] = []
         self.pause = 0.0
+        self.why_gone = ""
         self._put_back = b""
         self._gone = asyncio.Event()
 

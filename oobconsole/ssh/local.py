@@ -1,7 +1,8 @@
-"""The admin socket: SSH over a UNIX socket that only the server's own user and root can open.
+"""The admin socket: SSH over a UNIX socket that only the server's own user and root can open. It is the core's own.
 
 The local `oobconsole` command comes this way, and so has terminals, windows, exit statuses and back-pressure without
-a protocol of its own. Who connects is known by the kernel's word (SO_PEERCRED, unix(7)); no key is asked for.
+a protocol of its own. Who connects is known by the kernel's word (SO_PEERCRED, unix(7)); no key is asked for. These
+sessions go on when a front that strangers reach ends.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ import asyncssh
 import structlog
 
 from oobconsole.access import Principal
+from oobconsole.front.reception import Lobby, Reception
 from oobconsole.log.log import LogLimit
 from oobconsole.net.listener import Listener, hand_over
-from oobconsole.ssh.login import Connection, Login
-from oobconsole.ssh.server import SshServer
+from oobconsole.ssh.login import Connection, Host, Login
+from oobconsole.ssh.server import leave, options
+from oobconsole.ssh.turns import Turns
 from oobconsole.supervise import Tasks
 
 log = structlog.get_logger(__name__)
@@ -35,8 +38,8 @@ _UCRED: Final = Struct("3i")  # `struct ucred`
 class _LocalLogin(Login):
     """A connection of the server's own user."""
 
-    def __init__(self, server: SshServer, who: Principal) -> None:
-        super().__init__(server)
+    def __init__(self, host: Host, who: Principal) -> None:
+        super().__init__(host)
         self._who = who
 
     def begin_auth(self, username: str) -> bool:
@@ -46,23 +49,29 @@ class _LocalLogin(Login):
         return self._who
 
 
-class AdminSocket:
+class AdminSocket(Host):
     """Listens at `path`.
+
+    Args:
+        key: the host key, which local clients do not look at.
 
     Raises:
         EnvironmentFault: the path cannot be had, with the reason.
     """
 
-    def __init__(self, path: Path, server: SshServer) -> None:
+    def __init__(self, path: Path, key: asyncssh.SSHKey, reception: Reception) -> None:
+        super().__init__(Lobby(reception, CONNECTIONS_MAX))
         self._path = path
-        self._server = server
+        self._key = key
+        self._turns = Turns()
         self._tasks = Tasks()
         self._limit = LogLimit(LOG_LINES)
         self._listener = Listener(path, self._accepted, self._refused)
 
     async def stop(self) -> None:
-        """Accept nobody any more. Connections end with the server's others."""
+        """Accept nobody any more, give clients a moment to leave, then close what is left."""
         self._listener.close()
+        await leave(list(self.connections))
         await self._tasks.stop()
 
     def _accepted(self, sock: socket.socket) -> None:
@@ -78,10 +87,8 @@ class AdminSocket:
 
     async def _serve(self, sock: socket.socket, who: Principal) -> None:
         try:
-            options = asyncssh.SSHServerConnectionOptions(
-                options=self._server.options, server_factory=lambda: _LocalLogin(self._server, who)
-            )
-            connection = Connection(asyncio.get_running_loop(), options, self._server.turns)
+            made = options(lambda: _LocalLogin(self, who), self._key)
+            connection = Connection(asyncio.get_running_loop(), made, self._turns)
             await hand_over(sock, lambda: connection)
             await connection.wait_closed()
         except (OSError, asyncssh.Error) as error:

@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 
 from oobconsole.access import Principal
 from oobconsole.events import Event, Events, Kind
-from oobconsole.ssh.refusals import LISTED_MAX, Refusals
+from oobconsole.front.refusals import LISTED_MAX, Refusals
 
 
 async def test_are_counted_not_listed() -> None:

@@ -1,0 +1,155 @@
+"""All fronts of a server: their listening sockets, their settings, and their processes."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from oobconsole.config.schema import Config
+from oobconsole.errors import EnvironmentFault
+from oobconsole.events import Events
+from oobconsole.front.ends import BACKLOG
+from oobconsole.front.kinds import Kind
+from oobconsole.front.process import Process, begin
+from oobconsole.front.reception import Lobby, Reception
+from oobconsole.front.relay import Relay
+from oobconsole.front.spare import Spare
+from oobconsole.front.supervisor import Front, Given
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A configuration that was read and found good, with what each kind of front is told of it."""
+
+    config: Config
+    settings: Mapping[str, bytes]
+
+
+def prepare(kinds: Sequence[Kind], config: Config) -> Prepared:
+    """Read everything that `config` names for the fronts, and change nothing. Files are read: beside the event loop.
+
+    Raises:
+        EnvironmentFault: a file cannot be used.
+    """
+    return Prepared(config, {kind.name: kind.prepare(config) for kind in kinds})
+
+
+class Fronts:
+    """Owns the listening sockets, so that no connection attempt is refused while a front is begun again.
+
+    Args:
+        kinds: those that there are.
+        prepared: what the first processes are given.
+    """
+
+    def __init__(self, kinds: Sequence[Kind], prepared: Prepared, reception: Reception, events: Events) -> None:
+        self._kinds = kinds
+        self._prepared = prepared
+        self._reception = reception
+        self._events = events
+        self._sockets: list[socket.socket] = []
+        self._fronts: dict[str, Front] = {}
+        self._spares: list[Spare] = []
+
+    async def start(self) -> dict[str, list[str]]:
+        """Listen, and wait until each front serves, or has ended once; returns the addresses of each kind, with the
+        ports that were had.
+
+        Raises:
+            EnvironmentFault: an address cannot be had.
+        """
+        config = self._prepared.config
+        bound = {}
+        for kind in self._kinds:
+            if addresses := kind.listen(config):
+                listening, bound[kind.name] = await listen(addresses)
+                self._sockets += listening
+                spare = Spare(partial(self._begin, kind, listening))
+                self._spares.append(spare)
+                for number in range(1, config.front.workers + 1):
+                    name = f"{kind.name} {number}"
+                    self._fronts[name] = Front(name, kind, self._events, partial(self._given, kind), spare)
+        await asyncio.gather(*(front.start() for front in self._fronts.values()))
+        return bound
+
+    async def _begin(self, kind: Kind, listening: Sequence[socket.socket]) -> Process:
+        """A process that knows no settings yet."""
+        config = self._prepared.config
+        most = kind.connections(config)
+        relay = Relay(Lobby(self._reception, most), kind.keys(config))
+        return await begin(kind.name, kind.module, relay, listening, config.front.user, most)
+
+    def _given(self, kind: Kind) -> Given:
+        return Given(self._prepared.config, self._prepared.settings[kind.name])
+
+    async def apply(self, prepared: Prepared) -> None:
+        """From now on; returns when every front serves so, or has ended."""
+        self._prepared = prepared
+        await asyncio.gather(*(front.settle() for front in self._fronts.values()))
+
+    async def stop(self) -> None:
+        """Accept nobody any more, let clients leave, and end every process."""
+        for sock in self._sockets:
+            sock.close()
+        await asyncio.gather(*(front.stop() for front in self._fronts.values()))
+        await asyncio.gather(*(spare.stop() for spare in self._spares))
+
+    def report(self) -> dict[str, dict[str, object]]:
+        """How each front does, for `status`."""
+        return {
+            name: {
+                "state": front.state.value,
+                "pid": front.pid,
+                "begun_again": front.again,
+                "reason": front.reason,
+                "confined_by": [line[1:] for line in front.about if line.startswith("+")],
+                "lacking": [line[1:] for line in front.about if not line.startswith("+")],
+            }
+            for name, front in self._fronts.items()
+        }
+
+
+async def listen(addresses: Sequence[str]) -> tuple[list[socket.socket], list[str]]:
+    """Listen on each HOST:PORT; returns the sockets, and the addresses with the ports that were had.
+
+    Raises:
+        EnvironmentFault: one cannot be had.
+    """
+    listening: list[socket.socket] = []
+    bound = []
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        try:
+            made = await _listen(host.strip("[]"), int(port))
+        except OSError as error:
+            for sock in listening:
+                sock.close()
+            raise EnvironmentFault(f"cannot listen on {address}: {error.strerror}") from error
+        listening += made
+        bound.append(f"{host}:{made[0].getsockname()[1]}")
+    return listening, bound
+
+
+async def _listen(host: str, port: int) -> list[socket.socket]:
+    """A name may stand for several addresses."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    made: list[socket.socket] = []
+    try:
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            sock = socket.socket(family, kind, protocol)
+            made.append(sock)
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind(address)
+            sock.listen(BACKLOG)
+    except OSError:
+        for sock in made:
+            sock.close()
+        raise
+    return made

@@ -1,0 +1,271 @@
+"""A front's side of the relay: whatever lets people in calls `Core` here, and the frames go to the core."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol, cast
+
+from oobconsole.access import Principal
+from oobconsole.front import frames
+from oobconsole.front.ends import ClientEnd, Unavailable, UserKeys
+from oobconsole.front.frames import CORE_SIZES, DATA_MAX, Decoder, Frame, FromCore, FromFront, Opening
+from oobconsole.supervise import Tasks
+
+#: The core answers at once; a core that has not in so many seconds is in trouble, and lets nobody in.
+ANSWER_SECONDS: Final = 10.0
+#: Bytes of frames that wait for the core to read them; from then on nothing of any client is handled.
+UNREAD_MAX: Final = 256 << 10
+_FOUND, _UNUSABLE, _OUR_TROUBLE = b"F", b"U", b"T"
+
+
+class Server(Protocol):
+    """What lets people in: an SSH server, and whatever comes later."""
+
+    async def settle(self, settings: bytes) -> None:
+        """Serve like this from now on; the first time, begin to."""
+
+    def set_room(self, room: bool) -> None:
+        """Does the core take anything now? While it does not, nothing that a client sends may be handled."""
+
+    async def stop(self) -> None:
+        """Accept nobody any more, give clients a moment to leave, and close what is left."""
+
+
+def found(keys: UserKeys) -> bytes:
+    """The answer to a question about keys."""
+    return (_FOUND + "\n".join((keys.file, *keys.lines)).encode("utf-8", "replace"))[: frames.KEYS_MAX]
+
+
+def not_found(reason: str, *, ours: bool) -> bytes:
+    """The same: the file cannot be used."""
+    return (_OUR_TROUBLE if ours else _UNUSABLE) + frames.cut(reason)
+
+
+class _RemoteSession:
+    """A client's session, which is in the core (`ends.SessionEnd`)."""
+
+    def __init__(self, link: Link, number: int, connection: int) -> None:
+        self.connection = connection
+        self._link = link
+        self._number = number
+        self._is_deaf = False
+
+    def typed(self, data: bytes, at: float) -> None:
+        """As INPUT frames."""
+        for begin in range(0, len(data), DATA_MAX):
+            self._link.send(FromFront.INPUT, self._number, frames.stamp(at) + data[begin : begin + DATA_MAX])
+
+    def input_ended(self) -> None:
+        """As a frame."""
+        self._link.send(FromFront.END_OF_INPUT, self._number)
+
+    def resized(self, rows: int, columns: int) -> None:
+        """As a frame."""
+        self._link.send(FromFront.SIZE, self._number, frames.size(rows, columns))
+
+    def break_asked(self) -> None:
+        """As a frame."""
+        self._link.send(FromFront.BREAK, self._number)
+
+    def credit(self, count: int) -> None:
+        """As a frame."""
+        self._link.send(FromFront.CREDIT, self._number, frames.count(count))
+
+    def reads_no_more(self) -> None:
+        """As a frame, once."""
+        if not self._is_deaf:
+            self._is_deaf = True
+            self._link.send(FromFront.DEAF, self._number)
+
+    def dismissed(self, reason: str) -> None:
+        """As a frame."""
+        self._link.send(FromFront.DISMISS, self._number, frames.cut(reason))
+
+    def lost(self) -> None:
+        """As a frame, unless the connection has ended before."""
+        self._link.closed(self._number)
+
+
+class Link(asyncio.Protocol):
+    """The connection to the core, as `ends.Core`.
+
+    Args:
+        lost: called when the core is gone.
+
+    Attributes:
+        server: set before the connection is made.
+        stopped: the core wants this front to end, and it has.
+    """
+
+    server: Server
+
+    def __init__(self, lost: Callable[[], object]) -> None:
+        self.stopped = asyncio.Event()
+        self._lost = lost
+        self._decoder = Decoder(CORE_SIZES)
+        self._clients: dict[int, ClientEnd] = {}
+        self._sessions: dict[int, _RemoteSession] = {}
+        self._of: defaultdict[int, set[int]] = defaultdict(set)  # a connection's sessions
+        self._last = 0
+        self._questions: dict[int, asyncio.Future[bytes]] = {}
+        self._asked = 0
+        self._tasks = Tasks()
+        self._settling = asyncio.Lock()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=UNREAD_MAX)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._clients.clear()
+        self._sessions.clear()
+        self._lost()
+
+    def pause_writing(self) -> None:
+        self.server.set_room(False)
+
+    def resume_writing(self) -> None:
+        self.server.set_room(True)
+
+    def data_received(self, data: bytes) -> None:
+        self._decoder.feed(data)
+        while (found := self._decoder.next()) is not None:
+            self._handlers[found.kind](self, found)
+
+    def close(self) -> None:
+        """End the connection: the core then knows that this front is no more."""
+        if self._transport is not None:
+            self._transport.close()
+
+    # -- what the front says ------------------------------------------------------------------------
+
+    def send(self, kind: FromFront, number: int, content: bytes = b"") -> None:
+        """Send a frame at once."""
+        if self._transport is not None and (number in self._sessions or kind in _OF_NO_SESSION):
+            self._transport.write(frames.frame(kind, number, content))
+
+    def ready(self, about: Sequence[str]) -> None:
+        """Tell the core that settings can come, and what confines this process."""
+        self.send(FromFront.READY, 0, frames.texts(*about))
+
+    def logged_in(self, connection: int, who: Principal, age: float) -> None:
+        """Somebody has logged in."""
+        self.send(FromFront.LOGIN, connection, frames.login(age, who.name, who.key, who.address))
+
+    def logged_out(self, connection: int) -> None:
+        """That connection is over; its sessions end first."""
+        for number in sorted(self._of.pop(connection, ())):
+            self.closed(number)
+        self.send(FromFront.LOGOUT, connection)
+
+    def refused(self, who: Principal, reason: str) -> None:
+        """Somebody has left without a login."""
+        self.send(FromFront.REFUSED, 0, frames.texts(who.name, who.key, who.address, reason))
+
+    def open(self, connection: int, wanted: Opening, client: ClientEnd) -> _RemoteSession:
+        """Begin a session."""
+        self._last += 1
+        number = self._last
+        session = self._sessions[number] = _RemoteSession(self, number, connection)
+        self._clients[number] = client
+        self._of[connection].add(number)
+        self.send(FromFront.OPEN, number, frames.opening(connection, wanted))
+        return session
+
+    def closed(self, number: int) -> None:
+        """A client has closed a session."""
+        if number in self._sessions:
+            self.send(FromFront.CLOSED, number)
+            session = self._sessions.pop(number)
+            del self._clients[number]
+            self._of.get(session.connection, set()).discard(number)
+
+    async def keys(self, user: str) -> UserKeys:
+        """As `Core.keys`."""
+        self._asked += 1
+        number = self._asked
+        answer = self._questions[number] = asyncio.get_running_loop().create_future()
+        self.send(FromFront.ASK_KEYS, number, frames.cut(user))
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                said = await answer
+        except TimeoutError:
+            raise Unavailable("the core does not answer", ours=True) from None
+        finally:
+            del self._questions[number]
+        kind, text = said[:1], said[1:].decode(errors="replace")
+        if kind != _FOUND:
+            raise Unavailable(text, ours=kind == _OUR_TROUBLE)
+        file, *lines = text.split("\n")
+        return UserKeys(file, lines)
+
+    # -- what the core says -------------------------------------------------------------------------
+
+    def _on_settings(self, frame: Frame) -> None:
+        self._tasks.start(self._settle(frame.number, frame.content), "new settings of a front")
+
+    async def _settle(self, number: int, settings: bytes) -> None:
+        async with self._settling:
+            await self.server.settle(settings)
+        self.send(FromFront.SERVING, number)
+
+    def _on_keys(self, frame: Frame) -> None:
+        answer = self._questions.get(frame.number)
+        if answer is not None and not answer.done():
+            answer.set_result(frame.content)
+
+    def _on_output(self, frame: Frame) -> None:
+        client = self._clients.get(frame.number)
+        if client is not None:  # else it is over, and the core does not know yet
+            client.send(frame.content, error=frame.kind == FromCore.ERROR)
+
+    def _on_taken(self, frame: Frame) -> None:
+        client = self._clients.get(frame.number)
+        if client is not None:
+            client.taken(frames.as_count(frame.content))
+
+    def _on_exit(self, frame: Frame) -> None:
+        client = self._clients.get(frame.number)
+        if client is not None:
+            client.finish(frames.as_status(frame.content))
+
+    def _on_ping(self, frame: Frame) -> None:
+        self.send(FromFront.PONG, frame.number)
+
+    def _on_stop(self, frame: Frame) -> None:
+        self._tasks.start(self._stop(), "the end of a front")
+
+    async def _stop(self) -> None:
+        try:
+            await self.server.stop()
+        finally:
+            self.stopped.set()
+
+    _handlers: Final[Mapping[int, Callable[[Link, Frame], None]]] = {
+        FromCore.SETTINGS: _on_settings,
+        FromCore.KEYS: _on_keys,
+        FromCore.OUTPUT: _on_output,
+        FromCore.ERROR: _on_output,
+        FromCore.TAKEN: _on_taken,
+        FromCore.EXIT: _on_exit,
+        FromCore.PING: _on_ping,
+        FromCore.STOP: _on_stop,
+    }
+
+
+#: Frames whose number is no session's.
+_OF_NO_SESSION: Final = frozenset(
+    {
+        FromFront.READY,
+        FromFront.SERVING,
+        FromFront.LOGIN,
+        FromFront.LOGOUT,
+        FromFront.REFUSED,
+        FromFront.ASK_KEYS,
+        FromFront.PONG,
+    }
+)

@@ -1,0 +1,309 @@
+"""The core's side of a front: its frames become logins and sessions, and the sessions' output becomes frames.
+
+The front handles whatever strangers send, so it may be somebody else's by now. A frame that no front of ours sends
+ends it, with one clear reason; until then it is served a little at a time, so that it holds nobody up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Final, cast
+
+from oobconsole.access import Principal
+from oobconsole.errors import FrontError
+from oobconsole.front import frames
+from oobconsole.front.frames import FRONT_SIZES, Decoder, Frame, FromCore, FromFront
+from oobconsole.front.reception import Lobby
+from oobconsole.front.visitor import Visitor
+from oobconsole.supervise import Tasks
+
+#: How long a front's frames are handled before it is somebody else's turn, in seconds.
+TURN_SECONDS: Final = 0.002
+#: Bytes that may wait for that; more is not read.
+WAITING_MAX: Final = 256 << 10
+#: Bytes of frames that wait for the front to read them; from then on sessions wait.
+UNREAD_MAX: Final = 256 << 10
+#: Questions about users' keys that a front may ask at the same time.
+QUESTIONS_MAX: Final = 64
+#: Sessions of one front, those that have ended and are not closed included.
+SESSIONS_MAX: Final = 10_000
+#: Frames of one kind are joined with their header when they are shorter: one write is cheaper than two.
+_JOINED_MAX: Final = 4096
+#: Texts about a person: what a front says is shown to others.
+_NAME_MAX: Final = 64
+_KEY_THREADS: Final = ThreadPoolExecutor(2, thread_name_prefix="keys")
+
+#: Returns the lines of a user's file of keys as one text; raises `Unavailable`.
+Keys = Callable[[str], bytes]
+
+
+class _RemoteClient:
+    """A session's client, which is in another process (`ends.ClientEnd`)."""
+
+    __slots__ = ("_number", "_relay")
+
+    def __init__(self, relay: Relay, number: int) -> None:
+        self._relay = relay
+        self._number = number
+
+    def send(self, data: bytes, *, error: bool) -> None:
+        """As an OUTPUT or ERROR frame."""
+        self._relay.send(FromCore.ERROR if error else FromCore.OUTPUT, self._number, data)
+
+    def taken(self, count: int) -> None:
+        """As a TAKEN frame."""
+        self._relay.send(FromCore.TAKEN, self._number, frames.count(count))
+
+    def finish(self, status: int) -> None:
+        """As an EXIT frame."""
+        self._relay.send(FromCore.EXIT, self._number, frames.status(status & 0xFF))
+
+
+class Relay(asyncio.Protocol):
+    """One front, from the moment at which its process has been started.
+
+    Args:
+        lobby: of this front alone.
+        keys: reads a user's file of keys; called in a thread.
+
+    Attributes:
+        ready: what confines the front, and what does not, as it says itself; set when it can serve.
+        ended: why it has ended, or must: who started it ends its process.
+        pongs: how many pings it has answered.
+    """
+
+    def __init__(self, lobby: Lobby, keys: Keys) -> None:
+        loop = asyncio.get_running_loop()
+        self.ready: asyncio.Future[list[str]] = loop.create_future()
+        self.ended: asyncio.Future[str] = loop.create_future()
+        self.pongs = 0
+        self.logins = 0
+        self._pings = 0
+        self._lobby = lobby
+        self._keys = keys
+        self._decoder = Decoder(FRONT_SIZES)
+        self._sessions: dict[int, Visitor] = {}
+        self._last_session = 0
+        self._settings = 0
+        self._serving: dict[int, asyncio.Future[None]] = {}
+        self._questions = Tasks()
+        self._transport: asyncio.Transport | None = None
+        self._turn: asyncio.Handle | None = None
+        self._has_room = True
+        self._is_reading = True
+
+    # -- what the core says -------------------------------------------------------------------------
+
+    @property
+    def unanswered(self) -> int:
+        """Pings that have no answer yet."""
+        return self._pings - self.pongs
+
+    def ping(self) -> None:
+        """Ask for a sign of life."""
+        self._pings += 1
+        self.send(FromCore.PING, self._pings)
+
+    def allow(self, connections: int, keys: Keys) -> None:
+        """From now on it may have so many connections, and users' keys are read so."""
+        self._lobby.most = connections
+        self._keys = keys
+
+    async def settle(self, settings: bytes) -> None:
+        """Have the front serve like this, and wait until it does, or has ended."""
+        self._settings += 1
+        serving = self._serving[self._settings] = asyncio.get_running_loop().create_future()
+        self.send(FromCore.SETTINGS, self._settings, settings)
+        try:
+            first: set[asyncio.Future[Any]] = {serving, self.ended}
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            serving.cancel()
+
+    def stop(self) -> None:
+        """Have it accept nobody any more, and end when its clients have left."""
+        self.send(FromCore.STOP, 0)
+
+    def send(self, kind: FromCore, number: int, content: bytes = b"") -> None:
+        """Send a frame at once."""
+        if self._transport is None:
+            return
+        if len(content) <= _JOINED_MAX:
+            self._transport.write(frames.frame(kind, number, content))
+        else:
+            self._transport.writelines((frames.header(kind, number, len(content)), content))
+
+    # -- the connection -----------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one without being a subclass
+        self._transport.set_write_buffer_limits(high=UNREAD_MAX)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.end("it has ended" if exc is None else f"its connection broke: {exc}")
+
+    def pause_writing(self) -> None:
+        self._has_room = False
+        self._lobby.set_room(False)
+
+    def resume_writing(self) -> None:
+        self._has_room = True
+        self._lobby.set_room(True)
+
+    def data_received(self, data: bytes) -> None:
+        self._decoder.feed(data)
+        if self._turn is None:
+            self._take_turn()
+        elif self._decoder.waiting > WAITING_MAX:
+            self._read(False)
+
+    def _read(self, reading: bool) -> None:
+        if self._transport is not None and reading != self._is_reading:
+            self._is_reading = reading
+            (self._transport.resume_reading if reading else self._transport.pause_reading)()
+
+    def _take_turn(self) -> None:
+        self._turn = None
+        until = time.perf_counter() + TURN_SECONDS
+        try:
+            while self._transport is not None and (found := self._decoder.next()) is not None:
+                self._handlers[found.kind](self, found)
+                if time.perf_counter() >= until:
+                    self._turn = asyncio.get_running_loop().call_soon(self._take_turn)
+                    return
+        except FrontError as error:
+            self.end(f"it broke the relay's protocol: {error}")
+            return
+        self._read(True)
+
+    def end(self, why: str) -> None:
+        """It is over: its process has to be ended by whoever started it. Idempotent."""
+        if self.ended.done():
+            return
+        self.ended.set_result(why)
+        self.ready.cancel()
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abort()
+        if self._turn is not None:
+            self._turn.cancel()
+        self._sessions.clear()
+        self._lobby.end("the front that they came in by has ended")
+
+    # -- what the front says ------------------------------------------------------------------------
+
+    def _on_ready(self, frame: Frame) -> None:
+        if self.ready.done():
+            raise FrontError("it is ready twice")
+        self.ready.set_result(frames.as_texts(frame.content))
+
+    def _on_serving(self, frame: Frame) -> None:
+        serving = self._serving.pop(frame.number, None)
+        if serving is None:
+            raise FrontError(f"it serves by settings {frame.number}, which it was not given")
+        if not serving.done():
+            serving.set_result(None)
+
+    def _on_login(self, frame: Frame) -> None:
+        age, (name, key, address) = frames.as_login(frame.content)
+        self._lobby.logged_in(frame.number, _principal(name, key, address), age)
+        self.logins += 1
+
+    def _on_logout(self, frame: Frame) -> None:
+        if self._lobby.has_sessions(frame.number):
+            raise FrontError(f"connection {frame.number} ends before its sessions")
+        self._lobby.logged_out(frame.number)
+
+    def _on_refused(self, frame: Frame) -> None:
+        name, key, address, reason = frames.some_texts(frame.content, 4)
+        self._lobby.refused(Principal(name[:_NAME_MAX], key, address), reason)
+
+    def _on_ask_keys(self, frame: Frame) -> None:
+        if len(self._questions) >= QUESTIONS_MAX:
+            raise FrontError(f"more than {QUESTIONS_MAX} questions at the same time")
+        user = frames.as_text(frame.content)
+        self._questions.start(self._answer(frame.number, user), "a user's keys, for a front")
+
+    async def _answer(self, number: int, user: str) -> None:
+        answer = await asyncio.get_running_loop().run_in_executor(_KEY_THREADS, partial(self._keys, user))
+        self.send(FromCore.KEYS, number, answer)
+
+    def _on_open(self, frame: Frame) -> None:
+        number = frame.number
+        if number <= self._last_session:
+            raise FrontError(f"session {number} begins twice")
+        if len(self._sessions) >= SESSIONS_MAX:
+            raise FrontError(f"more than {SESSIONS_MAX} sessions")
+        connection, wanted = frames.as_opening(frame.content)
+        self._last_session = number
+        visitor = self._lobby.open(connection, wanted, _RemoteClient(self, number))
+        visitor.set_room(self._has_room)
+        self._sessions[number] = visitor
+
+    def _visitor(self, frame: Frame) -> Visitor:
+        visitor = self._sessions.get(frame.number)
+        if visitor is None:
+            raise FrontError(f"kind {frame.kind} of session {frame.number}, which there is not")
+        return visitor
+
+    def _on_input(self, frame: Frame) -> None:
+        at, data = frames.as_input(frame.content)
+        self._visitor(frame).typed(data, at)
+
+    def _on_end_of_input(self, frame: Frame) -> None:
+        self._visitor(frame).input_ended()
+
+    def _on_size(self, frame: Frame) -> None:
+        self._visitor(frame).resized(*frames.as_size(frame.content))
+
+    def _on_break(self, frame: Frame) -> None:
+        self._visitor(frame).break_asked()
+
+    def _on_credit(self, frame: Frame) -> None:
+        self._visitor(frame).credit(frames.as_count(frame.content))
+
+    def _on_deaf(self, frame: Frame) -> None:
+        self._visitor(frame).reads_no_more()
+
+    def _on_dismiss(self, frame: Frame) -> None:
+        self._visitor(frame).dismissed(frames.as_text(frame.content))
+
+    def _on_closed(self, frame: Frame) -> None:
+        visitor = self._visitor(frame)
+        del self._sessions[frame.number]
+        visitor.lost()
+
+    def _on_pong(self, frame: Frame) -> None:
+        if not self.pongs < frame.number <= self._pings:
+            raise FrontError(f"an answer to ping {frame.number}, which was not asked, or is answered already")
+        self.pongs = frame.number
+
+    _handlers: Final[Mapping[int, Callable[[Relay, Frame], None]]] = {
+        FromFront.READY: _on_ready,
+        FromFront.SERVING: _on_serving,
+        FromFront.LOGIN: _on_login,
+        FromFront.LOGOUT: _on_logout,
+        FromFront.REFUSED: _on_refused,
+        FromFront.ASK_KEYS: _on_ask_keys,
+        FromFront.OPEN: _on_open,
+        FromFront.INPUT: _on_input,
+        FromFront.END_OF_INPUT: _on_end_of_input,
+        FromFront.SIZE: _on_size,
+        FromFront.BREAK: _on_break,
+        FromFront.CREDIT: _on_credit,
+        FromFront.DEAF: _on_deaf,
+        FromFront.DISMISS: _on_dismiss,
+        FromFront.CLOSED: _on_closed,
+        FromFront.PONG: _on_pong,
+    }
+
+
+def _principal(name: str, key: str, address: str) -> Principal:
+    """Whom a front claims to have let in. Nobody is local who came by a front."""
+    if not name or len(name) > _NAME_MAX or not (name + address).isprintable():
+        raise FrontError(f"a login of {name[:_NAME_MAX]!r} from {address[:_NAME_MAX]!r}, who cannot be")
+    return Principal(name, key, address)

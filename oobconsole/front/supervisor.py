@@ -1,0 +1,212 @@
+"""Fronts that always run: each is started, asked for signs of life, and begun again when it ends or hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+import structlog
+
+from oobconsole.config.schema import Config
+from oobconsole.events import Events
+from oobconsole.events import Kind as EventKind
+from oobconsole.front.kinds import Kind
+from oobconsole.front.process import Process
+from oobconsole.front.relay import Relay
+from oobconsole.front.spare import Spare
+from oobconsole.supervise import Tasks
+
+log = structlog.get_logger(__name__)
+
+#: How often a front is asked for a sign of life, in seconds, and how many of these questions may wait for an answer:
+#: counted, not timed, so that a core that was itself stopped, or had no time, blames nobody.
+PING_SECONDS: Final = 1.0
+PINGS_MAX: Final = 8
+#: A process has so many of these seconds to be ready.
+READY_PINGS_MAX: Final = 60
+#: One that has let somebody in, or has lived for so long, was a good one, and the next one is begun at once.
+GOOD_SECONDS: Final = 5.0
+#: So many bad ones, one after the other, are begun again at once; then after so many seconds, twice as long each
+#: time, up to the last.
+AT_ONCE: Final = 3
+AGAIN_FIRST: Final = 0.5
+AGAIN_LAST: Final = 30.0
+#: A front that is asked to end has so long, in seconds: it gives its clients a second to leave.
+STOP_SECONDS: Final = 4.0
+
+
+class State(Enum):
+    """Of one front."""
+
+    STARTING = "starting"
+    SERVING = "serving"
+    WAITING = "waiting"  # until it is begun again
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the front of a kind is given now: a reload replaces it."""
+
+    config: Config
+    settings: bytes
+
+
+class Front:
+    """One front of a kind, through all its processes.
+
+    Args:
+        name: such as `ssh 1`.
+        given: says what it is given now.
+        spare: where its processes come from.
+
+    Attributes:
+        state: now.
+        again: how often it was begun again.
+        reason: why, the last time.
+        about: what confines its process (`+`), and what is lacking (`-`), as that says itself.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        kind: Kind,
+        events: Events,
+        given: Callable[[], Given],
+        spare: Spare,
+    ) -> None:
+        self.state = State.STARTING
+        self.again = 0
+        self.reason = ""
+        self.about: list[str] = []
+        self._name = name
+        self._kind = kind
+        self._events = events
+        self._given = given
+        self._spare = spare
+        self._bad = 0
+        self._process: Process | None = None
+        self._tasks = Tasks()
+        self._served = asyncio.Event()
+
+    @property
+    def pid(self) -> int | None:
+        """Of its process, if there is one."""
+        return self._process.pid if self._process is not None else None
+
+    async def start(self) -> None:
+        """Begin, and wait until its first process serves, or has ended."""
+        self._tasks.forever(self._run, f"front {self._name}")
+        await self._served.wait()
+
+    async def settle(self) -> None:
+        """Have it serve by what it is given now; returns when it does."""
+        process = self._process
+        if process is not None and self.state is State.SERVING:
+            await self._settle(process.relay)
+
+    async def _settle(self, relay: Relay) -> None:
+        given = self._given()
+        relay.allow(self._kind.connections(given.config), self._kind.keys(given.config))
+        await relay.settle(given.settings)
+
+    async def stop(self) -> None:
+        """Let its clients leave, and end it."""
+        self.state = State.STOPPED
+        process = self._process
+        if process is not None:
+            process.relay.stop()
+            await process.left(STOP_SECONDS)
+        await self._tasks.stop()
+
+    # -- its life -----------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while self.state is not State.STOPPED:
+            self.state = State.STARTING
+            reason, is_good = await self._live()
+            self._served.set()
+            if self.state is State.STOPPED:
+                return
+            self._bad = 0 if is_good else self._bad + 1
+            await self._wait(reason)
+
+    async def _wait(self, reason: str) -> None:
+        """Until it is begun again."""
+        seconds = 0.0
+        if self._bad > AT_ONCE:
+            seconds = min(AGAIN_LAST, AGAIN_FIRST * 2 ** min(self._bad - AT_ONCE - 1, 16))
+        self.again += 1
+        self.reason = reason
+        self.state = State.WAITING
+        log.warning("a front has ended, and is begun again", front=self._name, reason=reason, seconds=seconds)
+        self._events.emit(EventKind.FAULT, part=f"front {self._name}", reason=reason)
+        await asyncio.sleep(seconds)
+
+    async def _live(self) -> tuple[str, bool]:
+        """One process, to its end; returns why it ended, and whether it was a good one."""
+        began = time.monotonic()
+        try:
+            process = self._process = await self._spare.take()
+        except OSError as error:
+            return f"it cannot be started: {error.strerror}", False
+        relay = process.relay
+        try:
+            why = await self._serve(relay)
+        finally:
+            relay.end("the server stops")
+            self._process = None
+            how = await asyncio.shield(asyncio.ensure_future(process.end()))
+        lasted = self.state is State.SERVING and time.monotonic() - began >= GOOD_SECONDS
+        return f"{why} ({how})", lasted or relay.logins > 0
+
+    async def _serve(self, relay: Relay) -> str:
+        """Until the front has ended, or is to be ended; returns why."""
+        for _ in range(READY_PINGS_MAX):
+            first: set[asyncio.Future[Any]] = {relay.ready, relay.ended}
+            await asyncio.wait(first, timeout=PING_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if relay.ended.done():
+                return relay.ended.result()
+            if relay.ready.done():
+                break
+        else:
+            relay.end("it was not ready in time")
+            return relay.ended.result()
+        self._tell_confinement(relay.ready.result())
+        begun = self._tasks.start(self._begin(relay), f"beginning of front {self._name}")
+        try:
+            return await self._watch(relay)
+        finally:
+            begun.cancel()
+
+    async def _begin(self, relay: Relay) -> None:
+        await self._settle(relay)
+        if not relay.ended.done() and self.state is State.STARTING:
+            self.state = State.SERVING
+            self._served.set()
+            self._spare.make()
+
+    async def _watch(self, relay: Relay) -> str:
+        while True:
+            await asyncio.wait({relay.ended}, timeout=PING_SECONDS)
+            if relay.ended.done():
+                return relay.ended.result()
+            if relay.unanswered >= PINGS_MAX:
+                relay.end("it does not answer any more")
+            else:
+                relay.ping()
+
+    def _tell_confinement(self, about: list[str]) -> None:
+        """Once for each answer: a process that is begun again says the same as the one before it."""
+        if about == self.about:
+            return
+        self.about = about
+        has = [line[1:] for line in about if line.startswith("+")]
+        lacks = [line[1:] for line in about if not line.startswith("+")]
+        log.info("a front has given up its rights", front=self._name, confined_by=has)
+        if lacks:
+            log.warning("a front has more rights than it needs", front=self._name, lacking=lacks)

@@ -1,0 +1,155 @@
+"""A session's other end: order, credit in both directions, and every way in which it can end."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from oobconsole.errors import FrontError, HungUp
+from oobconsole.front.ends import INPUT_WINDOW, OUTPUT_WINDOW
+from oobconsole.front.frames import DATA_MAX, Opening
+from oobconsole.front.reception import WINDOW
+from oobconsole.front.visitor import BREAKS_MAX, Visitor
+from tests.unit.front.fakes import FakeClient
+
+
+class Both:
+    """A visitor, and its client."""
+
+    def __init__(self, term: str | None = None, window: int = WINDOW) -> None:
+        self.client = FakeClient()
+        self.closed: list[Visitor] = []
+        self.visitor = Visitor(Opening(term=term), self.client, self.closed.append, window=window)
+
+
+async def test_output_stops_where_credit_ends_and_keeps_its_order() -> None:
+    both = Both()
+    data = bytes(range(256)) * 1024  # 256 KiB
+    writing = asyncio.create_task(both.visitor.write(data))
+    await asyncio.sleep(0)
+    assert len(both.client.output) == OUTPUT_WINDOW
+    both.visitor.draw("behind it")
+    while not writing.done():
+        both.visitor.credit(OUTPUT_WINDOW // 3)
+        await asyncio.sleep(0)
+    assert both.client.output == data + b"behind it"
+    assert max(both.client.sizes) <= DATA_MAX
+
+
+async def test_no_front_can_give_more_credit_than_there_was_output() -> None:
+    both = Both()
+    await both.visitor.write(b"x" * 100)
+    both.visitor.credit(100)
+    with pytest.raises(FrontError, match="more credit"):
+        both.visitor.credit(1)
+
+
+@pytest.mark.parametrize("window", [INPUT_WINDOW, WINDOW])
+async def test_no_front_can_send_more_input_than_was_asked_for(window: int) -> None:
+    both = Both(window=window)
+    assert both.client.credit == window - INPUT_WINDOW
+    both.visitor.typed(b"x" * window, 0.0)
+    with pytest.raises(FrontError, match="more input"):
+        both.visitor.typed(b"x", 0.0)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 3 * WINDOW), min_size=1, max_size=12))
+def test_input_goes_on_however_it_is_read(sizes: list[int]) -> None:
+    """A client that has credit sends; whoever reads everything always gives some back."""
+
+    async def run() -> None:
+        both = Both()
+        left, may_send, given_before = sum(sizes), INPUT_WINDOW, 0
+        while left:
+            may_send += both.client.credit - given_before
+            given_before = both.client.credit
+            part = min(left, may_send)
+            assert part, "nobody may send, and nothing waits to be read"
+            both.visitor.typed(b"x" * part, 0.0)
+            may_send -= part
+            left -= part
+            assert len(await both.visitor.read()) == part
+
+    asyncio.run(run())
+
+
+async def test_the_status_comes_behind_everything_that_was_written() -> None:
+    both = Both()
+    both.visitor.draw("x" * (OUTPUT_WINDOW + 1))
+    both.visitor.exit(3)
+    assert both.client.statuses == []
+    both.visitor.credit(OUTPUT_WINDOW)
+    assert both.client.statuses == [3]
+    both.visitor.exit(4)
+    assert both.client.statuses == [3]
+    with pytest.raises(HungUp):
+        await both.visitor.write(b"late")
+
+
+async def test_a_client_that_is_gone_is_told_nothing() -> None:
+    both = Both()
+    writing = asyncio.create_task(both.visitor.write(b"x" * (OUTPUT_WINDOW + 1)))
+    await asyncio.sleep(0)
+    both.visitor.lost()
+    with pytest.raises(HungUp):
+        await writing
+    both.visitor.draw("x")
+    both.visitor.give_back()
+    both.visitor.exit(0)
+    assert both.closed == [both.visitor]
+    assert both.client.statuses == []
+    assert await both.visitor.read() == b""
+    await both.visitor.gone()
+
+
+async def test_a_client_that_reads_no_more_is_told_the_status() -> None:
+    both = Both()
+    both.visitor.draw("x" * (OUTPUT_WINDOW + 1))
+    both.visitor.reads_no_more()
+    await both.visitor.gone()
+    with pytest.raises(HungUp):
+        await both.visitor.tell("x")
+    both.visitor.exit(0)
+    assert both.client.statuses == [0]
+
+
+async def test_one_who_is_dismissed_gets_the_terminal_back_and_the_reason() -> None:
+    both = Both(term="xterm")
+    both.visitor.lend(lambda: b"<restored>")
+    for _ in range(3):
+        both.visitor.dismissed("enough\x1b]0;x\a")
+    await both.visitor.gone()
+    assert both.client.output == b"<restored>\r\n[oobconsole: enough?]0;x?]\r\n"
+    assert both.client.statuses == [1]
+
+
+async def test_one_who_is_dismissed_and_reads_nothing_ends_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oobconsole.front.visitor._DISMISS_SECONDS", 0.01)
+    both = Both()
+    both.visitor.draw("x" * (OUTPUT_WINDOW + 1))
+    both.visitor.dismissed("enough")
+    await both.visitor.gone()
+    assert both.client.statuses == [1]
+
+
+async def test_breaks_beyond_the_limit_are_counted() -> None:
+    both = Both(term="xterm")
+    for _ in range(BREAKS_MAX + 5):
+        both.visitor.break_asked()
+    assert await both.visitor.break_wanted() == 5
+    assert both.visitor.forget_breaks() == BREAKS_MAX - 1
+
+
+async def test_nothing_is_sent_while_the_way_to_the_client_has_no_room() -> None:
+    both = Both()
+    both.visitor.set_room(False)
+    writing = asyncio.create_task(both.visitor.write(b"x"))
+    await asyncio.sleep(0)
+    assert (bytes(both.client.output), writing.done()) == (b"", False)
+    both.visitor.set_room(True)
+    await writing
+    assert both.client.output == b"x"
