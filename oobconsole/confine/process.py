@@ -103,7 +103,9 @@ def _drop_capabilities() -> str:
     for capability in range(_CAPABILITY_MAX + 1):
         _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # which needs a right that we may not have
     head = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    none = (ctypes.c_uint32 * 6)()
+    has, none = (ctypes.c_uint32 * 6)(), (ctypes.c_uint32 * 6)()
+    if _libc.capget(ctypes.byref(head), ctypes.byref(has)) == 0 and not any(has):
+        return "none"  # and capset(2) may be forbidden already
     if _libc.capset(ctypes.byref(head), ctypes.byref(none)):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))

@@ -110,9 +110,12 @@ class Front:
             await self._settle(process.relay)
 
     async def _settle(self, relay: Relay) -> None:
-        given = self._given()
-        relay.allow(self._kind.connections(given.config), self._kind.keys(given.config))
-        await relay.settle(given.settings)
+        """What it is given may be replaced while the front takes it: then it takes the new one, too."""
+        settled = None
+        while settled is not (given := self._given()).settings:
+            relay.allow(self._kind.connections(given.config), self._kind.keys(given.config))
+            await relay.settle(given.settings)
+            settled = given.settings
 
     async def stop(self) -> None:
         """Let its clients leave, and end it."""

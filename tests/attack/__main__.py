@@ -58,6 +58,11 @@ def resident_mib(pid: int, what: str = "VmRSS") -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(what + ":"))
 
 
+def memory_mib(server: Server, what: str = "VmRSS") -> float:
+    """Of the core and of its fronts, together. The spare is one of them."""
+    return sum(resident_mib(pid, what) for pid in (server.pid, *server.fronts()))
+
+
 def measure(attack: Any, driver: Path) -> str:
     """One row of the table: a server of its own, so that memory is this attack's. Nobody is made to wait for an
     offence: that is how it is when each connection comes from another address."""
@@ -77,7 +82,7 @@ def measure(attack: Any, driver: Path) -> str:
             with attacking(attack, server, key) as attacker:
                 during = echoes(client, other, ATTACK_SECONDS), vcpu.waits()
                 attacker.wait(60)
-            memory = f"{resident_mib(server.pid, 'VmHWM'):.0f} / {resident_mib(server.pid):.0f}"
+            memory = f"{memory_mib(server, 'VmHWM'):.0f} / {memory_mib(server):.0f}"
         said = server.log.read_text()
     about = " ".join((attack.__doc__ or "").split()).rstrip(".")
     cells = [about, shown(before[0]), shown(during[0]), before[1], during[1], memory, held(said), blamed(said)]

@@ -36,5 +36,6 @@ fuzz() { # NAME BYTES COMMAND...
 fuzz frame 256 "$made/frame"
 fuzz decode 15 "$made/decode"
 fuzz wire 2600 .venv/bin/python -m tests.fuzz.wire_atheris
+fuzz front 2600 .venv/bin/python -m tests.fuzz.front_atheris
 say "Fuzzing the Python decoder against a model for $seconds s"
 nice -n 10 .venv/bin/python -m tests.fuzz.wire_hypothesis "$seconds"

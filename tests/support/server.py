@@ -146,6 +146,11 @@ class Server:
         assert self._process is not None
         return self._process.pid
 
+    def fronts(self) -> list[int]:
+        """The processes that strangers reach, the oldest first: it serves, and the next one is the spare."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return [int(pid) for pid in children if b"oobconsole.ssh.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
     @property
     def port(self) -> int:
         """The TCP port that it listens on."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +21,7 @@ from oobconsole.front.frames import (
     FromFront,
     Opening,
 )
+from tests.fuzz.front_properties import check
 
 NUMBERS = st.integers(0, 2**32 - 1)
 
@@ -109,6 +112,14 @@ def test_what_has_come_whole_is_not_kept_twice() -> None:
     decoder.feed(data)
     assert decoder.next() == Frame(FromCore.OUTPUT, 7, b"x" * DATA_MAX)
     assert decoder.waiting == 0
+
+
+def test_the_inputs_that_fuzzing_has_kept_do_no_harm() -> None:
+    kept = sorted((Path(__file__).parents[2] / "fuzz" / "corpus" / "front").iterdir())
+    assert len(kept) >= 10
+    for path in kept:
+        data = path.read_bytes()
+        check(data[1:], data[0] + 1)
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=80)
