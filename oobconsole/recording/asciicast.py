@@ -35,7 +35,7 @@ class Asciicast:
         self._decoder = _decoder("replace")
 
     def header(self, title: str, rows: int, columns: int) -> bytes:
-        """The first line."""
+        """The file's first line, which says how large the terminal is and when the recording began."""
         fields = {"version": 2, "width": columns, "height": rows, "timestamp": int(self._began), "title": title}
         return json.dumps(fields).encode() + b"\n"
 
@@ -48,7 +48,7 @@ class Asciicast:
         return self._event(at, b"o", _quoted(text)) if text else b""
 
     def marker(self, at: float, label: str) -> bytes:
-        """Something happened beside the output."""
+        """An event for something that happened beside the output: players stop or show `label` there."""
         return self._event(at, b"m", _quoted(label))
 
     def _event(self, at: float, code: bytes, quoted: bytes) -> bytes:
@@ -59,7 +59,7 @@ class Asciicast:
 
 
 def _quoted(text: str) -> bytes:
-    """As a JSON string."""
+    """The text as a JSON string."""
     return _encoder.encode(text).encode("utf-8", "replace")
 
 

@@ -66,27 +66,33 @@ Item = Frame | Begun | Lost
 
 
 class _Clock:
-    """Goes on with silences alone."""
+    """A clock that goes on only when the guest was silent, as `Console.clock` does for live output."""
 
     def __init__(self) -> None:
         self.now = 0.0
         self._last: tuple[object, float] = "", math.inf
 
     def printed(self, boot: object, at: float, *, counts: bool) -> None:
-        """Something was, so many seconds after the machine was started."""
+        """Something was printed.
+
+        Args:
+            boot: the boot of this machine in which it was printed.
+            at: how many seconds after that boot.
+            counts: a silence before it makes the clock go on.
+        """
         before, last = self._last
         if counts and last != math.inf and (before != boot or at - last >= SILENCE_SECONDS):
             self.now += SILENCE_SECONDS
         self._last = boot, at
 
     def cut(self) -> None:
-        """Nothing of what was begun before goes on."""
+        """Count a silence here: no string that was begun before goes on."""
         self.now += SILENCE_SECONDS
         self._last = "", math.inf
 
 
 def with_next(found: list[Segment]) -> Iterator[tuple[Segment, Segment | None]]:
-    """Each segment, and the one behind it."""
+    """Each segment, together with the one behind it; None behind the last one."""
     for place, segment in enumerate(found, 1):
         yield segment, found[place] if place < len(found) else None
 

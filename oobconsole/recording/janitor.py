@@ -50,22 +50,23 @@ class Janitor:
         self._run_began.setdefault(name, offset)
 
     def tidy(self, folder: Path) -> None:
-        """Soon, the recording of a console."""
+        """Have the recording of a console tidied, soon: what is too old or too much is removed, the rest
+        compressed."""
         self._thread.submit(self._guarded, folder, self._tidy)
 
     def tidy_gone(self, folder: Path, leaving: set[str]) -> None:
-        """Soon, the recordings below `folder` of consoles that are no more: they have the same limits."""
+        """Have the recordings below `folder` tidied, soon, whose consoles are gone. They have the same limits."""
         self._thread.submit(self._guarded, folder, lambda _: self._tidy_gone(folder, leaving))
 
     def stop(self) -> None:
-        """After the file that it is at."""
+        """Stop, behind the file that is being compressed or removed."""
         self._stopping.set()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     # -- in the thread ------------------------------------------------------------------------------
 
     def _guarded(self, folder: Path, what: Callable[[Path], object]) -> None:
-        """Nobody reads how it ended."""
+        """Tidy a folder, and log an error: nobody else reads how the thread's work ended."""
         try:
             what(folder)
         except OSError as error:

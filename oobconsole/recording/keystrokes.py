@@ -36,11 +36,11 @@ class _Line:
 
     @property
     def waits(self) -> bool:
-        """Does some of it wait for its echo?"""
+        """Do bytes of the line still wait for their echo?"""
         return not self.secret and self.echoed < len(self.typed)
 
     def hide(self) -> None:
-        """It was not echoed."""
+        """Forget what was typed: it was not echoed, so that only its length may be recorded."""
         self.secret = True
         self.typed.clear()
 
@@ -75,7 +75,7 @@ class Keystrokes:
         self._returned = False  # the last echo was a return
 
     def typed(self, data: bytes, who: Principal | None, now: float) -> None:
-        """Somebody typed `data`."""
+        """Somebody typed `data`. `now` is in seconds of a clock that never goes back."""
         self.expire(now)
         for byte in data:
             line = self._line_of(who, now)
@@ -90,7 +90,7 @@ class Keystrokes:
         self._finish()
 
     def output(self, data: bytes, now: float) -> None:
-        """The guest printed `data`."""
+        """The guest printed `data`, which may be the echo of what was typed. `now` is as in `typed`."""
         if not self._lines:
             return
         self.expire(now)
@@ -116,7 +116,7 @@ class Keystrokes:
         return bool(self._lines)
 
     def close(self) -> None:
-        """Record what is left."""
+        """Record the lines that are still waiting, as far as they were echoed."""
         self._hide_all()
         for line in self._lines:
             line.ended = True

@@ -36,19 +36,19 @@ class Latecomers:
         return name in self._waiting
 
     def add(self, console: Console, reason: str) -> None:
-        """It could not be begun."""
+        """The recording of a console could not be begun, for that reason: try again, later and later."""
         task = self._tasks.start(self._try(console, reason), f"beginning the recording of {console.name}")
         self._waiting[console.name] = task
         task.add_done_callback(lambda _: self._ended(console.name, task))
 
     def forget(self, name: str) -> None:
-        """The console is gone."""
+        """Make no further attempts for that console, because it is gone."""
         task = self._waiting.pop(name, None)
         if task is not None:
             task.cancel()
 
     async def stop(self) -> None:
-        """No further attempts."""
+        """Make no further attempts at all. A second call does nothing."""
         await self._tasks.stop()
 
     def _ended(self, name: str, task: asyncio.Task[None]) -> None:

@@ -42,7 +42,7 @@ def past(found: list[Segment], start: int) -> Past:
 
 
 def _silences(segment: Segment, start: int) -> tuple[int, ...]:
-    """The latest ones."""
+    """Offsets of what came behind a silence in a segment, the latest ones, from `start` on."""
     found, last = [], None
     for line in tail(segment.path(INDEX), _TAIL).splitlines(keepends=True):
         record = parse(line)

@@ -23,7 +23,7 @@ class Pieces:
         return self._size
 
     def add(self, piece: bytes) -> None:
-        """Add to the end."""
+        """Add bytes to the end, without copying them."""
         self._pieces.append(piece)
         self._size += len(piece)
 

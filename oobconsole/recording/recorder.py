@@ -27,25 +27,25 @@ TOO_SLOW: Final = "the disk is too slow"
 
 
 class Hub(Protocol):
-    """What writes for all recorders."""
+    """The writer that all recorders share, as a recorder sees it."""
 
     def due(self, recorder: Recorder) -> None:
-        """It has something to write."""
+        """The recorder has something to be written."""
 
     def room(self, size: int) -> bool:
-        """May so many bytes more wait, of all consoles together? Then they do."""
+        """Is there room for so many bytes more, of all consoles together? If so, they are counted as waiting."""
 
     def typing(self, recorder: Recorder) -> None:
-        """It waits for echoes: `expire` is to be called now and then."""
+        """The recorder waits for echoes: call its `expire` now and then."""
 
     def stopped(self, recorder: Recorder, reason: str) -> None:
-        """Nothing can be recorded."""
+        """Nothing can be recorded any more, for that reason."""
 
     def resumed(self, recorder: Recorder, hole: int) -> None:
-        """It can again; so many bytes are missing."""
+        """Recording goes on; `hole` bytes are missing."""
 
     def damaged(self, recorder: Recorder, what: str, gone: int) -> None:
-        """Somebody else did that to the files; so many bytes that were recorded are gone."""
+        """Somebody else has changed the files; `what` says how, and `gone` recorded bytes are gone."""
 
 
 class Recorder:
@@ -94,13 +94,13 @@ class Recorder:
     # -- Observer -----------------------------------------------------------------------------------
 
     def output(self, offset: int, data: bytes) -> None:
-        """Keep it for the writer, if there is room."""
+        """Keep output for the writer, if there is room for it."""
         self._keep(offset, data, self._now(offset))
         if self._typist is not None:
             self._typist.output(data, time.monotonic())
 
     def _now(self, offset: int) -> float:
-        """By the wall clock. That it was set is recorded before what is recorded by it, at that offset."""
+        """The time by the wall clock. If that clock was set, this is recorded first, at that offset."""
         now = clock.read()
         if clock.was_set(self._booted, now.booted):
             self._booted = now.booted
@@ -123,7 +123,7 @@ class Recorder:
             last.data = bytearray(last.data + data)  # what comes alone, and most of a flood does, is not copied
 
     def _together(self, offset: int, now: float) -> Printed | None:
-        """The entry that this output is a part of."""
+        """The entry that this output can be added to; None: it needs one of its own."""
         last = self._entries[-1] if self._entries else None
         if not isinstance(last, Printed) or len(last.data) >= _ENTRY_MAX or last.offset + len(last.data) != offset:
             return None
@@ -131,13 +131,13 @@ class Recorder:
         return last if now - last.at < _TOGETHER or len(self._entries) >= TIMED_MAX else None
 
     def gap(self, offset: int, lost: int) -> None:
-        """They count as the context's output, but have no offsets."""
+        """Record that bytes were lost. They count as the context's output, but have no offsets."""
         self.note("lost", lost)
         if self.binding is not None:
             self._bound(self.binding._replace(base=self.binding.base - lost))
 
     def typed(self, data: bytes, who: Principal | None) -> None:
-        """See what the guest makes of it."""
+        """Compare what was typed with what the guest echoes, and record that."""
         if self._keystrokes:
             if self._typist is None:
                 self._typist = Keystrokes(self._was_typed)
@@ -145,7 +145,7 @@ class Recorder:
             self._hub.typing(self)
 
     def state_changed(self, state: ConsoleState, reason: str) -> None:
-        """Into the index."""
+        """Record the state in the index."""
         self.note("state", state.name.lower(), reason)
 
     # -- what else there is to record ---------------------------------------------------------------
@@ -192,12 +192,12 @@ class Recorder:
 
     @property
     def waiting(self) -> int:
-        """Bytes of output that have not been taken."""
+        """How many bytes of output the writer has not taken yet."""
         return self._waiting
 
     @property
     def has_entries(self) -> bool:
-        """Is there anything to take?"""
+        """Is there anything for the writer to take?"""
         return bool(self._entries) or self._skipping
 
     def began(self) -> None:
@@ -262,12 +262,12 @@ class Recorder:
         return self._typist is not None and self._typist.pending
 
     def finish(self) -> None:
-        """Nothing comes any more."""
+        """Nothing comes any more: record typed lines that still wait for their echo."""
         if self._typist is not None:
             self._typist.close()
 
     def written(self, outcome: Outcome) -> None:
-        """The writer has been here."""
+        """The writer has written, or could not; `outcome` says how it went."""
         if outcome.damage:
             self._hub.damaged(self, outcome.damage, outcome.gone)
         if outcome.error:
@@ -303,6 +303,6 @@ class Recorder:
 
 
 def _before_hole(entries: Sequence[Entry]) -> list[Entry]:
-    """Without what `take` has added behind it."""
+    """The entries before a hole, without those that `take` has added behind it."""
     added = [n for n, entry in enumerate(entries) if isinstance(entry, Record) and entry.kind == "recording"]
     return list(entries[: added[-1]] if added else entries)

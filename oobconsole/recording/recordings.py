@@ -45,7 +45,7 @@ _NOTED: Final = {Kind.ATTACHED, Kind.DETACHED, Kind.KEYBOARD, Kind.BREAK, Kind.S
 
 
 def is_console_name(name: str) -> bool:
-    """May a console's recording be called that?"""
+    """Can this be the name of a console, and so of the folder of its recording?"""
     return _FOLDER.fullmatch(name) is not None
 
 
@@ -170,7 +170,7 @@ class Recordings:
             await self._writer.flush()
 
     def recorder(self, name: str) -> Recorder | None:
-        """That of a console."""
+        """The recorder of the console with that name; None: it is not recorded now."""
         return self._recorders.get(name)
 
     def has(self, name: str) -> bool:
@@ -251,7 +251,7 @@ class Recordings:
     # -- in threads ---------------------------------------------------------------------------------
 
     def _make_folder(self) -> None:
-        """A full disk is no reason not to start."""
+        """Make the folder of all recordings. An error is only logged: a full disk is no reason not to start."""
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:

@@ -74,7 +74,7 @@ def tidy(
 
 
 def _to_go(closed: list[Segment], folder: Path, settings: RecordingConfig, run: Run | None) -> int:
-    """How many of the oldest."""
+    """How many of the oldest segments have to go, because they are too old or there is too much."""
     sizes = [sum(path.stat().st_size for path in segment.files()) for segment in closed]
     total = _size(folder)
     gone = 0

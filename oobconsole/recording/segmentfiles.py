@@ -27,7 +27,7 @@ class Changed(Exception):
 
 
 class _Known(NamedTuple):
-    """A file, as we left it."""
+    """What a file was like when we wrote to it last."""
 
     device: int
     inode: int

@@ -120,7 +120,7 @@ class Segment:
         return self.folder / f"{self.start:020d}{kind}"
 
     def files(self) -> list[Path]:
-        """Those that there are."""
+        """The segment's files that exist."""
         names = [self.path(kind) for kind in KINDS]
         return [path for name in names for path in (name, name.with_name(name.name + GZ)) if path.exists()]
 
@@ -140,7 +140,7 @@ class Segment:
 
     @property
     def compressed(self) -> bool:
-        """Is its raw file compressed?"""
+        """Is the segment's raw file compressed?"""
         return not self.path(RAW).is_file()
 
     def header(self) -> dict[str, Any]:
@@ -244,12 +244,12 @@ def parse(line: bytes) -> Any:
 
 
 def is_ours(name: str) -> bool:
-    """Is it what a file of a segment is called?"""
+    """Can a file of a segment have that name?"""
     return _OURS.fullmatch(name) is not None
 
 
 def segments(folder: Path) -> list[Segment]:
-    """A recording's, in order."""
+    """The segments of the recording in a folder, in order of their offsets."""
     try:
         names = os.listdir(folder)  # noqa: PTH208 - a hundred thousand foreign files are names here, and no objects
     except FileNotFoundError:

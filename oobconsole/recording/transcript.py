@@ -31,12 +31,12 @@ class Transcript:
         self._folder = folder
 
     def segments(self) -> list[Segment]:
-        """Those that there are now."""
+        """The segments that exist now."""
         return segments(self._folder)
 
     @property
     def start(self) -> int:
-        """Offset of the oldest byte that is kept."""
+        """The offset of the oldest byte that is kept."""
         found = self.segments()
         return found[0].start if found else 0
 
@@ -150,7 +150,7 @@ def _slices(segment: Segment, skip: int) -> Iterator[Part]:
 
 
 def _skip(file: IO[bytes], size: int) -> bool:
-    """A compressed file is read up to there."""
+    """Skip `size` bytes; a compressed file has to be read for that. False: the file ends before."""
     return file.seek(size) == size
 
 

@@ -53,7 +53,7 @@ class Writer:
         self._thread = ThreadPoolExecutor(1, "recording-writer")
 
     async def run(self, call: Callable[[], T]) -> T:
-        """Do something in the thread that writes."""
+        """Call `call` in the thread that writes, and return its result."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
     def due(self, recorder: Recorder) -> None:
