@@ -32,7 +32,7 @@ class Bus:
     """One guest's bus.
 
     Args:
-        irq: gets the number and the level of an interrupt line, when it has changed or is to be said again.
+        irq: gets the number and the level of an interrupt line, when it has changed.
         failed: gets the slot and the error when a method of a device has raised. It is called once for each device
             that is plugged in, however often that device fails.
 
