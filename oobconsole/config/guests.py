@@ -30,11 +30,9 @@ def _uart(value: Any) -> Any:
 
 
 class UartConfig(Table):
-    """A UART of a guest: I/O base (a multiple of 8, from 0x100) and ISA interrupt."""
+    """A UART of a guest: I/O base (a multiple of 8) and ISA interrupt."""
 
-    port: Annotated[int, Field(ge=0x100, le=PORTS - _UART_PORTS, multiple_of=_UART_PORTS)] = Field(
-        description="I/O base"
-    )
+    port: Annotated[int, Field(ge=0, le=PORTS - _UART_PORTS, multiple_of=_UART_PORTS)] = Field(description="I/O base")
     irq: Annotated[int, Field(ge=1, le=15)] = Field(description="ISA interrupt")
 
     @property

@@ -18,6 +18,14 @@ RANGES_MAX: Final = 8
 #: Which further devices every guest of a nested machine has, and where, by the names by which `guests/fittings.py`
 #: makes them.
 FITTED: Final[dict[str, tuple[type[Device], Resources]]] = {}
+#: Ports that no device of ours may have: the native half needs what a guest does there for itself
+#: (`native/core/irqchip.c`, `native/tcg/detour.c`).
+RESERVED: Final = (
+    (range(0x20, 0x22), "the first interrupt controller"),
+    (range(0xA0, 0xA2), "the second interrupt controller"),
+    (range(0x80, 0x81), "the port by which the native half interrupts a guest"),
+    (range(0xEC, 0xED), "the port at which a guest's CPU executes an access that was served"),
+)
 
 
 class Placed(NamedTuple):
@@ -61,6 +69,8 @@ def conflict(machine: MachineConfig) -> str | None:
         if former.lines != place.lines:
             irqs = " and ".join(", ".join(map(str, one.lines)) for one in (former, place))
             return f"port {place.ranges[0].start:#x} has two interrupts, {irqs}: a machine has one"
+        if reason := _reserved(place):
+            return f"'{guest}' cannot have a device there: {reason}"
         if (both := _overlap(place, known)) is not None:
             return f"port {both:#x} of '{guest}' belongs to another device already"
         if sum(map(len, known)) > RANGES_MAX:
@@ -75,4 +85,13 @@ def _overlap(place: Resources, known: dict[tuple[range, ...], Resources]) -> int
             for theirs in other.ranges:
                 if both := shared(mine, theirs):
                     return both.start
+    return None
+
+
+def _reserved(place: Resources) -> str | None:
+    """Which port of a place the native half needs, and what for; None: it needs none of them."""
+    for mine in place.ranges:
+        for ports, purpose in RESERVED:
+            if both := shared(mine, ports):
+                return f"port {both.start:#x} is {purpose}"
     return None

@@ -58,6 +58,11 @@ def test_uarts_and_their_consoles(tmp_path: Path) -> None:
     assert [place.ranges for place in places] == [(range(first, first + 8),) for first in (0x3F8, 0x2F8, 0x2E0)]
 
 
+def test_a_uart_below_the_first_256_ports(tmp_path: Path) -> None:
+    machine = load(write(tmp_path, SERVER + MACHINE + "uarts = [{port = 0x68, irq = 4}]\n")).machines[0]
+    assert places_of(machine)[0].ranges == (range(0x68, 0x70),)
+
+
 def test_a_serial_card_and_its_consoles(tmp_path: Path) -> None:
     config = load(write(tmp_path, SERVER + VM + "vfio_user = { ports = 2 }\n"))
     assert config.vms[0].console_names == ["vm1", "vm1.port2"]
@@ -124,6 +129,11 @@ BAD = [
     (SERVER + MACHINE + "uarts = [{port = 0x3f8}]\n", "machine.0.guest.0.uarts.0.irq", "is needed"),
     (SERVER + MACHINE + "uarts = [{port = 0x3f9, irq = 4}]\n", "machine.0.guest.0.uarts.0.port", "multiple of 8"),
     (SERVER + MACHINE + "uarts = [{port = 0x10000, irq = 4}]\n", "machine.0.guest.0.uarts.0.port", "less than or"),
+    (SERVER + MACHINE + "uarts = [{port = -8, irq = 4}]\n", "machine.0.guest.0.uarts.0.port", "greater than or"),
+    (SERVER + MACHINE + "uarts = [{port = 0x20, irq = 4}]\n", "machine.0.guest", "port 0x20 is the first interrupt"),
+    (SERVER + MACHINE + "uarts = [{port = 0xa0, irq = 4}]\n", "machine.0.guest", "port 0xa0 is the second interrupt"),
+    (SERVER + MACHINE + "uarts = [{port = 0x80, irq = 4}]\n", "machine.0.guest", "port 0x80 is the port by which"),
+    (SERVER + MACHINE + "uarts = [{port = 0xe8, irq = 4}]\n", "machine.0.guest", "port 0xec is the port at which"),
     (SERVER + MACHINE + 'uarts = ["com1", {port = 0x3f8, irq = 4}]\n', "machine.0.guest", "have the same port"),
     (
         SERVER + MACHINE + GUEST.replace("1", "2") + "uarts = [{port = 0x3f8, irq = 7}]\n",
