@@ -326,6 +326,7 @@ class Console:
             self._readers.remove(reader)
             self.pace.forget(reader)
             if not self._readers:
+                self._ring.forget_chunks()
                 self._tell_attended(False)
 
     def on_attended(self, call: Callable[[bool], object]) -> None:

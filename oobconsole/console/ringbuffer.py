@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-#: Chunks of at least so many bytes are remembered, the last few of them: whoever reads the same place next, as all
-#: watchers of a flood do, is given the same bytes and no copy.
+#: Chunks of so many bytes are remembered, the last few of them: whoever reads the same place next, as all watchers of
+#: a flood do, is given the same bytes and no copy.
 SHARED_MIN: Final = 4096
-_SHARED_MAX: Final = 4
+SHARED_MAX: Final = 65536
+_SHARED_CHUNKS: Final = 4
 
 
 class Chunk(NamedTuple):
@@ -64,6 +65,10 @@ class RingBuffer:
         self._base += by
         self._end += by
 
+    def forget_chunks(self) -> None:
+        """Nobody reads on: keep no chunks for others."""
+        self._shared.clear()
+
     def append(self, data: bytes) -> None:
         """Add to the end; the oldest bytes give way."""
         room = self.capacity - len(self._data)
@@ -83,12 +88,12 @@ class RingBuffer:
         offset = min(offset, self._end)
         begin = max(offset, self.start)
         length = min(limit, self._end - begin)
-        if length < SHARED_MIN:
+        if not SHARED_MIN <= length <= SHARED_MAX:
             return Chunk(begin, begin - offset, self._copied(begin, length))
         data = self._shared.get((begin, length))
         if data is None:
             data = self._shared[begin, length] = self._copied(begin, length)
-            if len(self._shared) > _SHARED_MAX:
+            if len(self._shared) > _SHARED_CHUNKS:
                 del self._shared[next(iter(self._shared))]
         return Chunk(begin, begin - offset, data)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oobconsole.console.ringbuffer import RingBuffer
+from oobconsole.console.ringbuffer import SHARED_MAX, SHARED_MIN, RingBuffer
 
 appends = st.lists(st.binary(max_size=40), max_size=20)
 
@@ -58,3 +58,29 @@ def test_one_that_goes_on_where_another_ended(end: int, before: bytes, parts: li
     everything = before + b"".join(parts)
     assert ring.end == end + sum(map(len, parts))
     assert ring.read(0, 100).data == everything[-16:]
+
+
+def test_many_readers_of_one_place_are_given_the_same_bytes_and_little_is_kept() -> None:
+    ring = RingBuffer(1 << 20)
+    ring.append(bytes(range(256)) * 4096)
+    first = ring.read(0, SHARED_MAX)
+    assert ring.read(0, SHARED_MAX).data is first.data
+    for offset in range(0, 1 << 20, SHARED_MAX):
+        assert ring.read(offset, SHARED_MAX).data == bytes(range(256)) * (SHARED_MAX // 256)
+    assert len(ring.read(0, 1 << 20).data) == 1 << 20
+    assert sum(map(len, ring._shared.values())) <= 4 * SHARED_MAX
+    ring.append(b"x" * SHARED_MAX)
+    assert ring.read(0, SHARED_MAX).skipped == SHARED_MAX
+    assert ring.read(1 << 20, SHARED_MAX).data == b"x" * SHARED_MAX
+    ring.forget_chunks()
+    assert not ring._shared
+
+
+def test_offsets_that_change_their_meaning_are_read_anew() -> None:
+    ring = RingBuffer(1 << 20)
+    ring.append(b"a" * SHARED_MIN + b"b" * SHARED_MIN)
+    assert ring.read(SHARED_MIN, SHARED_MIN).data == b"b" * SHARED_MIN
+    ring.shift(SHARED_MIN)
+    assert ring.read(SHARED_MIN, SHARED_MIN).data == b"a" * SHARED_MIN
+    ring.restart(2 * SHARED_MIN, b"c" * SHARED_MIN)
+    assert ring.read(SHARED_MIN, SHARED_MIN).data == b"c" * SHARED_MIN
