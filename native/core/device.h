@@ -18,6 +18,10 @@
 
 enum { OOB_REPLAY_MAX = 10, OOB_SHADOW_WORDS = 16 };
 
+/* Added to a number of accesses: so many that nothing counts that a server publishes. It does not know yet how the
+ * guest has set the device. */
+#define OOB_NOTHING_COUNTS 0x40000000u
+
 /* A write to a register of a device; or a read, and what was read. */
 struct oob_write {
     uint8_t reg, value;

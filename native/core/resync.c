@@ -22,7 +22,7 @@ static void announce(struct oob_context *context) {
     context->gone_at = 0;
     for (unsigned i = 0; i < context->machine->bus.devices; i++) {
         context->unit[i].output.received = OOB_UNKNOWN;
-        oob_unit_outdate(context, i, 0);
+        oob_unit_outdate(context, i, context->touched ? OOB_NOTHING_COUNTS : 0); /* until it is told */
     }
     for (unsigned i = 0; i < OOB_ISA_LINES; i++)
         context->line[i].said = false;
@@ -239,6 +239,8 @@ void oob_resync_passed(struct oob_machine *machine) {
 void oob_resync_replay(struct oob_context *context) {
     context->touched = true;
     memset(context->line, 0, sizeof context->line);
+    for (unsigned i = 0; i < context->machine->bus.devices; i++)
+        oob_unit_outdate(context, i, context->accesses + OOB_NOTHING_COUNTS); /* until it is told */
     if (!oob_link_up(context->machine) || !oob_resync_introduce(context))
         return;
     for (unsigned i = 0; i < context->machine->bus.devices; i++) {

@@ -187,6 +187,7 @@ static enum oob_uart_told read_lsr(struct oob_uart_ahead *ahead, uint8_t *value)
     if (!(*value & UART_LSR_ERRORS))
         return OOB_UART_PLAIN;
     ahead->errors_of = ahead->number;
+    ahead->errors_seen = true;
     forget_errors(ahead, ahead->errors_of);
     return OOB_UART_EFFECT;
 }
@@ -217,6 +218,12 @@ uint8_t oob_uart_idle_read(struct oob_uart *uart, unsigned reg) {
         return UART_LSR_IDLE;
     read_iir(uart, idle_pending(uart), &value);
     return value;
+}
+
+bool oob_uart_saw_errors(const struct oob_uart *uart) {
+    const struct oob_uart_ahead *ahead = &uart->ahead;
+
+    return ahead->numbered && ahead->errors_seen && ahead->errors_of == ahead->number;
 }
 
 void oob_uart_empty(struct oob_uart *uart) {

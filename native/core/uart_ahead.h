@@ -31,6 +31,9 @@ int oob_uart_irq(const struct oob_uart *uart);
 /* ... where unknown means that there is nobody to ask. */
 bool oob_uart_idle_irq(const struct oob_uart *uart);
 
+/* Has the guest seen the errors of the character that it reads next? */
+bool oob_uart_saw_errors(const struct oob_uart *uart);
+
 /* The guest has emptied its receiver, by FCR. */
 void oob_uart_empty(struct oob_uart *uart);
 /* The guest has set another trigger level of its receiver, by FCR. */

@@ -164,8 +164,8 @@ static void written(void *shadow, unsigned reg, bool awaited, bool sent, uint32_
 
     if (reg == UART_MCR)
         ahead->modem_from = accesses + !sent;
-    if (sent && (reg == UART_FCR || awaited))
-        ahead->from = accesses;
+    if (reg == UART_FCR || awaited)
+        ahead->from = sent ? accesses : accesses + OOB_NOTHING_COUNTS;
 }
 
 /* A guest that prints reads from IIR, for each FIFO that it fills, that THR is empty, and then fills the next: the
@@ -254,7 +254,7 @@ static size_t around_output(const void *shadow, bool behind, struct oob_write wr
     return 2;
 }
 
-/* That THR is empty, how the modem's lines have changed, and characters. */
+/* That THR is empty, how the modem's lines have changed, characters, and the errors of the one that is next. */
 static size_t reads(void *shadow, struct oob_write what[OOB_REPLAY_MAX]) {
     struct oob_uart *uart = shadow;
     size_t n = 0;
@@ -265,6 +265,8 @@ static size_t reads(void *shadow, struct oob_write what[OOB_REPLAY_MAX]) {
     what[n++] = (struct oob_write){UART_MSR, ~uart->ahead.msr & 0x0f};
     if (uart->ahead.numbered)
         what[n++] = (struct oob_write){UART_THR, 0};
+    if (oob_uart_saw_errors(uart))
+        what[n++] = (struct oob_write){UART_LSR, UART_LSR_ERRORS};
     return n;
 }
 

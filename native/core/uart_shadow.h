@@ -38,6 +38,7 @@ struct oob_uart_image {
 /* What the server has published (uart_ahead.h). */
 struct oob_uart_ahead {
     bool numbered;        /* `number` is one of the present server's */
+    bool errors_seen;     /* `errors_of` is of a character whose errors the guest has seen */
     uint8_t count;        /* images that the guest has not read yet; 0: nothing is known of the receiver */
     uint8_t msr, inputs;  /* `inputs`: MSR without loopback */
     uint32_t number;      /* of image[0] */

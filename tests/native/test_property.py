@@ -53,7 +53,8 @@ world = st.sampled_from(
     ]
 )
 steps = st.lists(st.one_of(reads, polls, polls, writes, prints, types, world, world), max_size=80)
-restarts = st.lists(st.one_of(reads, polls, writes, prints, types, world, world, st.just(("restart",))), max_size=80)
+resets = st.sampled_from([("restart",), ("reset",)])
+restarts = st.lists(st.one_of(reads, polls, writes, prints, types, world, world, resets), max_size=80)
 
 
 class Run:
@@ -152,6 +153,7 @@ class Run:
             "connect": self.connect,
             "later": self.half.let_pass,
             "restart": self.restart,
+            "reset": self.reset,
         }
         act[what](*about)
         if not self.half.connected:
@@ -179,6 +181,14 @@ class Run:
 
     def restart(self) -> None:
         self.server.restart()
+
+    def reset(self) -> None:
+        """The guest is reset, and its devices with it; its firmware enables the FIFOs, which empties the receiver."""
+        self.clears = True
+        self.half.restart()
+        self.reference.reset()
+        self.fcr = 0
+        self.write(FCR, 0x07)
 
     def settle(self) -> None:
         """Everything that was said arrives."""
@@ -253,6 +263,18 @@ RANDOM = settings(max_examples=100, deadline=None, suppress_health_check=list(He
 @RANDOM
 @given(program=steps)
 @example(program=[("write", FCR, 0x07), ("type", b"ab"), ("turn",), ("write", FCR, 0x07), ("poll",), ("read", LSR)])
+@example(
+    program=[
+        *[("write", FCR, 0x01), ("break",), ("turn",), ("poll",), ("stop",), ("read", LSR), ("drop",), ("go",)],
+        *[("connect",), ("turn",), ("poll",), ("turn",), ("poll",), ("read", LSR), ("read", RBR)],
+    ]
+)
+@example(
+    program=[
+        *[("write", FCR, 0x01), ("break",), ("turn",), ("poll",), ("drop",), ("read", LSR), ("connect",)],
+        *[("turn",), ("poll",), ("turn",), ("poll",), ("turn",), ("poll",), ("read", LSR), ("read", RBR)],
+    ]
+)
 def test_a_guest_reads_what_the_model_alone_would_have_given_it(library: Path, program: list[Step]) -> None:
     in_a_loop(library, program, nothing_is_lost)
 
