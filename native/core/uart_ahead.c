@@ -228,11 +228,14 @@ bool oob_uart_saw_errors(const struct oob_uart *uart) {
 
 void oob_uart_empty(struct oob_uart *uart) {
     struct oob_uart_ahead *ahead = &uart->ahead;
+    uint8_t overrun = 0; /* which LSR still shows: it is no character's */
 
-    if (ahead->count)
+    if (ahead->count) {
         ahead->number += ahead->count - 1u;
+        overrun = ahead->image[0].lsr & LSR_OVERRUN;
+    }
     ahead->count = 1;
-    ahead->image[0] = (struct oob_uart_image){.lsr = UART_LSR_IDLE, .receiver = UART_RX_NOTHING};
+    ahead->image[0] = (struct oob_uart_image){.lsr = UART_LSR_IDLE | overrun, .receiver = UART_RX_NOTHING};
 }
 
 void oob_uart_trigger(struct oob_uart *uart) {
