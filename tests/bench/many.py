@@ -28,6 +28,8 @@ from tests.support.server import Server
 CONSOLES: Final = int(os.environ.get("MANY_CONSOLES", "10000"))
 #: Guests of one machine; a configuration may have 1,024.
 A_MACHINE: Final = 1000
+#: One of them, that is not among the first.
+_NAME: Final = f"web{CONSOLES * 7 // 9:05}"
 KEYS: Final = 60
 RUNS: Final = 10
 #: Between two keys, in seconds: a person's, and long enough for the menu to have rested.
@@ -45,7 +47,7 @@ def many() -> Results:
         out |= _times("ls_head_ms", lambda: _head(server, "ls"))
         out |= _times("ls_names_head_ms", lambda: _head(server, "ls", "--names"))
         out["ls_s"] = _seconds(lambda: subprocess.run(server.ssh("ls"), capture_output=True, check=True))
-        out |= _times("attach_ms", lambda: _head(server, "attach", "web07777", "--from-start"))
+        out |= _times("attach_ms", lambda: _head(server, "attach", _NAME, "--from-start"))
         out |= _keys(server)
         out["scrape_s"] = _seconds(lambda: _scrape(server))
         out |= _lag(server)
@@ -56,7 +58,8 @@ def _machines() -> str:
     text = ""
     for begin in range(0, CONSOLES, A_MACHINE):
         text += f'[[machine]]\nname = "rack{begin // A_MACHINE}"\ninterceptor = "memory"\n'
-        text += "".join(f'[[machine.guest]]\nname = "web{begin + n:05}"\n' for n in range(A_MACHINE))
+        numbers = range(begin, min(begin + A_MACHINE, CONSOLES))
+        text += "".join(f'[[machine.guest]]\nname = "web{number:05}"\n' for number in numbers)
     return text
 
 
@@ -67,9 +70,8 @@ def _find_us() -> float:
         name = f"web{number:05}"
         consoles = [Console(name, scrollback=4096)]
         directory.appeared(Guest(name, source, settings=ConsoleConfig(), consoles=consoles))
-    name = f"web{CONSOLES * 7 // 9:05}"
     times = 10_000
-    return timeit.timeit(lambda: directory.find(name), number=times) / times * 1e6
+    return timeit.timeit(lambda: directory.find(_NAME), number=times) / times * 1e6
 
 
 def _seconds(do: Callable[[], object]) -> float:
@@ -101,7 +103,7 @@ class _Menu:
         self._out, self._keys = self._client.stdout, self._client.stdin
         self.shown = b""
         while b"%d consoles" % CONSOLES not in self.shown:
-            self._read(60)
+            assert self._read(60), f"the menu does not show {CONSOLES} consoles: {self.shown[-500:]!r}"
 
     def __enter__(self) -> Self:
         return self
