@@ -153,6 +153,8 @@ int oob_uart_irq(const struct oob_uart *uart) {
 
     if (!(uart->mcr & UART_MCR_OUT2))
         return 0;
+    if (oob_uart_thre(uart))
+        return 1; /* whatever else may be pending */
     return known < 0 ? -1 : known != UART_IIR_NONE;
 }
 

@@ -9,6 +9,7 @@
 #include "ioperm.h"
 #include "marks.h"
 #include "string_io.h"
+#include "vcpu.h"
 #include "vmcb.h"
 
 /* Every L1 intercepts the one; at the other there is nothing, in L0's machine either. */
@@ -86,16 +87,16 @@ uint64_t oob_next_rip(unsigned vcpu, union oob_io_site site) {
  * before its next instruction; or at the VMRUN that follows, when that goes on behind it, or, with `again`, at it; or
  * when it faults. */
 static void substitute(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port, bool again) {
-    l2->detour.active = true;
-    l2->detour.next = oob_next_rip(vcpu, site);
-    l2->detour.at = l2->detour.next - site.length;
-    l2->detour.again = again;
-    l2->detour.unseen = false;
-    l2->string = (struct oob_string){.active = false};
-    l2->detour.rax = oob_reg_read(&oob_l1, vcpu, OOB_REG_RAX);
-    l2->detour.rdx = oob_reg_read(&oob_l1, vcpu, OOB_REG_RDX);
-    oob_reg_write(&oob_l1, vcpu, OOB_REG_RDX, (l2->detour.rdx & ~0xffffull) | port);
-    oob_reg_write(&oob_l1, vcpu, OOB_REG_RAX, l2->detour.rax & ~0xffffffffull);
+    oob_tcg(l2)->detour.active = true;
+    oob_tcg(l2)->detour.next = oob_next_rip(vcpu, site);
+    oob_tcg(l2)->detour.at = oob_tcg(l2)->detour.next - site.length;
+    oob_tcg(l2)->detour.again = again;
+    oob_tcg(l2)->detour.unseen = false;
+    oob_tcg(l2)->string = (struct oob_string){.active = false};
+    oob_tcg(l2)->detour.rax = oob_reg_read(&oob_l1, vcpu, OOB_REG_RAX);
+    oob_tcg(l2)->detour.rdx = oob_reg_read(&oob_l1, vcpu, OOB_REG_RDX);
+    oob_reg_write(&oob_l1, vcpu, OOB_REG_RDX, (oob_tcg(l2)->detour.rdx & ~0xffffull) | port);
+    oob_reg_write(&oob_l1, vcpu, OOB_REG_RAX, oob_tcg(l2)->detour.rax & ~0xffffffffull);
     oob_mark_passing(vcpu, true);
 }
 
@@ -135,7 +136,7 @@ bool oob_detour_exit_unseen(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_
     if (!is_intercepted(l2, port, oob_io_size(site)))
         return false;
     substitute(vcpu, l2, site, POST_CODE_PORT, false);
-    l2->detour.unseen = true;
+    oob_tcg(l2)->detour.unseen = true;
     return true;
 }
 
@@ -146,20 +147,20 @@ void oob_detour_deny(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site si
 void oob_detour_end(unsigned vcpu, struct oob_l2_vcpu *l2) {
     oob_mark_passing(vcpu, false);
     close_map(vcpu, MAP_OF_TSS);
-    if (!l2 || !l2->detour.active)
+    if (!l2 || !oob_tcg(l2)->detour.active)
         return;
-    l2->detour.active = false;
+    oob_tcg(l2)->detour.active = false;
     oob_string_end(vcpu, l2);
-    oob_reg_write(&oob_l1, vcpu, OOB_REG_RDX, l2->detour.rdx);
-    oob_reg_write(&oob_l1, vcpu, OOB_REG_RAX, l2->detour.rax);
+    oob_reg_write(&oob_l1, vcpu, OOB_REG_RDX, oob_tcg(l2)->detour.rdx);
+    oob_reg_write(&oob_l1, vcpu, OOB_REG_RAX, oob_tcg(l2)->detour.rax);
 }
 
 /* After #VMEXIT RAX is L1's own, L2's is in the VMCB. */
 static void put_into_vmcb(unsigned vcpu, struct oob_l2_vcpu *l2) {
-    l2->detour.active = false;
+    oob_tcg(l2)->detour.active = false;
     oob_string_end(vcpu, l2);
-    oob_reg_write(&oob_l1, vcpu, OOB_REG_RDX, l2->detour.rdx);
-    oob_phys_write_u64(&oob_l1, l2->vmcb + VMCB_RAX, l2->detour.rax);
+    oob_reg_write(&oob_l1, vcpu, OOB_REG_RDX, oob_tcg(l2)->detour.rdx);
+    oob_phys_write_u64(&oob_l1, l2->vmcb + VMCB_RAX, oob_tcg(l2)->detour.rax);
 }
 
 /* L2 has executed the instruction, as far as L1 can see, and was interrupted behind it. */
@@ -168,7 +169,7 @@ static void show_an_interrupt(unsigned vcpu, struct oob_l2_vcpu *l2) {
     uint64_t state = oob_phys_read_u64(&oob_l1, vmcb + VMCB_INT_STATE);
 
     put_into_vmcb(vcpu, l2);
-    oob_phys_write_u64(&oob_l1, vmcb + VMCB_RIP, l2->detour.next);
+    oob_phys_write_u64(&oob_l1, vmcb + VMCB_RIP, oob_tcg(l2)->detour.next);
     oob_phys_write_u64(&oob_l1, vmcb + VMCB_RFLAGS, flags & ~(uint64_t)RFLAGS_RF);
     oob_phys_write_u64(&oob_l1, vmcb + VMCB_INT_STATE, state & ~(uint64_t)VMCB_INT_SHADOW);
     oob_phys_write_u64(&oob_l1, vmcb + VMCB_EXITCODE, VMEXIT_INTR);
@@ -181,14 +182,14 @@ uint64_t oob_detour_at_exit(unsigned vcpu, struct oob_l2_vcpu *l2, uint64_t code
     bool faulted = code == VMEXIT_NPF || (code >= VMEXIT_EXCEPTION && code <= VMEXIT_EXCEPTION_LAST);
     uint64_t rip;
 
-    if (!l2->detour.active)
+    if (!oob_tcg(l2)->detour.active)
         return code;
-    if (l2->detour.unseen && code == VMEXIT_IOIO) {
+    if (oob_tcg(l2)->detour.unseen && code == VMEXIT_IOIO) {
         show_an_interrupt(vcpu, l2);
         return VMEXIT_INTR;
     }
     rip = oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_RIP);
-    if (faulted || l2->string.active || (rip != l2->detour.at && rip != l2->detour.next))
+    if (faulted || oob_tcg(l2)->string.active || (rip != oob_tcg(l2)->detour.at && rip != oob_tcg(l2)->detour.next))
         put_into_vmcb(vcpu, l2);
     return code;
 }
@@ -197,10 +198,10 @@ uint64_t oob_detour_at_exit(unsigned vcpu, struct oob_l2_vcpu *l2, uint64_t code
 void oob_detour_at_vmrun(unsigned vcpu, struct oob_l2_vcpu *l2) {
     uint64_t rip;
 
-    if (!l2->detour.active)
+    if (!oob_tcg(l2)->detour.active)
         return;
     rip = oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_RIP);
-    if (rip == l2->detour.next || (l2->detour.again && rip == l2->detour.at))
+    if (rip == oob_tcg(l2)->detour.next || (oob_tcg(l2)->detour.again && rip == oob_tcg(l2)->detour.at))
         put_into_vmcb(vcpu, l2);
-    l2->detour.active = false;
+    oob_tcg(l2)->detour.active = false;
 }

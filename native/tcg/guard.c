@@ -3,6 +3,7 @@
 
 #include "cpu.h"
 #include "host.h"
+#include "vcpu.h"
 #include "vmcb.h"
 
 static void set_bits(uint64_t at, uint32_t bits) {
@@ -19,23 +20,24 @@ bool oob_takes_interrupts(const struct oob_l2_vcpu *l2) {
 }
 
 static void give_back(struct oob_l2_vcpu *l2) {
-    if (l2->guard.intercepts)
+    if (oob_tcg(l2)->guard.intercepts)
         clear_bits(l2->vmcb + VMCB_INTERCEPTS_CR, VMCB_INTERCEPT_CR8_WRITE);
-    if (l2->guard.took_virq)
+    if (oob_tcg(l2)->guard.took_virq)
         set_bits(l2->vmcb + VMCB_INT_CTL, VMCB_V_IRQ);
-    l2->guard.intercepts = l2->guard.took_virq = false;
+    oob_tcg(l2)->guard.intercepts = oob_tcg(l2)->guard.took_virq = false;
 }
 
 bool oob_guard_holds(struct oob_l2_vcpu *l2) {
     give_back(l2); /* its vCPU was reset in the middle, without a #VMEXIT */
     /* A V_IRQ that is taken at once is not pending any more when the instruction is executed. */
-    l2->guard.holds = l2->guard.holds && oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_RIP) == l2->guard.rip &&
-                      !oob_takes_interrupts(l2);
-    if (l2->guard.holds && (oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INT_CTL) & VMCB_V_IRQ)) {
+    oob_tcg(l2)->guard.holds = oob_tcg(l2)->guard.holds &&
+                               oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_RIP) == oob_tcg(l2)->guard.rip &&
+                               !oob_takes_interrupts(l2);
+    if (oob_tcg(l2)->guard.holds && (oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INT_CTL) & VMCB_V_IRQ)) {
         clear_bits(l2->vmcb + VMCB_INT_CTL, VMCB_V_IRQ);
-        l2->guard.took_virq = true;
+        oob_tcg(l2)->guard.took_virq = true;
     }
-    return l2->guard.holds;
+    return oob_tcg(l2)->guard.holds;
 }
 
 /* L1 that intercepts these writes itself is told of them as it expects. QEMU reads the word at every VMRUN: it has no
@@ -45,17 +47,17 @@ void oob_guard_at_vmrun(struct oob_l2_vcpu *l2) {
         (oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INTERCEPTS_CR) & VMCB_INTERCEPT_CR8_WRITE))
         return;
     set_bits(l2->vmcb + VMCB_INTERCEPTS_CR, VMCB_INTERCEPT_CR8_WRITE);
-    l2->guard.intercepts = true;
+    oob_tcg(l2)->guard.intercepts = true;
 }
 
 uint64_t oob_guard_at_exit(struct oob_l2_vcpu *l2, uint64_t code) {
-    bool unasked = l2->guard.intercepts && code == VMEXIT_CR8_WRITE;
+    bool unasked = oob_tcg(l2)->guard.intercepts && code == VMEXIT_CR8_WRITE;
 
     give_back(l2);
     if (!unasked)
         return code;
-    l2->guard.holds = true;
-    l2->guard.rip = oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_RIP);
+    oob_tcg(l2)->guard.holds = true;
+    oob_tcg(l2)->guard.rip = oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_RIP);
     /* Every L1 that intercepts physical interrupts bears one that is gone when it looks. */
     if (!(oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INTERCEPTS_3) & VMCB_INTERCEPT_INTR))
         return code;

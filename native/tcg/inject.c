@@ -5,6 +5,7 @@
 #include "host.h"
 #include "lines.h"
 #include "guard.h"
+#include "vcpu.h"
 #include "vmcb.h"
 
 /* L1 keeps the guest's task priority in V_TPR, unless L2 has the real one. */
@@ -26,8 +27,8 @@ bool oob_inject_wanted(const struct oob_l2_vcpu *l2) {
 }
 
 static void set_virq(struct oob_l2_vcpu *l2, uint32_t int_ctl, unsigned vector) {
-    l2->own_int_ctl = int_ctl;
-    l2->own_vector = oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INT_VECTOR);
+    oob_tcg(l2)->own_int_ctl = int_ctl;
+    oob_tcg(l2)->own_vector = oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INT_VECTOR);
     oob_phys_write_u32(&oob_l1, l2->vmcb + VMCB_INT_VECTOR, vector);
     oob_phys_write_u32(&oob_l1, l2->vmcb + VMCB_INT_CTL, int_ctl | VMCB_V_INTR_BITS);
 }
@@ -45,7 +46,7 @@ static unsigned privilege(const struct oob_l2_vcpu *l2) {
 enum { RETURNS_MAX = 3 };
 
 static bool relay_as_virq(struct oob_l2_vcpu *l2, uint64_t event, uint32_t int_ctl) {
-    struct oob_relay *relay = &l2->relay;
+    struct oob_relay *relay = &oob_tcg(l2)->relay;
 
     if (relay->returned >= RETURNS_MAX || !oob_takes_interrupts(l2))
         return false;
@@ -65,32 +66,32 @@ static bool relay(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
     uint64_t event = oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_EVENTINJ);
     bool wanted = (event & VMCB_EVENTINJ_VALID) && !(event & VMCB_EVENTINJ_TYPE), virq = false;
 
-    l2->relay.soft = wanted && privilege(l2) == 0;
-    if (l2->relay.soft)
+    oob_tcg(l2)->relay.soft = wanted && privilege(l2) == 0;
+    if (oob_tcg(l2)->relay.soft)
         oob_phys_write_u64(&oob_l1, l2->vmcb + VMCB_EVENTINJ, event | VMCB_EVENTINJ_SOFT);
     else if (wanted)
         virq = relay_as_virq(l2, event, int_ctl);
     if (!virq)
-        l2->relay.returned = 0;
-    l2->relay.event = l2->relay.soft || virq ? event : 0;
+        oob_tcg(l2)->relay.returned = 0;
+    oob_tcg(l2)->relay.event = oob_tcg(l2)->relay.soft || virq ? event : 0;
     return virq;
 }
 
 static void soft_at_exit(const struct oob_l2_vcpu *l2) {
     uint64_t event = oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_EXITINTINFO);
 
-    if (((event ^ l2->relay.event) & (VMCB_EVENTINJ_TYPE | VMCB_EVENTINJ_VECTOR)) == VMCB_EVENTINJ_SOFT)
+    if (((event ^ oob_tcg(l2)->relay.event) & (VMCB_EVENTINJ_TYPE | VMCB_EVENTINJ_VECTOR)) == VMCB_EVENTINJ_SOFT)
         oob_phys_write_u64(&oob_l1, l2->vmcb + VMCB_EXITINTINFO, event & ~VMCB_EVENTINJ_TYPE);
 }
 
 /* It was delivered, or else it is L1's to inject again. */
 static void virq_at_exit(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
     if (!(int_ctl & VMCB_V_IRQ)) {
-        l2->relay.returned = 0;
+        oob_tcg(l2)->relay.returned = 0;
         return;
     }
-    l2->relay.returned++;
-    oob_phys_write_u64(&oob_l1, l2->vmcb + VMCB_EXITINTINFO, l2->relay.event);
+    oob_tcg(l2)->relay.returned++;
+    oob_phys_write_u64(&oob_l1, l2->vmcb + VMCB_EXITINTINFO, oob_tcg(l2)->relay.event);
 }
 
 /* Puts an interrupt of ours into the VMCB. L1 opens an interrupt window with a V_IRQ of its own: it comes first, and
@@ -136,18 +137,18 @@ static void armed_at_exit(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
 
 /* L1 finds its fields as it left them. */
 static void take_back(const struct oob_l2_vcpu *l2, uint32_t int_ctl, bool relayed) {
-    uint32_t own = l2->own_int_ctl & VMCB_V_INTR_BITS;
+    uint32_t own = oob_tcg(l2)->own_int_ctl & VMCB_V_INTR_BITS;
 
     oob_phys_write_u32(&oob_l1, l2->vmcb + VMCB_INT_CTL, (int_ctl & ~VMCB_V_INTR_BITS) | own);
-    oob_phys_write_u32(&oob_l1, l2->vmcb + VMCB_INT_VECTOR, l2->own_vector);
+    oob_phys_write_u32(&oob_l1, l2->vmcb + VMCB_INT_VECTOR, oob_tcg(l2)->own_vector);
     if (relayed)
-        oob_phys_write_u32(&oob_l1, l2->vmcb + VMCB_INTERCEPTS_3, l2->relay.intercepts);
+        oob_phys_write_u32(&oob_l1, l2->vmcb + VMCB_INTERCEPTS_3, oob_tcg(l2)->relay.intercepts);
 }
 
 uint64_t oob_inject_at_exit(struct oob_l2_vcpu *l2, uint64_t code) {
-    bool relayed = l2->relay.event && !l2->relay.soft;
+    bool relayed = oob_tcg(l2)->relay.event && !oob_tcg(l2)->relay.soft;
 
-    if (l2->relay.event && l2->relay.soft)
+    if (oob_tcg(l2)->relay.event && oob_tcg(l2)->relay.soft)
         soft_at_exit(l2);
     if (relayed || l2->armed) { /* one V_IRQ at a time */
         uint32_t int_ctl = oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INT_CTL);
@@ -158,6 +159,6 @@ uint64_t oob_inject_at_exit(struct oob_l2_vcpu *l2, uint64_t code) {
             armed_at_exit(l2, int_ctl);
         take_back(l2, int_ctl, relayed);
     }
-    l2->relay.event = 0;
+    oob_tcg(l2)->relay.event = 0;
     return oob_guard_at_exit(l2, code);
 }

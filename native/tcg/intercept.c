@@ -15,6 +15,7 @@
 #include "serve.h"
 #include "string_io.h"
 #include "timer.h"
+#include "vcpu.h"
 #include "vmcb.h"
 #include "paging.h"
 
@@ -304,7 +305,7 @@ unsigned oob_on_string_element(unsigned vcpu, uint64_t linear, uint32_t *value) 
 
     oob_lock();
     l2 = entered(vcpu);
-    if (l2 && l2->detour.active)
+    if (l2 && oob_tcg(l2)->detour.active)
         size = oob_string_element(l2, linear, value);
     oob_unlock();
     return size;

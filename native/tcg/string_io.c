@@ -5,6 +5,7 @@
 #include "host.h"
 #include "ioperm.h"
 #include "serve.h"
+#include "vcpu.h"
 #include "vmcb.h"
 
 /* A REP prefix may ask for billions of turns, and QEMU looks for interrupts where the low 16 bits of RCX become 0
@@ -16,21 +17,21 @@ void oob_string_begin(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site s
     uint64_t mask = address_size == 8 ? UINT64_MAX : UINT32_MAX, rcx = oob_reg_read(&oob_l1, vcpu, OOB_REG_RCX),
              shown;
 
-    l2->string =
+    oob_tcg(l2)->string =
         (struct oob_string){.active = true, .out = site.out, .size = (uint8_t)oob_io_size(site), .port = port};
     if (oob_ioperm_asks_tss(&oob_l1, vcpu)) {
-        l2->string.tss = oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_TR_BASE);
-        l2->string.tss_size = oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_TR_LIMIT);
+        oob_tcg(l2)->string.tss = oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_TR_BASE);
+        oob_tcg(l2)->string.tss_size = oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_TR_LIMIT);
     }
     if (!site.rep || address_size == 2 || (rcx & mask) <= TURNS_MAX) /* 16 bits have no room for such a count */
         return;
     shown = (rcx & ~mask) | (INTERRUPTIBLE + TURNS_MAX);
-    l2->string.behind = rcx - shown;
+    oob_tcg(l2)->string.behind = rcx - shown;
     oob_reg_write(&oob_l1, vcpu, OOB_REG_RCX, shown);
 }
 
 unsigned oob_string_element(struct oob_l2_vcpu *l2, uint64_t linear, uint32_t *value) {
-    const struct oob_string *s = &l2->string;
+    const struct oob_string *s = &oob_tcg(l2)->string;
 
     if (!s->active || linear - s->tss < s->tss_size)
         return 0;
@@ -43,6 +44,7 @@ unsigned oob_string_element(struct oob_l2_vcpu *l2, uint64_t linear, uint32_t *v
 }
 
 void oob_string_end(unsigned vcpu, const struct oob_l2_vcpu *l2) {
-    if (l2->string.behind)
-        oob_reg_write(&oob_l1, vcpu, OOB_REG_RCX, oob_reg_read(&oob_l1, vcpu, OOB_REG_RCX) + l2->string.behind);
+    if (oob_tcg(l2)->string.behind)
+        oob_reg_write(&oob_l1, vcpu, OOB_REG_RCX,
+                      oob_reg_read(&oob_l1, vcpu, OOB_REG_RCX) + oob_tcg(l2)->string.behind);
 }

@@ -241,6 +241,17 @@ def test_what_is_owed_is_told_once_or_not_at_all(shadow: Shadow) -> None:
     assert shadow.owes is None, "the next byte makes it pending again"
 
 
+def test_an_empty_transmitter_interrupts_whatever_is_not_known(shadow: Shadow) -> None:
+    """Before the server has published anything, a guest's first interrupt is due."""
+    shadow.write(Reg.IER, THRI | 5)
+    assert shadow.level() == 0, "OUT2 holds it back"
+    shadow.write(Reg.MCR, 0x0B)
+    assert shadow.level() == 1
+    shadow.idle_read(Reg.IIR)
+    assert shadow.level() == -1
+    assert shadow.level(alone=True) == 0
+
+
 @pytest.mark.parametrize(("lcr", "mcr", "writes"), [(3, 0x0B, 0), (DLAB | 3, 0x0B, 2), (3, 0x1B, 2)])
 def test_output_that_comes_late_is_for_the_line(shadow: Shadow, lcr: int, mcr: int, writes: int) -> None:
     shadow.write(Reg.LCR, lcr)
