@@ -123,10 +123,12 @@ async def test_each_break_is_one_and_those_beyond_the_limit_are_named(
     await until(lambda: lab.console.input_waiting == 0 and not lab.console.takes_input, lambda: "")
     await soon(client.run("list", encoding=None))  # the server has read all that came before
     lab.interceptor.appear(1)
-    told = await soon(process.stdout.readuntil(b"too many waited already]\r\n"))
-    refused = int(told.rpartition(b" more breaks were not sent")[0].rpartition(b"[oobconsole: ")[2])
+    refused = 0
+    while 3 * BREAKS_MAX - refused > BREAKS_MAX + 1:  # as they came, in one message or in several
+        told = await soon(process.stdout.readuntil(b"too many waited already]\r\n"))
+        refused += int(told.rpartition(b" more breaks were not sent")[0].rpartition(b"[oobconsole: ")[2])
     sent = 3 * BREAKS_MAX - refused
-    await until(lambda: guest.received.count(0) == sent, lambda: guest.received)
+    await until(lambda: guest.received.count(0) == sent, lambda: (guest.received, refused))
     assert BREAKS_MAX <= sent <= BREAKS_MAX + 1
 
 
