@@ -20,7 +20,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeVar
 
-from devices.device import Device, Resources, shared
+from oobconsole.devices.device import Device, Resources, shared
 
 #: What the guest reads, byte by byte, where nothing is.
 ABSENT: Final = 0xFF

@@ -12,16 +12,16 @@ from collections.abc import Callable
 from itertools import islice
 from typing import ClassVar, Final
 
-from devices.device import Ahead, Device, Image
-from devices.uart16550_registers import Fcr as Fcr
-from devices.uart16550_registers import Ier as Ier
-from devices.uart16550_registers import Iir as Iir
-from devices.uart16550_registers import Lcr as Lcr
-from devices.uart16550_registers import LineEvent as LineEvent
-from devices.uart16550_registers import Lsr as Lsr
-from devices.uart16550_registers import Mcr as Mcr
-from devices.uart16550_registers import Msr as Msr
-from devices.uart16550_registers import Reg as Reg
+from oobconsole.devices.device import Ahead, Device, Image
+from oobconsole.devices.uart16550_registers import Fcr as Fcr
+from oobconsole.devices.uart16550_registers import Ier as Ier
+from oobconsole.devices.uart16550_registers import Iir as Iir
+from oobconsole.devices.uart16550_registers import Lcr as Lcr
+from oobconsole.devices.uart16550_registers import LineEvent as LineEvent
+from oobconsole.devices.uart16550_registers import Lsr as Lsr
+from oobconsole.devices.uart16550_registers import Mcr as Mcr
+from oobconsole.devices.uart16550_registers import Msr as Msr
+from oobconsole.devices.uart16550_registers import Reg as Reg
 
 FIFO_SIZE: Final = 16
 TRIGGER_LEVELS: Final = (1, 4, 8, 14)

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from devices.device import PORTS, Resources
-from devices.uart16550 import Uart16550
 from oobconsole.config.table import Command, Name, Table, one_or_more
 from oobconsole.config.values import ChardevAddress, FilePath, LibvirtUri
+from oobconsole.devices.device import PORTS, Resources
+from oobconsole.devices.uart16550 import Uart16550
 
 #: A 16550 has so many ports. Its chip sees the lower address lines only, so its I/O base is a multiple of that.
 _UART_PORTS: Final = Uart16550.sizes[0]

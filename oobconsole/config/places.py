@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from devices.device import Device, Resources, shared
-from devices.uart16550 import Uart16550
 from oobconsole.config.guests import MachineConfig
+from oobconsole.devices.device import Device, Resources, shared
+from oobconsole.devices.uart16550 import Uart16550
 
 #: As many ranges of ports has a native half room for (`native/include/oob_wire.h`).
 RANGES_MAX: Final = 8

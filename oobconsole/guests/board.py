@@ -12,8 +12,8 @@ from collections.abc import Iterable
 
 import structlog
 
-from devices.bus import Bus, Slot
-from devices.device import Resources
+from oobconsole.devices.bus import Bus, Slot
+from oobconsole.devices.device import Resources
 from oobconsole.guests.serialport import SerialPort
 from oobconsole.interceptors.base import Context, Interceptor, PortHandler, Publication
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from devices.bus import Slot
-from devices.device import Device
 from oobconsole.config.places import FITTED
+from oobconsole.devices.bus import Slot
+from oobconsole.devices.device import Device
 from oobconsole.guests.board import Board
 
 #: By the name in `FITTED`: makes the device for its slot on the board of a context. The device drives the slot's

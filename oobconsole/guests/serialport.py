@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from devices.bus import Slot
-from devices.device import Resources
-from devices.uart16550 import LINE_SPEED, Uart16550
 from oobconsole.console.console import Console
 from oobconsole.console.ringbuffer import RingBuffer
+from oobconsole.devices.bus import Slot
+from oobconsole.devices.device import Resources
+from oobconsole.devices.uart16550 import LINE_SPEED, Uart16550
 from oobconsole.interceptors.base import Context
 from oobconsole.recording.recorder import Recorder
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol
 
-from devices.device import Image
+from oobconsole.devices.device import Image
 from oobconsole.errors import StateError
 
 

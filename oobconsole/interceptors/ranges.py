@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
-from devices.device import Device, Resources
+from oobconsole.devices.device import Device, Resources
 from oobconsole.interceptors.wire import PortRange
 
 #: An ISA device of eight bits is accessed byte by byte.

@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from devices.device import Resources
+from oobconsole.devices.device import Resources
 from oobconsole.interceptors import wire
 from oobconsole.interceptors.base import Context, Interceptor, InterceptorEvents, PortHandler
 from oobconsole.interceptors.connection import Binding, Connection, Counters

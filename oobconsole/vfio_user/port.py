@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from devices.uart16550 import LINE_SPEED, Uart16550
+from oobconsole.devices.uart16550 import LINE_SPEED, Uart16550
 from oobconsole.vfio_user.backlog import Backlog
 
 #: What is kept of the output, in bytes.

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from devices.device import Image
+from oobconsole.devices.device import Image
 from oobconsole.errors import EnvironmentFault
 from oobconsole.interceptors import connection, wire
 from oobconsole.interceptors.base import Context, Publication

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from devices.uart16550 import Lsr
+from oobconsole.devices.uart16550 import Lsr
 from oobconsole.interceptors.base import PortHandler, Publication
 from oobconsole.interceptors.memory import MemoryGuest
 from tests.loopback.lab import Lab

@@ -10,8 +10,8 @@ import socket
 from collections import deque
 from typing import Final
 
-from devices.device import Ahead
-from devices.uart16550 import Uart16550
+from oobconsole.devices.device import Ahead
+from oobconsole.devices.uart16550 import Uart16550
 from oobconsole.interceptors import wire
 from oobconsole.interceptors.base import Context, PortHandler, Publication
 from oobconsole.interceptors.connection import Connection, Counters

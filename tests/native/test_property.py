@@ -17,7 +17,7 @@ from typing import Any
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from devices.uart16550 import Uart16550
+from oobconsole.devices.uart16550 import Uart16550
 from tests.native.half import FCR, IER, IIR, LCR, LSR, MCR, MSR, RBR, SCR, THR, Half
 from tests.native.served import Model, Server
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from devices.uart16550 import Iir, Reg, Uart16550
+from oobconsole.devices.uart16550 import Iir, Reg, Uart16550
 from tests.native.shadow import Look, Shadow, Told
 
 THRI = 0x02

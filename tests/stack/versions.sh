@@ -26,10 +26,10 @@ versions=$(.venv/bin/python -c "from $tried import TRIED; print(*TRIED)")
 
 make_environment() { # FOLDER VERSION
   rm -rf "$1"
-  .venv/bin/python -m venv "$1"
+  .venv/bin/python -m venv --without-pip "$1"
   # Its own packages are found first, then those of .venv, and the project itself as it is installed there.
   echo "import site; site.addsitedir('$packages')" >"$("$1/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/others.pth"
-  "$1/bin/python" -m pip install -q --disable-pip-version-check --no-deps "$LIBRARY==$2"
+  .venv/bin/python -m pip --python "$1/bin/python" install -q --disable-pip-version-check --no-deps "$LIBRARY==$2"
   touch "$1/.whole"
 }
 

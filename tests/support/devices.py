@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import ClassVar, Final
 
-from devices.device import Ahead, Device, Resources
+from oobconsole.devices.device import Ahead, Device, Resources
 
 #: Where a PC has its keyboard controller.
 KEYBOARD: Final = Resources((range(0x60, 0x61), range(0x64, 0x65)), (1, 12))

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.bus import Bus, Slot
-from devices.device import Device, Resources
-from devices.uart16550 import Ier, Iir, Mcr, Reg, Uart16550
+from oobconsole.devices.bus import Bus, Slot
+from oobconsole.devices.device import Device, Resources
+from oobconsole.devices.uart16550 import Ier, Iir, Mcr, Reg, Uart16550
 from tests.support.devices import KEYBOARD, Broken, Keyboard
 
 COM1, COM3 = 0x3F8, 0x3E8

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devices.uart16550 import FIFO_SIZE, TRIGGER_LEVELS, Fcr, Lcr, Lsr, Mcr, Reg, Uart16550
+from oobconsole.devices.uart16550 import FIFO_SIZE, TRIGGER_LEVELS, Fcr, Lcr, Lsr, Mcr, Reg, Uart16550
 from tests.support.qtest import QtestSerial
 
 # -- every intended difference, with its reason: there is no other tolerance ------------------------

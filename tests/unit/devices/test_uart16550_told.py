@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.uart16550 import Fcr, Ier, Lcr, Mcr, Reg, Uart16550
+from oobconsole.devices.uart16550 import Fcr, Ier, Lcr, Mcr, Reg, Uart16550
 
 
 class Bench:

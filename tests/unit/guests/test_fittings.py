@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from devices.bus import Slot
-from devices.device import Resources
 from oobconsole.config.guests import MachineConfig
 from oobconsole.config.places import FITTED, conflict, devices_of, places_of
+from oobconsole.devices.bus import Slot
+from oobconsole.devices.device import Resources
 from oobconsole.guests.board import Board
 from oobconsole.guests.fittings import MAKERS
 from oobconsole.guests.nested import Machine

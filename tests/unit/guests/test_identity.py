@@ -10,12 +10,12 @@ from typing import ClassVar
 import pytest
 from structlog.testing import capture_logs
 
-from devices.device import Device, Resources
-from devices.uart16550 import Ier, Mcr, Reg
 from oobconsole.config.guests import MachineConfig
 from oobconsole.config.schema import RecordingConfig
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.console.reader import Notice
+from oobconsole.devices.device import Device, Resources
+from oobconsole.devices.uart16550 import Ier, Mcr, Reg
 from oobconsole.events import Events
 from oobconsole.guests.board import Board
 from oobconsole.guests.identity import Binder, Claim, InOrder, NoGuest

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 from structlog.testing import capture_logs
 
-from devices.uart16550 import Fcr, Ier, Iir, Lcr, Lsr, Mcr, Reg
 from oobconsole.config.guests import MachineConfig
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.console.reader import Notice
+from oobconsole.devices.uart16550 import Fcr, Ier, Iir, Lcr, Lsr, Mcr, Reg
 from oobconsole.guests import absence
 from oobconsole.guests import nested as machine
 from oobconsole.guests.nested import LOG_LINES, Machine

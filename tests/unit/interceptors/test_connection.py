@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from devices.device import Image
+from oobconsole.devices.device import Image
 from oobconsole.interceptors import connection, wire
 from oobconsole.interceptors.base import Context, PortHandler, Publication
 from oobconsole.interceptors.connection import BUDGET_NS, OUTPUT_MAX, Connection, Counters

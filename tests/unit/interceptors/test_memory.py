@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from devices.uart16550 import Uart16550
+from oobconsole.devices.uart16550 import Uart16550
 from oobconsole.interceptors.base import Context, PortHandler, Publication
 from oobconsole.interceptors.memory import MemoryGuest, MemoryInterceptor
 from tests.support.aio import soon, stays, until

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from devices.device import Resources
-from devices.uart16550 import Uart16550
+from oobconsole.devices.device import Resources
+from oobconsole.devices.uart16550 import Uart16550
 from oobconsole.interceptors.tcg import qemu_options
 from tests.support.devices import KEYBOARD
 
