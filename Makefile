@@ -47,14 +47,14 @@ test: setup ## sets everything up and runs every test: 30 minutes (WORKERS=1: on
 	@$(PY) -m pytest -n auto --maxprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # A virtual environment suffices: neither root nor Debian's packages. What a test needs besides is left out, and said.
-unit: ## runs the tests that need nothing but Python, on any Linux, as any user: 3 minutes
+unit: ## runs the tests that need nothing but Python, on any Linux, as any user
 	@tests/stack/venv.sh
 	@$(PY) -m pytest -n auto --maxprocesses $(WORKERS) --dist loadfile --without-missing -m "not vm" tests/unit
 
-asyncssh: venv ## runs the SSH tests with the oldest and the newest asyncssh that are allowed: 5 minutes each
+asyncssh: venv ## runs the SSH tests with each asyncssh that is allowed
 	@tests/stack/versions.sh asyncssh $(if $(QUICK),quick)
 
-qmp: venv ## runs the tests of QEMU's monitor with each qemu.qmp that is allowed: half a minute each
+qmp: venv ## runs the tests of QEMU's monitor with each qemu.qmp that is allowed
 	@tests/stack/versions.sh qemu.qmp $(if $(QUICK),quick)
 
 check: venv plugin ## static checks: style, types, layers, C warnings: half a minute

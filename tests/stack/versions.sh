@@ -14,7 +14,7 @@ case "$1" in
     ;;
   qemu.qmp)
     tried=oobconsole.power.qmpclient
-    tests=(tests/unit/power)
+    tests=(tests/unit/power/test_qmp{,_private}.py)
     more=(tests/loopback/test_{monitor,monitor_hostile}.py)
     ;;
   *) fail "$1 is none of asyncssh, qemu.qmp: see this script." ;;

@@ -17,7 +17,7 @@ PAGES = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md", ROOT / "CONTRIBU
 #: In columns; tables and code may be wider (docs/coding-style.md).
 WIDTH = 100
 #: Pages that are still to be wrapped.
-WIDE = ("CONTRIBUTING.md",)
+WIDE: tuple[str, ...] = ()
 
 
 def places(page: Path) -> list[tuple[str, str | None]]:

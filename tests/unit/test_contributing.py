@@ -1,0 +1,144 @@
+"""The worked examples of CONTRIBUTING.md: each is taken from the page, wired as the page says, and run."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from oobconsole import verbs
+from oobconsole.config import places
+from oobconsole.config.guests import MachineConfig
+from oobconsole.console.console import ConsoleState
+from oobconsole.guests import fittings
+from oobconsole.guests.line import Line
+from oobconsole.guests.nested import Machine
+from oobconsole.interceptors.memory import MemoryInterceptor
+from oobconsole.session import commands
+from oobconsole.session import verbs as implementations
+from oobconsole.session.request import ExitStatus
+from tests.support.aio import soon, until
+from tests.unit.session.fakes import ALICE, FakePeer, consoles
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "CONTRIBUTING.md").read_text()
+#: Blocks of code, by what their first line says: a file, or `in FILE` for a line of it.
+EXAMPLES = dict(re.findall(r"```python\n# ([^\n]+)\n(.*?)```", PAGE, re.DOTALL))
+
+
+def load(file: str, folder: Path) -> ModuleType:
+    """The module that the page has under that name."""
+    path = folder / Path(file).name
+    path.write_text(EXAMPLES[file])
+    spec = importlib.util.spec_from_file_location(f"example_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_has_an_example_of_each() -> None:
+    assert set(EXAMPLES) == {
+        "devices/debugport.py",
+        "in oobconsole/config/places.py",
+        "in oobconsole/guests/fittings.py",
+        "oobconsole/interceptors/playback.py",
+        "in oobconsole/app/registry.py",
+        "oobconsole/lines/program.py",
+        "oobconsole/session/verbs/idle.py",
+        "in oobconsole/verbs.py",
+    }
+
+
+@pytest.mark.parametrize("file", [name for name in EXAMPLES if not name.startswith("in ")])
+def test_an_example_is_in_the_style_of_everything_else(file: str, tmp_path: Path) -> None:
+    path = tmp_path / Path(file).name
+    path.write_text(EXAMPLES[file])
+    config = ["--config", str(ROOT / "pyproject.toml"), "--no-cache"]
+    for words in (["check", *config], ["format", "--check", *config]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *words, str(path)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+async def test_a_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = bytearray()
+    device = load("devices/debugport.py", tmp_path).DebugPort
+    monkeypatch.setattr(places, "FITTED", {})
+    monkeypatch.setattr(fittings, "FITTED", places.FITTED)
+    monkeypatch.setattr(fittings, "MAKERS", {})
+    exec(EXAMPLES["in oobconsole/config/places.py"], {**vars(places), "DebugPort": device})
+    names = {**vars(fittings), "DebugPort": device, "output": printed.extend}
+    exec(EXAMPLES["in oobconsole/guests/fittings.py"], names)
+    interceptor = MemoryInterceptor("rack7")
+    config = MachineConfig.model_validate({"name": "rack7", "guest": [{"name": "web1"}]})
+    machine = Machine(config, interceptor, scrollback=4096)
+    await machine.start()
+    handler = interceptor.appear(1)
+    assert handler is not None
+    assert handler.read(0xE9, 1) == 0xE9
+    handler.write_block(0xE9, b"hello")
+    handler.write(0xE9, 1, 0x21)
+    assert printed == b"hello!"
+    assert range(0xE9, 0xEA) in [ports for place in places.places_of(config) for ports in place.ranges]
+    await machine.stop("the test ends")
+
+
+async def test_an_interceptor(tmp_path: Path) -> None:
+    module = load("oobconsole/interceptors/playback.py", tmp_path)
+    config = MachineConfig.model_validate({"name": "rack7", "guest": [{"name": "web1"}]})
+    machine = Machine(config, module.PlaybackInterceptor("rack7", b"Linux version 6.12\r\n"), scrollback=4096)
+    await machine.start()
+    (console,) = [console for guest in machine.guests for console in guest.consoles]
+    await until(lambda: console.end == len(b"Linux version 6.12\r\n"), lambda: console.end)
+    await machine.stop("the test ends")
+
+
+async def test_a_line(tmp_path: Path) -> None:
+    stream = load("oobconsole/lines/program.py", tmp_path).ProgramStream(["cat"])
+    line = Line("web1", stream, scrollback=4096)
+    await line.start()
+    await until(lambda: line.console.state is ConsoleState.LIVE, lambda: line.console.state)
+    await line.console.write(b"to the guest and back", ALICE)
+    await until(lambda: line.console.end == len(b"to the guest and back"), lambda: line.console.end)
+    await line.stop()
+    assert line.console.state is ConsoleState.LIVE, "a line that is stopped says nothing"
+
+
+async def test_a_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "idle.py").write_text(EXAMPLES["oobconsole/session/verbs/idle.py"])
+    monkeypatch.setattr(implementations, "__path__", [*implementations.__path__, str(tmp_path)])
+    verb = eval(EXAMPLES["in oobconsole/verbs.py"], vars(verbs))
+    monkeypatch.setitem(verbs.VERBS, verb.name, verb)
+    monkeypatch.setitem(commands._IMPLEMENTATIONS, verb.name, implementations.load(verb))
+    monkeypatch.delitem(sys.modules, f"{implementations.__name__}.idle", raising=False)
+    peer, known = FakePeer(), consoles("web1")
+    assert await soon(commands.run("idle web1", peer, None, known, ALICE)) is ExitStatus.OK
+    assert peer.got == b"never\n"
+    assert await soon(commands.run("help", peer, None, known, ALICE)) is ExitStatus.OK
+    assert b"idle    for how long a guest has printed nothing" in peer.got
+
+
+def test_the_list_of_targets_is_what_make_prints() -> None:
+    printed = subprocess.run(["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True)
+    assert printed.stdout.rstrip() in PAGE
+
+
+def targets(makefile: Path) -> set[str]:
+    return set(re.findall(r"^([\w-]+):", makefile.read_text(), re.MULTILINE))
+
+
+PAGES = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_target_of_make_that_a_page_names_is_there(page: Path) -> None:
+    named = set(re.findall(r"`make ([a-z][\w-]*)", page.read_text()))
+    assert not named - targets(ROOT / "Makefile")
