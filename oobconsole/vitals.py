@@ -62,7 +62,7 @@ class Vitals:
 
     @property
     def uptime(self) -> float:
-        """In seconds."""
+        """For how many seconds the server has been running."""
         return time.monotonic() - self.started
 
     @property

@@ -189,14 +189,15 @@ class _Session:
 
     def _read_input(self) -> None:
         """In a thread: standard input may be anything, and stays blocking for whoever shares it with us."""
-        data = b"begin"
-        while data:
+        while True:
             self._taken.acquire()
             try:
                 data = stdio.read(0, _READ_MAX)
             except OSError:
                 data = b""
             self._tell(self._typed, data)
+            if not data:
+                return
 
     def _tell(self, call: Callable[[bytes], object], data: bytes) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody wants to know

@@ -326,7 +326,7 @@ def count(number: int) -> bytes:
 
 
 def as_count(content: bytes) -> int:
-    """Bytes."""
+    """The number of bytes that the content of CREDIT or TAKEN names."""
     (number,) = _COUNT.unpack(content)
     return int(number)
 

@@ -39,7 +39,7 @@ class Candidate(Protocol):
 
     @property
     def name(self) -> str:
-        """As configured."""
+        """The name that the configuration gives the guest."""
 
     @property
     def board(self) -> Board | None:

@@ -10,7 +10,6 @@ import asyncio
 import socket
 import time
 from dataclasses import dataclass
-from struct import Struct
 from typing import Final, Protocol
 
 import structlog
@@ -20,6 +19,7 @@ from oobconsole.interceptors import wire
 from oobconsole.interceptors.base import Context, PortHandler, Publication
 from oobconsole.interceptors.ranges import Served, disagreement
 from oobconsole.interceptors.wire import Capability, IrqMode
+from oobconsole.net.peer import credentials
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +30,6 @@ BATCH_MAX: Final = 16384
 #: Unsent output to the native half at which it counts as stuck, in bytes.
 OUTPUT_MAX: Final = 65536
 HELLO_SECONDS: Final = 5.0
-_UCRED: Final = Struct("3i")  # `struct ucred`: unix(7)
 # Plain integers: flag arithmetic costs more than serving a register may.
 _LEVEL, _PULSE, _ATTENTION, _PUBLISH = (
     int(c) for c in (Capability.IRQ_LEVEL, Capability.IRQ_PULSE, Capability.ATTENTION, Capability.PUBLISH)
@@ -114,8 +113,7 @@ class Connection:
     @property
     def peer(self) -> str:
         """The process at the other end."""
-        pid, _, _ = _UCRED.unpack(self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-        return f"process {pid}"
+        return f"process {credentials(self._socket).pid}"
 
     def close(self, reason: str) -> None:
         """Give the connection up. Idempotent."""

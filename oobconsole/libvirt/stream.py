@@ -133,7 +133,7 @@ class _Channel:
     # -- threads of the host, one at a time ---------------------------------------------------------
 
     def _begin(self) -> None:
-        """Open it."""
+        """Open the stream; whoever waits for it gets the stream, or the error."""
         try:
             opened = _Opened(*virt.attempt(self._open))
         except Exception as error:  # whoever waits gets it, whatever it is

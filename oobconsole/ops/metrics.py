@@ -59,7 +59,7 @@ class Tally:
         self.lost_bytes += lost
 
     def typed(self, data: bytes, who: Principal | None) -> None:
-        """Somebody typed."""
+        """Count what somebody typed, in bytes."""
         self.typed_bytes += len(data)
 
     def state_changed(self, state: ConsoleState, reason: str) -> None:

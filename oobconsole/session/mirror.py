@@ -39,7 +39,7 @@ class _Fixed(Terminal):
 
 
 class _FixedTmux(AsTmux):
-    """The same."""
+    """tmux, with a screen that keeps its size."""
 
     def grow_to(self, row: int, column: int) -> None:
         """It is as large as it is."""

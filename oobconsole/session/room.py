@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Container
 from typing import Generic, Protocol, TypeVar
 
 from oobconsole.access import Access, Principal, Right
@@ -113,7 +114,7 @@ class Room(Generic[PlaceT]):
             back.watching = False
             self._give(back)
             back.tell("you have the keyboard again")
-            self.announce(left, but=back)
+            self.announce(left, but={back})
             return
         if free:
             self._give(None)
@@ -137,7 +138,7 @@ class Room(Generic[PlaceT]):
         member.watching = True
         if self._holder is member:
             self._give(None)
-            self.announce("the keyboard is free", but=member)
+            self.announce("the keyboard is free", but={member})
 
     def claim(self, member: Member) -> bool:
         """Take the keyboard if it is free, without asking anybody; may this member type now?"""
@@ -222,7 +223,7 @@ class Room(Generic[PlaceT]):
         member.watching = True
         self._give(heir)
         if heir is None:
-            self.announce("the keyboard is free", but=member)
+            self.announce("the keyboard is free", but={member})
             return "you have put the keyboard down, and watch"
         heir.tell(f"{member.who.name} gave you the keyboard")
         return f"{heir.who.name} has the keyboard now, and you watch"
@@ -249,7 +250,7 @@ class Room(Generic[PlaceT]):
             return f"you have no right to take the keyboard of {self.place.name} from {former.who.name}"
         self._take(member, former)
         former.tell(f"{member.who.name} took the keyboard from you: you watch")
-        self.announce(f"{member.who.name} took the keyboard from {former.who.name}", but=former, and_but=member)
+        self.announce(f"{member.who.name} took the keyboard from {former.who.name}", but={former, member})
         return f"you have the keyboard; {former.who.name} watches"
 
     def take_line(self, who: Principal) -> bool:
@@ -279,10 +280,10 @@ class Room(Generic[PlaceT]):
         """Of a member, in a word."""
         return "types" if self.may_type(member) else "watches"
 
-    def announce(self, text: str, *, but: Member | None = None, and_but: Member | None = None) -> None:
-        """Tell everybody."""
+    def announce(self, text: str, *, but: Container[Member] = ()) -> None:
+        """Tell everybody who is attached, except the members in `but`."""
         for member in self.members:
-            if member is not but and member is not and_but:
+            if member not in but:
                 member.tell(text)
 
     def _give(self, member: Member | None, taken_from: Member | None = None) -> None:

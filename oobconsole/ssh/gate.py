@@ -96,7 +96,7 @@ class Penalties:
         return (penalty.reason, penalty.ends - now) if penalty is not None and penalty.active else ("", 0.0)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Forget every penalty that has been counted."""
         self._table.clear()
         self._by_end.clear()
 

@@ -12,7 +12,6 @@ import os
 import pwd
 import socket
 from pathlib import Path
-from struct import Struct
 from typing import Final
 
 import asyncssh
@@ -22,6 +21,7 @@ from oobconsole.access import Principal
 from oobconsole.front.reception import Lobby, Reception
 from oobconsole.log.log import LogLimit
 from oobconsole.net.listener import Listener, hand_over
+from oobconsole.net.peer import credentials
 from oobconsole.ssh.login import Connection, Host, Login
 from oobconsole.ssh.server import leave, options
 from oobconsole.ssh.turns import Turns
@@ -32,7 +32,6 @@ log = structlog.get_logger(__name__)
 #: Local clients at the same time.
 CONNECTIONS_MAX: Final = 256
 LOG_LINES: Final = 10
-_UCRED: Final = Struct("3i")  # `struct ucred`
 
 
 class _LocalLogin(Login):
@@ -75,7 +74,7 @@ class AdminSocket(Host):
         await self._tasks.stop()
 
     def _accepted(self, sock: socket.socket) -> None:
-        _, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+        uid = credentials(sock).uid
         if uid not in (0, os.geteuid()):
             self._refused(f"user {uid} is neither root nor the server's own")
             sock.close()

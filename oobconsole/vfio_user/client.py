@@ -13,10 +13,10 @@ import re
 import socket
 import time
 from collections.abc import Callable
-from struct import Struct
 from typing import Final, NamedTuple
 
 from oobconsole.errors import VfioUserError
+from oobconsole.net.peer import credentials
 from oobconsole.vfio_user import messages as m
 from oobconsole.vfio_user.codec import Decoder
 from oobconsole.vfio_user.device import Device
@@ -34,7 +34,6 @@ TURN_NS: Final = 2_000_000
 #: How many seconds a client has for its first message, and for the rest of a message that has begun.
 PATIENCE_S: Final = 5.0
 _ANCILLARY: Final = socket.CMSG_SPACE(m.FDS_MAX * 4)
-_UCRED: Final = Struct("3i")  # `struct ucred`: unix(7)
 _THR: Final = 0
 
 
@@ -89,8 +88,7 @@ class Client:
     @property
     def peer(self) -> str:
         """The process at the other end."""
-        pid, _, _ = _UCRED.unpack(self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-        return f"process {pid}"
+        return f"process {credentials(self._sock).pid}"
 
     def close(self) -> None:
         """Close the socket, and every descriptor that the client has given."""

@@ -65,7 +65,7 @@ class Frame(NamedTuple):
 
 
 def encode(kind: Kind, payload: bytes | int | dict[str, Any] = b"") -> bytes:
-    """One frame."""
+    """The bytes of one frame of this kind, with its payload."""
     if isinstance(payload, int):
         payload = NUMBER.pack(payload)
     elif isinstance(payload, dict):

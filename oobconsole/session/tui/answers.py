@@ -86,7 +86,7 @@ class Answers:
         self.app.invalidate()
 
     def quit(self) -> None:
-        """End."""
+        """Leave the screen of answers."""
         self.app.leave(None)
 
     # -- keys ---------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ class Terminal(Protocol):
 
     @property
     def term(self) -> str:
-        """TERM."""
+        """What the client said of its kind of terminal (the variable TERM)."""
 
     @property
     def client(self) -> str:
