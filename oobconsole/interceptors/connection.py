@@ -279,7 +279,7 @@ class Connection:
         elif isinstance(event, wire.ContextAppeared):
             self._appeared(event)
         elif isinstance(event, wire.ContextGone):
-            self._owner.context_gone(self.bound.pop(event.context).context, event.reason.name.lower())
+            self._owner.context_gone(self.bound.pop(event.context).context, event.reason.words)
         elif isinstance(event, wire.Gap):
             handler = self.bound[event.context].handler
             if handler is not None:

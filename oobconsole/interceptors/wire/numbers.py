@@ -56,7 +56,7 @@ class IrqMode(IntEnum):
 
 
 class GoneReason(IntEnum):
-    """`enum oob_gone_reason`."""
+    """Why a context is no more: `enum oob_gone_reason`."""
 
     REPLACED = 1
     RESET = 2
@@ -64,6 +64,20 @@ class GoneReason(IntEnum):
     SHUTDOWN = 4
     DESTROYED = 5
 
+    @property
+    def words(self) -> str:
+        """The reason as it is read: by whoever is attached to the guest's console ("the guest is gone: ..."), and in
+        the log."""
+        return _GONE_WORDS[self]
+
+
+_GONE_WORDS: Final = {
+    GoneReason.REPLACED: "replaced",
+    GoneReason.RESET: "reset",
+    GoneReason.EVICTED: "evicted",
+    GoneReason.SHUTDOWN: "shutdown",
+    GoneReason.DESTROYED: "destroyed",
+}
 
 #: `enum oob_stat`, in its order.
 STATS: Final = (

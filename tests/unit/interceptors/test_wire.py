@@ -261,3 +261,14 @@ def damaged_streams(draw: st.DrawFn) -> bytes:
 @given(damaged_streams(), st.integers(1, 100))
 def test_a_damaged_stream_means_the_same_in_any_pieces(stream: bytes, size: int) -> None:
     assert outcome(pieces(stream, size)) == outcome([stream])
+
+
+def test_why_a_guest_is_gone_is_said_in_these_words() -> None:
+    """They are read at consoles, and searched for in logs."""
+    assert {reason: reason.words for reason in GoneReason} == {
+        GoneReason.REPLACED: "replaced",
+        GoneReason.RESET: "reset",
+        GoneReason.EVICTED: "evicted",
+        GoneReason.SHUTDOWN: "shutdown",
+        GoneReason.DESTROYED: "destroyed",
+    }
