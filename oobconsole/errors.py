@@ -5,6 +5,7 @@
     ├── GuestFault          a guest did what no sane guest does; costs that guest only
     ├── PeerFault           a peer (native half, SSH client) broke its protocol; costs that peer only
     │   ├── WireError       a malformed, oversized or out-of-order frame
+    │   │   └── VersionError    ... or one of another version of the protocol
     │   ├── VfioUserError   a message that no client of vfio-user sends
     │   ├── FrontError      a frame that no front of ours sends to the core
     │   └── HungUp          a client that has left: its right, and no fault of anybody's; also a BrokenPipeError
@@ -50,6 +51,10 @@ class PeerFault(OobError):
 
 class WireError(PeerFault):
     """A frame that is malformed, oversized or out of order (docs/wire-protocol.md)."""
+
+
+class VersionError(WireError):
+    """HELLO of a native half that speaks another version of the protocol. It is told which one this server speaks."""
 
 
 class VfioUserError(PeerFault):

@@ -98,3 +98,12 @@ int oob_frame_parse(const uint8_t *data, size_t len, union oob_frame *frame, con
     *why = check_fields(frame);
     return *why ? -1 : h.length;
 }
+
+uint16_t oob_frame_version(const uint8_t *data, size_t len) {
+    struct oob_welcome w;
+
+    if (len < offsetof(struct oob_welcome, ranges))
+        return 0;
+    memcpy(&w, data, offsetof(struct oob_welcome, ranges));
+    return w.h.type == OOB_WELCOME && w.magic == OOB_MAGIC ? w.version : 0;
+}

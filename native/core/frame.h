@@ -21,4 +21,8 @@ union oob_frame {
  * reason in `why`, when it is not a frame that a server may send. */
 int oob_frame_parse(const uint8_t *data, size_t len, union oob_frame *frame, const char **why);
 
+/* The version of the protocol in the first `len` bytes of a WELCOME; 0 when they are not that. Where the version
+ * stands is the same in all versions, how long a WELCOME is need not be. */
+uint16_t oob_frame_version(const uint8_t *data, size_t len);
+
 #endif

@@ -46,30 +46,51 @@ static const char *mismatch(const struct oob_port_range *range) {
     return text;
 }
 
-static bool read_welcome(int fd, struct oob_welcome *welcome, const char **why) {
-    const struct oob_port_range *missing;
-    uint8_t buffer[sizeof(struct oob_welcome)];
+static const char *other_version(unsigned version) {
+    static char text[128];
+
+    snprintf(text, sizeof text,
+             "the server speaks version %u of the protocol, this plugin version %u: both are to be of one release",
+             version, OOB_VERSION);
+    return text;
+}
+
+/* Reads until `size` bytes have come, the server closes, or it is too late: how many have come. */
+static size_t read_first(int fd, uint8_t *buffer, size_t size, const char **why) {
     size_t have = 0;
     uint64_t deadline = oob_now_ns() + WELCOME_MS * 1000000ull;
-    union oob_frame frame;
 
     *why = "the server did not welcome us";
-    while (have < sizeof buffer) {
+    while (have < size) {
         struct pollfd p = {.fd = fd, .events = POLLIN};
         uint64_t now = oob_now_ns();
         ssize_t n;
 
         /* What has come in time counts, however late we look. */
         if (poll(&p, 1, now >= deadline ? 0 : (int)((deadline - now) / 1000000) + 1) == 0)
-            return false;
-        n = recv(fd, buffer + have, sizeof buffer - have, 0);
+            break;
+        n = recv(fd, buffer + have, size - have, 0);
         if (n <= 0) {
             *why = "the server refused us: its log says why";
-            return false;
+            break;
         }
         have += (size_t)n;
     }
-    if (oob_frame_parse(buffer, have, &frame, why) <= 0 || frame.h.type != OOB_WELCOME)
+    return have;
+}
+
+static bool read_welcome(int fd, struct oob_welcome *welcome, const char **why) {
+    const struct oob_port_range *missing;
+    uint8_t buffer[sizeof(struct oob_welcome)];
+    size_t have = read_first(fd, buffer, sizeof buffer, why);
+    uint16_t version = oob_frame_version(buffer, have);
+    union oob_frame frame;
+
+    if (version && version != OOB_VERSION) {
+        *why = other_version(version);
+        return false;
+    }
+    if (have < sizeof buffer || oob_frame_parse(buffer, have, &frame, why) <= 0 || frame.h.type != OOB_WELCOME)
         return false;
     *welcome = frame.welcome;
     missing = oob_ranges_missing(&oob_l1.bus, welcome);

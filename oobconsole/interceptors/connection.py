@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from oobconsole.errors import WireError
+from oobconsole.errors import VersionError, WireError
 from oobconsole.interceptors import wire
 from oobconsole.interceptors.base import Context, PortHandler, Publication
 from oobconsole.interceptors.ranges import Served, disagreement
@@ -225,6 +225,8 @@ class Connection:
                 self._append_publications(bound)
         except WireError as error:
             broken = f"protocol error: {error}"
+            if isinstance(error, VersionError):
+                self._out += wire.encode_welcome(0)  # by our version, the native half can name both on its side
         except Exception:
             log.exception("a bug in oobconsole ends a connection", machine=self._owner.machine)
             broken = "internal error"

@@ -14,6 +14,7 @@ import re
 import secrets
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ from typing import Final
 
 import pytest
 
+from oobconsole.interceptors import wire
 from tests.stack.nested import ROOT
 from tests.support.expect import Expect
 from tests.support.pace import scaled
@@ -219,3 +221,28 @@ def test_a_break_is_seen_though_the_server_is_late_again_and_again(server: Serve
                 pause(chance.uniform(0.1, 0.2))
             guest.expect(rb"break behind \d+\n", timeout=20)
         assert guest.read.read_bytes().count(b"\0") == TIMES
+
+
+def test_a_server_of_another_release_is_named_by_its_version(built: Path, tmp_path: Path) -> None:
+    """It answers a WELCOME of its own version, which may have another length, and hangs up. The native half tries
+    again, and says so once."""
+    text, path = tmp_path / "prints", tmp_path / "socket"
+    text.write_bytes(b".")
+    words = [str(built), str(text), str(tmp_path / "reads"), f"socket={path}", "machine=l1"]
+    welcome = bytearray(wire.encode_welcome(0))
+    welcome[12:14] = (7).to_bytes(2, "little")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        listener.settimeout(scaled(20))
+        with Expect(words, merge_stderr=False) as guest:
+            for answer in (welcome[:24], welcome, welcome + bytes(100)):
+                peer, _ = listener.accept()
+                with peer:
+                    assert len(peer.recv(wire.HELLO.size, socket.MSG_WAITALL)) == wire.HELLO.size
+                    peer.sendall(answer)
+            guest.expect_told(
+                rb"the server speaks version 7 of the protocol, this plugin version 2: both", timeout=20
+            )
+            guest.expect(rb"ready\n", timeout=20)
+            assert guest.told.count(b"version 7") == 1

@@ -295,6 +295,20 @@ def parse(library: Path, data: bytes) -> tuple[int, str]:
     return taken, (why.value or b"").decode()
 
 
+def test_the_version_of_a_server_of_another_release(library: Path) -> None:
+    """It is found wherever a WELCOME ends, also in one that is shorter or longer than ours."""
+    version = ctypes.CDLL(str(library)).oob_frame_version
+    version.restype = ctypes.c_uint16
+    welcome = bytearray(wire.encode_welcome(0))
+    welcome[12:14] = (513).to_bytes(2, "little")
+    for length in (14, 15, len(welcome)):
+        assert version(bytes(welcome), ctypes.c_size_t(length)) == 513
+    assert version(bytes(welcome), ctypes.c_size_t(13)) == 0, "it has not come yet"
+    for offset in (2, 8):
+        other = bytes(byte ^ (at == offset) for at, byte in enumerate(welcome))
+        assert version(other, ctypes.c_size_t(len(other))) == 0, "that is no WELCOME"
+
+
 GOOD = {
     "welcome": wire.encode_welcome(0x0F, [PortRange(0x3F8, 8, 1 << 4)]),
     "answer": wire.encode_answer(1, 1, 2),

@@ -8,7 +8,7 @@ from struct import Struct
 from typing import Final
 
 from oobconsole.config.table import NAME
-from oobconsole.errors import WireError
+from oobconsole.errors import VersionError, WireError
 from oobconsole.interceptors.wire.frames import (
     ACCESS,
     CONTEXT_APPEARED,
@@ -96,7 +96,7 @@ class Decoder:
 
         Raises:
             WireError: the peer sent what the protocol does not allow; with the reason. What came before
-                that has been yielded.
+                that has been yielded. A `VersionError`, if it speaks another version of the protocol.
         """
         if self._broken is not None:
             raise WireError(self._broken)
@@ -168,11 +168,11 @@ class Decoder:
     def _hello(self, buffer: bytes, at: int, length: int, context: int) -> Hello:
         magic, version = _GREETING_WORDS.unpack_from(buffer, at)
         _require(magic == MAGIC, "HELLO without the magic number: this is no native half")
-        _require(
-            version == VERSION,
-            f"the native half speaks version {version} of the protocol, this server {VERSION}: both are to be of one "
-            "release",
-        )
+        if version != VERSION:
+            raise VersionError(
+                f"the native half speaks version {version} of the protocol, this server {VERSION}: both are to be of "
+                "one release"
+            )
         _require(length == HELLO.size, f"HELLO of {length} bytes")
         _, _, count, capabilities, name, instance, ranges = _HELLO.unpack_from(buffer, at)
         text, _, padding = name.partition(b"\0")
