@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 #: `folder/file.c:function`, or a file or folder alone. Patterns with * name no single file.
 _PLACE = re.compile(r"`((?:native|oobconsole|devices|tests)/[\w./-]+)(?::(\w+))?`")
-PAGES = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+PAGES = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"])
 #: In columns; tables and code may be wider (docs/coding-style.md).
 WIDTH = 100
 #: Pages that are still to be wrapped.
