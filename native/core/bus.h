@@ -8,8 +8,8 @@
 
 enum {
     OOB_DEVICES_MAX = 8,
-    OOB_DEVICE_LINES_MAX = 2,            /* an i8042 has two */
-    OOB_RANGE_PORTS_MAX = OOB_REGISTERS, /* what one image describes */
+    OOB_DEVICE_LINES_MAX = 2,            /* an i8042 has two lines */
+    OOB_RANGE_PORTS_MAX = OOB_REGISTERS, /* one image of a publication describes so many registers */
     OOB_ISA_LINES = 16,
 };
 
@@ -28,7 +28,7 @@ struct oob_device {
     const struct oob_device_ops *ops; /* device.h */
     uint8_t lines;
     uint8_t line[OOB_DEVICE_LINES_MAX]; /* ISA interrupts, 0 to 15 */
-    uint8_t registers;                  /* so many ports it has */
+    uint8_t registers;                  /* the number of its ports, in all its ranges together */
 };
 
 struct oob_bus {
@@ -36,26 +36,29 @@ struct oob_bus {
     unsigned ranges;
     struct oob_device device[OOB_DEVICES_MAX];
     unsigned devices;
-    uint16_t lines; /* bit n: some device has ISA interrupt n */
+    uint16_t lines; /* bit n: at least one device has ISA interrupt n */
 };
 
-/* What an access of one byte reaches. */
+/* The device and the register that an access of one byte reaches. */
 struct oob_target {
-    int range; /* -1: nothing of ours */
+    int range; /* index in oob_bus.range; -1: the port is not ours */
     unsigned device, reg;
 };
 
-/* Adds a device without ports. Gives its number, or -1: there is no room. */
+/* Adds a device that has no ports yet. Returns its number, or -1 when there is no room. */
 int oob_bus_add(struct oob_bus *bus, const struct oob_device_ops *ops);
-/* The device that was added last has these ports, too. False when there are too many, or they belong to a device. */
+/* Adds a range of ports to the device that was added last. Returns false when the range is too long, when there are
+ * too many ranges, or when a device has one of these ports already. */
 bool oob_bus_add_ports(struct oob_bus *bus, uint16_t first, uint16_t last);
-/* ... and this interrupt line. */
+/* Adds an ISA interrupt line (0 to 15) to a device. Returns false when there is no such line, or the device has too
+ * many already. */
 bool oob_bus_add_line(struct oob_bus *bus, unsigned device, unsigned line);
 
+/* What an access of one byte at `port` reaches. */
 struct oob_target oob_bus_target(const struct oob_bus *bus, uint32_t port);
-/* The port of a device's register. */
+/* The I/O port of a device's register. The device must have that register. */
 uint16_t oob_bus_port(const struct oob_bus *bus, unsigned device, unsigned reg);
-/* Does an access of `size` bytes at `port` touch any range? */
+/* Does an access of `size` bytes at `port` touch a port of one of our devices? */
 bool oob_bus_touched(const struct oob_bus *bus, uint32_t port, unsigned size);
 
 #endif

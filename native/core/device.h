@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a device is to the native half. The server has the device itself; here is its shadow: what is known of it
- * without asking, so that a guest need not wait, and what stands in for it while the server is late or away. A device
- * that has no shadow is served too: the server is asked for each access, what it publishes is read, and while it is
- * away every register reads as ones.
+ * What is a device to the native half? The server has the device itself. The native half has a shadow of it, for two
+ * reasons: the shadow answers what is known of the device, so that a guest need not wait, and it stands in for the
+ * device while the server is late or away.
  *
- * A new shadow is one file with a table of these operations, and one line in options.c, or where a host has such
- * lines.
+ * A device without a shadow works too, but slower: the guest's accesses go to the server, except for reads that a
+ * publication of the server answers. While the server is away every register of such a device reads as ones.
+ *
+ * A new shadow is one file with a table of the operations below, and one line in options.c, or wherever another host
+ * lists its devices.
  */
 #ifndef OOB_DEVICE_H
 #define OOB_DEVICE_H
@@ -18,99 +20,106 @@
 
 enum { OOB_REPLAY_MAX = 10, OOB_SHADOW_WORDS = 16 };
 
-/* Added to a number of accesses: so many that nothing counts that a server publishes. It does not know yet how the
- * guest has set the device. */
+/* How is a publication made to count as out of date until the server knows how the guest has set the device? This
+ * number is added to the number of accesses that a publication must have seen. No server reaches so many. */
 #define OOB_NOTHING_COUNTS 0x40000000u
 
-/* A write to a register of a device; or a read, and what was read. */
+/* One write to a register of a device, with the value that was written; or one read, with the value that was read. */
 struct oob_write {
     uint8_t reg, value;
 };
 
-/* What is known of a register that the guest reads. */
+/* What the shadow knows of a register that the guest reads. */
 enum oob_told {
-    OOB_TOLD_UNKNOWN, /* nobody but the server knows what the guest reads */
-    OOB_TOLD_PLAIN,   /* it is known, and reading it changes nothing */
-    OOB_TOLD_EFFECT,  /* reading it has changed the shadow, and the server is to be told now */
-    OOB_TOLD_LATER,   /* ... and the server is to be told before anything else, unless a write makes that needless */
+    OOB_TOLD_UNKNOWN, /* only the server knows what the guest reads */
+    OOB_TOLD_PLAIN,   /* the value is known, and reading it has no effect */
+    OOB_TOLD_EFFECT,  /* the value is known, reading it has changed the shadow, and the server must be told now */
+    OOB_TOLD_LATER,   /* as OOB_TOLD_EFFECT, but it suffices to tell the server before anything else is sent to it; a
+                       * write may make even that needless */
 };
 
-/* What a read tells of the handler of the device's interrupt. */
+/* What a read reveals about the guest's handler of the device's interrupt. */
 enum oob_look {
     OOB_LOOK_NONE, /* nothing */
-    OOB_LOOK_MORE, /* it is at work, and will look again */
-    OOB_LOOK_DONE, /* it has seen that nothing is pending: another interrupt finds it ready */
+    OOB_LOOK_MORE, /* the handler is at work, and will read again */
+    OOB_LOOK_DONE, /* the handler has seen that nothing is pending, and is ready for another interrupt */
 };
 
-/* What the server has published of a range whose device has no shadow: its registers, as long as the guest does
- * nothing. */
+/* What the server has published about a range whose device has no shadow: the values of its registers, which hold as
+ * long as the guest makes no access. */
 struct oob_publication {
     uint8_t valid; /* bit n: value[n] may be read without asking */
     uint8_t value[OOB_REGISTERS];
-    uint32_t accesses; /* out of date once the context has sent more than this */
+    uint32_t accesses; /* the publication is out of date when the context has sent more accesses than this */
 };
 
-/* All that is known of one device of one guest. */
+/* All that the native half knows of one device of one guest. */
 struct oob_unit {
     struct oob_output output;
-    uint64_t shadow[OOB_SHADOW_WORDS]; /* the operations' own */
+    uint64_t shadow[OOB_SHADOW_WORDS]; /* only the device's operations use it */
 };
 
-/* `shadow` is oob_unit.shadow. An operation may be NULL: what happens then is said last. `accesses` counts what the
- * context has sent on this connection: what the server has published before it had served so many may be out of date.
- */
+/* The operations of a shadow. Any of them may be NULL; the words "If NULL" say what happens then.
+ *
+ * `shadow` is oob_unit.shadow. `accesses` is how many accesses the context has sent on this connection. A publication
+ * that the server made before it had served so many may be out of date. */
 struct oob_device_ops {
-    /* As after power-on. Nothing. */
+    /* Sets the shadow to the state after power-on. If NULL: nothing. */
     void (*init)(void *shadow);
-    /* The guest was reset: its registers are as after power-on. Nothing. */
+    /* The guest was reset, so its registers are as after power-on. If NULL: nothing. */
     void (*restart)(void *shadow);
-    /* Its registers, and nothing else, are those of another shadow. Nothing. */
+    /* Takes over the registers of another shadow, and nothing else of it. If NULL: nothing. */
     void (*recall)(void *shadow, const void *remembered);
 
-    /* Does the guest have to wait for a write to a register, now, whatever the server says of it? False. */
+    /* Must the guest wait for a write to this register now, even if the server needs no answer? If NULL: no. */
     bool (*awaits)(const void *shadow, unsigned reg);
-    /* Follows a write, whoever serves it. True: it puts a byte on the line, which is output. False. */
+    /* Applies a write to the shadow, whether or not a server is there. Returns true when the write prints a byte,
+     * that is, puts it on the serial line. If NULL: false. */
     bool (*write)(void *shadow, unsigned reg, uint8_t value);
-    /* The write is on its way, `sent`, or there is no server. `awaited`: as awaits() said. Nothing. */
+    /* Called after write(). `sent`: the write is on its way to the server, else there is no server. `awaited` is what
+     * awaits() returned. If NULL: nothing. */
     void (*written)(void *shadow, unsigned reg, bool awaited, bool sent, uint32_t accesses);
 
-    /* Answers a read. OOB_TOLD_UNKNOWN. */
+    /* Answers a read from the shadow and what was published. If NULL: OOB_TOLD_UNKNOWN. */
     enum oob_told (*read)(void *shadow, unsigned reg, uint8_t *value);
-    /* Answers it alone, where read() did not know. Ones. */
+    /* Answers a read that read() could not answer, while there is no server. If NULL: all ones. */
     uint8_t (*idle_read)(void *shadow, unsigned reg);
-    /* The guest reads `value`; `asked`: the server gave it. OOB_LOOK_DONE. */
+    /* The guest has read `value`. `asked`: the server gave the value. If NULL: OOB_LOOK_DONE. */
     enum oob_look (*saw)(void *shadow, unsigned reg, uint8_t value, bool asked);
-    /* The server was told of a read with an effect, or will be when it is back. Nothing. */
+    /* The server was told of a read with an effect, or will be told when it is back. If NULL: nothing. */
     void (*was_told)(void *shadow, unsigned reg, uint32_t accesses);
-    /* What the server is still to be told (OOB_TOLD_LATER), which it is then told. False: nothing. False. */
+    /* Is there a read of which the server must still be told (OOB_TOLD_LATER)? If so, `*read` is that read, and it
+     * counts as told from now on. If NULL: false. */
     bool (*owes)(void *shadow, struct oob_write *read);
-    /* Has the guest read all that the server has given it? True. */
+    /* Has the guest read all input that the server has published? If NULL: true. */
     bool (*is_drained)(const void *shadow);
-    /* The number of the image that the guest reads from next. 0. */
+    /* The number of the image that the guest reads from next. If NULL: 0. */
     uint32_t (*number)(const void *shadow);
 
-    /* The server publishes. True: input waits for the guest. The registers are taken over, and false. */
+    /* Takes over a publication of the server's. Returns true when input waits for the guest. If NULL: the registers
+     * are kept in oob_context.published, and the result is false. */
     bool (*publish)(void *shadow, const struct oob_publish *publish);
-    /* What the server has published so far is out of date. Nothing. */
+    /* All that the server has published so far is out of date. If NULL: nothing. */
     void (*outdate)(void *shadow, uint32_t accesses);
 
-    /* The level of the device's line `n`: 0, 1, or -1: only the server knows. `alone`: there is no server, so that it
-     * is 0 or 1. -1, or 0 where it is alone. */
+    /* The level of the device's interrupt line `n`: 0 or 1, or -1 when only the server knows it. With `alone` there
+     * is no server, and the result is 0 or 1. If NULL: -1, or 0 with `alone`. */
     int (*level)(const void *shadow, unsigned n, bool alone);
 
-    /* The writes that bring a device that was just made to the guest's registers. How many; 0. */
+    /* Fills in the writes that bring a new device to the registers of the guest. Returns their number. If NULL: 0. */
     size_t (*replay)(const void *shadow, struct oob_write writes[OOB_REPLAY_MAX]);
-    /* Those around output that is sent later than it was written: before it, and, with `behind`, behind it. 0. */
+    /* Output may be sent later than the guest wrote it, when the device is set in another way. Fills in the writes to
+     * send before such output or, with `behind`, after it. Returns their number. If NULL: 0. */
     size_t (*around_output)(const void *shadow, bool behind, struct oob_write writes[OOB_REPLAY_MAX]);
-    /* What the guest has read, which a server that was late or away is told. 0. */
+    /* Fills in what the guest has read while the server was late or away. Returns how many reads. If NULL: 0. */
     size_t (*reads)(void *shadow, struct oob_write reads[OOB_REPLAY_MAX]);
-    unsigned output_reg; /* where output is written to */
+    unsigned output_reg; /* the register to which output is written */
 };
 
-/* One for which nobody has written a shadow. */
+/* The operations of a device that has no shadow. */
 extern const struct oob_device_ops oob_no_shadow;
 
-/* What a publication says of registers that may be read without effect. */
+/* Take over a publication, and read a register from it. Only registers that read without effect are kept. */
 void oob_publication_take(struct oob_publication *p, const struct oob_publish *publish);
 enum oob_told oob_publication_read(const struct oob_publication *p, uint32_t accesses, unsigned reg, uint8_t *value);
 

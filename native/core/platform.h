@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * All that native/core asks of its host: a plugin of QEMU, a kernel module, a test. The host defines these functions,
- * and they are linked with core; core calls nothing else.
+ * All that native/core asks of its host. The host is a plugin of QEMU, a kernel module or a test. It defines the
+ * functions below, and is linked with core. Core calls no other function.
  *
- * The lock is the host's as well. For each machine the host has one, and calls core only while it holds it: core
- * takes none, starts no thread, and keeps everything in the `struct oob_machine` that it is given.
+ * Who locks? The host. It has one lock for each machine, and calls core only while it holds that machine's lock.
+ * Core itself takes no lock and starts no thread. All its data is in the `struct oob_machine` that it is given.
  */
 #ifndef OOB_PLATFORM_H
 #define OOB_PLATFORM_H
@@ -13,7 +13,7 @@
 
 struct oob_machine;
 
-/* A vCPU's registers. The general ones come first, in the order in which instructions number them. */
+/* A vCPU's registers. The general registers come first, in the order of their numbers in instructions. */
 enum oob_reg {
     OOB_REG_RAX,
     OOB_REG_RCX,
@@ -41,43 +41,45 @@ enum oob_reg {
     OOB_REG_COUNT,
 };
 
-/* Registers of one of the machine's vCPUs, from that vCPU's own callbacks. */
+/* Read and write a register of one of the machine's vCPUs. Core calls them only in callbacks of that vCPU. */
 uint64_t oob_reg_read(struct oob_machine *machine, unsigned vcpu, enum oob_reg reg);
 void oob_reg_write(struct oob_machine *machine, unsigned vcpu, enum oob_reg reg, uint64_t value);
 
-/* The machine's physical memory. A read of what is not memory gives zeros and false. */
+/* Read and write the machine's physical memory. A read at an address without memory gives zeros, and returns false.
+ */
 bool oob_phys_read(struct oob_machine *machine, uint64_t addr, void *data, size_t len);
 bool oob_phys_write(struct oob_machine *machine, uint64_t addr, const void *data, size_t len);
 
-/* A monotonic clock, in ns. */
+/* The time of a monotonic clock, in ns. */
 uint64_t oob_now_ns(void);
-/* A number that no guest can guess. */
+/* A random number that no guest can guess. */
 uint64_t oob_random(void);
 
-/* Memory, not cleared; NULL when there is none. Asked for when a machine begins and in oob_machine_tend(): never on a
- * vCPU's path. */
+/* Returns memory that is not cleared, or NULL when there is none. Core calls it when a machine begins and in
+ * oob_machine_tend(), but never while a vCPU waits. */
 void *oob_alloc(size_t size);
 void oob_free(void *memory);
 
-/* Has a thread of the host call oob_link_service() soon, with the machine's lock. False when it is about to, anyway.
- */
+/* Makes a thread of the host call oob_link_service() soon, with the machine's lock held. Returns false when that
+ * thread is about to do so anyway. */
 bool oob_wake(struct oob_machine *machine);
 
-/* For the administrator: a sentence about the machine, and a detail or NULL. */
+/* Writes a sentence about the machine for the administrator, with a detail; `detail` may be NULL. */
 void oob_log(struct oob_machine *machine, const char *what, const char *detail);
 
-/* The byte stream to the server. A connection is known by a number from 0 up, which the host gives to
+/* The byte stream to the server. The host numbers its connections from 0 up, and gives the number of a connection to
  * oob_link_adopt(). */
 enum { OOB_CHANNEL_NONE = -1, OOB_CHANNEL_BROKEN = -1 };
 enum { OOB_CHANNEL_INPUT = 1, OOB_CHANNEL_ROOM = 4 }; /* what can be waited for */
 
-/* How many bytes were taken or given: 0 when there is no room, or nothing has come; OOB_CHANNEL_BROKEN, with the
- * reason or, where the server has closed the connection, NULL. */
+/* Send and receive without waiting. They return how many bytes were sent or received: 0 when there is no room, or
+ * nothing has arrived. They return OOB_CHANNEL_BROKEN when the connection is broken; `*why` is then the reason, or
+ * NULL when the server has closed the connection. */
 long oob_channel_send(struct oob_machine *machine, int channel, const void *data, size_t len, const char **why);
 long oob_channel_receive(struct oob_machine *machine, int channel, void *data, size_t len, const char **why);
-/* Sleeps until one of `events` has come, or that time has passed. */
+/* Sleeps until one of `events` has happened, or until the time `deadline_ns`. */
 void oob_channel_wait(struct oob_machine *machine, int channel, int events, uint64_t deadline_ns);
-/* It is of no use any more: both ends are to see that. The host frees it when it has seen it. */
+/* Shuts the connection down, so that both ends notice. The host frees it when its own thread has noticed. */
 void oob_channel_shut(struct oob_machine *machine, int channel);
 
 /* Short forms of the above. */

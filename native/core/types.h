@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The types and the four functions that a freestanding C11 program may use; in a Linux kernel, the kernel's own. */
+/* The integer types and the four memory functions that native/core uses. A freestanding C11 program may use no
+ * others. In a Linux kernel these are the kernel's own. */
 #ifndef OOB_TYPES_H
 #define OOB_TYPES_H
 
@@ -19,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Every compiler for a freestanding program expects these, whoever provides them. */
+/* A compiler may emit calls of these functions even in a freestanding program, so every host provides them. */
 void *memcpy(void *restrict to, const void *restrict from, size_t len);
 void *memmove(void *to, const void *from, size_t len);
 void *memset(void *to, int value, size_t len);

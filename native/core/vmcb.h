@@ -7,7 +7,7 @@ enum vmcb_offset {
     VMCB_INTERCEPTS_CR = 0x000, /* u32: reads of CR0 to CR15 in bits 0 to 15, writes in bits 16 to 31 */
     VMCB_INTERCEPTS_3 = 0x00c,  /* u32: vector 3 of the intercepts; bit 4 is VINTR */
     VMCB_IOPM_BASE = 0x040,     /* u64 */
-    VMCB_INT_CTL = 0x060,       /* u32 of V_TPR, V_IRQ, V_INTR_PRIO, V_IGN_TPR */
+    VMCB_INT_CTL = 0x060,       /* u32 with the fields V_TPR, V_IRQ, V_INTR_PRIO, V_IGN_TPR and others */
     VMCB_INT_VECTOR = 0x064,    /* u32 */
     VMCB_INT_STATE = 0x068,     /* u64; bit 0: the interrupt shadow */
     VMCB_EXITCODE = 0x070,      /* u64 */
@@ -16,7 +16,7 @@ enum vmcb_offset {
     VMCB_EXITINTINFO = 0x088, /* u64: the event whose delivery the exit interrupted */
     VMCB_EVENTINJ = 0x0a8,    /* u64: the event that VMRUN delivers */
     VMCB_N_CR3 = 0x0b0,
-    VMCB_SOFTWARE = 0x3f8, /* u64, of 32 bytes for host software; KVM writes the others for Hyper-V */
+    VMCB_SOFTWARE = 0x3f8, /* u64: part of the 32 bytes for host software; KVM writes the other 24 for Hyper-V */
     VMCB_CS_BASE = 0x418,
     VMCB_TR_LIMIT = 0x494, /* u32; TR and LDTR are as L1's last VMSAVE left them */
     VMCB_TR_BASE = 0x498,
@@ -47,12 +47,12 @@ enum vmcb_offset {
 #define VMCB_EXITINTINFO_VALID (1ull << 31)
 #define VMCB_EVENTINJ_VALID (1ull << 31)
 #define VMCB_EVENTINJ_TYPE (7ull << 8) /* 0: an interrupt */
-#define VMCB_EVENTINJ_SOFT (4ull << 8) /* ... of an INT n */
+#define VMCB_EVENTINJ_SOFT (4ull << 8) /* 4: a software interrupt, as the instruction INT n makes it */
 #define VMCB_EVENTINJ_VECTOR 0xffull
 
 enum vmexit_code {
     VMEXIT_CR8_WRITE = 0x18,
-    VMEXIT_EXCEPTION = 0x40, /* ... of vector 0 */
+    VMEXIT_EXCEPTION = 0x40, /* an exception of vector 0; those of other vectors follow */
     VMEXIT_EXCEPTION_LAST = 0x5f,
     VMEXIT_INTR = 0x60,
     VMEXIT_NMI = 0x61,
@@ -64,7 +64,7 @@ enum vmexit_code {
     VMEXIT_MSR = 0x7c,
     VMEXIT_SHUTDOWN = 0x7f, /* a triple fault */
     VMEXIT_NPF = 0x400,
-    VMEXIT_END = 0x1000, /* no code of AMD's is as large, but -1 and others of software */
+    VMEXIT_END = 0x1000, /* all of AMD's codes are smaller; -1 and the codes that software makes up are larger */
 };
 
 /* EXITINFO1 of VMEXIT_IOIO: AMD APM vol. 2, section 15.10.2. */
