@@ -11,18 +11,20 @@
 #define RESET_CS_BASE 0xffff0000u
 
 enum {
-    TICK_NS = 200000000,   /* how often we look for the dead */
-    SILENT_NS = 500000000, /* who has run since is alive */
-    KERNEL_ENTRIES = 64,   /* VMRUNs between two looks at where a guest's kernel lies */
+    TICK_NS = 200000000,   /* how often we look for guests that L1 has destroyed */
+    SILENT_NS = 500000000, /* a guest that has run within this time is alive */
+    KERNEL_ENTRIES = 64,   /* VMRUNs between two looks at the address of a guest's kernel */
     NESTED_ROOT_BYTES = 4096,
 };
 
-/* ... but a guest that waits for L1 may wait longer: an overloaded L1 needs seconds for a change of memory slots. */
+/* A guest that waits for L1 may be silent for longer than SILENT_NS, because an overloaded L1 needs seconds for a
+ * change of memory slots. */
 #define LATE_L1_NS 10000000000ull
 
-/* SLP_EN of the PM1 control register (ACPI 6.5, section 4.8.3.2.1), which lies where the firmware says. */
+/* The bit SLP_EN of the PM1 control register (ACPI 6.5, section 4.8.3.2.1). The firmware decides which port that
+ * register has, so a write to any port counts, except to those at which the bit may stand by chance. */
 #define ACPI_SLEEP_ENABLE (1u << 13)
-#define PCI_CONFIG_PORTS 0xcf8u /* to 0xcff: what is written there has any bits */
+#define PCI_CONFIG_PORTS 0xcf8u /* to 0xcff: data of any kind is written there */
 
 struct oob_context *oob_context_find(struct oob_machine *machine, uint32_t number) {
     struct oob_context *all = machine->contexts.context;
@@ -86,7 +88,8 @@ static void drop_vcpus(struct oob_context *context) {
     context->vcpus = 0;
 }
 
-/* The registers of a vCPU that goes on elsewhere than it was stopped: it is known by where it was. */
+/* L1 may go on with a vCPU in another VMCB than the one in which it stopped the vCPU. Returns the hidden registers
+ * of the stopped vCPU, which is recognised by its RIP. */
 static struct oob_hidden take_from_stash(struct oob_context *context, uint64_t rip) {
     struct oob_hidden found = {0};
 
@@ -123,7 +126,8 @@ static struct oob_context *free_slot(struct oob_contexts *all) {
     return NULL;
 }
 
-/* Gives up the context that has not run for longest: one that L1 destroyed looks the same. */
+/* Gives up the context that has not run for the longest time. It is the most likely one to have been destroyed by L1
+ * without our notice. */
 static void evict(struct oob_contexts *all) {
     struct oob_context *oldest = NULL;
 
@@ -139,7 +143,7 @@ struct oob_context *oob_context_new(struct oob_machine *machine, uint64_t vmcb, 
     struct oob_context *context;
 
     while (!(context = free_slot(all)))
-        if (!all->events->make_room(machine)) /* those that have departed go before those that live */
+        if (!all->events->make_room(machine)) /* contexts that have departed are ended before those that live */
             evict(all);
     memset(context, 0, sizeof *context);
     context->machine = machine;
@@ -166,7 +170,8 @@ static struct oob_context *context_of_ncr3(struct oob_contexts *all, uint64_t nc
     return NULL;
 }
 
-/* The guest that L1 has stopped here and goes on with there: from a snapshot, or by a migration to itself. */
+/* The guest that L1 has stopped, and now runs in another VMCB: it restored a snapshot, or migrated the guest to
+ * itself. NULL when there is none. */
 static struct oob_context *stopped_with_kernel(struct oob_contexts *all, uint64_t kernel) {
     uint64_t now = oob_now_ns();
 
@@ -183,7 +188,7 @@ static struct oob_context *context_for(struct oob_machine *machine, uint64_t vmc
     uint64_t kernel = oob_phys_read_u64(machine, vmcb + VMCB_LSTAR);
     struct oob_context *context;
 
-    /* A VM's first vCPU starts at the reset vector, its others where the first sends them. */
+    /* A VM's first vCPU starts at the reset vector. Its other vCPUs start where the first one sends them. */
     if (at_reset_vector(machine, vmcb))
         return oob_context_new(machine, vmcb, ncr3);
     context = context_of_ncr3(&machine->contexts, ncr3);
@@ -253,8 +258,8 @@ struct oob_l2_vcpu *oob_context_enter(struct oob_machine *machine, uint64_t vmcb
     uint64_t ncr3 = oob_phys_read_u64(machine, vmcb + VMCB_N_CR3);
     struct oob_l2_vcpu *vcpu = known_vcpu(&machine->contexts, vmcb);
 
-    /* KVM clears a VMCB when it makes one, not when its guest reboots: a tag that is gone means that
-     * the page now belongs to another VM. */
+    /* KVM clears a VMCB when it makes one, but not when its guest reboots. So a missing tag means that the page now
+     * belongs to another VM. */
     if (vcpu && !has_tag(vcpu)) {
         struct oob_context *former = vcpu->context;
 
@@ -271,7 +276,8 @@ struct oob_l2_vcpu *oob_context_enter(struct oob_machine *machine, uint64_t vmcb
     return vcpu;
 }
 
-/* Has the guest switched itself off, by an OUT of 16 bits? An emulator that ends then destroys the VM. */
+/* Was the guest's last exit an OUT of 16 bits that switches it off? An emulator usually ends then, and the VM is
+ * destroyed. */
 static bool powered_off(struct oob_machine *machine, uint64_t vmcb) {
     uint64_t info = oob_phys_read_u64(machine, vmcb + VMCB_EXITINFO1);
 
@@ -279,8 +285,8 @@ static bool powered_off(struct oob_machine *machine, uint64_t vmcb) {
            (oob_phys_read_u64(machine, vmcb + VMCB_RAX) & ACPI_SLEEP_ENABLE);
 }
 
-/* Did the vCPU ask L1's emulator for something that may change memory slots, was it reset and has not run since, or
- * is it just about to run? */
+/* May the vCPU's guest be silent because L1 is busy with it? It may if the vCPU asked L1's emulator for something
+ * that may change memory slots, if it was reset and has not run since, or if it is just about to run. */
 static bool awaits_l1(struct oob_machine *machine, uint64_t vmcb) {
     uint64_t code = oob_phys_read_u64(machine, vmcb + VMCB_EXITCODE);
 
@@ -288,7 +294,7 @@ static bool awaits_l1(struct oob_machine *machine, uint64_t vmcb) {
     case VMEXIT_SHUTDOWN:
     case VMEXIT_NPF: return true;
     case VMEXIT_IOIO: return !powered_off(machine, vmcb);
-    /* The host may have written a number of its own there, at VMRUN. */
+    /* The host may have written an exit code of its own there, at VMRUN. */
     default: return code >= VMEXIT_END || at_reset_vector(machine, vmcb);
     }
 }
@@ -305,9 +311,9 @@ static bool root_maps(struct oob_machine *machine, uint64_t ncr3) {
     return mapped;
 }
 
-/* KVM empties a VM's nested page table when it destroys it, and whoever gets the pages next clears them. It empties
- * the table, too, when memory slots change (a reset, a firmware that shadows its ROM, a PCI device that is mapped),
- * and makes another one when the guest runs again. */
+/* How does a destroyed VM look? KVM empties the VM's nested page table, and whoever gets the pages next clears them.
+ * But KVM also empties the table when memory slots change (a reset, a firmware that shadows its ROM, a PCI device
+ * that is mapped), and makes another table when the guest runs again. So an empty table alone is no proof. */
 static bool is_destroyed(const struct oob_context *context, uint64_t silent_ns) {
     struct oob_machine *machine = context->machine;
     const struct oob_l2_vcpu *vcpu = machine->contexts.vcpu;

@@ -10,15 +10,15 @@ struct prefixes {
     bool lock;
 };
 
-/* A REX prefix counts only directly before the opcode: any legacy prefix after it voids it
- * (AMD APM vol. 3, 1.2.7). */
+/* Notes a prefix. Returns false when the byte is none. A REX prefix counts only directly before the opcode: a legacy
+ * prefix after it makes it void (AMD APM vol. 3, 1.2.7). */
 static bool take_prefix(struct prefixes *p, uint8_t byte, enum oob_mode mode) {
     if (mode == OOB_MODE_64 && (byte & 0xf0) == 0x40) {
         p->rex = byte;
         return true;
     }
     switch (byte) {
-    case 0x26: /* the segments: the CPU sees to them */
+    case 0x26: /* segment overrides: they do not matter here, because the CPU itself executes the instruction */
     case 0x2e:
     case 0x36:
     case 0x3e:
@@ -50,7 +50,7 @@ static struct prefixes prefixes_of(const uint8_t *bytes, size_t len, enum oob_mo
 static uint8_t operand_size(uint8_t opcode, const struct prefixes *p, enum oob_mode mode) {
     if (!(opcode & 1))
         return 1;
-    if (p->rex & 8) /* REX.W beats 66, and port I/O has no 64-bit form */
+    if (p->rex & 8) /* REX.W wins over the prefix 66; port I/O has no 64-bit form, so the size is 4 */
         return 4;
     return (mode == OOB_MODE_16) != p->operand ? 2 : 4;
 }
@@ -67,7 +67,7 @@ bool oob_decode_io(const uint8_t *bytes, size_t len, struct oob_io_insn *io) {
     struct prefixes p = prefixes_of(bytes, len = at_most_an_instruction(len), OOB_MODE_64);
     uint8_t opcode;
 
-    if (p.count >= len || p.lock) /* with LOCK it is #UD */
+    if (p.count >= len || p.lock) /* with LOCK the instruction raises #UD */
         return false;
     opcode = bytes[p.count];
     *io = (struct oob_io_insn){
@@ -104,7 +104,7 @@ bool oob_decode_io(const uint8_t *bytes, size_t len, struct oob_io_insn *io) {
     }
 }
 
-/* How many characters come before the first operand: a register, an address or a number. */
+/* How many characters come before the first operand, which is a register, an address or a number. */
 static size_t before_operands(const char *disassembly) {
     size_t n = 0;
 
@@ -120,7 +120,7 @@ void oob_decode_io_sizes(const char *disassembly, struct oob_io_insn *io) {
         paren++;
     while (end && disassembly[end - 1] == ' ')
         end--;
-    if (io->size > 1 && !io->wide && end) /* some disassemblers prefer 66 to REX.W */
+    if (io->size > 1 && !io->wide && end) /* not with REX.W: some disassemblers wrongly let 66 win over it */
         io->size = disassembly[end - 1] == 'w' ? 2 : 4;
     if (io->string && disassembly[paren] && disassembly[paren + 1] == '%') {
         char width = disassembly[paren + 2];
@@ -129,7 +129,8 @@ void oob_decode_io_sizes(const char *disassembly, struct oob_io_insn *io) {
     }
 }
 
-/* How many bytes ModRM, SIB and displacement take, 0 when they do not fit in `len` or name a register. */
+/* The length of ModRM, SIB and displacement together, in bytes. 0 when they are longer than `len`, or when the
+ * operand is a register and not memory. */
 static size_t memory_operand_length(const uint8_t *bytes, size_t len, uint8_t addr_size) {
     uint8_t mod, rm;
     size_t n = 1;
@@ -186,7 +187,8 @@ bool oob_decode_mov(const uint8_t *bytes, size_t len, enum oob_mode mode, struct
     }
 }
 
-/* The whole of an instruction: prefixes, then `opcode`. One that merely ends with those bytes is another. */
+/* Is the whole instruction nothing but prefixes and `opcode`? An instruction that only ends with the bytes of
+ * `opcode` is another one. */
 static bool is_exactly(const uint8_t *bytes, size_t len, const char *opcode, size_t n) {
     struct prefixes p = prefixes_of(bytes, len, OOB_MODE_64);
 

@@ -61,8 +61,8 @@ struct oob_unit {
 
 /* The operations of a shadow. Any of them may be NULL; the words "If NULL" say what happens then.
  *
- * `shadow` is oob_unit.shadow. `accesses` is how many accesses the context has sent on this connection. A publication
- * that the server made before it had served so many may be out of date. */
+ * `shadow` is oob_unit.shadow. `accesses` is how many accesses the context has sent on this connection. A
+ * publication that the server made before it had served so many may be out of date. */
 struct oob_device_ops {
     /* Sets the shadow to the state after power-on. If NULL: nothing. */
     void (*init)(void *shadow);
@@ -76,8 +76,8 @@ struct oob_device_ops {
     /* Applies a write to the shadow, whether or not a server is there. Returns true when the write prints a byte,
      * that is, puts it on the serial line. If NULL: false. */
     bool (*write)(void *shadow, unsigned reg, uint8_t value);
-    /* Called after write(). `sent`: the write is on its way to the server, else there is no server. `awaited` is what
-     * awaits() returned. If NULL: nothing. */
+    /* Called after write(). `sent`: the write is on its way to the server, else there is no server. `awaited` is
+     * what awaits() returned. If NULL: nothing. */
     void (*written)(void *shadow, unsigned reg, bool awaited, bool sent, uint32_t accesses);
 
     /* Answers a read from the shadow and what was published. If NULL: OOB_TOLD_UNKNOWN. */
@@ -108,8 +108,8 @@ struct oob_device_ops {
 
     /* Fills in the writes that bring a new device to the registers of the guest. Returns their number. If NULL: 0. */
     size_t (*replay)(const void *shadow, struct oob_write writes[OOB_REPLAY_MAX]);
-    /* Output may be sent later than the guest wrote it, when the device is set in another way. Fills in the writes to
-     * send before such output or, with `behind`, after it. Returns their number. If NULL: 0. */
+    /* Output may be sent later than the guest wrote it, when the device is set in another way. Fills in the writes
+     * to send before such output or, with `behind`, after it. Returns their number. If NULL: 0. */
     size_t (*around_output)(const void *shadow, bool behind, struct oob_write writes[OOB_REPLAY_MAX]);
     /* Fills in what the guest has read while the server was late or away. Returns how many reads. If NULL: 0. */
     size_t (*reads)(void *shadow, struct oob_write reads[OOB_REPLAY_MAX]);

@@ -5,7 +5,7 @@
 #include "platform.h"
 #include "unit.h"
 
-/* May an access of the context's be sent? The server is told of the context by its first one. */
+/* May an access of the context be sent? Before the first access, the server is told that the context exists. */
 static bool begin_access(struct oob_context *context) {
     context->touched = true;
     return oob_link_up(context->machine) && oob_resync_introduce(context);
@@ -15,7 +15,7 @@ bool oob_exchange_read_served(struct oob_context *context, unsigned device, unsi
     if (!begin_access(context) || !oob_send_read_served(context, device, reg, value))
         return false;
     if (oob_unit_is_drained(context, device))
-        oob_link_flush(context->machine); /* it has read all that it was given: the server gives it more */
+        oob_link_flush(context->machine); /* the guest has read all its input: only now does the server send more */
     else
         oob_link_flush_soon(context->machine);
     return true;
@@ -42,14 +42,15 @@ void oob_exchange_done(struct oob_context *context, unsigned device) {
 
     oob_exchange_settle(context, device);
     if (oob_link_up(machine) && machine->stream.tx_len)
-        oob_link_flush(machine); /* the server prints what there is while the guest makes more */
+        oob_link_flush(machine); /* so the server prints this output while the guest makes more */
 }
 
 bool oob_exchange_post(struct oob_context *context, unsigned vcpu, uint16_t port, uint8_t value) {
     return begin_access(context) && oob_send_posted(context, vcpu, port, value) && oob_link_up(context->machine);
 }
 
-/* The whole part of 4 * log2(ns / 1000), for ns of 1000 and more: by the power of two, and by its fourths. */
+/* The whole part of 4 * log2(ns / 1000), for ns of at least 1000. There is no floating point here, so the power of
+ * two is found first, and then its fourths. */
 static unsigned quarter_octaves(uint64_t ns) {
     enum { FRACTION_BITS = 31 };
     static const uint32_t fourths[] = {2553802834u, 3037000500u,
@@ -57,7 +58,7 @@ static unsigned quarter_octaves(uint64_t ns) {
     unsigned octave, quarter = 0;
     uint64_t mantissa;
 
-    if (ns > UINT32_MAX) /* four seconds: there are no more counters */
+    if (ns > UINT32_MAX) /* more than four seconds: the last counter counts all of these */
         ns = UINT32_MAX;
     octave = 63 - (unsigned)__builtin_clzll(ns / 1000);
     mantissa = ((ns << FRACTION_BITS) / 1000) >> octave;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "frame.h"
 
-/* PUBLISH alone says by its length how much it holds. */
+/* The shortest frame of a type, in bytes. All types but PUBLISH have this length always. 0 when a server may not
+ * send that type. */
 static size_t shortest_length(uint8_t type) {
     switch (type) {
     case OOB_WELCOME: return sizeof(struct oob_welcome);

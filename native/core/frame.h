@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Takes the server's byte stream apart into frames. Pure; the input is not trusted. */
+/* Splits the server's byte stream into frames, and checks them. The input is not trusted. Pure. */
 #ifndef OOB_FRAME_H
 #define OOB_FRAME_H
 
@@ -17,8 +17,8 @@ union oob_frame {
     struct oob_resume resume;
 };
 
-/* Length of the first frame of `data`, copied to `frame`; 0 when it is not complete yet; -1, with the
- * reason in `why`, when it is not a frame that a server may send. */
+/* Copies the first frame of `data` to `frame`, and returns its length. Returns 0 when the frame is not complete yet,
+ * and -1, with the reason in `why`, when a server may not send such a frame. */
 int oob_frame_parse(const uint8_t *data, size_t len, union oob_frame *frame, const char **why);
 
 /* The version of the protocol in the first `len` bytes of a WELCOME; 0 when they are not that. Where the version

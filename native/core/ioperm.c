@@ -8,7 +8,8 @@
 #define CR0_PE 1u
 #define EFLAGS_VM (1u << 17)
 
-/* The linear address of a port's bits in the TSS, and of one byte more that the CPU looks at. */
+/* The linear address of the port's bits in the TSS. The CPU always reads two bytes there, so both must be within the
+ * TSS's limit. */
 static bool tss_bits(uint64_t vmcb, const struct oob_paging *paging, uint16_t port, uint64_t *at) {
     enum { IOPB_OFFSET = 0x66, TSS_MIN_LIMIT = 103 };
     uint64_t base = oob_phys_read_u64(paging->machine, vmcb + VMCB_TR_BASE);

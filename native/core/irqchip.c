@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "irqchip.h"
 
-#define ICW1 0x10 /* in a write to the even port: begins initialization */
+#define ICW1 0x10 /* this bit in a write to the even port begins the initialization */
 #define ICW1_SINGLE 0x02
 #define ICW1_NEEDS_ICW4 0x01
 
@@ -28,7 +28,7 @@ void oob_irqchip_out(struct oob_irqchip *chip, uint16_t port, uint8_t value) {
             if (value & ICW1_SINGLE)
                 pic->next_icw |= 0x80;
         }
-        return; /* OCW2 and OCW3: end of interrupt and what reads return, neither routes a line */
+        return; /* OCW2 ends an interrupt, and OCW3 chooses what a read returns: neither changes a line's route */
     }
     switch (pic->next_icw & 0x7f) {
     case 2:
@@ -91,6 +91,6 @@ static bool pic_route(const struct oob_irqchip *chip, unsigned line, struct oob_
 bool oob_irqchip_route(const struct oob_irqchip *chip, unsigned line, struct oob_route *route) {
     if (line >= OOB_ISA_LINES)
         return false;
-    /* Both at once happens while a kernel moves from one to the other: the IOAPIC is where it goes. */
+    /* A kernel has programmed both while it moves from the PIC to the IOAPIC. The IOAPIC counts then. */
     return ioapic_route(chip, line, route) || pic_route(chip, line, route);
 }

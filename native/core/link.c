@@ -6,21 +6,21 @@
 
 enum {
     PATIENCE_NS = OOB_PATIENCE_MS * 1000000,
-    SPIN_NS = 150000,     /* two runnable threads answer each other in well under this */
+    SPIN_NS = 150000,     /* two threads that are both running answer each other in much less time */
     POLL_NS = 1000000,    /* how often we look whether a server that is late has come back */
-    SAID_NS = 1000000000, /* a server that is late for less is not spoken of */
-    END_NS = 1000000000,  /* for a server that is late, when the host ends */
+    SAID_NS = 1000000000, /* a server that is late for less than this is not logged */
+    END_NS = 1000000000,  /* when the host ends: how long we wait for a server that is late */
     STATS_NS = 1000000000,
 };
 
-/* A server that has said nothing for so long, while something is due from it, is given up. */
+/* If the server owes an answer and has sent nothing for so long, its connection is given up. */
 #define OOB_SILENT_NS 5000000000ull
 
 bool oob_link_up(const struct oob_machine *machine) {
     return oob_stream_is_open(machine) && !machine->link.late;
 }
 
-/* Whoever connects notices the hang-up and closes the channel. */
+/* The host's connector notices that the channel was shut, and closes it. */
 void oob_link_lost(struct oob_machine *machine, const char *why, const char *detail) {
     if (!oob_stream_is_open(machine))
         return;
@@ -36,7 +36,7 @@ static void go_late(struct oob_machine *machine) {
     link->late_ns = oob_now_ns();
     link->said = false;
     oob_context_each(machine, link->events->late);
-    oob_link_flush_soon(machine); /* the host's thread looks for its return */
+    oob_link_flush_soon(machine); /* the host's thread watches for the server's return */
 }
 
 static void speak_of_lateness(struct oob_machine *machine) {
@@ -67,7 +67,7 @@ static void handle_answer(struct oob_machine *machine, uint32_t seq, uint32_t va
         return;
     }
     link->awaited = false;
-    link->answer = value; /* too late, perhaps: then the guest has got another, and nobody looks at it */
+    link->answer = value; /* if it is too late, the guest has got another value, and nobody uses this one */
 }
 
 static void handle_frame(struct oob_machine *machine, const union oob_frame *f) {
@@ -80,11 +80,11 @@ static void handle_frame(struct oob_machine *machine, const union oob_frame *f) 
     default: break;
     }
     context = oob_context_find(machine, f->h.context);
-    if (context) /* else it went away while the frame was under way */
+    if (context) /* else the guest ended while the frame was on its way */
         machine->link.events->frame(context, f);
 }
 
-/* Takes in what has arrived. False when nothing had. */
+/* Receives what has arrived, and handles its frames. Returns false when nothing had arrived, or the link is lost. */
 static bool receive(struct oob_machine *machine) {
     const char *why = NULL;
     union oob_frame frame;
@@ -109,7 +109,7 @@ static void wait_until(struct oob_machine *machine, int events, uint64_t deadlin
     oob_channel_wait(machine, machine->stream.channel, events, deadline);
 }
 
-/* Sends what can be sent now. True when nothing is left. */
+/* Sends what can be sent now. Returns true when nothing is left to send. */
 static bool drain(struct oob_machine *machine) {
     const char *why = NULL;
     size_t left;
@@ -155,7 +155,7 @@ void oob_link_poll(struct oob_machine *machine) {
     if (!oob_stream_is_open(machine) || !link->late)
         return;
     if (sent && !link->awaited)
-        come_back(machine); /* it is not spoken of a server that has answered while it was we who did not run */
+        come_back(machine); /* not logged as late: perhaps it was we who did not run, and the server has answered */
     else if (oob_now_ns() - link->heard_ns > OOB_SILENT_NS)
         oob_link_lost(machine, "the server has given no sign of life for 5 s, the guests go on", NULL);
     else
@@ -177,7 +177,8 @@ void oob_link_expect(struct oob_machine *machine) {
     machine->link.awaited = true;
 }
 
-/* Spinning costs a core for at most SPIN_NS and saves the two wake-ups of a sleep. */
+/* Why spin before sleeping? It costs a core for at most SPIN_NS, and saves the two wake-ups that a sleep would
+ * cost. */
 bool oob_link_await(struct oob_machine *machine, uint64_t start) {
     uint64_t deadline = start + PATIENCE_NS;
 
@@ -195,7 +196,8 @@ bool oob_link_await(struct oob_machine *machine, uint64_t start) {
     return oob_link_up(machine);
 }
 
-/* The server's ranges are ours, perhaps in another order (ranges.h). */
+/* Notes which writes need no answer. The server's ranges are among ours (ranges.h checks that), but may come in
+ * another order. */
 static void note_ranges(struct oob_machine *machine, const struct oob_welcome *welcome) {
     for (unsigned i = 0; i < machine->bus.ranges; i++) {
         machine->link.posted[i] = 0;
@@ -212,7 +214,7 @@ void oob_link_adopt(struct oob_machine *machine, int channel, const struct oob_w
     note_ranges(machine, welcome);
     link->seq = 0;
     link->heard_ns = oob_now_ns();
-    link->awaited = true; /* READY: it is late until then, and nobody waits for it */
+    link->awaited = true; /* READY is due. Until it comes the server counts as late, so that no vCPU waits for it */
     link->late = true;
     link->late_ns = oob_now_ns();
     link->said = false;
@@ -259,7 +261,7 @@ void oob_link_end(struct oob_machine *machine) {
 void oob_link_hung_up(struct oob_machine *machine, int channel) {
     if (machine->stream.channel != channel)
         return;
-    while (receive(machine)) /* what it said last counts */
+    while (receive(machine)) /* what the server sent last still counts */
         ;
     oob_link_lost(machine, "the server went away, the guests go on", NULL);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Whether the server is there (docs/wire-protocol.md). A server that is late is not away: its guests get on without
- * it, nothing more is sent, and what they do meanwhile is made up for as soon as it has taken and answered what it
- * has.
+ * Is the server there (docs/wire-protocol.md)? A server that is late is not away. While it is late, its guests go on
+ * without it, and nothing more is sent. As soon as the server has received and answered all that was sent before, it
+ * is told what the guests did meanwhile.
  */
 #ifndef OOB_LINK_H
 #define OOB_LINK_H
@@ -14,65 +14,71 @@
 /* How long a vCPU waits for the server before it goes on without it, in ms. */
 enum { OOB_PATIENCE_MS = 100 };
 
-/* What others do when something happens on the link (machine.c says who). */
+/* What other parts of core do when something happens on the link. machine.c says which parts. */
 struct oob_link_events {
-    /* A frame about a guest that there is. */
+    /* A frame about a guest has arrived. Frames about guests that are gone are not reported. */
     void (*frame)(struct oob_context *context, const union oob_frame *frame);
-    /* For each guest: the server is late; it went away. */
+    /* The server is late, or went away. Each is called once for every guest. */
     void (*late)(struct oob_context *context);
     void (*away)(struct oob_context *context);
     /* The server is there again, after it was late or away. */
     void (*back)(struct oob_machine *machine);
-    /* A new connection: it is to be told of all guests. False when they are too many. */
+    /* There is a new connection: announces all guests on it. Returns false when there are too many. */
     bool (*adopted)(struct oob_machine *machine);
-    /* More of what was to be sent is with the host now. */
+    /* The host has taken more of the bytes that wait to be sent. */
     void (*passed)(struct oob_machine *machine);
     /* The statistics are due. */
     void (*report)(struct oob_machine *machine);
-    /* What waits for company has waited long enough. */
+    /* A read of which the server need not be told at once has waited long enough (OOB_TOLD_LATER). */
     void (*settle)(struct oob_machine *machine);
 };
 
 struct oob_link {
     const struct oob_link_events *events;
     bool late;
-    uint64_t late_ns; /* since when */
-    bool said;
-    bool awaited; /* an answer: to the access `seq`, or READY, which has 0 */
+    uint64_t late_ns; /* since when the server is late */
+    bool said;        /* the log has a line about that */
+    bool awaited;     /* an answer is due: to the access `seq`, or READY, which counts as the answer to access 0 */
     uint32_t seq, answer;
-    uint64_t heard_ns;              /* when the server last said anything */
+    uint64_t heard_ns;              /* when the server last sent anything */
     uint8_t posted[OOB_RANGES_MAX]; /* bit n: a write to register n of our range needs no answer (WELCOME) */
-    uint64_t resync_until;          /* while that goes on: until when it may wait */
+    uint64_t resync_until;          /* while a server that came back is told what it missed: when to stop waiting */
     bool flush_asked;
     uint64_t polled_ns, stats_ns;
 };
 
-bool oob_link_up(const struct oob_machine *machine); /* the server is there, and not late */
+/* Is the server there, and not late? */
+bool oob_link_up(const struct oob_machine *machine);
 
-/* Sends what is buffered and takes in what has arrived; never waits for the server to answer. */
+/* Sends what is buffered, and receives what has arrived. Never waits for the server to answer. */
 void oob_link_poll(struct oob_machine *machine);
-/* Has a server that was late come back? To be called before an access is noted, never between that and its sending:
- * what the guests did meanwhile is sent then, and what is noted already would be sent twice. */
+/* Has a server that was late come back? To be called before an access is noted, and never between noting and sending
+ * it. For if the server is back, it is sent all that was noted meanwhile: an access that is noted already would be
+ * sent twice. */
 void oob_link_look(struct oob_machine *machine);
-/* Sends what is buffered; waits for room. False when the server is away, or late. */
+/* Sends what is buffered, and waits until there is room for it. Returns false when the server is late or away. */
 bool oob_link_flush(struct oob_machine *machine);
+/* Makes a thread of the host send what is buffered, soon. */
 void oob_link_flush_soon(struct oob_machine *machine);
-uint64_t oob_link_polled_ns(const struct oob_machine *machine); /* when something was last taken in */
+/* When oob_link_poll() was last called, on the clock of oob_now_ns(). */
+uint64_t oob_link_polled_ns(const struct oob_machine *machine);
 
-/* The answer to the access that was sent last, by its `seq`: until it has come, or patience has ended. False when the
- * server is late or away. */
+/* How an access waits for its answer: after it was sent, oob_link_expect() notes its `seq`, and oob_link_await()
+ * waits until the answer has come or OOB_PATIENCE_MS have passed since `start`. Returns false when the server is
+ * late or away. */
 void oob_link_expect(struct oob_machine *machine);
 bool oob_link_await(struct oob_machine *machine, uint64_t start);
 
-/* For whoever connects: a welcomed connection, what is due on it, and its end. */
+/* For the part of the host that connects to the server. oob_link_adopt() takes over a connection on which WELCOME
+ * has arrived. oob_link_service() does what is due on it, and oob_link_hung_up() is for its end. */
 void oob_link_adopt(struct oob_machine *machine, int channel, const struct oob_welcome *welcome);
-int oob_link_interest(const struct oob_machine *machine,
-                      int channel); /* what else than its end is to be waited for */
+/* For which events, besides a hang-up, should the host wait before it calls oob_link_service()? */
+int oob_link_interest(const struct oob_machine *machine, int channel);
 void oob_link_service(struct oob_machine *machine, int channel);
 void oob_link_hung_up(struct oob_machine *machine, int channel);
-/* The host ends: sends what waits, and the last statistics. */
+/* The host ends: sends what is buffered, and the last statistics. */
 void oob_link_end(struct oob_machine *machine);
-/* The connection is given up. */
+/* Gives the connection up, and logs why. */
 void oob_link_lost(struct oob_machine *machine, const char *why, const char *detail);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One machine: an L1 with all that is known of its guests, and its connection to the server. Everything that core
- * knows stands here, so that a host may have as many machines as it likes. */
+/* One machine is an L1, with all that is known of its guests, and the connection to the server. Core keeps all its
+ * data here, and none in file-scope variables, so that one host may have several machines. */
 #ifndef OOB_MACHINE_H
 #define OOB_MACHINE_H
 
@@ -16,7 +16,7 @@
 struct oob_machine {
     char name[OOB_NAME_MAX];
     struct oob_bus bus;
-    uint64_t stat[OOB_STATS_MAX]; /* enum oob_stat */
+    uint64_t stat[OOB_STATS_MAX]; /* counters, indexed by enum oob_stat */
     struct oob_contexts contexts;
     struct oob_spares spares;
     struct oob_stream stream;
@@ -25,12 +25,13 @@ struct oob_machine {
     struct oob_resync resync;
 };
 
-/* A machine that has no guests yet, and no connection. Its name and its ports are the host's to fill in. The memory
- * may have held anything. */
+/* Makes a machine of uninitialised memory. The machine has no guests and no connection yet. The host then fills in
+ * its name and its bus. */
 void oob_machine_init(struct oob_machine *machine);
-/* Now and then, from a thread that may wait for memory: what vCPUs will need, so that they need not. */
+/* Allocates ahead the memory that vCPUs will need. To be called now and then from a thread that may wait for memory,
+ * because a vCPU may not. */
 void oob_machine_tend(struct oob_machine *machine);
-/* Frees what it holds. */
+/* Frees all that the machine holds, but not the machine itself. */
 void oob_machine_free(struct oob_machine *machine);
 
 #endif

@@ -22,7 +22,7 @@ bool oob_output_print(struct oob_output *output, struct oob_spares *spares, uint
         return true;
     }
     return output->printed - output->kept_len <=
-           output->served; /* the newest tell what went wrong: the oldest went */
+           output->served; /* the oldest byte went, because the newest ones tell what went wrong */
 }
 
 void oob_output_acknowledge(struct oob_output *output, uint64_t outstanding) {
@@ -46,7 +46,7 @@ uint64_t oob_output_resume(struct oob_output *output, uint64_t *lost) {
     *lost = oldest > from ? oldest - from : 0;
     if (output->received == OOB_UNKNOWN) {
         output->server_base = oldest - *lost;
-        from = oldest; /* a new server gets all there is */
+        from = oldest; /* a new server gets all that is kept */
     }
     if (output->served < oldest)
         output->served = oldest;

@@ -18,17 +18,18 @@
 
 #define UNMAPPED UINT64_MAX
 
-/* One walk: through L2's own tables, whose addresses are guest-physical and themselves walked through
- * the nested table; or, with `nested` NULL, through the nested table. */
+/* One walk. With `nested` it goes through L2's own tables; the addresses of these tables are guest-physical, so each
+ * of them takes a walk through the nested table. With `nested` NULL the walk goes through the nested table itself. */
 struct walk {
     struct oob_machine *machine;
     const struct oob_paging *nested;
-    bool write; /* through the nested table: may L2 write there? */
+    bool write; /* in a walk through the nested table: fail where L2 may not write */
 };
 
 static uint64_t table_address(const struct walk *walk, uint64_t addr);
 
-/* Reads a table entry of `size` bytes, and marks it as the CPU would. */
+/* Reads a table entry of `size` bytes. Where the walk is for a write, marks the entry as accessed and dirty, as the
+ * CPU would. Returns 0 when the entry does not permit the access. */
 static uint64_t use_entry(const struct walk *walk, uint64_t gpa, size_t size, bool leaf) {
     uint64_t at = table_address(walk, gpa), entry = 0, marked;
 
@@ -44,7 +45,7 @@ static uint64_t use_entry(const struct walk *walk, uint64_t gpa, size_t size, bo
     return marked;
 }
 
-/* Tables of 512 eight-byte entries (AMD APM vol. 2, 5.3) from `root` down `levels` levels. */
+/* Walks down `levels` levels of tables of 512 eight-byte entries, beginning at `root` (AMD APM vol. 2, 5.3). */
 static uint64_t walk_long(const struct walk *walk, uint64_t root, int levels, uint64_t addr) {
     uint64_t table = root & FRAME;
 
@@ -64,8 +65,8 @@ static uint64_t walk_long(const struct walk *walk, uint64_t root, int levels, ui
     return table | (addr & 0xfff);
 }
 
-/* PAE paging of legacy mode: four directory pointers, which permit everything and are not marked, then two levels
- * (5.2.3). */
+/* PAE paging in legacy mode (AMD APM vol. 2, 5.2.3): first four directory pointers, which permit everything and are
+ * not marked, and then two levels. */
 static uint64_t walk_pae(const struct walk *walk, uint64_t cr3, uint64_t addr) {
     struct walk pointers = {.machine = walk->machine, .nested = walk->nested};
     uint64_t entry = use_entry(&pointers, (cr3 & 0xffffffe0) + ((addr >> 30) & 3) * 8, 8, false);
@@ -73,7 +74,7 @@ static uint64_t walk_pae(const struct walk *walk, uint64_t cr3, uint64_t addr) {
     return entry ? walk_long(walk, entry, 2, addr & 0x3fffffff) : UNMAPPED;
 }
 
-/* Two levels of 1024 four-byte entries (5.2.1). */
+/* Legacy paging: two levels of 1024 four-byte entries (AMD APM vol. 2, 5.2.1). */
 static uint64_t walk_legacy(const struct walk *walk, uint64_t cr3, bool pse, uint64_t addr) {
     uint64_t table = cr3 & 0xfffff000;
 
@@ -104,9 +105,8 @@ struct oob_tables oob_tables_of(uint64_t cr4, uint64_t efer) {
     return (struct oob_tables){.levels = cr4 & CR4_PAE ? OOB_PAE_LEVELS : OOB_LEGACY_LEVELS, .pse = cr4 & CR4_PSE};
 }
 
-/* A nested table is made as the tables of L1 itself, in the mode in which it executed VMRUN (AMD APM vol.
- * 2, 15.25.5).
- */
+/* A nested table has the same format as the tables of L1 itself, in the mode in which L1 executed VMRUN (AMD APM
+ * vol. 2, 15.25.5). */
 static uint64_t through_nested(const struct oob_paging *p, uint64_t gpa, bool write) {
     struct walk nested = {.machine = p->machine, .write = write};
 

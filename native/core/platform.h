@@ -45,8 +45,8 @@ enum oob_reg {
 uint64_t oob_reg_read(struct oob_machine *machine, unsigned vcpu, enum oob_reg reg);
 void oob_reg_write(struct oob_machine *machine, unsigned vcpu, enum oob_reg reg, uint64_t value);
 
-/* Read and write the machine's physical memory. A read at an address without memory gives zeros, and returns false.
- */
+/* Read and write the machine's physical memory. A read at an address without memory gives zeros, and returns
+ * false. */
 bool oob_phys_read(struct oob_machine *machine, uint64_t addr, void *data, size_t len);
 bool oob_phys_write(struct oob_machine *machine, uint64_t addr, const void *data, size_t len);
 

@@ -22,18 +22,19 @@ static void announce(struct oob_context *context) {
     context->gone_at = 0;
     for (unsigned i = 0; i < context->machine->bus.devices; i++) {
         context->unit[i].output.received = OOB_UNKNOWN;
-        oob_unit_outdate(context, i, context->touched ? OOB_NOTHING_COUNTS : 0); /* until it is told */
+        oob_unit_outdate(context, i, context->touched ? OOB_NOTHING_COUNTS : 0); /* until the server is told more */
     }
     for (unsigned i = 0; i < OOB_ISA_LINES; i++)
         context->line[i].said = false;
-    /* Of others the server can say nothing: they wait until it has been told which of these are no more. It gives
-     * their names to those that follow. There is room for all of them: OOB_TX_MAX. */
+    /* Only guests that some server knows already are announced now. The others wait until the server has been told
+     * which of the known ones are gone, because it gives the names of these to guests that come after them. There is
+     * room for all announcements: OOB_TX_MAX. */
     if (context->known)
         oob_send_appeared(context);
 }
 
-/* A server that knows nothing of the guest gets all that is kept, counts its input from somewhere else, and has given
- * it nothing. */
+/* Settles from which byte on the server gets the guest's output. A server that knows nothing of the guest gets all
+ * that is kept. */
 static void settle(struct oob_context *context) {
     for (unsigned i = 0; i < context->machine->bus.devices; i++) {
         struct oob_output *output = &context->unit[i].output;
@@ -61,7 +62,7 @@ static bool replay_registers(struct oob_context *context, unsigned device) {
     return send_writes(context, device, writes, oob_unit_replay(context, device, writes));
 }
 
-/* At a time: a kernel stack has room for that. */
+/* How many bytes of output are sent at a time. They lie on the stack, and a kernel's stack is small. */
 enum { SEND_MAX = 1024 };
 
 static bool send_output(struct oob_context *context, unsigned device) {
@@ -96,7 +97,7 @@ static bool resync_output(struct oob_context *context, unsigned device) {
            send_writes(context, device, behind, m);
 }
 
-/* What the guest has read meanwhile. */
+/* Tells the server what the guest has read while the server was late or away. */
 static bool resync_reads(struct oob_context *context, unsigned device) {
     struct oob_write reads[OOB_REPLAY_MAX];
     size_t n = oob_unit_reads(context, device, reads);
@@ -127,8 +128,8 @@ static void resync(struct oob_context *context) {
     oob_link_flush_soon(context->machine);
 }
 
-/* The guest is no more: what the server does not have of its output, then that. False when the server is late again,
- * or away: this is to be called once more. */
+/* Sends the output of a guest that is gone, as far as the server does not have it, and then says that the guest is
+ * gone. Returns false when the server is late again or away. This function must be called again then. */
 static bool depart(struct oob_context *departed) {
     if (!departed->announced && !oob_send_appeared(departed))
         return false;
@@ -140,7 +141,8 @@ static bool depart(struct oob_context *departed) {
     return oob_send_gone(departed, departed->departed);
 }
 
-/* The first of the guests that have departed, `said` to the server or not yet; NULL: there is none. */
+/* The guest that departed first. Without `said`, only guests count of whose end the server was not told yet. NULL
+ * when there is none. */
 static struct oob_context *first_departed(struct oob_machine *machine, bool said) {
     struct oob_context *all = machine->contexts.context, *first = NULL;
 
@@ -151,7 +153,7 @@ static struct oob_context *first_departed(struct oob_machine *machine, bool said
     return first;
 }
 
-/* Guests that ended, in their order. */
+/* Tells the server of the guests that have ended, in the order in which they began. */
 static void tell_of_departed(struct oob_machine *machine) {
     struct oob_context *departed;
 
@@ -159,7 +161,7 @@ static void tell_of_departed(struct oob_machine *machine) {
         machine->resync.parting = true;
 }
 
-/* How much of a guest's output is kept that no server has, as far as is known. */
+/* How many bytes of a guest's output are kept that no server has, as far as is known. */
 static uint64_t unserved(const struct oob_context *context) {
     uint64_t all = 0;
 
@@ -168,8 +170,9 @@ static uint64_t unserved(const struct oob_context *context) {
     return all;
 }
 
-/* A late server is told when it is back, and until then of nothing that begins after it. Who is not announced on the
- * next connection is gone, too, but its last words would be lost. */
+/* A server that is late is told when it is back, and is told of no guest that begins later before that. A server
+ * that connects anew would take a guest that is not announced for gone, but the guest's last output would be lost.
+ * So the context is kept as long as there is such output. */
 bool oob_resync_gone(struct oob_context *context, enum oob_gone_reason reason) {
     struct oob_machine *machine = context->machine;
 
@@ -188,13 +191,13 @@ static void give_up(struct oob_context *departed) {
     struct oob_machine *machine = departed->machine;
     uint64_t lost = unserved(departed);
 
-    if (departed->gone_at) /* it is on its way */
+    if (departed->gone_at) /* its end, and all its output before that, are already among the bytes to be sent */
         return;
     machine->stat[OOB_STAT_DROPPED] += lost;
     if (lost && !machine->resync.gave_up)
         oob_log(machine, "too many guests ended without a server: the last output of the first ones is lost", NULL);
     machine->resync.gave_up |= lost != 0;
-    if (departed->announced) /* who is not announced on the next connection is gone */
+    if (departed->announced) /* with a new connection the server sees by itself which guests are gone */
         oob_link_lost(machine, "more guests ended than it can be told of, the guests go on", NULL);
 }
 
@@ -215,11 +218,12 @@ bool oob_resync_adopted(struct oob_machine *machine) {
 
 void oob_resync_back(struct oob_machine *machine) {
     machine->resync.gave_up = false;
-    tell_of_departed(machine); /* before those that follow them */
+    tell_of_departed(machine); /* before the server hears of the guests that came after them */
     oob_context_each(machine, resync);
 }
 
-/* If the link breaks before all of it is with the host, it is told once more. */
+/* Ends a departed context when the host has taken the frame that tells of its end. Until then the context is kept:
+ * if the link breaks first, the server is told again. */
 static void end_departed(struct oob_context *context) {
     if (!context->gone_at)
         return;
@@ -240,7 +244,7 @@ void oob_resync_replay(struct oob_context *context) {
     context->touched = true;
     memset(context->line, 0, sizeof context->line);
     for (unsigned i = 0; i < context->machine->bus.devices; i++)
-        oob_unit_outdate(context, i, context->accesses + OOB_NOTHING_COUNTS); /* until it is told */
+        oob_unit_outdate(context, i, context->accesses + OOB_NOTHING_COUNTS); /* until the server is told more */
     if (!oob_link_up(context->machine) || !oob_resync_introduce(context))
         return;
     for (unsigned i = 0; i < context->machine->bus.devices; i++) {

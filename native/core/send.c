@@ -4,7 +4,8 @@
 #include "machine.h"
 #include "unit.h"
 
-enum { FLUSH_BYTES = 512 /* how much company a posted byte waits for, a millisecond at most */ };
+/* A posted byte waits, a millisecond at most, until so many bytes share its frame. */
+enum { FLUSH_BYTES = 512 };
 
 static uint8_t *reserve(struct oob_machine *machine, size_t len) {
     uint8_t *at = oob_stream_reserve(machine, len);
@@ -27,7 +28,7 @@ static struct oob_header header(uint8_t type, size_t length, uint32_t context) {
     return (struct oob_header){.length = (uint16_t)length, .type = type, .context = context};
 }
 
-/* An access of the guest's own goes out behind all that it has printed. */
+/* An access of the guest's own is sent behind all that the guest has printed before. So all output counts as sent. */
 static void count_access(struct oob_context *context) {
     context->accesses++;
     for (unsigned i = 0; i < context->machine->bus.devices; i++)
@@ -52,8 +53,8 @@ bool oob_send_access(struct oob_context *context, unsigned vcpu, uint16_t port, 
     return true;
 }
 
-/* Joins the POSTED frame at the end of what is unsent, if there is one that it fits. Returns how many bytes that has
- * then; 0 when there is none. */
+/* Adds a byte to the POSTED frame at the end of the unsent bytes, if there is one for the same context and port.
+ * Returns how many bytes of output that frame has then, or 0 when there is no such frame. */
 static unsigned join_block(const struct oob_context *context, uint16_t port, uint8_t value) {
     struct oob_stream *stream = &context->machine->stream;
     struct oob_posted last;
@@ -113,7 +114,8 @@ bool oob_send_block(struct oob_context *context, uint16_t port, const uint8_t *d
     return true;
 }
 
-/* Joins the READ_SERVED frame at the end of what is unsent: the guest has read the same base register again. */
+/* If the unsent bytes end with a READ_SERVED frame for the same register, replaces that frame by `next`: the guest
+ * has read the same base register again. */
 static bool join_read(struct oob_context *context, const struct oob_read_served *next) {
     struct oob_stream *stream = &context->machine->stream;
     struct oob_read_served last;

@@ -7,21 +7,21 @@
 #include "platform.h"
 #include "unit.h"
 
-/* How old a publication may be, besides what the guest itself did. */
+/* How often we look for new publications of the server while the guest reads. */
 enum { POLL_NS = 1000000 };
 
 static struct oob_target target_of(const struct oob_context *context, uint32_t port) {
     return oob_bus_target(&context->machine->bus, port);
 }
 
-/* A guest that only polls gives no other chance to hear of its input. */
+/* Why poll here? A guest that only reads its registers makes us send nothing, so we would not hear of its input. */
 static void poll_sometimes(struct oob_machine *machine) {
     if (oob_now_ns() - oob_link_polled_ns(machine) > POLL_NS)
         oob_link_poll(machine);
 }
 
-/* Tells the server what the guest has read, where reading has an effect. What may become needless is told later, and
- * of several such readings the last one. */
+/* Tells the server what the guest has read from a register that has an effect when it is read. A read that the
+ * server may not need to hear of is told later; of several such reads only the last one is told. */
 static void tell(struct oob_context *context, struct oob_target t, uint8_t value, enum oob_told told) {
     if (told == OOB_TOLD_LATER)
         oob_link_flush_soon(context->machine);
@@ -29,7 +29,7 @@ static void tell(struct oob_context *context, struct oob_target t, uint8_t value
         oob_unit_was_told(context, t, oob_exchange_read_served(context, t.device, t.reg, value));
 }
 
-/* What only the server knows: it is asked, or, where it is not there, what stands in for the device answers. True
+/* Asks the server for a register that only it knows. If the server is not there, the shadow answers. Returns true
  * when the server has answered. */
 static bool ask(struct oob_context *context, unsigned index, struct oob_target t, uint16_t port, uint8_t *value) {
     uint32_t answer = 0;
@@ -63,12 +63,12 @@ static uint8_t read_byte(struct oob_context *context, unsigned index, uint16_t p
     look = oob_unit_saw(context, t, value, asked);
     oob_lines_looked(context, t.device, look);
     if (look == OOB_LOOK_DONE)
-        oob_exchange_done(context, t.device); /* its driver will do something else now */
+        oob_exchange_done(context, t.device); /* the guest's driver will do something else now */
     oob_lines_drive(context, t.device);
     return value;
 }
 
-/* A bus of eight bits has as many turns as the access has bytes. */
+/* The devices are on a bus of eight bits, which makes one access for each byte of a wider one. */
 uint32_t oob_serve_read(struct oob_context *context, unsigned index, uint16_t port, unsigned size) {
     uint32_t value = 0;
 
@@ -78,7 +78,8 @@ uint32_t oob_serve_read(struct oob_context *context, unsigned index, uint16_t po
     return value;
 }
 
-/* Nobody waits for a write whose effects are known here, unless the server wants it so. */
+/* Sends a write. The guest does not wait if the shadow knows the effects of the write, and the server has said that
+ * it needs no answer. */
 static bool send_write(struct oob_context *context, unsigned index, struct oob_target t, uint16_t port, bool awaited,
                        uint8_t value) {
     const struct oob_machine *machine = context->machine;
@@ -105,7 +106,8 @@ static void write_byte(struct oob_context *context, unsigned index, uint16_t por
     if (t.range < 0)
         return;
     awaited = oob_unit_awaits(context, t);
-    if (!oob_unit_is_output(context, t)) /* what is owed comes before this write; output may make it needless */
+    if (!oob_unit_is_output(context,
+                            t)) /* a read that is owed is told before this write, but output may make it needless */
         oob_exchange_settle(context, t.device);
     if (oob_unit_write(context, t, value))
         print(context, t.device, value);

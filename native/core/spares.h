@@ -1,29 +1,31 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Memory for what guests print, asked for ahead: a vCPU that needs some takes it from here, and never waits for it.
- */
+/* Pieces of memory for guests' output, allocated ahead. A vCPU that needs one takes it from here, so that it never
+ * waits for an allocation. */
 #ifndef OOB_SPARES_H
 #define OOB_SPARES_H
 
 #include "types.h"
 
 enum {
-    OOB_SPARE_BYTES = 65536, /* each */
-    OOB_SPARES = 32,         /* so many are held in readiness: as many guests may begin to print at once */
+    OOB_SPARE_BYTES = 65536, /* the size of a piece */
+    OOB_SPARES = 32,         /* how many pieces are kept ready: as many guests may begin to print at once */
 };
 
 struct oob_spares {
     uint8_t *piece[OOB_SPARES];
     unsigned count;
-    void *surplus; /* what is to be freed: each begins with the address of the next */
+    void *surplus; /* a list of pieces to be freed; each piece begins with the address of the next */
 };
 
-/* NULL: there is none, until oob_spares_fill() is called. */
+/* Takes a piece. Returns NULL when none is left, which may last until oob_spares_fill() is called. */
 uint8_t *oob_spares_take(struct oob_spares *spares);
-/* Takes back a piece, or NULL. */
+/* Gives a piece back; NULL is allowed. */
 void oob_spares_give(struct oob_spares *spares, uint8_t *piece);
-/* Are there fewer than half of those wanted? */
+/* Are fewer than half of OOB_SPARES left? */
 bool oob_spares_low(const struct oob_spares *spares);
+/* Allocates until OOB_SPARES are there, and frees the surplus. May wait for memory. */
 void oob_spares_fill(struct oob_spares *spares);
+/* Frees all pieces. */
 void oob_spares_empty(struct oob_spares *spares);
 
 #endif

@@ -4,7 +4,7 @@
 #include "machine.h"
 #include "platform.h"
 
-/* Every guest can be announced without waiting for room, and every frame can arrive. */
+/* The buffers are large enough to announce every guest without waiting for room, and to receive the longest frame. */
 _Static_assert(OOB_TX_MAX >= OOB_CONTEXTS_MAX * sizeof(struct oob_context_appeared) + sizeof(struct oob_header),
                "room for all announcements");
 _Static_assert(OOB_RX_MAX >= OOB_FRAME_MAX, "room for a frame");

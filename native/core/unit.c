@@ -11,7 +11,7 @@ static void *shadow_of(struct oob_context *context, unsigned device) {
     return context->unit[device].shadow;
 }
 
-/* The number of a register in its range, as publications have it. */
+/* The number of a register within its range, as publications count registers. */
 static unsigned in_range(const struct oob_context *context, struct oob_target t) {
     return t.reg - context->machine->bus.range[t.range].base;
 }
