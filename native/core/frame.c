@@ -24,8 +24,7 @@ static bool is_length(const struct oob_header *h) {
 }
 
 static bool is_range(const struct oob_port_range *range) {
-    return range->length && range->first + range->length <= 0x10000 && range->lines && range->widths &&
-           range->widths < 8;
+    return range->length && range->first + range->length <= 0x10000 && range->widths && range->widths < 8;
 }
 
 static bool is_nothing(const struct oob_port_range *range) {

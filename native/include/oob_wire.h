@@ -95,7 +95,7 @@ struct oob_header {
 struct oob_port_range {
     uint16_t first;  /* port; the range's base register */
     uint16_t length; /* in ports, at least 1 */
-    uint16_t lines;  /* bit n: the range's device drives ISA interrupt n */
+    uint16_t lines;  /* bit n: the range's device drives ISA interrupt n; 0: it has no interrupt */
     uint8_t widths;  /* an access may have so many bytes: bit 0: 1, bit 1: 2, bit 2: 4 */
     uint8_t posted;  /* bit n: nobody needs to wait for a write to register n; 0 in HELLO */
 };

@@ -72,15 +72,21 @@ static bool parse_devices(struct oob_bus *bus, const char *text) {
     return !*text;
 }
 
-/* The interrupts of each device: "4:3", "4:1+12". */
+static bool parse_device_lines(struct oob_bus *bus, unsigned device, const char **text) {
+    do {
+        unsigned long line;
+
+        if (!parse_number(text, OOB_ISA_LINES - 1, &line) || !oob_bus_add_line(bus, device, (unsigned)line))
+            return false;
+    } while (ends_with(text, '+'));
+    return true;
+}
+
+/* The interrupts of each device: "4:3", "4:1+12"; of one that has none, "-". */
 static bool parse_lines(struct oob_bus *bus, const char *text) {
     for (unsigned device = 0; device < bus->devices; device++) {
-        do {
-            unsigned long line;
-
-            if (!parse_number(&text, OOB_ISA_LINES - 1, &line) || !oob_bus_add_line(bus, device, (unsigned)line))
-                return false;
-        } while (ends_with(&text, '+'));
+        if (!ends_with(&text, '-') && !parse_device_lines(bus, device, &text))
+            return false;
         if (device + 1 < bus->devices && !ends_with(&text, ':'))
             return false;
     }
@@ -124,8 +130,11 @@ bool oob_options_parse(struct oob_options *options, int argc, char **argv, char 
         }
     }
     if (!parse_lines(&options->bus, lines))
-        return fail(error, "irq= wants one or two ISA interrupts (0-15) for each device of ports=, as 4:3 or 1+12",
-                    lines);
+        return fail(
+            error,
+            "irq= wants one or two ISA interrupts (0-15) for each device of ports=, as 4:3 or 1+12, or - for a "
+            "device without one",
+            lines);
     if (!*options->socket || !*options->machine)
         return fail(error, "socket= and machine= are needed", *options->socket ? "machine" : "socket");
     return true;

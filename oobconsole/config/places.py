@@ -13,8 +13,16 @@ from oobconsole.config.guests import MachineConfig
 from oobconsole.devices.device import Device, Resources, shared
 from oobconsole.devices.uart16550 import Uart16550
 
-#: As many ranges of ports has a native half room for (`native/include/oob_wire.h`).
+# What a native half has room for. The same numbers stand in `native/include/oob_wire.h` and `native/core/bus.h`,
+# under the same names with OOB_ in front.
+#: Ranges of ports of one machine.
 RANGES_MAX: Final = 8
+#: Devices of one machine, each with at least one range.
+DEVICES_MAX: Final = 8
+#: Adjacent ports in one range.
+RANGE_PORTS_MAX: Final = 8
+#: Interrupts of one device. A device need not have any.
+DEVICE_LINES_MAX: Final = 2
 #: Which further devices every guest of a nested machine has, and where, by the names by which `guests/fittings.py`
 #: makes them.
 FITTED: Final[dict[str, tuple[type[Device], Resources]]] = {}
@@ -67,9 +75,9 @@ def conflict(machine: MachineConfig) -> str | None:
     for guest, _, place in devices_of(machine):
         former = known.setdefault(place.ranges, place)
         if former.lines != place.lines:
-            irqs = " and ".join(", ".join(map(str, one.lines)) for one in (former, place))
+            irqs = " and ".join(", ".join(map(str, one.lines)) or "none" for one in (former, place))
             return f"port {place.ranges[0].start:#x} has two interrupts, {irqs}: a machine has one"
-        if reason := _reserved(place):
+        if reason := _too_large(place) or _reserved(place):
             return f"'{guest}' cannot have a device there: {reason}"
         if (both := _overlap(place, known)) is not None:
             return f"port {both:#x} of '{guest}' belongs to another device already"
@@ -85,6 +93,16 @@ def _overlap(place: Resources, known: dict[tuple[range, ...], Resources]) -> int
             for theirs in other.ranges:
                 if both := shared(mine, theirs):
                     return both.start
+    return None
+
+
+def _too_large(place: Resources) -> str | None:
+    """What a native half has no room for; None: it has room."""
+    if len(place.lines) > DEVICE_LINES_MAX:
+        return f"it has {len(place.lines)} interrupts, and at most {DEVICE_LINES_MAX} are possible"
+    for ports in place.ranges:
+        if len(ports) > RANGE_PORTS_MAX:
+            return f"it has {len(ports)} adjacent ports, and at most {RANGE_PORTS_MAX} are possible"
     return None
 
 

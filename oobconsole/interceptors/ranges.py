@@ -64,4 +64,5 @@ def disagreement(machine: Machine, intercepted: Sequence[PortRange]) -> str | No
 
 def _words(one: PortRange) -> str:
     lines = ", ".join(str(n) for n in range(16) if one.lines >> n & 1)
-    return f"ports {one.first:#x}-{one.first + one.length - 1:#x} with interrupt {lines}"
+    interrupt = f"with interrupt {lines}" if lines else "without an interrupt"
+    return f"ports {one.first:#x}-{one.first + one.length - 1:#x} {interrupt}"

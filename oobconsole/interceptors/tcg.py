@@ -167,7 +167,8 @@ def qemu_options(
 
     The plugin is told where the guests have devices: `ports=` has them one after the other, each with its ranges of
     ports, and `irq=` in the same order the interrupts of each. A colon stands between two devices, a plus between two
-    ranges, or two interrupts, of one device: `ports=0x60+0x64:0x3f8-0x3ff,irq=1+12:4`.
+    ranges, or two interrupts, of one device: `ports=0x60+0x64:0x3f8-0x3ff,irq=1+12:4`. A device without an
+    interrupt has a minus sign in `irq=`.
 
     As QEMU's option syntax has it (qemu(1)), a comma in a path is doubled, and a plugin's path that has an equals
     sign wants the option's name, `file=`.
@@ -177,7 +178,7 @@ def qemu_options(
         hide_registers: L1 is kept from L2's registers while a console is in use.
     """
     ranges = ":".join("+".join(map(_words, one.ranges)) for one in devices)
-    irqs = ":".join("+".join(str(line) for line in one.lines) for one in devices)
+    irqs = ":".join("+".join(map(str, one.lines)) or "-" for one in devices)
     file, sock = (str(name).replace(",", ",,") for name in (plugin, path))
     head = f"file={file}" if "=" in file else file
     shown = "" if hide_registers else ",registers=shown"

@@ -44,7 +44,7 @@ def port_ranges(draw: st.DrawFn) -> wire.PortRange:
     """Ports that a native half may intercept."""
     length = draw(st.integers(1, 0xFFFF))
     first = draw(st.integers(0, 0x10000 - length))
-    return wire.PortRange(first, length, draw(st.integers(1, 0xFFFF)), draw(st.integers(1, 7)))
+    return wire.PortRange(first, length, draw(st.integers(0, 0xFFFF)), draw(st.integers(1, 7)))
 
 
 def hello(draw: st.DrawFn) -> Event:

@@ -106,6 +106,10 @@ def test_what_is_said_of_its_lines_and_its_receiver(i8042: Half) -> None:
         "irq=16",
         "irq=4:3",
         "irq=4x",
+        "irq=-4",
+        "irq=--",
+        "irq=4+-",
+        "irq=-:4",
         "irq=1+2+3",
         "ports=0x60+0x64:0x3f8-0x3ff irq=1",
         "colour=blue",
@@ -135,6 +139,17 @@ def test_options_that_may_be_left_out(library: Path, tmp_path: Path) -> None:
     vcpu = guest(core)
     core.write(vcpu, SCR, 0x5A)
     assert core.read(vcpu, SCR) == 0x5A
+
+
+def test_a_device_may_have_no_interrupt(library: Path, tmp_path: Path) -> None:
+    """It is served, and no line is taken from the UART beside it."""
+    half = Half(library, tmp_path, ("socket=s", "machine=l1", "ports=0xe8-0xeb:0x3f8-0x3ff", "irq=-:4"))
+    half.begin()
+    half.answers = {0xE9: 0x5A}
+    assert half.read(1, base=0xE8) == 0x5A
+    half.irq(wire.IrqMode.HIGH, line=4)
+    half.hang_up()
+    assert half.read(1, base=0xE8) == 0xFF
 
 
 def test_an_access_may_reach_two_devices_and_nothing(library: Path, tmp_path: Path) -> None:
@@ -311,6 +326,7 @@ def test_the_version_of_a_server_of_another_release(library: Path) -> None:
 
 GOOD = {
     "welcome": wire.encode_welcome(0x0F, [PortRange(0x3F8, 8, 1 << 4)]),
+    "welcome without an interrupt": wire.encode_welcome(0x0F, [PortRange(0xE8, 4, 0)]),
     "answer": wire.encode_answer(1, 1, 2),
     "irq": wire.encode_irq(1, 4, wire.IrqMode.HIGH, 0),
     "attention": wire.encode_attention(1, True),
@@ -352,7 +368,6 @@ def test_a_header_that_does_not_fit(library: Path, name: str, field: str) -> Non
         ("welcome", 14, 9),
         ("welcome", 24 + 2, 0),  # of no ports
         ("welcome", 24 + 3, 0xFF),
-        ("welcome", 24 + 4, 0),  # no interrupt
         ("welcome", 24 + 6, 0),
         ("welcome", 24 + 6, 8),
         ("welcome", 20, 1),

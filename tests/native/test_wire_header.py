@@ -1,4 +1,4 @@
-"""The C header and the Python codec describe the same bytes: the header is compiled and asked."""
+"""The C headers and Python describe the same bytes, and have the same limits: the headers are compiled and asked."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from struct import Struct
 
 import pytest
 
+from oobconsole.config import places
 from oobconsole.interceptors import wire
 from tests.stack.nested import ROOT
 
@@ -42,6 +43,9 @@ CONSTANTS = {
     "OOB_CONTEXTS_MAX": wire.CONTEXTS_MAX,
     "OOB_STATS_MAX": wire.STATS_MAX,
     "OOB_RANGES_MAX": wire.RANGES_MAX,
+    "OOB_DEVICES_MAX": places.DEVICES_MAX,
+    "OOB_RANGE_PORTS_MAX": places.RANGE_PORTS_MAX,
+    "OOB_DEVICE_LINES_MAX": places.DEVICE_LINES_MAX,
     "OOB_REGISTERS": wire.REGISTERS,
     "OOB_IMAGES_MAX": wire.IMAGES_MAX,
     "OOB_STAT_LATENCY": len(wire.STATS),
@@ -82,9 +86,16 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
     source, program = folder / "ask.c", folder / "ask"
     body = "\n".join(lines)
     source.write_text(
-        f'#include <stddef.h>\n#include <stdio.h>\n#include "oob_wire.h"\nint main(void) {{\n{body}\nreturn 0;\n}}\n'
+        '#include <stddef.h>\n#include <stdio.h>\n#include "oob_wire.h"\n#include "bus.h"\n'
+        f"int main(void) {{\n{body}\nreturn 0;\n}}\n"
     )
-    flags = ["-std=c11", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'native' / 'include'}"]
+    flags = [
+        "-std=c11",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        *(f"-I{ROOT / 'native' / part}" for part in ("include", "core")),
+    ]
     subprocess.run(["cc", *flags, "-o", str(program), str(source)], check=True)
     out = subprocess.run([str(program)], check=True, capture_output=True, text=True).stdout
     return {name: int(value) for name, value in (line.split() for line in out.splitlines())}
@@ -93,6 +104,12 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
 @pytest.mark.parametrize("name", CONSTANTS)
 def test_constants(asked: dict[str, int], name: str) -> None:
     assert asked[name] == CONSTANTS[name]
+
+
+def test_the_configuration_has_the_limits_of_the_wire() -> None:
+    assert places.RANGES_MAX == wire.RANGES_MAX
+    assert places.RANGE_PORTS_MAX == wire.REGISTERS, "an image describes a whole range"
+    assert places.DEVICES_MAX >= places.RANGES_MAX, "else there may be too many devices, which nobody counts"
 
 
 @pytest.mark.parametrize("name", STRUCTS)

@@ -72,7 +72,7 @@ def _ranges(count: int, data: bytes) -> tuple[PortRange, ...]:
     _require(count <= RANGES_MAX, f"HELLO with {count} ranges")
     ranges = tuple(map(PortRange._make, PORT_RANGE.iter_unpack(data)))
     for one in ranges[:count]:
-        sound = one.length and one.first + one.length <= 0x10000 and one.lines and 0 < one.widths < 8
+        sound = one.length and one.first + one.length <= 0x10000 and 0 < one.widths < 8
         _require(bool(sound) and not one.posted, f"HELLO with a range that cannot be: {one}")
     _require(not any(map(any, ranges[count:])), "HELLO with more ranges than it says")
     return ranges[:count]

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from oobconsole.config.guests import MachineConfig
 from oobconsole.config.places import FITTED, conflict, devices_of, places_of
 from oobconsole.devices.bus import Slot
-from oobconsole.devices.device import Resources
+from oobconsole.devices.device import Device, Resources
 from oobconsole.guests.board import Board
 from oobconsole.guests.fittings import MAKERS
 from oobconsole.guests.nested import Machine
 from oobconsole.interceptors.base import PortHandler
 from oobconsole.interceptors.memory import MemoryInterceptor
-from oobconsole.interceptors.ranges import served_ranges
+from oobconsole.interceptors.ranges import Served, disagreement, served_ranges
 from oobconsole.interceptors.tcg import qemu_options
 from tests.support.devices import KEYBOARD, Keyboard
 
 COM1 = 0x3F8
+
+
+class Registrar(Device):
+    """A device without interrupts."""
+
+    sizes: ClassVar = (4,)
+    outputs: ClassVar = 0
+
+
+@dataclass
+class Rack:
+    """A machine whose guests have these ranges."""
+
+    ranges: tuple[Served, ...]
+    machine: str = "rack7"
 
 
 def machine(*guests: dict[str, object]) -> MachineConfig:
@@ -59,6 +76,46 @@ def test_the_server_says_each_of_its_ranges(keyboards: list[Keyboard]) -> None:
         ("web1", 0x64, 1, 1 << 1 | 1 << 12, 1, 0),
         ("web1", COM1, 8, 1 << 4, 1, 0xFF),
     ]
+
+
+def test_a_device_may_have_no_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the configuration to the options of QEMU, and to WELCOME."""
+    place = Resources((range(0xE8, 0xEC),), ())
+    monkeypatch.setitem(FITTED, "registrar", (Registrar, place))
+    both = machine({"name": "web1"}, {"name": "web2"})
+    assert conflict(both) is None
+    _, value = qemu_options("rack7", Path("/s"), Path("/p"), places_of(both))
+    assert value.endswith(",ports=0x3f8-0x3ff:0xe8-0xeb,irq=4:-")
+    served = served_ranges(devices_of(both))
+    assert [(one.guest, *one.range) for one in served] == [
+        ("web1", 0xE8, 4, 0, 1, 0),
+        ("web1", COM1, 8, 1 << 4, 1, 0xFF),
+    ]
+    assert disagreement(Rack(served), [one.range for one in served]) is None
+    said = disagreement(Rack(served), [one.range._replace(lines=1 << 4) for one in served])
+    assert said is not None
+    assert said.startswith(
+        "guest web1 has ports 0xe8-0xeb without an interrupt, but the native half intercepts ports 0xe8-0xeb with "
+        "interrupt 4, ports 0x3f8-0x3ff with interrupt 4: "
+    )
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        (Resources((range(0xE8, 0xEC),), (5, 6, 7)), "it has 3 interrupts, and at most 2 are possible"),
+        (Resources((range(0x100, 0x109),), ()), "it has 9 adjacent ports, and at most 8 are possible"),
+    ],
+)
+def test_what_a_native_half_has_no_room_for(monkeypatch: pytest.MonkeyPatch, place: Resources, reason: str) -> None:
+    monkeypatch.setitem(FITTED, "registrar", (Registrar, place))
+    assert conflict(machine({"name": "web1"})) == f"'web1' cannot have a device there: {reason}"
+
+
+def test_one_place_has_one_kind_of_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The native half knows one device for each port."""
+    monkeypatch.setitem(FITTED, "registrar", (Registrar, Resources((range(COM1, COM1 + 8),), ())))
+    assert conflict(machine({"name": "web1"})) == "port 0x3f8 has two interrupts, none and 4: a machine has one"
 
 
 def test_a_uart_in_its_place_is_refused(keyboards: list[Keyboard], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,7 +100,6 @@ REFUSED = [
         for one in (
             wire.PortRange(0x3F8, 0, 1),
             wire.PortRange(0xFFFF, 2, 1),
-            wire.PortRange(0x3F8, 8, 0),
             wire.PortRange(0x3F8, 8, 1, 8),
             wire.PortRange(0x3F8, 8, 1, 0),
             wire.PortRange(0x3F8, 8, 1, 1, 1),
@@ -231,6 +230,11 @@ def test_a_welcome_says_what_will_be_used() -> None:
         0,
         packed.ljust(wire.RANGES_MAX * wire.PORT_RANGE.size, b"\0"),
     )
+
+
+def test_a_range_may_be_of_a_device_without_an_interrupt() -> None:
+    registrar = wire.PortRange(0xE8, 4, 0)
+    assert outcome([wire.encode_hello("l1", 7, ranges=[registrar])]) == ([Hello(0, "l1", 7, (registrar,))], None)
 
 
 def test_the_sequence_number_wraps() -> None:
