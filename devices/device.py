@@ -88,7 +88,10 @@ class Device(Protocol):
 
     def ahead(self) -> Ahead | None:
         """Return what the guest will read from the first eight registers, as long as nothing but its own reading
-        happens; None when a native half is to ask for every reading. It is called often."""
+        happens; None when a native half is to ask for every reading. It is called often.
+
+        The registers are those of all ranges. A native half answers register 0 and its effects from the images; of
+        the ranges behind the first it answers only what may be read without an effect, from the first image."""
         return None
 
     def served(self, register: int, value: int, number: int) -> None:

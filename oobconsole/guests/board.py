@@ -13,11 +13,45 @@ from collections.abc import Iterable
 import structlog
 
 from oobconsole.devices.bus import Bus, Slot
-from oobconsole.devices.device import Resources
+from oobconsole.devices.device import Ahead, Image, Resources
 from oobconsole.guests.serialport import SerialPort
 from oobconsole.interceptors.base import Context, Interceptor, PortHandler, Publication
+from oobconsole.interceptors.wire import IMAGES_MAX, REGISTERS
 
 log = structlog.get_logger(__name__)
+
+
+def published(ranges: tuple[range, ...], ahead: Ahead) -> list[Publication]:
+    """What a device says ahead, for each of its ranges of ports: an image of the wire describes the registers of one.
+
+    Reading register 0 leads from image to image, and only the first range has that register. Of a further range one
+    image is published, without the registers whose reading has an effect: for these the native half asks. Whatever
+    the guest reads from the first range with an effect puts that image out of date, as every access does.
+
+    A frame has room for `IMAGES_MAX` images. What a device says beyond that is published later, when the guest has
+    read the images before.
+    """
+    number, images = ahead.number, ahead.images[:IMAGES_MAX]
+    first = ranges[0]
+    if len(ranges) == 1:
+        return [Publication(first.start, number, images)]
+    told = [Publication(first.start, number, tuple(_part(image, 0, len(first)) for image in images))]
+    now = images[0]
+    now = now._replace(valid=now.valid & ~now.effects, effects=0)
+    register = len(first)
+    for ports in ranges[1:]:
+        part = _part(now, register, len(ports))
+        if part.valid:
+            told.append(Publication(ports.start, number, (part,)))
+        register += len(ports)
+    return told
+
+
+def _part(image: Image, register: int, count: int) -> Image:
+    """So many registers of an image, from that one on, as the first of an image."""
+    mask = (1 << count) - 1
+    values = image.values[register : register + count].ljust(REGISTERS, b"\0")
+    return Image(image.valid >> register & mask, image.effects >> register & mask, values)
 
 
 class Board(PortHandler):
@@ -99,7 +133,7 @@ class Board(PortHandler):
                     self.bus.report(slot, error)
                 else:
                     if ahead is not None:
-                        told.append(Publication(slot.first, *ahead))
+                        told += published(slot.resources.ranges, ahead)
         return tuple(told)
 
     # -- what the devices have to say ---------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import ClassVar, Final
 
-from oobconsole.devices.device import Ahead, Device, Resources
+from oobconsole.devices.device import Ahead, Device, Image, Resources
 
 #: Where a PC has its keyboard controller.
 KEYBOARD: Final = Resources((range(0x60, 0x61), range(0x64, 0x65)), (1, 12))
@@ -31,12 +31,16 @@ class Keyboard(Device):
     def __init__(self, keys: Callable[[bool], object], mouse: Callable[[bool], object]) -> None:
         self._irq = (keys, mouse)
         self._waiting: deque[tuple[int, int]] = deque()  # output and byte
+        self._taken = 0  # bytes that were read
         self.written: list[tuple[int, int]] = []
 
     def read(self, register: int) -> int:
         if register == 1:
             return (0x01 | self._waiting[0][0] << 5) if self._waiting else 0
-        value = self._waiting.popleft()[1] if self._waiting else 0
+        if not self._waiting:
+            return 0
+        self._taken += 1
+        _, value = self._waiting.popleft()
         self._drive()
         return value
 
@@ -46,6 +50,20 @@ class Keyboard(Device):
     def reset(self) -> None:
         self._waiting.clear()
         self._drive()
+
+    def ahead(self) -> Ahead:
+        return Ahead(self._taken, tuple(self._image(index) for index in range(len(self._waiting) + 1)))
+
+    def _image(self, index: int) -> Image:
+        """The registers when so many bytes of those that wait have been read."""
+        if index == len(self._waiting):
+            return Image(0b11, 0, bytes(8))
+        output, byte = self._waiting[index]
+        return Image(0b11, 0b01, bytes((byte, 0x01 | output << 5, *[0] * 6)))
+
+    def served(self, register: int, value: int, number: int) -> None:
+        for _ in range(min(number - self._taken, len(self._waiting))):
+            self.read(0)
 
     def press(self, byte: int) -> None:
         """A key."""
