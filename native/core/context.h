@@ -61,6 +61,8 @@ struct oob_line {
                           looks and has not seen the end */
     bool looked;       /* the guest has looked since the interrupt was put into its VMCB */
     uint64_t since_ns; /* when the interrupt was delivered, or the guest looked last */
+    bool armed_could_wait; /* all that drove the line could wait when the interrupt was put into the VMCB */
+    uint64_t waited_ns;    /* when an interrupt that could wait was delivered last; 0: never */
 };
 
 /* How are page tables made? They have two levels of four-byte entries (legacy paging), PAE's three levels, or four

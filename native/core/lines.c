@@ -85,7 +85,7 @@ void oob_lines_orphan(struct oob_context *context) {
         struct oob_line *line = &context->line[i];
 
         line->drivers = 0;
-        line->pulse = line->in_service = line->looked = false;
+        line->pulse = line->in_service = false;
     }
     for (unsigned device = 0; device < context->machine->bus.devices; device++)
         oob_lines_drive(context, device);
@@ -125,19 +125,60 @@ static bool is_due(const struct oob_context *context, unsigned number, struct oo
     return !line->in_service || oob_now_ns() - line->since_ns >= OOB_REPEAT_NS;
 }
 
-int oob_lines_due(const struct oob_l2_vcpu *l2, int priority, struct oob_route *route) {
+/* Of one device: what any of its lines is high for. */
+static bool device_can_wait(const struct oob_context *context, unsigned device, unsigned number) {
+    const struct oob_device *of = &context->machine->bus.device[device];
+
+    for (unsigned n = 0; n < of->lines; n++)
+        if (of->line[n] == number && !oob_unit_can_wait(context, device, n))
+            return false;
+    return true;
+}
+
+/* All that drives the line can wait. What only the server knows cannot. */
+static bool can_wait(const struct oob_context *context, unsigned number) {
+    const struct oob_line *line = &context->line[number];
+
+    if (line->drivers & SERVER)
+        return false;
+    for (unsigned device = 0; device < context->machine->bus.devices; device++)
+        if ((line->drivers >> device & 1) && !device_can_wait(context, device, number))
+            return false;
+    return true;
+}
+
+/* A guest that prints short lines wants an interrupt for each of them. One exit for many of these is enough. */
+static bool waits(const struct oob_context *context, unsigned number) {
+    const struct oob_line *line = &context->line[number];
+
+    return line->waited_ns && oob_now_ns() - line->waited_ns < OOB_WAIT_NS && can_wait(context, number);
+}
+
+static int find(const struct oob_l2_vcpu *l2, int priority, bool urgent, struct oob_route *route) {
     for (unsigned left = l2->context->machine->bus.lines; left; left &= left - 1) {
         unsigned number = (unsigned)__builtin_ctz(left);
 
-        if (is_due(l2->context, number, route) && is_destination(l2, route) && !is_masked(route, priority))
+        if (is_due(l2->context, number, route) && is_destination(l2, route) && !is_masked(route, priority) &&
+            !(urgent && waits(l2->context, number)))
             return (int)number;
     }
     return -1;
 }
 
+int oob_lines_due(const struct oob_l2_vcpu *l2, int priority, struct oob_route *route) {
+    return find(l2, priority, false, route);
+}
+
+bool oob_lines_urgent(const struct oob_l2_vcpu *l2, int priority) {
+    struct oob_route route;
+
+    return find(l2, priority, true, &route) >= 0;
+}
+
 void oob_lines_arm(struct oob_l2_vcpu *l2, unsigned number) {
     l2->context->line[number].looked = false;
     l2->context->line[number].armed = true;
+    l2->context->line[number].armed_could_wait = can_wait(l2->context, number);
     l2->armed = true;
     l2->armed_line = (uint8_t)number;
 }
@@ -150,6 +191,8 @@ void oob_lines_delivered(struct oob_l2_vcpu *l2) {
     struct oob_line *line = &l2->context->line[l2->armed_line];
 
     oob_lines_disarm(l2);
+    if (line->armed_could_wait)
+        line->waited_ns = oob_now_ns();
     if (line->pulse) {
         line->drivers = 0;
         line->pulse = false;

@@ -11,6 +11,9 @@
 /* A guest that does not look after an interrupt gets the next one after this long, in ns. */
 #define OOB_REPEAT_NS 10000000ull
 
+/* How long after the last one an interrupt that can wait is not worth an exit, in ns. */
+#define OOB_WAIT_NS 1000000ull
+
 /* Is it high? */
 bool oob_line_level(const struct oob_line *line);
 
@@ -28,6 +31,9 @@ void oob_lines_return(struct oob_context *context);
 /* The line whose interrupt is due on this vCPU, and where it goes; or -1. `priority`: the guest's task priority, by
  * sixteens of vectors, at and below which an IOAPIC's interrupts wait; -1: none waits. */
 int oob_lines_due(const struct oob_l2_vcpu *l2, int priority, struct oob_route *route);
+/* Is one due on this vCPU that is worth an exit of its own? What can wait is, once in OOB_WAIT_NS; between, the next
+ * exit that the guest makes anyway brings it. */
+bool oob_lines_urgent(const struct oob_l2_vcpu *l2, int priority);
 /* Could one be due on any vCPU? Quicker than to find out. */
 bool oob_lines_high(const struct oob_context *context);
 /* An interrupt is on its way into the vCPU; it came there; or it is to be tried again. */

@@ -162,6 +162,12 @@ bool oob_uart_idle_irq(const struct oob_uart *uart) {
     return (uart->mcr & UART_MCR_OUT2) && idle_pending(uart) != UART_IIR_NONE;
 }
 
+bool oob_uart_only_thre(const struct oob_uart *uart) {
+    bool modem = (uart->ier & UART_IER_MSI) && (uart->ahead.msr & MSR_DELTAS);
+
+    return (uart->mcr & UART_MCR_OUT2) && known_pending(uart) == UART_IIR_THRE && !modem;
+}
+
 static enum oob_uart_told read_iir(struct oob_uart *uart, int is_pending, uint8_t *value) {
     if (is_pending < 0)
         return OOB_UART_UNKNOWN;

@@ -31,6 +31,9 @@ int oob_uart_irq(const struct oob_uart *uart);
 /* ... where unknown means that there is nobody to ask. */
 bool oob_uart_idle_irq(const struct oob_uart *uart);
 
+/* Does the UART interrupt because THR is empty, and for nothing else? False when that is unknown. */
+bool oob_uart_only_thre(const struct oob_uart *uart);
+
 /* Has the guest seen the errors of the character that it reads next? */
 bool oob_uart_saw_errors(const struct oob_uart *uart);
 

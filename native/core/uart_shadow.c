@@ -60,6 +60,8 @@ bool oob_uart_observe(struct oob_uart *uart, unsigned reg, uint8_t value) {
             return false;
         }
         uart->thre_pending = true;
+        if (uart->burst < OOB_UART_FIFO)
+            uart->burst++;
         uart->thre_owed = false; /* whoever is told of the byte believes that it is pending again, anyway */
         return !(uart->mcr & UART_MCR_LOOP);
     case UART_IER:
@@ -142,6 +144,7 @@ static void restart(void *shadow) {
 
     copy_registers(uart, &fresh);
     uart->thre_owed = false;
+    uart->burst = 0;
     oob_uart_ahead_reset(uart);
 }
 
@@ -192,6 +195,8 @@ static uint8_t idle_read(void *shadow, unsigned reg) {
 static enum oob_look saw(void *shadow, unsigned reg, uint8_t value, bool asked) {
     if (reg != UART_FCR)
         return OOB_LOOK_NONE;
+    if ((value & 0xf) == UART_IIR_THRE)
+        ((struct oob_uart *)shadow)->burst = 0;
     if (asked && (value & 0xf) == UART_IIR_THRE)
         ((struct oob_uart *)shadow)->thre_pending = false;
     return value & UART_IIR_NONE ? OOB_LOOK_DONE : OOB_LOOK_MORE;
@@ -242,6 +247,16 @@ static int level(const void *shadow, unsigned n, bool alone) {
     return known < 0 && alone ? oob_uart_idle_irq(shadow) : known;
 }
 
+/* THR is empty again, and nothing else is pending. A driver that has not filled the FIFO had no more to print: it
+ * gathers more while it waits, as it does where a line takes 87 us for each character. One that has filled the FIFO
+ * has more already. */
+static bool can_wait(const void *shadow, unsigned n) {
+    const struct oob_uart *uart = shadow;
+
+    (void)n;
+    return (uart->fcr & UART_FCR_ENABLE) && uart->burst && uart->burst < OOB_UART_FIFO && oob_uart_only_thre(uart);
+}
+
 /* Output was for the line: not for the divisor, nor for the receiver, if the guest has just made these of THR. */
 static size_t around_output(const void *shadow, bool behind, struct oob_write writes[OOB_REPLAY_MAX]) {
     const struct oob_uart *uart = shadow;
@@ -287,6 +302,7 @@ const struct oob_device_ops oob_uart_shadow = {
     .publish = publish,
     .outdate = outdate,
     .level = level,
+    .can_wait = can_wait,
     .replay = replay,
     .around_output = around_output,
     .reads = reads,

@@ -52,6 +52,7 @@ struct oob_uart_ahead {
 struct oob_uart {
     uint8_t dll, dlm, ier, fcr, lcr, mcr, scr;
     bool thre_pending;
+    uint8_t burst;  /* bytes that it was given since the guest has last read from IIR that THR is empty; see below */
     bool thre_owed; /* the guest has read from IIR that THR is empty, and the server is still to be told */
     struct oob_uart_ahead ahead;
 };
@@ -71,6 +72,6 @@ uint8_t oob_uart_modem_inputs(const struct oob_uart *uart, uint8_t inputs);
 /* A device of eight ports and one interrupt line. */
 extern const struct oob_device_ops oob_uart_shadow;
 
-enum { OOB_UART_PORTS = 8 };
+enum { OOB_UART_PORTS = 8, OOB_UART_FIFO = 16 /* the largest that `burst` becomes */ };
 
 #endif

@@ -133,6 +133,12 @@ int oob_unit_level(const struct oob_context *context, unsigned device, unsigned 
     return alone ? 0 : -1;
 }
 
+bool oob_unit_can_wait(const struct oob_context *context, unsigned device, unsigned line) {
+    const struct oob_device_ops *ops = ops_of(context, device);
+
+    return ops->can_wait && ops->can_wait(context->unit[device].shadow, line);
+}
+
 size_t oob_unit_replay(const struct oob_context *context, unsigned device, struct oob_write writes[OOB_REPLAY_MAX]) {
     const struct oob_device_ops *ops = ops_of(context, device);
 

@@ -31,6 +31,8 @@ bool oob_unit_publish(struct oob_context *context, struct oob_target target, con
 /* Publications that the server made before it had served `accesses` accesses are out of date. */
 void oob_unit_outdate(struct oob_context *context, unsigned device, uint32_t accesses);
 int oob_unit_level(const struct oob_context *context, unsigned device, unsigned line, bool alone);
+/* May what the device's line is high for wait for a millisecond? */
+bool oob_unit_can_wait(const struct oob_context *context, unsigned device, unsigned line);
 
 size_t oob_unit_replay(const struct oob_context *context, unsigned device, struct oob_write writes[OOB_REPLAY_MAX]);
 size_t oob_unit_around_output(const struct oob_context *context, unsigned device, bool behind,

@@ -31,6 +31,7 @@ enum vmcb_offset {
     VMCB_LSTAR = 0x608,
 };
 
+#define RFLAGS_TF (1u << 8)
 #define RFLAGS_IF (1u << 9)
 #define RFLAGS_RF (1u << 16)
 #define VMCB_INTERCEPT_CR8_WRITE (1u << 24)

@@ -2,6 +2,7 @@
 #include "inject.h"
 
 #include "cpu.h"
+#include "halt.h"
 #include "host.h"
 #include "lines.h"
 #include "guard.h"
@@ -21,9 +22,15 @@ static int due(const struct oob_l2_vcpu *l2, struct oob_route *route) {
 }
 
 bool oob_inject_wanted(const struct oob_l2_vcpu *l2) {
+    return !l2->armed && oob_lines_high(l2->context) && oob_lines_urgent(l2, priority_of(l2));
+}
+
+uint64_t oob_inject_at_halt(struct oob_l2_vcpu *l2, uint64_t code) {
     struct oob_route route;
 
-    return !l2->armed && due(l2, &route) >= 0;
+    if (code != VMEXIT_HLT || due(l2, &route) < 0 || !oob_halt_end(l2))
+        return code;
+    return VMEXIT_INTR;
 }
 
 static void set_virq(struct oob_l2_vcpu *l2, uint32_t int_ctl, unsigned vector) {

@@ -211,6 +211,7 @@ void oob_on_exit(unsigned vcpu) {
     if (l2 && code != state->nonce) {
         code = oob_inject_at_exit(l2, code);
         code = oob_detour_at_exit(vcpu, l2, code);
+        code = oob_inject_at_halt(l2, code);
         if (code == VMEXIT_NPF)
             learn_mmio_write(vcpu, l2);
         else if (code == VMEXIT_CPUID)

@@ -12,9 +12,10 @@ from typing import Final, NamedTuple
 #: `enum oob_reg` of platform.h, as far as tests name it.
 RAX, RCX, RDX, RBX, RIP, EFLAGS, CR0, CR3, CR4, EFER, CS = 0, 1, 2, 3, 16, 17, 18, 19, 20, 21, 22
 #: Offsets of the VMCB (vmcb.h).
+INTERCEPTS_3, INT_CTL, INT_STATE, EXITINFO2 = 0x0C, 0x60, 0x68, 0x80
 EXITCODE, EXITINFO1, N_CR3, SOFTWARE, CS_BASE = 0x70, 0x78, 0xB0, 0x3F8, 0x418
 TR_LIMIT, TR_BASE, SAVED_EFER, SAVED_CR4, SAVED_CR3, SAVED_CR0 = 0x494, 0x498, 0x4D0, 0x548, 0x550, 0x558
-SAVED_RIP, SAVED_RAX, LSTAR = 0x578, 0x5F8, 0x608
+SAVED_RFLAGS, SAVED_RIP, SAVED_RAX, LSTAR = 0x570, 0x578, 0x5F8, 0x608
 MEMORY_BYTES: Final = 1 << 20
 UNMAPPED: Final = 2**64 - 1
 _REG_COUNT: Final = 23
@@ -51,6 +52,8 @@ class Core:
         for name in ("half_begin", "core_level", "core_linear", "core_saved", "half_kept", "oob_spares_low"):
             getattr(self.lib, name).restype = ctypes.c_bool
         for name in ("oob_ioperm_allows", "oob_ioperm_tss_byte", "oob_timer_clamp", "oob_ioperm_asks_tss"):
+            getattr(self.lib, name).restype = ctypes.c_bool
+        for name in ("oob_lines_urgent", "oob_halt_end"):
             getattr(self.lib, name).restype = ctypes.c_bool
         arguments = (ctypes.c_char_p * len(words))(*(word.encode() for word in words))
         self._turn = _Turn(lambda: False)
@@ -148,6 +151,14 @@ class Core:
         """The line and vector of the interrupt that is due on the vCPU."""
         found = int(self.lib.core_due(ctypes.c_void_p(vcpu), priority))
         return None if found < 0 else (found >> 8, found & 0xFF)
+
+    def urgent(self, vcpu: int) -> bool:
+        """Is an interrupt due on the vCPU that is worth an exit of its own?"""
+        return bool(self.lib.oob_lines_urgent(ctypes.c_void_p(vcpu), -1))
+
+    def end_halt(self, vcpu: int) -> bool:
+        """The vCPU has halted, and an interrupt is due on it: does it go on?"""
+        return bool(self.lib.oob_halt_end(ctypes.c_void_p(vcpu)))
 
     def level(self, vcpu: int, line: int) -> bool:
         """Is the line high?"""

@@ -132,12 +132,12 @@ void take_interrupts(void);
         each(l2_modify) each(l2_flood_in) each(l2_flood_ier) each(l2_shared) each(l2_scratch) each(l2_nothing)       \
             each(l2_secret) each(l2_tell) each(l2_pause) each(l2_print_string) each(l2_toggle_svme) each(l2_handler) \
                 each(l2_slow_handler) each(l2_slow_handler_64) each(l2_long_pause) each(l2_cr8) each(l2_cr8_real)    \
-                    each(l2_cr8_and_interrupts) each(l2_trapped)
+                    each(l2_cr8_and_interrupts) each(l2_trapped) each(l2_short_lines)
 #define L2_CODE_DECLARE(name) extern const uint8_t name[], name##_end[];
 L2_CODE_BLOCKS(L2_CODE_DECLARE)
 #define L2_LOAD(l2, name) l2_load(l2, name, (size_t)(name##_end - name))
 
-extern const uint8_t l2_cr8_handler[], l2_trapped_handler[];
+extern const uint8_t l2_cr8_handler[], l2_trapped_handler[], l2_short_lines_handler[];
 
 /* Of vmrun.S: runs an L2, and does port I/O at once. */
 typedef uint64_t stub_function(uint64_t vmcb, uint64_t dx);

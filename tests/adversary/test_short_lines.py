@@ -1,0 +1,29 @@
+"""L2 prints a thousand short lines, each from the handler of an interrupt, and halts between them.
+
+The real CPU's part of `tests/native/test_core_short_lines.py`: what the native half writes into the VMCB is what QEMU
+makes of it.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.adversary.lab import Adversary
+
+LINES = 1000
+
+
+@pytest.mark.parametrize("intr", [1, 0])
+def test_short_lines(adversary: Adversary, intr: int) -> None:
+    """Each line is printed once, and few of them force an exit.
+
+    L1 is told of an interrupt where L2 has halted with one of ours due. L1 does not see the HLT, and so does not let
+    L2 sleep. An L1 that does not intercept physical interrupts sees each HLT.
+    """
+    report = adversary.run("short_lines", lines=LINES, intr=intr, timeout=60)
+    assert report.value("exit") == "81"
+    assert report.number("handled") == LINES
+    assert report.consoles["a"] == b"l\n" * LINES
+    assert report.number("halts") == (0 if intr else LINES)
+    assert report.number("intr") >= (LINES if intr else 0)
+    assert report.stat("forced") < LINES / 2
