@@ -39,6 +39,7 @@ CONNECTED: Final = int(Msr.CTS | Msr.DSR | Msr.DCD)
 _RDI, _THRI, _RLSI, _MSI = int(Ier.RDI), int(Ier.THRI), int(Ier.RLSI), int(Ier.MSI)
 _DLAB, _PARITY, _STOP = int(Lcr.DLAB), int(Lcr.PARITY), int(Lcr.STOP)
 _LOOP, _OUT2 = int(Mcr.LOOP), int(Mcr.OUT2)
+_MSR_BIT = 1 << 6  # of an image: MSR is register 6
 _DR, _OE, _FIFOE = int(Lsr.DR), int(Lsr.OE), int(Lsr.FIFOE)
 _IDLE: Final = int(Lsr.THRE | Lsr.TEMT)
 _FIFOS_ON: Final = 0xC0
@@ -169,7 +170,10 @@ class Uart16550(Device):
         return Ahead(self._next, tuple(images))
 
     def _image(self, taken: int, pending: int) -> Image:
-        """The registers when the guest has read so many characters, with bits 3-0 of IIR."""
+        """The registers when the guest has read so many characters, with bits 3-0 of IIR.
+
+        In loopback MSR is not valid: its value has the lines of the far side, which MSR shows when loopback has
+        ended. A shadow knows the outputs that MSR shows instead, because the guest has written them."""
         held, fifos = len(self._received), self._fcr & 1
         character = self._received[taken] if taken < held else 0
         errors = self._overrun | character >> 8
@@ -183,12 +187,13 @@ class Uart16550(Device):
             self._lcr,
             self._mcr,
             lsr,
-            self._modem_inputs() | self._deltas,
+            self._lines | self._deltas,
             self._scr,
         )
         dlab = self._lcr & _DLAB
+        valid = (0xFC if dlab else 0xFF) & (~_MSR_BIT if self._mcr & _LOOP else 0xFF)
         effects = (taken < held and not dlab) | (pending == 0x02) << 2 | bool(errors) << 5 | bool(self._deltas) << 6
-        return Image(0xFC if dlab else 0xFF, effects, bytes(values))
+        return Image(valid, effects & valid, bytes(values))
 
     def _fifo_error(self, taken: int) -> bool:
         return any(character > 0xFF for character in islice(self._received, taken, None))

@@ -10,7 +10,7 @@ enum {
     LSR_OF_CHARACTER = 0x1c, /* PE, FE, BI: of the character that is read next */
     LSR_FIFO_ERROR = 0x80,
     MSR_DELTAS = 0x0f,
-    STATUS_VALID = 0xfc, /* RBR and IER are in an image also where the divisor is read instead (DLAB) */
+    STATUS_VALID = 0xbc, /* RBR and IER are in an image also where the divisor is read instead (DLAB); MSR: below */
 };
 
 static bool is_older(uint32_t accesses, uint32_t than) {
@@ -74,12 +74,16 @@ static void copy_images(struct oob_uart *uart, const struct oob_publish *publish
     }
 }
 
-static void copy_modem(struct oob_uart_ahead *ahead, const struct oob_publish *publish) {
+/* An image has the lines of the far side also in loopback, where MSR shows the guest's own outputs and is not valid:
+ * when loopback ends, MSR shows these lines, and which of them have changed. */
+static void copy_modem(struct oob_uart *uart, const struct oob_publish *publish) {
+    struct oob_uart_ahead *ahead = &uart->ahead;
+    uint8_t msr = publish->image[0].value[UART_MSR];
+
     if (is_older(publish->accesses, ahead->modem_from))
         return;
-    ahead->msr = publish->image[0].value[UART_MSR] | (ahead->msr & MSR_DELTAS);
-    if (!(publish->image[0].value[UART_MCR] & UART_MCR_LOOP))
-        ahead->inputs = ahead->msr & (uint8_t)~MSR_DELTAS;
+    ahead->inputs = msr & (uint8_t)~MSR_DELTAS;
+    ahead->msr = oob_uart_modem_inputs(uart, ahead->inputs) | ((msr | ahead->msr) & MSR_DELTAS);
 }
 
 /* Another server counts. What the one before has handed over is the guest's all the same, before anything of the new
@@ -99,7 +103,7 @@ void oob_uart_publish(struct oob_uart *uart, const struct oob_publish *publish) 
 
     if ((publish->image[0].valid & STATUS_VALID) != STATUS_VALID || is_older(publish->accesses, ahead->from))
         return;
-    copy_modem(ahead, publish);
+    copy_modem(uart, publish);
     if (!ahead->numbered || skip >= publish->count) {
         if (ahead->count > 1) {
             keep_of_another(uart);

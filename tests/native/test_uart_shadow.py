@@ -181,6 +181,27 @@ def test_a_driver_that_prints_does_not_ask(library: Path) -> None:
         assert pair.known == 4 * turn
 
 
+@pytest.mark.parametrize("looped_again", [True, False])
+@pytest.mark.parametrize("modem", [0b1011, 0b1001, 0b0100])
+def test_the_modem_may_change_its_lines_during_loopback(library: Path, modem: int, looped_again: bool) -> None:
+    """MSR shows the UART's own outputs then. Behind loopback it shows the lines of the far side, and which of them
+    have changed; the shadow knows that without asking."""
+    pair = Pair(library)
+    pair.publish()
+    pair.write(Reg.IER, 8)
+    for outputs in (0x0B, 0x05):
+        pair.write(Reg.MCR, LOOP | outputs)
+        pair.far_side("modem", modem)
+        pair.read(Reg.MSR)
+        pair.write(Reg.MCR, 0x0B)
+        if looped_again:
+            pair.write(Reg.MCR, LOOP | 0x0B)
+        known = pair.known
+        for register in (Reg.IIR, Reg.MSR, Reg.IIR, Reg.MSR):
+            pair.read(register)
+        assert pair.known - known == 4
+
+
 def test_an_interrupt_of_an_empty_thr_is_due_at_the_server_as_the_guest_was_promised(shadow: Shadow) -> None:
     """The server has served the one before; the guest has asked for another while the server was late."""
     uart = Uart16550(transmit=lambda _: None, irq=lambda _: None, clock=lambda: 0)
