@@ -10,7 +10,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, TypedDict
 
 import structlog
 
@@ -27,6 +27,25 @@ _PAGE: Final = 4096
 #: Open descriptors are counted once in so many turns; from this part of the limit on they are too many.
 DESCRIPTORS_EACH: Final = 10
 DESCRIPTORS_MANY: Final = 0.9
+
+
+class FrontReport(TypedDict):
+    """How one front does, as `status` tells it.
+
+    Keys:
+        state: in a word; `serving` is the one in which people can log in.
+        pid: of its process; None: there is none now.
+        begun_again: how often it has ended, and was begun again.
+        reason: why, the last time; empty: never.
+        confined_by, lacking: which rights its process has given up, and which it could not give up.
+    """
+
+    state: str
+    pid: int | None
+    begun_again: int
+    reason: str
+    confined_by: list[str]
+    lacking: list[str]
 
 
 class Vitals:
@@ -47,7 +66,7 @@ class Vitals:
         self.seen: Counter[Kind] = Counter()
         self.unrecorded: dict[str, str] = {}
         self.damaged: dict[str, str] = {}
-        self.fronts: Callable[[], Mapping[str, Mapping[str, object]]] = dict
+        self.fronts: Callable[[], Mapping[str, FrontReport]] = dict
         self.descriptors = ""
         self._limit = LogLimit(1)
         self._events = events

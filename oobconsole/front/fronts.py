@@ -18,6 +18,7 @@ from oobconsole.front.reception import Lobby, Reception
 from oobconsole.front.relay import Relay
 from oobconsole.front.spare import Spare
 from oobconsole.front.supervisor import Front, Given
+from oobconsole.vitals import FrontReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class Fronts:
         await asyncio.gather(*(front.stop() for front in self._fronts.values()))
         await asyncio.gather(*(spare.stop() for spare in self._spares))
 
-    def report(self) -> dict[str, dict[str, object]]:
+    def report(self) -> dict[str, FrontReport]:
         """How each front does, for `status`."""
         return {
             name: {

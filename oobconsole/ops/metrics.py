@@ -31,10 +31,10 @@ CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 CONSOLES_A_PIECE: Final = 256
 _CONSOLE: Final = "oobconsole_console_"
 _EVENTS: Final = {
-    Kind.LOGIN: ("oobconsole_logins", "Logins"),
-    Kind.LOGIN_REFUSED: ("oobconsole_logins_refused", "Refused logins"),
-    Kind.DENIED: ("oobconsole_denied", "Commands refused for lack of a right"),
-    Kind.ATTACHED: ("oobconsole_attachments", "Sessions that attached to a console"),
+    Kind.LOGIN: ("oobconsole_logins", "How often somebody has logged in."),
+    Kind.LOGIN_REFUSED: ("oobconsole_logins_refused", "How often somebody was refused who wanted to log in."),
+    Kind.DENIED: ("oobconsole_denied", "How many commands were refused because a user lacked the right."),
+    Kind.ATTACHED: ("oobconsole_attachments", "How often a session has attached to a console."),
 }
 
 
@@ -111,53 +111,92 @@ class Metrics:
         """Each is made when it is asked for. One that has a value for each console comes in pieces of the same name,
         one behind the other."""
         yield from self._server()
+        yield from self._fronts()
         yield from self._by_console()
         yield from self._by_machine()
         yield from ProcessCollector(registry=None).collect()
 
     def _server(self) -> Iterator[Metric]:
         vitals = self._consoles.vitals
-        yield _gauge("oobconsole_uptime_seconds", "Since the server started", vitals.uptime)
-        yield _gauge("oobconsole_loop_lag_seconds", "How late the event loop was, last", vitals.lag)
+        yield _gauge("oobconsole_uptime_seconds", "How long ago the server started.", vitals.uptime)
         yield _gauge(
-            "oobconsole_loop_lag_worst_seconds", "How late it was at worst in half a minute", vitals.worst_lag
+            "oobconsole_loop_lag_seconds", "How late the event loop was when it was measured last.", vitals.lag
+        )
+        yield _gauge(
+            "oobconsole_loop_lag_worst_seconds",
+            "How late the event loop was at worst in the last half minute.",
+            vitals.worst_lag,
         )
         yield CounterMetricFamily(
-            "oobconsole_loop_held", "Times that one function held the event loop", value=vitals.watchdog.held
+            "oobconsole_loop_held",
+            "How often one function has held the event loop for too long.",
+            value=vitals.watchdog.held,
         )
-        yield _gauge("oobconsole_loop_held_longest_seconds", "For how long at most", vitals.watchdog.longest)
-        yield _gauge("oobconsole_recording_failing", "Consoles that cannot be recorded", len(vitals.unrecorded))
         yield _gauge(
-            "oobconsole_recordings_damaged", "Consoles whose recording somebody has changed", len(vitals.damaged)
+            "oobconsole_loop_held_longest_seconds",
+            "How long one function has held the event loop at most.",
+            vitals.watchdog.longest,
         )
-        yield CounterMetricFamily("oobconsole_log_lines_lost", "Log lines that nobody took", value=log.lost())
+        yield _gauge("oobconsole_recording_failing", "How many consoles cannot be recorded.", len(vitals.unrecorded))
+        yield _gauge(
+            "oobconsole_recordings_damaged",
+            "How many consoles have a recording that somebody has changed.",
+            len(vitals.damaged),
+        )
+        yield CounterMetricFamily(
+            "oobconsole_log_lines_lost", "How many log lines were lost because nobody took them.", value=log.lost()
+        )
         faults = CounterMetricFamily(
-            "oobconsole_faults", "Parts of the server that ended by an error", labels=["part"]
+            "oobconsole_faults", "How often a part of the server has ended by an error.", labels=["part"]
         )
         for part, times in tuple(supervise.ended.items()):
             faults.add_metric([part], times)
         yield faults
         for kind, (name, text) in _EVENTS.items():
             yield CounterMetricFamily(name, text, value=vitals.seen[kind])
-        events = CounterMetricFamily("oobconsole_events", "Events, by kind", labels=["kind"])
+        events = CounterMetricFamily("oobconsole_events", "How many events there were of each kind.", labels=["kind"])
         for kind in Kind:
             events.add_metric([kind], vitals.seen[kind])
         yield events
 
+    def _fronts(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily("oobconsole_front_up", "Whether the front serves (1) or not (0).", labels=["front"])
+        restarts = CounterMetricFamily(
+            "oobconsole_front_restarts", "How often the front has ended and was begun again.", labels=["front"]
+        )
+        for name, does in self._consoles.vitals.fronts().items():
+            up.add_metric([name], does["state"] == "serving")
+            restarts.add_metric([name], does["begun_again"])
+        yield from (up, restarts)
+
     def _by_console(self) -> Iterator[Metric]:
         states = self._consoles.directory.states
-        by_state = GaugeMetricFamily("oobconsole_consoles", "Consoles, by state", labels=["state"])
+        by_state = GaugeMetricFamily("oobconsole_consoles", "How many consoles are in each state.", labels=["state"])
         for state in ConsoleState:
             by_state.add_metric([state.name.lower()], states[state])
         yield by_state
-        yield from self._gauge_of("attached", "Readers attached", lambda c, _: c.attached)
-        yield from self._gauge_of("input_waiting_bytes", "Not taken yet", lambda c, _: c.input_waiting)
-        yield from self._count("output_bytes", "Printed by the guest", lambda c, _: c.end)
-        yield from self._count("input_bytes", "Typed by users", lambda _, t: t.typed_bytes)
-        yield from self._count("input_lost_bytes", "Typed at no guest", lambda c, _: c.input_lost)
-        yield from self._count("gaps", "Holes in the output", lambda _, t: t.gaps)
-        yield from self._count("lost_bytes", "Output that never reached us", lambda _, t: t.lost_bytes)
-        yield from self._count("skipped_bytes", "Readers were too slow for", lambda c, _: c.skipped)
+        yield from self._gauge_of(
+            "attached", "How many readers are attached to the console.", lambda c, _: c.attached
+        )
+        yield from self._gauge_of(
+            "input_waiting_bytes",
+            "How many bytes of input the guest has not taken yet.",
+            lambda c, _: c.input_waiting,
+        )
+        yield from self._count("output_bytes", "How many bytes the guest has printed.", lambda c, _: c.end)
+        yield from self._count("input_bytes", "How many bytes users have typed.", lambda _, t: t.typed_bytes)
+        yield from self._count(
+            "input_lost_bytes",
+            "How many typed bytes were lost because there was no guest.",
+            lambda c, _: c.input_lost,
+        )
+        yield from self._count("gaps", "How many holes the output has.", lambda _, t: t.gaps)
+        yield from self._count(
+            "lost_bytes", "How many bytes of output never reached the server.", lambda _, t: t.lost_bytes
+        )
+        yield from self._count(
+            "skipped_bytes", "How many bytes were skipped for readers that were too slow.", lambda c, _: c.skipped
+        )
 
     def _gauge_of(self, name: str, text: str, value: Value) -> Iterator[Metric]:
         return self._of_each(partial(GaugeMetricFamily, _CONSOLE + name, text, labels=["console"]), value)
@@ -175,13 +214,23 @@ class Metrics:
             yield family
 
     def _by_machine(self) -> Iterator[Metric]:
-        connected = GaugeMetricFamily("oobconsole_machine_connected", "Its native half is there", labels=["machine"])
-        served = CounterMetricFamily("oobconsole_accesses", "Synchronous accesses served", labels=["machine"])
+        connected = GaugeMetricFamily(
+            "oobconsole_machine_connected",
+            "Whether the machine's native half is connected (1) or not (0).",
+            labels=["machine"],
+        )
+        served = CounterMetricFamily(
+            "oobconsole_accesses",
+            "How many synchronous accesses of the machine's guests were served.",
+            labels=["machine"],
+        )
         native = CounterMetricFamily(
-            "oobconsole_native", "What the native half counted (docs/wire-protocol.md)", labels=["machine", "counter"]
+            "oobconsole_native",
+            "What the native half has counted (docs/wire-protocol.md).",
+            labels=["machine", "counter"],
         )
         latency = HistogramMetricFamily(
-            "oobconsole_access_seconds", "Synchronous accesses, as the guest waited", labels=["machine"]
+            "oobconsole_access_seconds", "How long guests waited for their synchronous accesses.", labels=["machine"]
         )
         for machine in self._consoles.directory.sources:
             for name, there in machine.links.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from oobconsole.events import Kind
 from oobconsole.interceptors import wire
 from oobconsole.interceptors.tcg import TcgInterceptor
 from oobconsole.ops.metrics import CONSOLES_A_PIECE, Metrics, _buckets
+from oobconsole.vitals import FrontReport
 from tests.loopback.lab import Lab
 from tests.unit.session.fakes import consoles, of
 
@@ -49,6 +51,34 @@ async def test_a_slow_readers_loss_is_counted(tmp_path: Path) -> None:
         await reader.next()
         assert (await _values(metrics))["oobconsole_console_skipped_bytes_total", "web1"] == 5000 - 4096
         reader.close()
+
+
+async def test_each_front_is_told_of(tmp_path: Path) -> None:
+    async with Lab(tmp_path) as lab:
+        metrics = Metrics(lab.consoles)
+        assert ("oobconsole_front_up", "ssh 1") not in await _values(metrics), "there is none"
+        lab.consoles.vitals.fronts = lambda: {"ssh 1": front("serving", 3), "ssh 2": front("waiting", 0)}
+        found = await _values(metrics)
+    assert (found["oobconsole_front_up", "ssh 1"], found["oobconsole_front_restarts_total", "ssh 1"]) == (1, 3)
+    assert (found["oobconsole_front_up", "ssh 2"], found["oobconsole_front_restarts_total", "ssh 2"]) == (0, 0)
+
+
+async def test_whatever_is_told_is_explained_by_a_sentence(tmp_path: Path) -> None:
+    async with Lab(tmp_path) as lab:
+        texts = {family.name: family.documentation for family in Metrics(lab.consoles).families()}
+    ours = {name: text for name, text in texts.items() if name.startswith("oobconsole_")}
+    assert {name for name, text in ours.items() if not re.fullmatch(r"(How|Whether|What) .+ .+\.", text)} == set()
+
+
+def front(state: str, begun_again: int) -> FrontReport:
+    return {
+        "state": state,
+        "pid": 7,
+        "begun_again": begun_again,
+        "reason": "signal SIGKILL" if begun_again else "",
+        "confined_by": [],
+        "lacking": [],
+    }
 
 
 async def test_what_a_native_half_counted_is_told(tmp_path: Path) -> None:
