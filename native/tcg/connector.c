@@ -19,11 +19,11 @@
 #include "link.h"
 
 enum {
-    FLUSH_NS = 1000000, /* how long a posted byte may wait for company */
-    RETRY_MIN_MS = 50,  /* between attempts to connect */
+    FLUSH_NS = 1000000, /* how long a posted byte may wait for others to share its frame */
+    RETRY_MIN_MS = 50,  /* the pause between two attempts to connect, which grows to the next number */
     RETRY_MAX_MS = 1000,
-    WELCOME_MS = 5000,
-    LATE_MS = 200, /* how often a server that is late is looked for, besides when it says something */
+    WELCOME_MS = 5000, /* how long we wait for the server's WELCOME */
+    LATE_MS = 200,     /* how often we look at a connection whose server is late, even if nothing arrives */
 };
 
 static int wake = -1; /* eventfd: there is something to flush */
@@ -66,7 +66,8 @@ static size_t read_first(int fd, uint8_t *buffer, size_t size, const char **why)
         uint64_t now = oob_now_ns();
         ssize_t n;
 
-        /* What has come in time counts, however late we look. */
+        /* Even after the deadline the socket is looked at once more: this thread may have run late, and a WELCOME
+         * that arrived in time counts. */
         if (poll(&p, 1, now >= deadline ? 0 : (int)((deadline - now) / 1000000) + 1) == 0)
             break;
         n = recv(fd, buffer + have, size - have, 0);
@@ -125,7 +126,8 @@ static int try_connect(struct oob_welcome *welcome, const char **why) {
     return -1;
 }
 
-/* Serves one connection until it is lost: wakes only to flush, on the hang-up, or while the server is late. */
+/* Serves one connection until it is lost. The thread wakes up only to send, at the hang-up, or while the server is
+ * late. */
 static void attend(int fd) {
     int interest = 0;
     short happened = 0;
@@ -150,7 +152,7 @@ static void attend(int fd) {
     close(fd);
 }
 
-/* Until it is time for another attempt; vCPUs may ask for memory meanwhile. */
+/* Sleeps until it is time for another attempt to connect, but allocates memory for vCPUs that need some meanwhile. */
 static void pause_ms(int ms) {
     uint64_t until = oob_now_ns() + (uint64_t)ms * 1000000, now, count;
     struct pollfd p = {.fd = wake, .events = POLLIN};

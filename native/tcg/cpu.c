@@ -12,7 +12,8 @@ static const char *const reg_names[OOB_REG_COUNT] = {
 
 static struct qemu_plugin_register *reg_handles[OOB_VCPUS_MAX][OOB_REG_COUNT];
 
-/* QEMU copies through a GByteArray: one for each thread saves an allocation for each access. */
+/* QEMU copies registers and memory through a GByteArray. Each thread keeps one, because a new one for each access
+ * would cost an allocation. */
 static GByteArray *scratch(void) {
     static _Thread_local GByteArray *array;
 

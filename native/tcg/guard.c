@@ -28,8 +28,8 @@ static void give_back(struct oob_l2_vcpu *l2) {
 }
 
 bool oob_guard_holds(struct oob_l2_vcpu *l2) {
-    give_back(l2); /* its vCPU was reset in the middle, without a #VMEXIT */
-    /* A V_IRQ that is taken at once is not pending any more when the instruction is executed. */
+    give_back(l2); /* still to be done if L1's vCPU was reset while L2 ran, without a #VMEXIT */
+    /* If L2 takes interrupts, it takes the V_IRQ before that instruction, so the V_IRQ does no harm. */
     oob_tcg(l2)->guard.holds = oob_tcg(l2)->guard.holds &&
                                oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_RIP) == oob_tcg(l2)->guard.rip &&
                                !oob_takes_interrupts(l2);
@@ -40,8 +40,8 @@ bool oob_guard_holds(struct oob_l2_vcpu *l2) {
     return oob_tcg(l2)->guard.holds;
 }
 
-/* L1 that intercepts these writes itself is told of them as it expects. QEMU reads the word at every VMRUN: it has no
- * VMCB clean bits (helper_vmrun). */
+/* If L1 intercepts these writes itself, it gets the exit that it expects. Is the changed word seen? Yes: QEMU reads
+ * it at every VMRUN, because it implements no VMCB clean bits (helper_vmrun). */
 void oob_guard_at_vmrun(struct oob_l2_vcpu *l2) {
     if (!(oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INT_CTL) & VMCB_V_IRQ) ||
         (oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INTERCEPTS_CR) & VMCB_INTERCEPT_CR8_WRITE))
@@ -58,7 +58,8 @@ uint64_t oob_guard_at_exit(struct oob_l2_vcpu *l2, uint64_t code) {
         return code;
     oob_tcg(l2)->guard.holds = true;
     oob_tcg(l2)->guard.rip = oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_RIP);
-    /* Every L1 that intercepts physical interrupts bears one that is gone when it looks. */
+    /* L1 finds no physical interrupt when it looks. Every L1 that intercepts physical interrupts must cope with
+     * that. */
     if (!(oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INTERCEPTS_3) & VMCB_INTERCEPT_INTR))
         return code;
     oob_phys_write_u64(&oob_l1, l2->vmcb + VMCB_EXITCODE, VMEXIT_INTR);

@@ -8,7 +8,8 @@
 
 enum { RAX = 1 << OOB_REG_RAX, RCX = 1 << OOB_REG_RCX, RDX = 1 << OOB_REG_RDX, RSP = 1 << OOB_REG_RSP, ALL = 0xffff };
 
-/* RAX and RSP are L1's own after #VMEXIT, L2's are in the VMCB; RSP says nothing of the console. */
+/* After #VMEXIT the CPU's RAX and RSP are L1's own, and those of L2 are in the VMCB. RSP is never hidden, because it
+ * tells nothing about the console. */
 static uint64_t l2_reg(unsigned vcpu, const struct oob_l2_vcpu *l2, unsigned reg) {
     return reg == OOB_REG_RAX ? oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_RAX) : oob_reg_read(&oob_l1, vcpu, reg);
 }
@@ -20,8 +21,8 @@ static void set_l2_reg(unsigned vcpu, const struct oob_l2_vcpu *l2, unsigned reg
         oob_reg_write(&oob_l1, vcpu, reg, value);
 }
 
-/* What L1 needs to handle port I/O (AMD APM vol. 2, 15.10.2). At a write to the SMI command port it enters SMM in
- * L2's stead, and all registers go into the state save area: SeaBIOS passes arguments that way. */
+/* Which registers does L1 need to handle port I/O (AMD APM vol. 2, 15.10.2)? At a write to the SMI command port L1
+ * puts L2 into SMM. Then all of L2's registers go into the state save area, and SeaBIOS passes arguments in them. */
 static unsigned needed_for_io(uint64_t info) {
     enum { SMI_COMMAND_PORT = 0xb2 };
     bool smi = !(info & IOIO_IN) && (info >> IOIO_PORT_SHIFT & 0xffff) == SMI_COMMAND_PORT;
@@ -29,7 +30,7 @@ static unsigned needed_for_io(uint64_t info) {
     return smi || (info & IOIO_STRING) ? ALL : RAX | RSP;
 }
 
-/* What L1 needs to handle an exit (AMD APM vol. 2, appendix C). */
+/* Which registers does L1 need to handle an exit (AMD APM vol. 2, appendix C)? */
 static unsigned needed(const struct oob_l2_vcpu *l2, uint64_t exit_code) {
     switch (exit_code) {
     case VMEXIT_INTR:
@@ -56,7 +57,7 @@ void oob_hide_at_exit(unsigned vcpu, struct oob_l2_vcpu *l2, uint64_t exit_code)
     }
 }
 
-/* What L1 has set itself stays. */
+/* Registers that L1 itself has set meanwhile, that is, that are not 0 any more, keep L1's value. */
 void oob_hide_restore(unsigned vcpu, struct oob_l2_vcpu *l2) {
     bool where_it_was;
 

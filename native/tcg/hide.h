@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * L2's registers at exits at which L1 needs none of them: while the console is in use they hold what it carries. L1
- * sees zeros, and L2 gets them back when it goes on where it was. Call with oob_lock() held.
+ * Hides L2's registers from L1 at exits. Why? While the console is in use, L2's registers hold the bytes that pass
+ * through it. At most exits L1 needs only a few registers, so it sees zeros in the others. L2 gets its own values
+ * back when it goes on at the same place. Call with oob_lock() held.
  */
 #ifndef OOB_HIDE_H
 #define OOB_HIDE_H
@@ -11,6 +12,7 @@
 /* How long after its last access a console counts as in use, in ns. */
 #define OOB_IN_USE_NS 1000000000ull
 
+/* At #VMEXIT: hides the registers that L1 does not need for this exit. At VMRUN: gives L2 its registers back. */
 void oob_hide_at_exit(unsigned vcpu, struct oob_l2_vcpu *l2, uint64_t exit_code);
 void oob_hide_restore(unsigned vcpu, struct oob_l2_vcpu *l2);
 

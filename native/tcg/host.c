@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What core asks of its host, as far as it is not QEMU's (cpu.c), nor the socket's (socket.c). */
+/* The functions of core's platform.h that concern neither QEMU (cpu.c) nor the socket (socket.c). */
 #include "host.h"
 
 #include <pthread.h>

@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 
-/* One vCPU's, in QEMU's memory. */
+/* The marks of one vCPU. QEMU allocates them. */
 struct marks {
     uint64_t guest, tsc, passing;
 };

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The interceptor's native half for stock QEMU with TCG: a plugin that takes chosen port I/O of the
- * guests (L2) of the guest (L1) that QEMU runs, before L1 is told.
+ * The interceptor's native half for stock QEMU with TCG. QEMU runs L1, and L1 runs L2. This plugin takes chosen port
+ * I/O of L2 before L1 is told.
  *
- * QEMU translates a block of code for one CPU mode: a block translated in an SVM guest is never run
- * outside of one, because HF_GUEST is part of a block's identity. So a block's mode is decided once,
- * when it is translated: blocks of L2 get the I/O callbacks; blocks of L1 get none, but their first
- * instruction ends the guest mark that VMRUN set.
+ * How does it know whose code runs? QEMU translates a block of code for one CPU mode. A block that was translated in
+ * an SVM guest never runs outside of one, because HF_GUEST is part of a block's identity. So it is decided once,
+ * when the block is translated: blocks of L2 get callbacks at their port I/O; blocks of L1 get none, except for
+ * their first instruction, which clears the guest mark that VMRUN has set.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,11 +27,12 @@ OOB_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
 
 static _Thread_local int this_vcpu = -1;
 
-/* RDTSC ends a block. Where blocks after one begin: a table that forgets, at worst a sample is missed. */
+/* The addresses behind an RDTSC. RDTSC ends a block, so the time stamp is looked at when the block behind it begins.
+ * The table forgets old addresses when it is full; at worst we miss a time stamp. */
 static uint64_t after_rdtsc[1024];
-enum { RDTSC_SAMPLED = 32 }; /* one of so many is looked at: guests read it all the time */
+enum { RDTSC_SAMPLED = 32 }; /* we look at one time stamp of so many, because guests read it all the time */
 
-/* Of every x86 CPU: linear and physical (AMD APM vol. 2, 14.1.5). */
+/* Where every x86 CPU begins; the linear and the physical address are the same (AMD APM vol. 2, 14.1.5). */
 #define OOB_RESET_VECTOR 0xfffffff0u
 
 _Static_assert(sizeof(union oob_io_site) == sizeof(void *), "an I/O site fits into a callback's argument");
@@ -50,7 +51,7 @@ static void l1_wrmsr_cb(unsigned vcpu, void *unused) {
     oob_on_l1_wrmsr();
 }
 
-/* A QEMU built without Capstone gives ".byte 0xea ..." or nothing. */
+/* Ends QEMU if it cannot disassemble: a QEMU built without Capstone gives ".byte 0xea ..." or nothing. */
 static void require_disassembler(struct qemu_plugin_insn *insn) {
     char *disassembly = qemu_plugin_insn_disas(insn);
 
@@ -79,7 +80,7 @@ static void io_cb(unsigned vcpu, void *packed) {
 }
 
 static void store(qemu_plugin_meminfo_t info, uint64_t vaddr, uint32_t value, unsigned size) {
-    for (unsigned i = 0; i < size; i++) { /* it may cross into another page */
+    for (unsigned i = 0; i < size; i++) { /* byte by byte, because the value may cross into another page */
         uint8_t byte = (uint8_t)(value >> (8 * i));
 
         oob_phys_write(&oob_l1, qemu_plugin_hwaddr_phys_addr(qemu_plugin_get_hwaddr(info, vaddr + i)), &byte,
@@ -87,8 +88,9 @@ static void store(qemu_plugin_meminfo_t info, uint64_t vaddr, uint32_t value, un
     }
 }
 
-/* An element of string I/O. INS first stores 0, to fault before anything is read, and then what the port gives: ones,
- * where nothing is. */
+/* The CPU has moved an element of string I/O. QEMU's INS stores twice: first 0, so that a fault comes before the
+ * port is read, and then what the port gives. At a port without a device that is all ones, so a 0 is the first
+ * store. */
 static void string_cb(unsigned vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr, void *unused) {
     uint32_t value = (uint32_t)qemu_plugin_mem_get_value(info).data.u64;
     bool out = !qemu_plugin_mem_is_store(info);
@@ -128,7 +130,7 @@ static void hook_l1(struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t 
     bool overridden;
 
     if (oob_is_vmrun(bytes, len, &overridden)) {
-        /* Only 64-bit code lies this high: anywhere else VMRUN may take EAX, or AX, alone. */
+        /* Only 64-bit code has addresses this high. At lower ones VMRUN may take only EAX or AX. */
         bool certain = !overridden && vaddr > UINT32_MAX;
 
         qemu_plugin_register_vcpu_insn_exec_cb(insn, vmrun_cb, CB_RW_REGS, (void *)(uintptr_t)certain);
@@ -136,7 +138,7 @@ static void hook_l1(struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t 
         qemu_plugin_register_vcpu_insn_exec_cb(insn, l1_wrmsr_cb, CB_NO_REGS, NULL);
 }
 
-/* May an instruction matter to us? A port in DX is known when it is executed. */
+/* May an instruction matter to us? A port in DX is only known when the instruction is executed. */
 static bool may_be_ours(const struct oob_io_insn *io) {
     return !io->immediate || oob_bus_touched(&oob_l1.bus, io->imm, io->size) ||
            (io->out && oob_irqchip_is_pic_port(io->imm));
@@ -187,7 +189,8 @@ static bool decode_io(struct qemu_plugin_insn *insn, const uint8_t *bytes, size_
     return true;
 }
 
-/* True when the CPU may execute it at another port. */
+/* Registers the callbacks of an instruction of L2. Returns true when the CPU may execute the instruction at another
+ * port, so that the next instruction needs a callback, too. */
 static bool hook_l2(struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t len, uint64_t cs_base) {
     struct oob_io_insn io;
     bool is_io = decode_io(insn, bytes, len, &io) && may_be_ours(&io);
@@ -223,9 +226,9 @@ static void translate_cb(struct qemu_plugin_tb *tb, void *unused) {
     struct qemu_plugin_insn *first = qemu_plugin_tb_get_insn(tb, 0);
     unsigned vcpu = (unsigned)this_vcpu;
     bool guest = this_vcpu >= 0 && oob_in_guest(vcpu);
-    /* A block is translated when the CPU is about to run it: RIP is its first instruction's. */
+    /* A block is translated when the CPU is about to run it. So RIP is the address of its first instruction. */
     uint64_t cs_base = guest ? qemu_plugin_insn_vaddr(first) - oob_reg_read(&oob_l1, vcpu, OOB_REG_RIP) : 0;
-    bool landing = guest; /* the block before may have ended with an access */
+    bool landing = guest; /* the previous block may have ended with an access */
 
     (void)unused;
     hook_first(first, guest, guest && oob_in_doubt(vcpu));
@@ -256,7 +259,7 @@ static void vcpu_init_cb(unsigned vcpu, void *unused) {
         die("this QEMU does not show a register that is needed", missing);
 }
 
-/* QEMU ends: what a guest said last is not to be lost. */
+/* QEMU ends. What a guest has printed last must not be lost. */
 static void atexit_cb(void *unused) {
     (void)unused;
     oob_lock();

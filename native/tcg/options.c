@@ -29,7 +29,7 @@ static bool ends_with(const char **text, char c) {
     return true;
 }
 
-/* One or several adjacent ports: "0x64", "0x3f8-0x3ff". */
+/* Parses one port or several adjacent ones: "0x64", "0x3f8-0x3ff". */
 static bool parse_range(const char **text, uint16_t *first, uint16_t *last) {
     unsigned long from, to;
 
@@ -43,8 +43,8 @@ static bool parse_range(const char **text, uint16_t *first, uint16_t *last) {
     return true;
 }
 
-/* The ports of one device: "0x3f8-0x3ff", "0x60+0x64". Eight adjacent ones are a 16550's; of no other device there is
- * a shadow yet. */
+/* Parses the ports of one device: "0x3f8-0x3ff", "0x60+0x64". Eight adjacent ports are taken for a 16550. There are
+ * no shadows of other devices yet. */
 static bool parse_device(struct oob_bus *bus, const char **text) {
     int number = oob_bus_add(bus, &oob_no_shadow);
     unsigned ranges = 0;
@@ -82,7 +82,7 @@ static bool parse_device_lines(struct oob_bus *bus, unsigned device, const char 
     return true;
 }
 
-/* The interrupts of each device: "4:3", "4:1+12"; of one that has none, "-". */
+/* Parses the interrupt lines of all devices: "4:3", "4:1+12". "-" stands for a device that has none. */
 static bool parse_lines(struct oob_bus *bus, const char *text) {
     for (unsigned device = 0; device < bus->devices; device++) {
         if (!ends_with(&text, '-') && !parse_device_lines(bus, device, &text))

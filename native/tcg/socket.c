@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The byte stream to the server, as core asks for it: a UNIX socket, whose descriptor is the channel's number. */
+/* The functions of core's platform.h for the byte stream to the server. The stream is a UNIX socket, and its
+ * descriptor is the number of the channel. */
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -44,7 +45,7 @@ void oob_channel_wait(struct oob_machine *machine, int channel, int events, uint
     poll(&p, 1, now >= deadline_ns ? 0 : (int)((deadline_ns - now) / 1000000) + 1);
 }
 
-/* The connecting thread sees the hang-up, and closes the descriptor. */
+/* The connecting thread (connector.c) notices the hang-up, and closes the descriptor. */
 void oob_channel_shut(struct oob_machine *machine, int channel) {
     (void)machine;
     shutdown(channel, SHUT_RDWR);

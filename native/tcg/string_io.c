@@ -8,8 +8,9 @@
 #include "vcpu.h"
 #include "vmcb.h"
 
-/* A REP prefix may ask for billions of turns, and QEMU looks for interrupts where the low 16 bits of RCX become 0
- * (do_gen_rep): it is shown a count that lies so many turns above one. */
+/* How is a long REP kept interruptible? A REP prefix may ask for billions of turns, and QEMU looks for interrupts
+ * when the low 16 bits of RCX become 0 (do_gen_rep). So RCX is set to a count that is TURNS_MAX turns above such a
+ * value. */
 enum { TURNS_MAX = 64, INTERRUPTIBLE = 0x10000 };
 
 void oob_string_begin(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port) {
@@ -23,7 +24,7 @@ void oob_string_begin(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site s
         oob_tcg(l2)->string.tss = oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_TR_BASE);
         oob_tcg(l2)->string.tss_size = oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_TR_LIMIT);
     }
-    if (!site.rep || address_size == 2 || (rcx & mask) <= TURNS_MAX) /* 16 bits have no room for such a count */
+    if (!site.rep || address_size == 2 || (rcx & mask) <= TURNS_MAX) /* CX alone has no room for such a count */
         return;
     shown = (rcx & ~mask) | (INTERRUPTIBLE + TURNS_MAX);
     oob_tcg(l2)->string.behind = rcx - shown;
