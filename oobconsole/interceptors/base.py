@@ -21,9 +21,10 @@ class Context:
 
     Attributes:
         machine: the configured name of the L1 it runs under.
-        number: from 1, given by the native half, unique among the live contexts of `machine`.
-        origin: where it was seen (VMCB, nested CR3), for the log; never an identity.
-        instance: of the native half, where it outlives us: it gives a number only once. 0: it does not.
+        number: from 1 on. The native half gives it; it is unique among the live contexts of `machine`.
+        origin: where the L2 was seen (VMCB, nested CR3). It is for the log, and never an identity.
+        instance: identifies a native half that may outlive the server; such a native half gives each number only
+            once. 0: the native half does not outlive the server.
     """
 
     machine: str
@@ -33,13 +34,13 @@ class Context:
 
 
 class Publication(NamedTuple):
-    """What a guest will read from the registers of one range of ports, ahead: nobody waits for it then.
+    """What a guest will read from the registers of one range of ports, told ahead, so that the guest need not wait.
 
     Attributes:
-        port: the first one of the range.
-        number: of the first image (`devices.device.Ahead`).
-        images: at least one, and at most `wire.IMAGES_MAX`; the guest reads from the first one, and each reading of
-            the first port moves on to the next.
+        port: the first port of the range.
+        number: the number of the first image (`devices.device.Ahead`).
+        images: at least one, and at most `wire.IMAGES_MAX`. The guest reads from the first image, and each time that
+            it reads the first port it moves on to the next image.
     """
 
     port: int
@@ -60,60 +61,61 @@ class PortHandler(Protocol):
         """Serve one byte-wide `out` to `port` for every byte of `data`, in order."""
 
     def served(self, port: int, value: int, number: int) -> None:
-        """Learn that the guest has read `value` from `port` as it was published, and reads from the image of that
-        number next (modulo 2**32); it may be told more than once."""
+        """Learn that the guest has read the published `value` from `port`, and reads from image `number` (modulo
+        2**32) next. The native half may tell the same more than once."""
 
     def gap(self, port: int, lost: int) -> None:
-        """Learn that `lost` bytes written to `port` did not reach the server, at this place."""
+        """Learn that `lost` bytes which the guest wrote to `port` at this place did not reach the server."""
 
     def received(self) -> tuple[tuple[int, int], ...]:
-        """For the first port of each range whose output we know: how many bytes of it have come since the context was
-        first bound, by us or a server before us, those that a gap told of included."""
+        """Return pairs of a port and a count, for the first port of each range whose output is known. The count is
+        how many bytes of output have come since the context was first bound, by this server or one before it. Bytes
+        that a gap reported count, too."""
 
     def publications(self) -> tuple[Publication, ...]:
-        """What the guest will read, after the accesses served so far; cheap, called often."""
+        """Return what the guest will read after the accesses served so far. This is called often, so it is cheap."""
 
 
 class InterceptorEvents(Protocol):
-    """What an interceptor tells its machine."""
+    """What an interceptor tells its machine. `guests.nested.Machine` implements it."""
 
     def link_up(self, peer: str) -> None:
-        """The native half is connected; its contexts appear next."""
+        """The native half is connected. Its contexts appear next. `peer` describes it, for the log."""
 
     def link_down(self, reason: str) -> None:
-        """The native half is away; contexts keep their handlers until they are gone."""
+        """The native half is away. Contexts keep their handlers until they are gone."""
 
     def context_appeared(self, context: Context) -> PortHandler | None:
-        """Bind a context, or bind it again after a lost link. `None` refuses it: its accesses
-        are answered as from an absent device (all ones)."""
+        """Bind a context, or bind it again after a lost link. Returns what serves its accesses. `None` refuses the
+        context: its accesses are answered as if there were no device (all ones)."""
 
     def context_gone(self, context: Context, reason: str) -> None:
-        """The guest is destroyed, or another took its place."""
+        """The guest is destroyed, or another guest has taken its place. `reason` says which, in words."""
 
 
 class InterceptorState(Enum):
-    """Has `start` been called?"""
+    """Whether `Interceptor.start` has been called."""
 
     NEW = "new"
     STARTED = "started"
 
 
 class Interceptor(ABC):
-    """How one machine's device accesses reach us."""
+    """The Python half of an interceptor: brings the device accesses of one machine's guests to the server."""
 
     _events: InterceptorEvents | None = None
 
     @property
     def events(self) -> InterceptorEvents:
-        """Whom to tell. Raises `StateError` before `start`."""
+        """The machine that is told what happens. Raises `StateError` before `start`."""
         if self._events is None:
             raise StateError(InterceptorState.NEW, InterceptorState.STARTED)
         return self._events
 
     @property
     def connecting(self) -> bool:
-        """Has anybody connected who is, or may be about to say that it is, the native half? Its contexts may not have
-        appeared yet."""
+        """Is there a connection that is the native half's, or may turn out to be? Its contexts may not have appeared
+        yet."""
         return False
 
     @abstractmethod
@@ -122,17 +124,17 @@ class Interceptor(ABC):
 
     @abstractmethod
     async def stop(self) -> None:
-        """Close everything; guests go on without us. Idempotent."""
+        """Close everything. The guests go on without the server. A second call does nothing."""
 
     @abstractmethod
     def set_irq(self, context: Context, line: int, level: bool) -> None:
-        """Drive an ISA interrupt line (0-15) of a guest. Ignored for a context that is away:
-        the machine drives the level again when it reappears."""
+        """Drive an ISA interrupt line (0-15) of a guest. This does nothing for a context that is away: when the
+        context reappears, its board drives the line again."""
 
     @abstractmethod
     def publish(self, context: Context) -> None:
-        """Send the handler's publications again: something else than an access changed them."""
+        """Send the handler's publications again, because something else than an access has changed them."""
 
     @abstractmethod
     def set_attention(self, context: Context, attended: bool) -> None:
-        """Say whether anybody is attached: an attended guest is woken sooner when idle."""
+        """Say whether anybody is attached. The native half wakes an idle guest sooner if so."""

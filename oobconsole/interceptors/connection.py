@@ -23,14 +23,15 @@ from oobconsole.net.peer import credentials
 
 log = structlog.get_logger(__name__)
 
-#: Longest that one callback keeps the event loop to itself, in ns, besides one batch.
+#: How long one callback may keep the event loop, in ns. The batch that is being served when the time ends comes on
+#: top.
 BUDGET_NS: Final = 300_000
 #: The largest batch, in bytes: as much as `native/tcg` ever sends at once.
 BATCH_MAX: Final = 16384
-#: Unsent output to the native half at which it counts as stuck, in bytes.
+#: A native half to which so many bytes are unsent counts as stuck, and its connection is closed.
 OUTPUT_MAX: Final = 65536
 HELLO_SECONDS: Final = 5.0
-# Plain integers: flag arithmetic costs more than serving a register may.
+# Plain integers, because arithmetic with flags would cost more time than serving a register.
 _LEVEL, _PULSE, _ATTENTION, _PUBLISH = (
     int(c) for c in (Capability.IRQ_LEVEL, Capability.IRQ_PULSE, Capability.ATTENTION, Capability.PUBLISH)
 )
@@ -38,11 +39,11 @@ _LEVEL, _PULSE, _ATTENTION, _PUBLISH = (
 
 @dataclass(slots=True)
 class Counters:
-    """What the Python half did since it started."""
+    """What the Python half has done since it started."""
 
-    accesses: int = 0  # synchronous ones
+    accesses: int = 0  # accesses whose vCPU waited for the answer
     batches: int = 0
-    spins: int = 0  # batches that came while we were looking for them
+    spins: int = 0  # batches that arrived while `serve` was spinning, that is, looking for them without sleeping
 
 
 class Owner(Protocol):
@@ -55,17 +56,17 @@ class Owner(Protocol):
     counters: Counters
 
     def welcome(self, connection: Connection, hello: wire.Hello) -> str | None:
-        """Take a native half in; the contexts that it may announce again are then in `missing`. Returns why
-        not, if not."""
+        """Accept a native half, and put the contexts that it may announce again into `connection.missing`. Returns
+        None, or the reason why the native half is refused."""
 
     def lost(self, connection: Connection, reason: str) -> None:
-        """A connection ended, for whatever reason."""
+        """A connection has ended. `reason` says why, in words."""
 
     def context_appeared(self, context: Context) -> PortHandler | None:
-        """Bind a context."""
+        """Bind a context, as `InterceptorEvents.context_appeared` does."""
 
     def context_gone(self, context: Context, reason: str) -> None:
-        """A guest is no more."""
+        """A guest is gone. `reason` says why, in words."""
 
 
 class Binding:
@@ -85,9 +86,10 @@ class Connection:
     """One native half, from `accept` to the end of its stream.
 
     Attributes:
-        bound: the contexts that it has announced, by number.
-        missing: those of its former connection that it has not announced again; until it has, or has sent
-            something else, no new one is bound: it may be the one that follows a missing one.
+        bound: the contexts that the native half has announced, by number.
+        missing: the contexts of its former connection that it has not announced again. As long as there are any, no
+            new context is bound, because a new guest may have taken the place of a missing one. When the native half
+            sends anything but an announcement, the missing contexts are gone.
     """
 
     def __init__(self, sock: socket.socket, owner: Owner) -> None:
@@ -112,11 +114,11 @@ class Connection:
 
     @property
     def peer(self) -> str:
-        """The process at the other end."""
+        """The process at the other end, in words: its process id."""
         return f"process {credentials(self._socket).pid}"
 
     def close(self, reason: str) -> None:
-        """Give the connection up. Idempotent."""
+        """Close the connection, and tell its owner why. A second call does nothing."""
         if self.closed:
             return
         self.closed = True
@@ -128,7 +130,8 @@ class Connection:
         self._owner.lost(self, reason)
 
     def _hello_due(self) -> None:
-        """It may have come in time, while it was we who did not run."""
+        """Close the connection unless HELLO has come. It may have come in time while this process did not run, so
+        what has arrived is served first."""
         self.serve()
         if not self._instance:
             self.close("it did not say HELLO in time")
@@ -136,8 +139,9 @@ class Connection:
     # -- what the machine says ----------------------------------------------------------------------
 
     def set_irq(self, bound: Binding, line: int, level: bool) -> None:
-        """Send an interrupt line's level, behind the registers that it is about: an interrupted guest must not
-        read what was true before. In a batch that cannot be: the guest's own access has made them stale."""
+        """Send the level of an interrupt line. The publications go first, because an interrupted guest must not read
+        registers that are out of date. Within a batch that is not necessary: the guest's own access has made the old
+        publications invalid."""
         if self._capabilities & _LEVEL:
             mode = IrqMode.HIGH if level else IrqMode.LOW
         elif level and self._capabilities & _PULSE:
@@ -149,12 +153,12 @@ class Connection:
         self._send(wire.encode_irq(bound.context.number, line, mode, bound.accesses))
 
     def set_attention(self, bound: Binding, attended: bool) -> None:
-        """Send whether anybody is attached."""
+        """Tell the native half whether anybody is attached to a context's console."""
         if self._capabilities & _ATTENTION:
             self._send(wire.encode_attention(bound.context.number, attended))
 
     def publish(self, bound: Binding) -> None:
-        """Send a context's publications, if they changed; in a batch, at its end."""
+        """Send a context's publications if they have changed. Within a batch they are sent at its end."""
         if self._in_batch:
             self._touched.add(bound)
         else:
@@ -168,9 +172,9 @@ class Connection:
             self.serve()
 
     def serve(self) -> None:
-        """Serve what has arrived, then spin for more: a spinning vCPU is answered in microseconds, a sleeping
-        thread in tens of them. While accesses keep coming the loop gets its turn every `BUDGET_NS`, and does
-        not sleep."""
+        """Serve what has arrived, and then spin, that is, look for more without sleeping. Why? While this thread
+        spins, a vCPU gets its answer within microseconds; a thread that sleeps takes tens of microseconds. While
+        accesses keep coming, the event loop gets its turn every `BUDGET_NS`, and does not sleep."""
         self._turn_due = False
         now = time.monotonic_ns()
         end = now + BUDGET_NS
@@ -203,7 +207,7 @@ class Connection:
         return data
 
     def _serve_batch(self, data: bytes) -> bool:
-        """Serve what arrived at once; true when a vCPU was waiting for part of it."""
+        """Serve the frames that arrived together. Returns whether a vCPU was waiting for one of them."""
         waited_for = False
         broken = None
         self._owner.counters.batches += 1
@@ -252,7 +256,7 @@ class Connection:
                     value = handler.read(event.port, event.size) & mask
             except Exception:
                 self._failed(bound)
-        self._append_publications(bound)  # the answer may tell of what they show
+        self._append_publications(bound)  # first: the guest may read these registers as soon as it has the answer
         self._out += wire.encode_answer(event.context, event.seq, 0 if event.write else value)
 
     def _unanswered(self, event: wire.Posted | wire.ReadServed) -> None:
@@ -270,7 +274,8 @@ class Connection:
                 self._failed(bound)
 
     def _failed(self, bound: Binding) -> None:
-        """A device raised: our bug. Its guest reads all ones, as from an absent device, and goes on."""
+        """A device has raised an exception, which is a bug of ours. The guest reads all ones, as if there were no
+        device, and goes on. Only the first such exception of a context is logged."""
         if not bound.failed:
             log.exception("a device failed: a bug in oobconsole", machine=self._owner.machine, context=bound.context)
         bound.failed = True
@@ -299,7 +304,7 @@ class Connection:
         self._out += wire.encode_welcome(self._capabilities, ranges)
         self._hello_timer.cancel()
         if hello.machine == self._owner.machine and (why := disagreement(self._owner, hello.ranges)):
-            self._flush()  # by our ranges, the native half can say the same on its side
+            self._flush()  # WELCOME has our ranges, so the native half can log the same mismatch
             self.close(why)
             return
         refusal = self._owner.welcome(self, hello)
@@ -320,7 +325,7 @@ class Connection:
             self._all_announced()
 
     def _all_announced(self) -> None:
-        """The contexts of the former connection that were not announced again are no more."""
+        """All contexts of the former connection have been announced again, except for those that are gone."""
         for context in self.missing.values():
             self._owner.context_gone(context, "it ended while the native half was away")
         self.missing.clear()
@@ -329,7 +334,7 @@ class Connection:
         self._waiting.clear()
 
     def _ready(self) -> None:
-        """Say where the output of those that we know is to go on."""
+        """Say from which byte on the output of each known context must be sent, and that the server is ready."""
         for bound in self.bound.values():
             if bound.handler is not None:
                 for port, received in bound.handler.received():
@@ -344,7 +349,7 @@ class Connection:
     # -- what goes out ------------------------------------------------------------------------------
 
     def _append_publications(self, bound: Binding) -> None:
-        """Unless the native half has them already."""
+        """Append a context's publications to the output, unless the native half has them already."""
         if bound.handler is None or not self._capabilities & _PUBLISH:
             return
         current = bound.handler.publications()
@@ -355,7 +360,7 @@ class Connection:
                 self._out += wire.encode_publish(bound.context.number, bound.accesses, *p)
 
     def _send(self, frame: bytes) -> None:
-        """Queue a frame; it goes out with the batch that is being served, or at once."""
+        """Queue a frame. While a batch is served the frame is sent at its end, else at once."""
         self._out += frame
         if not self._in_batch:
             self._flush()
@@ -377,7 +382,8 @@ class Connection:
             self._loop.add_writer(self._socket.fileno(), self._writable)
 
     def _give_up(self, reason: str) -> None:
-        """Close soon: whoever sends may be a device, whose machine must not change under it."""
+        """Close the connection in the next turn of the event loop. Not now, because the caller may be a device, and
+        closing changes that device's machine."""
         self._out.clear()
         self._loop.call_soon(self.close, reason)
 

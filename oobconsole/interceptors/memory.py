@@ -13,11 +13,12 @@ from oobconsole.interceptors.base import Context, Interceptor, InterceptorEvents
 
 
 class MemoryInterceptor(Interceptor):
-    """Contexts are made by calling `appear`; `echo` guests appear by themselves, and echo.
+    """An interceptor whose contexts are made by calling `appear`. `echo` guests appear by themselves at the start,
+    and send back what they receive.
 
     Attributes:
-        levels: of the interrupt lines, by context and line.
-        attended: is anybody attached, by context.
+        levels: the level of each interrupt line, by the numbers of context and line.
+        attended: whether anybody is attached, by the number of the context.
         published: how often registers have changed without an access.
     """
 
@@ -54,7 +55,7 @@ class MemoryInterceptor(Interceptor):
             watcher(line, level)
 
     def publish(self, context: Context) -> None:
-        """Nothing to do but to count it: this guest always asks."""
+        """Count the call. There is nothing to send, because this guest asks for every register that it reads."""
         self.published += 1
 
     def set_attention(self, context: Context, attended: bool) -> None:
@@ -71,17 +72,18 @@ class MemoryInterceptor(Interceptor):
             await self._irq_changed.wait()
 
     def appear(self, number: int) -> PortHandler | None:
-        """An L2 begins to use our ports, or comes back after `lose_link`."""
+        """An L2 begins to use our ports, or comes back after `lose_link`. Returns what serves its accesses, or None
+        when the context is refused."""
         context = self._contexts.setdefault(number, Context(self.machine, number, "memory"))
         return self.events.context_appeared(context)
 
     def vanish(self, number: int, reason: str = "destroyed") -> None:
-        """An L2 is no more."""
+        """An L2 is gone."""
         self.events.context_gone(self._contexts.pop(number), reason)
         self._irq_watchers.pop(number, None)
 
     def lose_link(self, reason: str) -> None:
-        """What the loss of a native half looks like."""
+        """Behave as if the connection to a native half were lost."""
         self.events.link_down(reason)
 
 
@@ -89,15 +91,15 @@ class MemoryGuest:
     """A guest with an interrupt-driven serial driver that echoes what it receives.
 
     Attributes:
-        received: the last `RECEIVED_MAX` bytes that it got.
-        echo: does it send back what it gets.
+        received: the last `RECEIVED_MAX` bytes that the guest has received.
+        echo: whether the guest sends back what it receives.
     """
 
     BASE: Final = 0x3F8
     LINE: Final = 4
     FIFO: Final = 16
     RECEIVED_MAX: Final = 1 << 20
-    #: Passes of the interrupt handler before others get their turn; Linux's driver has such a limit too.
+    #: How often the interrupt handler loops before other tasks get their turn. Linux's driver has such a limit, too.
     PASSES: Final = 64
 
     def __init__(self, interceptor: MemoryInterceptor, number: int, handler: PortHandler) -> None:
@@ -116,7 +118,7 @@ class MemoryGuest:
         self.print(banner)
 
     def print(self, data: bytes) -> None:
-        """Queue output; the interrupt handler sends it, a FIFO at a time."""
+        """Queue output. The interrupt handler sends as much of it at a time as the FIFO holds."""
         self._to_send += data
         self._out(1, 0x03)
 
@@ -127,7 +129,8 @@ class MemoryGuest:
         self._handler.write(self.BASE + offset, 1, value)
 
     def _irq(self, line: int, level: bool) -> None:
-        """An interrupt is taken between instructions, never inside of an access."""
+        """Note the level of an interrupt line. The handler runs in the next turn of the event loop, because a CPU
+        takes an interrupt between two instructions, and never in the middle of an access."""
         self._level = level if line == self.LINE else self._level
         if self._level and not self._scheduled:
             self._scheduled = True

@@ -1,4 +1,4 @@
-"""Which I/O ports a server serves, and whether a native half intercepts the same (HELLO, WELCOME)."""
+"""Which I/O ports does the server serve, and does a native half intercept the same ones (HELLO, WELCOME)?"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from oobconsole.devices.device import Device, Resources
 from oobconsole.interceptors.wire import PortRange
 
-#: An ISA device of eight bits is accessed byte by byte.
+#: `PortRange.widths` of an ISA device of eight bits: it is accessed byte by byte.
 BYTES: int = 0x01
 
 
@@ -16,8 +16,8 @@ class Served(NamedTuple):
     """A range of ports that a server serves.
 
     Attributes:
-        guest: whose it is, by its configured name; of several guests with the same ports, the first one.
-        range: as WELCOME says it.
+        guest: the configured name of the guest that has these ports; of several such guests, the first one.
+        range: the range as WELCOME names it.
     """
 
     guest: str
@@ -25,15 +25,15 @@ class Served(NamedTuple):
 
 
 class Machine(Protocol):
-    """Whose ranges they are."""
+    """The machine whose guests have the ranges; an interceptor is one."""
 
     machine: str
     ranges: tuple[Served, ...]
 
 
 def served_ranges(devices: Iterable[tuple[str, type[Device], Resources]]) -> tuple[Served, ...]:
-    """What is served: by guest, device and place. Several guests of a machine may have devices in the same places:
-    these are said once."""
+    """Return the ranges of all these devices. Each device is given as its guest's name, its class and its place.
+    Several guests of a machine may have devices at the same place; that place is returned once."""
     found: dict[int, Served] = {}
     for guest, kind, place in devices:
         register = 0
@@ -47,8 +47,8 @@ def served_ranges(devices: Iterable[tuple[str, type[Device], Resources]]) -> tup
 
 
 def disagreement(machine: Machine, intercepted: Sequence[PortRange]) -> str | None:
-    """Why a native half that intercepts these ranges cannot serve the machine, and what to do about it; None: it can.
-    What it intercepts besides is an absent device's."""
+    """Return why a native half that intercepts these ranges cannot serve the machine, and what to do about it. None
+    means that it can. It may intercept further ranges: the machine has no device there."""
     by_port = {one.first: one for one in intercepted}
     for guest, wanted in machine.ranges:
         found = by_port.get(wanted.first)

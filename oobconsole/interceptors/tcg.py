@@ -19,9 +19,9 @@ from oobconsole.net.listener import Listener
 
 log = structlog.get_logger(__name__)
 
-#: Connections that have not said HELLO.
+#: How many connections may be open that have not sent HELLO yet.
 PENDING_MAX: Final = 4
-#: A peer that fails again and again may write this many lines a minute to the log.
+#: How many lines a minute a peer that fails again and again may cause in the log.
 LOG_LINES: Final = 10
 
 
@@ -29,14 +29,15 @@ class TcgInterceptor(Interceptor):
     """Listens for one machine's native half.
 
     Args:
-        machine: configured name; the native half must say the same.
-        path: of the UNIX socket, at most 107 bytes; made with mode 0600.
-        ranges: of ports that the guests have; a native half that does not intercept all of them is refused.
+        machine: the configured name; the native half must give the same name.
+        path: the path of the UNIX socket, at most 107 bytes; the socket is made with mode 0600.
+        ranges: the ranges of ports that the guests have; a native half that does not intercept all of them is
+            refused.
         spin_us: how long to look for a vCPU's next access before sleeping, in microseconds; 0: not at all.
 
     Attributes:
-        stats: what the native half counted, as it said last.
-        counters: what we counted.
+        stats: what the native half has counted, as it reported last.
+        counters: what the server has counted.
     """
 
     def __init__(self, machine: str, path: Path, *, spin_us: int, ranges: tuple[Served, ...] = ()) -> None:
@@ -99,12 +100,12 @@ class TcgInterceptor(Interceptor):
         self._refused(f"no connection can be accepted: {reason}")
 
     def welcome(self, connection: Connection, hello: wire.Hello) -> str | None:
-        """Take a native half in, or return why not. Another QEMU process than before means that its guests are
-        gone."""
+        """Accept a native half, or return why it is refused. If it runs in another QEMU process than before, all
+        guests of the former process are gone."""
         if hello.machine != self.machine:
             return f"it says that it is machine {hello.machine!r}, but this socket is machine {self.machine!r}'s"
         if self._current is not None:
-            self._current.serve()  # the end of its stream may be there unread
+            self._current.serve()  # the former connection may have ended, and nobody has read that yet
         if self._current is not None:
             return "this machine's native half is connected already"
         self._pending.discard(connection)
@@ -118,7 +119,7 @@ class TcgInterceptor(Interceptor):
         return None
 
     def lost(self, connection: Connection, reason: str) -> None:
-        """A connection ended, for whatever reason."""
+        """A connection has ended; `reason` says why. If it was the native half's, the machine is told."""
         self._pending.discard(connection)
         if self._current is connection:
             self._current = None
@@ -128,12 +129,12 @@ class TcgInterceptor(Interceptor):
             self._refused(reason)
 
     def context_appeared(self, context: Context) -> PortHandler | None:
-        """Bind a context, or bind it again."""
+        """Bind a context, or bind it again after a lost connection."""
         self._contexts[context.number] = context
         return self.events.context_appeared(context)
 
     def context_gone(self, context: Context, reason: str) -> None:
-        """A guest is no more."""
+        """A guest is gone: the machine is told, with the reason."""
         del self._contexts[context.number]
         self.events.context_gone(context, reason)
 
@@ -163,19 +164,19 @@ def qemu_options(
     *,
     hide_registers: bool = True,
 ) -> list[str]:
-    """What to add to the command line of `machine`'s QEMU.
+    """Return the words to add to the command line of `machine`'s QEMU.
 
-    The plugin is told where the guests have devices: `ports=` has them one after the other, each with its ranges of
-    ports, and `irq=` in the same order the interrupts of each. A colon stands between two devices, a plus between two
-    ranges, or two interrupts, of one device: `ports=0x60+0x64:0x3f8-0x3ff,irq=1+12:4`. A device without an
-    interrupt has a minus sign in `irq=`.
+    The plugin must know where the guests have devices. `ports=` lists the devices, each with its ranges of ports.
+    `irq=` lists the interrupts of each device, in the same order. A colon separates two devices. A plus separates two
+    ranges, or two interrupts, of one device: `ports=0x60+0x64:0x3f8-0x3ff,irq=1+12:4`. A minus sign in
+    `irq=` stands for a device that has no interrupt.
 
-    As QEMU's option syntax has it (qemu(1)), a comma in a path is doubled, and a plugin's path that has an equals
-    sign wants the option's name, `file=`.
+    QEMU's option syntax (qemu(1)) wants a comma in a path doubled, and wants the option's name, `file=`, before a
+    plugin's path that has an equals sign.
 
     Args:
-        devices: where the machine's guests have devices, each place once.
-        hide_registers: L1 is kept from L2's registers while a console is in use.
+        devices: where the machine's guests have devices; each place is listed once.
+        hide_registers: whether L1 must not see L2's registers while a console is in use.
     """
     ranges = ":".join("+".join(map(_words, one.ranges)) for one in devices)
     irqs = ":".join("+".join(map(str, one.lines)) or "-" for one in devices)

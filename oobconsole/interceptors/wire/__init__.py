@@ -1,6 +1,6 @@
 """The wire between a native half and the server: a sans-I/O codec for `native/include/oob_wire.h`.
 
-Bytes go in, events come out; docs/wire-protocol.md says what the frames mean.
+Bytes go in, and events come out. docs/wire-protocol.md says what the frames mean.
 """
 
 from oobconsole.interceptors.wire.decoder import Decoder as Decoder

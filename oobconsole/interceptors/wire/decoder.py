@@ -1,5 +1,4 @@
-"""Takes a native half's byte stream apart. Whether it may send what it sends, and when, is checked here and nowhere
-else."""
+"""Splits a native half's byte stream into events. This module alone checks what a native half may send, and when."""
 
 from __future__ import annotations
 
@@ -49,12 +48,12 @@ from oobconsole.interceptors.wire.numbers import (
 
 
 def _body(frame: Struct) -> Struct:
-    """A frame without its header, which is decoded first."""
+    """The layout of a frame without its header, because the header is decoded first."""
     return Struct("<8x" + frame.format.removeprefix(HEADER.format))
 
 
 _HELLO, _ACCESS, _POSTED, _READ_SERVED = _body(HELLO), _body(ACCESS), _body(POSTED), _body(READ_SERVED)
-#: What HELLO of any version begins with.
+#: The fields with which HELLO begins in every version: magic number and version.
 _GREETING_WORDS: Final = Struct("<8xIH")
 _CONTEXT_APPEARED, _CONTEXT_GONE = _body(CONTEXT_APPEARED), _body(CONTEXT_GONE)
 _GAP, _STATS_FRAME = _body(GAP), _body(STATS_FRAME)
@@ -68,7 +67,7 @@ def _require(condition: bool, reason: str) -> None:
 
 
 def _ranges(count: int, data: bytes) -> tuple[PortRange, ...]:
-    """The ranges of a HELLO, of which `count` are meant."""
+    """Return the first `count` ranges of a HELLO; the others must be zero. Raises `WireError`."""
     _require(count <= RANGES_MAX, f"HELLO with {count} ranges")
     ranges = tuple(map(PortRange._make, PORT_RANGE.iter_unpack(data)))
     for one in ranges[:count]:
@@ -79,9 +78,9 @@ def _ranges(count: int, data: bytes) -> tuple[PortRange, ...]:
 
 
 class Decoder:
-    """The server's end of one connection: takes a native half's byte stream apart.
+    """The server's end of one connection: splits a native half's byte stream into events.
 
-    After it has raised, the stream has no meaning any more: every further call raises again.
+    After it has raised an error the rest of the stream has no meaning, so every further call raises the error again.
     """
 
     def __init__(self) -> None:
@@ -92,11 +91,12 @@ class Decoder:
         self._broken: str | None = None
 
     def feed(self, data: bytes) -> Iterator[Event]:
-        """Yield the events that `data` completes; to be iterated to its end.
+        """Yield the events that `data` completes. The caller must iterate to the end.
 
         Raises:
-            WireError: the peer sent what the protocol does not allow; with the reason. What came before
-                that has been yielded. A `VersionError`, if it speaks another version of the protocol.
+            WireError: the peer has sent something that the protocol does not allow; the message says what. The
+                events before that have been yielded.
+            VersionError: a `WireError`: the peer speaks another version of the protocol.
         """
         if self._broken is not None:
             raise WireError(self._broken)
@@ -217,7 +217,7 @@ class Decoder:
         return Announced()
 
 
-#: Frame type: least and greatest length in bytes, and what decodes it.
+#: For each frame type: the least and the greatest length in bytes, and the method that decodes the frame.
 _Frames = dict[int, tuple[int, int, Callable[[Decoder, bytes, int, int, int], Event]]]
 _GREETING: Final[_Frames] = {0x01: (_GREETING_WORDS.size, FRAME_MAX, Decoder._hello)}
 _GREETED: Final[_Frames] = {

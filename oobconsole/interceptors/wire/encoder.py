@@ -1,4 +1,4 @@
-"""The frames that the server sends; and HELLO, for those that play a native half."""
+"""Encodes the frames that the server sends, and HELLO, for tests and benchmarks that play a native half."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def encode_hello(
     version: int = VERSION,
     ranges: Sequence[PortRange] = (),
 ) -> bytes:
-    """HELLO, as a native half sends it."""
+    """HELLO: a native half names its machine, its instance (not 0) and the ranges that it intercepts."""
     head = (HELLO.size, FrameType.HELLO, 0, 0, MAGIC, version, len(ranges))
     return HELLO.pack(*head, capabilities, machine.encode("ascii"), instance, _pack(ranges))
 
@@ -43,35 +43,35 @@ def _pack(ranges: Sequence[PortRange]) -> bytes:
 
 
 def encode_answer(context: int, seq: int, value: int) -> bytes:
-    """ANSWER to the ACCESS `seq`."""
+    """ANSWER: the value that the guest reads by ACCESS number `seq`; 0 as the answer to a write."""
     return ANSWER.pack(16, 0x82, 0, context, seq, value)
 
 
 def encode_irq(context: int, line: int, mode: IrqMode, accesses: int) -> bytes:
-    """IRQ: drive an ISA interrupt line (0-15), after `accesses` accesses (modulo 2**32)."""
+    """IRQ: drive an ISA interrupt line (0-15). The server has served `accesses` accesses (modulo 2**32) before."""
     return IRQ.pack(IRQ.size, FrameType.IRQ, 0, context, line, mode, 0, accesses & 0xFFFFFFFF)
 
 
 def encode_attention(context: int, attended: bool) -> bytes:
-    """ATTENTION: is anybody attached."""
+    """ATTENTION: whether anybody is attached to the context's console."""
     return ATTENTION.pack(ATTENTION.size, FrameType.ATTENTION, 0, context, attended, 0)
 
 
 def encode_publish(
     context: int, accesses: int, port: int, number: int, images: Sequence[tuple[int, int, bytes]]
 ) -> bytes:
-    """PUBLISH: what the guest will read from the range that begins at `port`, as it is after `accesses` accesses; the
-    first image has that number (both modulo 2**32). An image is (valid, effects, values): `devices.device.Image`."""
+    """PUBLISH: what the guest will read from the range that begins at `port`, after `accesses` accesses. `number` is
+    that of the first image (both are modulo 2**32). An image is (valid, effects, values): `devices.device.Image`."""
     length = PUBLISH.size + IMAGE.size * len(images)
     head = (length, FrameType.PUBLISH, 0, context, accesses & 0xFFFFFFFF, number & 0xFFFFFFFF)
     return PUBLISH.pack(*head, port, len(images), 0) + b"".join([IMAGE.pack(*image) for image in images])
 
 
 def encode_resume(context: int, port: int, received: int) -> bytes:
-    """RESUME: how many bytes of the port's output the server has, since the context was bound."""
+    """RESUME: how many bytes of the port's output the server has received since the context was first bound."""
     return RESUME.pack(RESUME.size, FrameType.RESUME, 0, context, port, 0, 0, received)
 
 
 def encode_ready() -> bytes:
-    """READY: a RESUME was sent for everything that the server knows."""
+    """READY: the server has sent a RESUME for every context that it knows."""
     return HEADER.pack(HEADER.size, FrameType.READY, 0, 0)

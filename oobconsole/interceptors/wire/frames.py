@@ -1,4 +1,4 @@
-"""How each frame lies in memory, as `native/include/oob_wire.h` has it, and the events that a native half sends."""
+"""The layout of each frame, as `native/include/oob_wire.h` defines it, and the events that a native half sends."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ class PortRange(NamedTuple):
     """`struct oob_port_range`: I/O ports that a native half intercepts, or that a server serves.
 
     Attributes:
-        first: the first port: the range's base register.
-        length: in ports.
+        first: the first port, which is the range's base register.
+        length: how many ports the range has.
         lines: bit n: the range's device drives ISA interrupt n.
-        widths: how many bytes an access may have: bit 0: 1, bit 1: 2, bit 2: 4.
-        posted: bit n: nobody needs to wait for a write to register n. A native half says 0.
+        widths: how many bytes an access may have. Bit 0: 1 byte; bit 1: 2 bytes; bit 2: 4 bytes.
+        posted: bit n: nobody needs to wait for a write to register n. A native half sends 0.
     """
 
     first: int
@@ -27,7 +27,7 @@ class PortRange(NamedTuple):
 
 
 class Hello(NamedTuple):
-    """First frame of a connection: who the native half is, and which ranges it intercepts."""
+    """The first frame of a connection: who the native half is, and which ranges it intercepts."""
 
     capabilities: int
     machine: str
@@ -57,10 +57,11 @@ class Posted(NamedTuple):
 
 
 class ReadServed(NamedTuple):
-    """The guest has read `value` from `port`, as it was published, and reading has an effect; nobody waits.
+    """The guest has read the published `value` from `port`, and reading has an effect. The guest does not wait.
 
     Attributes:
-        number: of the image that the guest reads from next: it has read the base register of all those before.
+        number: the number of the image that the guest reads from next. It has read the base register in all images
+            before that one.
     """
 
     context: int
@@ -78,14 +79,14 @@ class ContextAppeared(NamedTuple):
 
 
 class ContextGone(NamedTuple):
-    """An L2 that is no more."""
+    """An L2 is gone."""
 
     context: int
     reason: GoneReason
 
 
 class Gap(NamedTuple):
-    """Output that was lost while the server was away."""
+    """`lost` bytes of output that the guest wrote to `port` while the server was away, and that were not kept."""
 
     context: int
     port: int
@@ -93,17 +94,18 @@ class Gap(NamedTuple):
 
 
 class Announced(NamedTuple):
-    """Every context that a server has known has appeared; the native half waits for READY."""
+    """All contexts that a server has known before have appeared. The native half now waits for READY."""
 
 
 class Stats(NamedTuple):
-    """What the native half counted since it started: by the names in `STATS`, and in `LATENCY_BUCKETS`."""
+    """What the native half has counted since it started. `counters` is by the names in `STATS`. `latency` has
+    `LATENCY_BUCKETS` numbers of accesses, by how long their answer took (numbers.py)."""
 
     counters: dict[str, int]
     latency: tuple[int, ...]
 
     def latency_us(self, quantile: float) -> float:
-        """The time in us within which that part (0 to 1) of the accesses was answered."""
+        """Return the time in microseconds within which that part of the accesses (0 to 1) was answered."""
         left = sum(self.latency) * quantile
         for bucket, count in enumerate(self.latency):
             if left <= count:
@@ -128,7 +130,7 @@ GAP: Final = Struct("<HBBIHHIQ")
 STATS_FRAME: Final = Struct(f"<HBBIII{STATS_MAX}Q")
 IRQ: Final = Struct("<HBBIBBHI")
 ATTENTION: Final = Struct("<HBBIII")
-#: Followed by its images.
+#: The images follow.
 PUBLISH: Final = Struct("<HBBIIIHBB")
 IMAGE: Final = Struct("<BB8s")
 RESUME: Final = Struct("<HBBIHHIQ")

@@ -1,4 +1,4 @@
-"""What `native/include/oob_wire.h` numbers: limits, frame types, capabilities, modes, reasons and counters."""
+"""The numbers of `native/include/oob_wire.h`: limits, frame types, capabilities, modes, reasons and counters."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ POSTED_MAX: Final = 2048
 CONTEXTS_MAX: Final = 256
 STATS_MAX: Final = 80
 RANGES_MAX: Final = 8
-#: Registers in one image.
+#: How many registers one image has.
 REGISTERS: Final = 8
 IMAGES_MAX: Final = 17
 
 
 class FrameType(IntEnum):
-    """`enum oob_type`."""
+    """What a frame is: `enum oob_type`. A native half sends 0x01 to 0x7f, and the server 0x81 to 0xff."""
 
     HELLO = 0x01
     ACCESS = 0x02
@@ -39,7 +39,7 @@ class FrameType(IntEnum):
 
 
 class Capability(IntFlag):
-    """`enum oob_capability`."""
+    """What a native half can do, and what both sides have agreed on: `enum oob_capability`."""
 
     IRQ_LEVEL = 1
     IRQ_PULSE = 2
@@ -48,7 +48,7 @@ class Capability(IntFlag):
 
 
 class IrqMode(IntEnum):
-    """`enum oob_irq_mode`."""
+    """What an IRQ frame does to the interrupt line: `enum oob_irq_mode`."""
 
     LOW = 0
     HIGH = 1
@@ -56,7 +56,7 @@ class IrqMode(IntEnum):
 
 
 class GoneReason(IntEnum):
-    """Why a context is no more: `enum oob_gone_reason`."""
+    """Why a context is gone: `enum oob_gone_reason`."""
 
     REPLACED = 1
     RESET = 2
@@ -66,8 +66,7 @@ class GoneReason(IntEnum):
 
     @property
     def words(self) -> str:
-        """The reason as it is read: by whoever is attached to the guest's console ("the guest is gone: ..."), and in
-        the log."""
+        """The reason in words, for the people who are attached ("the guest is gone: ...") and for the log."""
         return _GONE_WORDS[self]
 
 
@@ -79,7 +78,7 @@ _GONE_WORDS: Final = {
     GoneReason.DESTROYED: "destroyed",
 }
 
-#: `enum oob_stat`, in its order.
+#: The names of the counters of `enum oob_stat`, in its order.
 STATS: Final = (
     "reads",
     "writes",
@@ -93,7 +92,7 @@ STATS: Final = (
     "reconnects",
     "read_ns",
 )
-#: Counters behind those: accesses by how long their answer took, in quarter octaves from 1 us.
+#: More counters follow these: of accesses, by how long their answer took, in quarters of an octave from 1 us on.
 LATENCY_BUCKETS: Final = 64
 #: The greatest value of an access, by its size in bytes.
 VALUE_MAX: Final = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFFFFFF}
