@@ -1,7 +1,8 @@
-"""Whether a native half is away, or only late: its absence is measured as far as this process could see it.
+"""Is a native half away, or only late? Its absence is measured, but only while this process could have noticed it.
 
-A timer that expires while this process itself did not run (a busy machine, a stopped process) says nothing of the
-native half: what it has sent meanwhile has not been looked at yet. And one that is just connecting is not absent.
+A timer may expire while this process itself did not run (a busy machine, a stopped process). Such a timer proves
+nothing about the native half, because nobody has looked yet at what it has sent. And a native half that is just
+connecting is not absent.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-#: A native half that is back within so many seconds was not away: nobody is told.
+#: If a native half is back within so many seconds, nobody is told that it was away.
 AWAY_SECONDS: Final = 1.0
-#: It is waited for in so many steps. One that ends later than it should, by so many seconds, does not count.
+#: That time is divided into so many steps. A step that ends late, by so many seconds, does not count.
 STEPS: Final = 10
 LATE_SECONDS: Final = 0.1
-#: After so many steps, whatever they were, it is told all the same: one that connects and connects, or this process
-#: that is always late, must not leave people with a console that takes nothing and says nothing.
+#: After so many steps people are told in any case, even if steps did not count. Otherwise a native half that connects
+#: again and again, or a process that is always late, would leave people with a console that takes nothing and says
+#: nothing.
 STEPS_MAX: Final = 50
 
 _Later = Callable[[float, Callable[[], None]], asyncio.TimerHandle]
@@ -28,14 +30,14 @@ def _later(delay: float, call: Callable[[], None]) -> asyncio.TimerHandle:
 
 
 class Absence:
-    """Of one guest's native half: from a lost link until the guest is bound again, or the absence is one.
+    """Watches one guest's native half from a lost link until the guest is bound again, or has been away long enough.
 
     Args:
-        tell: called once, with the reason, when it has been away for `AWAY_SECONDS`.
-        connecting: is there a connection that may be the native half's? Its absence is over then, though the guest
-            may have to be waited for.
-        clock: in seconds.
-        later: as an event loop's `call_later`.
+        tell: called once, with the reason, when the native half has been away for `AWAY_SECONDS`.
+        connecting: whether there is a connection that may be the native half's. Then the native half is not absent,
+            even if its guest is not bound yet.
+        clock: returns a monotonic time in seconds.
+        later: has the arguments of an event loop's `call_later`.
     """
 
     def __init__(
@@ -57,11 +59,12 @@ class Absence:
 
     @property
     def pending(self) -> bool:
-        """Is it waited for?"""
+        """Whether an absence is being measured now."""
         return self._timer is not None
 
     def begin(self, reason: str) -> None:
-        """The link is lost, or lost again before the guest was bound: each absence counts by itself."""
+        """The link is lost, or lost again before the guest was bound. The time of an earlier absence does not
+        count."""
         self._reason = reason
         self._absent = 0
         if self._timer is None:
@@ -69,7 +72,7 @@ class Absence:
             self._wait()
 
     def end(self) -> None:
-        """The guest is bound again, or gone."""
+        """The guest is bound again, or gone: nobody need be told any more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -87,7 +90,8 @@ class Absence:
             self._absent = 0
         elif self._clock() - self._due <= LATE_SECONDS:
             self._absent += 1
-        # One step more than the time takes: a timer may be served before what has arrived in time.
+        # `>` waits for one step more than the time takes, because a timer may be served before data that came in
+        # time.
         if self._absent > STEPS or self._steps >= STEPS_MAX:
             self._tell(f"{self._reason}; it is connecting again" if connecting else self._reason)
         else:

@@ -1,7 +1,9 @@
-"""What one context has: a bus, and the devices on it. They stay with the context, whichever guest it turns out to be.
+"""A board is what one context has: a bus, and the devices on it. The devices stay with the context, whichever guest
+the context turns out to be.
 
-An interceptor brings the context's accesses (`PortHandler`). What the devices have to say goes back: interrupt lines,
-and registers that changed without an access. Their time is the event loop's.
+An interceptor brings the context's accesses (`PortHandler`). In the other direction the board tells the interceptor
+the levels of interrupt lines, and that registers have changed without an access. The devices' timers run in the event
+loop.
 """
 
 from __future__ import annotations
@@ -61,9 +63,9 @@ class Board(PortHandler):
         interceptor: brings the accesses of this context.
 
     Attributes:
-        guest: the name of the guest that it is bound to, for the log; empty: of none.
-        bus: further devices may be added.
-        ports: the UARTs.
+        guest: the name of the guest to which the board is bound, for the log; empty: it is bound to none.
+        bus: where the devices are; further devices may be added.
+        ports: the UARTs of the board.
     """
 
     def __init__(self, context: Context, interceptor: Interceptor) -> None:
@@ -78,7 +80,7 @@ class Board(PortHandler):
     # -- its UARTs ----------------------------------------------------------------------------------
 
     def fit(self, wanted: Iterable[Resources]) -> None:
-        """Have UARTs there, and nowhere else. Those that there are stay as they are."""
+        """Have a UART at each of these places, and at no others. UARTs that are there already stay as they are."""
         places = list(dict.fromkeys(wanted))
         for port in [port for port in self.ports if port.resources not in places]:
             self._remove(port)
@@ -94,7 +96,7 @@ class Board(PortHandler):
         self.bus.remove(port.slot)
 
     def port_at(self, place: Resources) -> SerialPort:
-        """The UART there. Raises `KeyError` where there is none."""
+        """Return the UART at that place. Raises `KeyError` if there is none."""
         for port in self.ports:
             if port.resources == place:
                 return port
@@ -139,22 +141,22 @@ class Board(PortHandler):
     # -- what the devices have to say ---------------------------------------------------------------
 
     def changed(self) -> None:
-        """Registers changed without an access of the guest."""
+        """A device's registers have changed without an access of the guest: publishes them."""
         self._interceptor.publish(self.context)
 
     def returned(self) -> None:
-        """The context, which was away, is back: how much of its output has come is known, and its native half is to
-        know the levels of the interrupt lines."""
+        """The context was away and is back. It is known how much of its output has come. Its native half is told the
+        levels of the interrupt lines."""
         for port in self.ports:
             port.known = True
         self.say_lines()
 
     def attend(self, attended: bool) -> None:
-        """Say whether anybody is attached to a console of the context."""
+        """Tell the native half whether anybody is attached to a console of the context."""
         self._interceptor.set_attention(self.context, attended)
 
     def say_lines(self) -> None:
-        """Say the levels of all interrupt lines, changed or not."""
+        """Tell the native half the levels of all interrupt lines, whether or not they have changed."""
         for line in self.bus.lines:
             self._irq(line, self.bus.level(line))
 
@@ -162,7 +164,8 @@ class Board(PortHandler):
         self._interceptor.set_irq(self.context, line, level)
 
     def _failed(self, slot: Slot, error: Exception) -> None:
-        """Our bug. The guest reads all ones, as from an absent device, and goes on."""
+        """A device has raised an exception, which is a bug of ours. The guest reads all ones, as if there were no
+        device, and goes on."""
         log.error(
             "a device failed: a bug in oobconsole",
             machine=self.context.machine,
@@ -175,8 +178,8 @@ class Board(PortHandler):
     # -- time ---------------------------------------------------------------------------------------
 
     def timed(self) -> None:
-        """The next deadline of a device may have come nearer. One that was put off needs no other timer: the timer
-        that is there looks again."""
+        """A device's next deadline has changed. Sets another timer only if the deadline has come nearer: if it was
+        put off, the old timer expires early and then looks again."""
         due = self.bus.next_deadline()
         if due is None or (self._timer is not None and self._due_at <= due):
             return
@@ -189,11 +192,11 @@ class Board(PortHandler):
     def _due(self) -> None:
         self._timer = None
         self.bus.poll()
-        self.changed()  # also what moves no interrupt line
+        self.changed()  # a timer may also change registers without moving an interrupt line
         self.timed()
 
     def close(self) -> None:
-        """The context is no more."""
+        """The context is gone: stops the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -18,7 +18,7 @@ from oobconsole.events import Events, Kind
 from oobconsole.guests.guest import Guest, Source
 from oobconsole.power.power import Power
 
-#: Is told of a console that appears or vanishes, and of the guest that it belongs to.
+#: A function that is called with a console that appears or vanishes, and the guest to which it belongs.
 Told = Callable[[Guest, Console], object]
 
 
@@ -31,7 +31,7 @@ class Entry:
 
 
 class _States:
-    """Observes one console: its guest came, went, or is away. That is an event, and is counted."""
+    """Observes the state of one console. Each change is an event, and is counted."""
 
     def __init__(
         self, console: Console, changed: Callable[[ConsoleState, ConsoleState], object], events: Events
@@ -42,13 +42,13 @@ class _States:
         self._state = console.state
 
     def output(self, offset: int, data: bytes) -> None:
-        """No event: there would be thousands."""
+        """Output is no event, because there would be thousands."""
 
     def gap(self, offset: int, lost: int) -> None:
-        """No event: the console's readers are told."""
+        """A gap is no event, because the console's readers are told of it."""
 
     def typed(self, data: bytes, who: Principal | None) -> None:
-        """No event: what is typed is nobody else's business."""
+        """Input is no event, because nobody else may know what somebody types."""
 
     def state_changed(self, state: ConsoleState, reason: str) -> None:
         self._changed(self._state, state)
@@ -63,8 +63,8 @@ class Directory:
         sources: where guests come from, in the order of the configuration.
         in_state: the consoles that are in each state.
         attended: the consoles to which anybody is attached.
-        state_changes: how often a console's state has changed; whoever keeps what follows from the states compares
-            it.
+        state_changes: how often the state of a console has changed. A caller that keeps a result that depends on the
+            states compares this number to learn whether the result is still true.
     """
 
     def __init__(self, events: Events) -> None:
@@ -82,44 +82,45 @@ class Directory:
     # -- looking up ---------------------------------------------------------------------------------
 
     def find(self, name: str) -> Console | None:
-        """The console of that name; None: there is none, though there may be a recording of that name."""
+        """Return the console of that name, or None. There may be a recording of that name even then."""
         entry = self._entries.get(name)
         return None if entry is None else entry.console
 
     def entry(self, name: str) -> Entry | None:
-        """The console of that name, with its guest."""
+        """Return the console of that name with its guest, or None."""
         return self._entries.get(name)
 
     def guest(self, name: str) -> Guest | None:
-        """The guest of that name."""
+        """Return the guest of that name, or None."""
         return self._guests.get(name)
 
     def guest_of(self, console: Console) -> Guest | None:
-        """The guest that a console belongs to; None: it has vanished, and its name may be another console's now."""
+        """Return the guest to which a console belongs. None: the console has vanished, and another console may have
+        its name now."""
         entry = self._entries.get(console.name)
         return entry.guest if entry is not None and entry.console is console else None
 
     def power_of(self, console: Console) -> Power | None:
-        """What switches the guest of a console; None: nothing is configured that could."""
+        """Return what can switch the guest of a console on and off. None: nothing of that kind is configured."""
         guest = self.guest_of(console)
         return None if guest is None else guest.power
 
     @property
     def states(self) -> Counter[ConsoleState]:
-        """How many consoles are in each state; 0 for a state that no console is in."""
+        """How many consoles are in each state; 0 for a state in which no console is."""
         return Counter({state: len(consoles) for state, consoles in self.in_state.items()})
 
     @property
     def names(self) -> Sequence[str]:
-        """The names of all consoles, sorted. It is the directory's own list: it changes with the directory."""
+        """The names of all consoles, sorted. This is the directory's own list, so it changes with the directory."""
         return self._names
 
     def consoles(self) -> Iterator[Console]:
-        """All consoles there are now, sorted by name; they may come and go while they are looked through."""
+        """Return all consoles, sorted by name. Consoles may come and go while the caller iterates."""
         return (entry.console for entry in self.entries())
 
     def entries(self) -> Iterator[Entry]:
-        """As `consoles`, with their guests."""
+        """Return all consoles with their guests, sorted by name. They may come and go while the caller iterates."""
         return (entry for name in tuple(self._names) if (entry := self._entries.get(name)) is not None)
 
     def __len__(self) -> int:
@@ -129,38 +130,39 @@ class Directory:
     # -- who is told --------------------------------------------------------------------------------
 
     def on_appeared(self, told: Told) -> None:
-        """Call `told` for every console that is there already, and for each that appears, before its guest prints
-        anything."""
+        """Call `told` for every console that is there already, and for each that appears later. The call for a new
+        console comes before its guest prints anything."""
         for entry in self.entries():
             told(entry.guest, entry.console)
         self._appeared.append(told)
 
     def on_vanished(self, told: Told) -> None:
-        """Call `told` for each console that vanishes; it cannot be found any more by then."""
+        """Call `told` for each console that vanishes. At the time of the call `find` does not find it any more."""
         self._vanished.append(told)
 
     # -- the sources' side --------------------------------------------------------------------------
 
     def add(self, source: Source) -> None:
-        """A source, with the guests that it has already."""
+        """Add a source, with the guests that it has already."""
         self.sources.append(source)
         source.introduce(self)
 
     async def start(self) -> None:
-        """Have all sources begin to be connected. Raises `EnvironmentFault`."""
+        """Start all sources, which begin to connect. Raises `EnvironmentFault`."""
         for source in self.sources:
             await source.start()
 
     async def stop(self, reason: str) -> None:
-        """Have all sources tell whoever is attached, and let the guests go on without us."""
+        """Stop all sources. Each tells the people who are attached why, and lets its guests go on without the
+        server."""
         for source in self.sources:
             await source.stop(reason)
 
     def appeared(self, guest: Guest) -> None:
-        """A guest is there, with its consoles: nothing has been printed at them yet.
+        """Add a guest with its consoles. The guest must not have printed anything yet.
 
         Raises:
-            ValueError: another guest or console has such a name.
+            ValueError: another guest or console has one of these names.
         """
         if guest.name in self._guests:
             raise ValueError(f"there is another guest {guest.name} already")
@@ -171,7 +173,7 @@ class Directory:
             self._add(guest, console)
 
     def grew(self, guest: Guest, console: Console) -> None:
-        """A guest that is there has a further console, at which nothing has been printed yet.
+        """Add a further console to a guest that is there. Nothing must have been printed at the console yet.
 
         Raises:
             ValueError: another console has that name.
@@ -181,12 +183,12 @@ class Directory:
         self._add(guest, console)
 
     def shrank(self, guest: Guest, console: Console) -> None:
-        """A guest that is there has lost a console. Nobody is attached to that console."""
+        """Remove a console of a guest that stays. Nobody may be attached to that console."""
         guest.consoles.remove(console)
         self._remove(guest, console)
 
     def vanished(self, guest: Guest) -> None:
-        """A guest is no more, nor are its consoles. Nobody is attached to them."""
+        """Remove a guest and its consoles. Nobody may be attached to them."""
         for console in tuple(guest.consoles):
             self.shrank(guest, console)
         del self._guests[guest.name]
@@ -215,7 +217,7 @@ class Directory:
 
     def _state_changed(self, console: Console, former: ConsoleState, state: ConsoleState) -> None:
         if self.find(console.name) is not console:
-            return  # it has vanished, and counts no more
+            return  # the console has vanished, and does not count any more
         self.in_state[former].discard(console)
         self.in_state[state].add(console)
         self.state_changes += 1

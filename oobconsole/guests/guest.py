@@ -1,4 +1,5 @@
-"""A guest: somebody's virtual machine, or what hangs at a real port, with everything that the server has of it."""
+"""A guest is somebody's virtual machine, or whatever is connected to a real port, with all that the server knows of
+it."""
 
 from __future__ import annotations
 
@@ -12,64 +13,65 @@ from oobconsole.recording.recorder import Recorder
 
 
 class Listing(Protocol):
-    """What sources push into: the directory (directory.py)."""
+    """What sources see of the directory (directory.py), into which they push guests and consoles."""
 
     def find(self, name: str) -> Console | None:
-        """The console of that name, which is taken then."""
+        """Return the console of that name, or None. If there is one, a new console cannot have the name."""
 
     def appeared(self, guest: Guest) -> None:
-        """A guest is there, with its consoles."""
+        """Add a guest with its consoles. Raises `ValueError` if a name is taken."""
 
     def grew(self, guest: Guest, console: Console) -> None:
-        """A guest that is there has a further console."""
+        """Add a further console to a guest that is there. Raises `ValueError` if its name is taken."""
 
     def shrank(self, guest: Guest, console: Console) -> None:
-        """A guest that is there has lost a console."""
+        """Remove a console of a guest that stays."""
 
     def vanished(self, guest: Guest) -> None:
-        """A guest is no more, nor are its consoles."""
+        """Remove a guest and its consoles."""
 
 
 class Source(Protocol):
     """Where guests come from: a machine (an L1), the line or lines of a virtual machine, or a libvirt host.
 
-    A source pushes. It tells the directory of guests and consoles when they appear and when they vanish, and nobody
-    asks a source for a list of them.
+    A source pushes: it tells the directory when guests and consoles appear and vanish. Nobody asks a source for a
+        list
+    of them.
 
     Attributes:
-        name: as `ls` shows it in the column MACHINE.
+        name: the name that `ls` shows in the column MACHINE.
     """
 
     name: str
 
     @property
     def links(self) -> dict[str, bool]:
-        """Its connections: the name of each, and whether the other end (a native half, a line, libvirt) is there."""
+        """For the name of each connection: whether its other end (a native half, a line, libvirt) is there."""
 
     def introduce(self, directory: Listing) -> None:
-        """Tell the directory of every guest that the source has before it starts. A source whose guests come later
-        tells the same directory of them."""
+        """Add all guests to the directory that the source has before it starts. If guests come later, the source adds
+        them to the same directory."""
 
     def record(self, recorder_of: Callable[[str], Recorder | None]) -> None:
-        """Say what records the source's consoles, by their names; before `start`, and again when that changes."""
+        """Say what records each console, by its name. This is called before `start`, and again when it changes."""
 
     async def start(self) -> None:
-        """Begin to be connected. Raises `EnvironmentFault`."""
+        """Begin to connect. Raises `EnvironmentFault`."""
 
     async def stop(self, reason: str) -> None:
-        """Tell whoever is attached, and let the guests go on without us."""
+        """Tell the people who are attached why, and disconnect. The guests go on without the server."""
 
 
 class Guest:
-    """One guest. Its first console has the guest's name; a further console's name begins with it.
+    """One guest. Its first console has the guest's name. The names of further consoles begin with that name.
 
     Args:
-        settings: how its consoles behave.
-        consoles: one for each of its ports; a libvirt domain may get further ones while it runs.
+        settings: how the guest's consoles behave.
+        consoles: one for each of its ports. A libvirt domain may get further ones while it runs.
 
     Attributes:
         source: where the guest is now. A libvirt domain that migrates has another source afterwards.
-        power: what switches the guest on and off; None: nothing is configured that could.
+        power: what can switch the guest on and off. None: nothing of that kind is configured.
     """
 
     def __init__(
@@ -93,13 +95,13 @@ class Guest:
         return self._settings
 
     def configure(self, settings: ConsoleConfig) -> None:
-        """Have all consoles of the guest, and those that come later, behave so from now on."""
+        """Give new settings to all consoles of the guest, and to those that come later."""
         self._settings = settings
         for console in self.consoles:
             console.settings = settings
 
     def happened(self, what: str) -> None:
-        """Something happened to the guest as a whole, such as a reset: whoever is attached to any of its consoles is
-        told, each with the name of the console that they see."""
+        """Something has happened to the guest as a whole, such as a reset. Everybody who is attached to one of its
+        consoles is told, with the name of that console."""
         for console in self.consoles:
             console.happened(what)

@@ -1,8 +1,9 @@
-"""Which configured guest a context is: the question that a binder answers when a context appears.
+"""Which configured guest is a context? A binder answers that question when the context appears.
 
-Nothing that an L2 does with its UART says so: its hypervisor could imitate that. So the answer is `InOrder`. A binder
-under which a guest says who it is gives every context a device for that (`equip`), and answers `NoGuest.YET`. The
-context then runs with a board of its own, and its output is kept, until the device calls `bind`.
+The UART cannot tell: whatever an L2 does with its UART, its hypervisor could imitate. So the binder that is there,
+`InOrder`, assigns the guests in an order. Another binder could let a guest say who it is. Such a binder gives every
+context a device for that (`equip`), and answers `NoGuest.YET`. The context then runs with its own board, and its
+output is kept, until the device calls `bind`.
 """
 
 from __future__ import annotations
@@ -14,24 +15,25 @@ from typing import Final, Protocol, TypeVar
 from oobconsole.guests.board import Board
 from oobconsole.interceptors.base import Context
 
-#: Guests that went within so many seconds went together, as when their machine was started again: they take their
-#: names again in the order of the configuration.
+#: Guests that went within so many seconds of each other went together, for example because their machine was started
+#: again. They get their names back in the order of the configuration.
 TOGETHER_SECONDS: Final = 1.0
 
 
 class Claim(IntEnum):
-    """Whose a guest without a context is by its recordings, seen from a context; the best claim first."""
+    """What a guest's recordings say about a context: was the context this guest before? The best claim comes
+    first."""
 
-    OWN = 0  # it was this context's when the server was here last
-    FREE = 1  # nobody's
-    OTHERS = 2  # it was another context's of the same native half, which may yet appear
+    OWN = 0  # the context was this guest when the server was here last
+    FREE = 1  # the recordings name no context of this native half
+    OTHERS = 2  # another context of the same native half was this guest, and may yet appear
 
 
 class NoGuest(Enum):
     """Why a context is none of the guests."""
 
-    NEVER = "no guest is configured for it"  # it gets no devices: its accesses reach nothing
-    YET = "it has not said which guest it is"
+    NEVER = "no guest is configured for it"  # the context gets no devices: its accesses reach nothing
+    YET = "it has not said which guest it is"  # the context gets devices, and its output is kept
 
 
 class Candidate(Protocol):
@@ -43,14 +45,14 @@ class Candidate(Protocol):
 
     @property
     def board(self) -> Board | None:
-        """What runs as this guest; None: nothing."""
+        """The board of the context that is this guest now; None: there is no such context."""
 
     @property
     def left(self) -> float:
-        """When its last context went, by `time.monotonic`; long ago if it never had one."""
+        """When the guest's last context went, by `time.monotonic`; minus infinity if it never had one."""
 
     def claim(self, context: Context) -> Claim:
-        """Whose it is by its recordings."""
+        """Return what the guest's recordings say about that context."""
 
 
 _G = TypeVar("_G", bound=Candidate)
@@ -60,18 +62,19 @@ class Binder(Protocol):
     """Says which guest a context is."""
 
     def equip(self, board: Board, bind: Callable[[str | None], object]) -> None:
-        """Add devices to a board before its context runs. `bind` may be called at any time, and more than once: with
-        the name of the guest that the context is from now on, or with None when it is none."""
+        """Add devices to a board before its context runs. `bind` may be called at any time, and more than once. It
+        takes the name of the guest that the context is from now on, or None when the context is no guest."""
         return
 
     def guest_for(self, context: Context, guests: Sequence[_G]) -> _G | NoGuest:
-        """Choose one of the machine's guests for a context that appears. A guest that has a board loses that."""
+        """Choose one of the machine's guests for a context that appears. If that guest has a board, the board's
+        context stops being this guest."""
 
 
 class InOrder(Binder):
-    """The guest that the context was when the server was here last. Else a guest that no other such context may yet
-    claim: the one whose context went last, as it is most probably the same that has been started again, or else the
-    first in the order of the configuration."""
+    """Chooses the guest that the context was when the server was here last. If there is no such guest, chooses among
+    the guests that no other context may yet claim: first those whose context went last, because the context is most
+    probably that guest, started again. Among equals the first in the order of the configuration is chosen."""
 
     def guest_for(self, context: Context, guests: Sequence[_G]) -> _G | NoGuest:
         free = [guest for guest in guests if guest.board is None]

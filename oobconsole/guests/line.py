@@ -1,7 +1,7 @@
-"""A guest whose serial ports somebody else emulates, or a real port: each port is a stream, wired to a console.
+"""A guest whose serial ports are emulated by another program, or a real port. Each port is a stream with a console.
 
-`Wire` is a console and the stream that brings its bytes. `Line` is a wire that stays what it is while the server
-runs. `Lines` are all lines of one guest, and are where that guest comes from (`Source`).
+A `Wire` is a console and the stream that brings its bytes. A `Line` is a wire that is configured, and keeps its
+stream while the server runs. `Lines` are all lines of one guest, and the source of that guest (`Source`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Wire:
     """A console, and the stream that brings its bytes (`StreamEvents`).
 
     Attributes:
-        stream: None: there is none now.
+        stream: the stream; None: there is none now.
     """
 
     def __init__(self, console: Console, stream: Stream | None = None) -> None:
@@ -39,7 +39,8 @@ class Wire:
             self.console.bind(self.stream.write, self._break_of(self.stream), self.stream.hold)
 
     def _unseen(self) -> str:
-        """What nobody has seen of the guest's output: how much that was no line says."""
+        """Return a sentence about output that is missing, because the stream does not keep it while nobody is
+        connected. How much is missing is unknown. Empty: the stream keeps its output."""
         if self.stream is None or self.stream.keeps_output:
             return ""
         if self._left is None:
@@ -68,13 +69,14 @@ class Wire:
 
 
 class Line(Wire):
-    """A stream and its console.
+    """A configured line: a stream and its console.
 
     Args:
-        name: of both.
+        name: the name of the line and of the console.
         stream: brings the bytes.
-        monitor: QEMU's, where there is one, the same for all ports of a guest: it sends breaks.
-        address: of the chardev, as the monitor knows it; empty: it knows none that is this line.
+        monitor: the monitor of the guest's QEMU, if it has one. It is the same for all ports of the guest, and can
+            send breaks.
+        address: the chardev's address as the monitor knows it; empty: the monitor does not know this line.
     """
 
     def __init__(
@@ -95,11 +97,11 @@ class Line(Wire):
 
     @property
     def connected(self) -> bool:
-        """Is somebody at the other end?"""
+        """Whether the other end of the line is there."""
         return self.console.state is ConsoleState.LIVE
 
     def record(self, recorder_of: Callable[[str], Recorder | None]) -> None:
-        """A line that has a memory of its own goes on where its recording ends."""
+        """Say what records the console. If the line itself keeps output, it goes on where the recording ends."""
         recorder = recorder_of(self.console.name)
         if recorder is None:
             return
@@ -112,13 +114,14 @@ class Line(Wire):
         await self._line.start(self)
 
     async def stop(self) -> None:
-        """Disconnect, and let the guest go on without us."""
+        """Disconnect. The guest goes on without the server."""
         await self._line.stop()
 
     # -- the monitor --------------------------------------------------------------------------------
 
     def _break_of(self, stream: Stream) -> Break | None:
-        """By the line itself where it can, else by the monitor of the guest's QEMU, where that knows the line."""
+        """Return what sends a break: the line itself if it can, else the monitor of the guest's QEMU if it knows the
+        line, else None."""
         own = super()._break_of(stream)
         if own is not None or self._monitor is None or not self._address:
             return own
@@ -137,9 +140,9 @@ class Lines:
 
     Args:
         lines: one for each port.
-        monitor: QEMU's, where there is one: it says what happens to the guest, and what is said is told at every
-            console of the guest.
-        power: what switches the guest.
+        monitor: the monitor of the guest's QEMU, if it has one. It reports what happens to the guest, which is told
+            at every console of the guest.
+        power: what can switch the guest on and off.
     """
 
     def __init__(
@@ -161,15 +164,15 @@ class Lines:
 
     @property
     def links(self) -> dict[str, bool]:
-        """Of each line: is somebody at the other end?"""
+        """For the name of each line: whether its other end is there."""
         return {line.name: line.connected for line in self._lines}
 
     def introduce(self, directory: Listing) -> None:
-        """Tell the directory of the guest."""
+        """Add the guest to the directory."""
         directory.appeared(self._guest)
 
     def record(self, recorder_of: Callable[[str], Recorder | None]) -> None:
-        """Say what records the consoles, by their names."""
+        """Say what records each console, by its name."""
         for line in self._lines:
             line.record(recorder_of)
 
@@ -181,7 +184,7 @@ class Lines:
             self._monitor.start()
 
     async def stop(self, reason: str) -> None:
-        """Tell whoever is attached, and let the guest go on without us."""
+        """Tell the people who are attached why, and disconnect. The guest goes on without the server."""
         for line in self._lines:
             line.console.close(reason)
         if self._monitor is not None:

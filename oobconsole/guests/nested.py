@@ -1,4 +1,4 @@
-"""One machine (an L1) and its guests: which context is which guest, and who is told of what happens to it."""
+"""One machine (an L1) and its guests. Which context is which guest, and who is told when a context comes or goes?"""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from oobconsole.recording.recorder import Recorder
 
 log = structlog.get_logger(__name__)
 
-#: Lines a minute to the log about a machine's guests that come and go.
+#: How many lines a minute the log gets about guests of one machine that come and go.
 LOG_LINES: Final = 60
 
 
 class NestedGuest:
-    """What a machine has for one guest of its configuration: the consoles, and the board of the context that is this
+    """One guest that the configuration of a machine names: its consoles, and the board of the context that is this
     guest now.
 
     Attributes:
-        places: where it has UARTs, in the order of the configuration.
-        consoles: one for each of them.
-        board: what runs as this guest; None: nothing.
-        left: when its last context went, by `time.monotonic`.
+        places: where the guest has UARTs, in the order of the configuration.
+        consoles: one for each UART.
+        board: the board of the context that is this guest now; None: there is no such context.
+        left: when the guest's last context went, by `time.monotonic`; minus infinity if it never had one.
     """
 
     def __init__(
@@ -49,20 +49,20 @@ class NestedGuest:
         self.board: Board | None = None
         self.left = -math.inf
         self._recorders: list[Recorder | None] = [None] * len(self.consoles)
-        self._told = False  # whoever waits at its consoles was told where another guest has appeared
+        self._told = False  # people who wait at its consoles have been told where another guest has appeared
         self._absence = Absence(self._missed, lambda: interceptor.connecting)
         for console in self.consoles:
             console.on_attended(self._attended)
 
     def record(self, recorder_of: Callable[[str], Recorder | None]) -> None:
-        """Say what records its consoles, by name."""
+        """Say what records each of the guest's consoles, by its name."""
         self._recorders = [recorder_of(console.name) for console in self.consoles]
         if self.board is not None:
             for place, recorder in zip(self.places, self._recorders, strict=True):
                 self.board.port_at(place).record(recorder)
 
     def claim(self, context: Context) -> Claim:
-        """Whose it is by its recordings."""
+        """Return what the guest's recordings say about that context."""
         recorders = [recorder for recorder in self._recorders if recorder is not None]
         if not context.instance or not any(r.remembers(context.instance) for r in recorders):
             return Claim.FREE
@@ -72,7 +72,7 @@ class NestedGuest:
     # -- the context that it is ---------------------------------------------------------------------
 
     def bind(self, board: Board) -> None:
-        """A context is this guest from now on."""
+        """The context of that board is this guest from now on."""
         self.board = board
         board.guest = self.name
         board.fit(self.places)
@@ -85,7 +85,7 @@ class NestedGuest:
         self._present()
 
     def back(self, board: Board) -> None:
-        """The context, which was away, is back."""
+        """The context of that board was away, and is back."""
         for place, console in zip(self.places, self.consoles, strict=True):
             console.set_state(ConsoleState.LIVE)
             board.port_at(place).connect()
@@ -97,7 +97,7 @@ class NestedGuest:
         self._attended(True)
 
     def away(self, reason: str) -> None:
-        """The native half went away; the context may come back. What is typed waits for it."""
+        """The native half went away. The context may come back, and typed text waits for it."""
         if self.board is not None:
             for port in self.board.ports:
                 port.disconnect()
@@ -109,7 +109,7 @@ class NestedGuest:
                 console.set_state(ConsoleState.AWAY, reason)
 
     def release(self, reason: str) -> None:
-        """The context is gone, or is another guest."""
+        """The context is gone, or has turned out to be another guest."""
         if self.board is not None:
             self.board.guest = ""
             self.board.attend(False)
@@ -124,7 +124,8 @@ class NestedGuest:
     # -- who is told --------------------------------------------------------------------------------
 
     def tell_elsewhere(self, name: str) -> None:
-        """Another guest has appeared, at that console. Whoever waits here for one is told so, once."""
+        """Another guest has appeared, at the console of that name. The people who wait for a guest here are told so,
+        but only once."""
         waiting = [console for console in self.consoles if console.state is ConsoleState.GONE]
         if self._told or not any(console.attached for console in waiting):
             return
@@ -138,14 +139,14 @@ class NestedGuest:
 
 
 class Machine:
-    """One L1: binds its contexts to the configured guests.
+    """One L1. It binds its contexts to the configured guests.
 
     Args:
-        binder: says which guest a context is; unless said, the guests are taken `InOrder`.
+        binder: says which guest a context is. The default is `InOrder`.
 
     Attributes:
-        connected: is its native half?
-        guests: in the order of the configuration.
+        connected: whether the machine's native half is connected.
+        guests: the guests in the order of the configuration.
     """
 
     def __init__(
@@ -169,26 +170,26 @@ class Machine:
         self._binder = binder or InOrder()
         self._boards: dict[Context, Board] = {}
         self._limit = LogLimit(LOG_LINES)
-        self._attended: dict[NestedGuest, None] = {}  # those at whose consoles anybody is
+        self._attended: dict[NestedGuest, None] = {}  # the guests to whose consoles anybody is attached
         for guest in self.guests:
             for console in guest.consoles:
                 console.on_attended(partial(self._note_attended, guest))
 
     @property
     def links(self) -> dict[str, bool]:
-        """Its native half, which is there or not."""
+        """For the name of the machine: whether its native half is connected."""
         return {self.name: self.connected}
 
     def introduce(self, directory: Listing) -> None:
-        """Tell the directory of every guest that the configuration names; which context is which, is found out when
-        the contexts appear."""
+        """Add every guest that the configuration names to the directory. Which context is which guest is found out
+        when the contexts appear."""
         for config, guest in zip(self._config.guests, self.guests, strict=True):
             power = CommandPower(config.name, config.power) if config.power is not None else None
             settings = self._defaults.with_own(config.console)
             directory.appeared(Guest(config.name, self, settings=settings, power=power, consoles=guest.consoles))
 
     def record(self, recorder_of: Callable[[str], Recorder | None]) -> None:
-        """Say what records the consoles, by name; before `start`."""
+        """Say what records each console, by its name. To be called before `start`."""
         for guest in self.guests:
             guest.record(recorder_of)
 
@@ -197,7 +198,7 @@ class Machine:
         await self.interceptor.start(self)
 
     async def stop(self, reason: str) -> None:
-        """Tell whoever is attached, and let the guests go on without us."""
+        """Tell the people who are attached why, and disconnect. The guests go on without the server."""
         for guest in self.guests:
             for console in guest.consoles:
                 console.close(reason)
@@ -205,7 +206,7 @@ class Machine:
 
     @property
     def consoles(self) -> list[Console]:
-        """Of all guests."""
+        """The consoles of all guests."""
         return [console for guest in self.guests for console in guest.consoles]
 
     # -- InterceptorEvents --------------------------------------------------------------------------
@@ -258,7 +259,7 @@ class Machine:
             self._log(log.info, "guest bound", board.context, guest=guest.name)
 
     def _identify(self, board: Board, name: str | None) -> None:
-        """It has turned out which guest a context is that runs already."""
+        """It has turned out which guest a running context is: the one of that name, or none."""
         guest = next((guest for guest in self.guests if guest.name == name), None)
         former = self._guest_of(board)
         if guest is former or board.context not in self._boards:
@@ -273,7 +274,7 @@ class Machine:
         if guest.board is not None:
             guest.release("another L2 is this guest")
         guest.bind(board)
-        for other in tuple(self._attended):  # a machine may have a thousand guests, and nobody is at most of them
+        for other in tuple(self._attended):  # not all guests: a machine may have a thousand, most of them unattended
             other.tell_elsewhere(guest.name)
         self._log(log.info, "guest bound", board.context, guest=guest.name)
 

@@ -1,4 +1,5 @@
-"""The recordings of everything in the directory: begun before any guest prints, and kept when a console goes."""
+"""Connects the directory and the recordings. Each console is recorded before its guest prints anything, and its
+recording is kept when the console goes."""
 
 from __future__ import annotations
 
@@ -9,8 +10,8 @@ from oobconsole.recording.recordings import Recordings
 
 
 async def record(directory: Directory, recordings: Recordings) -> None:
-    """Go on with the recordings of all consoles that are there, and tell the sources what records their consoles.
-    A console that comes later is brought to the recordings by its source, before the directory hears of it.
+    """Continue the recordings of all consoles that are there, and tell the sources what records their consoles.
+    If a console comes later, its source begins the recording before the source adds the console to the directory.
 
     Raises:
         EnvironmentFault: nothing can be recorded.

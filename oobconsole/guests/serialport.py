@@ -1,7 +1,7 @@
-"""One UART of a guest that runs, and the console that it is connected to.
+"""One UART of a running guest, and the console to which it is connected.
 
-The UART belongs to a context, the console to a guest of the configuration. Which guest a context is may be found out
-late, or turn out to be another one: so a UART works without a console, too, and may get another.
+The UART belongs to a context, and the console belongs to a guest of the configuration. It may be found out late which
+guest a context is, and the answer may change. So a UART also works without a console, and may get another console.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from oobconsole.devices.uart16550 import LINE_SPEED, Uart16550
 from oobconsole.interceptors.base import Context
 from oobconsole.recording.recorder import Recorder
 
-#: What is kept of the output while there is no console for it, in bytes.
+#: How much output is kept while there is no console for it, in bytes.
 UNSEEN_MAX: Final = 65536
 
 
@@ -31,10 +31,10 @@ class SerialPort:
         timed: called when the next deadline of the UART may have come nearer.
 
     Attributes:
-        slot: where it is.
-        console: what is printed goes there, and what is typed comes from there; None: it is not known yet.
-        received: bytes of the context's output so far, those that were lost on the way included.
-        known: had we, or a server before us, the context before, with the console that it has now?
+        slot: the slot of the bus in which the UART is.
+        console: gets what the guest prints, and gives what people type; None: it is not known yet.
+        received: how many bytes the context has printed so far, with those that were lost on the way.
+        known: whether this server, or one before it, has seen the context before, with the console that it has now.
     """
 
     def __init__(
@@ -47,8 +47,8 @@ class SerialPort:
         self._context = context
         self._changed = changed
         self._recorder: Recorder | None = None
-        self._in_use = False  # how the guest has set its receiver is known
-        self._shown = 0  # so much of the output another console has, or had
+        self._in_use = False  # it is known how the guest has set its receiver
+        self._shown = 0  # the output before this offset has been given to a console, or was recorded
         self._unseen = RingBuffer(UNSEEN_MAX)
         self.uart = Uart16550(
             transmit=self._print,
@@ -58,25 +58,25 @@ class SerialPort:
             timed=timed,
             used=self._used,
             speed=LINE_SPEED,
-            first=secrets.randbits(32),  # not what the server before us counted (docs/wire-protocol.md)
+            first=secrets.randbits(32),  # differs from the numbers of an earlier server (docs/wire-protocol.md)
         )
         slot.plug(self.uart)
 
     @property
     def resources(self) -> Resources:
-        """Where the guest finds it."""
+        """The ports and interrupt lines at which the guest finds the UART."""
         return self.slot.resources
 
     @property
     def port(self) -> int:
-        """Its first I/O port."""
+        """The UART's first I/O port."""
         return self.slot.first
 
     # -- its console --------------------------------------------------------------------------------
 
     def attach(self, console: Console, recorder: Recorder | None) -> None:
-        """The console, and what records it, are this context's from now on. Nothing goes to or fro before `connect`,
-        so that people are told first whose output it is."""
+        """Connect this context with a console, and with what records the console. No byte passes before `connect`, so
+        that people are told first whose output comes."""
         self.console = console
         self._recorder = recorder
         recorded = recorder.bind(self._context.instance, self._context.number) if recorder is not None else None
@@ -87,14 +87,15 @@ class SerialPort:
         self.received = max(self.received, self._shown)
 
     def record(self, recorder: Recorder | None) -> None:
-        """Say what records the console; a recorder that comes late is told how much it has missed."""
+        """Say what records the console. If the recorder comes late, it is told how much it has missed."""
         before, self._recorder = self._recorder, recorder
         if before is None and recorder is not None:
             recorder.adopt(self._context.instance, self._context.number, self.received)
 
     def connect(self) -> None:
-        """Show what was printed meanwhile, and let the guest have what is typed. A guest that ran before the server
-        did tells how its FIFOs are set by writes that empty them: it gets nothing before these."""
+        """Give the console what was printed meanwhile, and the guest what is typed. If the guest ran before the
+        server did, it gets nothing yet: the writes that tell the server how the guest's FIFOs are set also empty
+            them."""
         if self.console is None:
             return
         unseen = self._unseen
@@ -109,12 +110,12 @@ class SerialPort:
             self.console.bind(self.feed, self.send_break)
 
     def disconnect(self) -> None:
-        """The guest cannot be reached: what is typed waits."""
+        """The guest cannot be reached now, so typed text waits."""
         if self.console is not None:
             self.console.bind(None)
 
     def detach(self) -> None:
-        """The console is not this context's any more."""
+        """Separate this context from its console, and from what records it."""
         self.disconnect()
         if self._recorder is not None:
             self._recorder.unbind()
@@ -124,14 +125,14 @@ class SerialPort:
         self._unseen.restart(self.received, b"")
 
     def feed(self, data: bytes) -> int:
-        """Input from the console; returns how many bytes the receiver took."""
+        """Give input to the UART. Returns how many bytes the receiver has taken."""
         taken = self.uart.feed(data)
         if taken:
             self._changed()
         return taken
 
     def send_break(self) -> bool:
-        """A break condition on the line; False while the receiver has no room for it."""
+        """Give a break condition to the UART. Returns False if the receiver has no room for it now."""
         taken = self.uart.receive_break()
         if taken:
             self._changed()
@@ -140,12 +141,12 @@ class SerialPort:
     # -- its guest ----------------------------------------------------------------------------------
 
     def gap(self, lost: int) -> None:
-        """So many bytes of output will never come."""
+        """`lost` bytes of output will never arrive."""
         self.received += lost
         if self.console is not None:
             self.console.gap(lost)
         else:
-            self._unseen.restart(self.received, b"")  # what came before is as good as lost
+            self._unseen.restart(self.received, b"")  # the output before the gap is dropped as well
 
     def _print(self, data: bytes) -> None:
         self.received += len(data)
