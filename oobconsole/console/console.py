@@ -1,7 +1,7 @@
-"""One port's byte stream: output to any number of readers, input from any number of writers.
+"""The console of one port: its output goes to any number of readers, and its input comes from any number of writers.
 
-The guest's side (`output`, `gap`, `bind`, `set_state`) is called from the interceptor and returns at once.
-A reader that is slow loses bytes, and is told how many (pace.py says which one is slow); a writer waits.
+The interceptor or the line calls the guest's side (`output`, `gap`, `bind`, `set_state`), which returns at once.
+A slow reader loses bytes, and is told how many (pace.py says who is slow). A writer waits.
 """
 
 from __future__ import annotations
@@ -23,24 +23,26 @@ from oobconsole.errors import LineFault, StateError
 from oobconsole.terminal.safe import BEFORE, SILENCE_SECONDS, says_where_it_ends
 from oobconsole.words import Few, brief
 
-#: Input that may wait for the guest, in bytes; beyond it, writers wait.
+#: How much input may wait for the guest, in bytes. When it is more, writers wait.
 INPUT_MAX: Final = 65536
-#: What a device is offered, and what writers take turns with, in bytes.
+#: How much input a device is offered at a time, and how much a writer types before another one has its turn, in
+#: bytes.
 _OFFER: Final = 256
 _TURN: Final = 4096
-#: A device is given so much in one turn of the event loop, in bytes. A guest in the same process does all that it
-#: does with it before it returns: 60 kB of typed text held everybody for 147 ms.
+#: How much input a device is given in one turn of the event loop, in bytes. Why so little? A guest in the same
+#: process handles all of it before the call returns: 60 kB of typed text held everybody for 147 ms.
 PUMPED_MAX: Final = 512
 _GAPS_MAX: Final = 256
 _BEGUN_MAX: Final = 64
-#: Why a console is live: its guest is another one than was there before, or that one, started again.
+#: The reason of the state LIVE when the guest is another one than before, or the same one, started again.
 NEW_GUEST: Final = "a new guest appeared"
 _SILENCES_MAX: Final = 256
-#: Of what happens to the machine so much is told in so many seconds.
+#: How many messages about what happens to the guest's machine are told in so many seconds.
 NEWS_MAX: Final = 20
 NEWS_SECONDS: Final = 10.0
 
-#: Sends a break: was there room for it? Or to be awaited, where that is known later. Raises `LineFault`.
+#: A function that sends a break. It returns whether there was room for the break, or something to await if the line
+#: answers later. Raises `LineFault`.
 Break = Callable[[], bool | Awaitable[None]]
 
 __all__ = ["NEW_GUEST", "NOBODY", "Break", "Console", "ConsoleState", "Observer"]
@@ -50,18 +52,18 @@ class Console:
     """One console.
 
     Args:
-        name: as users say it.
-        scrollback: bytes of output that are kept.
-        settings: how it behaves.
+        name: the name by which users call the console.
+        scrollback: how many bytes of output are kept.
+        settings: how the console behaves.
 
     Attributes:
-        reason: of its state, in words.
-        closed: the server stops.
-        input_lost: bytes typed that no guest took, it being gone, or input being held.
-        skipped: bytes of output that readers were too slow for, all readers together.
+        reason: why the console is in its state, in words.
+        closed: whether the console is closed, because the server stops or the console has vanished.
+        input_lost: how many typed bytes no guest took, because it was gone or input was held.
+        skipped: how many bytes of output readers were too slow for, all readers together.
         printed_at: when the guest printed last, by `time.monotonic`; None: never.
-        pace: how fast the guest may print.
-        break_unanswered: the line was asked for a break, and has not said yet whether it was sent.
+        pace: decides how fast the guest may print.
+        break_unanswered: the line was asked for a break, and has not answered yet whether the break was sent.
     """
 
     def __init__(self, name: str, *, scrollback: int, settings: ConsoleConfig | None = None) -> None:
@@ -83,17 +85,17 @@ class Console:
         self._aside: set[Reader] = set()
         self._gaps: deque[tuple[int, int]] = deque(maxlen=_GAPS_MAX)
         self._begun: deque[tuple[int, float]] = deque(maxlen=_BEGUN_MAX)
-        self._silences: deque[int] = deque(maxlen=_SILENCES_MAX)  # offsets of what came behind them
+        self._silences: deque[int] = deque(maxlen=_SILENCES_MAX)  # the offset of the first byte after each silence
         self._silenced = 0
-        self._was_ended = False  # the guest of a server before this one
+        self._was_ended = False  # the guest had ended when an earlier server stopped
         self._observers: list[Observer] = []
         self._held = ""
         self._news = Few(NEWS_MAX, NEWS_SECONDS)
         self._device: Callable[[bytes], int] | None = None
         self._send_break: Break | None = None
         self._pumped = asyncio.Event()
-        self._takes = False  # the device took something when it was offered something last
-        self._pumps = False  # the rest of the input is given in the next turn of the event loop
+        self._takes = False  # the device took something of the last offer
+        self._pumps = False  # the next turn of the event loop gives the rest of the input to the device
         self._guests_gone = 0
         self._loss_told = False
         self._input = bytearray()
@@ -106,12 +108,18 @@ class Console:
 
     @property
     def state(self) -> ConsoleState:
-        """Where the guest is."""
+        """What is known of the guest: whether it is there, away or gone."""
         return self._state
 
     def set_state(self, state: ConsoleState, reason: str = "") -> None:
-        """Move to another state, and tell whoever is attached. Input does not outlive its guest. Live behind the end
-        of a guest that printed something, or with `NEW_GUEST` for its reason, it is another guest's."""
+        """Move to another state, and tell the people who are attached. Input that waits is lost when its guest ends.
+
+        When does a new guest begin? When the state becomes LIVE after a guest that printed something has ended, or
+        with the reason `NEW_GUEST`.
+
+        Raises:
+            StateError: `ALLOWED` does not have this transition.
+        """
         is_new = state is ConsoleState.LIVE and self.end > 0
         is_new = is_new and (self._state in ENDED or self._was_ended or reason == NEW_GUEST)
         reason = NEW_GUEST if is_new else brief(reason) or state.value
@@ -142,50 +150,52 @@ class Console:
 
     @property
     def reason_now(self) -> str:
-        """The reason, for whoever comes later than it did: `the next attempt is in 5 s` may be long ago."""
+        """The reason of the state, with its age if that is a second or more: `the next attempt is in 5 s` may have
+        been said long ago."""
         ago = time.monotonic() - self._reason_at
         return self.reason if ago < 1 else f"{ago:.0f} s ago: {self.reason}"
 
     @property
     def refuses(self) -> str:
-        """Why what is typed now is lost, in words; empty: it is not."""
+        """Why text that is typed now would be lost, in words; empty: it would not."""
         if self._held:
             return self._held
         return f"it is {self._state.name.lower()}: {self.reason}" if self._state in NOBODY else ""
 
     @property
     def attached(self) -> int:
-        """How many readers there are, but for those aside."""
+        """How many readers there are, without those that read aside (`attach`)."""
         return len(self._readers)
 
     @property
     def start(self) -> int:
-        """Offset of the oldest byte that is kept."""
+        """The offset of the oldest byte of output that is kept."""
         return self._ring.start
 
     @property
     def end(self) -> int:
-        """Offset that the guest's next byte will have."""
+        """The offset that the guest's next byte of output will have."""
         return self._ring.end
 
     @property
     def scrollback(self) -> int:
-        """Bytes of output that are kept at most."""
+        """How many bytes of output are kept at most."""
         return self._ring.capacity
 
     @property
     def gaps(self) -> tuple[tuple[int, int], ...]:
-        """Where output was lost before it reached us: (offset, bytes lost), the latest ones."""
+        """Where output was lost before it reached the server: the latest pairs of an offset and the bytes lost there."""
         return tuple(self._gaps)
 
     @property
     def begun(self) -> tuple[tuple[int, float], ...]:
-        """Where another guest's output begins: (offset, when it appeared since 1970 in seconds), the latest ones."""
+        """Where the output of another guest begins: the latest pairs of an offset and the time at which that guest
+        appeared, in seconds since 1970."""
         return tuple(self._begun)
 
     @property
     def began(self) -> int:
-        """Offset where the output of the guest that is there, or was there last, begins, as far as it is known."""
+        """The offset at which the output of the present guest, or else of the last one, begins. 0 if unknown."""
         return self._begun[-1][0] if self._begun else 0
 
     # -- the guest's side ---------------------------------------------------------------------------
@@ -196,15 +206,20 @@ class Console:
         send_break: Break | None = None,
         hold: Hold | None = None,
     ) -> None:
-        """Say where input goes: a function that accepts bytes and returns how many it took; one for a break; and one
-        that makes the guest wait with its output, if it can be."""
+        """Say where input goes.
+
+        Args:
+            device: accepts bytes, and returns how many it took; None: nobody takes input now.
+            send_break: sends a break; None: the line cannot.
+            hold: makes the guest wait with its output (True) and go on (False); None: the guest cannot wait.
+        """
         self._device = device
         self._send_break = send_break
         self.pace.bind(hold)
         self.pump()
 
     def output(self, data: bytes) -> None:
-        """The guest printed `data`."""
+        """The guest has printed `data`."""
         now, offset = time.monotonic(), self._ring.end
         if self.printed_at is not None and self.is_silent():
             self._silences.append(offset)
@@ -218,14 +233,14 @@ class Console:
             reader.wake()
 
     def gap(self, lost: int) -> None:
-        """`lost` bytes that the guest printed never reached us, at this place."""
+        """`lost` bytes that the guest printed at this place never reached the server."""
         self._gaps.append((self._ring.end, lost))
         for observer in self._observers:
             observer.gap(self._ring.end, lost)
         self._tell(self._of_gap(self._ring.end, lost))
 
     def pump(self) -> None:
-        """Give the device what it accepts; it calls this when it has room again."""
+        """Give the device as much input as it accepts. The device's owner calls this when there is room again."""
         self._pumped.set()
         given = 0
         while self._input and self._device is not None and not self._held:
@@ -242,7 +257,7 @@ class Console:
                 return
 
     def _pump_later(self) -> None:
-        """The rest has its turn when others have had theirs."""
+        """Give the device more input in the next turn of the event loop, after others have had theirs."""
         if not self._pumps:
             self._pumps = True
             asyncio.get_running_loop().call_soon(self._pump_rest)
@@ -254,7 +269,7 @@ class Console:
     # -- who keeps what happens ---------------------------------------------------------------------
 
     def observe(self, observer: Observer) -> None:
-        """Tell `observer` of everything from now on."""
+        """Tell `observer` of everything that happens from now on."""
         self._observers.append(observer)
 
     def resume(
@@ -266,21 +281,24 @@ class Console:
         silences: Iterable[int] = (),
         ended: bool = False,
     ) -> None:
-        """Go on where a recording ends. Before anything was printed.
+        """Go on where a recording ends. To be called before anything was printed.
 
         Args:
+            offset: the offset of the next byte of output.
             history: the bytes before `offset`.
-            begun, silences: where another guest's output begins in it, and what comes behind a silence.
-            ended: its last guest has ended: whoever comes next is another one.
+            begun: where another guest's output begins in the recording, as `Console.begun` says.
+            silences: the offsets of the first byte after each silence.
+            ended: the last guest of the recording has ended, so that the next one is another guest.
         """
         self._ring.restart(offset, history)
         self._begun.extend(begun)
-        self._silences.extend((*silences, offset))  # nobody knows what it was in the middle of
+        self._silences.extend((*silences, offset))  # counts as a silence: output may have been lost in between
         self._silenced = len(self._silences)
         self._was_ended = ended
 
     def resume_late(self, offset: int) -> None:
-        """As `resume`, after something was printed: that comes behind the recording's end, `offset`."""
+        """Go on where a recording ends, at `offset`, although something was printed already. The offsets of what was
+        printed grow, so that it comes behind the end of the recording."""
         if offset:
             self._ring.shift(offset)
             self._gaps = deque(((place + offset, lost) for place, lost in self._gaps), maxlen=_GAPS_MAX)
@@ -290,8 +308,9 @@ class Console:
                 reader.shift(offset)
 
     def hold_input(self, reason: str) -> None:
-        """Give the guest nothing of what is typed, until `reason` is empty again: it is lost, like what waits:
-        commands must not run later, when nobody expects them. Whoever is attached is told."""
+        """Give the guest no input until this is called with an empty `reason`. Typed text is lost meanwhile, and so
+        is the input that waits now. Why not keep it? Commands must not run later, when nobody expects them. The
+        people who are attached are told."""
         if reason != self._held:
             self._held = reason
             self._loss_told = bool(reason)  # the reason says so
@@ -303,10 +322,11 @@ class Console:
     # -- the users' side ----------------------------------------------------------------------------
 
     def attach(self, offset: int | None = None, *, aside: bool = False) -> Reader:
-        """Begin to read at an absolute offset, or at the end. What is not kept any more is skipped, with a notice.
+        """Begin to read at an absolute offset, or at the end. Output that is not kept any more is skipped, with a
+        notice.
 
         Args:
-            aside: it counts as nobody who uses the console, and the guest never waits for it.
+            aside: the reader does not count as somebody who uses the console, and the guest never waits for it.
         """
         start = self._ring.end if offset is None else min(max(0, offset), self._ring.end)
         gaps = ((offset, self._of_gap(offset, lost)) for offset, lost in self._gaps if offset >= start)
@@ -320,7 +340,7 @@ class Console:
         return reader
 
     def detach(self, reader: Reader) -> None:
-        """End a reader. Idempotent."""
+        """End a reader. A second call does nothing."""
         self._aside.discard(reader)
         if reader in self._readers:
             self._readers.remove(reader)
@@ -330,7 +350,8 @@ class Console:
                 self._tell_attended(False)
 
     def on_attended(self, call: Callable[[bool], object]) -> None:
-        """Call `call` when the first reader comes (True), and when the last one leaves (False)."""
+        """Call `call` with True when the first reader comes, and with False when the last one leaves. Readers aside
+        do not count."""
         self._attended_listeners.append(call)
 
     def _tell_attended(self, attended: bool) -> None:
@@ -338,21 +359,23 @@ class Console:
             call(attended)
 
     def on_take(self, call: Callable[[], bool]) -> None:
-        """Have `take` call `call`: a line that another program can have open makes that program leave the line, and
-        returns whether there was such a program."""
+        """Register a function for `take`. It makes another program that has the line open leave it, and returns
+        whether there was such a program."""
         self._takers.append(call)
 
     def take(self) -> bool:
-        """Have another program that has the line open leave it; returns whether there was one."""
-        return any(tuple(call() for call in self._takers))  # each is asked
+        """Make another program that has the line open leave it. Returns whether there was such a program."""
+        return any(tuple(call() for call in self._takers))  # the tuple, because each function must be called
 
     def read_from(self, offset: int, limit: int) -> Chunk:
-        """Read the kept output from an absolute offset."""
+        """Read up to `limit` bytes of the kept output from an absolute offset on."""
         return self._ring.read(offset, limit)
 
     def before(self, offset: int) -> bytes:
-        """What was printed before that offset, as far as it says whether that is in the middle of a string. Nothing
-        from before a silence says so, nor what another guest has printed: a string is given up there."""
+        """Return the output before that offset, as much as it takes to know whether the offset is in the middle of a
+        string (an image, a title). Output before a silence, or of another guest, does not matter: a string ends
+        there.
+        """
         cuts = (*self._silences, *(at for at, _ in self._begun))
         oldest = max([self.start, *(at for at in cuts if at <= offset)])
         if offset >= self.end and self.is_silent():
@@ -366,16 +389,18 @@ class Console:
         return before
 
     def is_silent(self, seconds: float = SILENCE_SECONDS) -> bool:
-        """Has nothing been printed for so long?"""
+        """Return whether nothing has been printed for so many seconds."""
         return self.printed_at is None or time.monotonic() - self.printed_at >= seconds
 
     def clock(self, offset: int) -> float:
-        """When that byte was printed, by a clock that only goes on when the guest is silent for a while."""
+        """Return the time at which that byte was printed, in seconds by a clock that only advances when the guest is
+        silent for a while."""
         later = sum(1 for at in self._silences if at > offset)
         return (self._silenced - later) * SILENCE_SECONDS
 
     def divided(self, chunk: Chunk) -> list[tuple[float, bytes]]:
-        """What was read, divided where the guest was silent, with the `clock`: a string is given up there."""
+        """Divide a chunk where the guest was silent, because a string ends there. Returns pairs of the time, by
+        `clock`, and the bytes."""
         end = chunk.offset + len(chunk.data)
         cuts = [chunk.offset, *(at for at in self._silences if chunk.offset < at < end), end]
         return [
@@ -389,7 +414,7 @@ class Console:
             self.pace.has_read(self._ring.end, reader)
 
     def tail(self, lines: int) -> int:
-        """Offset where the last `lines` lines begin, the unfinished one not counted."""
+        """Return the offset at which the last `lines` lines begin. An unfinished line at the end does not count."""
         if not lines:
             return self.end
         kept = self._ring.read(self._ring.start, self._ring.end).data
@@ -401,9 +426,11 @@ class Console:
         return self._ring.start + at + 1
 
     async def write(self, data: bytes, who: Principal | None = None) -> None:
-        """Type `data` into the guest; returns when all of it is on its way, in order. A guest that does
-        not read keeps the writer waiting; several writers take turns. Only what is typed for a guest
-        that is gone is lost: it is not meant for the one that comes next."""
+        """Type `data` into the guest. Returns when all of it waits for the guest, in order.
+
+        While the guest does not read, the writer waits. Several writers take turns. Text for a guest that is gone is
+        lost, because it is not meant for the guest that comes next.
+        """
         for at in range(0, len(data), _TURN):
             async with self._input_turn:
                 while len(self._input) >= INPUT_MAX:
@@ -415,12 +442,13 @@ class Console:
                     self._enqueue(data[part : min(part + PUMPED_MAX, at + _TURN)], who)
 
     async def send_break(self, key: bytes = b"", who: Principal | None = None) -> bool:
-        """Send a break condition behind everything that was typed before, then `key`, and let nobody type between.
-        It waits, as what is typed does, while the line has no room or is away; False when nobody is there who could
-        receive it.
+        """Send a break condition after everything that was typed before, and then `key`. Nobody else can type between
+        the two. The break waits, as typed text does, while the line has no room or is away. Returns False when there
+        is nobody who could receive it.
 
         Raises:
-            LineFault: why the line refuses it, or that the guest for which it was meant is gone.
+            LineFault: the line refuses the break, or the guest for which it was meant is gone; the message says
+                which.
         """
         guests_gone, self.break_unanswered = self._guests_gone, False
         async with self._input_turn:
@@ -436,7 +464,7 @@ class Console:
         return False
 
     def _may_take_break(self) -> bool:
-        """Now, or when whoever brings the line is back."""
+        """Can a break be sent now, or later, when the line or the native half is back?"""
         if self._held:
             return False
         if self._device is None:
@@ -454,7 +482,7 @@ class Console:
 
     @property
     def takes_input(self) -> bool:
-        """Is there somebody who takes what is typed, at once or as the guest reads?"""
+        """Whether somebody takes typed text, at once or as fast as the guest reads."""
         return self._device is not None
 
     def _enqueue(self, part: bytes, who: Principal | None) -> None:
@@ -473,7 +501,7 @@ class Console:
 
     @property
     def input_waiting(self) -> int:
-        """Bytes typed that no guest has taken yet."""
+        """How many typed bytes no guest has taken yet."""
         return len(self._input)
 
     async def input_taken(self) -> None:
@@ -481,22 +509,25 @@ class Console:
         await self._input_empty.wait()
 
     def announce(self, text: str) -> None:
-        """Tell whoever is attached something about the console, behind what was printed so far."""
+        """Tell the people who are attached something about the console, after the output so far. The console's name
+        comes first."""
         self._tell(Notice(f"{self.name}: {text}"))
 
     def tell_elsewhere(self, name: str) -> None:
-        """A guest has appeared at that other console, and may be the one that was here. Whoever may know of that
-        console is told."""
+        """A guest has appeared at another console, and may be the one that was here. The people are told who have a
+        right at that console, so that they may know its name."""
         self._tell(Notice(f"{self.name}: a guest has appeared as {name}; it may be this one", "moved", {"to": name}))
 
     def happened(self, what: str) -> None:
-        """As `announce`, for what happens to the guest's machine, of which only so much is told in so many seconds: a
-        guest that resets itself without end, and a monitor that garbles, do not fill terminals."""
+        """Tell the people who are attached what has happened to the guest's machine. Only `NEWS_MAX` messages are
+        told in `NEWS_SECONDS`, so that a guest that resets itself without end, or a garbling monitor, does not fill
+        terminals.
+        """
         if said := self._news.say(what):
             self.announce(said)
 
     def close(self, reason: str) -> None:
-        """The server stops: readers get what is left, the reason, then the end."""
+        """Close the console. Readers get the rest of the output, then the reason, and then the end."""
         self.closed = True
         self._tell(Notice(reason, "end", {"reason": reason}))
 

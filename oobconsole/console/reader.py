@@ -1,4 +1,5 @@
-"""A cursor into a console's output: it waits, is told what happened, and loses bytes rather than delay anybody."""
+"""A reader is a cursor into a console's output. It waits for output, and is told what has happened at the console. If
+it is slow, it loses bytes instead of delaying others."""
 
 from __future__ import annotations
 
@@ -12,19 +13,19 @@ if TYPE_CHECKING:
     from oobconsole.console.console import Console
 
 _NOTICES_MAX: Final = 64
-#: Who is behind reads up to the next multiple of so many bytes: then all who are behind read the same pieces, which
-#: are copied, and filtered, once for all of them.
+#: A reader that is behind reads up to the next multiple of so many bytes. So all readers that are behind read the
+#: same pieces, and each piece is copied and filtered once for all of them.
 PIECE: Final = 65536
 
 
 class Notice(NamedTuple):
-    """Something a reader should know at this place of the stream.
+    """A message to a reader about the console, at a place of its output.
 
     Attributes:
-        text: in words.
-        kind: `notice`, or one of those that a program acts on: `skipped`, `lost`, `state`, `moved` (for those who may
-            know of that console), `end`; or `redraw`, which a reader sends itself.
-        detail: what a program wants to know besides: offsets and counts in bytes.
+        text: the message, in words.
+        kind: `notice`, or a kind on which a program acts: `skipped`, `lost`, `state`, `moved` (only for readers who
+            may know of the other console) or `end`. A session sends itself `redraw`.
+        detail: what a program wants to know besides, such as offsets and counts in bytes.
     """
 
     text: str
@@ -36,7 +37,7 @@ class Reader:
     """A cursor into a console's output. Get one from `Console.attach`, and `close` it.
 
     Attributes:
-        keeps_up: the guest may have to wait for it (pace.py).
+        keeps_up: the reader is not slow, so the guest may have to wait for it (pace.py).
     """
 
     def __init__(self, console: Console, position: int, notices: Iterable[tuple[int, Notice]]) -> None:
@@ -47,10 +48,10 @@ class Reader:
         self._wake = asyncio.Event()
 
     async def next(self, limit: int = PIECE) -> bytes | Notice:
-        """Wait for output and return it, or something about it that the reader should know.
+        """Wait for output or a notice, and return whichever comes first. Output has at most `limit` bytes.
 
         Raises:
-            EOFError: the console was closed, and everything was read.
+            EOFError: the console is closed, and everything has been read.
         """
         while True:
             item = self._take(limit)
@@ -80,12 +81,14 @@ class Reader:
         return chunk.data
 
     def skip_to(self, offset: int) -> None:
-        """Go on at that offset, if it is further on: what is before it has been shown in another way."""
+        """Go on at that offset, unless the reader is already behind it. The output before it was shown in another
+        way.
+        """
         self._position = max(self._position, min(offset, self._console.end))
         self._console.has_read(self)
 
     def shift(self, by: int) -> None:
-        """All offsets are higher by so much. A program learns it as it learns of what is not kept."""
+        """All offsets have grown by `by`. A program is told so by a notice of the kind `skipped`."""
         before, self._position = self._position, self._position + by
         text = "the recording from before goes on here: offsets are higher"
         notice = Notice(f"{self._console.name}: {text} by {by}", "skipped", {"offset": before, "bytes": by})
@@ -94,21 +97,21 @@ class Reader:
         self._wake.set()
 
     def wake(self, notice: Notice | None = None) -> None:
-        """Let `next` look again, and tell `notice` after what was printed before it."""
+        """Make `next` look again. `notice` is returned after the output that was printed before it."""
         if notice is not None:
             self._notices.append((self._console.end, notice))
         self._wake.set()
 
     @property
     def position(self) -> int:
-        """Offset of the byte that comes next."""
+        """The offset of the byte that `next` returns first."""
         return self._position
 
     @property
     def behind(self) -> bool:
-        """Is there something that `next` would return at once?"""
+        """Whether `next` would return something at once."""
         return bool(self._notices) or self._console.end > self._position
 
     def close(self) -> None:
-        """Stop reading. Idempotent."""
+        """Stop reading. A second call does nothing."""
         self._console.detach(self)

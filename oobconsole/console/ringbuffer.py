@@ -1,23 +1,25 @@
-"""The bytes a guest printed last: one bounded ring, absolute offsets, a cursor for each reader."""
+"""The bytes that a guest printed last, in a ring of bounded size. Each byte has an absolute offset, which never
+changes.
+"""
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-#: Chunks of so many bytes are remembered, the last few of them: whoever reads the same place next, as all watchers of
-#: a flood do, is given the same bytes and no copy.
+#: The last few chunks of such a size (in bytes) are remembered. All watchers of a flood read the same places, so they
+#: get the same bytes without another copy.
 SHARED_MIN: Final = 4096
 SHARED_MAX: Final = 65536
 _SHARED_CHUNKS: Final = 4
 
 
 class Chunk(NamedTuple):
-    """What a cursor read.
+    """The result of reading at an offset.
 
     Attributes:
-        offset: absolute, of the first byte of `data`.
-        skipped: bytes between the cursor and `offset` that the ring no longer had.
-        data: possibly empty.
+        offset: the absolute offset of the first byte of `data`.
+        skipped: how many bytes between the wanted offset and `offset` the ring does not have any more.
+        data: the bytes; may be empty.
     """
 
     offset: int
@@ -36,23 +38,25 @@ class RingBuffer:
         if capacity < 1:
             raise ValueError(f"a ring of {capacity} bytes")
         self.capacity = capacity
-        self._data = bytearray()  # grows to the capacity: an idle console costs nothing
-        self._base = 0  # offset of the byte at index 0
+        self._data = bytearray()  # grows up to the capacity, so that an idle console costs no memory
+        self._base = 0  # the offset of the byte at index 0
         self._end = 0
         self._shared: dict[tuple[int, int], bytes] = {}  # by offset and length
 
     @property
     def start(self) -> int:
-        """Offset of the oldest byte that is still here."""
+        """The offset of the oldest byte that the ring still has."""
         return self._end - len(self._data)
 
     @property
     def end(self) -> int:
-        """Offset that the next byte will have."""
+        """The offset that the next byte will have."""
         return self._end
 
     def restart(self, end: int, data: bytes) -> None:
-        """Hold the bytes before `end`: the last ones of `data`, as many as fit."""
+        """Replace the contents by the last bytes of `data`, as many as fit. They are the bytes before the offset
+        `end`.
+        """
         self._shared.clear()
         self._data.clear()
         data = data[-self.capacity :]
@@ -60,17 +64,17 @@ class RingBuffer:
         self.append(data)
 
     def shift(self, by: int) -> None:
-        """All offsets are higher by so much."""
+        """Add `by` to all offsets."""
         self._shared.clear()
         self._base += by
         self._end += by
 
     def forget_chunks(self) -> None:
-        """Nobody reads on: keep no chunks for others."""
+        """Forget the chunks that are kept for other readers, because there are none."""
         self._shared.clear()
 
     def append(self, data: bytes) -> None:
-        """Add to the end; the oldest bytes give way."""
+        """Append `data`. If there is no room, the oldest bytes are dropped."""
         room = self.capacity - len(self._data)
         if room:
             self._data += data[:room]
@@ -84,7 +88,7 @@ class RingBuffer:
         self._data[: len(data) - first] = data[first:]
 
     def read(self, offset: int, limit: int) -> Chunk:
-        """Read up to `limit` bytes from `offset`, or from the oldest byte when that is later."""
+        """Read up to `limit` bytes from `offset` on, or from the oldest byte on if that is later."""
         offset = min(offset, self._end)
         begin = max(offset, self.start)
         length = min(limit, self._end - begin)

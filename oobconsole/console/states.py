@@ -1,4 +1,4 @@
-"""Where a console's guest is, what may come after what, and who is told of it."""
+"""The states of a console, the transitions between them, and the observers that are told of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from oobconsole.access import Principal
 
 
 class ConsoleState(Enum):
-    """Where the console's guest is."""
+    """What is known of the console's guest. The value says it in words."""
 
     WAITING = "no guest has used this port yet"
     LIVE = "a guest uses this port"
@@ -19,11 +19,11 @@ class ConsoleState(Enum):
     FAULT = "its line cannot be reached"
 
 
-#: Who was there has ended.
+#: The states in which the last guest has ended.
 ENDED: Final = frozenset({ConsoleState.GONE, ConsoleState.OFF})
-#: Nobody is there to type at, and whoever comes next may be somebody else.
+#: The states in which no guest takes input, and the next guest may be another one.
 NOBODY: Final = frozenset({ConsoleState.GONE, ConsoleState.OFF, ConsoleState.FAULT})
-#: What may come after each.
+#: For each state: the states that may follow it.
 ALLOWED: Final = {
     ConsoleState.WAITING: {ConsoleState.LIVE, *NOBODY},
     ConsoleState.LIVE: {ConsoleState.AWAY, *NOBODY},
@@ -35,16 +35,16 @@ ALLOWED: Final = {
 
 
 class Observer(Protocol):
-    """What is told of everything that happens at a console, in order. It returns at once, and never raises."""
+    """Is told everything that happens at a console, in order. Its methods return at once, and never raise."""
 
     def output(self, offset: int, data: bytes) -> None:
-        """The guest printed `data`; its first byte has that offset."""
+        """The guest has printed `data`. `offset` is that of its first byte."""
 
     def gap(self, offset: int, lost: int) -> None:
-        """So many bytes that the guest printed before that offset never reached us."""
+        """`lost` bytes that the guest printed just before that offset never reached the server."""
 
     def typed(self, data: bytes, who: Principal | None) -> None:
-        """Somebody typed `data`; it is on its way to the guest."""
+        """Somebody has typed `data`, and it is on its way to the guest. `who` is None if it was not a user."""
 
     def state_changed(self, state: ConsoleState, reason: str) -> None:
-        """The guest came, went, or is away."""
+        """The console has moved to that state, for that reason."""

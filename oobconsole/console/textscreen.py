@@ -1,6 +1,7 @@
-"""What a console looks like now as a text screen: a terminal, fed from the kept output when somebody wants to see it.
+"""What does a console look like now? A model of a terminal is fed from the kept output when somebody wants to see it.
 
-Nothing is fed for nobody, and never much at a time: output may be made to cost far more than it shows.
+While nobody wants to see the screen, nothing is fed. And little is fed at a time, because a guest can print output
+that costs far more time than it shows.
 """
 
 from __future__ import annotations
@@ -14,30 +15,30 @@ from oobconsole.terminal.drawing import drawing
 from oobconsole.terminal.model import Terminal
 from oobconsole.terminal.safe import SafeFilter
 
-#: Fed between two looks at the clock, in bytes; and between two turns of the event loop, in seconds.
+#: How much is fed between two looks at the clock, in bytes, and how long between two turns of the event loop.
 SLICE: Final = 64
 TURN_SECONDS: Final = 0.003
-#: A few bytes can change every cell. A redraw that has taken so much processor time, in seconds, skips to the last
-#: so many bytes.
+#: A few bytes can change every cell. So a redraw that has taken `PATIENCE_SECONDS` of processor time skips everything
+#: but the last `LATEST` bytes.
 PATIENCE_SECONDS: Final = 1.0
 LATEST: Final = 2048
-#: Fed at most for one redraw, in bytes. What came before has most probably left the screen.
+#: How much is fed for one redraw at most, in bytes. Older output has most probably left the screen.
 BACKLOG_MAX: Final = 65536
-#: A line's end is looked for in so many bytes; and whether a string was cut, in so many before.
+#: In so many bytes the end of a line is searched, and in so many bytes before them the beginning of a string.
 _LINE: Final = 512
 _BEFORE_MAX: Final = 1 << 20
 _STEP: Final = 2048
 
 
 class _Turn:
-    """Gives the others their turn of the event loop, and counts the processor time that was taken."""
+    """Gives other tasks their turn of the event loop, and counts the processor time between such turns."""
 
     def __init__(self) -> None:
         self.spent = 0.0
         self._began, self._cpu = time.monotonic(), time.thread_time()
 
     async def end_if_due(self) -> None:
-        """Between two steps."""
+        """Give other tasks their turn if `TURN_SECONDS` have passed. To be called between two small steps of work."""
         now = time.monotonic()
         if now - self._began > TURN_SECONDS:
             self.spent += time.thread_time() - self._cpu
@@ -49,7 +50,7 @@ class TextScreen:
     """The text screen of one console.
 
     Args:
-        console: whose output; its settings say how large its guest believes its terminal to be.
+        console: the console whose output is drawn. Its settings say how large its guest believes its terminal to be.
     """
 
     def __init__(self, console: Console) -> None:
@@ -59,7 +60,7 @@ class TextScreen:
 
     @property
     def terminal(self) -> Terminal:
-        """As it was when it was drawn last."""
+        """The model of the terminal, as it was when it was drawn last."""
         return self._terminal
 
     def _begin(self, position: int) -> None:
@@ -70,11 +71,13 @@ class TextScreen:
         self._guest = self._console.began
 
     async def redraw(self, rows: int = 0, columns: int = 0) -> tuple[int, bytes]:
-        """Bring the screen up to date; returns the offset up to which it is true, and what draws it.
+        """Bring the screen up to date. Returns the offset up to which it shows the output, and the bytes that draw
+        it.
 
         Args:
-            rows, columns: of the terminal to draw on; 0: as the guest's. On a smaller one, what is around the
-                cursor is drawn.
+            rows: of the terminal on which the screen will be drawn; 0: as many as the guest's terminal has. On a
+                smaller terminal the part around the cursor is drawn.
+            columns: the same for columns.
         """
         async with self._turn:
             turn = _Turn()
@@ -103,15 +106,15 @@ class TextScreen:
             await turn.end_if_due()
 
     async def _begin_in_the_middle(self, position: int, turn: _Turn) -> None:
-        """Begin with a guest, or with a line; or behind the string of which the end is there, however long it is: not
-        in it."""
+        """Begin with an empty screen at about that offset. The output before it is not known to the screen, so it
+        begins where that does no harm: with the guest's first byte, with a line, or after the end of a string."""
         if position > max(self._console.start, self._console.began):
             line_end = self._console.read_from(position, _LINE).data.find(b"\n")
             position = position + line_end + 1 if line_end >= 0 else await self._end_of_string(position, turn)
         self._begin(position)
 
     async def _end_of_string(self, position: int, turn: _Turn) -> int:
-        """The first offset from `position` on at which output is text, or the end of all: between two sequences."""
+        """Return the first offset from `position` on that lies between two sequences, or the end of the output."""
         before = self._console.read_from(max(self._console.start, position - _BEFORE_MAX), _BEFORE_MAX)
         at = before.offset + before.data[: position - before.offset].rfind(b"\n") + 1
         safe = SafeFilter()
