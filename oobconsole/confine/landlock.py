@@ -1,6 +1,7 @@
-"""Landlock (landlock(7)): from here on this process, and all that it starts, can do nothing with files but read some.
+"""Landlock (landlock(7)): a process gives up all rights to files, except to read some of them. Processes that it
+starts have no more rights.
 
-By ctypes: the bindings on PyPI are young, and what is needed of them are three system calls.
+Why ctypes? The bindings on PyPI are young, and only three system calls are needed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION: Final = 1  # LANDLOCK_CREATE_RULESET_VERSION
 _PATH_BENEATH: Final = 1  # LANDLOCK_RULE_PATH_BENEATH
 _READ_FILE, _READ_DIR = 1 << 2, 1 << 3
-#: How many rights to files each version knows (LANDLOCK_ACCESS_FS_*): all of them are taken away.
+#: How many rights to files each version of Landlock knows (LANDLOCK_ACCESS_FS_*). All of them are taken away.
 _RIGHTS: Final = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 _BIND_TCP, _CONNECT_TCP = 1 << 0, 1 << 1  # from version 4 on
 _SCOPE_ABSTRACT, _SCOPE_SIGNAL = 1 << 0, 1 << 1  # from version 6 on
@@ -26,21 +27,23 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 def version() -> int:
-    """Which one this kernel has; 0: none."""
+    """Return the version of Landlock that this kernel has; 0: it has none."""
     return max(0, int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION)))
 
 
 def restrict(readable: Iterable[str]) -> int:
-    """Take away every right to files, but to read below these folders; to connect and listen by TCP; to reach
-    processes outside by signals and abstract sockets, as far as this kernel's version knows of these.
+    """Take away these rights, as far as this kernel's version of Landlock knows them: every right to files, except to
+    read below the folders `readable`; to connect and to listen by TCP; to send signals to processes outside, and to
+    reach them by abstract sockets.
 
-    It counts for the calling thread, and for threads and processes that it starts later. `no_new_privs` must be set.
+    This counts for the calling thread, and for threads and processes that it starts later. `no_new_privs` must be
+    set.
 
     Returns:
-        the version.
+        the version of Landlock.
 
     Raises:
-        OSError: there is no Landlock here, or it refuses.
+        OSError: this kernel has no Landlock, or Landlock refuses.
     """
     has = version()
     if not has:
@@ -63,7 +66,7 @@ def _allow(ruleset: int, folder: str) -> None:
     try:
         at = os.open(folder, os.O_PATH | os.O_CLOEXEC)
     except OSError:
-        return  # what is not there is not read
+        return  # a folder that does not exist needs no rule
     try:
         _checked(_libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, _RULE.pack(_READ_FILE | _READ_DIR, at), 0))
     finally:

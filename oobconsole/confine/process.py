@@ -1,7 +1,8 @@
-"""A process gives up every right that it does not need, for ever: user, capabilities, files, system calls, limits.
+"""A process gives up every right that it does not need, for ever: its user, capabilities, files, system calls and
+limits.
 
-Each measure is tried by itself, and each that cannot be had is said: an older kernel, or a container, has not all of
-them, and the others still count.
+Each measure is tried by itself, and each that fails is reported. An older kernel, or a container, does not offer all
+of them, but the others still count.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is left to a process.
+    """The rights that are left to a process.
 
     Attributes:
-        user: whom it becomes when it is root.
-        memory: bytes of its address space.
+        user: the user that the process becomes if it is root.
+        memory: how large its address space may be, in bytes.
     """
 
     user: str
@@ -41,14 +42,14 @@ class Limits:
 
 
 def die_with_parent() -> None:
-    """Have the kernel end this process when the one that has started it ends, however that is (prctl(2))."""
+    """Make the kernel end this process when its parent process ends, in whichever way the parent ends (prctl(2))."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def confine(limits: Limits) -> list[str]:
-    """Do all of it; returns what was done (`+…`), and what could not be, with the reason (`-…`).
+    """Take all measures. Returns the measures that were taken (`+…`), and those that failed, with the reason (`-…`).
 
-    Called while there is one thread. What Python still has to read afterwards are modules of its own.
+    To be called while the process has only one thread. Afterwards Python can still read its own modules.
     """
     readable = _readable()
     measures: tuple[tuple[str, Callable[[], str]], ...] = (
@@ -65,19 +66,19 @@ def confine(limits: Limits) -> list[str]:
 def _tried(name: str, measure: Callable[[], str]) -> str:
     try:
         said = measure()
-    except Exception as error:  # whatever it is: the other measures count all the same
+    except Exception as error:  # of any kind, because the other measures must still be taken
         return f"-{name}: {getattr(error, 'strerror', None) or repr(error)}"
     return f"+{name}: {said}" if said else f"+{name}"
 
 
 def _readable() -> set[str]:
-    """Where modules and shared libraries lie: Python imports some when they are needed first."""
+    """Return the folders of modules and shared libraries. Python imports some modules only when it needs them."""
     paths = {os.path.realpath(path) for path in (*sysconfig.get_paths().values(), *sys.path) if path}
     return {path for path in paths if os.path.isdir(path)} | {"/usr/lib", "/lib", "/lib64", "/usr/share/zoneinfo"}  # noqa: PTH112
 
 
 def _limit(memory: int) -> str:
-    """No core file, which would hold keys; no file that grows; no more memory than it needs."""
+    """Allow no core file, because it would hold keys; no writing to files; and no more memory than is needed."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
@@ -93,19 +94,20 @@ def _become(user: str) -> str:
     os.setgroups([])
     os.setresgid(found.pw_gid, found.pw_gid, found.pw_gid)
     os.setresuid(found.pw_uid, found.pw_uid, found.pw_uid)
-    die_with_parent()  # which the kernel forgets with another user
+    die_with_parent()  # again, because the kernel forgets it when the user changes
     return user
 
 
 def _drop_capabilities() -> str:
-    """Whoever is not root has none, unless systemd gave it some: those of the core are not the front's."""
+    """Drop all capabilities. A process that is not root has some only if systemd gave them to the core; the front
+    needs none of them."""
     _libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     for capability in range(_CAPABILITY_MAX + 1):
-        _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # which needs a right that we may not have
+        _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # fails without CAP_SETPCAP, which does no harm
     head = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     has, none = (ctypes.c_uint32 * 6)(), (ctypes.c_uint32 * 6)()
     if _libc.capget(ctypes.byref(head), ctypes.byref(has)) == 0 and not any(has):
-        return "none"  # and capset(2) may be forbidden already
+        return "none"  # without calling capset(2), which may be forbidden already
     if _libc.capset(ctypes.byref(head), ctypes.byref(none)):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
@@ -116,7 +118,7 @@ def _no_new_privileges() -> str:
     if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
-    _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # no other process of this user looks into it
+    _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # other processes of this user cannot look into its memory
     return ""
 
 

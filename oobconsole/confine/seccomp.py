@@ -1,8 +1,10 @@
-"""seccomp (seccomp(2)): the system calls that a front needs, and no others.
+"""seccomp (seccomp(2)): a front may use the system calls that it needs, and no others.
 
-The filter is BPF by hand. The bindings of libseccomp on PyPI are not kept, or need headers to be built; what is
-needed is a list of numbers, and a few looks at arguments. A call that is not on the list fails with ENOSYS, as on a
-kernel that is too old for it: libraries then do without.
+The filter is written in BPF by hand. Why not with a library? The bindings of libseccomp on PyPI are not maintained,
+or need headers to be built. A list of numbers and a few checks of arguments are all that is needed.
+
+A call that is not on the list fails with ENOSYS, as it would on a kernel that is too old for it. Libraries then do
+without the call.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ import platform
 import struct
 from typing import Final
 
-#: What CPython, uvloop, OpenSSL and the C library use after the start: numbers for x86-64 and for arm64
-#: (asm/unistd_64.h and asm-generic/unistd.h); None: there is no such call.
+#: The system calls that CPython, uvloop, OpenSSL and the C library use after the start, with their numbers for x86-64
+#: and for arm64 (asm/unistd_64.h and asm-generic/unistd.h); None: there is no such call.
 _CALLS: Final[dict[str, tuple[int | None, int | None]]] = {
     "read": (0, 63),
     "write": (1, 64),
@@ -32,7 +34,7 @@ _CALLS: Final[dict[str, tuple[int | None, int | None]]] = {
     "setsockopt": (54, 208),
     "getsockopt": (55, 209),
     "listen": (50, 201),  # libuv calls it for a socket that listens already
-    "socketpair": (53, 199),  # an event loop's own, to wake itself
+    "socketpair": (53, 199),  # an event loop makes one, to wake itself
     "pipe2": (293, 59),
     "eventfd2": (290, 19),
     "epoll_create1": (291, 20),
@@ -98,14 +100,15 @@ _CALLS: Final[dict[str, tuple[int | None, int | None]]] = {
     "exit": (60, 93),
     "exit_group": (231, 94),
 }
-#: Allowed for this process alone, which is the first argument: a fatal error's signal, and (as 0) a look at limits.
+#: Allowed only if the first argument is this process: `tgkill`, with which a fatal error sends a signal, and
+#: `prlimit64`, with 0 for this process, which reads limits.
 _TGKILL: Final = (234, 131)
 _PRLIMIT64: Final = (302, 261)
-#: Allowed for threads alone, not for processes: the first argument has this flag (clone(2)). A C library that knows
-#: clone3, whose flags a filter cannot see, goes back to clone when it is told ENOSYS.
+#: Allowed only to make a thread, and not a process: the first argument must have this flag (clone(2)). A filter
+#: cannot see the flags of clone3, so clone3 fails with ENOSYS, and the C library then uses clone.
 _CLONE: Final = (56, 220)
 _CLONE_THREAD: Final = 0x00010000
-#: prctl(PR_SET_NAME), for names of threads.
+#: Allowed only as prctl(PR_SET_NAME), which names a thread.
 _PRCTL: Final = (157, 167)
 _SET_NAME: Final = 15
 
@@ -125,10 +128,10 @@ def _instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> 
 
 
 def program(machine: str, pid: int) -> bytes:
-    """The filter for a machine, as `struct sock_filter`s.
+    """Return the filter for a machine (such as x86_64) and a process, as an array of `struct sock_filter`.
 
     Raises:
-        KeyError: there are no numbers of system calls for that machine.
+        KeyError: the numbers of that machine's system calls are not known.
     """
     column, architecture = _MACHINES[machine]
     numbers = sorted(pair[column] for pair in _CALLS.values() if pair[column] is not None)  # type: ignore[type-var]
@@ -165,10 +168,11 @@ class _Program(ctypes.Structure):
 
 
 def restrict() -> None:
-    """Allow nothing but the list, for the calling thread and those that it starts. `no_new_privs` must be set.
+    """Allow only the calls of the list, for the calling thread and the threads that it starts. `no_new_privs` must be
+    set.
 
     Raises:
-        OSError: this kernel, or this machine, has no filter.
+        OSError: this kernel has no such filters, or there is no list for this machine.
     """
     machine = platform.machine()
     try:

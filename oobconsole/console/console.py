@@ -184,7 +184,7 @@ class Console:
 
     @property
     def gaps(self) -> tuple[tuple[int, int], ...]:
-        """Where output was lost before it reached the server: the latest pairs of an offset and the bytes lost there."""
+        """Where output was lost before it reached the server: the latest pairs of an offset and the bytes lost."""
         return tuple(self._gaps)
 
     @property

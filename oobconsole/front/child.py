@@ -1,5 +1,4 @@
-"""The process of a front, from its first line to its last: take what the core has given it, give up every other
-right, and serve."""
+"""The process of a front. It takes over what the core gives it, gives up every other right, and then serves."""
 
 from __future__ import annotations
 
@@ -25,35 +24,35 @@ from oobconsole.net.listener import hand_over
 
 logger = structlog.get_logger(__name__)
 
-#: Makes what lets people in: for its connection to the core, and the sockets that it listens on.
+#: Makes the server that lets people in, from the connection to the core and the listening sockets.
 Make = Callable[[Link, Sequence[socket.socket]], Server]
-#: Modules of libraries that are imported where they are used.
+#: Modules that libraries import only when they use them. They are imported early, because later there are no files.
 _LATE: Final = ("stringprep", "linecache", "traceback", "concurrent.futures.thread", "encodings.idna")
 _TERMINATION: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(make: Make) -> None:
-    """Serve as the front that the command line names: LINK LISTEN[,LISTEN…] USER MEMORY.
+    """Serve as a front. The command line is LINK LISTEN[,LISTEN…] USER MEMORY.
 
-    LINK is the descriptor of the connection to the core, each LISTEN that of a listening socket. USER is who this
-    process becomes if it may; MEMORY is how much it may have, in bytes of its address space. Everything that serves
-    is imported already: there are no files afterwards.
+    LINK is the descriptor of the connection to the core, and each LISTEN that of a listening socket. USER is the user
+    that this process becomes if it may. MEMORY is how large its address space may be, in bytes. All modules that
+    serve must be imported already, because the process cannot read files afterwards.
     """
     link_number, listening, user, memory = sys.argv[1:]
-    for number in _TERMINATION:  # a terminal and systemd send these to us, too; when we end is the core's decision
+    for number in _TERMINATION:  # a terminal and systemd send these to the front, too, but the core ends it
         signal.signal(number, signal.SIG_IGN)
     die_with_parent()
     sockets = [socket.socket(fileno=int(number)) for number in listening.split(",")]
     _load_what_is_loaded_late()
     about = confine(Limits(user=user, memory=int(memory)))
-    log.setup("json")  # the core reads our standard error, and logs what it finds there
+    log.setup("json")  # the core reads this process's standard error, and logs the lines
     sys.meta_path.insert(0, _Late())
     uvloop.run(_serve(make, socket.socket(fileno=int(link_number)), sockets, about))
 
 
 def _load_what_is_loaded_late() -> None:
-    """Python loads some of its modules when they are needed first, and the C library its own. Afterwards there may be
-    no file that can be read."""
+    """Load modules that Python and the C library would load only when they need them. Later this process may not be
+    able to read any file."""
     for codec in ("idna", "latin-1", "ascii", "unicode_escape", "raw_unicode_escape"):
         codecs.lookup(codec)
     for module in _LATE:
@@ -62,7 +61,7 @@ def _load_what_is_loaded_late() -> None:
 
 
 class _Late(importlib.abc.MetaPathFinder):
-    """Is asked for every module that is not there, finds none, and says so: what is imported now may not be found."""
+    """Logs every module that is imported late, because it may not be found. It finds no module itself."""
 
     def find_spec(self, fullname: str, path: object, target: object = None) -> None:
         logger.warning("a front imports a module late: name it in front/child.py", module=fullname)
@@ -80,5 +79,5 @@ async def _serve(make: Make, core: socket.socket, sockets: Sequence[socket.socke
 
 
 def _core_is_gone() -> None:
-    """There is nothing left to do, and nobody to tell: clients are disconnected by the kernel."""
+    """End the process at once. Nothing can be done without the core, and the kernel disconnects the clients."""
     os._exit(0)

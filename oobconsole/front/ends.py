@@ -1,8 +1,8 @@
-"""The two ends of a session, as each sees the other, and what those who let people in see of the core.
+"""The interfaces between a session in the core and its client in a front, and between a front and the core.
 
-A session of the core and the channel of its client are either in one process (the local socket), or in two, with the
-relay between them. Neither end can tell which it is: both speak through what is written here, and both ways are
-bounded by credit, in bytes. Nothing here waits.
+A session and its client's channel are either in one process (the local socket), or in two, with the relay between
+them. Neither end can tell the difference, because both use the interfaces in this module. In both directions the
+number of bytes on their way is bounded by credit. No method here waits.
 """
 
 from __future__ import annotations
@@ -13,45 +13,47 @@ from typing import Final, NamedTuple, Protocol
 from oobconsole.access import Principal
 from oobconsole.front.frames import Opening
 
-#: Bytes of input that a client's end may send at once. The session widens that as soon as it has begun, if it can.
+#: How many bytes of input a client's end may send before it gets credit. A session may give more credit when it
+#: begins.
 INPUT_WINDOW: Final = 4096
-#: Bytes of output that a session may send at once.
+#: How many bytes of output a session may send before it gets credit.
 OUTPUT_WINDOW: Final = 65536
-#: Credit is given back in portions of this part of the window at least: a key and its echo need no third frame.
+#: Credit is given back only when it is at least this part of the window (a fourth), so that a key and its echo need
+#: no third frame.
 PORTION: Final = 4
-#: Connections that wait to be accepted, also while no front is there to accept them.
+#: How many connections may wait to be accepted, also while there is no front to accept them.
 BACKLOG: Final = 1024
 
 
 class ClientEnd(Protocol):
-    """A session's client."""
+    """The client of a session, as the session sees it."""
 
     def send(self, data: bytes, *, error: bool) -> None:
-        """Send bytes, at most as many as there is credit for.
+        """Send bytes to the client, at most as many as there is credit for.
 
         Args:
-            error: on standard error.
+            error: send them to standard error, and not to standard output.
         """
 
     def taken(self, count: int) -> None:
-        """So many bytes of input have been read: as many more may come."""
+        """Give the client credit: it may send `count` more bytes of input."""
 
     def finish(self, status: int) -> None:
-        """The session has ended. Everything was sent; the client is told the exit status."""
+        """End the session. All output was sent before, and the client is told the exit status."""
 
 
 class SessionEnd(Protocol):
-    """A client's session."""
+    """The session of a client, as the client's end sees it."""
 
     def typed(self, data: bytes, at: float) -> None:
-        """Bytes came from the client, at most as many as there is credit for.
+        """Bytes have come from the client, at most as many as there is credit for.
 
         Args:
             at: when they came, by `time.monotonic`.
         """
 
     def input_ended(self) -> None:
-        """The client types no more; output goes on."""
+        """The client will type no more. Output goes on."""
 
     def resized(self, rows: int, columns: int) -> None:
         """The client's terminal has another size."""
@@ -60,13 +62,14 @@ class SessionEnd(Protocol):
         """The client asks for a break (RFC 4335)."""
 
     def credit(self, count: int) -> None:
-        """So many bytes more of output can be taken."""
+        """Give the session credit: the client's end can take `count` more bytes of output."""
 
     def reads_no_more(self) -> None:
-        """The session ends as that of a client that has hung up, but somebody still wants to know how."""
+        """The client reads no more output, so the session ends as if the client had hung up. But the client's end is
+        still told the exit status."""
 
     def dismissed(self, reason: str) -> None:
-        """Whoever it is may be here no longer: they are told why, and the session ends."""
+        """The user has lost the right to be here. The user is told why, and the session ends."""
 
     def lost(self) -> None:
         """The client has closed the session."""
@@ -76,8 +79,8 @@ class UserKeys(NamedTuple):
     """A user's file of keys.
 
     Attributes:
-        file: its path, for messages; empty: there is none.
-        lines: what it holds.
+        file: the path of the file, for messages; empty: the user has no such file.
+        lines: the lines of the file.
     """
 
     file: str = ""
@@ -85,10 +88,10 @@ class UserKeys(NamedTuple):
 
 
 class Unavailable(Exception):
-    """A user's keys cannot be had; says why.
+    """A user's keys cannot be read. The message says why.
 
     Attributes:
-        ours: for a fault of this host, or of the core, which says nothing about who wants to log in.
+        ours: the fault is this host's, or the core's. It says nothing about the user who wants to log in.
     """
 
     def __init__(self, reason: str, *, ours: bool) -> None:
@@ -97,25 +100,24 @@ class Unavailable(Exception):
 
 
 class Core(Protocol):
-    """What whoever lets people in sees of the core. Connections have numbers, which the core's side chooses nothing
-    by: a number is used for one connection only."""
+    """The core, as a front sees it. The front numbers its connections, and uses each number only once."""
 
     def logged_in(self, connection: int, who: Principal, age: float) -> None:
-        """Somebody has logged in, over a connection that began so many seconds ago."""
+        """A user has logged in, over a connection that began `age` seconds ago."""
 
     def logged_out(self, connection: int) -> None:
-        """That connection is over, and all its sessions are closed."""
+        """A connection is over, and all its sessions are closed."""
 
     def refused(self, who: Principal, reason: str) -> None:
-        """Somebody has left without a login."""
+        """A client has left without a login."""
 
     def open(self, connection: int, wanted: Opening, client: ClientEnd) -> SessionEnd:
-        """Begin a session of whoever has logged in there. `client` may be given `OUTPUT_WINDOW` bytes at once, and
-        the session `INPUT_WINDOW`."""
+        """Begin a session of the user who has logged in over that connection. At first `client` can take
+        `OUTPUT_WINDOW` bytes, and the session `INPUT_WINDOW` bytes."""
 
     async def keys(self, user: str) -> UserKeys:
-        """A user's file of keys.
+        """Return a user's file of keys.
 
         Raises:
-            Unavailable: it cannot be used.
+            Unavailable: the file cannot be used.
         """

@@ -1,11 +1,12 @@
-"""The relay's frames: how a front and the core, which are two processes, speak about clients and their sessions.
+"""The relay's frames: the language in which a front and the core, which are two processes, speak about clients.
 
-Sans I/O: bytes in, frames out. A frame is a header of nine bytes (kind, number, length of what follows; big-endian)
-and its content. The number says what the frame is about: a session, a connection, or a question that is answered with
-the same number. Each side has kinds of its own, and each kind has a least and a greatest length: a length that is not
-between them is an error before any of the content is kept.
+The codec is sans I/O: bytes go in, and frames come out. A frame is a header of nine bytes and a content. The header
+has the kind, a number and the length of the content, all big-endian. The number says what the frame is about: a
+session, a connection, or a question, whose answer has the same number. Each side has its own kinds. Each kind has a
+least and a greatest length, and a frame of another length is an error before any of its content is kept.
 
-The core takes a front for hostile. Nothing here trusts what a front has sent; texts are UTF-8, bounded, and checked.
+The core treats a front as hostile, so nothing here trusts what a front has sent. Texts are UTF-8, bounded and
+checked.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ from oobconsole.errors import FrontError
 
 #: Kind, number, length of the content.
 HEADER: Final = struct.Struct(">BII")
-#: Input or output of a session in one frame, in bytes.
+#: How much input or output of a session one frame may have, in bytes.
 DATA_MAX: Final = 65536
-#: A command line has at most 65,536 characters (`session/commands.py`); one that is longer arrives, so that its user
-#: can be told. SSH's largest packet bounds it.
+#: How long a command line may be, in bytes. `session/commands.py` allows 65,536 characters, but a longer command line
+#: must arrive, so that its user can be told. SSH's largest packet bounds it.
 COMMAND_MAX: Final = 256 << 10
 TERM_MAX: Final = 64
 CLIENT_MAX: Final = 256
-#: Of the texts about a person (name, key, address) and of a reason, in bytes.
+#: How long a text about a person (name, key, address) or a reason may be, in bytes.
 TEXT_MAX: Final = 1024
-#: A front's settings: lists of revoked keys may have 16 MiB each.
+#: How long a front's settings may be, in bytes. Lists of revoked keys may have 16 MiB each.
 SETTINGS_MAX: Final = 64 << 20
-#: A file of a user's keys.
+#: How long a user's file of keys may be, in bytes, with the byte that says that it was found.
 KEYS_MAX: Final = (4 << 20) + 1
 
 _OPENING: Final = struct.Struct(">IBHHBH")  # connection, flags, rows, columns, length of TERM, of the client's name
@@ -44,40 +45,40 @@ _HAS_TERMINAL, _HAS_COMMAND, _IS_GARBLED = 1, 2, 4
 
 
 class FromFront(IntEnum):
-    """What a front says. The number is a session's, unless it is said."""
+    """The kinds of frames that a front sends. The number is that of a session, unless a comment says otherwise."""
 
-    READY = 1  # the child can serve; number 0; the content is what confines it, as texts
-    SERVING = 2  # it serves as the settings with this number say
-    LOGIN = 3  # somebody has logged in; the number is the connection's from now on
-    LOGOUT = 4  # that connection is over, and so are its sessions
-    REFUSED = 5  # somebody has left without a login; number 0
-    ASK_KEYS = 6  # which lines has a user's file of keys? The number is the question's
+    READY = 1  # the front can serve; number 0; the content is what confines it, as texts
+    SERVING = 2  # the front now serves by the settings that had this number
+    LOGIN = 3  # a user has logged in; the number is that of the connection
+    LOGOUT = 4  # a connection is over, and so are its sessions; the number is that of the connection
+    REFUSED = 5  # a client has left without a login; number 0
+    ASK_KEYS = 6  # asks for the lines of a user's file of keys; the number is that of the question
     OPEN = 7  # a session begins
     INPUT = 8  # bytes that the client typed, and when they arrived
-    END_OF_INPUT = 9
-    SIZE = 10  # of the client's terminal
-    BREAK = 11  # the client asks for one
-    CREDIT = 12  # so many bytes more of output can be taken
+    END_OF_INPUT = 9  # the client will type no more
+    SIZE = 10  # the client's terminal has this size
+    BREAK = 11  # the client asks for a break
+    CREDIT = 12  # the client can take so many more bytes of output
     DEAF = 13  # the client reads no more, but wants to know how the session ends
-    DISMISS = 14  # the client's right has been taken away: tell why, and end
-    CLOSED = 15  # the client has closed the session: nothing more about it comes from the front
-    PONG = 16  # the number is the PING's
+    DISMISS = 14  # the user has lost the right to be here: tell why, and end the session
+    CLOSED = 15  # the client has closed the session: the front sends nothing more about it
+    PONG = 16  # the answer to the PING of this number
 
 
 class FromCore(IntEnum):
-    """What the core says. The number is a session's, unless it is said."""
+    """The kinds of frames that the core sends. The number is that of a session, unless a comment says otherwise."""
 
-    SETTINGS = 65  # serve like this from now on; the number is that of the settings
-    KEYS = 66  # the answer to ASK_KEYS
-    OUTPUT = 67
-    ERROR = 68  # output for standard error
-    TAKEN = 69  # so many bytes of input have been read: as many more may be sent
+    SETTINGS = 65  # serve by these settings from now on; the number is that of the settings
+    KEYS = 66  # the answer to the ASK_KEYS of this number
+    OUTPUT = 67  # bytes for the client's standard output or terminal
+    ERROR = 68  # bytes for the client's standard error
+    TAKEN = 69  # so many bytes of input have been read, so that as many more may be sent
     EXIT = 70  # the session has ended, with this status
-    PING = 71  # the number is the ping's
-    STOP = 72  # accept nobody any more, let clients leave, and end; number 0
+    PING = 71  # asks for a sign of life; the number is that of the ping
+    STOP = 72  # accept no more clients, let those that are there leave, and end; number 0
 
 
-#: Least and greatest length of the content, by kind.
+#: For each kind: the least and the greatest length of the content, in bytes.
 FRONT_SIZES: Final[Mapping[int, tuple[int, int]]] = {
     FromFront.READY: (0, 16384),
     FromFront.SERVING: (0, 0),
@@ -112,8 +113,8 @@ class Frame(NamedTuple):
     """One frame.
 
     Attributes:
-        kind: of `FromFront` or `FromCore`.
-        number: what it is about, from 0 to 2**32 - 1.
+        kind: a member of `FromFront` or `FromCore`.
+        number: what the frame is about, from 0 to 2**32 - 1.
     """
 
     kind: int
@@ -125,11 +126,11 @@ class Opening(NamedTuple):
     """What a client wants when it begins a session.
 
     Attributes:
-        command: to be done; None: none was said.
-        garbled: the command was no UTF-8, so that nobody knows what is asked for.
-        term: its terminal's TERM; None: it has no terminal.
-        rows: of the terminal, and `columns`; 0 for unknown.
-        client: the client's program, as it says itself; empty for unknown.
+        command: the command to be done; None: the client has given none.
+        garbled: the command was not UTF-8, so that nobody knows what the client wants.
+        term: the TERM of the client's terminal; None: the client has no terminal.
+        rows: how many rows the terminal has, and `columns` how many columns; 0: unknown.
+        client: the name of the client's program, as the client says it; empty: unknown.
     """
 
     command: str | None = None
@@ -141,24 +142,24 @@ class Opening(NamedTuple):
 
 
 class Decoder:
-    """Frames from the bytes of one side.
+    """Splits the byte stream of one side into frames.
 
     Args:
-        sizes: the kinds that this side may send: `FRONT_SIZES` or `CORE_SIZES`.
+        sizes: the kinds that this side may send, with their lengths: `FRONT_SIZES` or `CORE_SIZES`.
     """
 
     def __init__(self, sizes: Mapping[int, tuple[int, int]]) -> None:
         self._sizes = sizes
         self._data: bytes | bytearray = b""
-        self._at = 0  # before that, everything has become frames
+        self._at = 0  # the bytes before this index have become frames
 
     @property
     def waiting(self) -> int:
-        """Bytes that have not become frames yet."""
+        """How many bytes have not become frames yet."""
         return len(self._data) - self._at
 
     def feed(self, data: bytes) -> None:
-        """Take what has come. Bytes are copied only where a frame has begun in what came before."""
+        """Take bytes that have arrived. They are copied only if earlier bytes are left that are no whole frame."""
         if self._at == len(self._data):
             self._data, self._at = data, 0
             return
@@ -170,10 +171,10 @@ class Decoder:
         self._data += data
 
     def next(self) -> Frame | None:
-        """The next frame that is complete; None: more bytes are needed.
+        """Return the next frame that is complete, or None when more bytes are needed.
 
         Raises:
-            FrontError: a kind that this side does not send, or a length that this kind cannot have. What follows
+            FrontError: this side does not send that kind, or the kind cannot have that length. The bytes that follow
                 cannot be understood any more.
         """
         if self.waiting < HEADER.size:
@@ -196,17 +197,17 @@ class Decoder:
 
 
 def header(kind: int, number: int, length: int = 0) -> bytes:
-    """The nine bytes before a content of that length."""
+    """Return the nine bytes of a header before a content of `length` bytes."""
     return HEADER.pack(kind, number, length)
 
 
 def frame(kind: int, number: int, content: bytes = b"") -> bytes:
-    """A whole frame."""
+    """Return a frame: header and content."""
     return HEADER.pack(kind, number, len(content)) + content
 
 
 def texts(*values: str) -> bytes:
-    """Texts, one behind the other; each is cut to `TEXT_MAX` bytes."""
+    """Return a content of several texts. Each is cut to `TEXT_MAX` bytes."""
     out = bytearray()
     for value in values:
         encoded = cut(value)
@@ -215,13 +216,13 @@ def texts(*values: str) -> bytes:
 
 
 def cut(text: str, most: int = TEXT_MAX) -> bytes:
-    """A text as UTF-8, without whatever is behind so many bytes."""
+    """Return a text as UTF-8, cut to at most `most` bytes but not within a character."""
     encoded = text.encode("utf-8", "replace")
     return encoded if len(encoded) <= most else encoded[:most].decode("utf-8", "ignore").encode()
 
 
 def as_texts(content: bytes) -> list[str]:
-    """The texts in a content. Raises `FrontError`."""
+    """Return the texts of a content. Raises `FrontError` if it is not one of texts."""
     found, at = [], 0
     while at < len(content):
         if at + _LENGTH.size > len(content):
@@ -236,7 +237,7 @@ def as_texts(content: bytes) -> list[str]:
 
 
 def as_text(content: bytes) -> str:
-    """A content that is one text. Raises `FrontError`."""
+    """Return the text of a content that is one text. Raises `FrontError` if it is not UTF-8."""
     try:
         return content.decode()
     except UnicodeDecodeError as error:
@@ -244,7 +245,7 @@ def as_text(content: bytes) -> str:
 
 
 def some_texts(content: bytes, count: int) -> Sequence[str]:
-    """Exactly so many texts. Raises `FrontError`."""
+    """Return the texts of a content. Raises `FrontError` unless there are exactly `count`."""
     found = as_texts(content)
     if len(found) != count:
         raise FrontError(f"{len(found)} texts, where {count} belong")
@@ -252,12 +253,12 @@ def some_texts(content: bytes, count: int) -> Sequence[str]:
 
 
 def login(age: float, name: str, key: str, address: str) -> bytes:
-    """The content of LOGIN: who it is, and how many seconds ago the connection began."""
+    """Return the content of LOGIN: who has logged in, and how many seconds ago the connection began (`age`)."""
     return _LOGIN.pack(age) + texts(name, key, address)
 
 
 def as_login(content: bytes) -> tuple[float, Sequence[str]]:
-    """Seconds since the connection began; name, key, address. Raises `FrontError`."""
+    """Return the seconds since the connection began, and name, key and address. Raises `FrontError`."""
     (age,) = _LOGIN.unpack_from(content)
     if not 0 <= age < 1e9:
         raise FrontError(f"a connection that began {age} seconds ago")
@@ -265,7 +266,7 @@ def as_login(content: bytes) -> tuple[float, Sequence[str]]:
 
 
 def opening(connection: int, wanted: Opening) -> bytes:
-    """The content of OPEN."""
+    """Return the content of OPEN: the connection's number, and what the client wants."""
     flags = (
         (_HAS_TERMINAL if wanted.term is not None else 0)
         | (_HAS_COMMAND if wanted.command is not None else 0)
@@ -277,7 +278,7 @@ def opening(connection: int, wanted: Opening) -> bytes:
 
 
 def as_opening(content: bytes) -> tuple[int, Opening]:
-    """The connection, and what its client wants. Raises `FrontError`."""
+    """Return the connection's number, and what its client wants. Raises `FrontError`."""
     connection, flags, rows, columns, term_length, client_length = _OPENING.unpack_from(content)
     at = _OPENING.size + term_length + client_length
     if term_length > TERM_MAX or client_length > CLIENT_MAX or at > len(content) or flags > 7:
@@ -299,43 +300,44 @@ def as_opening(content: bytes) -> tuple[int, Opening]:
 
 
 def stamp(at: float) -> bytes:
-    """When the bytes behind it arrived, by `time.monotonic`: one clock for all processes (clock_gettime(2))."""
+    """Return the beginning of an INPUT content: when its bytes arrived, in seconds by `time.monotonic`. That clock is
+    the same in all processes (clock_gettime(2))."""
     return _STAMP.pack(int(at * 1e9))
 
 
 def as_input(content: bytes) -> tuple[float, bytes]:
-    """When bytes arrived, and the bytes."""
+    """Return when the bytes of an INPUT arrived, in seconds by `time.monotonic`, and the bytes."""
     (at,) = _STAMP.unpack_from(content)
     return at / 1e9, content[_STAMP.size :]
 
 
 def size(rows: int, columns: int) -> bytes:
-    """The content of SIZE."""
+    """Return the content of SIZE: rows and columns, each from 0 to 65535."""
     return _SIZE.pack(rows, columns)
 
 
 def as_size(content: bytes) -> tuple[int, int]:
-    """Rows and columns."""
+    """Return the rows and columns of a SIZE."""
     rows, columns = _SIZE.unpack(content)
     return rows, columns
 
 
 def count(number: int) -> bytes:
-    """The content of CREDIT and TAKEN: bytes."""
+    """Return the content of CREDIT and TAKEN: a number of bytes."""
     return _COUNT.pack(number)
 
 
 def as_count(content: bytes) -> int:
-    """The number of bytes that the content of CREDIT or TAKEN names."""
+    """Return the number of bytes of a CREDIT or TAKEN."""
     (number,) = _COUNT.unpack(content)
     return int(number)
 
 
 def status(number: int) -> bytes:
-    """The content of EXIT."""
+    """Return the content of EXIT: an exit status from 0 to 255."""
     return _STATUS.pack(number)
 
 
 def as_status(content: bytes) -> int:
-    """An exit status."""
+    """Return the exit status of an EXIT."""
     return content[0]

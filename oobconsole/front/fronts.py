@@ -23,14 +23,15 @@ from oobconsole.vitals import FrontReport
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A configuration that was read and found good, with what each kind of front is told of it."""
+    """A configuration that was read and found good, with the settings that each kind of front gets, by its name."""
 
     config: Config
     settings: Mapping[str, bytes]
 
 
 def prepare(kinds: Sequence[Kind], config: Config) -> Prepared:
-    """Read everything that `config` names for the fronts, and change nothing. Files are read: beside the event loop.
+    """Read everything that `config` names for the fronts, and change nothing. It reads files, so it must be called in
+    a thread beside the event loop.
 
     Raises:
         EnvironmentFault: a file cannot be used.
@@ -39,11 +40,12 @@ def prepare(kinds: Sequence[Kind], config: Config) -> Prepared:
 
 
 class Fronts:
-    """Owns the listening sockets, so that no connection attempt is refused while a front is begun again.
+    """All fronts of a server. Why do they not own their listening sockets? This class does, so that no connection
+    attempt is refused while a front is started again.
 
     Args:
-        kinds: those that there are.
-        prepared: what the first processes are given.
+        kinds: the kinds of fronts that there are.
+        prepared: the configuration and the settings that the first processes get.
     """
 
     def __init__(self, kinds: Sequence[Kind], prepared: Prepared, reception: Reception, events: Events) -> None:
@@ -56,11 +58,11 @@ class Fronts:
         self._spares: list[Spare] = []
 
     async def start(self) -> dict[str, list[str]]:
-        """Listen, and wait until each front serves, or has ended once; returns the addresses of each kind, with the
-        ports that were had.
+        """Listen, and wait until each front serves, or has ended once. Returns the addresses of each kind, with the
+        real port where the configuration says 0.
 
         Raises:
-            EnvironmentFault: an address cannot be had.
+            EnvironmentFault: it is not possible to listen on an address.
         """
         config = self._prepared.config
         bound = {}
@@ -77,7 +79,7 @@ class Fronts:
         return bound
 
     async def _begin(self, kind: Kind, listening: Sequence[socket.socket]) -> Process:
-        """A process that knows no settings yet."""
+        """Start a process that has no settings yet."""
         config = self._prepared.config
         most = kind.connections(config)
         relay = Relay(Lobby(self._reception, most), kind.keys(config))
@@ -87,19 +89,19 @@ class Fronts:
         return Given(self._prepared.config, self._prepared.settings[kind.name])
 
     async def apply(self, prepared: Prepared) -> None:
-        """From now on; returns when every front serves so, or has ended."""
+        """Serve by another configuration from now on. Returns when every front does so, or has ended."""
         self._prepared = prepared
         await asyncio.gather(*(front.settle() for front in self._fronts.values()))
 
     async def stop(self) -> None:
-        """Accept nobody any more, let clients leave, and end every process."""
+        """Accept no more clients, let those that are there leave, and end every process."""
         for sock in self._sockets:
             sock.close()
         await asyncio.gather(*(front.stop() for front in self._fronts.values()))
         await asyncio.gather(*(spare.stop() for spare in self._spares))
 
     def report(self) -> dict[str, FrontReport]:
-        """How each front does, for `status`."""
+        """Return the state of each front by its name, for `status` and the metrics."""
         return {
             name: {
                 "state": front.state.value,
@@ -114,10 +116,10 @@ class Fronts:
 
 
 async def listen(addresses: Sequence[str]) -> tuple[list[socket.socket], list[str]]:
-    """Listen on each HOST:PORT; returns the sockets, and the addresses with the ports that were had.
+    """Listen on each HOST:PORT. Returns the sockets, and the addresses with their real ports.
 
     Raises:
-        EnvironmentFault: one cannot be had.
+        EnvironmentFault: it is not possible to listen on one of them; then none is listened on.
     """
     listening: list[socket.socket] = []
     bound = []
@@ -135,7 +137,7 @@ async def listen(addresses: Sequence[str]) -> tuple[list[socket.socket], list[st
 
 
 async def _listen(host: str, port: int) -> list[socket.socket]:
-    """A name may stand for several addresses."""
+    """Listen on all addresses for which the name `host` stands."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     made: list[socket.socket] = []

@@ -1,7 +1,7 @@
-"""What the core has to know of a kind of front: SSH is one, others come beside it.
+"""What must the core know of a kind of front? SSH is one kind, and others will come beside it.
 
 The relay, the supervisor and the confinement know no protocol. A kind says which module its process runs, where it
-listens, and how a configuration becomes the settings that the process is given; `app/fronts.py` has the table.
+listens, and how a configuration becomes the settings that the process gets. `app/fronts.py` has the table of kinds.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ class Kind:
     """A kind of front.
 
     Attributes:
-        name: for the log, `status` and `STATE_DIR/NAME_port`.
-        module: what its process runs, with `python -m`.
-        listen: the addresses that it listens on, as HOST:PORT; none: there is no such front.
-        prepare: reads what the configuration names, and returns what the front is told of it. Called in a thread.
-            Raises `EnvironmentFault`.
-        keys: makes what reads a user's file of keys.
-        connections: how many logged-in connections one of its processes may have.
+        name: the name for the log, `status` and `STATE_DIR/NAME_port`.
+        module: the module that its process runs, with `python -m`.
+        listen: returns the addresses on which it listens, as HOST:PORT; none: there is no such front.
+        prepare: reads the files that the configuration names, and returns the settings of the front. It is called in
+            a thread, and raises `EnvironmentFault`.
+        keys: returns a function that reads a user's file of keys.
+        connections: returns how many logged-in connections one of its processes may have.
     """
 
     name: str

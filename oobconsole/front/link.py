@@ -1,4 +1,5 @@
-"""A front's side of the relay: whatever lets people in calls `Core` here, and the frames go to the core."""
+"""A front's side of the relay. The server that lets people in calls the methods of `Core` here, and the calls become
+frames for the core."""
 
 from __future__ import annotations
 
@@ -13,38 +14,39 @@ from oobconsole.front.ends import ClientEnd, Unavailable, UserKeys
 from oobconsole.front.frames import CORE_SIZES, DATA_MAX, Decoder, Frame, FromCore, FromFront, Opening
 from oobconsole.supervise import Tasks
 
-#: The core answers at once; a core that has not in so many seconds is in trouble, and lets nobody in.
+#: How long a front waits for an answer of the core. The core answers at once unless it is in trouble; then nobody can
+#: log in.
 ANSWER_SECONDS: Final = 10.0
-#: Bytes of frames that wait for the core to read them; from then on nothing of any client is handled.
+#: When so many bytes of frames wait for the core to read them, the front handles nothing that a client sends.
 UNREAD_MAX: Final = 256 << 10
 _FOUND, _UNUSABLE, _OUR_TROUBLE = b"F", b"U", b"T"
 
 
 class Server(Protocol):
-    """What lets people in: an SSH server, and whatever comes later."""
+    """The server that lets people in: an SSH server, or one of another protocol."""
 
     async def settle(self, settings: bytes) -> None:
-        """Serve like this from now on; the first time, begin to."""
+        """Serve by these settings from now on. The first call begins to serve."""
 
     def set_room(self, room: bool) -> None:
-        """Does the core take anything now? While it does not, nothing that a client sends may be handled."""
+        """Say whether the core takes frames now. While it does not, nothing that a client sends may be handled."""
 
     async def stop(self) -> None:
-        """Accept nobody any more, give clients a moment to leave, and close what is left."""
+        """Accept no more clients, give those that are there a moment to leave, and close the rest."""
 
 
 def found(keys: UserKeys) -> bytes:
-    """The answer to a question about keys."""
+    """Return the content of KEYS for a file that was read, or that does not exist."""
     return (_FOUND + "\n".join((keys.file, *keys.lines)).encode("utf-8", "replace"))[: frames.KEYS_MAX]
 
 
 def not_found(reason: str, *, ours: bool) -> bytes:
-    """The same: the file cannot be used."""
+    """Return the content of KEYS for a file that cannot be used (`Unavailable`)."""
     return (_OUR_TROUBLE if ours else _UNUSABLE) + frames.cut(reason)
 
 
 class _RemoteSession:
-    """A client's session, which is in the core (`ends.SessionEnd`)."""
+    """A client's session, which is in the core. Each method of `ends.SessionEnd` becomes a frame."""
 
     def __init__(self, link: Link, number: int, connection: int) -> None:
         self.connection = connection
@@ -53,50 +55,44 @@ class _RemoteSession:
         self._is_deaf = False
 
     def typed(self, data: bytes, at: float) -> None:
-        """As INPUT frames."""
         for begin in range(0, len(data), DATA_MAX):
             self._link.send(FromFront.INPUT, self._number, frames.stamp(at) + data[begin : begin + DATA_MAX])
 
     def input_ended(self) -> None:
-        """As a frame."""
         self._link.send(FromFront.END_OF_INPUT, self._number)
 
     def resized(self, rows: int, columns: int) -> None:
-        """As a frame."""
         self._link.send(FromFront.SIZE, self._number, frames.size(rows, columns))
 
     def break_asked(self) -> None:
-        """As a frame."""
         self._link.send(FromFront.BREAK, self._number)
 
     def credit(self, count: int) -> None:
-        """As a frame."""
         self._link.send(FromFront.CREDIT, self._number, frames.count(count))
 
     def reads_no_more(self) -> None:
-        """As a frame, once."""
+        """Send DEAF, but only the first time."""
         if not self._is_deaf:
             self._is_deaf = True
             self._link.send(FromFront.DEAF, self._number)
 
     def dismissed(self, reason: str) -> None:
-        """As a frame."""
         self._link.send(FromFront.DISMISS, self._number, frames.cut(reason))
 
     def lost(self) -> None:
-        """As a frame, unless the connection has ended before."""
+        """Send CLOSED, unless the connection has ended before."""
         self._link.closed(self._number)
 
 
 class Link(asyncio.Protocol):
-    """The connection to the core, as `ends.Core`.
+    """The connection to the core. It implements `ends.Core`.
 
     Args:
         lost: called when the core is gone.
 
     Attributes:
-        server: set before the connection is made.
-        stopped: the core wants this front to end, and it has.
+        server: the server that lets people in; it must be set before the connection is made.
+        stopped: set when the core has asked this front to end, and the server has stopped.
     """
 
     server: Server
@@ -137,37 +133,37 @@ class Link(asyncio.Protocol):
             self._handlers[found.kind](self, found)
 
     def close(self) -> None:
-        """End the connection: the core then knows that this front is no more."""
+        """Close the connection. The core then knows that this front has ended."""
         if self._transport is not None:
             self._transport.close()
 
     # -- what the front says ------------------------------------------------------------------------
 
     def send(self, kind: FromFront, number: int, content: bytes = b"") -> None:
-        """Send a frame at once."""
+        """Send a frame at once. A frame about a session that is over is dropped."""
         if self._transport is not None and (number in self._sessions or kind in _OF_NO_SESSION):
             self._transport.write(frames.frame(kind, number, content))
 
     def ready(self, about: Sequence[str]) -> None:
-        """Tell the core that settings can come, and what confines this process."""
+        """Tell the core that settings may come, and what confines this process."""
         self.send(FromFront.READY, 0, frames.texts(*about))
 
     def logged_in(self, connection: int, who: Principal, age: float) -> None:
-        """Somebody has logged in."""
+        """Send LOGIN (`ends.Core.logged_in`)."""
         self.send(FromFront.LOGIN, connection, frames.login(age, who.name, who.key, who.address))
 
     def logged_out(self, connection: int) -> None:
-        """That connection is over; its sessions end first."""
+        """Send LOGOUT, after CLOSED for each session of the connection."""
         for number in sorted(self._of.pop(connection, ())):
             self.closed(number)
         self.send(FromFront.LOGOUT, connection)
 
     def refused(self, who: Principal, reason: str) -> None:
-        """Somebody has left without a login."""
+        """Send REFUSED (`ends.Core.refused`)."""
         self.send(FromFront.REFUSED, 0, frames.texts(who.name, who.key, who.address, reason))
 
     def open(self, connection: int, wanted: Opening, client: ClientEnd) -> _RemoteSession:
-        """Begin a session."""
+        """Send OPEN, and return the session's end (`ends.Core.open`)."""
         self._last += 1
         number = self._last
         session = self._sessions[number] = _RemoteSession(self, number, connection)
@@ -177,7 +173,7 @@ class Link(asyncio.Protocol):
         return session
 
     def closed(self, number: int) -> None:
-        """A client has closed a session."""
+        """Send CLOSED for a session, unless that was done before."""
         if number in self._sessions:
             self.send(FromFront.CLOSED, number)
             session = self._sessions.pop(number)
@@ -185,7 +181,8 @@ class Link(asyncio.Protocol):
             self._of.get(session.connection, set()).discard(number)
 
     async def keys(self, user: str) -> UserKeys:
-        """As `Core.keys`."""
+        """Ask the core for a user's file of keys (`ends.Core.keys`). Raises `Unavailable`, also when the core does
+        not answer within `ANSWER_SECONDS`."""
         self._asked += 1
         number = self._asked
         answer = self._questions[number] = asyncio.get_running_loop().create_future()
@@ -220,7 +217,7 @@ class Link(asyncio.Protocol):
 
     def _on_output(self, frame: Frame) -> None:
         client = self._clients.get(frame.number)
-        if client is not None:  # else it is over, and the core does not know yet
+        if client is not None:  # else the session is over, and the core does not know that yet
             client.send(frame.content, error=frame.kind == FromCore.ERROR)
 
     def _on_taken(self, frame: Frame) -> None:
@@ -257,7 +254,7 @@ class Link(asyncio.Protocol):
     }
 
 
-#: Frames whose number is no session's.
+#: The kinds whose number is not that of a session.
 _OF_NO_SESSION: Final = frozenset(
     {
         FromFront.READY,

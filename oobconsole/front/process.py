@@ -1,4 +1,4 @@
-"""One process of a front, as the core starts it: its connection, its standard error, and its end."""
+"""One process of a front, as the core sees it: how it is started, and how it ends."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from oobconsole.front.said import Said
 from oobconsole.net.listener import hand_over
 from oobconsole.supervise import Tasks
 
-#: How much of its address space a front may use, in bytes: so much, and so much more for each connection.
+#: How large the address space of a front may be, in bytes: `MEMORY`, and `MEMORY_OF_CONNECTION` for each connection.
 MEMORY: Final = 2 << 30
 MEMORY_OF_CONNECTION: Final = 1 << 20
-#: A process whose connection is over has so long to end by itself, so that its exit status is known, in seconds.
+#: How long a process whose connection is over may take to end by itself, in seconds. Then its exit status is known.
 END_SECONDS: Final = 1.0
-#: Variables of our environment that a front gets. Others may be secrets.
+#: The environment variables that a front gets from the core. Others may be secrets.
 _ENVIRONMENT: Final = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ")
 _ENVIRONMENT_OF: Final = ("LD_", "PYTHON", "MALLOC_")
 
 
 class Process:
-    """A front that runs; `begin` makes it.
+    """A process of a front. `begin` starts one.
 
     Attributes:
-        relay: its connection.
+        relay: the core's end of the connection to it.
     """
 
     def __init__(self, relay: Relay, process: asyncio.subprocess.Process, said: Said) -> None:
@@ -42,21 +42,21 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """The process id."""
         return self._process.pid
 
     async def end(self, seconds: float = END_SECONDS) -> str:
-        """End it, if it does not end by itself within so many seconds; returns how it ended, in words."""
+        """Wait so many seconds for the process to end, and then kill it. Returns how it ended, in words."""
         await self.left(seconds)
         with contextlib.suppress(ProcessLookupError):
-            self._process.kill()  # one that is stopped (SIGSTOP) ends by that, too
+            self._process.kill()  # this ends also a process that is stopped (SIGSTOP)
         status = await self._process.wait()
         await self._tasks.wait(END_SECONDS)
         await self._tasks.stop()
         return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
 
     async def left(self, seconds: float) -> None:
-        """Wait until it has ended by itself, at most so long."""
+        """Wait until the process has ended by itself, but at most so many seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._process.wait()
@@ -65,17 +65,18 @@ class Process:
 async def begin(
     name: str, module: str, relay: Relay, listening: Sequence[socket.socket], user: str, connections: int
 ) -> Process:
-    """Start one.
+    """Start a process of a front.
 
     Args:
-        name: for the log.
-        module: what it runs.
-        listening: what it listens on; it gets them as they are.
-        user: whom it becomes, if it may.
-        connections: how many it may have.
+        name: the front's name, for the log.
+        module: the module that the process runs.
+        relay: the core's end of the connection to the process.
+        listening: the listening sockets, which the process inherits.
+        user: the user that the process becomes, if it may.
+        connections: how many connections the process may have; this bounds its memory.
 
     Raises:
-        OSError: it cannot be started.
+        OSError: the process cannot be started.
     """
     ours, theirs = socket.socketpair()
     memory = MEMORY + connections * MEMORY_OF_CONNECTION

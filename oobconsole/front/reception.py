@@ -1,4 +1,4 @@
-"""Who has come in, in the core: what those who let people in say becomes events, log lines and sessions."""
+"""The core's reception of users. What a front tells about logins becomes events, log lines and sessions."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from oobconsole.session.run import Sessions
 
 log = structlog.get_logger(__name__)
 
-#: Sessions that one connection may have, with those that have ended and that the client has not closed.
+#: How many sessions one connection may have. Sessions that have ended, but that the client has not closed, count.
 SESSIONS_MAX: Final = 40
-#: Bytes of input that may wait in a session. From so many sessions of one front on, a further one may have fewer:
-#: what nobody reads stays bounded, however many sessions a front begins.
+#: How many bytes of input may wait in a session. When a front has `WIDE_SESSIONS` sessions, further ones may have
+#: fewer, so that input that nobody reads stays bounded, however many sessions a front begins.
 WINDOW: Final = 65536
 WIDE_SESSIONS: Final = 1024
 
 
 class Reception:
-    """What all who let people in share.
+    """What all fronts share.
 
     Attributes:
-        sessions: those that run.
-        refusals: logins that were refused.
-        logins: those that were not.
+        sessions: the sessions that run.
+        refusals: reports the logins that were refused.
+        logins: reports the logins that succeeded.
     """
 
     def __init__(self, sessions: Sessions, events: Events) -> None:
@@ -42,7 +42,7 @@ class Reception:
         self.logins = Logins(events)
 
     async def stop(self) -> None:
-        """End the sessions, and tell what was counted."""
+        """End the sessions, and report what was counted."""
         await self.sessions.stop()
         self.refusals.flush()
         self.logins.flush()
@@ -50,11 +50,11 @@ class Reception:
 
 @dataclass(slots=True)
 class _Connection:
-    """Somebody who has logged in.
+    """A connection over which a user has logged in.
 
     Attributes:
         began: when the connection began, by `time.monotonic`.
-        listed: the login was told of, so that its end is, too.
+        listed: the login was reported, so its end will be, too.
     """
 
     who: Principal
@@ -64,12 +64,13 @@ class _Connection:
 
 
 class Lobby:
-    """Whoever came in by one front. It is the core itself (`ends.Core`) to a front of the same process.
+    """All users who have come in through one front. For a front in the core's own process it is the core
+    (`ends.Core`).
+
+    All methods raise `FrontError` when a front says something that cannot be true.
 
     Args:
-        most: connections at the same time.
-
-    Everything raises `FrontError` where a front says what cannot be.
+        most: how many connections there may be at the same time.
     """
 
     def __init__(self, reception: Reception, most: int) -> None:
@@ -81,11 +82,11 @@ class Lobby:
 
     @property
     def visitors(self) -> tuple[Visitor, ...]:
-        """Everybody who has a session here."""
+        """The core's ends of all sessions that have come through this front."""
         return tuple(self._visitors)
 
     def logged_in(self, connection: int, who: Principal, age: float) -> None:
-        """Somebody has logged in, over a connection that began so many seconds ago."""
+        """A user has logged in, over a connection that began `age` seconds ago."""
         if connection <= self._last:
             raise FrontError(f"a second login of connection {connection}")
         if len(self._connections) >= self.most:
@@ -97,12 +98,12 @@ class Lobby:
             log.info("logged in", user=who.name, address=who.address, key=who.key, local=who.local)
 
     def has_sessions(self, connection: int) -> bool:
-        """Has anybody who came by that connection a session?"""
+        """Return whether a session is open on that connection."""
         known = self._connections.get(connection)
         return known is not None and bool(known.visitors)
 
     def logged_out(self, connection: int) -> None:
-        """That connection is over."""
+        """A connection is over: ends its sessions, and reports the end of the login."""
         over = self._connections.pop(connection, None)
         if over is None:
             raise FrontError(f"the end of connection {connection}, which there is not")
@@ -112,11 +113,11 @@ class Lobby:
             self._reception.logins.end(over.who, time.monotonic() - over.began)
 
     def refused(self, who: Principal, reason: str) -> None:
-        """Somebody has left without a login."""
+        """A client has left without a login."""
         self._reception.refusals.add(who, reason)
 
     def open(self, connection: int, wanted: Opening, client: ClientEnd) -> Visitor:
-        """Begin a session of whoever has logged in there."""
+        """Begin a session of the user who has logged in over that connection."""
         by = self._connections.get(connection)
         if by is None:
             raise FrontError(f"a session of connection {connection}, which there is not")
@@ -135,16 +136,17 @@ class Lobby:
         return visitor
 
     async def keys(self, user: str) -> UserKeys:
-        """The core's own front asks the kernel who somebody is, and for no keys."""
+        """Raise `Unavailable`: the core's own front asks the kernel who a user is, and needs no keys."""
         raise Unavailable("there are no keys here", ours=False)
 
     def set_room(self, room: bool) -> None:
-        """Does what is between us and the front take anything now?"""
+        """Say whether the connection to the front takes more output now."""
         for visitor in self.visitors:
             visitor.set_room(room)
 
     def end(self, why: str) -> None:
-        """The front is no more: all its connections and sessions are over, for a reason that others are told."""
+        """The front has ended. Ends all its connections and sessions; `why` is the reason that other users are
+        told."""
         for visitor in self.visitors:
             visitor.why_gone = why
         for connection in tuple(self._connections):

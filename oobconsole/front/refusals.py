@@ -1,5 +1,5 @@
-"""What clients, or a front that is not what it should be, can have written again and again: so many entries a minute,
-and how many more there were."""
+"""Reports of logins, with a limit. Clients, or a front that was taken over, can cause such reports without end. So
+only some entries are written each minute, and then how many more there were."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from oobconsole.events import Events, Kind
 
 log = structlog.get_logger(__name__)
 
-#: Refusals, events and log lines, in PERIOD seconds.
+#: How many refused logins are listed in `PERIOD` seconds, as events and log lines.
 LISTED_MAX: Final = 60
-#: Logins, of all users together, in PERIOD seconds: more than a server can do for long.
+#: How many logins of all users together are listed in `PERIOD` seconds. It is more than a server can do for long.
 LOGINS_MAX: Final = 6000
+#: In seconds.
 PERIOD: Final = 60.0
 
 
 class _Minute:
-    """Counts what happens in a minute.
+    """Counts how often something happens in a minute.
 
     Args:
-        most: so many are listed; the others are counted.
-        tell: is told how many others there were, at the end of each minute in which there were any.
+        most: how often it is listed; further times are only counted.
+        tell: called with the number of the further times, at the end of each minute in which there were any.
     """
 
     def __init__(self, most: int, tell: Callable[[int], object]) -> None:
@@ -36,7 +37,7 @@ class _Minute:
         self._timer: asyncio.TimerHandle | None = None
 
     def lists(self) -> bool:
-        """One more; is it listed?"""
+        """Count one more. Returns whether it should be listed."""
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(PERIOD, self.flush)
         self._count += 1
@@ -53,14 +54,15 @@ class _Minute:
 
 
 class Refusals:
-    """Emits the logins that were refused, which attackers can repeat without end."""
+    """Reports the logins that were refused. Attackers can repeat these without end."""
 
     def __init__(self, events: Events) -> None:
         self._events = events
         self._minute = _Minute(LISTED_MAX, self._tell)
 
     def add(self, who: Principal, reason: str) -> None:
-        """One more. Who named no user has not tried to log in: a scan, or a check that the port is open."""
+        """Report one more. If the client named no user, it has not tried to log in, so this is no event: it was a
+        scan, or a check that the port is open."""
         if self._minute.lists():
             log.info("left without a login", user=who.name, address=who.address, key=who.key, reason=reason)
             if who.name:
@@ -76,22 +78,22 @@ class Refusals:
 
 
 class Logins:
-    """Emits logins, and the ends of those that it emitted. A front that was taken over could claim logins without
-    end, and push everything else out of the audit log."""
+    """Reports logins, and the ends of the logins that it has reported. Why the limit? A front that was taken over
+    could claim logins without end, and push everything else out of the audit log."""
 
     def __init__(self, events: Events) -> None:
         self._events = events
         self._minute = _Minute(LOGINS_MAX, self._tell)
 
     def add(self, who: Principal) -> bool:
-        """Somebody has logged in; is that listed?"""
+        """Report a login. Returns whether it was listed."""
         is_listed = self._minute.lists()
         if is_listed:
             self._events.emit(Kind.LOGIN, who=who, local=who.local)
         return is_listed
 
     def end(self, who: Principal, seconds: float) -> None:
-        """A login that was listed is over, so many seconds after its connection began."""
+        """Report the end of a login that was listed, `seconds` after its connection began."""
         self._events.emit(Kind.LOGOUT, who=who, local=who.local, seconds=round(seconds, 3))
 
     def flush(self) -> None:

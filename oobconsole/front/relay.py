@@ -1,7 +1,8 @@
-"""The core's side of a front: its frames become logins and sessions, and the sessions' output becomes frames.
+"""The core's side of a front. The front's frames become logins and sessions, and the sessions' output becomes frames.
 
-The front handles whatever strangers send, so it may be somebody else's by now. A frame that no front of ours sends
-ends it, with one clear reason; until then it is served a little at a time, so that it holds nobody up.
+The front handles whatever strangers send, so a stranger may have taken it over. A frame that no front of ours would
+send ends the front, with one clear reason. Until then its frames are handled a few at a time, so that it holds nobody
+up.
 """
 
 from __future__ import annotations
@@ -21,19 +22,19 @@ from oobconsole.front.reception import Lobby
 from oobconsole.front.visitor import Visitor
 from oobconsole.supervise import Tasks
 
-#: How long a front's frames are handled before it is somebody else's turn, in seconds.
+#: How long a front's frames are handled before other tasks have their turn, in seconds.
 TURN_SECONDS: Final = 0.002
-#: Bytes that may wait for that; more is not read.
+#: When so many bytes of a front wait to be handled, no more are read.
 WAITING_MAX: Final = 256 << 10
-#: Bytes of frames that wait for the front to read them; from then on sessions wait.
+#: When so many bytes of frames wait for the front to read them, its sessions wait.
 UNREAD_MAX: Final = 256 << 10
-#: Questions about users' keys that a front may ask at the same time.
+#: How many questions about users' keys a front may ask at the same time.
 QUESTIONS_MAX: Final = 64
-#: Sessions of one front, those that have ended and are not closed included.
+#: How many sessions one front may have. Sessions that have ended, but are not closed, count.
 SESSIONS_MAX: Final = 10_000
-#: Frames of one kind are joined with their header when they are shorter: one write is cheaper than two.
+#: A content of at most so many bytes is copied behind its header, because one write is cheaper than two.
 _JOINED_MAX: Final = 4096
-#: Texts about a person: what a front says is shown to others.
+#: How many characters a user's name may have. A front says it, and others see it.
 _NAME_MAX: Final = 64
 _KEY_THREADS: Final = ThreadPoolExecutor(2, thread_name_prefix="keys")
 
@@ -42,7 +43,7 @@ Keys = Callable[[str], bytes]
 
 
 class _RemoteClient:
-    """A session's client, which is in another process (`ends.ClientEnd`)."""
+    """A session's client, which is in another process. Each method of `ends.ClientEnd` becomes a frame."""
 
     __slots__ = ("_number", "_relay")
 
@@ -51,29 +52,27 @@ class _RemoteClient:
         self._number = number
 
     def send(self, data: bytes, *, error: bool) -> None:
-        """As an OUTPUT or ERROR frame."""
         self._relay.send(FromCore.ERROR if error else FromCore.OUTPUT, self._number, data)
 
     def taken(self, count: int) -> None:
-        """As a TAKEN frame."""
         self._relay.send(FromCore.TAKEN, self._number, frames.count(count))
 
     def finish(self, status: int) -> None:
-        """As an EXIT frame."""
         self._relay.send(FromCore.EXIT, self._number, frames.status(status & 0xFF))
 
 
 class Relay(asyncio.Protocol):
-    """One front, from the moment at which its process has been started.
+    """The core's end of the connection to one process of a front.
 
     Args:
-        lobby: of this front alone.
-        keys: reads a user's file of keys; called in a thread.
+        lobby: the users who come in through this front, and no others.
+        keys: reads a user's file of keys; it is called in a thread.
 
     Attributes:
-        ready: what confines the front, and what does not, as it says itself; set when it can serve.
-        ended: why it has ended, or must: who started it ends its process.
-        pongs: how many pings it has answered.
+        ready: set when the front can serve, to what confines it and what does not, as it says itself.
+        ended: set to the reason why the front has ended, or must end. Whoever started the process ends it then.
+        pongs: how many pings the front has answered.
+        logins: how many users have logged in through it.
     """
 
     def __init__(self, lobby: Lobby, keys: Keys) -> None:
@@ -100,21 +99,21 @@ class Relay(asyncio.Protocol):
 
     @property
     def unanswered(self) -> int:
-        """Pings that have no answer yet."""
+        """How many pings have no answer yet."""
         return self._pings - self.pongs
 
     def ping(self) -> None:
-        """Ask for a sign of life."""
+        """Ask the front for a sign of life."""
         self._pings += 1
         self.send(FromCore.PING, self._pings)
 
     def allow(self, connections: int, keys: Keys) -> None:
-        """From now on it may have so many connections, and users' keys are read so."""
+        """From now on the front may have so many connections, and `keys` reads a user's file of keys."""
         self._lobby.most = connections
         self._keys = keys
 
     async def settle(self, settings: bytes) -> None:
-        """Have the front serve like this, and wait until it does, or has ended."""
+        """Make the front serve by these settings. Returns when it does, or has ended."""
         self._settings += 1
         serving = self._serving[self._settings] = asyncio.get_running_loop().create_future()
         self.send(FromCore.SETTINGS, self._settings, settings)
@@ -125,7 +124,7 @@ class Relay(asyncio.Protocol):
             serving.cancel()
 
     def stop(self) -> None:
-        """Have it accept nobody any more, and end when its clients have left."""
+        """Make the front accept no more clients, and end when those that are there have left."""
         self.send(FromCore.STOP, 0)
 
     def send(self, kind: FromCore, number: int, content: bytes = b"") -> None:
@@ -140,7 +139,7 @@ class Relay(asyncio.Protocol):
     # -- the connection -----------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one without being a subclass
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's has the interface, but is no subclass
         self._transport.set_write_buffer_limits(high=UNREAD_MAX)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -181,7 +180,8 @@ class Relay(asyncio.Protocol):
         self._read(True)
 
     def end(self, why: str) -> None:
-        """It is over: its process has to be ended by whoever started it. Idempotent."""
+        """End the connection and all sessions of the front. Whoever started the process sees `ended`, and ends it. A
+        second call does nothing."""
         if self.ended.done():
             return
         self.ended.set_result(why)
@@ -303,7 +303,8 @@ class Relay(asyncio.Protocol):
 
 
 def _principal(name: str, key: str, address: str) -> Principal:
-    """Whom a front claims to have let in. Nobody is local who came by a front."""
+    """Return the user whom a front claims to have let in. A user who comes through a front is never local. Raises
+    `FrontError` if there can be no such user."""
     if not name or len(name) > _NAME_MAX or not (name + address).isprintable():
         raise FrontError(f"a login of {name[:_NAME_MAX]!r} from {address[:_NAME_MAX]!r}, who cannot be")
     return Principal(name, key, address)

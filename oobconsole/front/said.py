@@ -1,7 +1,8 @@
-"""What a front logs: it writes JSON lines to its standard error, which the core reads, and writes to its own log.
+"""How does a front log? It writes lines of JSON to its standard error. The core reads them, and writes them to its
+log.
 
-So a front has no descriptor of the log's, and what it says is bounded. Lines that are no JSON are an interpreter's
-last words, and are logged as they are.
+So a front needs no descriptor of the log, and the core can bound what the front logs. Lines that are not JSON are
+most probably the last words of the Python interpreter, and are logged as they are.
 """
 
 from __future__ import annotations
@@ -16,23 +17,23 @@ from oobconsole.log.log import LogLimit
 
 log = structlog.get_logger(__name__)
 
-#: Lines in a minute, bytes of one, fields of one, and characters of a value.
+#: Limits: how many lines a minute, bytes of a line, fields of a line, and characters of a value.
 LINES: Final = 600
 LINE_MAX: Final = 32768
 FIELDS_MAX: Final = 24
 VALUE_MAX: Final = 4096
 _LEVELS: Final = frozenset({"debug", "info", "warning", "error", "critical"})
-#: Fields that are the log's own, or that structlog or Python would take for something else.
+#: Fields that the log itself sets, or that have another meaning for structlog or Python.
 _OURS: Final = frozenset({"event", "level", "timestamp", "front", "self", "exc_info", "stack_info", "stack"})
-#: A traceback: structlog's console writes that field as it is, whatever is in it.
+#: The field of a traceback. It is renamed, because structlog's console prints this field as it is, whatever it holds.
 _TRACEBACK: Final = "exception"
 
 
 class Said:
-    """Writes what one front says to the log.
+    """Writes to the log what one front logs.
 
     Args:
-        front: its name.
+        front: the front's name.
     """
 
     def __init__(self, front: str) -> None:
@@ -41,13 +42,13 @@ class Said:
         self._rest = b""
 
     async def read(self, reader: asyncio.StreamReader) -> None:
-        """Until the front has ended."""
+        """Read the front's standard error until the front has ended."""
         while data := await reader.read(65536):
             self.feed(data)
         self.feed(b"\n" if self._rest else b"")
 
     def feed(self, data: bytes) -> None:
-        """Bytes of its standard error."""
+        """Take bytes of the front's standard error."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > LINE_MAX:
             lines.append(self._rest)
@@ -74,7 +75,7 @@ class Said:
 
 
 def _as_entry(line: bytes) -> dict[str, Any] | None:
-    """A log entry, if the line is one."""
+    """Return the log entry that the line holds, or None if it is not one."""
     try:
         said = json.loads(line)
     except (ValueError, RecursionError):

@@ -1,7 +1,8 @@
-"""A process that is started before it is needed: it has loaded its modules, given up its rights, and waits.
+"""A spare process of a front, which is started before it is needed. It loads its modules, gives up its rights and
+waits.
 
-To load them takes half a second, and several on a busy machine. That is too long for a front that has just ended, and
-whose clients come back at once.
+Why? To load the modules takes half a second, and several seconds on a busy machine. That is too long when a front has
+just ended, because its clients come back at once.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ from typing import Final
 from oobconsole.front.process import Process
 from oobconsole.supervise import Tasks
 
-#: A front that has begun is left to itself for so long, in seconds, before the next one is started: there may be only
-#: one processor.
+#: How long after the start of a front the next spare process is started, in seconds. There may be only one processor,
+#: and the front needs it first.
 SPARE_SECONDS: Final = 3.0
 
 
 class Spare:
-    """One of these processes, for all fronts of a kind.
+    """The spare process for all fronts of a kind.
 
     Args:
-        begin: starts one. Raises `OSError`.
+        begin: starts a process. Raises `OSError`.
     """
 
     def __init__(self, begin: Callable[[], Awaitable[Process]]) -> None:
@@ -32,7 +33,7 @@ class Spare:
         self._timer: asyncio.TimerHandle | None = None
 
     def make(self) -> None:
-        """See that there will be one, soon."""
+        """Start a spare process after `SPARE_SECONDS`, unless there is one already."""
         if self._next is None and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(SPARE_SECONDS, self._start)
 
@@ -44,10 +45,10 @@ class Spare:
         return await self._begin()
 
     async def take(self) -> Process:
-        """The one that there is; if there is none, a new one.
+        """Return the spare process, or a new process if there is none.
 
         Raises:
-            OSError: none can be started.
+            OSError: no process can be started.
         """
         if (process := await self._taken()) is not None:
             if not process.relay.ended.done():
@@ -56,7 +57,7 @@ class Spare:
         return await self._begin()
 
     async def stop(self) -> None:
-        """End the one that there is."""
+        """End the spare process, if there is one."""
         if (process := await self._taken()) is not None:
             process.relay.end("the server stops")
             await process.end(0)

@@ -1,4 +1,5 @@
-"""Fronts that always run: each is started, asked for signs of life, and begun again when it ends or hangs."""
+"""Keeps the fronts running. Each front is started, asked for signs of life, and started again when it ends or
+hangs."""
 
 from __future__ import annotations
 
@@ -22,53 +23,55 @@ from oobconsole.supervise import Tasks
 
 log = structlog.get_logger(__name__)
 
-#: How often a front is asked for a sign of life, in seconds, and how many of these questions may wait for an answer:
-#: counted, not timed, so that a core that was itself stopped, or had no time, blames nobody.
+#: How often a front is asked for a sign of life, in seconds, and how many of these questions may wait for an answer.
+#: Why are the questions counted, and the time is not? If the core itself was stopped, or had no time, that is not the
+#: front's fault.
 PING_SECONDS: Final = 1.0
 PINGS_MAX: Final = 8
-#: A process has so many of these seconds to be ready.
+#: How many times `PING_SECONDS` a process may take to be ready.
 READY_PINGS_MAX: Final = 60
-#: One that has let somebody in, or has lived for so long, was a good one, and the next one is begun at once.
+#: A process was a good one if it has let a user in, or has lived for so long, in seconds. After a good process the
+#: next one is started at once.
 GOOD_SECONDS: Final = 5.0
-#: So many bad ones, one after the other, are begun again at once; then after so many seconds, twice as long each
-#: time, up to the last.
+#: After a few bad processes in a row the next one is still started at once. After `AT_ONCE` of them there is a pause,
+#: which grows from `AGAIN_FIRST` to `AGAIN_LAST` seconds, doubling each time.
 AT_ONCE: Final = 3
 AGAIN_FIRST: Final = 0.5
 AGAIN_LAST: Final = 30.0
-#: A front that is asked to end has so long, in seconds: it gives its clients a second to leave.
+#: How long a front may take to end when it is asked to, in seconds. It gives its clients a second to leave.
 STOP_SECONDS: Final = 4.0
 
 
 class State(Enum):
-    """Of one front."""
+    """What a front is doing, as `status` shows it."""
 
     STARTING = "starting"
     SERVING = "serving"
-    WAITING = "waiting"  # until it is begun again
+    WAITING = "waiting"  # for the time at which its next process is started
     STOPPED = "stopped"
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the front of a kind is given now: a reload replaces it."""
+    """The configuration and the settings of a kind of front. A reload replaces them."""
 
     config: Config
     settings: bytes
 
 
 class Front:
-    """One front of a kind, through all its processes.
+    """One front. It lives through all the processes that it has one after the other.
 
     Args:
-        name: such as `ssh 1`.
-        given: says what it is given now.
-        spare: where its processes come from.
+        name: the front's name, such as `ssh 1`.
+        given: returns the present configuration and settings.
+        spare: where the processes come from.
 
     Attributes:
-        state: now.
-        again: how often it was begun again.
-        reason: why, the last time.
-        about: what confines its process (`+`), and what is lacking (`-`), as that says itself.
+        state: what the front is doing now.
+        again: how often a process was started again.
+        reason: why a process was started again the last time.
+        about: what confines the process (`+`), and what is lacking (`-`), as the process says itself.
     """
 
     def __init__(
@@ -95,22 +98,23 @@ class Front:
 
     @property
     def pid(self) -> int | None:
-        """Of its process, if there is one."""
+        """The id of the front's process; None: there is no process now."""
         return self._process.pid if self._process is not None else None
 
     async def start(self) -> None:
-        """Begin, and wait until its first process serves, or has ended."""
+        """Start the front. Returns when its first process serves, or has ended."""
         self._tasks.forever(self._run, f"front {self._name}")
         await self._served.wait()
 
     async def settle(self) -> None:
-        """Have it serve by what it is given now; returns when it does."""
+        """Make the front serve by the present settings. Returns when it does. A front that is not serving now will
+        get them when it begins."""
         process = self._process
         if process is not None and self.state is State.SERVING:
             await self._settle(process.relay)
 
     async def _settle(self, relay: Relay) -> None:
-        """What it is given may be replaced while the front takes it: then it takes the new one, too."""
+        """Give the front its settings. A reload may replace them meanwhile; then the front gets the new ones, too."""
         settled = None
         while settled is not (given := self._given()).settings:
             relay.allow(self._kind.connections(given.config), self._kind.keys(given.config))
@@ -118,7 +122,7 @@ class Front:
             settled = given.settings
 
     async def stop(self) -> None:
-        """Let its clients leave, and end it."""
+        """Let the front's clients leave, and end it."""
         self.state = State.STOPPED
         process = self._process
         if process is not None:
@@ -139,7 +143,7 @@ class Front:
             await self._wait(reason)
 
     async def _wait(self, reason: str) -> None:
-        """Until it is begun again."""
+        """Report that the process has ended, and wait until the next one may be started."""
         seconds = 0.0
         if self._bad > AT_ONCE:
             seconds = min(AGAIN_LAST, AGAIN_FIRST * 2 ** min(self._bad - AT_ONCE - 1, 16))
@@ -151,7 +155,7 @@ class Front:
         await asyncio.sleep(seconds)
 
     async def _live(self) -> tuple[str, bool]:
-        """One process, to its end; returns why it ended, and whether it was a good one."""
+        """Run one process to its end. Returns why it ended, and whether it was a good one (`GOOD_SECONDS`)."""
         began = time.monotonic()
         try:
             process = self._process = await self._spare.take()
@@ -168,7 +172,7 @@ class Front:
         return f"{why} ({how})", lasted or relay.logins > 0
 
     async def _serve(self, relay: Relay) -> str:
-        """Until the front has ended, or is to be ended; returns why."""
+        """Wait until the process has ended, or must be ended. Returns why."""
         for _ in range(READY_PINGS_MAX):
             first: set[asyncio.Future[Any]] = {relay.ready, relay.ended}
             await asyncio.wait(first, timeout=PING_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -204,7 +208,7 @@ class Front:
                 relay.ping()
 
     def _tell_confinement(self, about: list[str]) -> None:
-        """Once for each answer: a process that is begun again says the same as the one before it."""
+        """Log what confines the process, but only if it differs from the process before: mostly it is the same."""
         if about == self.about:
             return
         self.about = about

@@ -1,4 +1,6 @@
-"""A session's other end as the session layer wants it: `Peer`, `Terminal` and `Caller`. A client's end feeds it."""
+"""A visitor is the user of a session, as the session sees it: `Peer`, `Terminal` and `Caller`. A client's end feeds
+it.
+"""
 
 from __future__ import annotations
 
@@ -17,27 +19,30 @@ from oobconsole.session.request import ExitStatus
 from oobconsole.supervise import Tasks
 from oobconsole.words import harmless
 
-#: More rows or columns than any terminal has cost only memory and time: the menu draws all of them.
+#: How large a terminal may be. No real terminal is larger, and a larger one would cost memory and time, because the
+#: menu draws all of it.
 _ROWS_MAX: Final = 200
 _COLUMNS_MAX: Final = 500
-#: Breaks that wait to be sent, one behind the other.
+#: How many breaks may wait to be sent.
 BREAKS_MAX: Final = 16
-#: Who drags a window's edge changes its size a hundred times a second; that is drawn so often, in seconds.
+#: How often a changed size is drawn, in seconds. Somebody who drags a window's edge changes it a hundred times a
+#: second.
 _RESIZE_SECONDS: Final = 0.05
-_DISMISS_SECONDS: Final = 1.0  # for a client to take the reason
+_DISMISS_SECONDS: Final = 1.0  # how long a client may take to read the reason of its dismissal
 
 
 class Visitor:
-    """Who has begun a session. The session reads and writes here; the client's end calls what `SessionEnd` has.
+    """The user of a session. The session reads and writes here, and the client's end calls the methods of
+    `SessionEnd`.
 
     Args:
         wanted: what the client asks for.
         client: where output goes.
         closed: called once, when the client has closed the session.
-        window: bytes of input that may wait to be read.
+        window: how many bytes of input may wait to be read.
 
     Attributes:
-        why_gone: why the client is gone, if not by its own will.
+        why_gone: why the client is gone, if it did not leave by itself.
     """
 
     def __init__(
@@ -69,12 +74,12 @@ class Visitor:
         self._flushed = asyncio.Event()
         self._flushed.set()
         self._gone = asyncio.Event()
-        self._read = 0  # bytes of input that somebody has read
-        self._breaks: deque[int] = deque()  # how much input came before each
+        self._read = 0  # how many bytes of input the session has read
+        self._breaks: deque[int] = deque()  # for each break that waits: how many bytes of input came before it
         self._breaks_refused = 0
         self._break_due = asyncio.Event()
-        self._status: int | None = None  # the session has ended with it
-        self._has_finished = False  # the client's end knows of that
+        self._status: int | None = None  # the exit status with which the session has ended
+        self._has_finished = False  # the client's end has been told the status
         self._resize_timer: asyncio.TimerHandle | None = None
         self._dismissal = Tasks()
         self._resized: Callable[[], object] | None = None
@@ -84,7 +89,7 @@ class Visitor:
     # -- what the client's end calls ----------------------------------------------------------------
 
     def typed(self, data: bytes, at: float) -> None:
-        """Bytes came. Raises `FrontError`: more than there was credit for."""
+        """Bytes have come. Raises `FrontError` if they are more than there was credit for."""
         self._may_come -= len(data)
         if self._may_come < 0:
             raise FrontError("more input than there was credit for")
@@ -94,12 +99,14 @@ class Visitor:
         self._readable.set()
 
     def input_ended(self) -> None:
-        """The client types no more; output goes on."""
+        """The client will type no more. Output goes on."""
         self._input_ended = True
         self._readable.set()
 
     def resized(self, rows: int, columns: int) -> None:
-        """The client's terminal has another size. That is drawn a moment later, once for all changes until then."""
+        """The client's terminal has another size. The session draws it a moment later, once for all changes until
+        then.
+        """
         self._size = rows, columns
         if self._resize_timer is None and not self._gone.is_set():
             self._resize_timer = asyncio.get_running_loop().call_later(_RESIZE_SECONDS, self._draw_resized)
@@ -110,7 +117,7 @@ class Visitor:
             self._resized()
 
     def break_asked(self) -> None:
-        """The client asks for a break; it follows the input that came before it."""
+        """The client asks for a break. It will be sent after the input that came before it."""
         if len(self._breaks) >= BREAKS_MAX:
             self._breaks_refused += 1
             return
@@ -118,21 +125,22 @@ class Visitor:
         self._break_due.set()
 
     def credit(self, count: int) -> None:
-        """So many bytes more of output can be taken. Raises `FrontError`: more than were ever sent."""
+        """The client's end can take `count` more bytes of output. Raises `FrontError` if that is more than were
+        sent."""
         self._credit += count
         if self._credit > OUTPUT_WINDOW:
             raise FrontError("more credit than there was output")
         self._pump()
 
     def reads_no_more(self) -> None:
-        """The session ends as that of a client that has hung up, but somebody still wants to know how."""
+        """The session ends as if the client had hung up, but the client's end is still told the exit status."""
         self._unsent.clear()
         self._gone.set()
         self._flushed.set()
         self._finish()
 
     def dismissed(self, reason: str) -> None:
-        """Whoever it is may be here no longer: they are told why, and the session ends."""
+        """The user has lost the right to be here. The user is told why, and the session ends."""
         if not len(self._dismissal):
             self._dismissal.start(self._dismiss(reason), "dismissal of a session")
 
@@ -146,7 +154,8 @@ class Visitor:
         self._closed(self)
 
     def set_room(self, room: bool) -> None:
-        """Does what is between us and the client take anything now? Credit says only what this session may send."""
+        """Say whether the connection to the front takes more output now. It is shared by all sessions, while credit
+        counts what this session may send."""
         self._room = room
         self._pump()
 
@@ -154,11 +163,11 @@ class Visitor:
 
     @property
     def pause(self) -> float:
-        """As `Peer` says."""
+        """The pause before the last input, as `Peer.pause` defines it."""
         return self._arrivals.pause
 
     async def read(self) -> bytes:
-        """Wait for input; empty at its end."""
+        """Wait for input, and return it. Empty: the client will type no more."""
         while not self._input and not self._input_ended:
             self._readable.clear()
             await self._readable.wait()
@@ -171,27 +180,28 @@ class Visitor:
         return data
 
     def _give_credit(self) -> None:
-        """In portions: what is left of the window lets the client go on meanwhile."""
+        """Give the client credit for input that was read. Small amounts wait, because the client can use the rest of
+        its window meanwhile."""
         more = self._window - self._may_come - len(self._input)
         if more >= self._window // PORTION and not self._gone.is_set():
             self._may_come += more
             self._client.taken(more)
 
     def put_back(self, data: bytes) -> None:
-        """Have it read again, first."""
+        """Put input back, so that the next `read` returns it first."""
         self._input[:0] = data
         self._arrivals.was_put_back()
         self._read -= len(data)
         self._readable.set()
 
     async def write(self, data: bytes) -> None:
-        """Send, waiting while the client is slow. Raises `HungUp` when it is gone."""
+        """Send output, and wait while the client is slow. Raises `HungUp` when the client is gone."""
         self._send(data)
         await self.drain()
 
     async def tell(self, text: str) -> None:
-        """Say something that is not the guest's: on standard error, or marked on a terminal."""
-        lines = [harmless(line) for line in text.split("\n")]  # others' words are among them
+        """Say something that does not come from the guest: on standard error, or with a mark on a terminal."""
+        lines = [harmless(line) for line in text.split("\n")]  # the text may quote other users and guests
         if self.has_terminal:
             self._send(("\r\n" + "".join(f"[oobconsole: {line}]\r\n" for line in lines)).encode())
         else:
@@ -199,7 +209,7 @@ class Visitor:
         await self.drain()
 
     async def error(self, data: bytes) -> None:
-        """Send on standard error as it is; a terminal has but one output."""
+        """Send bytes to standard error as they are. A terminal has only one output, so they go there."""
         self._send(data, error=not self.has_terminal)
         await self.drain()
 
@@ -208,13 +218,14 @@ class Visitor:
         await self._gone.wait()
 
     async def drain(self) -> None:
-        """Wait while the client is slow. Raises `HungUp` when it is gone."""
+        """Wait until all output is sent. Raises `HungUp` when the client is gone."""
         await self._flushed.wait()
         if self._gone.is_set():
             raise HungUp("the client hung up")
 
     def exit(self, status: int) -> None:
-        """Give the terminal back, say how it ended, and close once everything is sent. The first status counts."""
+        """Give the terminal back, and end the session with that status once all output is sent. If this is called
+        again, the first status counts."""
         self.give_back()
         if self._status is None:
             self._status = status
@@ -245,7 +256,7 @@ class Visitor:
         self._put(data, error=error)
 
     def _put(self, data: bytes, *, error: bool = False) -> None:
-        """All of it, at once or when there is credit: nothing else comes between."""
+        """Send all of `data`, now or when there is credit. No other output comes in between."""
         if data:
             self._unsent.append((data, error))
             self._pump()
@@ -268,29 +279,31 @@ class Visitor:
     # -- Terminal -----------------------------------------------------------------------------------
 
     def size(self) -> tuple[int, int]:
-        """Rows and columns, now; 0 for unknown."""
+        """Return the present number of rows and of columns; 0: unknown."""
         rows, columns = self._size
         return min(rows, _ROWS_MAX), min(columns, _COLUMNS_MAX)
 
     def draw(self, text: str) -> None:
-        """Send without waiting. Nothing is drawn for a client that is gone."""
+        """Send text without waiting. For a client that is gone this does nothing."""
         if not self._is_over:
             self._put(text.encode("utf-8", "replace"))
 
     def lend(self, restored: Callable[[], bytes] | None) -> None:
-        """From now on a guest's output, or a menu, is drawn here; `restored` says what gives the terminal back. None:
-        it is as it was."""
+        """A guest's output, or a menu, is drawn on the terminal from now on. `restored` returns the bytes that give
+        the terminal back as it was. None: the terminal is as it was."""
         self._restored = restored
 
     def give_back(self) -> None:
-        """Give the terminal back; what comes next is no guest's. Idempotent, and never waits."""
+        """Give the terminal back, because what follows is not a guest's output. This never waits, and a second call
+        does nothing."""
         restored, self._restored = self._restored, None
         if restored is not None and not self._is_over:
             self._put(restored())
 
     async def break_wanted(self) -> int:
-        """Wait until the client asks for a break (RFC 4335: `~B` of OpenSSH's, after Enter), and what came before it
-        was read. Returns how many were refused since the last time, too many being asked for."""
+        """Wait until the client asks for a break, and the input before it was read. (RFC 4335; in OpenSSH's client it
+        is `~B` after Enter.) Returns how many breaks were refused since the last call, because too many were
+        waiting."""
         while not self._breaks or self._breaks[0] > self._read:
             self._break_due.clear()
             await self._break_due.wait()
@@ -299,12 +312,12 @@ class Visitor:
         return refused
 
     def forget_breaks(self) -> int:
-        """Give up those that wait; returns how many."""
+        """Give up the breaks that wait. Returns how many, with those that were refused."""
         forgotten = len(self._breaks) + self._breaks_refused
         self._breaks.clear()
         self._breaks_refused = 0
         return forgotten
 
     def on_resize(self, call: Callable[[], object] | None) -> None:
-        """Say whom to call when the size changes."""
+        """Say which function is called when the terminal's size has changed; None: none."""
         self._resized = call
