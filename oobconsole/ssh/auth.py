@@ -1,7 +1,8 @@
 """Who may log in: one file of public keys for each user, and certificates of the user CA.
 
-A user's file is read at every login, so a change counts at once. A user without a file is one without keys: the
-client cannot tell. The CA's keys and what is revoked are read at start and reload.
+A user's file is read at every login, so a change counts at once. A user without a file is treated as a user without
+keys, so that a client cannot tell the difference. The CA's keys and the list of revoked keys are read at start and
+reload.
 """
 
 from __future__ import annotations
@@ -36,17 +37,17 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-#: Of an RSA key, in bits; what is shorter can be factored (NIST SP 800-131A).
+#: How long an RSA key must be, in bits. Shorter keys can be factored (NIST SP 800-131A).
 _RSA_MIN: Final = 2048
 _ID_SHOWN: Final = 64  # characters of a certificate's ID in fingerprints
-_limit = LogLimit(20)  # lines a minute about files that a client can make us read again and again
+_limit = LogLimit(20)  # lines a minute about users' files, which a client can make the server read again and again
 
 
 class Refused(Exception):
-    """This key does not let this user in; says why, for the log only.
+    """This key does not let this user in. The message says why; it is for the log, and not for the client.
 
     Attributes:
-        ours: nobody could have been let in: this host has no descriptors, or cannot read the file.
+        ours: the fault is this host's, which has no descriptors left, or cannot read the file. Nobody could log in.
     """
 
     def __init__(self, reason: str, *, ours: bool = False) -> None:
@@ -56,14 +57,15 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """What a client says that it can sign with."""
+    """The key, or the certificate with its key, with which a client offers to sign."""
 
     key: asyncssh.SSHKey
     certificate: SSHOpenSSHCertificate | None = None
 
     @property
     def text(self) -> str:
-        """Fingerprint as OpenSSH prints it; for a certificate its ID, number, and its CA's fingerprint."""
+        """The key's fingerprint as OpenSSH prints it. For a certificate also its ID, its number, and the CA's
+        fingerprint."""
         if self.certificate is None:
             return self.key.get_fingerprint()
         serial, key_id = _number_and_id(self.certificate)
@@ -73,12 +75,12 @@ class Offered:
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """How somebody is let in.
+    """How a user is let in.
 
     Attributes:
-        command: done instead of whatever the client asks for.
-        pty: terminals are allowed.
-        no_touch: a security key need not be touched.
+        command: the command that is run whatever the client asks for; None: what the client asks for.
+        pty: whether the client may have a terminal.
+        no_touch: whether a security key may sign without being touched.
     """
 
     command: str | None = None
@@ -91,9 +93,12 @@ class Trust:
     """Whom the configuration trusts.
 
     Attributes:
-        reserved: files with another meaning, which are nobody's keys wherever they lie.
-        strict: files of keys that others may write do not count.
-        ask: whoever reads users' files, if this process does not; raises `Unavailable`. It is called in a thread.
+        folder: where users' files of keys are.
+        cas: the keys of the CAs whose certificates let users in.
+        revoked: the keys and certificates that do not count.
+        reserved: files with another meaning. They are no user's keys, even if they lie in `folder`.
+        strict: whether files of keys to which others may write do not count.
+        ask: reads a user's file, if this process cannot; raises `Unavailable`. It is called in a thread.
     """
 
     folder: Path
@@ -104,10 +109,10 @@ class Trust:
     ask: Callable[[str], UserKeys] | None = None
 
     def allows(self, user: str, offered: Offered, address: str, now: float | None = None) -> Allowed:
-        """How `offered` lets `user` in from `address`. Reads the user's file.
+        """Return how `offered` lets `user` in from `address`. Reads the user's file.
 
         Raises:
-            Refused: not at all.
+            Refused: the user may not log in so.
         """
         now = time.time() if now is None else now
         if why := userkeys.why_no_user(user):
@@ -119,7 +124,7 @@ class Trust:
         return self._certified(user, offered.certificate, address, now)
 
     def check_revoked(self, offered: Offered) -> None:
-        """Raises `Refused` when the key, the certificate or its CA counts no longer."""
+        """Raise `Refused` if the key, the certificate or its CA is revoked."""
         if self.revoked.key(offered.key):
             raise Refused("the key is revoked")
         certificate = offered.certificate
@@ -129,7 +134,8 @@ class Trust:
             raise Refused("the certificate, or its CA, is revoked")
 
     def still_allows(self, user: str, offered: Offered) -> bool:
-        """Does it still stand for somebody who is logged in? Times and addresses were checked at the login."""
+        """Return whether `offered` would still let a user in who is logged in. Times and addresses were checked at
+        the login, and are not checked again."""
         certificate = offered.certificate
         try:
             self.check_revoked(offered)
@@ -137,11 +143,12 @@ class Trust:
                 return any(True for _ in self._lines(user, offered.key, ca=False))
             by_file = any(True for _ in self._lines(user, certificate.signing_key, ca=True))
         except Refused as refused:
-            return refused.ours  # a host without descriptors has taken nobody's right away
+            return refused.ours  # if this host has run out of descriptors, the user has not lost a right
         return by_file or certificate.signing_key in self.cas
 
     def _certified(self, user: str, certificate: SSHOpenSSHCertificate, address: str, now: float) -> Allowed:
-        """As sshd does: TrustedUserCAKeys, or a cert-authority line in the user's own file."""
+        """Return how a certificate lets a user in. As in sshd its CA is either trusted for all users
+        (TrustedUserCAKeys), or by a cert-authority line in the user's own file."""
         _check_signature_algorithm(certificate)
         if not certificate.principals:
             raise Refused("the certificate names no principals")
@@ -162,7 +169,7 @@ class Trust:
         return Allowed(command, allowed.pty, allowed.no_touch)
 
     def _lines(self, user: str, key: asyncssh.SSHKey, *, ca: bool) -> Iterator[Line]:
-        """Those of the user's file with that key. Raises `Refused`: the file cannot be used."""
+        """Yield the lines of the user's file that have that key. Raises `Refused` if the file cannot be used."""
         try:
             file, texts = self.keys(user) if self.ask is None else self.ask(user)
         except Unavailable as error:
@@ -180,10 +187,10 @@ class Trust:
                 yield line
 
     def keys(self, user: str) -> UserKeys:
-        """The user's file.
+        """Read a user's file of keys.
 
         Raises:
-            Unavailable: it cannot be used; the log says so as well.
+            Unavailable: the file cannot be used. The log says so, too.
         """
         try:
             path = userkeys.file_of(self.folder, user, self.reserved)
@@ -195,7 +202,7 @@ class Trust:
 
 
 def offered(data: bytes) -> Offered | None:
-    """Understand what a client offers; None when it is neither a key nor an OpenSSH certificate that we know."""
+    """Decode what a client offers. Returns None if it is neither a key nor an OpenSSH certificate of a known kind."""
     try:
         certificate = decode_ssh_certificate(data)
     except (asyncssh.KeyImportError, ValueError):
@@ -211,7 +218,7 @@ def offered(data: bytes) -> Offered | None:
 
 
 def trust_of(config: ServerConfig) -> Trust:
-    """Read what the configuration names.
+    """Read the files about trust that the configuration names.
 
     Raises:
         EnvironmentFault: a file cannot be read or understood.
@@ -222,12 +229,12 @@ def trust_of(config: ServerConfig) -> Trust:
 
 
 def load_cas(path: Path) -> tuple[asyncssh.SSHKey, ...]:
-    """The keys of the CAs that a file names. Raises `EnvironmentFault`: it cannot be read or understood."""
+    """Read the keys of the CAs from a file. Raises `EnvironmentFault` if it cannot be read or understood."""
     return parse_cas(read_cas(path), path)
 
 
 def read_cas(path: Path) -> bytes:
-    """What the file holds. Raises `EnvironmentFault`: it cannot be read."""
+    """Read the file of the CAs' keys. Raises `EnvironmentFault` if it cannot be read."""
     try:
         return textfile.read(path)
     except OSError as error:
@@ -235,13 +242,14 @@ def read_cas(path: Path) -> bytes:
 
 
 def parse_cas(data: bytes, path: Path) -> tuple[asyncssh.SSHKey, ...]:
-    """The keys in what a file holds.
+    """Return the CAs' keys that a file holds.
 
     Args:
-        path: for messages.
+        data: the bytes of the file.
+        path: the path of the file, for messages.
 
     Raises:
-        EnvironmentFault: it holds no key, or something else.
+        EnvironmentFault: the file holds no key, or something that is not a key.
     """
     keys = []
     try:
@@ -260,7 +268,8 @@ def parse_cas(data: bytes, path: Path) -> tuple[asyncssh.SSHKey, ...]:
 
 
 def _first(lines: Iterator[Line], address: str, now: float, reason: str = "no such key") -> Allowed:
-    """The first line that lets somebody in counts, as in sshd."""
+    """Return how the first line that lets the user in does so; as in sshd, only that line counts. Raises `Refused`
+    with the reason of the last line."""
     for line in lines:
         reason = line.refuses(address, now)
         if not reason:
@@ -269,7 +278,8 @@ def _first(lines: Iterator[Line], address: str, now: float, reason: str = "no su
 
 
 def _check_signature_algorithm(certificate: SSHOpenSSHCertificate) -> None:
-    """SHA-1 signatures of a CA can be forged; sshd's CASignatureAlgorithms leaves them out, too."""
+    """Raise `Refused` if the CA has signed with SHA-1, because such signatures can be forged. sshd's
+    CASignatureAlgorithms does not have them either."""
     signed, key = certificate.public_data, certificate.signing_key.public_data
     at = signed.rfind(key)
     if at < 0:

@@ -12,7 +12,7 @@ from typing import Final
 
 import asyncssh
 
-#: Options about what nobody is offered here.
+#: Options about services that this server offers to nobody. They change nothing.
 _MOOT: Final = frozenset(
     option
     for name in ("agent-forwarding", "port-forwarding", "user-rc", "x11-forwarding")
@@ -23,21 +23,22 @@ _TIME: Final = re.compile(r"(\d{4})(\d\d)(\d\d)(?:(\d\d)(\d\d)(\d\d)?)?(Z|UTC)?"
 
 
 class BadLine(ValueError):
-    """A line that lets nobody in; says why."""
+    """A line that lets nobody in, because it cannot be understood. The message says why."""
 
 
 @dataclass(slots=True)
 class Line:
-    """What a line says.
+    """The contents of a line.
 
     Attributes:
-        ca: it is about certificates that this key signed.
-        command: done instead of whatever the client asks for.
-        pty: terminals are allowed.
-        sources: patterns that the client's address must match, each list by itself.
-        expires: when it stops counting, in seconds since 1970.
-        principals: of a certificate; one of them must be in it.
-        no_touch: a security key need not be touched.
+        key: the public key.
+        ca: whether the line is about certificates that this key has signed, and not about the key itself.
+        command: the command that is run whatever the client asks for; None: what the client asks for.
+        pty: whether the client may have a terminal.
+        sources: lists of patterns; the client's address must match each list.
+        expires: when the line stops counting, in seconds since 1970; None: never.
+        principals: names, one of which a certificate must have; empty: the user's own name.
+        no_touch: whether a security key may sign without being touched.
     """
 
     key: asyncssh.SSHKey | None = None
@@ -50,7 +51,7 @@ class Line:
     no_touch: bool = False
 
     def refuses(self, address: str, now: float) -> str:
-        """Why it does not let somebody in from there at that time; empty when it does."""
+        """Return why the line does not let a client in from that address at that time; empty: it does."""
         if self.expires is not None and now >= self.expires:
             return "the key has expired (expiry-time)"
         if not all(matches_address(patterns, address) for patterns in self.sources):
@@ -59,10 +60,10 @@ class Line:
 
 
 def parse(text: str) -> Line:
-    """Read a line.
+    """Parse a line.
 
     Raises:
-        BadLine: no public key is in it, or an option that we cannot honour.
+        BadLine: it has no public key, or an option that the server cannot honour.
     """
     line = Line()
     rest = text.strip()
@@ -76,7 +77,7 @@ def parse(text: str) -> Line:
 
 
 def public_key(text: str) -> asyncssh.SSHKey | None:
-    """The key in OpenSSH's one-line format, whatever its comment is; None when it is none."""
+    """Return the key of a text in OpenSSH's one-line format, with any comment; None if the text is not a key."""
     try:
         return asyncssh.import_public_key(" ".join(text.split(maxsplit=2)[:2]))
     except (asyncssh.KeyImportError, ValueError):
@@ -84,7 +85,7 @@ def public_key(text: str) -> asyncssh.SSHKey | None:
 
 
 def _options(text: str, line: Line) -> str:
-    """Take the options from the beginning; returns what follows."""
+    """Parse the options at the beginning of a line into `line`. Returns the text behind them. Raises `BadLine`."""
     at = 0
     while option := _OPTION.match(text, at):
         name, value = option[1].lower(), option[2]
@@ -125,12 +126,13 @@ def _set(line: Line, name: str, value: str | None) -> None:
                 raise BadLine("principals= has an empty name")
             line.principals = names
         case _:
-            if name not in _MOOT:  # it may be one that lets in fewer than we would
+            if name not in _MOOT:  # an unknown option may be one that restricts who is let in
                 raise BadLine(f"option {name!r} is not supported")
 
 
 def _check_networks(patterns: str) -> None:
-    """What looks like a network and is none would match no address: whoever wrote it is to know."""
+    """Raise `BadLine` if a pattern looks like a network but is none. It would match no address, and the author of the
+    line must learn that."""
     for pattern in patterns.split(","):
         text = pattern.strip().removeprefix("!")
         if "/" in text:
@@ -141,7 +143,7 @@ def _check_networks(patterns: str) -> None:
 
 
 def _time(value: str) -> float:
-    """YYYYMMDD[HHMM[SS]][Z], local time without Z."""
+    """Parse YYYYMMDD[HHMM[SS]][Z]; without Z it is local time. Returns seconds since 1970. Raises `BadLine`."""
     found = _TIME.fullmatch(value)
     try:
         if found is None:
@@ -158,8 +160,8 @@ def _time(value: str) -> float:
 
 
 def matches_address(patterns: str, address: str) -> bool:
-    """PATTERNS of ssh_config(5): addresses, networks, * and ?, separated by commas; ! excludes. Names are not looked
-    up, as with sshd's `UseDNS no`."""
+    """Return whether an address matches patterns (PATTERNS in ssh_config(5)): addresses, networks, * and ?, separated
+    by commas; ! excludes. Host names are not looked up, as with sshd's `UseDNS no`."""
     words = patterns.split(",")
     excluded = [word[1:] for word in words if word.startswith("!")]
     wanted = [word for word in words if not word.startswith("!")]

@@ -1,4 +1,4 @@
-"""One SSH channel, as the client's end of a session: what asyncssh is told goes to the session, and back."""
+"""One SSH channel is the client's end of a session. It passes on what asyncssh receives to the session, and back."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from oobconsole.front.frames import Opening
 from oobconsole.ssh.private import TermModes, TermSize
 
 _TERM_MAX: Final = 64  # characters of TERM
-#: A channel that was opened has to be used, in seconds.
+#: How long a client may keep a channel open without beginning a session, in seconds.
 _UNUSED_SECONDS: Final = 120.0
 _SIZE_MAX: Final = 65535
 
 
 class Channel(asyncssh.SSHServerSession[bytes]):
-    """What a client opened.
+    """A session channel that a client has opened.
 
     Args:
-        started: called when the client has said what it wants (`wanted`); returns its session.
+        started: called when the client has said what it wants (`wanted`). Returns the session.
         lost: called when the channel is closed.
 
     Attributes:
-        has_exited: its session has ended; the client may still be reading, or has not closed it yet.
+        has_exited: the session has ended. The client may still be reading, and has not closed the channel yet.
     """
 
     def __init__(self, started: Callable[[Channel], SessionEnd], lost: Callable[[Channel], object]) -> None:
@@ -37,7 +37,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._held = bytearray()  # input for which there is no credit
         self._held_ended = False
         self._may_send = INPUT_WINDOW
-        self._owed = 0  # bytes of output that asyncssh has taken, and that no credit was given for
+        self._owed = 0  # bytes of output that asyncssh has taken, and for which the session has got no credit yet
         self._writable = True
         self._room = True
         self._closed = False
@@ -54,7 +54,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         return len(term_type) <= _TERM_MAX
 
     def shell_requested(self) -> bool:
-        return True  # the menu: there is no shell
+        return True  # the client gets the menu, because there is no shell
 
     def exec_requested(self, command: str) -> bool:
         return True
@@ -99,7 +99,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._session.typed(data, time.monotonic())
 
     def _send_held(self) -> None:
-        """As much as there is credit for."""
+        """Give the session as much of the held input as there is credit for."""
         if self._held and self._may_send:
             data = bytes(self._held[: self._may_send])
             del self._held[: self._may_send]
@@ -127,12 +127,13 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._give_credit(1)
 
     def set_room(self, room: bool) -> None:
-        """Does the connection below take more? `pause_writing` says only what this channel's window does."""
+        """Say whether the network connection takes more output. (`pause_writing` is only about this channel's
+        window.)"""
         self._room = room
         self._give_credit(1)
 
     def reads_no_more(self) -> None:
-        """The client's standard output is closed, but it still wants to know how the session ends."""
+        """The client's standard output is closed, but the client still wants to know how the session ends."""
         if self._session is not None:
             self._session.reads_no_more()
 
@@ -147,7 +148,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         return True
 
     def dismiss(self, reason: str) -> None:
-        """Whoever it is may be here no longer: their session tells them why, and ends."""
+        """The user has lost the right to be here. The session tells the user why, and ends."""
         if self._session is not None:
             self._session.dismissed(reason)
         else:
@@ -165,7 +166,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     # -- what the session says ----------------------------------------------------------------------
 
     def send(self, data: bytes, *, error: bool) -> None:
-        """Send it to the client; asyncssh keeps what the client's window does not take."""
+        """Send bytes to the client. asyncssh keeps those for which the client's window has no room."""
         if self._closed or self._channel.is_closing():
             return
         self._channel.write(data, asyncssh.EXTENDED_DATA_STDERR if error else None)
@@ -178,7 +179,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             self._session.credit(owed)
 
     def taken(self, count: int) -> None:
-        """The session has read so many bytes, so that as many more may be sent to it."""
+        """The session has read `count` bytes, so that as many more may be sent to it."""
         self._may_send += count
         if self._session is None:  # it is about to begin, or over
             return
@@ -187,7 +188,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             self._channel.resume_reading()
 
     def finish(self, status: int) -> None:
-        """The session has ended: say how, and close once everything is sent."""
+        """The session has ended. Sends the exit status, and closes the channel once everything is sent."""
         self.has_exited = True
         if not self._closed:
             self._channel.exit(status)

@@ -1,4 +1,4 @@
-"""A new TCP connection, before it costs anything: taken, or told why not."""
+"""Decides whether a new TCP connection is accepted, before it costs anything. If not, the client is told why."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from oobconsole.ssh.gate import Gate
 
 log = structlog.get_logger(__name__)
 
-#: Refused clients that may read why at the same time; more are closed without a word.
+#: How many refused clients may be told why at the same time. The connections of others are closed without a word.
 _LINGERING_MAX: Final = 64
 _LINGER_SECONDS: Final = 2.0
 _DISC_TOO_MANY_CONNECTIONS: Final = 12
@@ -24,7 +24,8 @@ class Doorkeeper:
     """Makes a `Door` for every connection.
 
     Args:
-        admit: makes the protocol that goes on with a connection that is taken.
+        gate: says who is refused.
+        admit: makes the protocol that goes on with an accepted connection.
     """
 
     def __init__(self, gate: Gate, admit: Callable[[], asyncio.Protocol]) -> None:
@@ -34,24 +35,24 @@ class Doorkeeper:
         self._limit = LogLimit(10)
 
     def door(self) -> Door:
-        """For the next connection."""
+        """Make a door for the next connection."""
         return Door(self)
 
     def log_refusal(self, address: str, reason: str) -> None:
-        """One line, or none when there are many."""
+        """Log a refusal, unless there have been many in the last minute."""
         if self._limit.allows(about="connections that were refused"):
             log.warning("connection refused", address=address, reason=reason)
 
 
 class Door(asyncio.Protocol):
-    """Hands the connection on, or refuses it."""
+    """Hands one connection on to an SSH connection, or refuses it."""
 
     def __init__(self, keeper: Doorkeeper) -> None:
         self._keeper = keeper
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast(asyncio.Transport, transport)  # uvloop's is one without being a subclass
+        transport = cast(asyncio.Transport, transport)  # uvloop's has the interface, but is no subclass
         address = str((transport.get_extra_info("peername") or ("",))[0])
         reason = self._keeper.gate.refuses(address)
         if reason:
@@ -68,7 +69,8 @@ class Door(asyncio.Protocol):
             self._keeper.lingering -= 1
 
     def _refuse(self, transport: asyncio.Transport, reason: str) -> None:
-        """What the client sends meanwhile is read and forgotten: closing at once could cost it the reason."""
+        """Tell the client why, and close the connection a little later. If it were closed at once, the client might
+        lose the reason. What the client sends meanwhile is dropped."""
         if self._keeper.lingering >= _LINGERING_MAX or transport.is_closing():
             transport.abort()
             return
@@ -79,7 +81,7 @@ class Door(asyncio.Protocol):
 
 
 def disconnect_packet(reason: str) -> bytes:
-    """SSH_MSG_DISCONNECT before any key exchange (RFC 4253, 6 and 11.1)."""
+    """Return the packet SSH_MSG_DISCONNECT as it is before any key exchange (RFC 4253, 6 and 11.1)."""
     text = reason.encode()
     payload = struct.pack(">BII", 1, _DISC_TOO_MANY_CONNECTIONS, len(text)) + text + struct.pack(">I", 0)
     padding = 4 + -(len(payload) + 9) % 8

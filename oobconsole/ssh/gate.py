@@ -1,4 +1,5 @@
-"""Whom the server listens to at all, before a byte is read: MaxStartups and PerSourcePenalties of sshd_config(5).
+"""Whose connection does the server accept? It decides before it reads a byte, by limits and penalties like
+MaxStartups and PerSourcePenalties of sshd_config(5).
 
 Durations, limits and the order of checks are those of OpenSSH 9.8 and later (sshd.c `drop_connection`, srclimit.c).
 """
@@ -14,18 +15,19 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Final, Protocol
 
-#: Networks that are tracked, of each family; then those whose penalty ends first are let go ("overflow:permissive").
+#: How many networks of each address family are tracked. If there are more, those whose penalty ends first are
+#: forgotten ("overflow:permissive").
 SOURCES_MAX: Final = 65536
-#: Seconds that must have accrued before a penalty is enforced, and the most that it can grow to.
+#: How many seconds of penalty must have added up before it is enforced, and how long it can get.
 PENALTY_MIN: Final = 15.0
 PENALTY_MAX: Final = 600.0
-_IPV6_PREFIX: Final = 64  # what one customer has; sshd's own default is 128
+_IPV6_PREFIX: Final = 64  # one customer has a /64; sshd's own default is 128
 
 Source = ipaddress.IPv4Network | ipaddress.IPv6Network | str
 
 
 class Offence(Enum):
-    """What is penalized, how it is called, and for how many seconds."""
+    """What is penalized: its description, and the seconds of its penalty."""
 
     CRASH = "caused an internal error", 90.0
     NO_SSH = "sent what is not SSH", 10.0
@@ -40,7 +42,8 @@ class Offence(Enum):
 
 
 def source_of(address: str) -> Source:
-    """The network that an address stands for: itself, or its /64. What is no IP address stands for itself."""
+    """Return the network for which an address stands: an IPv4 address for itself, and an IPv6 address for its /64. A
+    text that is not an IP address stands for itself."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -60,24 +63,25 @@ class _Penalty:
 
 
 class Penalties:
-    """Which sources wait, and until when.
+    """Which sources must wait, and until when?
 
     Args:
-        clock: monotonic seconds.
+        sources_max: how many sources are tracked.
+        clock: returns a monotonic time in seconds.
     """
 
     def __init__(self, sources_max: int = SOURCES_MAX, clock: Callable[[], float] = time.monotonic) -> None:
         self._max = sources_max
         self._clock = clock
         self._table: dict[Source, _Penalty] = {}
-        self._by_end: list[tuple[float, int, Source]] = []  # a heap; entries that are out of date are skipped
+        self._by_end: list[tuple[float, int, Source]] = []  # a heap by end; entries may be out of date
         self._pushed = 0
 
     def __len__(self) -> int:
         return len(self._table)
 
     def punish(self, source: Source, offence: Offence) -> None:
-        """Add up; from PENALTY_MIN on it counts."""
+        """Add the offence to the source's penalty. It is enforced when it is longer than `PENALTY_MIN`."""
         now = self._clock()
         self._expire(now)
         penalty = self._table.setdefault(source, _Penalty())
@@ -89,7 +93,7 @@ class Penalties:
             self._drop_first()
 
     def refuses(self, source: Source) -> tuple[str, float]:
-        """Why, and for how many seconds more; ("", 0) for whoever may come in."""
+        """Return why a source must wait, and for how many more seconds; ("", 0) if it need not."""
         now = self._clock()
         self._expire(now)
         penalty = self._table.get(source)
@@ -116,7 +120,7 @@ class Penalties:
             pass
 
     def _pop(self) -> bool:
-        """Take the first from the heap; was it up to date, and a penalty with it removed?"""
+        """Remove the first entry of the heap, and its penalty if the entry is up to date. Returns whether it was."""
         ends, _, source = heapq.heappop(self._by_end)
         penalty = self._table.get(source)
         if penalty is None or penalty.ends != ends:
@@ -126,34 +130,35 @@ class Penalties:
 
 
 class Limits(Protocol):
-    """Of `[server]`: as the configuration says, or as a front was told."""
+    """The limits of the section `[server]`, from the configuration or from the settings of a front."""
 
     @property
     def penalties(self) -> bool:
-        """Must addresses wait whose logins fail again and again?"""
+        """Whether addresses whose logins fail again and again must wait."""
 
     @property
     def penalties_exempt(self) -> Sequence[str]:
-        """Addresses and networks without penalties, and without the limit of connections per source."""
+        """Addresses and networks that get no penalties, and have no limit of connections per source."""
 
     @property
     def max_connections(self) -> int:
-        """Connections at the same time."""
+        """How many connections there may be at the same time."""
 
     @property
     def max_connections_per_source(self) -> int:
-        """Of them, from one source."""
+        """How many connections one source may have at the same time."""
 
     @property
     def max_startups(self) -> str:
-        """Of them, not logged in yet: START:RATE:FULL."""
+        """How many connections may not be logged in yet, as START:RATE:FULL (sshd_config(5), MaxStartups)."""
 
 
 class Gate:
-    """Counts connections, and says who is refused. `limits` may be replaced at any time.
+    """Counts connections, and says which new ones are refused. `limits` may be replaced at any time.
 
     Args:
-        chance: a number from 0 to 99, for early drops.
+        chance: returns a random number from 0 to 99, for early drops.
+        clock: returns a monotonic time in seconds.
     """
 
     def __init__(
@@ -171,7 +176,7 @@ class Gate:
         self._startups = 0
 
     def refuses(self, address: str) -> str:
-        """Why a new connection from there is not taken; empty when it is."""
+        """Return why a new connection from that address is refused; empty: it is accepted."""
         source = source_of(address)
         if not self._exempt(address):
             reason, seconds = self._penalties(source).refuses(source) if self.limits.penalties else ("", 0.0)
@@ -184,17 +189,17 @@ class Gate:
         return "too many logins at the same time, try again later" if self._drops_early() else ""
 
     def entered(self, address: str) -> None:
-        """A connection was taken; it is not logged in."""
+        """A connection was accepted. It is not logged in yet."""
         self._connections[source_of(address)] += 1
         self._total += 1
         self._startups += 1
 
     def logged_in(self) -> None:
-        """One of those that were not is now."""
+        """One of the connections that were not logged in is now logged in."""
         self._startups -= 1
 
     def left(self, address: str, *, logged_in: bool) -> None:
-        """A connection that was taken is over."""
+        """A connection that was accepted is over."""
         source = source_of(address)
         self._connections[source] -= 1
         if not self._connections[source]:
@@ -203,13 +208,14 @@ class Gate:
         self._startups -= not logged_in
 
     def punish(self, address: str, offence: Offence) -> None:
-        """Somebody who is not logged in did that."""
+        """A client at that address, which is not logged in, has done that."""
         if self.limits.penalties and not self._exempt(address):
             source = source_of(address)
             self._penalties(source).punish(source, offence)
 
     def _penalties(self, source: Source) -> Penalties:
-        """IPv6 addresses cost nothing: their number must not let go of the others."""
+        """Return the table of a source's address family. There are two, because IPv6 addresses cost nothing: very
+        many of them must not make the penalties of IPv4 addresses be forgotten."""
         return self._penalties6 if isinstance(source, ipaddress.IPv6Network) else self._penalties4
 
     def _exempt(self, address: str) -> bool:
@@ -220,7 +226,7 @@ class Gate:
         return any(ip in ipaddress.ip_network(network) for network in self.limits.penalties_exempt)
 
     def _drops_early(self) -> bool:
-        """sshd.c, `should_drop_connection`."""
+        """Return whether a new connection is dropped at random, as sshd.c does in `should_drop_connection`."""
         begin, rate, full = map(int, self.limits.max_startups.split(":"))
         if self._startups < begin:
             return False

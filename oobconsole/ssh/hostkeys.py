@@ -1,4 +1,4 @@
-"""The server's host key, made on first start and kept private, and its certificate."""
+"""The server's host key, which is made at the first start and kept private, and the certificate of that key."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ log = structlog.get_logger(__name__)
 
 
 def load_or_make(path: Path) -> asyncssh.SSHKey:
-    """Return the host key in `path`, an Ed25519 key made there when there is none (mode 0600).
+    """Return the host key in the file `path`. If there is no such file, an Ed25519 key is made there (mode 0600).
 
     Raises:
-        EnvironmentFault: it cannot be read or made, or others may read it.
+        EnvironmentFault: the key cannot be read or made, or others may read it.
     """
     data = keyfile.load_or_make(path, "host key")
     try:
@@ -29,10 +29,11 @@ def load_or_make(path: Path) -> asyncssh.SSHKey:
 
 
 def load_certificate(path: Path, key: asyncssh.SSHKey) -> SSHOpenSSHCertificate:
-    """Return the host certificate in `path`, which must be for `key`. One that has expired is logged, and presented.
+    """Return the host certificate in the file `path`, which must be for `key`. If it has expired, that is logged, but
+    the certificate is used.
 
     Raises:
-        EnvironmentFault: it cannot be read, or is not a host certificate of this key.
+        EnvironmentFault: the file cannot be read, or is not a host certificate of this key.
     """
     certificate = parse_certificate(read_certificate(path), path, key)
     begin, end = validity_of(certificate)
@@ -42,7 +43,7 @@ def load_certificate(path: Path, key: asyncssh.SSHKey) -> SSHOpenSSHCertificate:
 
 
 def read_certificate(path: Path) -> bytes:
-    """What the file holds. Raises `EnvironmentFault`: it cannot be read."""
+    """Read the file of the host certificate. Raises `EnvironmentFault` if it cannot be read."""
     try:
         return textfile.read(path)
     except OSError as error:
@@ -50,10 +51,11 @@ def read_certificate(path: Path) -> bytes:
 
 
 def parse_certificate(data: bytes, path: Path, key: asyncssh.SSHKey) -> SSHOpenSSHCertificate:
-    """The host certificate in what a file holds, which must be for `key`.
+    """Return the host certificate that a file holds, which must be for `key`.
 
     Args:
-        path: for messages.
+        data: the bytes of the file.
+        path: the path of the file, for messages.
 
     Raises:
         EnvironmentFault: it is not a host certificate of this key.

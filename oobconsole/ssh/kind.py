@@ -1,4 +1,4 @@
-"""SSH as a kind of front, for the core: where it listens, and what its processes are told."""
+"""SSH as a kind of front, as the core sees it: where it listens, and which settings its processes get."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from oobconsole.ssh.settings import Settings, as_text
 
 
 def prepare(config: Config) -> bytes:
-    """Read what `[server]` names, find out that it can be used, and return what a front is told.
+    """Read the files that `[server]` names, check that they can be used, and return the settings of a front.
 
     Raises:
         EnvironmentFault: a file cannot be used.
@@ -70,7 +70,7 @@ def _revoked(server: ServerConfig) -> str | None:
 
 
 def keys(config: Config) -> Keys:
-    """What answers a front's questions for users' keys."""
+    """Return the function that answers a front's questions for users' keys."""
     server = config.server
     trust = Trust(server.authorized_keys, reserved=server.not_users_keys, strict=server.strict_modes)
     return partial(_keys, trust)

@@ -1,8 +1,9 @@
-"""The admin socket: SSH over a UNIX socket that only the server's own user and root can open. It is the core's own.
+"""The admin socket: SSH over a UNIX socket that only the server's own user and root can open. The core itself serves
+it.
 
-The local `oobconsole` command comes this way, and so has terminals, windows, exit statuses and back-pressure without
-a protocol of its own. Who connects is known by the kernel's word (SO_PEERCRED, unix(7)); no key is asked for. These
-sessions go on when a front that strangers reach ends.
+The local `oobconsole` command uses this socket. Why SSH? The command gets terminals, windows, exit statuses and
+back-pressure without a protocol of its own. No key is needed, because the kernel says who connects (SO_PEERCRED,
+unix(7)). These sessions go on when a front ends that strangers reach.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from oobconsole.supervise import Tasks
 
 log = structlog.get_logger(__name__)
 
-#: Local clients at the same time.
+#: How many local clients there may be at the same time.
 CONNECTIONS_MAX: Final = 256
 LOG_LINES: Final = 10
 
@@ -42,7 +43,7 @@ class _LocalLogin(Login):
         self._who = who
 
     def begin_auth(self, username: str) -> bool:
-        return False  # the kernel has said who it is
+        return False  # no authentication: the kernel has said who the user is
 
     def principal(self) -> Principal:
         return self._who
@@ -52,10 +53,12 @@ class AdminSocket(Host):
     """Listens at `path`.
 
     Args:
-        key: the host key, which local clients do not look at.
+        path: the path of the socket.
+        key: the host key; local clients do not check it.
+        reception: where users come in.
 
     Raises:
-        EnvironmentFault: the path cannot be had, with the reason.
+        EnvironmentFault: it is not possible to listen at the path; the message says why.
     """
 
     def __init__(self, path: Path, key: asyncssh.SSHKey, reception: Reception) -> None:
@@ -68,7 +71,7 @@ class AdminSocket(Host):
         self._listener = Listener(path, self._accepted, self._refused)
 
     async def stop(self) -> None:
-        """Accept nobody any more, give clients a moment to leave, then close what is left."""
+        """Accept no more clients, give those that are there a moment to leave, and close the rest."""
         self._listener.close()
         await leave(list(self.connections))
         await self._tasks.stop()

@@ -1,4 +1,5 @@
-"""One SSH connection, from its first packet: who it is, what it may open, and what is remembered of a refusal."""
+"""One SSH connection from its first packet on: who is the user, what may the user open, and why was a client
+refused?"""
 
 from __future__ import annotations
 
@@ -29,22 +30,23 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-_SESSIONS_MAX: Final = 10  # of one connection; OpenSSH's MaxSessions
-#: The same, with those that have ended and that the client has not closed: it may be reading their last output.
+_SESSIONS_MAX: Final = 10  # sessions of one connection, as in OpenSSH's MaxSessions
+#: The same, with sessions that have ended but that the client has not closed: it may still be reading their output.
 _CHANNELS_MAX: Final = 40
 _USER_SHOWN: Final = 64  # characters of a user name in the log
-#: A refused key is answered no sooner than after so many seconds, and a random part of them more, so that the time
-#: does not tell who exists (auth2.c, `auth_failure_delay`).
+#: A refused key is answered after so many seconds at least, and a random part of them more, so that the time does not
+#: tell which users exist (OpenSSH's auth2.c, `auth_failure_delay`).
 _REFUSAL_SECONDS: Final = 0.005
-_DISMISS_SECONDS: Final = 1.0  # for a client to take the reason, and as long again to leave by itself
-_TIMER_SECONDS: Final = 0.1  # a timer may come a little early
-#: What asyncssh raises about bytes that are no SSH, or not as SSH wants them.
+_DISMISS_SECONDS: Final = 1.0  # for a client to read the reason, and as long again to leave by itself
+_TIMER_SECONDS: Final = 0.1  # a timer may expire a little early
+#: The errors that asyncssh raises about bytes that are not SSH, or break its rules.
 _NOT_SSH: Final = (
     *(asyncssh.ProtocolError, asyncssh.ProtocolNotSupported, asyncssh.MACError, asyncssh.CompressionError),
     *(PacketDecodeError, UnicodeDecodeError),
 )
 _KEY_MAX: Final = 65536  # bytes of a key or certificate
-#: Log lines about one user in a minute, and users that are counted; whoever has been silent for longest is forgotten.
+#: How many log lines a minute one user may cause, and for how many users that is counted. The user who has been
+#: silent for the longest time is forgotten first.
 _USER_LINES: Final = 120
 _USERS_MAX: Final = 1024
 _NO_LONGER: Final = "the key that you logged in with counts no longer"
@@ -55,7 +57,7 @@ def _prohibited() -> asyncssh.ChannelOpenError:
 
 
 class _Granted(asyncssh.SSHAuthorizedKeys):
-    """What `Trust` has decided about the key at hand, in the form in which asyncssh asks for it."""
+    """The decision of `Trust` about the key that is being tried, in the form that asyncssh wants."""
 
     def __init__(self, allowed: Allowed) -> None:
         super().__init__()
@@ -79,8 +81,8 @@ class _Granted(asyncssh.SSHAuthorizedKeys):
 
 
 class Connection(Transport):
-    """Every login attempt passes through `KeyLogin`, and the network's back-pressure reaches the sessions: asyncssh's
-    own is only the window that the client gives, and may be 4 GiB."""
+    """A connection whose login attempts all pass through `KeyLogin`. It also makes sessions wait while the network
+    takes nothing: asyncssh itself waits only for the client's window, which may have 4 GiB."""
 
     def room_changed(self, room: bool) -> None:
         login = self.get_owner()
@@ -117,7 +119,8 @@ class Connection(Transport):
 
 
 async def _wait_since(began: float) -> None:
-    """Until a moment that says little about how long looking took: a long file of keys doubles the wait."""
+    """Wait until a moment that tells a client little about how long the check took. If the check of a long file of
+    keys takes longer than the wait, the wait is doubled."""
     loop = asyncio.get_running_loop()
     seconds = _REFUSAL_SECONDS * (1 + random.random())
     while began + seconds < loop.time():
@@ -126,7 +129,8 @@ async def _wait_since(began: float) -> None:
 
 
 def _weak(signature: bytes) -> bool:
-    """asyncssh verifies whatever it can, not only what it says that it accepts."""
+    """Return whether the signature's algorithm is not accepted. asyncssh itself would verify signatures by all
+    algorithms that it knows, not only by those that it offers."""
     algorithm = signature[4 : 4 + int.from_bytes(signature[:4])]
     return algorithm.decode("ascii", "replace") not in SIGNATURES
 
@@ -135,10 +139,10 @@ class Host:
     """What the logins of one server share.
 
     Attributes:
-        core: where sessions are.
-        connections: those that there are.
-        numbers: of those that have logged in, for the core.
-        user_log: may one more line about a user be written?
+        core: begins the sessions.
+        connections: all connections, with their logins.
+        numbers: gives each connection that has logged in its number for the core.
+        user_log: says whether one more line about a user may be logged.
     """
 
     def __init__(self, core: Core) -> None:
@@ -149,18 +153,19 @@ class Host:
 
 
 class Login(asyncssh.SSHServer):
-    """Somebody who is, or is to be, logged in. asyncssh's defaults refuse what nobody may do: forwarding, SFTP."""
+    """A client that is logged in, or is about to be. asyncssh's defaults refuse everything that nobody may do here,
+    such as SFTP."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self.who: Principal | None = None  # once logged in
-        self._number = 0  # then, too
+        self.who: Principal | None = None  # the user; None: not logged in yet
+        self._number = 0  # the connection's number for the core, once the user is logged in
         self.began = asyncio.get_running_loop().time()
         self._sessions: set[Channel] = set()
         self._room = True
 
     def principal(self) -> Principal:
-        """Who has just logged in."""
+        """Return the user who has just logged in."""
         raise NotImplementedError
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
@@ -191,7 +196,7 @@ class Login(asyncssh.SSHServer):
         return channel
 
     def command(self, asked: str | None) -> str | None:
-        """What is to be done, where the client asks for that; None: it asks for nothing."""
+        """Return the command to run when the client asks for `asked`; None: it asks for no command."""
         return asked
 
     def _begin(self, channel: Channel) -> SessionEnd:
@@ -211,13 +216,14 @@ class Login(asyncssh.SSHServer):
         raise _prohibited()
 
     def set_room(self, room: bool) -> None:
-        """Does the network take more, or has every session to wait?"""
+        """Say whether the network takes more output. If not, every session waits."""
         self._room = room
         for channel in self._sessions:
             channel.set_room(room)
 
     async def end_if_not_trusted(self) -> bool:
-        """What let this user in may have been taken away: then the connection ends, with the reason."""
+        """End the connection, and tell the user why, if the user's key does not count any more. Returns whether that
+        was so."""
         if self.who is None or await self.trusted():
             return False
         for channel in list(self._sessions):
@@ -228,22 +234,22 @@ class Login(asyncssh.SSHServer):
         return True
 
     async def trusted(self) -> bool:
-        """Would what let this user in still do so?"""
+        """Return whether the user's key would still let the user in."""
         return True
 
 
 class KeyLogin(Login):
-    """By a key or a certificate, over the network."""
+    """A login over the network, by a key or a certificate."""
 
     def __init__(self, server: SshServer) -> None:
         super().__init__(server)
         self.server = server
-        self._name: str | None = None  # as the client said it: USER or USER+CONSOLE
+        self._name: str | None = None  # the name that the client has given: USER or USER+CONSOLE
         self._tries = 0
         self._offered: Offered | None = None
         self.user = ""
         self.reason = ""
-        self._our_trouble = False  # it was refused for a fault of this host's, which is no offence
+        self._our_trouble = False  # the client was refused because of a fault of this host, which is no offence
 
     # -- the connection -----------------------------------------------------------------------------
 
@@ -289,13 +295,14 @@ class KeyLogin(Login):
         return True
 
     async def understand(self, key_data: bytes) -> Offered | None:
-        """What a client offers. A certificate's signature is verified, by whatever key it names: beside the loop."""
+        """Decode what a client offers, in a thread: the signature of a certificate is verified, which may take long,
+        because the client chooses the key. Returns None if it is not supported."""
         if len(key_data) > _KEY_MAX:
             return None
         return await self._beside(auth.offered, key_data)
 
     async def consider(self, offered: Offered | None) -> Allowed | None:
-        """May this key be what the user logs in with?"""
+        """Return how the key lets the user in, or None when it does not; `reason` says why."""
         self._offered = offered or self._offered
         if offered is None:
             self.reason = "a kind of key that is not supported"
@@ -308,16 +315,16 @@ class KeyLogin(Login):
             return None
 
     async def _beside(self, call: Callable[..., T], *args: object) -> T:
-        """Beside the event loop, in threads that strangers share among themselves."""
+        """Call a function beside the event loop, in threads that only serve clients who have not logged in."""
         return await asyncio.get_running_loop().run_in_executor(self.server.login_threads, call, *args)
 
     def signed(self, offered: Offered) -> None:
-        """It has the key: `auth_completed` follows."""
+        """The client has proved that it has the key. `auth_completed` follows."""
         self._offered = offered
 
     def may_try_again(self) -> bool:
-        """An attempt failed; ends the connection when it was one too many. The first is the client's question which
-        methods there are."""
+        """An attempt has failed. Returns whether the client may try again; if not, ends the connection. The first
+        attempt does not count: it is the client's question which methods there are."""
         self._tries += 1
         if self._tries <= self.server.config.max_auth_tries:
             return True

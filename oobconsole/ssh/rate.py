@@ -1,4 +1,4 @@
-"""So many at once, then one in so many seconds."""
+"""A limit of a rate: so many things at once, and then one in so many seconds."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 
 class Rate:
-    """Spreads what somebody asks for.
+    """Says how long something must wait so that it does not happen too often.
 
     Args:
-        burst: how many may come at once.
-        seconds: between two after that.
-        clock: monotonic seconds.
+        burst: how many may happen at once.
+        seconds: the time between two after that.
+        clock: returns a monotonic time in seconds.
     """
 
     def __init__(self, burst: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -23,12 +23,12 @@ class Rate:
         self._paid_until = clock() - burst * seconds
 
     def delay(self) -> float:
-        """Count one; in how many seconds may it be done?"""
+        """Count one more. Returns in how many seconds it may happen."""
         now = self._clock()
         self._paid_until = max(self._paid_until, now - self._burst * self._seconds) + self._seconds
         return max(0.0, self._paid_until - now)
 
     async def wait(self) -> None:
-        """Count one, and wait until it may be done."""
+        """Count one more, and wait until it may happen."""
         if delay := self.delay():
             await asyncio.sleep(delay)

@@ -1,7 +1,7 @@
-"""Keys and certificates that count no longer.
+"""Revoked keys and certificates.
 
-The file is text, of the lines that `ssh-keygen -k` takes (ssh-keygen(1), KEY REVOCATION LISTS). The binary KRL that
-it makes of them is not read.
+The file is a text of the lines that `ssh-keygen -k` takes (ssh-keygen(1), KEY REVOCATION LISTS). The binary KRL that
+ssh-keygen makes of such lines cannot be used.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from oobconsole.ssh.authorized import public_key
 log = structlog.get_logger(__name__)
 
 _FINGERPRINT: Final = re.compile(r"(?:(?:hash|sha256):\s*)?(?:SHA256:)?([A-Za-z0-9+/]{43})=?", re.IGNORECASE)
-#: A zero in front would make it octal for ssh-keygen, and number 0 is that of all certificates that have none.
+#: No zero in front, because ssh-keygen would take the number for octal. And not 0, which all certificates without a
+#: number have.
 _SERIAL: Final = re.compile(r"serial:\s*([1-9][0-9]{0,19})(?:-([1-9][0-9]{0,19}))?", re.IGNORECASE)
 _SERIAL_MAX: Final = (1 << 64) - 1
 _KIND: Final = re.compile(r"(?:key|sha1|sha256):\s*", re.IGNORECASE)
@@ -31,39 +32,41 @@ _FILE_MAX: Final = 16 << 20
 
 @dataclass(slots=True)
 class Revoked:
-    """What a file revokes."""
+    """The keys (by fingerprint) and the certificates (by number and by ID) that a file revokes."""
 
     fingerprints: set[str] = field(default_factory=set)
     serials: list[range] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)
 
     def key(self, key: asyncssh.SSHKey) -> bool:
-        """Is this key, or CA, revoked?"""
+        """Return whether this key, of a user or a CA, is revoked."""
         return key.get_fingerprint().removeprefix("SHA256:") in self.fingerprints
 
     def certificate(self, serial: int, key_id: str) -> bool:
-        """Is the certificate with this number, or this ID, revoked? Number 0 is that of all that have none."""
+        """Return whether the certificate with this number or this ID is revoked. Number 0 never is: all certificates
+        without a number have it."""
         return key_id in self.ids or (serial > 0 and any(serial in numbers for numbers in self.serials))
 
 
 def load(path: Path) -> Revoked:
-    """Read the file; that it is empty is said in the log.
+    """Read the file. If it is empty, the log says so.
 
     Raises:
-        EnvironmentFault: it cannot be read, or a line in it cannot be understood: it may be the one that matters.
+        EnvironmentFault: the file cannot be read, or one of its lines cannot be understood. Why is that no warning?
+            The line may be the one that matters.
     """
     return check(read(path), path)
 
 
 def check(data: bytes, path: Path) -> Revoked:
-    """As `load`, of what the file holds."""
+    """Do the same with the bytes of the file."""
     if not data:
         log.warning("revoked_keys is empty: nothing is revoked. If it was not, restore it and reload", file=str(path))
     return parse(data, path)
 
 
 def read(path: Path) -> bytes:
-    """What the file holds. Raises `EnvironmentFault`: it cannot be read."""
+    """Return the bytes of the file. Raises `EnvironmentFault` if it cannot be read."""
     try:
         return textfile.read(path, _FILE_MAX + 1)
     except OSError as error:
@@ -71,13 +74,14 @@ def read(path: Path) -> bytes:
 
 
 def parse(data: bytes, path: Path) -> Revoked:
-    """Understand what a file holds.
+    """Parse the bytes of the file.
 
     Args:
-        path: for messages.
+        data: the bytes.
+        path: the path of the file, for messages.
 
     Raises:
-        EnvironmentFault: as `load`.
+        EnvironmentFault: a line cannot be understood.
     """
     if data.startswith(b"SSHKRL\n"):
         raise EnvironmentFault(f"{path}: a binary KRL is not read; put the lines that it was made of into this file")
@@ -90,8 +94,8 @@ def parse(data: bytes, path: Path) -> Revoked:
     found = Revoked()
     for number, line in enumerate(lines, 1):
         if match := _ID.fullmatch(line.strip()):
-            found.ids.add(match[1].strip())  # one that has a # in it, too
-        text = line.partition("#")[0].strip()  # as ssh-keygen, which takes a comment from any line
+            found.ids.add(match[1].strip())  # the whole line, because an ID may have a # in it
+        text = line.partition("#")[0].strip()  # ssh-keygen, too, takes a comment off any line
         if text and not _add(found, text):
             if "\0" in text:
                 raise EnvironmentFault(f"{path}:{number}: has zero bytes, as a crash leaves them: write it anew")

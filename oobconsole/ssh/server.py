@@ -1,4 +1,4 @@
-"""The SSH server: asyncssh, public keys only, no shell behind it. It runs in a process of its own."""
+"""The SSH server. It uses asyncssh, takes only public keys, and has no shell. It runs in a process of its own."""
 
 from __future__ import annotations
 
@@ -27,18 +27,19 @@ from oobconsole.supervise import Tasks
 
 log = structlog.get_logger(__name__)
 
-#: OpenSSH's client tells that nobody reads its output any more (`| grep -m1`) only to a server whose name begins so.
+#: OpenSSH's client reports that nobody reads its output any more (`| grep -m1`), but only to a server whose version
+#: begins with "OpenSSH".
 _VERSION: Final = "OpenSSH_like_oobconsole"
-_WINDOW: Final = 256 * 1024  # input that a client may send before a session has read it, in bytes
+_WINDOW: Final = 256 * 1024  # how much input a client may send before a session has read it, in bytes
 _KEEPALIVE_SECONDS: Final = 30
 _KEEPALIVE_MISSED: Final = 4
-_LOGIN_THREADS: Final = 2  # look at the keys of whoever wants to log in
-_STOP_SECONDS: Final = 0.5  # for each step of a stop
+_LOGIN_THREADS: Final = 2  # threads that check the keys of clients who want to log in
+_STOP_SECONDS: Final = 0.5  # how long each step of a stop may take
 
 
 @dataclass(frozen=True, slots=True)
 class _Now:
-    """What the server goes by now."""
+    """The settings by which the server works now, and what was made of them."""
 
     settings: Settings
     trust: Trust
@@ -46,11 +47,11 @@ class _Now:
 
 
 class SshServer(Host):
-    """Lets in whoever the settings say, and begins their sessions in the core.
+    """Lets in the users that the settings name, and begins their sessions in the core.
 
     Args:
-        core: where sessions are.
-        listening: sockets that listen already.
+        core: begins the sessions.
+        listening: sockets that are listening already.
     """
 
     def __init__(self, core: Core, listening: Sequence[socket.socket]) -> None:
@@ -64,17 +65,17 @@ class SshServer(Host):
 
     @property
     def config(self) -> Settings:
-        """As they are now."""
+        """The present settings."""
         return self._given.settings
 
     @property
     def trust(self) -> Trust:
-        """As it is now."""
+        """Whom the present settings trust."""
         return self._given.trust
 
     @property
     def options(self) -> asyncssh.SSHServerConnectionOptions:
-        """How connections are served now."""
+        """The options of asyncssh for new connections."""
         return self._given.options
 
     @property
@@ -83,7 +84,8 @@ class SshServer(Host):
         return self._now
 
     async def settle(self, settings: bytes) -> None:
-        """Serve like this from now on; the first time, begin to. Connections whose key counts no longer end."""
+        """Serve by these settings from now on. The first call begins to serve. Connections are ended whose key does
+        not count any more."""
         self._now, is_first = await asyncio.to_thread(self._understood, settings), self._now is None
         if is_first:
             self.gate = Gate(self.config)
@@ -111,7 +113,7 @@ class SshServer(Host):
         return Trust(Path(), cas, gone, ask=self._ask)
 
     def _ask(self, user: str) -> UserKeys:
-        """The core for a user's keys, from a thread."""
+        """Ask the core for a user's keys. To be called in a thread, which waits for the answer."""
         return asyncio.run_coroutine_threadsafe(self.core.keys(user), self._loop).result()
 
     async def _begin(self, doors: Doorkeeper) -> None:
@@ -137,11 +139,11 @@ class SshServer(Host):
         return Connection(asyncio.get_running_loop(), self.options, self.turns)
 
     def set_room(self, room: bool) -> None:
-        """Does the core take anything now? While it does not, nothing that a client sends is handled."""
+        """Say whether the core takes frames now. While it does not, nothing that a client sends is handled."""
         self.turns.set_room(room)
 
     async def stop(self) -> None:
-        """Accept nobody any more, give clients a moment to leave, then close what is left."""
+        """Accept no more clients, give those that are there a moment to leave, and close the rest."""
         for server in self._servers:
             server.close()
         await leave(list(self.connections))
@@ -150,12 +152,12 @@ class SshServer(Host):
 
 
 def options(factory: object, key: asyncssh.SSHKey, **more: object) -> asyncssh.SSHServerConnectionOptions:
-    """How connections are served.
+    """Return the options of asyncssh with which all connections are served.
 
     Args:
-        factory: makes a `Login` for each.
+        factory: makes a `Login` for each connection.
         key: the host key.
-        more: further options of asyncssh's.
+        more: further options of asyncssh.
     """
     return asyncssh.SSHServerConnectionOptions(
         server_factory=factory,
@@ -182,8 +184,8 @@ def options(factory: object, key: asyncssh.SSHKey, **more: object) -> asyncssh.S
 
 
 async def leave(connections: Sequence[asyncssh.SSHServerConnection]) -> None:
-    """Wait until the clients have left, and close those that do not. A client that leaves by itself has shown
-    everything; one that is disconnected drops what it has not shown."""
+    """Wait until the clients have left, and close the connections of those that have not. Why wait? A client that
+    leaves by itself has shown everything, but a client that is disconnected drops what it has not shown."""
     closed = [asyncio.ensure_future(connection.wait_closed()) for connection in connections]
     for end in (asyncssh.SSHServerConnection.close, asyncssh.SSHServerConnection.abort):
         waiting = [future for future in closed if not future.done()]

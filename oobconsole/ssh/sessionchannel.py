@@ -1,4 +1,6 @@
-"""asyncssh's session channel with the protocol's bounds, and with what OpenSSH's client asks for besides."""
+"""asyncssh's session channel, with the limits of the protocol added, and with requests that only OpenSSH's client
+makes.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
     from oobconsole.ssh.transport import Transport
 
 _WINDOW_MAX: Final = (1 << 32) - 1  # RFC 4254, 5.2
-#: A request for a terminal, in bytes. OpenSSH's has 300: its modes are numbered from 1 to 159 (RFC 4254, 8).
+#: How long a request for a terminal may be, in bytes. OpenSSH's has 300: modes have numbers from 1 to 159 (RFC 4254,
+#: 8).
 _TERMINAL_MAX: Final = 4096
 _UNKNOWN_TERM: Final = b"dumb"
 
@@ -28,7 +31,8 @@ class SessionChannel(private.Channel):
 
     @property
     def garbled(self) -> str:
-        """The command that the client asks for, with U+FFFD for what is no UTF-8; empty: it is text, or none."""
+        """The command for which the client asks, with U+FFFD for bytes that are not UTF-8. Empty: the command is
+        valid, or there is none."""
         return self._garbled if self._garbled == self.get_command() else ""
 
     def process_packet(self, pkttype: int, pktid: int, packet: SSHPacket) -> bool | Awaitable[None]:
@@ -41,12 +45,13 @@ class SessionChannel(private.Channel):
             raise asyncssh.ProtocolError("a channel's window is over 4 GiB (RFC 4254, 5.2)")
 
     def take_env_request(self, packet: SSHPacket) -> bool:
-        """No environment: asyncssh keeps whatever is sent, and nothing reads it."""
+        """Refuse environment variables: asyncssh would keep all of them, and nothing reads them."""
         return False
 
     def take_pty_request(self, packet: SSHPacket) -> bool:
-        """asyncssh takes modes apart however many there are: 50,000 in a packet; and ends the connection for a TERM
-        that is not ASCII, which is one that nobody knows."""
+        """Check a request before asyncssh does. Why? asyncssh would parse any number of modes, and a packet has room
+        for 50,000. And it would end the connection if TERM is not ASCII; here such a TERM counts as an unknown
+        terminal."""
         about = SSHPacket(packet.get_remaining_payload())
         if len(about.get_full_payload()) > _TERMINAL_MAX:
             return False
@@ -55,7 +60,8 @@ class SessionChannel(private.Channel):
         return super().take_pty_request(packet)
 
     def take_exec_request(self, packet: SSHPacket) -> bool:
-        """A terminal or script that speaks Latin-1 is told so; asyncssh only fails the request."""
+        """Begin a session also for a command that is not UTF-8, so that the client can be told why it fails. asyncssh
+        would only refuse the request. Such a command comes from a terminal or a script that uses Latin-1."""
         command = SSHPacket(packet.get_remaining_payload()).get_string()
         try:
             command.decode()
@@ -76,6 +82,6 @@ class SessionChannel(private.Channel):
         super().exit(status)
 
     def closes(self) -> None:
-        """RFC 4254, 5.3, has EOF before CLOSE; libssh2 waits for it."""
+        """Send EOF before CLOSE, as RFC 4254, 5.3, wants it: libssh2 waits for EOF."""
         if self._exits and not self.sent_close:
             self.send_packet(MSG_CHANNEL_EOF)

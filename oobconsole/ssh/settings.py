@@ -1,7 +1,8 @@
-"""What the SSH front is told by the core: everything that it needs of the configuration, and of the files it names.
+"""The settings that the SSH front gets from the core: all that it needs of the configuration, and of the files that
+the configuration names.
 
-The front can read no file. The core reads them, finds out that they can be used, and passes on what they hold; that
-is understood once more where it is needed.
+The front cannot read files. The core reads them, checks that they can be used, and passes on their contents. The
+front parses the contents again.
 """
 
 from __future__ import annotations
@@ -10,20 +11,20 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Final
 
-#: How bytes are written in JSON: each byte is the character of its number.
+#: How bytes are written in JSON: each byte becomes the character of the same number.
 _BYTES: Final = "latin-1"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """As `[server]` has them.
+    """The settings of the section `[server]`.
 
     Attributes:
         host_key: the private host key, in OpenSSH's format.
-        host_certificate: what its file holds; None: there is none.
-        user_ca: the same.
-        revoked_keys: the same.
-        files: the paths of these three, by their names, for messages.
+        host_certificate: the contents of that file; None: there is none.
+        user_ca: the contents of that file; None: there is none.
+        revoked_keys: the contents of that file; None: there is none.
+        files: the paths of these three files, by the names of the settings, for messages.
     """
 
     host_key: str
@@ -40,21 +41,21 @@ class Settings:
     files: dict[str, str]
 
     def encode(self) -> bytes:
-        """As the content of a frame."""
+        """Return the settings as the content of a frame."""
         return json.dumps(asdict(self)).encode()
 
 
 def decode(data: bytes) -> Settings:
-    """The settings in a frame, which the core has made."""
+    """Return the settings that the content of a frame holds. The core has made it, so it is not checked."""
     fields = json.loads(data)
     return Settings(**fields | {"penalties_exempt": tuple(fields["penalties_exempt"])})
 
 
 def as_text(data: bytes) -> str:
-    """What a file holds, as a text of the settings."""
+    """Return the bytes of a file as a text for the settings."""
     return data.decode(_BYTES)
 
 
 def as_bytes(text: str) -> bytes:
-    """The other way round."""
+    """Return the bytes of a file from a text of the settings."""
     return text.encode(_BYTES)
