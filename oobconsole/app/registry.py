@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from oobconsole.config.guests import MachineConfig, VmConfig
+from oobconsole.config.guests import MachineConfig, SerialConfig, VmConfig
 from oobconsole.config.places import devices_of
 from oobconsole.config.schema import Config
 from oobconsole.interceptors.base import Interceptor
@@ -26,12 +26,12 @@ def make(config: Config, machine: MachineConfig) -> Interceptor:
 
 def make_lines(config: Config, vm: VmConfig) -> list[Stream]:
     """Make the lines of a VM or port, in the order of its `console_names`; `start` begins their work."""
-    if vm.chardev is not None:
+    line = vm.line
+    if isinstance(line, str):
         at_once = (config.server.scrollback_kib << 10) // 4
-        return [ChardevStream(vm.name, parse(vm.chardev), at_once=at_once)]
-    if vm.serial is not None:
-        return [SerialStream(vm.name, vm.serial)]
-    assert vm.vfio_user is not None  # exactly one is there: settings.VmConfig
+        return [ChardevStream(vm.name, parse(line), at_once=at_once)]
+    if isinstance(line, SerialConfig):
+        return [SerialStream(vm.name, line)]
     sockets = str(config.vfio_socket_of(vm)), str(config.keeper_socket_of(vm))
-    process = KeeperProcess(vm.name, KeeperSettings(*sockets, vm.vfio_user.bar, vm.vfio_user.ports))
+    process = KeeperProcess(vm.name, KeeperSettings(*sockets, line.bar, line.ports))
     return [VfioUserStream(name, process, number) for number, name in enumerate(vm.console_names)]

@@ -95,23 +95,7 @@ class _Server:
         self._audit = _open_audit(config, self._events)
         reloader = Reloader(file, config, self._events)
         self.reload = reloader.reload
-        access, vitals = access_of(config), Vitals(self._events)
-        seats = Seats(directory, access, self._events, recordings)
-        directory.on_vanished(lambda _, console: vitals.forget(console.name))
-        self._consoles = Consoles(
-            directory,
-            seats,
-            Views(directory, access),
-            access,
-            self._events,
-            vitals,
-            tail_lines=config.server.tail_lines,
-            drain_s=config.server.drain_ms / 1000,
-            drain_max_s=config.server.drain_max_s,
-            recordings=recordings,
-            reload=reloader.reload,
-            audit_head=lambda: self._audit.head,
-        )
+        self._consoles = self._make_consoles(reloader)
         self._reception = Reception(Sessions(self._consoles), self._events)
         self._fronts = Fronts(KINDS, prepare(KINDS, config), self._reception, self._events)
         self._consoles.vitals.fronts = self._fronts.report
@@ -120,6 +104,26 @@ class _Server:
         self._alerts = Alerts(config, self._events)
         self._operation = Operation(config, self._consoles)
         self._make_reloadable(reloader)
+
+    def _make_consoles(self, reloader: Reloader) -> Consoles:
+        """What sessions are given."""
+        config, directory = self._config, self._directory
+        access, vitals = access_of(config), Vitals(self._events)
+        directory.on_vanished(lambda _, console: vitals.forget(console.name))
+        return Consoles(
+            directory,
+            Seats(directory, access, self._events, self._recordings),
+            Views(directory, access),
+            access,
+            self._events,
+            vitals,
+            tail_lines=config.server.tail_lines,
+            drain_s=config.server.drain_ms / 1000,
+            drain_max_s=config.server.drain_max_s,
+            recordings=self._recordings,
+            reload=reloader.reload,
+            audit_head=lambda: self._audit.head,
+        )
 
     def _make_reloadable(self, reloader: Reloader) -> None:
         reloader.add(part(partial(consoles_take, self._consoles)))

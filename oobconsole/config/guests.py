@@ -272,6 +272,14 @@ class VmConfig(Table):
         return self
 
     @property
+    def line(self) -> str | SerialConfig | VfioUserConfig:
+        """Its line: the address of a `chardev`, or one of the others."""
+        for line in (self.chardev, self.serial, self.vfio_user):
+            if line is not None:
+                return line
+        raise ValueError(f"{self.name} has no line, although one was validated")
+
+    @property
     def console_names(self) -> list[str]:
         """The names of the VM's consoles, one for each port."""
         ports = self.vfio_user.ports if self.vfio_user else 1

@@ -102,8 +102,9 @@ class Request:
             Denied: the user may know of the console, but has not the right.
         """
         console = self.consoles.directory.find(self.args.console)
-        self._need(also or self._right, console is not None)
-        assert console is not None
+        if console is None:
+            raise self._unknown()
+        self._need(also or self._right)
         return console
 
     def may_know(self, notice: Notice) -> bool:
@@ -118,8 +119,9 @@ class Request:
         """
         name: str = self.args.console
         recordings = self.consoles.recordings
-        there = self.consoles.directory.find(name) is not None or (recordings is not None and recordings.has(name))
-        self._need(self._right, there)
+        if self.consoles.directory.find(name) is None and not (recordings is not None and recordings.has(name)):
+            raise self._unknown()
+        self._need(self._right)
         return name
 
     async def hung_up(self) -> ExitStatus:
@@ -129,15 +131,19 @@ class Request:
 
     @property
     def _right(self) -> Right:
-        right = self.verb.right
-        assert right is not None, f"the verb table names no right for {self.verb.name}"
-        return right
+        if self.verb.right is None:
+            raise LookupError(f"the verb table names no right for {self.verb.name}: a bug in oobconsole")
+        return self.verb.right
 
-    def _need(self, right: Right, there: bool) -> None:
+    def _unknown(self) -> UsageError:
+        """Also what a user is told who has no right at the console."""
+        return UsageError(f"there is no console {echo(self.args.console)}; 'ls' lists them")
+
+    def _need(self, right: Right) -> None:
         name = self.args.console
         rights = self.consoles.access.rights(self.who, name)
-        if not there or not rights:
-            raise UsageError(f"there is no console {echo(name)}; 'ls' lists them")
+        if not rights:
+            raise self._unknown()
         if right not in rights:
             self.consoles.events.emit(Kind.DENIED, name, self.who, right=str(right))
             raise Denied(f"you have no right to {right} at {name}; a [[grant]] of the server gives it")
