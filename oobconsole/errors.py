@@ -22,7 +22,7 @@ from enum import Enum
 
 
 class OobError(Exception):
-    """Base of everything below."""
+    """The base of all errors of this server, which the module's docstring draws as a tree."""
 
 
 class ConfigError(OobError):
@@ -46,7 +46,7 @@ class GuestFault(OobError):
 
 
 class PeerFault(OobError):
-    """A peer broke its protocol."""
+    """A peer has broken its protocol. This costs that peer only."""
 
 
 class WireError(PeerFault):
@@ -78,7 +78,7 @@ class LineFault(EnvironmentFault):
 
 
 class StateError(OobError):
-    """A call in the wrong state."""
+    """A method was called in a state in which it must not be called: a bug of ours."""
 
     def __init__(self, state: Enum, required: Enum) -> None:
         self.state = state

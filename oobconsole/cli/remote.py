@@ -125,7 +125,7 @@ class _Session:
         self._newline = b"\r\n" if on_terminal else b"\n"
 
     async def run(self) -> int:
-        """Returns the exit status."""
+        """Run the command in the server until it ends. Returns its exit status."""
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             self._loop.add_signal_handler(number, self._end, 128 + number)
         if self._on_terminal:

@@ -59,7 +59,7 @@ class Asciicast:
 
 
 def _quoted(text: str) -> bytes:
-    """The text as a JSON string."""
+    """Return a text as a JSON string, in UTF-8."""
     return _encoder.encode(text).encode("utf-8", "replace")
 
 

@@ -80,7 +80,7 @@ class Actions:
         await self._say("\n".join(self._room.who()))
 
     async def _draw(self) -> None:
-        """Behind what was printed so far."""
+        """Have the screen drawn again, after the output so far."""
         self._member.reader.wake(Notice("", "redraw"))
 
     async def _may_act(self, what: str) -> bool:
@@ -90,14 +90,14 @@ class Actions:
         return False
 
     async def send_break(self) -> None:
-        """Send a break."""
+        """Send a break if the user has the keyboard. Says whether it was sent, or why not."""
         if await self._may_act("a break"):
             failed = await self._send_break()
             self._emit(Kind.BREAK, sent=not failed)
             await self._say(failed or "break sent")
 
     async def _send_break(self, key: bytes = b"") -> str:
-        """Returns why it was not sent."""
+        """Send a break, and then `key`. Returns why it was not sent, in words; empty: it was sent."""
         console = self._console
         try:
             async with asyncio.timeout(BREAK_SECONDS):

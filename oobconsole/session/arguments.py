@@ -29,7 +29,7 @@ def add_since(parser: argparse._ActionsContainer) -> None:
 
 
 def count(text: str) -> int:
-    """An argument that counts something."""
+    """Parse an argument that is a number from 0 on. Raises `argparse.ArgumentTypeError`."""
     if not (text.isascii() and text.isdecimal()) or len(text) > 18:
         raise argparse.ArgumentTypeError(f"{echo(text)} is no number")
     return int(text)

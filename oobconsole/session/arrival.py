@@ -31,9 +31,9 @@ class Arrivals:
         self._full = self._full or full
 
     def was_read(self) -> None:
-        """All that waited was read."""
+        """All input that waited has been read."""
         self.pause, self._read = max(0.0, self._oldest - self._read), self._newest
 
     def was_put_back(self) -> None:
-        """Something that was read waits again, before everything else."""
+        """Input that was read waits again, before all other input."""
         self._oldest = self._read

@@ -224,7 +224,7 @@ class Attended:
         )
 
     async def _breaks(self) -> ExitStatus:
-        """The client's own way to send one."""
+        """Send a break whenever the client itself asks for one (RFC 4335), and not by our escape key."""
         while self._terminal is not None:
             refused = await self._terminal.break_wanted()
             async with self._typing:  # behind what was typed before it

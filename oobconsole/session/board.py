@@ -52,7 +52,7 @@ class Entry:
 
 
 class Board:
-    """The entries, the oldest first."""
+    """What our lines at a terminal say: its entries, the oldest first."""
 
     def __init__(self) -> None:
         self._entries: list[Entry] = []
@@ -70,7 +70,7 @@ class Board:
         self._add(Entry(_lines(text), ASKED_LEAST_SECONDS if asked else LEAST_SECONDS))
 
     def welcome(self, text: str) -> None:
-        """Add what says how things are."""
+        """Add the welcome, which says in which state things are."""
         self._add(Entry(_lines(text), LEAST_SECONDS, is_welcome=True))
 
     def welcome_again(self, text: str) -> bool:
@@ -86,7 +86,7 @@ class Board:
         self._add(Entry(_lines(title), ASKED_LEAST_SECONDS, listed=_lines("\n".join(lines))))
 
     def ask(self, question: str) -> None:
-        """Add a question."""
+        """Add a question. It stays until it is answered."""
         self._add(Entry(_lines(question), 0.0, question=True))
 
     def _add(self, entry: Entry) -> None:
@@ -101,13 +101,13 @@ class Board:
                 entry.answer += typed
 
     def erase(self, text: str) -> None:
-        """The end of that is taken back."""
+        """Remove `text` from the end of the answer."""
         for entry in self._entries:
             if entry.question:
                 entry.answer = entry.answer.removesuffix(text)
 
     def answered(self) -> None:
-        """The question is no more."""
+        """Remove the question, which is answered or was given up."""
         self._entries = [entry for entry in self._entries if not entry.question]
 
     def key(self) -> bool:

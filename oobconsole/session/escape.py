@@ -117,11 +117,11 @@ class EscapeFilter:
 
     @property
     def holds(self) -> float | None:
-        """There is something that counts when nothing comes for so many seconds; None: there is nothing."""
+        """If nothing comes for so many seconds, the held bytes count (`expire`). None: no bytes are held."""
         return None if self._held is None else self._held.seconds
 
     def expire(self) -> Typed:
-        """Nothing has come for that long."""
+        """Nothing has come for as long as `holds` says. Returns what the held bytes mean then."""
         held, self._held = self._held, None
         if held is None:
             return Typed(b"", None, b"")
@@ -151,7 +151,7 @@ class EscapeFilter:
         return self._typed(data) if self._held is None else self._behind(self._held, data, pause)
 
     def _behind(self, held: _Held, data: bytes, pause: float) -> Typed:
-        """Something follows what is held."""
+        """Take `data`, which follows held bytes after a pause of so many seconds."""
         if pause >= held.seconds:
             return self.expire()._replace(rest=data)
         if held.takes(data):
@@ -213,7 +213,7 @@ class EscapeFilter:
         return 0 < self._matched == len(self._prefix) and (byte in _COMMANDS or byte == self._prefix[-1])
 
     def _send(self, text: bytes, guest: bytearray) -> None:
-        """It was no command."""
+        """Give `text` to the guest: it was no command."""
         guest += text
         self._matched, self._line_start, self._company = 0, False, True
 

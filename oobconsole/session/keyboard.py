@@ -51,12 +51,12 @@ class Keyboard:
         return 0.0 if self._put_back else self._peer.pause
 
     def put_back(self, data: bytes) -> None:
-        """To be read again, first."""
+        """Put input back, so that the next `read` returns it first."""
         self._waiting = data + self._waiting
 
     @property
     def waiting(self) -> bytes:
-        """What has come, and was not looked at."""
+        """The input that has come, and that nobody has looked at."""
         return self._waiting
 
     async def key(self) -> bytes:
@@ -119,7 +119,8 @@ class Keyboard:
         return found[0]
 
     async def _pasted(self) -> Pasted:
-        """To its end, which may never come."""
+        """Read a paste to its end. The end may never come, so this waits `LOST_END_SECONDS` for more, and no
+        longer."""
         kept = b""
         tail = b""
         while data := await self._soon(LOST_END_SECONDS):

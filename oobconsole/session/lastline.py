@@ -72,7 +72,7 @@ class LastLine:
         return self._end != self._console.end
 
     async def look(self) -> str:
-        """What it is now."""
+        """Return the last line that the guest has printed until now."""
         if self.is_old:
             end = self._console.end  # what comes meanwhile is for the next look
             text = await last_line(self._console)

@@ -35,14 +35,14 @@ class _Fixed(Terminal):
     """A terminal that does not grow when rows are addressed that it does not have."""
 
     def grow_to(self, row: int, column: int) -> None:
-        """It is as large as it is."""
+        """Do nothing: the user's terminal has a fixed size."""
 
 
 class _FixedTmux(AsTmux):
     """tmux, with a screen that keeps its size."""
 
     def grow_to(self, row: int, column: int) -> None:
-        """It is as large as it is."""
+        """Do nothing: the user's terminal has a fixed size."""
 
 
 class Mirror:
@@ -65,7 +65,7 @@ class Mirror:
         self._waiting = bytearray()
 
     def sent(self, data: bytes) -> None:
-        """The terminal was sent this."""
+        """`data` was sent to the terminal."""
         if len(self._waiting) + len(data) <= BEHIND_MAX:
             self._waiting += data
             return
@@ -112,7 +112,7 @@ class Mirror:
         return spent
 
     def _few(self) -> int:
-        """So many bytes are not much."""
+        """Return how many of the waiting bytes may be fed at a time: a slice, but with few escape sequences in it."""
         at = 0
         for _ in range(SEQUENCES_MAX):
             at = self._waiting.find(b"\x1b", at, SLICE) + 1

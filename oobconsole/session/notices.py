@@ -76,7 +76,7 @@ class Notices(ABC):
 
     @abstractmethod
     async def output(self, data: bytes) -> None:
-        """The guest printed this."""
+        """Show `data`, which the guest has printed."""
 
     @abstractmethod
     async def say(self, text: str, *, asked: bool = False) -> None:
@@ -96,19 +96,19 @@ class Notices(ABC):
 
     @abstractmethod
     async def echo(self, keys: bytes) -> None:
-        """Something was typed as an answer."""
+        """Show `keys`, which the person has typed as a part of the answer."""
 
     @abstractmethod
     async def erase(self, text: str) -> None:
-        """That, which is the end of what was typed, is taken back."""
+        """Remove `text`, the end of what the person has typed as the answer."""
 
     @abstractmethod
     async def answered(self) -> None:
-        """The question is no more."""
+        """The question is answered, or was given up: shows it no more."""
 
     @abstractmethod
     def key(self) -> None:
-        """Something was typed for the guest."""
+        """The person has typed a key for the guest."""
 
     @abstractmethod
     async def show(self, title: str, lines: Sequence[str]) -> None:
@@ -116,7 +116,7 @@ class Notices(ABC):
 
     @abstractmethod
     def resized(self) -> None:
-        """The terminal has another size."""
+        """The person's terminal has another size."""
 
     @abstractmethod
     def end(self) -> bytes:
@@ -124,7 +124,7 @@ class Notices(ABC):
 
     @abstractmethod
     async def run(self) -> ExitStatus:
-        """For ever: do what is done by time."""
+        """Do whatever is due at certain times, such as removing our lines. Runs until it is cancelled."""
 
 
 class LineNotices(Notices):
@@ -196,10 +196,10 @@ class LineNotices(Notices):
         await self._peer.write(erased(text))
 
     async def answered(self) -> None:
-        """It stays where it is."""
+        """Do nothing: the question stays where it is, among the lines."""
 
     def key(self) -> None:
-        """What was said stays."""
+        """Do nothing: our lines stay where they are."""
 
     async def show(self, title: str, lines: Sequence[str]) -> None:
         await self.say(f"{title}:")
@@ -208,7 +208,7 @@ class LineNotices(Notices):
         await self.say(f"end of {title}")
 
     def resized(self) -> None:
-        """Lines are lines."""
+        """Do nothing: lines that were written do not depend on the size."""
 
     def end(self) -> bytes:
         return self.lent.restored()

@@ -85,7 +85,7 @@ _of: Final[WeakKeyDictionary[Console, FilteredOnce]] = WeakKeyDictionary()
 
 
 def once(console: Console) -> FilteredOnce:
-    """That of a console."""
+    """Return the filter that all terminals at a console share."""
     found = _of.get(console)
     if found is None:
         known = ref(console)  # what is kept by a console must not keep it

@@ -90,7 +90,7 @@ class Pipe:
         self._activity = asyncio.Event()
 
     async def run(self) -> ExitStatus:
-        """To its end."""
+        """Run the pipe to its end. Returns the exit status."""
         console = self._console
         try:
             state = console.state.name.lower()
@@ -129,7 +129,7 @@ class Pipe:
         await self._peer.error(as_json({"kind": kind, **detail}).encode() + b"\n")
 
     async def _leave(self, status: ExitStatus, reason: str) -> ExitStatus:
-        """Say why this ends."""
+        """Say why the pipe ends, and return `status`."""
         await self._tell(Notice(reason, "end", {"reason": reason}))
         return status
 
@@ -174,7 +174,7 @@ class Pipe:
         )
 
     async def _drain(self, lost_before: int) -> ExitStatus:
-        """After the end of input."""
+        """Wait for the rest of the guest's answer after the end of the input. Returns the exit status."""
         console, settings = self._console, self._settings
         try:
             async with asyncio.timeout(settings.drain_max_s):

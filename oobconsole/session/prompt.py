@@ -39,13 +39,13 @@ class Prompt(Protocol):
         """Ask something; it stays until it is `answered`."""
 
     async def echo(self, keys: bytes) -> None:
-        """Something was typed as an answer."""
+        """Show `keys`, which the person has typed as a part of the answer."""
 
     async def erase(self, text: str) -> None:
-        """That, which is the end of what was typed, is taken back."""
+        """Remove `text`, the end of what the person has typed as the answer."""
 
     async def answered(self) -> None:
-        """The question is no more."""
+        """The question is answered, or was given up: shows it no more."""
 
 
 def erased(text: str) -> bytes:
@@ -80,7 +80,7 @@ class PeerPrompt:
         await self._peer.write(erased(text))
 
     async def answered(self) -> None:
-        """It stays where it is."""
+        """Do nothing: the question stays where it is, among the lines."""
 
 
 class Keys:

@@ -50,10 +50,10 @@ class Peer(Protocol):
         could not be received for a while, because too much waited to be read, came without a pause."""
 
     async def read(self) -> bytes:
-        """Wait for input; empty at its end."""
+        """Wait for input, and return it. Empty: no more will come."""
 
     def put_back(self, data: bytes) -> None:
-        """Have it read again, first: it was not meant for us."""
+        """Put input back, so that the next `read` returns it first: the caller was not meant to have it."""
 
     async def write(self, data: bytes) -> None:
         """Send, waiting while the other end is slow. Raises `HungUp` when it is gone."""
@@ -62,7 +62,7 @@ class Peer(Protocol):
         """Say something that is not the guest's: on standard error where there is one."""
 
     async def error(self, data: bytes) -> None:
-        """Send on standard error as it is."""
+        """Send bytes to standard error as they are."""
 
     async def gone(self) -> None:
         """Wait until the other end has hung up."""
@@ -149,7 +149,7 @@ class Request:
             raise Denied(f"you have no right to {right} at {name}; a [[grant]] of the server gives it")
 
     async def print(self, lines: Iterable[str]) -> ExitStatus:
-        """Answer with lines of text."""
+        """Answer with lines of text, given without their ends. Returns the exit status OK."""
         newline = "\r\n" if self.terminal else "\n"  # nothing between us and a terminal adds the return
         await self.peer.write("".join(line + newline for line in lines).encode())
         return ExitStatus.OK

@@ -41,7 +41,7 @@ class Member:
         self.reader.wake(Notice(text))
 
     def end(self, reason: str) -> None:
-        """The session must end. Idempotent."""
+        """Make the member's session end, for that reason. A second call does nothing."""
         if not self.ended.done():
             self.ended.set_result(reason)
 
@@ -173,24 +173,24 @@ class Room(Generic[PlaceT]):
 
     @property
     def shared(self) -> bool:
-        """May several type at once?"""
+        """Whether several members may type at the same time."""
         return self.place.settings.share
 
     @property
     def holder(self) -> Member | None:
-        """Who has the keyboard; nobody in a shared console."""
+        """The member who has the keyboard. None: nobody has it, as always when the console is shared."""
         return self._holder
 
     def may(self, who: Principal, right: Right) -> bool:
-        """Has `who` that right here?"""
+        """Return whether `who` has that right here."""
         return self._access.may(who, right, self.place.name)
 
     def may_type(self, member: Member) -> bool:
-        """Does what this member types reach the guest?"""
+        """Return whether the guest gets what this member types."""
         return (self.shared and not member.watching) or self._holder is member
 
     def typed(self, member: Member) -> None:
-        """A member types."""
+        """A member has typed something: the time until the member counts as idle begins anew."""
         member.typed_at = time.monotonic()
 
     def ask(self, member: Member) -> str:
@@ -269,7 +269,7 @@ class Room(Generic[PlaceT]):
         self.announce(f"{member.who.name} says: {text}")
 
     def who(self) -> list[str]:
-        """Everybody, one in a line."""
+        """Return one line for each member: name, role, for how long, and from where."""
         now = time.monotonic()
         return [
             f"{member.who.name:<16} {self.role(member):<9} {_ago(now - member.since)}{_whence(member)}"
@@ -277,7 +277,7 @@ class Room(Generic[PlaceT]):
         ]
 
     def role(self, member: Member) -> str:
-        """Of a member, in a word."""
+        """Return what a member does, in a word: `types` or `watches`."""
         return "types" if self.may_type(member) else "watches"
 
     def announce(self, text: str, *, but: Container[Member] = ()) -> None:
@@ -296,7 +296,7 @@ class Room(Generic[PlaceT]):
 
     @property
     def _idle_limit(self) -> float:
-        """In seconds; 0: none."""
+        """After how many seconds without typing a member loses the keyboard; 0: never."""
         return self.place.settings.idle_minutes * 60.0
 
     def _watch_idle(self) -> None:

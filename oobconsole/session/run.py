@@ -61,7 +61,7 @@ class Sessions:
         self._running = Tasks()
 
     def begin(self, caller: Caller, who: Principal) -> None:
-        """Do what the caller asks for."""
+        """Begin a session, which does what the caller asks for."""
         verb = (caller.command or "menu").split(None, 1)[:1]
         self._running.start(self._run(caller, who), f"session of {who.name}: {' '.join(verb)[:20]}")
 

@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 
 
 class _Turns:
-    """Of one event loop."""
+    """Gives out turns for slices of work, a limited number in each turn of one event loop."""
 
     def __init__(self) -> None:
         self._left = SLICES_MAX
@@ -31,7 +31,7 @@ class _Turns:
         self._armed = False
 
     async def wait(self) -> None:
-        """Until it is one's turn."""
+        """Wait until the caller has its turn."""
         self._arm()
         if self._left and not self._waiting:
             self._left -= 1
@@ -46,7 +46,7 @@ class _Turns:
             asyncio.get_running_loop().call_soon(self._next)
 
     def _next(self) -> None:
-        """The loop has another turn."""
+        """Give turns to those that wait: the event loop has begun another turn."""
         self._armed = False
         self._left = SLICES_MAX
         while self._left and self._waiting:

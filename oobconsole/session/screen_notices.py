@@ -213,7 +213,7 @@ class ScreenNotices(Notices):
         self._wake.set()  # it is known now when they go, or when they can be shown
 
     async def _show(self) -> None:
-        """Show what is to be shown now."""
+        """Draw the lines that should be seen now."""
         async with self._lock:
             if not self._ended:
                 self._changed = False
@@ -236,7 +236,7 @@ class ScreenNotices(Notices):
             await self._peer.write(data)
 
     def _take_away(self) -> bytes:
-        """What shows the guest's rows again."""
+        """Return the bytes that show the guest's rows again where our lines are."""
         rows, self._over = self._over, range(0)
         if not rows:
             return b""
@@ -300,7 +300,7 @@ class ScreenNotices(Notices):
             await self._look()
 
     async def _look(self) -> None:
-        """Show what is due."""
+        """Draw our lines if they have changed, or if it is time to show or remove some."""
         self._age()
         is_due = bool(self._board) and not self._over and time.monotonic() >= self._due_at
         if self._changed or is_due or (self._board and self._is_stale()):

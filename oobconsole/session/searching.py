@@ -172,7 +172,7 @@ class Search:
         yield found
 
     def left_out(self) -> list[str]:
-        """What a negative answer has to say."""
+        """Return sentences about output that was not searched. A negative answer must tell them."""
         told = []
         if self._lines.missing:
             told.append(f"{self._lines.missing} bytes are missing in the recording, and were not searched")
@@ -197,7 +197,7 @@ class Search:
 
 
 def _excerpt(text: str, match: Match) -> str:
-    """Nothing in it acts on a terminal."""
+    """Return the part of a line around a match, with everything escaped that would act on a terminal."""
     begin = max(0, match.start() - SHOWN_MAX // 2) if len(text) > SHOWN_MAX else 0
     cut = text[begin : begin + SHOWN_MAX]
     return f"{'…' if begin else ''}{escaped(cut)}{'…' if begin + SHOWN_MAX < len(text) else ''}"

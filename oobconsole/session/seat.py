@@ -121,7 +121,7 @@ class Seats:
         return self._seats.get(console)
 
     def room(self, console: Console) -> Room[Console]:
-        """Who is at a console."""
+        """Return the room of a console, which knows the people there. It is made if there is none."""
         return self.at(console).room
 
     def screen(self, console: Console) -> TextScreen:

@@ -95,7 +95,7 @@ class Several:
 
     @property
     def summary(self) -> str:
-        """How far it has come, in words."""
+        """How many consoles have got the text, in words."""
         unsure = sorted(self._begun - self._typed - self._left_out)
         never = [name for name in self._names if name not in self._begun]
         return (

@@ -24,7 +24,7 @@ TEXT_MAX: Final = 1000
 
 
 class Text(NamedTuple):
-    """What is to be typed."""
+    """A text to type into several consoles. `enter`: the Enter key follows it."""
 
     text: str
     enter: bool
@@ -89,16 +89,16 @@ class _OnScreen:
 
     @property
     def why_gone(self) -> str:
-        """As the peer's."""
+        """The peer's `why_gone`."""
         return self._peer.why_gone
 
     @property
     def pause(self) -> float:
-        """As the peer's."""
+        """The peer's `pause`, in seconds."""
         return self._peer.pause
 
     async def write(self, data: bytes) -> None:
-        """Lines of an answer."""
+        """Add the lines of an answer to the transcript."""
         for line in data.decode(errors="replace").removesuffix("\n").split("\n"):
             self._transcript.add(line)
         await asyncio.sleep(0)
@@ -109,5 +109,5 @@ class _OnScreen:
             self._transcript.add(line)
 
     async def error(self, data: bytes) -> None:
-        """A terminal has but one output."""
+        """Add the lines to the same transcript, because a terminal has only one output."""
         await self.write(data)

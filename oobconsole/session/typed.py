@@ -29,12 +29,12 @@ def came_at_once(pause: float) -> bool:
 
 
 class Is(Enum):
-    """What a byte is."""
+    """What a typed byte is part of."""
 
     TEXT = 0
     LINE_END = 1
-    PART = 2  # of a sequence
-    REPORT = 3  # the end of what the terminal typed by itself
+    PART = 2  # of a sequence, but not its end
+    REPORT = 3  # the end of a report, which the terminal sends by itself
     PASTE = 4  # the end of the mark with which a paste begins
 
 
@@ -55,11 +55,11 @@ class Sequences:
 
     @property
     def within(self) -> bool:
-        """Has a sequence begun?"""
+        """Whether a sequence has begun and not ended."""
         return self._at is not _At.TEXT
 
     def take(self, byte: int) -> Is:
-        """The next one."""
+        """Take the next typed byte. Returns what it is part of."""
         before, self._at = self._at, _At.TEXT
         if byte == _ESC:
             self._at = _At.ESC

@@ -125,7 +125,7 @@ class View:
             self._changed()
 
     def vanished(self, guest: Guest, console: Console) -> None:
-        """A console is no more."""
+        """A console has vanished: takes it out of the view."""
         if self._meanwhile is not None:
             self._meanwhile.append((guest, console, False))
         elif (at := _position(self._items, console.name)) is not None:
@@ -223,7 +223,7 @@ def _name(item: _Item) -> str:
 
 
 def _states(word: str) -> list[ConsoleState]:
-    """Those that a word may mean."""
+    """Return the states that a word of a search may mean: those whose name contains it."""
     return [state for state in ConsoleState if word in state.name.lower()]
 
 

@@ -33,21 +33,21 @@ class _Heard:
 
     @property
     def why_gone(self) -> str:
-        """As the peer's."""
+        """The peer's `why_gone`."""
         return self._peer.why_gone
 
     @property
     def pause(self) -> float:
-        """As the peer's."""
+        """The peer's `pause`, in seconds."""
         return self._peer.pause
 
     async def read(self) -> bytes:
-        """As the peer."""
+        """Return what was typed behind the end of a screen, and then what the peer types."""
         typed, self.typed = self.typed, b""
         return typed or await self._peer.read()
 
     async def tell(self, text: str) -> None:
-        """As the peer, and remember it."""
+        """Tell the peer `text`, and keep it in `last`."""
         self.last = text
         await self._peer.tell(text)
 

@@ -74,7 +74,7 @@ def begins(at: float) -> str:
 
 
 def shown(at: float) -> str:
-    """A moment, for people and programs."""
+    """Return a time, given in seconds since 1970, in ISO 8601 with milliseconds and the local zone's offset."""
     try:
         return datetime.fromtimestamp(at).astimezone().isoformat(timespec="milliseconds")
     except (ValueError, OverflowError, OSError):

@@ -56,7 +56,7 @@ class FreeText(argparse.Action):
         self._understand = understand
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any) -> None:
-        """Called by argparse."""
+        """Set the argument to what its text means (called by argparse). Raises `argparse.ArgumentError`."""
         try:
             setattr(namespace, self.dest, self._understand(values[1:]))
         except argparse.ArgumentTypeError as error:
@@ -64,7 +64,7 @@ class FreeText(argparse.Action):
 
 
 class Line(Protocol):
-    """What stands behind a verb."""
+    """The text behind a verb: its words, and where each begins."""
 
     def word(self, number: int) -> str | None:
         """The word of that number, without its quotes; None: there is none."""

@@ -177,7 +177,7 @@ class Connection(asyncssh.SSHServerConnection):
         return True
 
     def took_packet(self) -> None:
-        """A packet has begun."""
+        """Called when asyncssh begins to handle a packet."""
 
     def slow_packet_ends(self) -> None:
         """The work on a packet that took its time is over; asyncssh goes on with the next one behind this."""
@@ -186,7 +186,7 @@ class Connection(asyncssh.SSHServerConnection):
         """As `slow_packet_ends`, when asyncssh has gone on."""
 
     def cleaned_up(self) -> None:
-        """The connection is closed."""
+        """Called when the connection is closed."""
 
     def _recv_pkthdr(self) -> bool:
         if not self.may_take_packet() or not super()._recv_pkthdr():

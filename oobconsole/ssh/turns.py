@@ -21,14 +21,14 @@ STRANGERS_MAX: Final = 4
 
 
 class Taker(Protocol):
-    """A connection with input."""
+    """A connection whose input waits to be handled."""
 
     @property
     def is_known(self) -> bool:
-        """Has it logged in?"""
+        """Whether its client has logged in."""
 
     def take_turn(self) -> bool:
-        """Handle a little of it; is there more that can be handled now?"""
+        """Handle a little of the input. Returns whether there is more that could be handled now."""
 
 
 class Turns:

@@ -46,13 +46,13 @@ class Transcript:
         self._changed = changed
 
     def add(self, text: str) -> None:
-        """A line, of whoever's words."""
+        """Add a line. Its words may be anybody's, so whatever would act on a terminal is taken out."""
         self.forgotten += len(self.lines) == LINES_MAX
         self.lines.append(plain(text.expandtabs()))
         self._changed()
 
     def end(self, state: str) -> None:
-        """It is over."""
+        """Nothing more will come. `state` says how it ended, in words."""
         self.state, self.ended = state, True
         self._changed()
 
@@ -81,7 +81,7 @@ class Answers:
         )
 
     def say(self, note: str) -> None:
-        """Show something until the next key."""
+        """Show `note` until the next key."""
         self._note = note
         self.app.invalidate()
 

@@ -1,4 +1,4 @@
-"""What keys do on a screen of ours."""
+"""The keys of a screen of ours, and what each of them does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Bindings(KeyBindings):
         self._pressed = pressed
 
     def bind(self, keys: Sequence[str], do: Callable[[KeyPressEvent], object]) -> None:
-        """Have each of these keys do that."""
+        """Call `do` whenever one of these keys is pressed."""
 
         def pressed(event: KeyPressEvent) -> None:
             self._pressed()

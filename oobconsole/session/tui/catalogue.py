@@ -58,7 +58,7 @@ class Catalogue:
 
     @property
     def longest(self) -> int:
-        """Characters of the longest name."""
+        """How many characters the longest name has."""
         return self._view.longest
 
     def drawing(self) -> None:

@@ -94,7 +94,7 @@ class Menu:
         )
 
     def say(self, note: str) -> None:
-        """Show something until the next key."""
+        """Show `note` below the menu until the next key."""
         self._note = note
         self.app.invalidate()
 
@@ -102,7 +102,7 @@ class Menu:
         self.app.invalidate()
 
     def quit(self) -> None:
-        """End without a choice."""
+        """Leave the menu without a choice."""
         self.app.leave(None)
 
     # -- keys ---------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ class Pace:
         self._plan()
 
     async def turn(self) -> None:
-        """Wait for a turn."""
+        """Wait until this piece of work has its turn."""
         come = self._loop.create_future()
 
         def call() -> None:
@@ -87,7 +87,7 @@ _paces: WeakKeyDictionary[asyncio.AbstractEventLoop, Pace] = WeakKeyDictionary()
 
 
 def pace() -> Pace:
-    """That of the running event loop."""
+    """Return the `Pace` of the running event loop, which all its menus share."""
     loop = asyncio.get_running_loop()
     if loop not in _paces:
         _paces[loop] = Pace(loop)
@@ -112,7 +112,7 @@ class PacedApplication(Application[Result]):
         )
 
     def invalidate(self) -> None:
-        """What is shown has changed."""
+        """Ask for a turn to draw again, because what is shown has changed."""
         if self.is_running:
             pace().ask(self._redraw)
 

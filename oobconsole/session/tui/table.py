@@ -17,7 +17,7 @@ _TITLES: Final = Row("CONSOLE", "STATE", "OUTPUT", "ATTACHED", "LAST LINE")
 
 
 class Table:
-    """Rows of what the catalogue knows."""
+    """The rows of the menu. Each shows what the catalogue knows of a console."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
@@ -35,7 +35,7 @@ class Table:
         return [(style, begin), *((f"{style} {own}", text) for own, text in cells)]
 
     def titles(self, width: int) -> StyleAndTextTuples:
-        """What stands above the rows."""
+        """Return the row of titles that stands above the other rows."""
         return [("", "  "), *self._cells(_TITLES, width)]
 
     def _cells(self, row: Row, columns: int) -> list[tuple[str, str]]:

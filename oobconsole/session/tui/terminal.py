@@ -41,10 +41,10 @@ class Terminal(Protocol):
         """The program at the other end, as its SSH version says (`OpenSSH_9.2p1`); empty for unknown."""
 
     def size(self) -> tuple[int, int]:
-        """Rows and columns, now; 0 for unknown."""
+        """Return the present number of rows and of columns; 0: unknown."""
 
     async def read(self) -> bytes:
-        """Wait for keys; empty at the end."""
+        """Wait for keys, and return them. Empty: the user will type no more."""
 
     def draw(self, text: str) -> None:
         """Send without waiting. Raises `HungUp` when the other end is gone."""
@@ -134,7 +134,7 @@ class Keys(Input):
 
     @property
     def is_pasting(self) -> bool:
-        """Has a paste begun, and not ended?"""
+        """Whether a paste has begun and not ended."""
         return self._paste is not None
 
     def pasted(self, data: bytes) -> int:
@@ -213,11 +213,11 @@ class Keys(Input):
         return f"terminal-{id(self)}"
 
     def _nobody(self) -> None:
-        """Keys wait until somebody attaches."""
+        """Do nothing: keys wait until prompt_toolkit attaches a handler."""
 
 
 class _Screen:
-    """The file that prompt_toolkit draws to."""
+    """The file to which prompt_toolkit writes what it draws."""
 
     encoding = "utf-8"
 
@@ -229,14 +229,14 @@ class _Screen:
         return len(text)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: `write` has sent everything already."""
 
     def isatty(self) -> bool:
         return True
 
 
 def output(terminal: Terminal) -> Output:
-    """What prompt_toolkit draws to."""
+    """Return prompt_toolkit's output for a terminal."""
 
     def size() -> Size:
         rows, columns = terminal.size()

@@ -37,13 +37,13 @@ class Screen(Protocol):
 
     @property
     def app(self) -> PacedApplication[Any]:
-        """What draws it."""
+        """The application of prompt_toolkit that draws the screen."""
 
     def say(self, note: str) -> None:
-        """Show something until the next key."""
+        """Show `note` until the next key."""
 
     def quit(self) -> None:
-        """End, with nothing. Idempotent."""
+        """Leave the screen without a result. A second call does nothing."""
 
 
 class Typing:
@@ -101,7 +101,7 @@ class Typing:
             self._screen.say(f"a paste of {pasted} bytes was dropped: it is no name to look for, and chooses nothing")
 
     def rest(self) -> bytes:
-        """What came behind the end of it."""
+        """Return what was typed after the screen had ended."""
         return self._keys.take() + self._waiting
 
     async def _packet(self, data: bytes, pause: float) -> None:

@@ -50,7 +50,7 @@ async def handle(request: Request) -> ExitStatus:
 
 
 def words(event: Event) -> str:
-    """An event, for a person."""
+    """Return an event as one line for people: time, kind, console, user and details."""
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.at))
     about = " ".join(f"{key}={value!r}" for key, value in event.detail.items())
     who = event.who.name if event.who else "-"

@@ -19,7 +19,7 @@ NAMES_A_SLICE: Final = 256
 
 
 class _Row(TypedDict):
-    """What `ls` says of a console."""
+    """What `ls --json` prints about a console."""
 
     console: str
     state: str

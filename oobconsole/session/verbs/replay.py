@@ -55,7 +55,7 @@ class Pace:
         self._changed = asyncio.Event()
 
     def key(self, key: bytes) -> None:
-        """Space, +, -; others do nothing."""
+        """Obey a key: space pauses, + doubles the speed, and - halves it. Other keys do nothing."""
         if key == b" ":
             self.paused = not self.paused
         elif key in (b"+", b"="):
@@ -79,7 +79,7 @@ class Pace:
 
 
 async def handle(request: Request) -> ExitStatus:
-    """Replay what was recorded."""
+    """Replay a console's recording at the speed at which it was printed. Returns the exit status."""
     history = History(request, "replay")
     await history.ready()
     begin = await history.call(history.transcript.began)

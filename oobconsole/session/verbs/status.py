@@ -23,7 +23,7 @@ _A_SLICE: Final = 256
 
 
 class Tally(NamedTuple):
-    """What is counted, of all consoles."""
+    """Numbers over all consoles of the server, for `status` and the metrics."""
 
     states: Counter[ConsoleState]
     attached: int
