@@ -9,7 +9,7 @@
 #include "vcpu.h"
 #include "vmcb.h"
 
-/* L1 keeps the guest's task priority in V_TPR, unless L2 has the real one. */
+/* L2's task priority. L1 keeps it in V_TPR, unless L2 uses the real one. */
 static int priority_of(const struct oob_l2_vcpu *l2) {
     uint32_t int_ctl = oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INT_CTL);
 
@@ -47,9 +47,10 @@ static unsigned privilege(const struct oob_l2_vcpu *l2) {
     return cpl;
 }
 
-/* A V_IRQ is delivered behind a physical interrupt that is pending already, and then comes back. KVM that has more to
- * inject sends itself one before each VMRUN, and would inject the same for ever: what came back so often goes as L1
- * has it, and has its exit at once. */
+/* A physical interrupt that is pending already comes before a V_IRQ, so the V_IRQ may come back undelivered. When
+ * KVM has more interrupts to inject, it sends itself a physical one before each VMRUN; then the V_IRQ would never be
+ * delivered. So an interrupt that has come back so often is injected as L1 wanted it, by EVENTINJ, and has its exit
+ * at once. */
 enum { RETURNS_MAX = 3 };
 
 static bool relay_as_virq(struct oob_l2_vcpu *l2, uint64_t event, uint32_t int_ctl) {
@@ -67,8 +68,9 @@ static bool relay_as_virq(struct oob_l2_vcpu *l2, uint64_t event, uint32_t int_c
 
 /* After an EVENTINJ of type 0 QEMU has an exception left over (helper_vmrun, SVM_EVTINJ_TYPE_INTR), and delivers the
  * interrupt once more, whatever IF says, as soon as another thread makes the vCPU leave its loop before the next
- * #VMEXIT. An L2 that prints without exits leaves much time for that. So an interrupt that L1 injects goes in another
- * way: that of an INT n, which at CPL 0 does the same, or else as a V_IRQ. False when L1 has V_IRQ as it wants it. */
+ * #VMEXIT. An L2 that prints without exits leaves much time for that. So an interrupt that L1 injects goes in
+ * another way: that of an INT n, which at CPL 0 does the same, or else as a V_IRQ. False when L1 has V_IRQ as it
+ * wants it. */
 static bool relay(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
     uint64_t event = oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_EVENTINJ);
     bool wanted = (event & VMCB_EVENTINJ_VALID) && !(event & VMCB_EVENTINJ_TYPE), virq = false;
@@ -91,7 +93,7 @@ static void soft_at_exit(const struct oob_l2_vcpu *l2) {
         oob_phys_write_u64(&oob_l1, l2->vmcb + VMCB_EXITINTINFO, event & ~VMCB_EVENTINJ_TYPE);
 }
 
-/* It was delivered, or else it is L1's to inject again. */
+/* At #VMEXIT: either the V_IRQ was delivered, or L1 must inject the interrupt again. */
 static void virq_at_exit(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
     if (!(int_ctl & VMCB_V_IRQ)) {
         oob_tcg(l2)->relay.returned = 0;
@@ -120,7 +122,7 @@ void oob_inject_at_vmrun(struct oob_l2_vcpu *l2) {
     bool holds = oob_guard_holds(l2);
     uint32_t int_ctl = oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INT_CTL);
 
-    if (l2->armed) /* its vCPU was reset in the middle, without a #VMEXIT */
+    if (l2->armed) /* still so if L1's vCPU was reset while L2 ran, without a #VMEXIT */
         oob_lines_disarm(l2);
     if (!relay(l2, int_ctl) && !holds)
         arm(l2, int_ctl);
@@ -142,7 +144,7 @@ static void armed_at_exit(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
     }
 }
 
-/* L1 finds its fields as it left them. */
+/* Gives L1 its fields of the VMCB back as it left them. */
 static void take_back(const struct oob_l2_vcpu *l2, uint32_t int_ctl, bool relayed) {
     uint32_t own = oob_tcg(l2)->own_int_ctl & VMCB_V_INTR_BITS;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Interrupts into L2, by V_IRQ of its VMCB (AMD APM vol. 2, 15.21.4). Call with oob_lock() held. */
+/* Injects interrupts into L2, by the field V_IRQ of its VMCB (AMD APM vol. 2, 15.21.4). Call with oob_lock() held. */
 #ifndef OOB_INJECT_H
 #define OOB_INJECT_H
 
