@@ -1,8 +1,8 @@
-"""An SSH connection below who it belongs to: how much of what it sends is handled at a time, and how much at all.
+"""An SSH connection with limits: how much of what a client sends is handled at a time, and how much at all?
 
-asyncssh handles everything that was read before it returns, begins a key exchange whenever it is asked to, keeps what
-it cannot send yet without a bound, and answers a client that does not read. Each is bounded here, with the hooks of
-`private.py`.
+asyncssh itself has no such limits. It handles everything that was read before it returns, begins a key exchange
+whenever a client asks for one, keeps without a bound what it cannot send yet, and goes on answering a client that
+does not read. Each of these is bounded here, with the hooks of `private.py`.
 """
 
 from __future__ import annotations
@@ -31,50 +31,55 @@ from oobconsole.ssh.rate import Rate
 from oobconsole.ssh.sessionchannel import SessionChannel
 from oobconsole.ssh.turns import Turns
 
-#: What one connection may do before it is another's turn, in packets and in seconds. The first packet always may.
+#: How much one connection may do before another one has its turn, in packets and in seconds. The first packet is
+#: always handled.
 TURN_PACKETS: Final = 64
 TURN_SECONDS: Final = 0.001
-#: asyncssh is given so many bytes at a time (it copies the rest of them for each packet); from twice that on nothing
-#: more is read from the network.
+#: How many bytes asyncssh is given at a time. Why so few? For each packet it copies all bytes behind the packet. When
+#: twice as many wait, nothing more is read from the network.
 SLICE: Final = 8192
-#: A login needs some 20 packets and 10 KB; hundreds of keys are limited by `max_auth_tries`.
+#: How much a client may send before it has logged in. A login needs some 20 packets and 10 KB. A client with hundreds
+#: of keys is stopped earlier, by `max_auth_tries`.
 STRANGER_PACKETS: Final = 200
 STRANGER_BYTES: Final = 1 << 20
 STRANGER_REQUESTS: Final = 64
-#: A user's name, in bytes, with the console's behind it: asyncssh prepares it (RFC 4013) before it looks at anything
-#: else, which takes a hundred times as long for some characters as for others.
+#: How long a user's name may be, with the name of a console behind it, in bytes. asyncssh prepares the name (RFC
+#: 4013) before it checks anything else, and for some characters that takes a hundred times as long as for others.
 USER_MAX: Final = 256
-#: Extensions that a client tells of in one packet (RFC 8308). There are five.
+#: How many extensions a client may name in one packet (RFC 8308). Five exist.
 EXTENSIONS_MAX: Final = 64
-#: The largest packet, in bytes. RFC 4253, 6.1, wants 35,000; a command line may have 65,536 characters.
+#: How long a packet may be, in bytes, before and after the login. RFC 4253, 6.1, demands 35,000, and a command line
+#: may have 65,536 characters.
 STRANGER_PACKET_MAX: Final = 64 << 10
 PACKET_MAX: Final = 256 << 10
-#: A channel that takes less at a time makes thousands of packets of a screenful. Everybody has to take 32,768.
+#: How many bytes a channel must be able to take at a time. With fewer, a screenful would become thousands of packets.
+#: Everybody must be able to take 32,768 (RFC 4253, 6.1).
 CHANNEL_PACKET_MIN: Final = 1024
-#: Key exchanges of who has logged in: so many at once, then one in so many seconds. A client that wants more waits.
+#: How many key exchanges a client that has logged in may have at once, and then one in how many seconds. A client
+#: that wants more must wait.
 REKEYS: Final = 4
 REKEY_SECONDS: Final = 1.0
-#: A client says which algorithms it knows without waiting for ours (RFC 4253, 7.1), so that ours can depend on them.
-#: One that waits all the same gets ours after so long, in seconds.
+#: How long we wait for the client's list of algorithms before we send ours, in seconds. Our list depends on the
+#: client's. A client need not wait for ours (RFC 4253, 7.1), but one that does gets it after this time.
 KEXINIT_SECONDS: Final = 0.2
-#: A key exchange that has begun has to end, in seconds.
+#: How long a key exchange may take, in seconds.
 EXCHANGE_SECONDS: Final = 30.0
-#: Answers that a client does not read, in bytes of the socket's buffer, and packets that a key exchange keeps back:
-#: from then on nothing of it is handled.
+#: How many bytes of answers a client may leave unread, and how many packets a key exchange may keep back. When there
+#: are more, nothing that the client sends is handled.
 UNREAD_MAX: Final = 1 << 20
 DEFERRED_MAX: Final = 2048
 _AUTHENTICATION: Final = b"ssh-userauth"  # the service (RFC 4252, 4)
 
 
 class TooMuch(asyncssh.ProtocolError):
-    """Before it had logged in, it sent more than any client does."""
+    """A client has sent more before its login than any honest client does."""
 
 
 class Transport(private.Connection):
-    """asyncssh's, bounded.
+    """asyncssh's connection, with limits.
 
     Args:
-        turns: all connections share them.
+        turns: gives the turns, which all connections share.
     """
 
     def __init__(
@@ -84,18 +89,18 @@ class Transport(private.Connection):
         self._turns = turns
         self.limit_packets(STRANGER_PACKET_MAX)
         self._tcp: socket.socket | None = None
-        self._backlog = bytearray()  # what asyncssh has not been given
+        self._backlog = bytearray()  # input that asyncssh has not been given yet
         self._reading = True
-        self._ended = False  # the client sends no more
+        self._ended = False  # the client will send no more
         self._packets_left = 0
         self._turn_ends = 0.0
-        self._stopped = False  # by the end of the turn, in the middle of what asyncssh has been given
+        self._stopped = False  # the turn ended before asyncssh had handled all that it was given
         self._bytes = self._packets = self._requests = self._exchanges = 0
         self._rekeys = Rate(REKEYS, REKEY_SECONDS)
         self._exchange_timer: asyncio.TimerHandle | None = None
-        self._held_kexinit: asyncio.TimerHandle | None = None  # our first one waits for the client's
+        self._held_kexinit: asyncio.TimerHandle | None = None  # our first KEXINIT waits for the client's
         self._socket_has_room = True
-        self.peer_exchanges = False  # it has sent KEXINIT, and not yet NEWKEYS
+        self.peer_exchanges = False  # the client has sent KEXINIT, and not yet NEWKEYS
 
     # -- input, in turns ----------------------------------------------------------------------------
 
@@ -105,10 +110,11 @@ class Transport(private.Connection):
         self._tcp = sock if sock.family in (socket.AF_INET, socket.AF_INET6) else None
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType = None) -> None:
-        """Acknowledge at once: a client without a terminal keeps its next small packet back until then (RFC 896),
-        which made every script wait for 40 ms. Linux forgets the option by itself (tcp(7), TCP_QUICKACK)."""
+        """Take input, and make TCP acknowledge it at once. Why? A client without a terminal keeps its next small
+        packet back until the acknowledgement comes (RFC 896), which made every script wait for 40 ms. The option is
+        set each time because Linux forgets it (tcp(7), TCP_QUICKACK)."""
         if self._tcp is not None:
-            with contextlib.suppress(OSError):  # it is closed already
+            with contextlib.suppress(OSError):  # the socket is closed already
                 self._tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         self._backlog += data
         self._bytes += len(data)
@@ -117,13 +123,13 @@ class Transport(private.Connection):
         self._turns.ask(self)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio.Protocol's; asyncssh leaves the answer out
-        """What came before it is handled first."""
+        """The client will send no more. The input that came before is handled first."""
         self._ended = True
         self._turns.ask(self)
         return True
 
     def take_turn(self) -> bool:
-        """Handle a little of what came; is there more that can be handled now?"""
+        """Handle a little of the input. Returns whether there is more that could be handled now."""
         if self.network is None:
             self._backlog.clear()
             return False
@@ -138,8 +144,8 @@ class Transport(private.Connection):
         return self._goes_on()
 
     def _is_kept_waiting(self, network: asyncio.Transport) -> bool:
-        """By a packet that takes its time, or because the client does not read our answers. Each asks for a turn when
-        that is over."""
+        """Return whether input must wait: asyncssh is still working on a packet, or the client does not read our
+        answers. When that is over, a turn is asked for."""
         if self.deferred > DEFERRED_MAX:
             self.connection_lost(asyncssh.ProtocolError("the client does not answer to a key exchange"))
             return True
@@ -178,7 +184,7 @@ class Transport(private.Connection):
             raise TooMuch("more than a login needs was sent before it")
 
     def slow_packet_ends(self) -> None:
-        self._packets_left = 0  # what came after it has its turn later
+        self._packets_left = 0  # the input behind that packet has its turn later
 
     def slow_packet_ended(self) -> None:
         self._turns.ask(self)
@@ -192,8 +198,9 @@ class Transport(private.Connection):
     # -- output -------------------------------------------------------------------------------------
 
     def send_packet(self, pkttype: int, *args: bytes, handler: SSHPacketLogger | None = None) -> None:
-        """Without the empty packet that asyncssh sends before each other one. It would keep a guessed plaintext from
-        being tried with ciphers in CBC mode (RFC 4251, 9.3.1), of which we have none, and costs as much as a key."""
+        """Send a packet, but not the empty packet that asyncssh sends before each other one. The empty packet would
+        hinder attacks on ciphers in CBC mode (RFC 4251, 9.3.1), of which we have none. And it costs as much as a
+        typed key."""
         if pkttype != MSG_IGNORE:
             super().send_packet(pkttype, *args, handler=handler)
 
@@ -207,11 +214,12 @@ class Transport(private.Connection):
         self._turns.ask(self)
 
     def _tell_room(self) -> None:
-        """What is sent during a key exchange is kept by asyncssh, however much it is."""
+        """Say whether sessions may send now. During a key exchange they may not, because asyncssh would keep all that
+        they send, without a bound."""
         self.room_changed(self._socket_has_room and self.exchange_is_over)
 
     def room_changed(self, room: bool) -> None:
-        """May sessions send, or have they to wait?"""
+        """Called when sessions may send (`room` is true), and when they must wait. A hook for subclasses."""
 
     # -- key exchanges ------------------------------------------------------------------------------
 
@@ -225,7 +233,7 @@ class Transport(private.Connection):
         self._hold_kexinit_no_more()
         super().send_kexinit()
         self._end_exchange_timer()
-        if self.is_known:  # else `login_grace_s` counts
+        if self.is_known:  # before the login, `login_grace_s` limits the time
             self._exchange_timer = self.loop.call_later(EXCHANGE_SECONDS, self._exchange_is_late)
         self._tell_room()
 
@@ -256,7 +264,7 @@ class Transport(private.Connection):
         try:
             if self._held_kexinit is not None:
                 self._hold_kexinit_no_more()
-                self.has_sent_kexinit = False  # asyncssh sends it in answer to the client's
+                self.has_sent_kexinit = False  # so that asyncssh sends ours in answer to the client's
                 self._choose_ciphers(packet.get_remaining_payload())
             is_wrong = self._guesses_wrong(packet.get_remaining_payload())
             await super().take_kexinit(kind, number, packet)
@@ -265,16 +273,17 @@ class Transport(private.Connection):
         self.ignore_next_exchange(is_wrong)
 
     def _choose_ciphers(self, payload: bytes) -> None:
-        """By what the client offers in its KEXINIT."""
+        """Choose the ciphers that we offer, by those that the client offers in its KEXINIT."""
         lists = SSHPacket(payload)
         lists.get_bytes(16)  # the cookie
         _, _, to_us, to_it = [lists.get_namelist() for _ in range(4)]
         self.ciphers = algorithms.ciphers_for(self.ciphers, to_us, to_it)
 
     def _guesses_wrong(self, payload: bytes) -> bool:
-        """Does a packet follow that has to be ignored? By RFC 4253, 7, a client's guess is right only if both sides'
-        first algorithms are the same, of key exchanges and of host keys; asyncssh also takes a guess that is merely
-        what was agreed on, and dropbear's client then sends the packet again."""
+        """Return whether a packet follows the KEXINIT that must be ignored, because the client has guessed the
+        algorithms wrong. By RFC 4253, 7, a guess is right only if the first algorithms of both sides are the same,
+        for key exchanges and for host keys. asyncssh also accepts a guess that is what both sides then agree on. But
+        dropbear's client sends the packet again in that case."""
         lists = SSHPacket(payload)
         lists.get_bytes(16)  # the cookie
         exchanges, keys, *_ = [lists.get_namelist() for _ in range(10)]
@@ -294,15 +303,16 @@ class Transport(private.Connection):
         return super().process_packet(pkttype, pktid, packet)
 
     def take_service_request(self, kind: int, number: int, packet: SSHPacket) -> None:
-        """Paramiko asks for the service with each key that it tries; as with sshd, it gets it again."""
+        """Accept a further request for the authentication service, as sshd does. Paramiko sends one with each key
+        that it tries."""
         if self.is_logging_in and packet.get_remaining_payload() == String(_AUTHENTICATION):
             self.send_packet(MSG_SERVICE_ACCEPT, String(_AUTHENTICATION))
         else:
             super().take_service_request(kind, number, packet)
 
     async def take_userauth_request(self, kind: int, number: int, packet: SSHPacket) -> None:
-        """The next request is not looked at before this one is answered: asyncssh would drop its answer, and with it
-        the count of tries, but not the work."""
+        """Handle a login attempt. The next attempt waits until this one is answered. Otherwise asyncssh would drop
+        this answer, and the attempt would not be counted, although its work was done."""
         self._requests += 1
         if self._requests > STRANGER_REQUESTS and not self.is_known:
             raise TooMuch("more requests than a login needs")
