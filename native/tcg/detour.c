@@ -12,8 +12,9 @@
 #include "vcpu.h"
 #include "vmcb.h"
 
-/* Every L1 intercepts the one; at the other there is nothing, in L0's machine either. */
-enum { POST_CODE_PORT = 0x80, NOTHING_PORT = 0xec, NOTHING_BITS = 0xf << NOTHING_PORT % 8 };
+/* Nearly every L1 intercepts the first; Xen opens it to its guests, and port 0xed, but not the second, which has no
+ * more meaning. At the third there is nothing, in L0's machine either. */
+enum { POST_CODE_PORT = 0x80, SPARE_PORT = 0x84, NOTHING_PORT = 0xec, NOTHING_BITS = 0xf << NOTHING_PORT % 8 };
 
 /* A permission map: L1's own, where every port is intercepted, so that L1 would be told of an access before anything
  * else (AMD APM vol. 2, 15.10.2), or the one in L2's TSS, for code that may use few ports. */
@@ -115,21 +116,50 @@ bool oob_detour_take(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site si
     return true;
 }
 
-bool oob_detour_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site) {
-    if (!site.out || !oob_inject_wanted(l2) || !oob_ioperm_allows(vcpu, l2, POST_CODE_PORT, oob_io_size(site)))
-        return false;
-    substitute(vcpu, l2, site, POST_CODE_PORT, false);
-    oob_l1.stat[OOB_STAT_FORCED]++;
-    return true;
+/* In L1's permission map. */
+static bool is_open(const struct oob_l2_vcpu *l2, uint16_t port, unsigned size) {
+    uint64_t map = oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_IOPM_BASE) & ~0xfffull;
+    unsigned bits = map_read(map + port / 8) | (unsigned)map_read(map + port / 8 + 1) << 8;
+
+    return !(bits >> port % 8 & ((1u << size) - 1));
 }
 
 static bool is_intercepted(const struct oob_l2_vcpu *l2, uint16_t port, unsigned size) {
     uint32_t intercepts = oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INTERCEPTS_3);
-    uint64_t map = oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_IOPM_BASE) & ~0xfffull;
-    unsigned bits = map_read(map + port / 8) | (unsigned)map_read(map + port / 8 + 1) << 8;
 
-    return (intercepts & VMCB_INTERCEPT_INTR) && (intercepts & VMCB_INTERCEPT_IOIO) &&
-           (bits >> port % 8 & ((1u << size) - 1));
+    return (intercepts & VMCB_INTERCEPT_INTR) && (intercepts & VMCB_INTERCEPT_IOIO) && !is_open(l2, port, size);
+}
+
+/* L1 may have a device at this port, or asks an emulator: so it is told of a physical interrupt instead. That loses
+ * the trap of a single step, so there is no such exit while L2 is single-stepped. */
+static bool exit_at_spare_port(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site) {
+    unsigned size = oob_io_size(site);
+
+    if ((oob_reg_read(&oob_l1, vcpu, OOB_REG_EFLAGS) & RFLAGS_TF) || !is_intercepted(l2, SPARE_PORT, size) ||
+        !oob_ioperm_allows(vcpu, l2, SPARE_PORT, size))
+        return false;
+    substitute(vcpu, l2, site, SPARE_PORT, false);
+    oob_tcg(l2)->detour.unseen = true;
+    return true;
+}
+
+static bool exit_at_post_code_port(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site) {
+    if (!oob_ioperm_allows(vcpu, l2, POST_CODE_PORT, oob_io_size(site)))
+        return false;
+    substitute(vcpu, l2, site, POST_CODE_PORT, false);
+    return true;
+}
+
+bool oob_detour_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site) {
+    bool open;
+
+    if (!site.out || !oob_inject_wanted(l2))
+        return false;
+    open = is_open(l2, POST_CODE_PORT, oob_io_size(site));
+    if (!(open ? exit_at_spare_port : exit_at_post_code_port)(vcpu, l2, site))
+        return false;
+    oob_l1.stat[OOB_STAT_FORCED]++;
+    return true;
 }
 
 bool oob_detour_exit_unseen(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port) {

@@ -22,7 +22,8 @@ uint64_t oob_next_rip(unsigned vcpu, union oob_io_site site);
 /* After an access was served, or before string I/O is: L2 goes on behind it, and L1 is not told. False when L2's TSS
  * keeps it from the port that this takes, and L1 L2 from writing to its TSS. */
 bool oob_detour_take(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site);
-/* After an access was served: makes it an exit when an interrupt is due that only a VMRUN can deliver. */
+/* After an access was served: makes it an exit when an interrupt is due that only a VMRUN can deliver. L1 is told of
+ * an `out` to port 0x80; where L1 lets L2 use that port, of a physical interrupt that is gone when it looks. */
 bool oob_detour_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site);
 /* After an access was served whose instruction names the port itself, so that it cannot be executed at another one:
  * the CPU exits at it, and L1 is told of a physical interrupt that is gone when it looks, with L2 behind the

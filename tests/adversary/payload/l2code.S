@@ -307,18 +307,23 @@ l2_trapped_handler:
     iretq
     end_block l2_trapped
 
-/* Prints RBX lines as a serial driver does: enables the interrupt of an empty THR, and halts. Behind the VMMCALL its
+/* Prints RBX lines as a serial driver does: enables the interrupt of an empty THR, and halts. Behind the UD2 its
  * handler, which looks, prints a line, disables the interrupt, looks again, and counts in RCX. */
     block l2_short_lines
     want_interrupt
     write IIR, 0x07
 1:  cli
     write IER, 0x02
+    cmp $IER, %edx /* an exit here must not change anything */
+    jne 2f
+    cmp $0x02, %al
+    jne 2f
     sti
     hlt
     dec %rbx
     jnz 1b
     vmmcall
+2:  ud2
     .globl l2_short_lines_handler
 l2_short_lines_handler:
     push %rax

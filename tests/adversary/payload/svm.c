@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "svm.h"
 
-enum { COM1 = 0x3f8 };
+enum { COM1 = 0x3f8, POST_CODE = 0x80 };
 enum { MSR_EFER = 0xc0000080 };
 #define EFER_LME (1u << 8)
 #define EFER_LMA (1u << 10)
@@ -116,6 +116,8 @@ void l2_new_vmcb(struct l2 *l2) {
         iopm = memset(pages(3), 0xff, 3 * PAGE);
         if (option("open", 0))
             iopm[COM1 / 8] = 0;
+        if (option("open_post_code", 0))
+            iopm[POST_CODE / 8] &= (uint8_t) ~(1u << POST_CODE % 8);
         msrpm = memset(pages(2), 0xff, 2 * PAGE);
     }
     v->intercept_exceptions = 0xffffffff;
