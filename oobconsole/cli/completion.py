@@ -1,4 +1,4 @@
-"""What typer's shell completion cannot know: the arguments of verbs, and the consoles that the running server has."""
+"""Completes what typer itself cannot know: the arguments of verbs, and the consoles of the running server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from oobconsole.verbs import VERBS, Argument
 
 
 def words(ctx: typer.Context, incomplete: str) -> list[str]:
-    """What can stand behind a verb, there where `incomplete` stands."""
+    """Return the words that may stand behind a verb in the place of `incomplete`."""
     verb, before = VERBS[str(ctx.info_name)], ctx.params.get("words") or ()
     known = _known(ctx, verb.words[len(before)]) if len(before) < len(verb.words) else []
     return [word for word in known if word.startswith(incomplete)]
@@ -32,7 +32,8 @@ def _known(ctx: typer.Context, argument: Argument) -> list[str]:
 
 
 def _consoles(ctx: typer.Context) -> list[str]:
-    """None when there is no server: whoever presses Tab wants no error message."""
+    """Return the names of the server's consoles. If no server runs there are none, and no error: somebody who presses
+    Tab wants no message."""
     from oobconsole.cli import remote  # other completions come faster without
 
     try:

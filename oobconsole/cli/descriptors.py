@@ -1,4 +1,4 @@
-"""Standard input, output and error, which whoever starts us may have closed (`2>&-`)."""
+"""Standard input, output and error may be closed when this program starts (`2>&-`). Here is what is done about it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ _STANDARD: Final = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
 
 def fill_standard() -> None:
-    """Put /dev/null where one of the three is closed: else the next file or socket that is opened would get its
-    number, and what libraries and children print there."""
+    """Open /dev/null in the place of each of the three that is closed. Otherwise the next file or socket would get
+    its number, and libraries and child processes would print into that."""
     for number, (name, mode) in enumerate(_STANDARD):
         try:
             os.fstat(number)

@@ -1,4 +1,4 @@
-"""Where the configuration of the server is that the local command is about."""
+"""Where is the configuration of the server that the local command should use?"""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ DEFAULT_CONFIG: Final = Path("/etc/oobconsole/oobconsole.toml")
 
 
 def config_file(ctx: typer.Context, given: Path | None = None) -> Path:
-    """What stands behind the command, or before it, or in the environment; else where it is installed."""
+    """Return the path given by an option behind the command or before it, or by the environment, or else the
+    default."""
     before: Path | None = ctx.find_root().params.get("config")
     return given or before or DEFAULT_CONFIG

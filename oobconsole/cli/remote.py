@@ -26,7 +26,7 @@ from oobconsole.cli import stdio
 from oobconsole.terminal.restore import Lent
 
 _READ_MAX: Final = 65536
-#: A server that runs answers at once; in seconds.
+#: How long to wait for the server's first answer, in seconds. A server that runs answers at once.
 CONNECT_SECONDS: Final = 10.0
 
 FAILED: Final = 1
@@ -35,11 +35,11 @@ HUNG_UP: Final = 255
 
 
 class Unreachable(Exception):
-    """There is no server, in one sentence with what to do."""
+    """There is no server. The message is one sentence that also says what to do."""
 
 
 def run(path: Path, words: list[str]) -> int:
-    """Do a command; returns its exit status."""
+    """Run a command in the server. Returns its exit status."""
     for word in words:
         if not _is_text(word):
             print(f"oobconsole: {word!r} is no UTF-8: say it in this terminal's or script's UTF-8", file=sys.stderr)
@@ -52,12 +52,13 @@ def run(path: Path, words: list[str]) -> int:
 
 
 def _is_text(word: str) -> bool:
-    """Bytes of the command line that are no UTF-8 come as surrogates (PEP 383), and SSH carries UTF-8."""
+    """Return whether a word of the command line is UTF-8, which SSH needs. Python represents other bytes as
+    surrogates (PEP 383)."""
     return not any("\ud800" <= character <= "\udfff" for character in word)
 
 
 def consoles(path: Path) -> list[str]:
-    """The names of a server's consoles.
+    """Return the names of a server's consoles.
 
     Raises:
         Unreachable: nobody listens there, or not to us.
@@ -67,7 +68,7 @@ def consoles(path: Path) -> list[str]:
 
 async def _consoles(path: Path) -> list[str]:
     async with await connect(path) as connection:
-        listed = await connection.run("ls --names")  # nobody has to look at what the guests printed
+        listed = await connection.run("ls --names")  # quicker than `ls`, which also reads the guests' output
     return str(listed.stdout).splitlines()
 
 
@@ -112,14 +113,14 @@ async def _run(path: Path, command: str) -> int:
 
 
 class _Session:
-    """Copies both ways until the command ends, a signal comes, or nobody reads our output any more."""
+    """Copies input and output until the command ends, a signal comes, or nobody reads our output any more."""
 
     def __init__(self, process: asyncssh.SSHClientProcess[bytes], on_terminal: bool) -> None:
         self._process = process
         self._on_terminal = on_terminal
         self._size = os.get_terminal_size(0) if on_terminal else None
         self._loop = asyncio.get_running_loop()
-        self._taken = threading.Semaphore(1)  # what was read before has been sent
+        self._taken = threading.Semaphore(1)  # free when all input that was read has been sent
         self._stop: asyncio.Future[int] = self._loop.create_future()
         self._lent = Lent(filtered=False)
         self._newline = b"\r\n" if on_terminal else b"\n"
@@ -131,7 +132,7 @@ class _Session:
         if self._on_terminal:
             self._loop.add_signal_handler(signal.SIGWINCH, self._resized)
         elif stat.S_ISFIFO(os.fstat(1).st_mode):
-            self._loop.add_reader(1, self._end, 128 + signal.SIGPIPE)  # it is ready when its reader is gone
+            self._loop.add_reader(1, self._end, 128 + signal.SIGPIPE)  # a pipe is ready when its reader is gone
         threading.Thread(target=self._read_input, daemon=True).start()
         copies: list[asyncio.Future[None]] = [
             asyncio.ensure_future(copy)
@@ -148,10 +149,10 @@ class _Session:
         return status
 
     def _give_back(self) -> None:
-        """What the server did not get to do, or to say."""
+        """Give the terminal back, and say that the connection has ended, if the server could not do so itself."""
         if self._process.exit_status is not None:
             return
-        with contextlib.suppress(OSError):  # it may be the terminal that is gone
+        with contextlib.suppress(OSError):  # the terminal may be gone
             if self._on_terminal and self._lent.touched:
                 stdio.write(1, self._lent.restored() + b"\r\n")
             if not self._stop.done():
@@ -188,7 +189,8 @@ class _Session:
             self._process.change_terminal_size(*size)
 
     def _read_input(self) -> None:
-        """In a thread: standard input may be anything, and stays blocking for whoever shares it with us."""
+        """Read standard input, in a thread. Why not in the event loop? Standard input may be a file of any kind, and
+        must stay blocking for other programs that share it."""
         while True:
             self._taken.acquire()
             try:
@@ -200,7 +202,7 @@ class _Session:
                 return
 
     def _tell(self, call: Callable[[bytes], object], data: bytes) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody wants to know
+        with contextlib.suppress(RuntimeError):  # the event loop is closed, and nobody needs the input any more
             self._loop.call_soon_threadsafe(call, data)
 
     def _typed(self, data: bytes) -> None:
@@ -211,18 +213,18 @@ class _Session:
         try:
             if data:
                 if self._on_terminal:
-                    self._resized()  # what is typed after a resize comes after it, whenever the signal does
+                    self._resized()  # now, so that input after a resize follows it even if the signal comes late
                 self._process.stdin.write(data)
                 await self._process.stdin.drain()
             else:
                 self._process.stdin.write_eof()
         except (OSError, asyncssh.Error):
-            pass  # the command has ended: its status says how
+            pass  # the command has ended, and its status says how
 
 
 @contextlib.contextmanager
 def _raw_terminal(on_terminal: bool) -> Iterator[None]:
-    """Every key is the guest's; the terminal is as it was on every way out."""
+    """Pass every key to the guest. However the command ends, the terminal is then set as it was before."""
     if not on_terminal:
         yield
         return

@@ -1,4 +1,4 @@
-"""Standard input and output that somebody else has made non-blocking.
+"""Standard input and output that another program has made non-blocking.
 
 O_NONBLOCK belongs to the open file and not to a process: node, ansible, an ssh or a CI runner that shares it with us
 may set it at any time, and clearing it would break them. So whoever finds it full or empty waits (write(2), EAGAIN).
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class CannotWrite(OSError):
-    """Standard output, or error, does not take what is written: a full disk, a terminal that hung up."""
+    """Standard output or error cannot be written, for example because a disk is full, or a terminal has hung up."""
 
     def __str__(self) -> str:
         return f"{_NAMES.get(self.filename, self.filename)} cannot be written: {self.strerror}"
@@ -27,7 +27,8 @@ _NAMES: Final = {1: "standard output", 2: "standard error"}
 
 
 def write(descriptor: int, data: ReadableBuffer) -> None:
-    """Write all of it, waiting for the reader. Raises `BrokenPipeError`: the reader is gone; or `CannotWrite`."""
+    """Write all bytes, and wait for the reader if necessary. Raises `BrokenPipeError` if the reader is gone, and
+    `CannotWrite` for other errors."""
     rest = memoryview(data).cast("B")
     while rest:
         try:
@@ -41,7 +42,7 @@ def write(descriptor: int, data: ReadableBuffer) -> None:
 
 
 def read(descriptor: int, size: int) -> bytes:
-    """Read at most `size` bytes, waiting for the first; empty at the end. Raises `OSError`."""
+    """Wait for input, and return at most `size` bytes of it. Empty: the input has ended. Raises `OSError`."""
     while True:
         try:
             return os.read(descriptor, size)
@@ -56,7 +57,7 @@ def _wait(descriptor: int, event: int) -> None:
 
 
 class _Patient(io.RawIOBase):
-    """A descriptor that is written to as `write` does."""
+    """A file that writes to a descriptor by `write`."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -76,14 +77,15 @@ class _Patient(io.RawIOBase):
 
 
 def give_up() -> None:
-    """What is still to be written to standard output goes nowhere: nobody fails by it once more."""
+    """Send the rest of standard output to /dev/null, so that it causes no second error."""
     nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     os.dup2(nowhere, 1)
     os.close(nowhere)
 
 
 def make_patient() -> None:
-    """Have `sys.stdout` and `sys.stderr` wait: Python's own raise BlockingIOError and lose what was not written."""
+    """Make `sys.stdout` and `sys.stderr` wait for their reader. Python's own raise BlockingIOError, and lose the
+    bytes that were not written."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # it was closed by whoever started us

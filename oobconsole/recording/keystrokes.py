@@ -13,7 +13,7 @@ from typing import Final
 
 from oobconsole.access import Principal
 
-#: An echo that comes later is not taken for one.
+#: How long after a key its echo may come, in seconds. Later output is not taken for the echo.
 ECHO_SECONDS: Final = 2.0
 #: A line that its typist does not end is recorded as far as it was echoed.
 LINE_SECONDS: Final = 60.0
@@ -36,7 +36,7 @@ class _Line:
 
     @property
     def waits(self) -> bool:
-        """Do bytes of the line still wait for their echo?"""
+        """Whether bytes of the line still wait for their echo."""
         return not self.secret and self.echoed < len(self.typed)
 
     def hide(self) -> None:
@@ -46,7 +46,7 @@ class _Line:
 
 
 def _echoes(byte: int) -> tuple[bytes, ...]:
-    """What Linux's line discipline and readline answer to a key."""
+    """Return the echoes with which Linux's line discipline and readline may answer a key."""
     if byte in b"\r\n":
         return (b"\r", b"\n")  # a line feed behind a return is skipped
     if byte in b"\x08\x7f":
@@ -112,7 +112,7 @@ class Keystrokes:
 
     @property
     def pending(self) -> bool:
-        """Is there something that is not recorded yet?"""
+        """Whether typed text waits that is not recorded yet."""
         return bool(self._lines)
 
     def close(self) -> None:

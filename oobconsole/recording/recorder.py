@@ -12,15 +12,15 @@ from oobconsole.console.console import Console, ConsoleState
 from oobconsole.recording.keystrokes import Keystrokes
 from oobconsole.recording.rawlog import CLOCK, Binding, Entry, Outcome, Printed, RawLog, Record
 
-#: Output that may wait for the disk, in bytes, of one console; beyond it there is a hole in the recording.
+#: How much output of one console may wait for the disk, in bytes. When there is more, the recording has a hole.
 WAITING_MAX: Final = 4 << 20
-#: With so much of it the guest waits, if its line can (pace.py).
+#: When so much waits, the guest must wait, if its line can make it wait (pace.py).
 WAITING_HELD: Final = 2 << 20
-#: Other entries that may wait; beyond it they are left out.
+#: How many other entries may wait. When there are more, they are left out.
 ENTRIES_MAX: Final = 16384
 #: When so many wait, output that follows output counts as printed at the same time: memory is for what was printed.
 TIMED_MAX: Final = 512
-#: Output that comes within so many seconds has one time, and is one entry, of so many bytes at most.
+#: Output that comes within so many seconds becomes one entry with one time, which has so many bytes at most.
 _TOGETHER: Final = 0.01
 _ENTRY_MAX: Final = 16384
 TOO_SLOW: Final = "the disk is too slow"
@@ -30,10 +30,11 @@ class Hub(Protocol):
     """The writer that all recorders share, as a recorder sees it."""
 
     def due(self, recorder: Recorder) -> None:
-        """The recorder has something to be written."""
+        """The recorder has entries to be written."""
 
     def room(self, size: int) -> bool:
-        """Is there room for so many bytes more, of all consoles together? If so, they are counted as waiting."""
+        """Return whether there is room for so many more bytes of all consoles together. If so, they count as
+        waiting."""
 
     def typing(self, recorder: Recorder) -> None:
         """The recorder waits for echoes: call its `expire` now and then."""
@@ -45,7 +46,7 @@ class Hub(Protocol):
         """Recording goes on; `hole` bytes are missing."""
 
     def damaged(self, recorder: Recorder, what: str, gone: int) -> None:
-        """Somebody else has changed the files; `what` says how, and `gone` recorded bytes are gone."""
+        """Another program has changed the files. `what` says how, and `gone` is how many recorded bytes are lost."""
 
 
 class Recorder:
@@ -88,8 +89,8 @@ class Recorder:
         self._typist: Keystrokes | None = None  # made by the first key: an idle console costs little
         self._entries: list[Entry] | None = None
         self._waiting = 0
-        self._skipping = False  # output is left out
-        self._incomplete = False  # something of what was taken, or is to be, was left out
+        self._skipping = False  # output is being left out
+        self._incomplete = False  # some entries were left out, of those that the writer has taken or will take
 
     # -- Observer -----------------------------------------------------------------------------------
 
@@ -192,12 +193,12 @@ class Recorder:
 
     @property
     def waiting(self) -> int:
-        """How many bytes of output the writer has not taken yet."""
+        """How many bytes of output wait for the writer to take them."""
         return self._waiting
 
     @property
     def has_entries(self) -> bool:
-        """Is there anything for the writer to take?"""
+        """Whether there is anything for the writer to take."""
         return bool(self._entries) or self._skipping
 
     def began(self) -> None:
@@ -256,13 +257,13 @@ class Recorder:
         self._entries, self._waiting, self._skipping = entries, size, hole
 
     def expire(self) -> bool:
-        """Give up echoes that do not come; is there still something to wait for?"""
+        """Give up echoes that do not come. Returns whether there are still some to wait for."""
         if self._typist is not None:
             self._typist.expire(time.monotonic())
         return self._typist is not None and self._typist.pending
 
     def finish(self) -> None:
-        """Nothing comes any more: record typed lines that still wait for their echo."""
+        """Record the typed lines that still wait for their echo, because nothing more will come."""
         if self._typist is not None:
             self._typist.close()
 

@@ -1,7 +1,8 @@
-"""Who may handle its input next: each connection a little, one after the other, and nobody the event loop.
+"""Whose input is handled next? Each connection has a short turn, one after the other, so that none holds the event
+loop.
 
-A console's echo passes through the same loop as whatever a stranger sends. So what came is not handled when it comes,
-but in turns, each bounded in time; whoever has logged in goes first.
+A console's echo passes through the same event loop as whatever a stranger sends. So input is not handled when it
+comes, but in turns that are bounded in time. Connections that have logged in go first.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
-#: How much of each turn of the loop may go to connections that have logged in, and to those that have not, in
-#: seconds. Reached only while somebody floods; the last one's own turn (`transport.TURN_SECONDS`) comes on top.
+#: How much time of each turn of the event loop goes to connections that have logged in, and to those that have not,
+#: in seconds. It is used up only while somebody floods. The turn of the last connection (`transport.TURN_SECONDS`)
+#: comes on top.
 KNOWN_SECONDS: Final = 0.006
 STRANGERS_SECONDS: Final = 0.002
-#: Strangers that are served in each turn of the loop. A packet of theirs may begin a task, which costs time later.
+#: How many connections that have not logged in are served in each turn of the event loop. A packet of theirs may
+#: begin a task, which costs time later.
 STRANGERS_MAX: Final = 4
 
 
@@ -32,10 +35,10 @@ class Taker(Protocol):
 
 
 class Turns:
-    """Gives them. One for all connections of a server.
+    """Gives the connections their turns. All connections of a server share one.
 
     Args:
-        clock: monotonic seconds.
+        clock: returns a monotonic time in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -47,13 +50,14 @@ class Turns:
         self._has_room = True
 
     def set_room(self, room: bool) -> None:
-        """Can what is handled go anywhere? While it cannot, nobody has a turn, and soon nothing more is read."""
+        """Say whether the core takes what is handled. While it does not, nobody has a turn, and soon no more is
+        read."""
         self._has_room = room
         if room and self._waiting:
             self._turn_soon()
 
     def ask(self, taker: Taker) -> None:
-        """It has input. Whoever waits already goes on waiting at the same place."""
+        """Ask for a turn for a connection that has input. If it waits already, it keeps its place in the queue."""
         if taker not in self._waiting:
             self._put(taker)
 
