@@ -133,7 +133,7 @@ class Bus:
         return sorted({line for slot in self.slots for line in slot.resources.lines})
 
     def level(self, line: int) -> bool:
-        """Does any device hold the line?"""
+        """Return the level of a line: high (True) while at least one device drives it high."""
         found = self._lines.get(line)
         return found is not None and found.level
 
@@ -147,7 +147,7 @@ class Bus:
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def poll(self) -> None:
-        """Let every device do what is due."""
+        """Poll every device: each does what is due by its clock."""
         for slot in self.slots:
             if slot.device is not None:
                 self.ask(slot, slot.device.poll, None)
@@ -173,11 +173,11 @@ class Line:
 
     @property
     def level(self) -> bool:
-        """Is it high?"""
+        """Whether the line is high, which it is while any output drives it high."""
         return self.holders > 0
 
     def say(self) -> None:
-        """Say the level, changed or not."""
+        """Tell the level of the line, whether or not it has changed."""
         self._irq(self.number, self.level)
 
 

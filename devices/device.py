@@ -107,7 +107,7 @@ class Device(Protocol):
         return None
 
     def poll(self) -> None:
-        """Do what is due."""
+        """Do what is due by the device's clock, such as raising a timeout. To be called at `next_deadline`."""
         return
 
 

@@ -176,7 +176,7 @@ class Events:
         self._sinks.append(sink)
 
     def remove_sink(self, sink: Callable[[Event], object]) -> None:
-        """Call `sink` no more."""
+        """Do not call `sink` any more. Raises `ValueError` if it was not added."""
         self._sinks.remove(sink)
 
     def subscribe(self) -> Subscription:

@@ -21,13 +21,13 @@ class StreamEvents(Protocol):
         known."""
 
     def output(self, data: bytes) -> None:
-        """The guest printed `data`."""
+        """The guest has printed `data`."""
 
     def gap(self, lost: int) -> None:
         """`lost` bytes that the guest printed here never reached us."""
 
     def writable(self) -> None:
-        """`write` accepts input again."""
+        """`Stream.write` takes input again, after it has not taken all that it was given."""
 
 
 class Stream(ABC):

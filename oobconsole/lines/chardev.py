@@ -104,7 +104,7 @@ class _Connection(asyncio.BufferedProtocol):
         return True
 
     def abort(self, reason: str) -> None:
-        """End it. Idempotent."""
+        """End the connection, for that reason. A second call does nothing."""
         if not self.ended.done():
             self.ended.set_result(reason)
         self.transport.abort()
@@ -127,7 +127,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._read_or_not()
 
     def hold(self, held: bool) -> None:
-        """Read nothing more, or go on."""
+        """Stop reading, so that the guest has to wait (`held` is true), or go on."""
         self._held = held
         self._read_or_not()
 

@@ -37,7 +37,7 @@ class Owner(Protocol):
         """`data` was read from the port."""
 
     def room(self) -> None:
-        """More can be written to the port."""
+        """The port has room again: more can be written to it."""
 
     def ended(self, port: Port, reason: str) -> None:
         """The port has ended; `reason` says why, in words."""

@@ -24,7 +24,7 @@ class PowerError(EnvironmentFault):
 
 
 class Power(Protocol):
-    """Switches one guest."""
+    """Switches one guest on and off, and resets it."""
 
     async def do(self, action: PowerAction) -> str:
         """Switch the guest; returns what was done, in words for the person who asked.
