@@ -21,7 +21,7 @@ _LONG: Final = 1024
 
 
 class Asciicast:
-    """What goes into one file.
+    """Makes the lines of one asciicast file.
 
     Args:
         began: when, in seconds since 1970; a file that is gone on with keeps the time of its header.
@@ -40,20 +40,20 @@ class Asciicast:
         return json.dumps(fields).encode() + b"\n"
 
     def output(self, at: float, data: bytes) -> bytes:
-        """The guest printed `data`. A character that is not complete waits for its other bytes; bytes that are no
-        UTF-8 become U+FFFD: the format has nothing else for them."""
+        """Return the line for output of the guest. An incomplete character waits for its other bytes. Bytes that are
+        not UTF-8 become U+FFFD, because the format has no other way to hold them."""
         if len(data) >= _LONG and data.isascii() and not self._decoder.getstate()[0]:
             return self._event(at, b"o", _quoted_ascii(data))
         text = self._decoder.decode(data)
         return self._event(at, b"o", _quoted(text)) if text else b""
 
     def marker(self, at: float, label: str) -> bytes:
-        """An event for something that happened beside the output: players stop or show `label` there."""
+        """Return the line for something that happened beside the output. Players stop there, or show `label`."""
         return self._event(at, b"m", _quoted(label))
 
     def _event(self, at: float, code: bytes, quoted: bytes) -> bytes:
-        """A clock that is set back must not make time run backwards: players would stop there. JSON writes numbers
-        as Python does."""
+        """Return the line of an event. Its time is never before that of the last event, even if the clock was set
+        back, because players would stop there. JSON writes numbers as Python does."""
         self._last = max(self._last, round(at - self._began, 6))
         return b'[%r, "%b", %b]\n' % (self._last, code, quoted)
 

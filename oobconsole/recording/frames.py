@@ -1,7 +1,9 @@
-"""What a guest printed, with its times, the silences in it, and where another guest's output begins. Blocking.
+"""Reads what a guest printed, with the times, the silences, and the places where another guest's output begins.
+Blocking.
 
-A terminal gives up a string that never ends when nothing comes for a while (terminal/safe.py), and nothing of one
-guest belongs to the next one's output. Whoever shows a recording has to know both, to show what a console showed.
+To show what a console showed, a reader of a recording has to know both of these: a terminal gives up a string that
+never ends when nothing comes for a while (terminal/safe.py), and the output of one guest does not go on in the next
+guest's output.
 """
 
 from __future__ import annotations
@@ -24,9 +26,9 @@ class Part(NamedTuple):
     """A piece of a recording.
 
     Attributes:
-        offset: absolute, of the first byte of `data`, or of what is missing.
-        data: possibly empty.
-        missing: bytes that were not recorded, or are no longer kept.
+        offset: the absolute offset of the first byte of `data`, or of the first missing byte.
+        data: the bytes; may be empty.
+        missing: how many bytes were not recorded, or are no longer kept.
     """
 
     offset: int
@@ -35,12 +37,12 @@ class Part(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """What was printed at one time. Now and then one is empty, which says how far was looked.
+    """What was printed at one time. Now and then a frame is empty: it only says how far the reader has come.
 
     Attributes:
-        at: by the wall clock, since 1970 in seconds.
-        clock: in seconds; goes on only when the guest is silent for a while, as `Console.clock`, however the wall
-            clock was set.
+        at: the time by the wall clock, in seconds since 1970.
+        clock: the time in seconds by a clock that only advances when the guest is silent for a while, as
+            `Console.clock`. It does not depend on how the wall clock was set.
     """
 
     at: float
@@ -49,14 +51,15 @@ class Frame(NamedTuple):
 
 
 class Begun(NamedTuple):
-    """Another guest's output begins at that absolute offset; it appeared then (since 1970, in seconds)."""
+    """The output of another guest begins at that absolute offset. The guest appeared at that time, in seconds since
+    1970."""
 
     offset: int
     at: float
 
 
 class Lost(NamedTuple):
-    """So many bytes of output never reached the server. They have no offsets; what follows has that one."""
+    """So many bytes of output never reached the server. They have no offsets. `offset` is that of the next byte."""
 
     offset: int
     bytes: int
@@ -92,18 +95,18 @@ class _Clock:
 
 
 def with_next(found: list[Segment]) -> Iterator[tuple[Segment, Segment | None]]:
-    """Each segment, together with the one behind it; None behind the last one."""
+    """Return each segment together with the next one, which is None for the last segment."""
     for place, segment in enumerate(found, 1):
         yield segment, found[place] if place < len(found) else None
 
 
 def began(segment: Segment) -> float:
-    """When it was begun, since 1970 in seconds; 0: nobody knows."""
+    """Return when the segment was begun, in seconds since 1970; 0: unknown."""
     return float(segment.header().get("time", 0.0))
 
 
 def frames(found: list[Segment], start: int = 0) -> Iterator[Item]:
-    """From an absolute offset on, of these segments, in order."""
+    """Yield what these segments hold from an absolute offset on, in order."""
     clock = _Clock()
     for segment, after in with_next(found):
         if after is None or after.start >= start:
@@ -150,12 +153,13 @@ def _frames(segment: Segment, start: int, clock: _Clock, end: int) -> Iterator[I
 
 
 def _is_cut(record: list[Any]) -> bool:
-    """Another guest, or another server, for which the guest before it has been silent."""
+    """Return whether a string that was begun before this record ends here: another guest, or another server,
+    begins."""
     return record[2:] == _NEW_GUEST or record[2:3] == ["server"]
 
 
 def _lost(record: list[Any]) -> int:
-    """How many bytes of output never came at that place."""
+    """Return how many bytes of output never reached the server at the place of a record."""
     return max(0, record[3]) if record[2:3] == ["lost"] and len(record) == 4 and isinstance(record[3], int) else 0
 
 
@@ -169,7 +173,8 @@ def _frames_to(file: IO[bytes], at: int, end: int | None, time: float, clock: _C
 
 
 def joined(items: Iterator[Item]) -> Iterator[Item]:
-    """The same with as few frames as silences allow, for whom times do not matter, and with what is missing."""
+    """Yield the same, but with as few frames as the silences allow, for callers to whom times do not matter, and with
+    the parts that are missing."""
     end, waiting = -1, bytearray()
     last = Frame(0.0, Part(0, b""))
     for number, item in enumerate(items, 1):
@@ -196,8 +201,8 @@ def _taken(last: Frame, end: int, waiting: bytearray) -> Frame:
 
 
 def before(found: list[Segment], offset: int) -> bytes:
-    """What was printed before that offset: enough to know whether it is in the middle of a string. Nothing from
-    before a silence says so, nor what another guest has printed."""
+    """Return the output before that offset, as much as it takes to know whether the offset is in the middle of a
+    string. Output before a silence, or of another guest, does not matter."""
     seen = b""
     for size in BEFORE:
         begin = max(0, offset - size)

@@ -1,4 +1,4 @@
-"""Compresses and removes old recordings, in a thread that stands behind all others."""
+"""Compresses and removes old recordings, in a thread that yields to all others."""
 
 from __future__ import annotations
 
@@ -46,20 +46,21 @@ class Janitor:
         self.gone = threading.Lock()
 
     def begins(self, name: str, offset: int) -> None:
-        """What this server records of a console begins there."""
+        """Note the offset at which this server's own recording of a console begins."""
         self._run_began.setdefault(name, offset)
 
     def tidy(self, folder: Path) -> None:
-        """Have the recording of a console tidied, soon: what is too old or too much is removed, the rest
-        compressed."""
+        """Ask for the recording of a console to be tidied soon: segments that are too old or too many are removed,
+        and the others are compressed."""
         self._thread.submit(self._guarded, folder, self._tidy)
 
     def tidy_gone(self, folder: Path, leaving: set[str]) -> None:
-        """Have the recordings below `folder` tidied, soon, whose consoles are gone. They have the same limits."""
+        """Ask for the recordings below `folder` to be tidied soon whose consoles are gone. They have the same
+        limits."""
         self._thread.submit(self._guarded, folder, lambda _: self._tidy_gone(folder, leaving))
 
     def stop(self) -> None:
-        """Stop, behind the file that is being compressed or removed."""
+        """Stop, after the file that is being compressed or removed now."""
         self._stopping.set()
         self._thread.shutdown(wait=False, cancel_futures=True)
 

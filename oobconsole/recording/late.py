@@ -1,4 +1,5 @@
-"""Consoles whose recording could not be begun when they came: it is tried again until it can be, or they go."""
+"""Consoles whose recording could not be begun when they came. It is tried again until it succeeds, or they are
+gone."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ AGAIN_LAST: Final = 60.0
 
 
 class Latecomers:
-    """Tries again for each of them.
+    """Tries again to begin the recording of each such console.
 
     Args:
         begin: begins a console's recording, of which it is told why that was not possible so far, or raises

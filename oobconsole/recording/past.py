@@ -1,4 +1,4 @@
-"""What the next server has to know of what a console printed before it was started. Blocking: for threads."""
+"""What must a new server know of the output that a console printed before? Blocking: for threads."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _ENDED: Final = tuple(state.name.lower() for state in ENDED)
 
 
 class Past(NamedTuple):
-    """Of a console.
+    """What a new server must know of a console's earlier output.
 
     Attributes:
-        begun: where other guests' output begins, as `Console.begun`.
-        silences: offsets of what came behind a silence.
+        begun: where other guests' output begins, as `Console.begun` says.
+        silences: the offsets of the first byte after each silence.
         ended: the last guest has ended, as far as is known.
     """
 
@@ -30,7 +30,7 @@ class Past(NamedTuple):
 
 
 def past(found: list[Segment], start: int) -> Past:
-    """What these segments say of what was printed from that offset on."""
+    """Return what these segments say about the output from that offset on."""
     begun, ended = [], False
     for segment, after in with_next(found):
         if after is None or after.start >= start:
@@ -42,7 +42,7 @@ def past(found: list[Segment], start: int) -> Past:
 
 
 def _silences(segment: Segment, start: int) -> tuple[int, ...]:
-    """Offsets of what came behind a silence in a segment, the latest ones, from `start` on."""
+    """Return the latest offsets of bytes after a silence in a segment, from the offset `start` on."""
     found, last = [], None
     for line in tail(segment.path(INDEX), _TAIL).splitlines(keepends=True):
         record = parse(line)

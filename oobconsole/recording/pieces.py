@@ -11,7 +11,7 @@ BLOCK: Final = 1 << 16
 
 
 class Pieces:
-    """Bytes, one piece behind the other. Its length is theirs together."""
+    """Bytes in pieces, one behind the other. The length is that of all pieces together."""
 
     __slots__ = ("_pieces", "_size")
 
@@ -28,7 +28,7 @@ class Pieces:
         self._size += len(piece)
 
     def blocks(self) -> Iterator[bytes]:
-        """All of it, in the order in which it was added, in as many parts as are sensible to write."""
+        """Return all bytes in their order, in as many parts as are sensible to write."""
         waiting: list[bytes] = []
         size = 0
         for piece in self._pieces:

@@ -45,15 +45,15 @@ _NOTED: Final = {Kind.ATTACHED, Kind.DETACHED, Kind.KEYBOARD, Kind.BREAK, Kind.S
 
 
 def is_console_name(name: str) -> bool:
-    """Can this be the name of a console, and so of the folder of its recording?"""
+    """Return whether this can be the name of a console, and so of the folder of its recording."""
     return _FOLDER.fullmatch(name) is not None
 
 
 class Recordings:
-    """Records consoles.
+    """Records all consoles.
 
     Args:
-        folder: made when missing; each console has a folder in it.
+        folder: the folder of all recordings, in which each console has its own. It is made if it is missing.
         events: is told when recording stops and goes on.
     """
 
@@ -136,7 +136,7 @@ class Recordings:
         self._late_listeners.append(call)
 
     def forget(self, console: Console) -> None:
-        """Record it no more; what it has printed so far is still written."""
+        """Stop recording a console. Its output so far is still written."""
         self._late.forget(console.name)
         recorder = self._recorders.pop(console.name, None)
         if recorder is not None:
@@ -144,7 +144,7 @@ class Recordings:
             self._writer.leave(recorder)
 
     async def stop(self) -> None:
-        """Write what there is, if the disk lets us in time."""
+        """Stop recording, after everything that waits is written, if the disk takes it in time."""
         await self._late.stop()
         for recorder in self._recorders.values():
             recorder.finish()
@@ -170,15 +170,15 @@ class Recordings:
             await self._writer.flush()
 
     def recorder(self, name: str) -> Recorder | None:
-        """The recorder of the console with that name; None: it is not recorded now."""
+        """Return the recorder of the console with that name; None: it is not recorded now."""
         return self._recorders.get(name)
 
     def has(self, name: str) -> bool:
-        """Is there a recording of a console of that name, alive or gone?"""
+        """Return whether there is a recording of a console of that name, whether or not the console still exists."""
         return is_console_name(name) and (self.folder / name).is_dir()
 
     async def read(self, call: Callable[[], T]) -> T:
-        """Do something that reads files, in a thread."""
+        """Call a function that reads files in a thread, and return its result."""
         return await self._loop.run_in_executor(self._readers, call)
 
     def _is_live(self, name: str) -> bool:

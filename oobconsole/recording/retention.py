@@ -1,5 +1,5 @@
-"""What becomes of closed segments: they are compressed, and go when they are too many or too old. Blocking: for a
-thread of its own, at a low priority. The last segment of a console is the live one, and is left alone."""
+"""What becomes of closed segments? They are compressed, and removed when they are too many or too old. The last
+segment of a console is being written, and is left alone. Blocking: for a thread of its own, at a low priority."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def tidy(
 
 
 def _to_go(closed: list[Segment], folder: Path, settings: RecordingConfig, run: Run | None) -> int:
-    """How many of the oldest segments have to go, because they are too old or there is too much."""
+    """Return how many of the oldest segments must be removed, because they are too old or too large together."""
     sizes = [sum(path.stat().st_size for path in segment.files()) for segment in closed]
     total = _size(folder)
     gone = 0
@@ -111,18 +111,20 @@ def _size(folder: Path) -> int:
 
 
 def _ended(segment: Segment) -> float:
-    """When it was written last: compressing keeps the time."""
+    """Return when a segment was written last, in seconds since 1970. Compression keeps that time."""
     return max((path.stat().st_mtime for path in segment.files()), default=0.0)
 
 
 def remove(segment: Segment) -> None:
-    """The index last: what has no raw file is no segment."""
+    """Remove a segment's files, the index last: without a raw file it counts as no segment."""
     for path in sorted(segment.files(), key=lambda path: INDEX in path.suffixes):
         remove_file(path)
 
 
 def compress(segment: Segment, stopping: Callable[[], bool]) -> None:
-    """Each file, the raw one last. The compressed file is on the disk before the other goes."""
+    """Compress each file of a segment, the raw file last. The compressed file is on the disk before the other is
+    removed.
+    """
     for kind in sorted(KINDS, key=lambda kind: kind == RAW):
         plain = segment.path(kind)
         if plain.is_file() and not stopping():

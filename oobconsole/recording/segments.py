@@ -140,7 +140,7 @@ class Segment:
 
     @property
     def compressed(self) -> bool:
-        """Is the segment's raw file compressed?"""
+        """Whether the segment's raw file is compressed."""
         return not self.path(RAW).is_file()
 
     def header(self) -> dict[str, Any]:
@@ -221,7 +221,7 @@ def _skip_to(file: IO[bytes], offset: int) -> None:
 
 
 def is_record(found: object) -> bool:
-    """Is this what a line of an index, behind its header, says?"""
+    """Return whether a value can be a record of an index, that is, a line behind its header."""
     return isinstance(found, list) and len(found) >= 2 and _is_time(found[0]) and isinstance(found[1], int)
 
 
@@ -236,7 +236,7 @@ def _records(file: IO[bytes] | None) -> Iterator[list[Any]]:
 
 
 def parse(line: bytes) -> Any:
-    """What a line says; None for one that is torn or damaged."""
+    """Return the value of a line of JSON; None if the line is torn or damaged."""
     try:
         return json.loads(line) if line.endswith(b"\n") else None
     except (ValueError, RecursionError):
@@ -244,12 +244,12 @@ def parse(line: bytes) -> Any:
 
 
 def is_ours(name: str) -> bool:
-    """Can a file of a segment have that name?"""
+    """Return whether a file of a segment can have that name."""
     return _OURS.fullmatch(name) is not None
 
 
 def segments(folder: Path) -> list[Segment]:
-    """The segments of the recording in a folder, in order of their offsets."""
+    """Return the segments of the recording in a folder, in the order of their offsets."""
     try:
         names = os.listdir(folder)  # noqa: PTH208 - a hundred thousand foreign files are names here, and no objects
     except FileNotFoundError:
@@ -271,7 +271,7 @@ def sweep(folder: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, whatever it is; a folder that somebody has given its name is left alone."""
+    """Remove a file of any kind. A folder of that name, which somebody else has made, is left alone."""
     try:
         path.unlink(missing_ok=True)
     except (IsADirectoryError, PermissionError):  # unlink(2): a folder
@@ -309,7 +309,7 @@ def _whole_lines(data: bytes) -> int:
 
 
 def tail(path: Path, limit: int) -> bytes:
-    """The last bytes of a file; none of a file that is not there."""
+    """Return the last bytes of a file; none if there is no such file."""
     if not path.is_file():
         return b""
     try:

@@ -57,13 +57,13 @@ class Writer:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
     def due(self, recorder: Recorder) -> None:
-        """It has something to write. One that waits for another attempt goes on waiting."""
+        """A recorder has something to write. If it waits for another attempt, it goes on waiting."""
         if recorder not in self._paused:
             self._due.add(recorder)
             self._soon()
 
     def room(self, size: int) -> bool:
-        """May so many bytes more wait, of all consoles together? Then they do."""
+        """Return whether so many more bytes of all consoles together may wait. If so, they count as waiting."""
         if self._waiting + size > WAITING_MAX:
             return False
         self._waiting += size
@@ -74,14 +74,14 @@ class Writer:
         return True
 
     def leave(self, recorder: Recorder) -> None:
-        """Its console is no more: write what it has, in one attempt."""
+        """A recorder's console is gone: write what the recorder has, in one attempt."""
         self._leaving = {name: left for name, left in self._leaving.items() if self._has(left)}
         self._leaving[recorder.console.name] = recorder
         self._try_now(recorder)
 
     @property
     def leaving(self) -> set[str]:
-        """Consoles that are no more, whose recordings are still being written."""
+        """The consoles that are gone, but whose recordings are still being written."""
         return {name for name, left in self._leaving.items() if self._has(left)}
 
     async def left(self, name: str) -> None:
@@ -103,7 +103,7 @@ class Writer:
             await self._one_batch()
 
     def stop(self) -> None:
-        """Nothing is written any more, but what the thread has."""
+        """Stop: nothing more is written than what the thread has already."""
         for timer in (*self._paused.values(), *([self._timer] if self._timer else [])):
             timer.cancel()
         self._thread.shutdown(wait=False, cancel_futures=True)
@@ -171,7 +171,7 @@ class Writer:
         self._done(recorder, outcome)
 
     def _try_now(self, recorder: Recorder) -> None:
-        """Also when nothing is printed: somebody may wait for the recording to go on."""
+        """Try to write now, even if nothing was printed, because somebody may wait for the recording to go on."""
         paused = self._paused.pop(recorder, None)
         if paused is not None:
             paused.cancel()
@@ -182,7 +182,8 @@ class Writer:
 
 
 def _write_one(raw: RawLog, entries: list[Entry]) -> Outcome:
-    """What a bug keeps from being written is given up, so that it does not come back with every attempt."""
+    """Write what one recorder has. If a bug prevents that, the entries are given up, so that the bug does not come
+    back with every attempt."""
     try:
         return raw.write(entries)
     except Exception as error:
