@@ -12,8 +12,8 @@
 #include "vcpu.h"
 #include "vmcb.h"
 
-/* Nearly every L1 intercepts the first; Xen opens it to its guests, and port 0xed, but not the second, which has no
- * more meaning. At the third there is nothing, in L0's machine either. */
+/* Nearly every L1 intercepts POST_CODE_PORT. Xen lets its guests use that port and port 0xed, but not SPARE_PORT,
+ * which means no more. At NOTHING_PORT there is no device, not even in L0's machine. */
 enum { POST_CODE_PORT = 0x80, SPARE_PORT = 0x84, NOTHING_PORT = 0xec, NOTHING_BITS = 0xf << NOTHING_PORT % 8 };
 
 /* A permission map: L1's own, where every port is intercepted, so that L1 would be told of an access before anything
@@ -84,9 +84,9 @@ uint64_t oob_next_rip(unsigned vcpu, union oob_io_site site) {
     return rip + ((site.offset - rip) & 0xfff) + site.length;
 }
 
-/* Has the CPU execute the instruction with another port and with nothing in RAX. L2 gets its own registers back
- * before its next instruction; or at the VMRUN that follows, when that goes on behind it, or, with `again`, at it; or
- * when it faults. */
+/* Makes the CPU execute the instruction with another port, and with nothing in RAX. L2 gets its own registers back
+ * before its next instruction, or when the instruction faults, or at the next VMRUN if that goes on behind the
+ * instruction or, with `again`, at it. */
 static void substitute(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port, bool again) {
     oob_tcg(l2)->detour.active = true;
     oob_tcg(l2)->detour.next = oob_next_rip(vcpu, site);
@@ -185,7 +185,7 @@ void oob_detour_end(unsigned vcpu, struct oob_l2_vcpu *l2) {
     oob_reg_write(&oob_l1, vcpu, OOB_REG_RAX, oob_tcg(l2)->detour.rax);
 }
 
-/* After #VMEXIT RAX is L1's own, L2's is in the VMCB. */
+/* After #VMEXIT the CPU's RAX is L1's own, and L2's RAX is in the VMCB. */
 static void put_into_vmcb(unsigned vcpu, struct oob_l2_vcpu *l2) {
     oob_tcg(l2)->detour.active = false;
     oob_string_end(vcpu, l2);
@@ -224,7 +224,7 @@ uint64_t oob_detour_at_exit(unsigned vcpu, struct oob_l2_vcpu *l2, uint64_t code
     return code;
 }
 
-/* L1 that resumes the guest elsewhere has taken over its registers: they are not ours to mend. */
+/* If L1 resumes L2 at another place, it has set L2's registers itself, so they are left as they are. */
 void oob_detour_at_vmrun(unsigned vcpu, struct oob_l2_vcpu *l2) {
     uint64_t rip;
 

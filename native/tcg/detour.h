@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Port I/O instructions of an L2 that was served are executed by the CPU after all, at a port that means nothing and
- * with nothing in RAX for L1 to see; L2's registers are put back before its next instruction. So RIP, flags, traps
- * and interrupt shadows are the CPU's business: to step over an instruction in the middle of a block would leave
- * EFLAGS as they were before the block, because QEMU writes them only where it needs them.
+ * A detour: after an access of L2 was served, the CPU executes the port I/O instruction all the same, but at a port
+ * that means nothing, and with nothing in RAX that L1 could see. L2's registers are put back before its next
+ * instruction.
+ *
+ * Why is the instruction not simply skipped? The CPU takes care of RIP, flags, traps and interrupt shadows. If an
+ * instruction in the middle of a block were skipped, EFLAGS would be as they were before the block, because QEMU
+ * writes them only where it needs them.
  *
  * Call with oob_lock() held.
  */
@@ -16,31 +19,33 @@
 #include "context.h"
 #include "site.h"
 
-/* Where L2 goes on after the instruction that is about to be executed. */
+/* The RIP at which L2 goes on after the instruction that is about to be executed. */
 uint64_t oob_next_rip(unsigned vcpu, union oob_io_site site);
 
-/* After an access was served, or before string I/O is: L2 goes on behind it, and L1 is not told. False when L2's TSS
- * keeps it from the port that this takes, and L1 L2 from writing to its TSS. */
+/* After an access was served, or before string I/O is served: L2 goes on behind the instruction, and L1 is not told.
+ * Returns false when that is impossible: L2's TSS forbids the port that the detour uses, and L1 does not let L2
+ * write to its TSS. */
 bool oob_detour_take(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site);
-/* After an access was served: makes it an exit when an interrupt is due that only a VMRUN can deliver. L1 is told of
- * an `out` to port 0x80; where L1 lets L2 use that port, of a physical interrupt that is gone when it looks. */
+/* After an access was served: turns the instruction into an exit, if an interrupt is due that only a VMRUN can
+ * deliver. L1 sees an `out` to port 0x80. If L1 lets L2 use that port, L1 sees a physical interrupt instead, which
+ * is gone when L1 looks. Returns whether the instruction will exit. */
 bool oob_detour_exit(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site);
-/* After an access was served whose instruction names the port itself, so that it cannot be executed at another one:
- * the CPU exits at it, and L1 is told of a physical interrupt that is gone when it looks, with L2 behind the
- * instruction. False when L1 does not intercept both, so that it must be stepped over. */
+/* After an access was served whose instruction names the port itself, so that the CPU cannot execute it at another
+ * port. The CPU exits at the instruction, but L1 sees L2 behind it, and the exit code of a physical interrupt, which
+ * is gone when L1 looks. Returns false when L1 does not intercept both; then the instruction must be skipped. */
 bool oob_detour_exit_unseen(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port);
-/* Instead of an access that the CPU must refuse by its TSS; if L1 has seen to it that it does not, L1 gets nothing.
- */
+/* Before an access that the CPU must refuse because of L2's TSS. If L1 makes the CPU not refuse it, L1 still sees
+ * nothing of the access. */
 void oob_detour_deny(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site);
 
-/* L2 is about to execute another instruction, or has faulted: its registers, in the CPU. */
+/* L2 is about to execute another instruction, or has faulted: puts L2's registers back into the CPU. */
 void oob_detour_end(unsigned vcpu, struct oob_l2_vcpu *l2);
-/* Between #VMEXIT and VMRUN: L2's registers where L1 needs them, or where L2 is elsewhere by now. Returns the exit
+/* At #VMEXIT: puts L2's registers back if L1 needs them, or if L2 is no longer at the instruction. Returns the exit
  * code that L1 sees. */
 uint64_t oob_detour_at_exit(unsigned vcpu, struct oob_l2_vcpu *l2, uint64_t exit_code);
-/* L2's registers, in the VMCB, if L1 lets it go on where it was. */
+/* At VMRUN: puts L2's registers back into the VMCB if L1 lets L2 go on where it was. */
 void oob_detour_at_vmrun(unsigned vcpu, struct oob_l2_vcpu *l2);
-/* The permission maps, as they were. */
+/* Restores the permission maps that were opened for the vCPU's detours. */
 void oob_detour_close_maps(unsigned vcpu);
 
 #endif
