@@ -56,7 +56,7 @@ class Attended:
         self._keys = Keys(request.peer, self._notices, f"{self._prefix}.".encode() if self._prefix else b"")
 
     async def run(self) -> ExitStatus:
-        """To its end: `~.`, the end of input, a right taken away, or the server's stop."""
+        """Run the session to its end, which may be `~.`, the end of input, a lost right, or the server's stop."""
         drawing = b""
         if self._offset is None:
             self._offset, drawing = await self._drawing()
@@ -98,9 +98,9 @@ class Attended:
         return ", ".join(about) + (f"; {self._leaving()} detaches, {prefix}h helps" if prefix else "")
 
     def _leaving(self) -> str:
-        """The keys that detach at this client. OpenSSH's has escapes of its own: it keeps a `~` behind Enter, and
-        its own `~.` would leave the terminal as the guest has made it; of `~~` it sends one. That it was started with
-        `-e none` cannot be known."""
+        """Return the keys that detach from this client. OpenSSH's client has escape keys of its own: it keeps a `~`
+        that follows Enter, and its own `~.` would leave the terminal as the guest has set it. For `~~` it sends one
+        `~`. Whether it was started with `-e none` cannot be known."""
         keys = f"{self._prefix}."
         if self._terminal is not None and self._terminal.client.startswith("OpenSSH_") and keys.startswith("~"):
             return f"~{keys} (with ssh -e none: {keys})"
@@ -128,7 +128,8 @@ class Attended:
                 await self._notices.welcome_again(self._welcome())
 
     async def _drawing(self) -> tuple[int, bytes]:
-        """The console's screen as it is for this terminal, and the offset up to which it is true."""
+        """Return the bytes that draw the console's present screen on this terminal, and the offset up to which they
+        show the output."""
         size = self._terminal.size() if self._terminal else (0, 0)
         return await self._request.consoles.seats.screen(self._console).redraw(*size)
 
@@ -136,15 +137,15 @@ class Attended:
         self._reader.wake(Notice("", "redraw"))
 
     async def _redraw(self) -> None:
-        """Whatever the terminal shows, it shows the guest's screen now."""
+        """Draw the guest's screen on the terminal, whatever it shows now."""
         offset, drawing = await self._drawing()
         self._reader.skip_to(offset)
         before = self._console.before(self._reader.position)
         await self._notices.begin(self._notices.lent.restored() + drawing, before)
 
     async def _begin_anew(self, text: str) -> None:
-        """Another guest's screen is empty at first. The old one's goes to where a terminal scrolls to, with a line
-        behind it."""
+        """Begin with the empty screen of another guest. The old guest's screen scrolls out of the terminal, with a
+        line behind it."""
         if self._notices.covers and self._terminal is not None:
             offset, drawing = await self._drawing()
             self._reader.skip_to(offset)
@@ -160,13 +161,13 @@ class Attended:
     # -- the end ------------------------------------------------------------------------------------
 
     def _give_back(self) -> None:
-        """Give the terminal back as a shell wants it, whatever the guest has made of it. Idempotent."""
+        """Give the terminal back as a shell wants it, whatever the guest has set. A second call does nothing."""
         if self._terminal is not None:
             self._terminal.on_resize(None)
             self._terminal.give_back()
 
     async def _leave(self, reason: str) -> None:
-        """What is said last is on the user's own screen."""
+        """Give the terminal back, so that the last message is on the user's own screen."""
         self._give_back()
         await self._peer.tell(reason)
 
@@ -203,8 +204,8 @@ class Attended:
         return ExitStatus.OK
 
     async def _next(self, escape: EscapeFilter) -> Typed | None:
-        """What is typed next, or that a command stands alone; None at the end of input. What comes while a command is
-        held follows it, however late the server is to see it."""
+        """Return what is typed next, or a command that nothing has followed in time; None: the input has ended. Input
+        that came while a command was held follows that command, even if the server sees it late."""
         holds = escape.holds
         data = await within(holds, self._keys.read)
         if data is None:
@@ -216,7 +217,8 @@ class Attended:
         return last if last.guest or last.command else None
 
     async def _doubt(self, keys: bytes) -> None:
-        """They may have been meant for us, by keys that a slow link joined, or by a program that does not wait."""
+        """Tell the user about keys that went to the guest, but may have been meant as a command: a slow link may have
+        joined them with text, or a program did not wait."""
         shown = keys.decode(errors="replace")
         await self._notices.say(
             f"{shown} came at once with other text, as in a paste, and went to the guest: type it by itself",

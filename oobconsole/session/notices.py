@@ -45,15 +45,15 @@ class Notices(ABC):
 
     @property
     def _at_rest(self) -> bool:
-        """May anything be sent without tearing a sequence of the guest's apart?"""
+        """Return whether something may be sent now without tearing a sequence of the guest's apart."""
         return self._filtered or self._filter.at_rest
 
     async def _shown(self, data: bytes) -> bytes:
-        """What the terminal is to be sent of that output."""
+        """Return what the terminal should be sent of the guest's output."""
         return self._sent(data, await self._once.feed(self._filter, data))
 
     def _shown_now(self, data: bytes) -> bytes:
-        """The same of very little, without a turn for anybody else."""
+        """Return the same for very little output, without a turn of the event loop for other tasks."""
         return self._sent(data, self._filter.feed(data, time.monotonic()))
 
     def _sent(self, data: bytes, filtered: bytes) -> bytes:
@@ -66,12 +66,12 @@ class Notices(ABC):
         """Begin anew, with a drawing of the guest's screen, behind what the guest has printed `before`."""
 
     def _resume(self, before: bytes) -> None:
-        """What comes may be in the middle of a string."""
+        """Prepare for output that may begin in the middle of a string, which began in the bytes before it."""
         self._filter = SafeFilter()
         self._filter.resume(before, time.monotonic())
 
     def new_guest(self) -> None:
-        """What comes is another guest's, and not in the middle of anything."""
+        """Prepare for the output of another guest, which is not in the middle of a string."""
         self._resume(b"")
 
     @abstractmethod
@@ -88,7 +88,7 @@ class Notices(ABC):
 
     @abstractmethod
     async def welcome_again(self, text: str) -> None:
-        """Things are so now: what was said of them, and waits or is still to be seen, says that."""
+        """Replace the text of a welcome that still waits, or can still be seen, because things have changed."""
 
     @abstractmethod
     async def ask(self, question: str) -> None:
@@ -120,7 +120,7 @@ class Notices(ABC):
 
     @abstractmethod
     def end(self) -> bytes:
-        """What takes our lines away and gives the terminal back; nothing is sent from now on."""
+        """Return the bytes that remove our lines and give the terminal back. Nothing more is sent from now on."""
 
     @abstractmethod
     async def run(self) -> ExitStatus:
@@ -214,7 +214,7 @@ class LineNotices(Notices):
         return self.lent.restored()
 
     async def run(self) -> ExitStatus:
-        """What the guest has begun may never end: then our lines come all the same."""
+        """Show our lines after a while even if a sequence that the guest has begun never ends."""
         while True:
             await self._wake.wait()
             self._wake.clear()

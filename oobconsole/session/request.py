@@ -42,12 +42,14 @@ class Peer(Protocol):
 
     @property
     def why_gone(self) -> str:
-        """Why the other end is gone, for others at the same console; empty: it is there, or left by its own will."""
+        """Why the other end is gone, for other users at the same console. Empty: it is there, or left by itself."""
 
     @property
     def pause(self) -> float:
-        """The seconds between the arrival of what `read` returned last and the arrival of what came before that. What
-        could not be received for a while, because too much waited to be read, came without a pause."""
+        """The seconds between the arrival of the input that `read` returned last, and the arrival of the input before
+        that. Input that could not be received for a while, because too much waited to be read, counts as without a
+        pause.
+        """
 
     async def read(self) -> bytes:
         """Wait for input, and return it. Empty: no more will come."""
@@ -59,7 +61,7 @@ class Peer(Protocol):
         """Send, waiting while the other end is slow. Raises `HungUp` when it is gone."""
 
     async def tell(self, text: str) -> None:
-        """Say something that is not the guest's: on standard error where there is one."""
+        """Say something that does not come from the guest: on standard error, if the client has one."""
 
     async def error(self, data: bytes) -> None:
         """Send bytes to standard error as they are."""
@@ -92,7 +94,7 @@ class Request:
     run: Run
 
     def console(self, also: Right | None = None) -> Console:
-        """The console that was named.
+        """Return the console that the command names.
 
         Args:
             also: a right that is needed besides the verb's own.
@@ -108,7 +110,8 @@ class Request:
         return console
 
     def may_know(self, notice: Notice) -> bool:
-        """May the user be told that? Of another console only who has any right there."""
+        """Return whether the user may be told a notice. One about another console is only for users with a right
+        there."""
         return notice.kind != "moved" or bool(self.consoles.access.rights(self.who, str(notice.detail["to"])))
 
     def recorded(self) -> str:
@@ -136,7 +139,8 @@ class Request:
         return self.verb.right
 
     def _unknown(self) -> UsageError:
-        """Also what a user is told who has no right at the console."""
+        """Return the error that there is no such console. A user without a right at an existing console gets the
+        same."""
         return UsageError(f"there is no console {echo(self.args.console)}; 'ls' lists them")
 
     def _need(self, right: Right) -> None:

@@ -86,7 +86,8 @@ class Room(Generic[PlaceT]):
     # -- coming and going ---------------------------------------------------------------------------
 
     def join(self, who: Principal, reader: Listener, *, watch: bool) -> Member:
-        """Somebody attaches; a free keyboard is theirs, unless they only watch or may not write."""
+        """A member attaches. If the keyboard is free the member gets it, except one who only watches or may not
+        write."""
         member = Member(who, reader, watching=watch or not self.may(who, Right.WRITE))
         self.announce(f"{who.name} is attached")
         self.members.append(member)
@@ -96,10 +97,10 @@ class Room(Generic[PlaceT]):
         return member
 
     def leave(self, member: Member, why: str = "") -> None:
-        """Somebody is gone; the keyboard waits for whoever takes it. Idempotent.
+        """A member has left. If the member had the keyboard, it is free now. A second call does nothing.
 
         Args:
-            why: what others are told, where it was not their own will.
+            why: the reason that others are told, if the member did not leave by itself.
         """
         if member not in self.members:
             return
@@ -121,7 +122,8 @@ class Room(Generic[PlaceT]):
         self.announce(f"{left}{'; the keyboard is free' if free else ''}")
 
     def recheck(self) -> None:
-        """Rights have changed: end sessions that may not watch any more, take the keyboard from who may not write."""
+        """Rights have changed: end the sessions of members who may not watch any more, and take the keyboard from a
+        member who may not write any more."""
         for member in tuple(self.members):
             if not self.may(member.who, Right.WRITE) and member in self._asking:
                 self._asking.remove(member)
@@ -134,14 +136,14 @@ class Room(Generic[PlaceT]):
         self._watch_idle()  # there may be another limit now
 
     def _put_down(self, member: Member) -> None:
-        """It watches now, and if it had the keyboard, that is free, and nobody's."""
+        """Make a member watch. If the member had the keyboard, it is free now."""
         member.watching = True
         if self._holder is member:
             self._give(None)
             self.announce("the keyboard is free", but={member})
 
     def claim(self, member: Member) -> bool:
-        """Take the keyboard if it is free, without asking anybody; may this member type now?"""
+        """Take the keyboard if it is free, without asking anybody. Returns whether this member may type now."""
         if self.may(member.who, Right.WRITE):
             member.watching = False
             if self._holder is None and not self.shared:
@@ -149,8 +151,8 @@ class Room(Generic[PlaceT]):
         return self.may_type(member)
 
     def borrow(self, member: Member) -> bool:
-        """Take the keyboard if it is free, or until `member` leaves from another session of the same user; may this
-        member type now? That other one may be dead, and nobody can know."""
+        """Take the keyboard if it is free. If another session of the same user has it, borrow it until `member`
+        leaves: that session may be dead, and nobody can know. Returns whether this member may type now."""
         lender = self._holder
         if not self.claim(member) and lender is not None and self._is_own(member) and not self.shared:
             self._take(member, lender)
@@ -159,7 +161,7 @@ class Room(Generic[PlaceT]):
         return self.may_type(member)
 
     def _is_own(self, member: Member) -> bool:
-        """Has another session of the same user the keyboard, and may it write?"""
+        """Return whether another session of the same user has the keyboard, and the user may write."""
         holder = self._holder
         return holder is not None and holder.who.is_user(member.who) and self.may(member.who, Right.WRITE)
 
@@ -194,7 +196,7 @@ class Room(Generic[PlaceT]):
         member.typed_at = time.monotonic()
 
     def ask(self, member: Member) -> str:
-        """Ask for the keyboard, or take it when it is free; returns what to tell."""
+        """Ask for the keyboard, or take it if it is free. Returns what to tell the member."""
         if not self.may(member.who, Right.WRITE):
             return f"you have no right to write to {self.place.name}"
         member.watching = False
@@ -214,7 +216,7 @@ class Room(Generic[PlaceT]):
         return f"{self._holder.who.name} has the keyboard, and was asked for it"
 
     def hand_over(self, member: Member) -> str:
-        """Give the keyboard to whoever has asked first, or put it down; returns what to tell."""
+        """Give the keyboard to the member who has asked first, or put it down. Returns what to tell the member."""
         if self.shared:
             return "the keyboard is shared"
         if self._holder is not member:
@@ -229,7 +231,7 @@ class Room(Generic[PlaceT]):
         return f"{heir.who.name} has the keyboard now, and you watch"
 
     def watch(self, member: Member) -> str:
-        """Only watch from now on; returns what to tell."""
+        """Make the member only watch from now on. Returns what to tell the member."""
         if self._holder is member:
             return self.hand_over(member)
         member.watching = True
@@ -238,7 +240,7 @@ class Room(Generic[PlaceT]):
         return "you watch"
 
     def force(self, member: Member) -> str:
-        """Take the keyboard from whoever has it; returns what to tell."""
+        """Take the keyboard from the member who has it. Returns what to tell the member who takes it."""
         if self.take_line(member.who):
             return f"{self.place.name} is taken from the program that had it"
         former = self._holder
@@ -254,7 +256,8 @@ class Room(Generic[PlaceT]):
         return f"you have the keyboard; {former.who.name} watches"
 
     def take_line(self, who: Principal) -> bool:
-        """Have another program that has the line open leave it; False when there is none, or `who` may not."""
+        """Make another program that has the line open leave it. Returns False if there is none, or `who` may not do
+        so."""
         taken = self.may(who, Right.FORCE) and self.place.take()
         if taken:
             self._events.emit(Kind.FORCED, self.place.name, who)

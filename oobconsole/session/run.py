@@ -34,18 +34,18 @@ class Caller(Peer, Terminal, Protocol):
 
     @property
     def command(self) -> str | None:
-        """What is to be done; None: the client asks for nothing special, which is the menu."""
+        """The command to run; None: the client asks for none, and gets the menu."""
 
     @property
     def garbled(self) -> bool:
-        """Is the command no text, so that nobody knows what is asked for?"""
+        """Whether the command is not UTF-8, so that nobody knows what the client wants."""
 
     @property
     def has_terminal(self) -> bool:
-        """Is there a terminal at the other end?"""
+        """Whether there is a terminal at the other end."""
 
     def exit(self, status: int) -> None:
-        """Give the terminal back, say how the session ended, and close once everything is sent."""
+        """Give the terminal back, and end the session with that exit status once all output is sent."""
 
 
 class Sessions:
@@ -66,7 +66,7 @@ class Sessions:
         self._running.start(self._run(caller, who), f"session of {who.name}: {' '.join(verb)[:20]}")
 
     async def stop(self) -> None:
-        """Give sessions a moment to end by themselves, then break off those that are left."""
+        """Give the sessions a moment to end by themselves, and then break off the others."""
         await self._running.wait(_STOP_SECONDS)
         await self._running.stop()
 

@@ -40,19 +40,19 @@ class Seat(Generic[PlaceT]):
 
     @property
     def room(self) -> Room[PlaceT]:
-        """Who is there. The room is made when it is asked for first."""
+        """The room of the seat, which knows the people there. It is made when it is first asked for."""
         if self._room is None:
             self._room = Room(self.place, self._access, self._events)
         return self._room
 
     @property
     def members(self) -> list[Member]:
-        """Everybody who is there; no room is made for that."""
+        """All members of the room. If there is no room yet, nobody is there, and none is made."""
         return [] if self._room is None else self._room.members
 
     @property
     def holder(self) -> Member | None:
-        """Who has the keyboard; no room is made for that."""
+        """The member who has the keyboard; None: nobody. No room is made for that."""
         return None if self._room is None else self._room.holder
 
     def recheck(self) -> None:
@@ -87,7 +87,7 @@ class ConsoleSeat(Seat[Console]):
         return self._screen
 
     def forget_screen(self) -> None:
-        """Draw it anew when somebody wants to see it again."""
+        """Forget the screen. It is drawn anew when somebody wants to see it again."""
         self._screen = None
 
 
@@ -110,14 +110,14 @@ class Seats:
         directory.on_vanished(self._forget)
 
     def at(self, console: Console) -> ConsoleSeat:
-        """The seat of a console, which is made when there is none yet."""
+        """Return the seat of a console. It is made if there is none yet."""
         seat = self._seats.get(console)
         if seat is None:
             seat = self._seats[console] = ConsoleSeat(console, self._access, self._events, self._recordings)
         return seat
 
     def known(self, console: Console) -> ConsoleSeat | None:
-        """The seat of a console, if anybody has needed one: nobody is there otherwise."""
+        """Return the seat of a console, or None if nobody has needed one yet; then nobody is there."""
         return self._seats.get(console)
 
     def room(self, console: Console) -> Room[Console]:
@@ -125,7 +125,8 @@ class Seats:
         return self.at(console).room
 
     def screen(self, console: Console) -> TextScreen:
-        """What a console looks like. Screens that have been unused for longest are forgotten."""
+        """Return the text screen of a console. Only some screens are kept: the one that was unused for the longest
+        time is forgotten first."""
         seat = self.at(console)
         self._drawn.pop(seat, None)
         self._drawn[seat] = None
@@ -134,7 +135,7 @@ class Seats:
         return seat.screen
 
     def offsets_changed(self, console: Console) -> None:
-        """The offsets of a console's output are others now, as when its recording begins late."""
+        """The offsets of a console's output have changed, for example because its recording began late."""
         seat = self._seats.get(console)
         if seat is not None:
             self._forget_screen(seat)
@@ -145,7 +146,7 @@ class Seats:
             seat.recheck()
 
     def __iter__(self) -> Iterator[ConsoleSeat]:
-        """All seats there are; they may come and go meanwhile."""
+        """Return all seats. Seats may come and go while the caller iterates."""
         return iter(tuple(self._seats.values()))
 
     def _forget_screen(self, seat: ConsoleSeat) -> None:
@@ -153,6 +154,6 @@ class Seats:
         seat.forget_screen()
 
     def _forget(self, guest: Guest, console: Console) -> None:
-        """A console is no more, and nobody is at it."""
+        """Forget the seat of a console that has vanished, and that nobody is at."""
         self.offsets_changed(console)
         self._seats.pop(console, None)
