@@ -131,7 +131,7 @@ class _Server:
         reloader.add(self._prepare_fronts)
 
     async def _prepare_fronts(self, config: Config) -> Callable[[], Awaitable[None]]:
-        prepared: Prepared = await asyncio.to_thread(prepare, KINDS, config)
+        prepared: Prepared = await asyncio.to_thread(prepare, KINDS, config, self._fronts.settings)
         return partial(self._fronts.apply, prepared)
 
     async def start(self) -> None:

@@ -29,14 +29,18 @@ class Prepared:
     settings: Mapping[str, bytes]
 
 
-def prepare(kinds: Sequence[Kind], config: Config) -> Prepared:
+def prepare(kinds: Sequence[Kind], config: Config, before: Mapping[str, bytes] | None = None) -> Prepared:
     """Read everything that `config` names for the fronts, and change nothing. It reads files, so it must be called in
     a thread beside the event loop.
+
+    Args:
+        before: the settings that the fronts have now, by the kind's name; None at the start.
 
     Raises:
         EnvironmentFault: a file cannot be used.
     """
-    return Prepared(config, {kind.name: kind.prepare(config) for kind in kinds})
+    given = before or {}
+    return Prepared(config, {kind.name: kind.prepare(config, given.get(kind.name)) for kind in kinds})
 
 
 class Fronts:
@@ -56,6 +60,11 @@ class Fronts:
         self._sockets: list[socket.socket] = []
         self._fronts: dict[str, Front] = {}
         self._spares: list[Spare] = []
+
+    @property
+    def settings(self) -> Mapping[str, bytes]:
+        """The settings that the processes of each kind get, by the kind's name."""
+        return self._prepared.settings
 
     async def start(self) -> dict[str, list[str]]:
         """Listen, and wait until each front serves, or has ended once. Returns the addresses of each kind, with the

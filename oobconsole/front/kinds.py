@@ -21,8 +21,9 @@ class Kind:
         name: the name for the log, `status` and `STATE_DIR/NAME_port`.
         module: the module that its process runs, with `python -m`.
         listen: returns the addresses on which it listens, as HOST:PORT; none: there is no such front.
-        prepare: reads the files that the configuration names, and returns the settings of the front. It is called in
-            a thread, and raises `EnvironmentFault`.
+        prepare: reads the files that the configuration names, and returns the settings of the front. Its second
+            argument is what the processes of this kind were given last, or None at the start: what only a start
+            reads, as the host key, is taken from there. It is called in a thread, and raises `EnvironmentFault`.
         keys: returns a function that reads a user's file of keys.
         connections: returns how many logged-in connections one of its processes may have.
     """
@@ -30,6 +31,6 @@ class Kind:
     name: str
     module: str
     listen: Callable[[Config], Sequence[str]]
-    prepare: Callable[[Config], bytes]
+    prepare: Callable[[Config, bytes | None], bytes]
     keys: Callable[[Config], Keys]
     connections: Callable[[Config], int]

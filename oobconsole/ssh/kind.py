@@ -13,17 +13,21 @@ from oobconsole.front.link import found, not_found
 from oobconsole.front.relay import Keys
 from oobconsole.ssh import auth, hostkeys, revoked
 from oobconsole.ssh.auth import Trust
-from oobconsole.ssh.settings import Settings, as_text
+from oobconsole.ssh.settings import Settings, as_text, decode
 
 
-def prepare(config: Config) -> bytes:
+def prepare(config: Config, before: bytes | None) -> bytes:
     """Read the files that `[server]` names, check that they can be used, and return the settings of a front.
+
+    Args:
+        before: the settings that SSH's fronts have now. The host key is read at the start only, so a disk that fails
+            later does not keep anybody from a reload.
 
     Raises:
         EnvironmentFault: a file cannot be used.
     """
     server = config.server
-    key = hostkeys.load_or_make(server.host_key_file)
+    key = _host_key(server, before)
     files = {
         "host_certificate": server.host_certificate,
         "user_ca": server.user_ca,
@@ -44,6 +48,12 @@ def prepare(config: Config) -> bytes:
         revoked_keys=revoking,
         files={name: str(path) for name, path in files.items() if path is not None},
     ).encode()
+
+
+def _host_key(server: ServerConfig, before: bytes | None) -> asyncssh.SSHKey:
+    if before is None:
+        return hostkeys.load_or_make(server.host_key_file)
+    return asyncssh.import_private_key(decode(before).host_key)
 
 
 def _certificate(server: ServerConfig, key: asyncssh.SSHKey) -> str | None:

@@ -96,7 +96,7 @@ class Lab:
             sock.setblocking(False)
             await hand_over(sock, partial(_itself, protocol))
         self._link.ready([])
-        await self.relay.settle(kind.prepare(self.config))
+        await self.relay.settle(kind.prepare(self.config, None))
         return self
 
     async def __aexit__(
