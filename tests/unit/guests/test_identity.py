@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from oobconsole.config.guests import MachineConfig
 from oobconsole.config.schema import RecordingConfig
-from oobconsole.console.console import Console, ConsoleState
+from oobconsole.console.console import ConsoleState
 from oobconsole.console.reader import Notice
 from oobconsole.devices.device import Device, Resources
 from oobconsole.devices.uart16550 import Ier, Mcr, Reg
@@ -25,6 +25,7 @@ from oobconsole.interceptors.memory import MemoryInterceptor
 from oobconsole.recording.recordings import Recordings
 from tests.support.aio import soon
 from tests.support.devices import Broken
+from tests.support.rack import READ_MAX, Rack
 
 COM1, COM2 = 0x3F8, 0x2F8
 #: Where the guests of these tests say who they are.
@@ -60,37 +61,14 @@ class Registered(Binder):
         return NoGuest.YET
 
 
-class Rack:
-    """A started machine whose guests register."""
-
-    def __init__(self, *guests: dict[str, object]) -> None:
-        config = MachineConfig.model_validate({"name": "rack7", "guest": list(guests)})
-        self.interceptor = MemoryInterceptor("rack7")
-        self.machine = Machine(config, self.interceptor, scrollback=1 << 17, binder=Registered())
-
-    async def started(self) -> Rack:
-        await self.machine.start()
-        return self
-
-    def console(self, name: str = "web1") -> Console:
-        return next(console for console in self.machine.consoles if console.name == name)
-
-    def appear(self, number: int = 1) -> PortHandler:
-        handler = self.interceptor.appear(number)
-        assert handler is not None
-        return handler
-
-    def printed(self, name: str = "web1") -> bytes:
-        return self.console(name).read_from(0, 1 << 17).data
-
-
 def register(handler: PortHandler, number: int) -> None:
     handler.write(REGISTRAR.ranges[0].start, 1, number)
 
 
 @pytest.fixture
 async def rack() -> Rack:
-    return await Rack({"name": "web1"}, {"name": "web2", "uarts": ["com1", "com2"]}).started()
+    guests: list[dict[str, object]] = [{"name": "web1"}, {"name": "web2", "uarts": ["com1", "com2"]}]
+    return await Rack(*guests, binder=Registered(), scrollback=READ_MAX).started()
 
 
 class TestAGuestThatIsKnownLate:

@@ -8,43 +8,18 @@ from types import SimpleNamespace
 import pytest
 from structlog.testing import capture_logs
 
-from oobconsole.config.guests import MachineConfig
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.console.reader import Notice
 from oobconsole.devices.uart16550 import Fcr, Ier, Iir, Lcr, Lsr, Mcr, Reg
 from oobconsole.guests import absence
 from oobconsole.guests import nested as machine
-from oobconsole.guests.nested import LOG_LINES, Machine
+from oobconsole.guests.nested import LOG_LINES
 from oobconsole.interceptors.base import PortHandler
-from oobconsole.interceptors.memory import MemoryInterceptor
 from tests.support.aio import idle, soon, until
+from tests.support.rack import Rack
 
 COM1, COM2, COM3 = 0x3F8, 0x2F8, 0x3E8
 FIFO_TRIGGER_14 = 0xC1
-
-
-class Rack:
-    """A started machine, its interceptor, and what the guest does."""
-
-    def __init__(self, *guests: dict[str, object]) -> None:
-        config = MachineConfig.model_validate({"name": "rack7", "guest": list(guests or ({"name": "web1"},))})
-        self.interceptor = MemoryInterceptor("rack7")
-        self.machine = Machine(config, self.interceptor, scrollback=4096)
-
-    async def started(self) -> Rack:
-        await self.machine.start()
-        return self
-
-    def console(self, name: str = "web1") -> Console:
-        return next(console for console in self.machine.consoles if console.name == name)
-
-    def appear(self, number: int = 1) -> PortHandler:
-        handler = self.interceptor.appear(number)
-        assert handler is not None
-        return handler
-
-    def level(self, line: int = 4, number: int = 1) -> bool:
-        return self.interceptor.levels.get((number, line), False)
 
 
 def printed(console: Console) -> bytes:

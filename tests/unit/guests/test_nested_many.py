@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from oobconsole.guests.nested import NestedGuest
-from tests.unit.guests.test_nested import Rack
+from tests.support.rack import Rack
 
 
 async def test_a_guest_that_appears_is_told_only_where_somebody_is(monkeypatch: pytest.MonkeyPatch) -> None:
