@@ -33,7 +33,7 @@ from oobconsole.config.load import access_of
 from oobconsole.config.schema import Config
 from oobconsole.errors import OobError
 from oobconsole.events import Events, Kind
-from oobconsole.front.fronts import Fronts, Prepared, prepare
+from oobconsole.front.fronts import Fronts, prepare
 from oobconsole.front.reception import Reception
 from oobconsole.guests.directory import Directory
 from oobconsole.guests.recorded import record
@@ -131,7 +131,7 @@ class _Server:
         reloader.add(self._prepare_fronts)
 
     async def _prepare_fronts(self, config: Config) -> Callable[[], Awaitable[None]]:
-        prepared: Prepared = await asyncio.to_thread(prepare, KINDS, config, self._fronts.settings)
+        prepared = await asyncio.to_thread(self._fronts.prepare, config)
         return partial(self._fronts.apply, prepared)
 
     async def start(self) -> None:

@@ -61,10 +61,9 @@ class Fronts:
         self._fronts: dict[str, Front] = {}
         self._spares: list[Spare] = []
 
-    @property
-    def settings(self) -> Mapping[str, bytes]:
-        """The settings that the processes of each kind get, by the kind's name."""
-        return self._prepared.settings
+    def prepare(self, config: Config) -> Prepared:
+        """Read everything that another configuration names, as `prepare` does; what only a start reads is kept."""
+        return prepare(self._kinds, config, self._prepared.settings)
 
     async def start(self) -> dict[str, list[str]]:
         """Listen, and wait until each front serves, or has ended once. Returns the addresses of each kind, with the
