@@ -24,7 +24,7 @@ from oobconsole.config.table import Table
 from oobconsole.errors import ConfigError, OobError
 from oobconsole.events import Events, Kind
 from oobconsole.libvirt.guests import DomainSource
-from oobconsole.session.state import Consoles
+from oobconsole.session.services import Services
 
 log = structlog.get_logger(__name__)
 
@@ -104,21 +104,21 @@ def part(take: Callable[[Config], object]) -> Prepare:
     return prepare
 
 
-def consoles_take(consoles: Consoles, new: Config) -> None:
+def services_take(services: Services, new: Config) -> None:
     """Have sessions and guests follow a configuration: rights, limits, and how consoles behave."""
-    consoles.access.grants = access_of(new).grants
-    consoles.tail_lines = new.server.tail_lines
-    consoles.drain_s = new.server.drain_ms / 1000
-    consoles.drain_max_s = new.server.drain_max_s
+    services.access.grants = access_of(new).grants
+    services.tail_lines = new.server.tail_lines
+    services.drain_s = new.server.drain_ms / 1000
+    services.drain_max_s = new.server.drain_max_s
     for name, settings in _guest_settings(new):
-        guest = consoles.directory.guest(name)
+        guest = services.directory.guest(name)
         if guest is not None:
             guest.configure(settings)
     hosts = dict(_host_settings(new))
-    for source in consoles.directory.sources:
+    for source in services.directory.sources:
         if isinstance(source, DomainSource):
             source.configure(hosts[source.name])
-    consoles.seats.recheck()
+    services.seats.recheck()
 
 
 def _guest_settings(config: Config) -> Iterator[tuple[str, ConsoleConfig]]:

@@ -25,7 +25,7 @@ from oobconsole.alerts.alerts import Alerts
 from oobconsole.app import build
 from oobconsole.app.files import make_state_dir, write_ports
 from oobconsole.app.fronts import KINDS
-from oobconsole.app.reload import Reloader, consoles_take, part
+from oobconsole.app.reload import Reloader, part, services_take
 from oobconsole.audit.chain import load_or_make_key
 from oobconsole.audit.log import AuditLog
 from oobconsole.audit.syslog import Syslog
@@ -42,7 +42,7 @@ from oobconsole.ops.operation import Operation
 from oobconsole.recording.recordings import Recordings
 from oobconsole.session.run import Sessions
 from oobconsole.session.seat import Seats
-from oobconsole.session.state import Consoles
+from oobconsole.session.services import Services
 from oobconsole.session.view import Views
 from oobconsole.ssh import hostkeys
 from oobconsole.ssh.local import AdminSocket
@@ -95,22 +95,22 @@ class _Server:
         self._audit = _open_audit(config, self._events)
         reloader = Reloader(file, config, self._events)
         self.reload = reloader.reload
-        self._consoles = self._make_consoles(reloader)
-        self._reception = Reception(Sessions(self._consoles), self._events)
+        self._services = self._make_services(reloader)
+        self._reception = Reception(Sessions(self._services), self._events)
         self._fronts = Fronts(KINDS, prepare(KINDS, config), self._reception, self._events)
-        self._consoles.vitals.fronts = self._fronts.report
+        self._services.vitals.fronts = self._fronts.report
         self._host_key = hostkeys.load_or_make(config.server.host_key_file)
         self._admin: AdminSocket | None = None
         self._alerts = Alerts(config, self._events)
-        self._operation = Operation(config, self._consoles)
+        self._operation = Operation(config, self._services)
         self._make_reloadable(reloader)
 
-    def _make_consoles(self, reloader: Reloader) -> Consoles:
+    def _make_services(self, reloader: Reloader) -> Services:
         """What sessions are given."""
         config, directory = self._config, self._directory
         access, vitals = access_of(config), Vitals(self._events)
         directory.on_vanished(lambda _, console: vitals.forget(console.name))
-        return Consoles(
+        return Services(
             directory,
             Seats(directory, access, self._events, self._recordings),
             Views(directory, access),
@@ -126,7 +126,7 @@ class _Server:
         )
 
     def _make_reloadable(self, reloader: Reloader) -> None:
-        reloader.add(part(partial(consoles_take, self._consoles)))
+        reloader.add(part(partial(services_take, self._services)))
         reloader.add(part(self._alerts.configure))
         reloader.add(self._prepare_fronts)
 
@@ -139,7 +139,7 @@ class _Server:
         state_dir = self._config.server.state_dir
         _watch_parts(asyncio.get_running_loop(), self._events)
         if self._recordings is not None:
-            self._recordings.on_late(self._consoles.seats.offsets_changed)
+            self._recordings.on_late(self._services.seats.offsets_changed)
             await record(self._directory, self._recordings)
         self._directory.on_appeared(lambda _, console: self._alerts.watch(console))
         await self._directory.start()
@@ -156,7 +156,7 @@ class _Server:
     async def stop(self) -> None:
         """End whatever has begun; the guests go on."""
         await self._operation.stop()
-        await self._consoles.stop(STOPPING)
+        await self._services.stop(STOPPING)
         if self._recordings is not None:
             await self._recordings.stop()
         await self._alerts.stop()

@@ -24,7 +24,7 @@ from oobconsole.guests.guest import Guest
 from oobconsole.guests.nested import Machine
 from oobconsole.interceptors.tcg import TcgInterceptor
 from oobconsole.log import log
-from oobconsole.session.state import Consoles
+from oobconsole.session.services import Services
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 #: Consoles whose values are rendered at a time: some milliseconds of work, between which the loop serves others.
@@ -83,11 +83,11 @@ class _Rendered(Collector):
 class Metrics:
     """Everything there is to know of `consoles`."""
 
-    def __init__(self, consoles: Consoles) -> None:
-        self._consoles = consoles
+    def __init__(self, services: Services) -> None:
+        self._services = services
         self._tallies: dict[Console, Tally] = {}
-        consoles.directory.on_appeared(self._appeared)
-        consoles.directory.on_vanished(self._vanished)
+        services.directory.on_appeared(self._appeared)
+        services.directory.on_vanished(self._vanished)
         self._one_at_a_time = asyncio.Lock()
 
     def _appeared(self, guest: Guest, console: Console) -> None:
@@ -117,7 +117,7 @@ class Metrics:
         yield from ProcessCollector(registry=None).collect()
 
     def _server(self) -> Iterator[Metric]:
-        vitals = self._consoles.vitals
+        vitals = self._services.vitals
         yield _gauge("oobconsole_uptime_seconds", "How long ago the server started.", vitals.uptime)
         yield _gauge(
             "oobconsole_loop_lag_seconds", "How late the event loop was when it was measured last.", vitals.lag
@@ -164,13 +164,13 @@ class Metrics:
         restarts = CounterMetricFamily(
             "oobconsole_front_restarts", "How often the front has ended and was begun again.", labels=["front"]
         )
-        for name, does in self._consoles.vitals.fronts().items():
+        for name, does in self._services.vitals.fronts().items():
             up.add_metric([name], does["state"] == "serving")
             restarts.add_metric([name], does["begun_again"])
         yield from (up, restarts)
 
     def _by_console(self) -> Iterator[Metric]:
-        states = self._consoles.directory.states
+        states = self._services.directory.states
         by_state = GaugeMetricFamily("oobconsole_consoles", "How many consoles are in each state.", labels=["state"])
         for state in ConsoleState:
             by_state.add_metric([state.name.lower()], states[state])
@@ -232,7 +232,7 @@ class Metrics:
         latency = HistogramMetricFamily(
             "oobconsole_access_seconds", "How long guests waited for their synchronous accesses.", labels=["machine"]
         )
-        for machine in self._consoles.directory.sources:
+        for machine in self._services.directory.sources:
             for name, there in machine.links.items():
                 connected.add_metric([name], there)
             interceptor = machine.interceptor if isinstance(machine, Machine) else None

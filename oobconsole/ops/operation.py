@@ -11,7 +11,7 @@ import structlog
 from oobconsole.config.schema import Config
 from oobconsole.ops import foreign, health, notify
 from oobconsole.ops.http import Answer, HttpServer, Page
-from oobconsole.session.state import Consoles
+from oobconsole.session.services import Services
 from oobconsole.supervise import Tasks
 
 log = structlog.get_logger(__name__)
@@ -20,9 +20,9 @@ log = structlog.get_logger(__name__)
 class Operation:
     """What runs beside the server: it starts when the server serves, and stops with it."""
 
-    def __init__(self, config: Config, consoles: Consoles) -> None:
+    def __init__(self, config: Config, services: Services) -> None:
         self._config = config
-        self._consoles = consoles
+        self._services = services
         self._http: HttpServer | None = None
         self._tasks = Tasks()
 
@@ -32,7 +32,7 @@ class Operation:
         Raises:
             EnvironmentFault: nobody can listen at that address.
         """
-        self._tasks.forever(self._consoles.vitals.run, "vitals")
+        self._tasks.forever(self._services.vitals.run, "vitals")
         self._tasks.start(asyncio.to_thread(foreign.tell, self._config), "looking for foreign files")
         if notify.watchdog_seconds() is not None:
             self._tasks.forever(notify.watchdog, "systemd's watchdog")
@@ -41,7 +41,7 @@ class Operation:
             self._http = HttpServer(self._pages())
             address = await self._http.start(self._config.metrics.listen)
             log.info("metrics", address=address)
-        links = sum(len(source.links) for source in self._consoles.directory.sources)
+        links = sum(len(source.links) for source in self._services.directory.sources)
         notify.notify("READY=1", f"STATUS={links} machines")
         return address
 
@@ -55,7 +55,7 @@ class Operation:
     def _pages(self) -> dict[str, Page]:
         from oobconsole.ops.metrics import CONTENT_TYPE, Metrics  # a server without metrics starts faster without it
 
-        metrics = Metrics(self._consoles)
+        metrics = Metrics(self._services)
 
         async def show() -> Answer:
             return Answer(HTTPStatus.OK, CONTENT_TYPE, await metrics.render())
@@ -63,7 +63,7 @@ class Operation:
         return {"/metrics": show, "/healthz": self._healthz}
 
     async def _healthz(self) -> Answer:
-        faults = health.faults(self._consoles.vitals, self._config.recording.policy)
+        faults = health.faults(self._services.vitals, self._config.recording.policy)
         status = HTTPStatus.SERVICE_UNAVAILABLE if faults else HTTPStatus.OK
         body = {"status": "failing", "reasons": faults} if faults else {"status": "ok"}
         return Answer(status, "application/json", json.dumps(body).encode() + b"\n")

@@ -152,10 +152,10 @@ class Actions:
         await self._say(action(self._member) if action else "nothing has changed")
 
     async def _power(self) -> None:
-        await switch.ask(self._request.consoles, self._console, self._member.who, self._keys, self._say)
+        await switch.ask(self._request.services, self._console, self._member.who, self._keys, self._say)
 
     async def _last(self) -> None:
-        start, earliest = self._console.tail(self._request.consoles.tail_lines), self._console.end - LAST_MAX
+        start, earliest = self._console.tail(self._request.services.tail_lines), self._console.end - LAST_MAX
         title = f"the last lines, of which the first {earliest - start} bytes are left out"
         text = await self._with_guests(max(start, earliest))
         await self._notices.show(title if start < earliest else "the last lines", text.rstrip("\n").split("\n"))
@@ -186,4 +186,4 @@ class Actions:
             await self._say("nothing was typed")
 
     def _emit(self, kind: Kind, **detail: str | bool) -> None:
-        self._request.consoles.events.emit(kind, self._console.name, self._member.who, **detail)
+        self._request.services.events.emit(kind, self._console.name, self._member.who, **detail)

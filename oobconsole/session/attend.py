@@ -39,7 +39,7 @@ class Attended:
         self._console = console
         self._peer = request.peer
         self._terminal = request.terminal
-        self._room = request.consoles.seats.room(console)
+        self._room = request.services.seats.room(console)
         self._offset = offset
         self._watch = watch
         self._prefix = console.settings.escape
@@ -131,7 +131,7 @@ class Attended:
         """Return the bytes that draw the console's present screen on this terminal, and the offset up to which they
         show the output."""
         size = self._terminal.size() if self._terminal else (0, 0)
-        return await self._request.consoles.seats.screen(self._console).redraw(*size)
+        return await self._request.services.seats.screen(self._console).redraw(*size)
 
     def _want_redraw(self) -> None:
         self._reader.wake(Notice("", "redraw"))

@@ -9,7 +9,7 @@ from oobconsole.access import Principal
 from oobconsole.events import Kind
 from oobconsole.session.parsing import WORDS_LENGTH_MAX, WORDS_MAX, understand
 from oobconsole.session.request import Denied, ExitStatus, Peer, Request, UsageError, echo
-from oobconsole.session.state import Consoles
+from oobconsole.session.services import Services
 from oobconsole.session.tui.terminal import Terminal
 from oobconsole.session.verbs import load
 from oobconsole.terminal.text import is_plain
@@ -22,20 +22,20 @@ _IMPLEMENTATIONS: Final = {name: load(verb) for name, verb in VERBS.items()}
 
 
 async def run(
-    command: str | None, peer: Peer, terminal: Terminal | None, consoles: Consoles, who: Principal
+    command: str | None, peer: Peer, terminal: Terminal | None, services: Services, who: Principal
 ) -> ExitStatus:
     """Carry out a command of `who`; `terminal` is the user's, when there is one."""
 
     async def run_another(other: str, heard: Peer) -> ExitStatus:
-        return await run(other, heard, terminal, consoles, who)
+        return await run(other, heard, terminal, services, who)
 
     try:
         verb, args = await understand(command, local=who.local)
-        request = Request(args, peer, terminal, consoles, who, verb, run_another)
+        request = Request(args, peer, terminal, services, who, verb, run_another)
         _require_server_user(request)
         return await _IMPLEMENTATIONS[verb.name].handle(request)
     except UsageError as error:
-        await peer.tell(_no_shell(command or "", consoles, who) or str(error))
+        await peer.tell(_no_shell(command or "", services, who) or str(error))
         return ExitStatus.USAGE
     except Denied as error:
         await peer.tell(str(error))
@@ -45,7 +45,7 @@ async def run(
 def _require_server_user(request: Request) -> None:
     verb, who = request.verb, request.who
     if verb.server_user and not who.local:
-        request.consoles.events.emit(Kind.DENIED, who=who, verb=verb.spoken)
+        request.services.events.emit(Kind.DENIED, who=who, verb=verb.spoken)
         raise Denied(f"'{verb.spoken}' is for the server's own user: 'oobconsole {verb.spoken}' on its host")
 
 
@@ -58,10 +58,10 @@ def described(command: str | None, is_console: Callable[[str], bool]) -> str:
     return f"attach {console}" if words[0] == console else words[0][:_SHOWN_MAX]
 
 
-def _no_shell(command: str, consoles: Consoles, who: Principal) -> str:
+def _no_shell(command: str, services: Services, who: Principal) -> str:
     """What to tell scp, rsync, mosh, and whoever else wants a shell to do something; empty: nobody does."""
     first, _, rest = command[:WORDS_LENGTH_MAX].strip().partition(" ")
-    is_console = consoles.directory.find(first) is not None and bool(consoles.access.rights(who, first))
+    is_console = services.directory.find(first) is not None and bool(services.access.rights(who, first))
     if not rest or not is_plain(first) or "'" in first or first in VERBS or is_console:
         return ""
     return f"there is no shell here, and no command or console {echo(first)}; 'help' lists the commands"

@@ -29,12 +29,12 @@ class History:
 
     def __init__(self, request: Request, verb: str) -> None:
         self.name = request.recorded()
-        if request.consoles.recordings is None:
+        if request.services.recordings is None:
             raise UsageError("nothing is recorded: the server's configuration says [recording] enabled = false")
         self.request = request
-        self.recordings: Recordings = request.consoles.recordings
+        self.recordings: Recordings = request.services.recordings
         self.transcript = Transcript(self.recordings.folder / self.name)
-        request.consoles.events.emit(Kind.READ, self.name, request.who, by=verb)
+        request.services.events.emit(Kind.READ, self.name, request.who, by=verb)
 
     async def ready(self) -> bool:
         """Have everything printed so far in the files, or say that it is not; returns whether it is."""
@@ -45,7 +45,7 @@ class History:
             late = True
         recorder = self.recordings.recorder(self.name)
         reason = (
-            recorder.reason if recorder is not None else self.request.consoles.vitals.unrecorded.get(self.name, "")
+            recorder.reason if recorder is not None else self.request.services.vitals.unrecorded.get(self.name, "")
         )
         if late or reason:
             await self.request.peer.tell(

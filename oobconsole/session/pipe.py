@@ -13,7 +13,7 @@ from oobconsole.console.console import NOBODY, Console, ConsoleState
 from oobconsole.console.reader import Notice, Reader
 from oobconsole.session.request import ExitStatus, Request
 from oobconsole.session.room import Member, Room
-from oobconsole.session.state import Consoles
+from oobconsole.session.services import Services
 from oobconsole.session.within import within
 from oobconsole.words import as_json
 
@@ -81,8 +81,8 @@ class Pipe:
         self._request = request
         self._console = console
         self._peer = request.peer
-        self._settings: Consoles = request.consoles
-        self._room: Room[Console] = request.consoles.seats.room(console)
+        self._settings: Services = request.services
+        self._room: Room[Console] = request.services.seats.room(console)
         self._reader: Reader = console.attach(offset)
         self._member: Member = self._room.join(request.who, self._reader, watch=True)
         self._asked_to_watch = watch

@@ -12,7 +12,7 @@ from oobconsole.access import Principal, Right
 from oobconsole.console.console import Console
 from oobconsole.console.reader import Notice
 from oobconsole.events import Kind
-from oobconsole.session.state import Consoles
+from oobconsole.session.services import Services
 from oobconsole.session.tui.terminal import Terminal
 from oobconsole.verbs import Verb
 from oobconsole.words import as_json
@@ -88,7 +88,7 @@ class Request:
     args: argparse.Namespace
     peer: Peer
     terminal: Terminal | None
-    consoles: Consoles
+    services: Services
     who: Principal
     verb: Verb
     run: Run
@@ -103,7 +103,7 @@ class Request:
             UsageError: there is none of that name that this user may know of.
             Denied: the user may know of the console, but has not the right.
         """
-        console = self.consoles.directory.find(self.args.console)
+        console = self.services.directory.find(self.args.console)
         if console is None:
             raise self._unknown()
         self._need(also or self._right)
@@ -112,7 +112,7 @@ class Request:
     def may_know(self, notice: Notice) -> bool:
         """Return whether the user may be told a notice. One about another console is only for users with a right
         there."""
-        return notice.kind != "moved" or bool(self.consoles.access.rights(self.who, str(notice.detail["to"])))
+        return notice.kind != "moved" or bool(self.services.access.rights(self.who, str(notice.detail["to"])))
 
     def recorded(self) -> str:
         """The name of the console that was named, which may be gone: what it printed is found all the same.
@@ -121,8 +121,8 @@ class Request:
             UsageError, Denied: as `console`.
         """
         name: str = self.args.console
-        recordings = self.consoles.recordings
-        if self.consoles.directory.find(name) is None and not (recordings is not None and recordings.has(name)):
+        recordings = self.services.recordings
+        if self.services.directory.find(name) is None and not (recordings is not None and recordings.has(name)):
             raise self._unknown()
         self._need(self._right)
         return name
@@ -145,11 +145,11 @@ class Request:
 
     def _need(self, right: Right) -> None:
         name = self.args.console
-        rights = self.consoles.access.rights(self.who, name)
+        rights = self.services.access.rights(self.who, name)
         if not rights:
             raise self._unknown()
         if right not in rights:
-            self.consoles.events.emit(Kind.DENIED, name, self.who, right=str(right))
+            self.services.events.emit(Kind.DENIED, name, self.who, right=str(right))
             raise Denied(f"you have no right to {right} at {name}; a [[grant]] of the server gives it")
 
     async def print(self, lines: Iterable[str]) -> ExitStatus:

@@ -17,7 +17,7 @@ from oobconsole.errors import HungUp
 from oobconsole.log.log import LogLimits
 from oobconsole.session.commands import described, run
 from oobconsole.session.request import ExitStatus, Peer
-from oobconsole.session.state import Consoles
+from oobconsole.session.services import Services
 from oobconsole.session.tui.terminal import Terminal
 from oobconsole.supervise import Tasks
 
@@ -55,9 +55,9 @@ class Sessions:
         user_log: may one more line about a user be written?
     """
 
-    def __init__(self, consoles: Consoles) -> None:
+    def __init__(self, services: Services) -> None:
         self.user_log = LogLimits(USER_LINES, USERS_MAX)
-        self._consoles = consoles
+        self._services = services
         self._running = Tasks()
 
     def begin(self, caller: Caller, who: Principal) -> None:
@@ -71,7 +71,7 @@ class Sessions:
         await self._running.stop()
 
     async def _run(self, caller: Caller, who: Principal) -> None:
-        said = described(caller.command, lambda name: self._consoles.directory.find(name) is not None)
+        said = described(caller.command, lambda name: self._services.directory.find(name) is not None)
         context = log.bind(user=who.name, command=said, terminal=caller.has_terminal)
         is_logged = self.user_log.allows(who.name, user=who.name)
         if is_logged:
@@ -96,7 +96,7 @@ class Sessions:
             await caller.tell("the command is no UTF-8: say it in this terminal's or script's UTF-8")
             return ExitStatus.USAGE
         terminal = caller if caller.has_terminal else None
-        return await run(caller.command, caller, terminal, self._consoles, who)
+        return await run(caller.command, caller, terminal, self._services, who)
 
 
 async def _say_why(caller: Caller) -> None:

@@ -31,7 +31,7 @@ _NAMED_MAX: Final = 20
 
 async def send(request: Request) -> ExitStatus:
     console = request.console()
-    room = request.consoles.seats.room(console)
+    room = request.services.seats.room(console)
     if request.args.force:
         request.console(Right.FORCE)
     elif room.holder is not None and not room.shared and not room.holder.who.is_user(request.who):
@@ -39,9 +39,9 @@ async def send(request: Request) -> ExitStatus:
         return ExitStatus.FAILED
     text = request.args.text + ("" if request.args.no_enter else "\r")
     lost_before = console.input_lost
-    request.consoles.events.emit(Kind.SENT, console.name, request.who, characters=len(text))
+    request.services.events.emit(Kind.SENT, console.name, request.who, characters=len(text))
     try:
-        async with asyncio.timeout(request.consoles.drain_max_s):
+        async with asyncio.timeout(request.services.drain_max_s):
             await console.write(text.encode(), request.who)
             await console.input_taken()
     except TimeoutError:
@@ -112,7 +112,7 @@ class Several:
         try:
             console = request.console()
             before = console.before(console.end)
-            if request.consoles.access.may(request.who, Right.WATCH, name):
+            if request.services.access.may(request.who, Right.WATCH, name):
                 reader = console.attach()
             if await send(request) is not ExitStatus.OK:
                 self._left_out.add(name)
@@ -140,9 +140,9 @@ async def _answer(request: Request, reader: Reader, before: bytes) -> list[str]:
     text, parser = "", PlainLines()
     parser.resume(before, time.monotonic())
     with contextlib.suppress(TimeoutError, EOFError):
-        async with asyncio.timeout(request.consoles.drain_max_s):
+        async with asyncio.timeout(request.services.drain_max_s):
             while len(text) < ANSWER_MAX:
-                item = await within(request.consoles.drain_s, lambda: reader.next(ANSWER_MAX))
+                item = await within(request.services.drain_s, lambda: reader.next(ANSWER_MAX))
                 if item is None:
                     break
                 new = await read(parser, item, time.monotonic()) if isinstance(item, bytes) else f"\n[{item.text}]\n"

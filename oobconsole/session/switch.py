@@ -12,7 +12,7 @@ from oobconsole.console.console import Console
 from oobconsole.events import Kind
 from oobconsole.power.power import Power, PowerAction, PowerError
 from oobconsole.session.prompt import Keys
-from oobconsole.session.state import Consoles
+from oobconsole.session.services import Services
 
 _KEYS: Final = {b"r": PowerAction.RESET, b"n": PowerAction.NMI, b"f": PowerAction.OFF, b"o": PowerAction.ON}
 
@@ -20,13 +20,13 @@ _running: set[asyncio.Task[str]] = set()
 
 
 async def ask(
-    consoles: Consoles, console: Console, who: Principal, keys: Keys, say: Callable[[str], Awaitable[None]]
+    services: Services, console: Console, who: Principal, keys: Keys, say: Callable[[str], Awaitable[None]]
 ) -> str:
     """Ask a person what to do, and whether it is meant, and do it; returns what was done, which whoever is attached
     is told, too. Empty: nothing was, and `say` has said why."""
-    power = consoles.directory.power_of(console)
-    if not consoles.access.may(who, Right.POWER, console.name):
-        consoles.events.emit(Kind.DENIED, console.name, who, right=str(Right.POWER))
+    power = services.directory.power_of(console)
+    if not services.access.may(who, Right.POWER, console.name):
+        services.events.emit(Kind.DENIED, console.name, who, right=str(Right.POWER))
         await say(f"you have no right to switch {console.name}")
         return ""
     if power is None:
@@ -37,19 +37,19 @@ async def ask(
         await say("nothing was switched")
         return ""
     try:
-        return f"{action} of {console.name}: {await switch(consoles, console, power, action, who)}"
+        return f"{action} of {console.name}: {await switch(services, console, power, action, who)}"
     except PowerError as error:
         await say(f"{action} of {console.name} failed: {error}")
         return ""
 
 
-async def switch(consoles: Consoles, console: Console, power: Power, action: PowerAction, who: Principal) -> str:
+async def switch(services: Services, console: Console, power: Power, action: PowerAction, who: Principal) -> str:
     """Do it; returns what was done. Whoever hangs up meanwhile does not interrupt it half-way.
 
     Raises:
         PowerError: it could not be done, and why.
     """
-    task = asyncio.ensure_future(_switch(consoles, console, power, action, who))
+    task = asyncio.ensure_future(_switch(services, console, power, action, who))
     _running.add(task)
     task.add_done_callback(_ended)
     return await asyncio.shield(task)
@@ -63,12 +63,12 @@ def _ended(task: asyncio.Task[str]) -> None:
             supervise.tell("power", error)
 
 
-async def _switch(consoles: Consoles, console: Console, power: Power, action: PowerAction, who: Principal) -> str:
+async def _switch(services: Services, console: Console, power: Power, action: PowerAction, who: Principal) -> str:
     try:
         said = await power.do(action)
     except PowerError as error:
-        consoles.events.emit(Kind.POWER, console.name, who, action=str(action), failed=str(error))
+        services.events.emit(Kind.POWER, console.name, who, action=str(action), failed=str(error))
         raise
-    consoles.events.emit(Kind.POWER, console.name, who, action=str(action), result=said)
-    consoles.seats.room(console).announce(f"{who.name}: {action} of {console.name}: {said}")
+    services.events.emit(Kind.POWER, console.name, who, action=str(action), result=said)
+    services.seats.room(console).announce(f"{who.name}: {action} of {console.name}: {said}")
     return said

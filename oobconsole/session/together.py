@@ -35,7 +35,7 @@ async def send_together(request: Request, terminal: Terminal, names: Sequence[st
     wanted = await _ask(names, peer)
     if wanted is None:
         return ""
-    showing = Showing(terminal, request.consoles.stopping)
+    showing = Showing(terminal, request.services.stopping)
     transcript = Transcript(showing.changed)
     args = argparse.Namespace(text=wanted.text, no_enter=not wanted.enter, force=False)
     sent = replace(request, verb=VERBS["send"], args=args, terminal=None, peer=_OnScreen(transcript, peer))

@@ -19,7 +19,7 @@ from oobconsole.guests.directory import Directory
 from oobconsole.guests.guest import Guest
 from oobconsole.session.safe import eased
 
-#: Consoles at which a user's rights are looked up in one slice: a hundred grants make each of them a fifth of a
+#: Services at which a user's rights are looked up in one slice: a hundred grants make each of them a fifth of a
 #: millisecond.
 RIGHTS_A_SLICE: Final = 16
 #: Views that are kept though nobody has a menu open: each has 80 KiB for 10,000 consoles, and their texts.

@@ -54,25 +54,25 @@ class _Heard:
 
 async def visit(request: Request, terminal: Terminal) -> ExitStatus:
     """To the user's end, or the server's. A command that fails is one to try again, or another."""
-    consoles, who = request.consoles, request.who
-    heard, catalogue, place = _Heard(request.peer), Catalogue(consoles, who), Place()
+    services, who = request.services, request.who
+    heard, catalogue, place = _Heard(request.peer), Catalogue(services, who), Place()
     while True:
-        choice, heard.typed = await choose(terminal, catalogue, consoles.stopping, place, heard.last)
+        choice, heard.typed = await choose(terminal, catalogue, services.stopping, place, heard.last)
         heard.last = ""
         if terminal.forget_breaks():
             await heard.tell("no break was sent: no console was open")
         if choice is not None:
             await _do(choice, heard, request, terminal, place)
-        elif consoles.stopping.is_set():
+        elif services.stopping.is_set():
             await heard.tell("the console server stops")
-        if consoles.stopping.is_set():
+        if services.stopping.is_set():
             return ExitStatus.FAILED
         if choice is None:
             return ExitStatus.OK
 
 
 async def _do(choice: Choice, peer: _Heard, request: Request, terminal: Terminal, place: Place) -> None:
-    consoles, who = request.consoles, request.who
+    services, who = request.services, request.who
     name, keys = choice.console, Keys(peer, PeerPrompt(peer))
     match choice.action:
         case Action.SEND:
@@ -87,8 +87,8 @@ async def _do(choice: Choice, peer: _Heard, request: Request, terminal: Terminal
             elif keys.dropped:
                 await peer.tell(f"{peer.last}; {keys.dropped}")
         case Action.POWER:
-            console = consoles.directory.find(name)
-            done = await switch.ask(consoles, console, who, keys, peer.tell) if console else f"{name} is no more"
+            console = services.directory.find(name)
+            done = await switch.ask(services, console, who, keys, peer.tell) if console else f"{name} is no more"
             if done:
                 await peer.tell(done)
             elif keys.dropped:

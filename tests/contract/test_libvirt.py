@@ -28,7 +28,7 @@ from oobconsole.net import dialer
 from oobconsole.ops.metrics import Metrics
 from oobconsole.power.power import PowerAction, PowerError
 from oobconsole.session.seat import Seats
-from oobconsole.session.state import Consoles
+from oobconsole.session.services import Services
 from oobconsole.session.view import Views
 from oobconsole.vitals import Vitals
 from tests.support.aio import soon, until
@@ -47,7 +47,7 @@ class Followed:
         directory.add(self.source)
         access = Access((Grant(("alice",), ("*",), ALL),))
         seats = Seats(directory, access, events)
-        self.consoles = Consoles(
+        self.services = Services(
             directory,
             seats,
             Views(directory, access),
@@ -61,7 +61,7 @@ class Followed:
 
     @property
     def there(self) -> list[Console]:
-        return list(self.consoles.directory.consoles())
+        return list(self.services.directory.consoles())
 
     @property
     def states(self) -> dict[str, ConsoleState]:
@@ -88,9 +88,9 @@ async def host() -> AsyncIterator[Any]:
 @pytest.fixture
 async def followed() -> AsyncIterator[Followed]:
     made = Followed("test:///default", prefix="t-", domains=["test", "web*"])
-    await made.consoles.directory.start()
+    await made.services.directory.start()
     yield made
-    await made.consoles.stop("over")
+    await made.services.stop("over")
 
 
 def xml(name: str, devices: str = "<serial type='pty'/>") -> str:
@@ -111,7 +111,7 @@ async def test_domains_come_run_end_and_go(host: Any, followed: Followed) -> Non
     await followed.reach(**{"t-test": FAULT, "t-web1": OFF})
     domain.create()
     await followed.reach(**{"t-test": FAULT, "t-web1": FAULT})
-    console = followed.consoles.directory.find("t-web1")
+    console = followed.services.directory.find("t-web1")
     assert console is not None
     assert console.reason.startswith("libvirt cannot open serial0: this function is not supported")
     assert "; the next attempt is in " in console.reason
@@ -123,12 +123,12 @@ async def test_domains_come_run_end_and_go(host: Any, followed: Followed) -> Non
     await followed.reach(**{"t-test": FAULT, "t-web1": GONE})
     again = host.defineXML(xml("web1"))
     await followed.reach(**{"t-test": FAULT, "t-web1": OFF})
-    assert followed.consoles.directory.find("t-web1") is console  # whoever is attached stays attached
+    assert followed.services.directory.find("t-web1") is console  # whoever is attached stays attached
     again.undefine()
     await followed.reach(**{"t-test": FAULT, "t-web1": GONE})
     reader.close()
     await followed.reach(**{"t-test": FAULT})
-    assert followed.consoles.directory.guest("t-web1") is None
+    assert followed.services.directory.guest("t-web1") is None
     told = [event.detail["state"] for event in followed.events if event.console == "t-web1"]
     assert told == ["off", "fault", "off", "gone", "off", "gone"]
 
@@ -143,7 +143,7 @@ async def test_a_console_is_the_same_over_restarts_and_saving(host: Any, followe
         await followed.reach(**{"t-test": FAULT, name: state})
 
     await reach(OFF)
-    console = followed.consoles.directory.find(name)
+    console = followed.services.directory.find(name)
     assert console is not None
     reader = console.attach()
     saved = str(tmp_path / "saved")
@@ -164,7 +164,7 @@ async def test_a_console_is_the_same_over_restarts_and_saving(host: Any, followe
     await reach(FAULT)
     domain.destroy()
     await reach(OFF)
-    assert followed.consoles.directory.find(name) is console
+    assert followed.services.directory.find(name) is console
     domain.undefine()
     await reach(GONE)
     reader.close()
@@ -182,7 +182,7 @@ async def test_settings_that_are_read_again_hold_for_what_is_there_and_what_come
 
 
 async def test_metrics_follow(host: Any, followed: Followed) -> None:
-    metrics = Metrics(followed.consoles)
+    metrics = Metrics(followed.services)
     domain = host.defineXML(xml("web7"))
     await followed.reach(**{"t-test": FAULT, "t-web7": OFF})
     assert b'oobconsole_console_attached{console="t-web7"} 0.0' in await metrics.render()
@@ -202,7 +202,7 @@ async def test_names_that_are_taken_or_can_be_none(host: Any, followed: Followed
 async def test_power_by_the_test_driver(host: Any, followed: Followed) -> None:
     domain = host.defineXML(xml("web1"))
     await followed.reach(**{"t-test": FAULT, "t-web1": OFF})
-    guest = followed.consoles.directory.guest("t-web1")
+    guest = followed.services.directory.guest("t-web1")
     assert guest is not None
     power = guest.power
     assert power is not None
@@ -296,7 +296,7 @@ async def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.M
     monkeypatch.setattr(virt, "_loaded", [])
     monkeypatch.setitem(sys.modules, "libvirt", None)
     with pytest.raises(EnvironmentFault, match=r"pip install 'oobconsole\[libvirt\]'"):
-        await Followed("test:///default").consoles.directory.start()
+        await Followed("test:///default").services.directory.start()
 
 
 async def test_a_socket_that_appears_is_connected_within_a_second(tmp_path: Path) -> None:

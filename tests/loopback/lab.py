@@ -27,7 +27,7 @@ from oobconsole.interceptors.memory import MemoryGuest, MemoryInterceptor
 from oobconsole.net.listener import hand_over
 from oobconsole.session.run import Sessions
 from oobconsole.session.seat import Seats
-from oobconsole.session.state import Consoles
+from oobconsole.session.services import Services
 from oobconsole.session.view import Views
 from oobconsole.ssh import kind
 from oobconsole.ssh.server import SshServer
@@ -61,7 +61,7 @@ class Lab:
         directory = Directory(events)
         directory.add(self.machine)
         access = access_of(self.config)
-        self.consoles = Consoles(
+        self.services = Services(
             directory,
             Seats(directory, access, events),
             Views(directory, access),
@@ -72,7 +72,7 @@ class Lab:
             drain_s=server.drain_ms / 1000,
             drain_max_s=server.drain_max_s,
         )
-        self.reception = Reception(Sessions(self.consoles), events)
+        self.reception = Reception(Sessions(self.services), events)
         self.lobby = Lobby(self.reception, server.max_connections)
         self.port = 0
 
@@ -102,7 +102,7 @@ class Lab:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        await self.consoles.stop("the server stops")
+        await self.services.stop("the server stops")
         await self.reception.stop()
         await self.ssh.stop()
         self.relay.end("the server stops")

@@ -276,7 +276,7 @@ class TestTerminals:
         lab.appear()
         person, script = await attach(client, terminal=True), await attach(client, terminal=False)
         await until(lambda: lab.console.attached == 2, lambda: lab.console.attached)
-        await lab.consoles.stop("the server stops")
+        await lab.services.stop("the server stops")
         assert b"[oobconsole: the server stops]" in raw((await soon(person.wait())).stdout)
         done = await soon(script.wait())
         assert (done.stderr, done.exit_status) == (b"oobconsole: the server stops\n", 1)

@@ -167,7 +167,7 @@ class _Switch:
 
 async def test_power_needs_no_link(lab: Lab, client: asyncssh.SSHClientConnection) -> None:
     lab.appear()
-    guest = lab.consoles.directory.guest("web1")
+    guest = lab.services.directory.guest("web1")
     assert guest is not None
     guest.power = _Switch()
     process = await attached(client)

@@ -364,17 +364,17 @@ async def test_the_clients_own_break_is_one_to_the_guest(lab: Lab) -> None:
 
 async def test_a_right_that_is_taken_away_ends_or_demotes(lab: Lab) -> None:
     lab.appear()
-    everything = lab.consoles.access.grants
+    everything = lab.services.access.grants
     async with await soon(lab.connect()) as client:
         process = await soon(client.create_process("web1", encoding=None, term_type="xterm"))
         await soon(process.stdout.readuntil(b"helps]\r\n"))
-        lab.consoles.access.grants = tuple(
+        lab.services.access.grants = tuple(
             type(grant)(grant.users, grant.consoles, frozenset({*grant.rights} - {"write"})) for grant in everything
         )
-        lab.consoles.seats.room(lab.console).recheck()
+        lab.services.seats.room(lab.console).recheck()
         await soon(process.stdout.readuntil(b"your right to write to web1 was taken away: you watch]\r\n"))
-        lab.consoles.access.grants = ()
-        lab.consoles.seats.room(lab.console).recheck()
+        lab.services.access.grants = ()
+        lab.services.seats.room(lab.console).recheck()
         await soon(process.stdout.readuntil(b"your right to watch web1 was taken away]\r\n"))
         assert (await soon(process.wait())).exit_status == 1
 
@@ -382,7 +382,7 @@ async def test_a_right_that_is_taken_away_ends_or_demotes(lab: Lab) -> None:
 async def test_a_guest_that_comes_and_goes_is_an_event(lab: Lab) -> None:
     async with await soon(lab.connect()) as client:
         process = await soon(client.create_process("events --json"))
-        await until(lambda: bool(lab.consoles.events._sinks), lambda: "no subscription")
+        await until(lambda: bool(lab.services.events._sinks), lambda: "no subscription")
         lab.appear()
         row = json.loads(await soon(process.stdout.readline()))
         assert (row["kind"], row["console"], row["state"]) == ("console", "web1", "live")

@@ -191,7 +191,7 @@ async def test_floods_are_handled_a_little_at_a_time(
 async def test_logins_and_refusals_without_end_are_counted(lab: Lab, hostile: Hostile) -> None:
     """They must not push what others did out of the audit log."""
     seen: list[Event] = []
-    lab.consoles.events.add_sink(seen.append)
+    lab.services.events.add_sink(seen.append)
     refusal = frames.frame(F.REFUSED, 0, frames.texts("mallory", "", "192.0.2.1", "no such key"))
     with capture_logs():
         await hostile.send(refusal * (LISTED_MAX * 3))

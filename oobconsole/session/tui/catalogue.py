@@ -14,7 +14,7 @@ from oobconsole.access import Principal, Right
 from oobconsole.console.console import Console
 from oobconsole.session.listing import shown_idle
 from oobconsole.session.seat import ConsoleSeat
-from oobconsole.session.state import Consoles
+from oobconsole.session.services import Services
 from oobconsole.session.view import Found, View
 
 
@@ -37,10 +37,10 @@ class Row(NamedTuple):
 class Catalogue:
     """The consoles at which one user has any right."""
 
-    def __init__(self, consoles: Consoles, who: Principal) -> None:
-        self._consoles = consoles
+    def __init__(self, services: Services, who: Principal) -> None:
+        self._services = services
         self._who = who
-        self._view = View(who, consoles.access, consoles.directory)  # empty, until `refresh` has another
+        self._view = View(who, services.access, services.directory)  # empty, until `refresh` has another
         self._wanted: dict[ConsoleSeat, None] = {}  # their last lines, in this order
         self._work = asyncio.Event()
         self._is_made = False
@@ -53,7 +53,7 @@ class Catalogue:
 
     def _held(self) -> dict[Console, str]:
         """Who has the keyboard, in lower case, wherever anybody has it."""
-        seats = {console: self._consoles.seats.known(console) for console in self._consoles.directory.attended}
+        seats = {console: self._services.seats.known(console) for console in self._services.directory.attended}
         return {c: seat.holder.who.name.lower() for c, seat in seats.items() if seat and seat.holder}
 
     @property
@@ -67,8 +67,8 @@ class Catalogue:
 
     def row(self, console: Console) -> Row:
         """How it is now; its last line as it was when somebody looked last."""
-        seat = self._consoles.seats.at(console)
-        may_watch = self._consoles.access.may(self._who, Right.WATCH, console.name)
+        seat = self._services.seats.at(console)
+        may_watch = self._services.access.may(self._who, Right.WATCH, console.name)
         return Row(
             console.name,
             console.state.name.lower(),
@@ -88,7 +88,7 @@ class Catalogue:
     async def refresh(self) -> None:
         """Look up which consoles there are for this user, if grants have changed since."""
         if self._is_old():
-            self._view, self._is_made = await self._consoles.views.of(self._who), True
+            self._view, self._is_made = await self._services.views.of(self._who), True
 
     async def look(self, changed: Callable[[], object]) -> None:
         """For ever: look up what the drawings found missing or old.
@@ -111,7 +111,7 @@ class Catalogue:
                 changed()
 
     def _is_old(self) -> bool:
-        return not self._is_made or self._consoles.views.is_old(self._view)
+        return not self._is_made or self._services.views.is_old(self._view)
 
 
 def _people(seat: ConsoleSeat) -> str:

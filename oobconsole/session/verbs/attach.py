@@ -35,7 +35,7 @@ async def begin(request: Request, *, watch: bool) -> ExitStatus:
     console, args = request.console(), request.args
     if args.force:
         request.console(Right.FORCE)
-        request.consoles.seats.room(console).take_line(request.who)
+        request.services.seats.room(console).take_line(request.who)
     offset = args.offset
     if args.from_start:
         offset = console.start

@@ -14,4 +14,4 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 async def handle(request: Request) -> ExitStatus:
     """Print the number and the hash of the audit log's last entry."""
-    return await request.print([" ".join(map(str, request.consoles.audit_head()))])
+    return await request.print([" ".join(map(str, request.services.audit_head()))])

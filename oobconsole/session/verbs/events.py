@@ -27,10 +27,10 @@ async def handle(request: Request) -> ExitStatus:
             return True
         if event.kind is Kind.LOST:
             return True
-        return bool(event.console) and request.consoles.access.may(request.who, Right.WATCH, event.console)
+        return bool(event.console) and request.services.access.may(request.who, Right.WATCH, event.console)
 
     async def show() -> ExitStatus:
-        with request.consoles.events.subscribe() as events:
+        with request.services.events.subscribe() as events:
             while True:
                 event = await events.next()
                 await next_slice()  # a thousand may wait: those of a machine with a thousand guests
@@ -42,7 +42,7 @@ async def handle(request: Request) -> ExitStatus:
         return ExitStatus.OK
 
     async def stopped() -> ExitStatus:
-        await request.consoles.stopping.wait()
+        await request.services.stopping.wait()
         await request.peer.tell("the console server stops")
         return ExitStatus.FAILED
 

@@ -84,7 +84,7 @@ async def _start(history: History) -> int | None:
         if found is None or args.lines is None:
             return found
         since = found
-    lines = history.request.consoles.tail_lines if args.lines is None else args.lines
+    lines = history.request.services.tail_lines if args.lines is None else args.lines
     return max(since, await history.call(partial(history.transcript.tail, lines)))
 
 

@@ -42,7 +42,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 async def handle(request: Request) -> ExitStatus:
     """The consoles at which the user has any right."""
-    found = await request.consoles.visible(request.who)
+    found = await request.services.visible(request.who)
     if request.args.names:
         return await request.print_as_made(_names(found))
     if request.args.json:
@@ -52,14 +52,14 @@ async def handle(request: Request) -> ExitStatus:
             "there is no console at which you have any right; a [[grant]] of the server gives them"
         )
         return ExitStatus.OK
-    for name, reason in sorted(request.consoles.vitals.unrecorded.items()):
+    for name, reason in sorted(request.services.vitals.unrecorded.items()):
         if found.position(name) is not None:
             await request.peer.tell(f"{name} is not recorded: {reason}")
     return await request.print_as_made(_table(request, found))
 
 
 async def _table(request: Request, found: Found) -> AsyncIterator[str]:
-    width = max(len("CONSOLE"), (await request.consoles.views.of(request.who)).longest)
+    width = max(len("CONSOLE"), (await request.services.views.of(request.who)).longest)
     yield f"{'CONSOLE':<{width}}  STATE    ATTACHED  KEYBOARD    OUTPUT  MACHINE     LAST LINE"
     async for row in _rows(request, found):
         yield (
@@ -79,10 +79,10 @@ async def _names(found: Found) -> AsyncIterator[str]:
 
 
 async def _row(request: Request, console: Console) -> _Row:
-    consoles = request.consoles
-    guest = consoles.directory.guest_of(console)
-    may_read = consoles.access.may(request.who, Right.WATCH, console.name)
-    seat = consoles.seats.at(console)
+    services = request.services
+    guest = services.directory.guest_of(console)
+    may_read = services.access.may(request.who, Right.WATCH, console.name)
+    seat = services.seats.at(console)
     last = await seat.last_line.look() if may_read else ""
     seconds = idle(console)
     return {
@@ -94,6 +94,6 @@ async def _row(request: Request, console: Console) -> _Row:
         "keyboard": seat.holder.who.name if seat.holder else "",
         "idle_s": None if seconds is None else round(seconds, 3),
         "offset": console.end,
-        "unrecorded": consoles.vitals.unrecorded.get(console.name, ""),
+        "unrecorded": services.vitals.unrecorded.get(console.name, ""),
         "last_line": last,
     }

@@ -27,13 +27,13 @@ async def handle(request: Request) -> ExitStatus:
     """Switch the guest, once `--yes` says that it is meant."""
     console = request.console()
     action: PowerAction = request.args.action
-    power = request.consoles.directory.power_of(console)
+    power = request.services.directory.power_of(console)
     if power is None:
         raise UsageError(f"nothing is configured that could switch {console.name} (power = …, oobconsole.toml(5))")
     if not request.args.yes:
         raise UsageError(f"{action} of {console.name}: say it again with --yes")
     try:
-        said = await switch(request.consoles, console, power, action, request.who)
+        said = await switch(request.services, console, power, action, request.who)
     except PowerError as error:
         await request.peer.tell(f"{action} of {console.name} failed: {error}")
         return ExitStatus.FAILED

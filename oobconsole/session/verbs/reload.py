@@ -15,7 +15,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 async def handle(request: Request) -> ExitStatus:
     """Read the configuration again; it stays as it was when anything is wrong with it."""
     try:
-        text = await request.consoles.reload(request.who)
+        text = await request.services.reload(request.who)
     except OobError as error:
         await request.peer.tell(f"nothing was changed: {error}")
         return ExitStatus.FAILED

@@ -47,7 +47,7 @@ async def send_to_each(request: Request) -> ExitStatus:
     pattern = request.args.console
     if len(pattern) > PATTERN_MAX:
         raise UsageError(f"{echo(pattern)} has {len(pattern)} characters; a pattern has at most {PATTERN_MAX}")
-    visible = await request.consoles.visible(request.who)
+    visible = await request.services.visible(request.who)
     found = [c.name async for c in eased(visible, _MATCHED_A_SLICE) if fnmatchcase(c.name, pattern)]
     if not found:
         raise UsageError(f"there is no console {echo(pattern)}; 'ls' lists them")

@@ -14,7 +14,7 @@ from oobconsole.log import log
 from oobconsole.session.arguments import add_json
 from oobconsole.session.request import ExitStatus, Request
 from oobconsole.session.safe import eased
-from oobconsole.session.state import Consoles
+from oobconsole.session.services import Services
 from oobconsole.vitals import Vitals, resident_bytes
 from oobconsole.words import as_json
 
@@ -30,9 +30,9 @@ class Tally(NamedTuple):
     machines: dict[str, bool]
 
 
-async def tally(consoles: Consoles) -> Tally:
+async def tally(services: Services) -> Tally:
     """Count them. The directory has counted the consoles already; the sources are looked through in slices."""
-    directory = consoles.directory
+    directory = services.directory
     machines: dict[str, bool] = {}
     async for source in eased(tuple(directory.sources), _A_SLICE):
         machines |= source.links
@@ -40,9 +40,9 @@ async def tally(consoles: Consoles) -> Tally:
     return Tally(+directory.states, attached, machines)
 
 
-def report(consoles: Consoles, counted: Tally) -> dict[str, object]:
+def report(services: Services, counted: Tally) -> dict[str, object]:
     """Everything, for JSON: times in seconds, memory in bytes."""
-    vitals = consoles.vitals
+    vitals = services.vitals
     return {
         "version": version("oobconsole"),
         "uptime_s": round(vitals.uptime, 3),
@@ -63,8 +63,8 @@ def report(consoles: Consoles, counted: Tally) -> dict[str, object]:
     }
 
 
-def _lines(consoles: Consoles, counted: Tally) -> list[str]:
-    vitals = consoles.vitals
+def _lines(services: Services, counted: Tally) -> list[str]:
+    vitals = services.vitals
     states = sorted((state.name.lower(), count) for state, count in counted.states.items())
     away = [name for name, connected in counted.machines.items() if not connected]
     recording = [f"{name}: not recorded: {reason}" for name, reason in vitals.unrecorded.items()]
@@ -100,7 +100,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 async def handle(request: Request) -> ExitStatus:
     """Print the report. It names every machine, so it is for the server's own user."""
-    counted = await tally(request.consoles)
+    counted = await tally(request.services)
     if request.args.json:
-        return await request.print([as_json(report(request.consoles, counted))])
-    return await request.print(_lines(request.consoles, counted))
+        return await request.print([as_json(report(request.services, counted))])
+    return await request.print(_lines(request.services, counted))

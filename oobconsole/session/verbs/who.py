@@ -42,8 +42,8 @@ async def handle(request: Request) -> ExitStatus:
 
 async def _watchable(request: Request) -> AsyncIterator[Room[Console]]:
     """Where anybody is, of those that the user may watch. Consoles at which nobody is are not looked at."""
-    consoles = request.consoles
-    async for console in eased(sorted(consoles.directory.attended, key=lambda c: c.name), ROWS_A_SLICE):
-        seat = consoles.seats.known(console)
-        if seat is not None and seat.members and consoles.access.may(request.who, Right.WATCH, console.name):
+    services = request.services
+    async for console in eased(sorted(services.directory.attended, key=lambda c: c.name), ROWS_A_SLICE):
+        seat = services.seats.known(console)
+        if seat is not None and seat.members and services.access.may(request.who, Right.WATCH, console.name):
             yield seat.room

@@ -26,12 +26,12 @@ async def _values(metrics: Metrics) -> dict[tuple[str, str], float]:
 
 async def test_a_console_is_counted(tmp_path: Path) -> None:
     async with Lab(tmp_path) as lab:
-        metrics = Metrics(lab.consoles)
+        metrics = Metrics(lab.services)
         lab.appear()
         lab.console.gap(7)
         reader = lab.console.attach()
         await lab.console.write(b"abc", Principal("alice"))
-        lab.consoles.events.emit(Kind.LOGIN_REFUSED)
+        lab.services.events.emit(Kind.LOGIN_REFUSED)
         found = await _values(metrics)
         reader.close()
     assert found["oobconsole_consoles", "live"] == 1
@@ -45,7 +45,7 @@ async def test_a_console_is_counted(tmp_path: Path) -> None:
 
 async def test_a_slow_readers_loss_is_counted(tmp_path: Path) -> None:
     async with Lab(tmp_path, "scrollback_kib = 4") as lab:
-        metrics = Metrics(lab.consoles)
+        metrics = Metrics(lab.services)
         reader = lab.console.attach()
         lab.console.output(b"x" * 5000)
         await reader.next()
@@ -55,9 +55,9 @@ async def test_a_slow_readers_loss_is_counted(tmp_path: Path) -> None:
 
 async def test_each_front_is_told_of(tmp_path: Path) -> None:
     async with Lab(tmp_path) as lab:
-        metrics = Metrics(lab.consoles)
+        metrics = Metrics(lab.services)
         assert ("oobconsole_front_up", "ssh 1") not in await _values(metrics), "there is none"
-        lab.consoles.vitals.fronts = lambda: {"ssh 1": front("serving", 3), "ssh 2": front("waiting", 0)}
+        lab.services.vitals.fronts = lambda: {"ssh 1": front("serving", 3), "ssh 2": front("waiting", 0)}
         found = await _values(metrics)
     assert (found["oobconsole_front_up", "ssh 1"], found["oobconsole_front_restarts_total", "ssh 1"]) == (1, 3)
     assert (found["oobconsole_front_up", "ssh 2"], found["oobconsole_front_restarts_total", "ssh 2"]) == (0, 0)
@@ -65,7 +65,7 @@ async def test_each_front_is_told_of(tmp_path: Path) -> None:
 
 async def test_whatever_is_told_is_explained_by_a_sentence(tmp_path: Path) -> None:
     async with Lab(tmp_path) as lab:
-        texts = {family.name: family.documentation for family in Metrics(lab.consoles).families()}
+        texts = {family.name: family.documentation for family in Metrics(lab.services).families()}
     ours = {name: text for name, text in texts.items() if name.startswith("oobconsole_")}
     assert {name for name, text in ours.items() if not re.fullmatch(r"(How|Whether|What) .+ .+\.", text)} == set()
 
@@ -87,7 +87,7 @@ async def test_what_a_native_half_counted_is_told(tmp_path: Path) -> None:
         interceptor.stats = wire.Stats({"accesses": 12}, (0,) * 16 + (9, 0, 0, 1) + (0,) * 20)
         interceptor.counters.accesses = 10
         lab.machine.interceptor = interceptor
-        found = await _values(Metrics(lab.consoles))
+        found = await _values(Metrics(lab.services))
     assert found["oobconsole_native_total", "accesses,rack7"] == 12
     assert found["oobconsole_accesses_total", "rack7"] == 10
     assert found["oobconsole_access_seconds_bucket", "1.6e-05,rack7"] == 0

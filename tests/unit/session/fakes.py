@@ -21,7 +21,7 @@ from oobconsole.interceptors.memory import MemoryInterceptor
 from oobconsole.recording.recordings import Recordings
 from oobconsole.session.request import ExitStatus, Peer, Request
 from oobconsole.session.seat import Seats
-from oobconsole.session.state import Consoles
+from oobconsole.session.services import Services
 from oobconsole.session.view import Views
 from oobconsole.verbs import VERBS
 from oobconsole.vitals import Vitals
@@ -85,21 +85,21 @@ class FakePeer:
         await self._gone.wait()
 
 
-def consoles(*names: str, drain_s: float = 0.02, drain_max_s: float = 5) -> Consoles:
+def consoles(*names: str, drain_s: float = 0.02, drain_max_s: float = 5) -> Services:
     """Consoles without guests."""
     config = MachineConfig.model_validate({"name": "rack7", "guest": [{"name": name} for name in names]})
     machine = Machine(config, MemoryInterceptor("rack7"), scrollback=4096)
     return of(machine, drain_s=drain_s, drain_max_s=drain_max_s)
 
 
-def of(*sources: Source, drain_s: float = 0.02, drain_max_s: float = 5) -> Consoles:
+def of(*sources: Source, drain_s: float = 0.02, drain_max_s: float = 5) -> Services:
     """The consoles of these sources, at which alice may do everything."""
     events = Events()
     directory = Directory(events)
     for source in sources:
         directory.add(source)
     access = Access((Grant(("alice",), ("*",), ALL),))
-    return Consoles(
+    return Services(
         directory,
         Seats(directory, access, events),
         Views(directory, access),
@@ -112,14 +112,14 @@ def of(*sources: Source, drain_s: float = 0.02, drain_max_s: float = 5) -> Conso
     )
 
 
-def machine_of(settings: Consoles) -> Machine:
+def machine_of(settings: Services) -> Machine:
     """Where the consoles come from."""
     machine = settings.directory.sources[0]
     assert isinstance(machine, Machine)
     return machine
 
 
-def vanish(settings: Consoles, name: str) -> None:
+def vanish(settings: Services, name: str) -> None:
     """That guest is no more."""
     guest = settings.directory.guest(name)
     assert guest is not None
@@ -127,7 +127,7 @@ def vanish(settings: Consoles, name: str) -> None:
 
 
 @asynccontextmanager
-async def recording(folder: Path) -> AsyncIterator[Consoles]:
+async def recording(folder: Path) -> AsyncIterator[Services]:
     """One console, web1, of a server that records into a folder."""
     made = consoles("web1")
     recordings = Recordings(RecordingConfig(), folder, made.events)
@@ -140,12 +140,12 @@ async def recording(folder: Path) -> AsyncIterator[Consoles]:
         await recordings.stop()
 
 
-def request(settings: Consoles, peer: FakePeer, who: Principal = ALICE) -> Request:
+def request(settings: Services, peer: FakePeer, who: Principal = ALICE) -> Request:
     """A command without arguments and without a terminal."""
     return request_for("menu", peer, settings, who)
 
 
-def request_for(verb: str, peer: FakePeer, settings: Consoles, who: Principal = ALICE, **args: object) -> Request:
+def request_for(verb: str, peer: FakePeer, settings: Services, who: Principal = ALICE, **args: object) -> Request:
     """A request as `run` makes it, for calling a part of a verb by itself; it cannot run another command."""
 
     async def run(command: str, heard: Peer) -> ExitStatus:

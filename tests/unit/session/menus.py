@@ -10,7 +10,7 @@ import pyte
 
 from oobconsole.access import Principal
 from oobconsole.console.console import Console, ConsoleState
-from oobconsole.session.state import Consoles
+from oobconsole.session.services import Services
 from oobconsole.session.tui.catalogue import Catalogue
 from oobconsole.session.tui.choose import choose
 from oobconsole.session.tui.menu import Choice, Place
@@ -98,7 +98,7 @@ async def seen(terminal: FakeTerminal, pattern: str) -> None:
 
 def begin(
     terminal: FakeTerminal,
-    settings: Consoles | None = None,
+    settings: Services | None = None,
     *,
     who: Principal = ALICE,
     place: Place | None = None,
@@ -131,7 +131,7 @@ async def leave(terminal: FakeTerminal, task: asyncio.Future[Choice | None]) -> 
     assert await soon(task) is None
 
 
-def printed(settings: Consoles, name: str, data: bytes) -> Console:
+def printed(settings: Services, name: str, data: bytes) -> Console:
     """A guest that prints something."""
     console = settings.directory.find(name)
     assert console is not None

@@ -17,7 +17,7 @@ from oobconsole.recording.rawlog import Printed, RawLog
 from oobconsole.recording.segments import INDEX, RAW, Segment, segments
 from oobconsole.session import commands
 from oobconsole.session.request import ExitStatus
-from oobconsole.session.state import Consoles
+from oobconsole.session.services import Services
 from oobconsole.session.verbs.replay import Pace
 from oobconsole.session.when import when
 from oobconsole.terminal.safe import SafeFilter
@@ -28,7 +28,7 @@ BOB = Principal("bob")
 
 
 @pytest.fixture
-async def recorded(tmp_path: Path) -> AsyncIterator[Consoles]:
+async def recorded(tmp_path: Path) -> AsyncIterator[Services]:
     """web1 has printed three lines."""
     async with recording(tmp_path) as made:
         console = made.directory.find("web1")
@@ -37,17 +37,17 @@ async def recorded(tmp_path: Path) -> AsyncIterator[Consoles]:
         yield made
 
 
-async def run(settings: Consoles, command: str, who: Principal = ALICE) -> tuple[ExitStatus, FakePeer]:
+async def run(settings: Services, command: str, who: Principal = ALICE) -> tuple[ExitStatus, FakePeer]:
     peer = FakePeer()
     return await soon(commands.run(command, peer, None, settings, who)), peer
 
 
-async def test_the_last_lines_unless_told(recorded: Consoles) -> None:
+async def test_the_last_lines_unless_told(recorded: Services) -> None:
     status, peer = await run(recorded, "log web1")
     assert (status, bytes(peer.got), peer.told) == (ExitStatus.OK, b"two\r\nthree\r\n", [])
 
 
-async def test_who_read_what_is_an_event(recorded: Consoles) -> None:
+async def test_who_read_what_is_an_event(recorded: Services) -> None:
     seen: list[Event] = []
     recorded.events.add_sink(seen.append)
     for command in ("log web1", "log --typed web1", "search web1 x", "replay web1 --speed 100"):
@@ -56,7 +56,7 @@ async def test_who_read_what_is_an_event(recorded: Consoles) -> None:
     assert about == [(Kind.READ, "web1", ALICE, by) for by in ("log", "log --typed", "search", "replay")]
 
 
-async def test_only_who_may_reads(recorded: Consoles) -> None:
+async def test_only_who_may_reads(recorded: Services) -> None:
     grants = (Grant(("bob",), ("*",), frozenset({Right.WATCH, Right.WRITE})),)
     watcher = replace(recorded, access=Access(grants))
     for command in ("log web1", "search web1 x", "replay web1"):
@@ -69,7 +69,7 @@ async def test_nothing_is_recorded() -> None:
     assert (status, "nothing is recorded" in peer.told[0]) == (ExitStatus.USAGE, True)
 
 
-async def test_a_client_that_stalls_is_not_read_ahead_for(recorded: Consoles) -> None:
+async def test_a_client_that_stalls_is_not_read_ahead_for(recorded: Services) -> None:
     peer = FakePeer()
     peer.writable.clear()
     task = await stays(commands.run("log web1 --lines 9", peer, None, recorded, ALICE))
@@ -78,7 +78,7 @@ async def test_a_client_that_stalls_is_not_read_ahead_for(recorded: Consoles) ->
 
 
 async def test_a_file_that_is_damaged_is_named_and_costs_nothing_else(
-    recorded: Consoles, monkeypatch: pytest.MonkeyPatch
+    recorded: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("oobconsole.recording.segments._limit", LogLimit(1))  # others have used up the process's own
     assert recorded.recordings is not None
@@ -91,7 +91,7 @@ async def test_a_file_that_is_damaged_is_named_and_costs_nothing_else(
     assert [folder.name in entry["file"] for entry in logs if "is damaged, and read up to there" in entry["event"]]
 
 
-async def test_what_was_lost_on_its_way_is_said(recorded: Consoles) -> None:
+async def test_what_was_lost_on_its_way_is_said(recorded: Services) -> None:
     """While the server was away, a native half kept what there was room for; `log` was silent about the rest."""
     console = recorded.directory.find("web1")
     assert console is not None
@@ -108,7 +108,7 @@ async def test_what_was_lost_on_its_way_is_said(recorded: Consoles) -> None:
     assert (status, peer.told[-1]) == (ExitStatus.OK, "replay: 1000 bytes of output were lost in it; log says where")
 
 
-async def test_what_a_damaged_file_lacks_is_said(recorded: Consoles) -> None:
+async def test_what_a_damaged_file_lacks_is_said(recorded: Services) -> None:
     """faults.md 8, its kind: `search` took it for never printed, and `log` was silent about it."""
     assert recorded.recordings is not None
     await recorded.recordings.flush()
@@ -184,7 +184,7 @@ PRINTED = [
 
 
 @pytest.fixture
-async def silent(tmp_path: Path) -> AsyncIterator[Consoles]:
+async def silent(tmp_path: Path) -> AsyncIterator[Services]:
     """web1 has printed that, some time ago."""
     at, offset = 1700000000.0, 0
     for seconds, data in PRINTED:
@@ -196,7 +196,7 @@ async def silent(tmp_path: Path) -> AsyncIterator[Consoles]:
         yield made
 
 
-async def test_text_behind_a_string_that_silence_has_ended_is_shown_as_it_was(silent: Consoles) -> None:
+async def test_text_behind_a_string_that_silence_has_ended_is_shown_as_it_was(silent: Services) -> None:
     """A string that is never ended is given up when nothing comes for a second; by the recording's times, too."""
     live = SafeFilter(strict=True)
     shown = b"".join(live.feed(data, at) for at, data in PRINTED)
@@ -215,7 +215,7 @@ async def test_text_behind_a_string_that_silence_has_ended_is_shown_as_it_was(si
 
 
 @pytest.mark.parametrize("since", ["2023-11-14T22:13:24+00:00", "2023-11-14T22:13:24.500+00:00"])
-async def test_the_same_from_the_middle_on(silent: Consoles, since: str) -> None:
+async def test_the_same_from_the_middle_on(silent: Services, since: str) -> None:
     """Of a string in which it begins nothing is shown; of one that a silence has ended it is not in the middle."""
     expected = b"two words\r\nthree\r\nfour\r\n" if since.endswith("24+00:00") else b"three\r\nfour\r\n"
     for verb in ("log", "replay --speed 100"):

@@ -16,7 +16,7 @@ from oobconsole.session import commands
 from oobconsole.session.attend import Attended
 from oobconsole.session.pipe import Pipe
 from oobconsole.session.request import ExitStatus
-from oobconsole.session.state import Consoles
+from oobconsole.session.services import Services
 from oobconsole.session.tui.pace import Pace
 from oobconsole.session.within import within
 from tests.support.aio import idle, soon, until
@@ -45,7 +45,7 @@ async def busy(seconds: float) -> AsyncIterator[None]:
     task.cancel()
 
 
-def web1(settings: Consoles) -> Console:
+def web1(settings: Services) -> Console:
     """The console."""
     console = settings.directory.find("web1")
     assert console is not None
@@ -196,7 +196,7 @@ async def test_what_waits_for_a_slow_guest_makes_no_pause_in_a_paste() -> None:
     task.cancel()
 
 
-async def _late_answer(settings: Consoles, command: str, text: bytes) -> tuple[ExitStatus, FakePeer]:
+async def _late_answer(settings: Services, command: str, text: bytes) -> tuple[ExitStatus, FakePeer]:
     """What a verb says of a guest that answers when its time is up, and the server was late."""
     console, peer = web1(settings), FakePeer()
     task = asyncio.ensure_future(commands.run(command, peer, None, settings, ALICE))

@@ -17,7 +17,7 @@ from oobconsole.session.board import Board
 from oobconsole.session.commands import run
 from oobconsole.session.lastline import last_line, text_from
 from oobconsole.session.request import ExitStatus
-from oobconsole.session.state import Consoles
+from oobconsole.session.services import Services
 from oobconsole.session.tui.catalogue import Catalogue
 from oobconsole.session.verbs import events
 from oobconsole.session.verbs.send import PATTERN_MAX
@@ -38,7 +38,7 @@ COMMANDS = ["ls", "ls --json", "ls --names", "who", "who --json", "status", "sta
 
 
 @pytest.fixture
-async def many() -> Consoles:
+async def many() -> Services:
     """Each has printed something, and somebody is at some of them; five grants say nothing, and one all."""
     settings = consoles(*(f"web{number:03}" for number in range(MANY)))
     settings.access.grants = (*[Grant(("alice",), (f"db{i}*",), ALL) for i in range(5)], *settings.access.grants)
@@ -65,7 +65,7 @@ class Calls(Work):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-async def test_a_command_about_a_thousand_consoles_is_made_in_slices(command: str, many: Consoles) -> None:
+async def test_a_command_about_a_thousand_consoles_is_made_in_slices(command: str, many: Services) -> None:
     """Before, `ls` was one piece of work of 30,000 calls and more."""
     peer = FakePeer()
     with Calls() as calls:
@@ -105,7 +105,7 @@ async def test_the_last_lines_of_hostile_guests_are_read_in_slices(
     assert work.most <= SLICES
 
 
-async def test_a_last_line_is_read_again_only_when_more_was_printed(many: Consoles) -> None:
+async def test_a_last_line_is_read_again_only_when_more_was_printed(many: Services) -> None:
     console = next(many.directory.consoles())
     assert many.seats.at(console).last_line.known is None
     assert await soon(many.seats.at(console).last_line.look()) == "login:"
@@ -140,7 +140,7 @@ async def test_text_that_goes_from_the_ring_while_it_is_read_is_there() -> None:
 
 
 async def test_the_menu_looks_up_rights_and_last_lines_in_slices(
-    many: Consoles, monkeypatch: pytest.MonkeyPatch
+    many: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rights, lines = Work(), Work()
     sees, feed = Access.sees, PlainLines.feed
@@ -170,14 +170,14 @@ async def test_the_menu_looks_up_rights_and_last_lines_in_slices(
     assert lines.most <= SLICES
 
 
-async def test_a_drawing_reads_nothing(many: Consoles, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_drawing_reads_nothing(many: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     catalogue = Catalogue(many, ALICE)
     await soon(catalogue.refresh())
     monkeypatch.setattr(lastline, "last_line", lambda _: pytest.fail("it waits for nothing"))
     assert [catalogue.row(console).last for console in catalogue.find("web00")] == [""] * 10
 
 
-async def test_events_that_wait_are_told_a_few_at_a_time(many: Consoles) -> None:
+async def test_events_that_wait_are_told_a_few_at_a_time(many: Services) -> None:
     """Those of a machine with a thousand guests come at once."""
     work = Work()
 

@@ -16,7 +16,7 @@ from oobconsole.console.reader import Notice
 from oobconsole.console.textscreen import TextScreen
 from oobconsole.session import commands
 from oobconsole.session.attend import Attended
-from oobconsole.session.state import Consoles
+from oobconsole.session.services import Services
 from oobconsole.terminal.model import Terminal
 from tests.support.aio import soon, until
 from tests.unit.session.fakes import FakePeer, consoles, machine_of, recording, request
@@ -33,12 +33,12 @@ def restarted(console: Console) -> None:
 
 
 @pytest.fixture
-async def recorded(tmp_path: Path) -> AsyncIterator[Consoles]:
+async def recorded(tmp_path: Path) -> AsyncIterator[Services]:
     async with recording(tmp_path) as made:
         yield made
 
 
-def web1(settings: Consoles) -> Console:
+def web1(settings: Services) -> Console:
     """The console."""
     console = settings.directory.find("web1")
     assert console is not None
@@ -83,7 +83,7 @@ async def test_programs_are_told_where_it_begins() -> None:
 
 
 @pytest.mark.parametrize("since", ["", " --lines 50", " --since 1h"])
-async def test_the_log_has_a_line_between_two_guests(recorded: Consoles, since: str) -> None:
+async def test_the_log_has_a_line_between_two_guests(recorded: Services, since: str) -> None:
     restarted(web1(recorded))
     web1(recorded).output(b"new guest\r\n")
     peer = FakePeer()
@@ -94,7 +94,7 @@ async def test_the_log_has_a_line_between_two_guests(recorded: Consoles, since: 
     assert bytes(raw.got) == web1(recorded).read_from(0, 1000).data
 
 
-async def test_the_log_ends_with_it_when_nothing_was_printed_since(recorded: Consoles) -> None:
+async def test_the_log_ends_with_it_when_nothing_was_printed_since(recorded: Services) -> None:
     restarted(web1(recorded))
     peer = FakePeer()
     await soon(commands.run("log web1", peer, None, recorded, request(recorded, peer).who))
@@ -139,14 +139,14 @@ async def test_who_waits_at_another_name_is_told_where_it_is(may: bool) -> None:
     task.cancel()
 
 
-async def said(recorded: Consoles, command: str) -> bytes:
+async def said(recorded: Services, command: str) -> bytes:
     """What a verb prints."""
     peer = FakePeer()
     await soon(commands.run(command, peer, None, recorded, request(recorded, peer).who))
     return bytes(peer.got)
 
 
-async def test_what_is_found_has_a_line_between_two_guests(recorded: Consoles) -> None:
+async def test_what_is_found_has_a_line_between_two_guests(recorded: Services) -> None:
     """And the last line of the old one is none of the new one's first."""
     console = web1(recorded)
     restarted(console)
@@ -158,7 +158,7 @@ async def test_what_is_found_has_a_line_between_two_guests(recorded: Consoles) -
     assert b"old prompt$ new" not in await said(recorded, "search web1 '.*'")
 
 
-async def test_a_replay_begins_anew_with_the_new_guest(recorded: Consoles) -> None:
+async def test_a_replay_begins_anew_with_the_new_guest(recorded: Services) -> None:
     """With a line between, and without the margins and colours that the old one has left."""
     console = web1(recorded)
     restarted(console)
@@ -171,7 +171,7 @@ async def test_a_replay_begins_anew_with_the_new_guest(recorded: Consoles) -> No
 
 
 @pytest.mark.parametrize("command", ["log web1", "search web1 .", "replay web1 --speed 100"])
-async def test_an_old_guests_string_hides_nothing_of_the_new_one(recorded: Consoles, command: str) -> None:
+async def test_an_old_guests_string_hides_nothing_of_the_new_one(recorded: Services, command: str) -> None:
     console = web1(recorded)
     console.set_state(ConsoleState.LIVE)
     console.output(b"old\r\n\x1b]0;a title that never")
@@ -183,7 +183,7 @@ async def test_an_old_guests_string_hides_nothing_of_the_new_one(recorded: Conso
     assert b"title" not in printed
 
 
-async def test_nothing_of_an_old_guests_line_is_waited_for(recorded: Consoles) -> None:
+async def test_nothing_of_an_old_guests_line_is_waited_for(recorded: Services) -> None:
     console, peer = web1(recorded), FakePeer()
     console.set_state(ConsoleState.LIVE)
     console.output(b"before it ")
@@ -237,7 +237,7 @@ async def test_who_comes_after_a_restart_of_the_server_is_new_if_the_old_one_had
         assert console.reason == "a guest uses this port"
 
 
-async def _screen(settings: Consoles) -> list[str]:
+async def _screen(settings: Services) -> list[str]:
     """What it shows, without the empty rows."""
     screen = settings.seats.screen(web1(settings))
     await soon(screen.redraw())

@@ -9,12 +9,12 @@ from oobconsole.console.console import Console
 from oobconsole.console.reader import Notice, Reader
 from oobconsole.events import Kind
 from oobconsole.session.room import Member, Room
-from oobconsole.session.state import Consoles
+from oobconsole.session.services import Services
 from tests.support.aio import soon, until
 from tests.unit.session.fakes import consoles
 
 
-def room(settings: Consoles, idle_minutes: int) -> Room[Console]:
+def room(settings: Services, idle_minutes: int) -> Room[Console]:
     found = settings.seats.room(next(settings.directory.consoles()))
     limit(found, idle_minutes)
     return found

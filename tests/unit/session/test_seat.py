@@ -15,7 +15,7 @@ from oobconsole.events import Events
 from oobconsole.recording.recordings import Recordings
 from oobconsole.session import seat as module
 from oobconsole.session.seat import Seat, Seats
-from oobconsole.session.state import Consoles
+from oobconsole.session.services import Services
 from tests.unit.session.fakes import ALICE, consoles, vanish
 
 
@@ -53,7 +53,7 @@ async def test_people_sit_at_what_is_no_console() -> None:
     assert viewers[1].told == ["alice gave you the keyboard"]
 
 
-def web1(settings: Consoles) -> Console:
+def web1(settings: Services) -> Console:
     console = settings.directory.find("web1")
     assert console is not None
     return console

@@ -15,7 +15,7 @@ from oobconsole.session import pipe as pipes
 from oobconsole.session.attend import Attended
 from oobconsole.session.pipe import Pipe
 from oobconsole.session.request import ExitStatus
-from oobconsole.session.state import Consoles
+from oobconsole.session.services import Services
 from tests.support.aio import soon, stays, until
 from tests.unit.session.fakes import FakePeer, consoles, request
 
@@ -32,12 +32,12 @@ def live(console: Console, device: Callable[[bytes], int] | None = None) -> Cons
     return console
 
 
-async def attend(console: Console, peer: FakePeer, settings: Consoles) -> ExitStatus:
+async def attend(console: Console, peer: FakePeer, settings: Services) -> ExitStatus:
     """A person's session."""
     return await Attended(request(settings, peer), console, offset=None, watch=False, raw=False).run()
 
 
-async def pipe(console: Console, peer: FakePeer, settings: Consoles) -> ExitStatus:
+async def pipe(console: Console, peer: FakePeer, settings: Services) -> ExitStatus:
     """A script's session."""
     return await Pipe(request(settings, peer), console, offset=None, watch=False, as_json=False).run()
 

@@ -7,12 +7,12 @@ from oobconsole.console.console import Console, ConsoleState
 from oobconsole.events import Event, Kind
 from oobconsole.session.commands import run
 from oobconsole.session.request import ExitStatus
-from oobconsole.session.state import Consoles
+from oobconsole.session.services import Services
 from tests.support.aio import soon
 from tests.unit.session.fakes import ALICE, FakePeer, consoles
 
 
-def live(known: Consoles, name: str) -> list[bytes]:
+def live(known: Services, name: str) -> list[bytes]:
     """A guest that takes everything, and answers a line with its name; returns what it gets."""
     console = known.directory.find(name)
     assert console is not None

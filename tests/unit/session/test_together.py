@@ -14,7 +14,7 @@ from oobconsole.events import Event, Kind
 from oobconsole.session import prompt, together
 from oobconsole.session.commands import run
 from oobconsole.session.request import ExitStatus
-from oobconsole.session.state import Consoles
+from oobconsole.session.services import Services
 from oobconsole.session.tui.answers import LINES_MAX, Transcript
 from oobconsole.session.tui.menu import Action, Choice, Place
 from tests.support.aio import idle, soon, until
@@ -69,12 +69,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prompt, "ALONE_SECONDS", 0.01)
 
 
-def visit(person: Person, known: Consoles, who: Principal = ALICE) -> asyncio.Future[ExitStatus]:
+def visit(person: Person, known: Services, who: Principal = ALICE) -> asyncio.Future[ExitStatus]:
     """`ssh -t HOST`."""
     return asyncio.ensure_future(run(None, person, person, known, who))
 
 
-async def marked(person: Person, known: Consoles, count: int, who: Principal = ALICE) -> asyncio.Future[ExitStatus]:
+async def marked(person: Person, known: Services, count: int, who: Principal = ALICE) -> asyncio.Future[ExitStatus]:
     """The menu, with all consoles marked."""
     task = visit(person, known, who)
     await shown(person, "search:")

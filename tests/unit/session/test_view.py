@@ -8,7 +8,7 @@ import pytest
 
 from oobconsole.access import ALL, Access, Grant, Principal
 from oobconsole.console.console import Console, ConsoleState
-from oobconsole.session.state import Consoles
+from oobconsole.session.services import Services
 from oobconsole.session.tui.catalogue import Catalogue
 from oobconsole.session.view import VIEWS_MAX, Found, View
 from tests.unit.session.fakes import ALICE, consoles, machine_of, vanish
@@ -22,14 +22,14 @@ def names(found: Found) -> list[str]:
     return [console.name for console in found]
 
 
-def console(settings: Consoles, name: str) -> Console:
+def console(settings: Services, name: str) -> Console:
     found = settings.directory.find(name)
     assert found is not None
     return found
 
 
 @pytest.fixture
-def many() -> Consoles:
+def many() -> Services:
     """Ten thousand consoles, of ten machines."""
     settings = consoles(*(f"web{number:05}" for number in range(A_MACHINE)))
     for begin in range(A_MACHINE, MANY, A_MACHINE):
@@ -144,7 +144,7 @@ async def test_views_are_bounded_and_one_that_somebody_has_stays_right() -> None
     assert await settings.views.of(ALICE) is not view
 
 
-async def test_a_key_in_a_menu_of_ten_thousand_consoles_looks_at_few_of_them(many: Consoles) -> None:
+async def test_a_key_in_a_menu_of_ten_thousand_consoles_looks_at_few_of_them(many: Services) -> None:
     """At each key all of them were once listed, compared with what was known before, and searched."""
     catalogue = Catalogue(many, ALICE)
     await catalogue.refresh()
@@ -160,7 +160,7 @@ async def test_a_key_in_a_menu_of_ten_thousand_consoles_looks_at_few_of_them(man
 
 
 async def test_where_a_console_stands_is_found_without_looking_at_the_others(
-    many: Consoles, monkeypatch: pytest.MonkeyPatch
+    many: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = await many.visible(ALICE)
     asked: list[str] = []
@@ -175,7 +175,7 @@ async def test_where_a_console_stands_is_found_without_looking_at_the_others(
 
 
 async def test_rights_at_ten_thousand_consoles_are_looked_up_once(
-    many: Consoles, monkeypatch: pytest.MonkeyPatch
+    many: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rights = Rights(monkeypatch)
     for _ in range(3):

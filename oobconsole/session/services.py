@@ -1,4 +1,4 @@
-"""What every session is given of the server: the guests, who may do what, and the settings that sessions share."""
+"""What the server gives to every session: the guests, who may do what, and the settings that sessions share."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ async def _no_file(who: Principal | None) -> str:
 
 
 @dataclass
-class Consoles:
-    """What sessions are given of the server.
+class Services:
+    """What the server gives to every session.
 
     Attributes:
         directory: all guests and their consoles.
