@@ -38,6 +38,10 @@ class FrontReport(TypedDict):
         begun_again: how often it has ended, and was begun again.
         reason: why, the last time; empty: never.
         confined_by, lacking: which rights its process has given up, and which it could not give up.
+        connections, sessions: how many there are now, of users who have logged in.
+        logins: how many users have logged in, since the server was started.
+        refused: how many clients have left without a login.
+        received_bytes, sent_bytes: how much has gone between the front and the core, towards the core and from it.
     """
 
     state: str
@@ -46,6 +50,12 @@ class FrontReport(TypedDict):
     reason: str
     confined_by: list[str]
     lacking: list[str]
+    connections: int
+    sessions: int
+    logins: int
+    refused: int
+    received_bytes: int
+    sent_bytes: int
 
 
 class Vitals:

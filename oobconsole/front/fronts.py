@@ -118,6 +118,12 @@ class Fronts:
                 "reason": front.reason,
                 "confined_by": [line[1:] for line in front.about if line.startswith("+")],
                 "lacking": [line[1:] for line in front.about if not line.startswith("+")],
+                "connections": front.connections,
+                "sessions": front.sessions,
+                "logins": front.counts.logins,
+                "refused": front.counts.refused,
+                "received_bytes": front.counts.received_bytes,
+                "sent_bytes": front.counts.sent_bytes,
             }
             for name, front in self._fronts.items()
         }

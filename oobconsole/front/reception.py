@@ -85,6 +85,11 @@ class Lobby:
         """The core's ends of all sessions that have come through this front."""
         return tuple(self._visitors)
 
+    @property
+    def connections(self) -> int:
+        """How many connections there are now over which a user has logged in."""
+        return len(self._connections)
+
     def logged_in(self, connection: int, who: Principal, age: float) -> None:
         """A user has logged in, over a connection that began `age` seconds ago."""
         if connection <= self._last:

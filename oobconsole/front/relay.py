@@ -17,6 +17,7 @@ from typing import Any, Final, cast
 from oobconsole.access import Principal
 from oobconsole.errors import FrontError
 from oobconsole.front import frames
+from oobconsole.front.counts import Counts
 from oobconsole.front.frames import FRONT_SIZES, Decoder, Frame, FromCore, FromFront
 from oobconsole.front.reception import Lobby
 from oobconsole.front.visitor import Visitor
@@ -72,7 +73,7 @@ class Relay(asyncio.Protocol):
         ready: set when the front can serve, to what confines it and what does not, as it says itself.
         ended: set to the reason why the front has ended, or must end. Whoever started the process ends it then.
         pongs: how many pings the front has answered.
-        logins: how many users have logged in through it.
+        counts: what has gone through this process.
     """
 
     def __init__(self, lobby: Lobby, keys: Keys) -> None:
@@ -80,7 +81,7 @@ class Relay(asyncio.Protocol):
         self.ready: asyncio.Future[list[str]] = loop.create_future()
         self.ended: asyncio.Future[str] = loop.create_future()
         self.pongs = 0
-        self.logins = 0
+        self.counts = Counts()
         self._pings = 0
         self._lobby = lobby
         self._keys = keys
@@ -101,6 +102,16 @@ class Relay(asyncio.Protocol):
     def unanswered(self) -> int:
         """How many pings have no answer yet."""
         return self._pings - self.pongs
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are now over which a user has logged in."""
+        return self._lobby.connections
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions the front has now."""
+        return len(self._sessions)
 
     def ping(self) -> None:
         """Ask the front for a sign of life."""
@@ -131,6 +142,7 @@ class Relay(asyncio.Protocol):
         """Send a frame at once."""
         if self._transport is None:
             return
+        self.counts.sent_bytes += frames.HEADER.size + len(content)
         if len(content) <= _JOINED_MAX:
             self._transport.write(frames.frame(kind, number, content))
         else:
@@ -154,6 +166,7 @@ class Relay(asyncio.Protocol):
         self._lobby.set_room(True)
 
     def data_received(self, data: bytes) -> None:
+        self.counts.received_bytes += len(data)
         self._decoder.feed(data)
         if self._turn is None:
             self._take_turn()
@@ -211,7 +224,7 @@ class Relay(asyncio.Protocol):
     def _on_login(self, frame: Frame) -> None:
         age, (name, key, address) = frames.as_login(frame.content)
         self._lobby.logged_in(frame.number, _principal(name, key, address), age)
-        self.logins += 1
+        self.counts.logins += 1
 
     def _on_logout(self, frame: Frame) -> None:
         if self._lobby.has_sessions(frame.number):
@@ -220,6 +233,7 @@ class Relay(asyncio.Protocol):
 
     def _on_refused(self, frame: Frame) -> None:
         name, key, address, reason = frames.some_texts(frame.content, 4)
+        self.counts.refused += 1
         self._lobby.refused(Principal(name[:_NAME_MAX], key, address), reason)
 
     def _on_ask_keys(self, frame: Frame) -> None:

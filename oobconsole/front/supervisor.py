@@ -15,6 +15,7 @@ import structlog
 from oobconsole.config.schema import Config
 from oobconsole.events import Events
 from oobconsole.events import Kind as EventKind
+from oobconsole.front.counts import Counts
 from oobconsole.front.kinds import Kind
 from oobconsole.front.process import Process
 from oobconsole.front.relay import Relay
@@ -92,6 +93,7 @@ class Front:
         self._given = given
         self._spare = spare
         self._bad = 0
+        self._before = Counts()  # of the processes that have ended
         self._process: Process | None = None
         self._tasks = Tasks()
         self._served = asyncio.Event()
@@ -100,6 +102,21 @@ class Front:
     def pid(self) -> int | None:
         """The id of the front's process; None: there is no process now."""
         return self._process.pid if self._process is not None else None
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are now over which a user has logged in."""
+        return self._process.relay.connections if self._process is not None else 0
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions the front has now."""
+        return self._process.relay.sessions if self._process is not None else 0
+
+    @property
+    def counts(self) -> Counts:
+        """What has gone through all the processes that this front has had."""
+        return self._before + self._process.relay.counts if self._process is not None else self._before
 
     async def start(self) -> None:
         """Start the front. Returns when its first process serves, or has ended."""
@@ -167,9 +184,10 @@ class Front:
         finally:
             relay.end("the server stops")
             self._process = None
+            self._before += relay.counts
             how = await asyncio.shield(asyncio.ensure_future(process.end()))
         lasted = self.state is State.SERVING and time.monotonic() - began >= GOOD_SECONDS
-        return f"{why} ({how})", lasted or relay.logins > 0
+        return f"{why} ({how})", lasted or relay.counts.logins > 0
 
     async def _serve(self, relay: Relay) -> str:
         """Wait until the process has ended, or must be ended. Returns why."""

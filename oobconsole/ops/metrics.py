@@ -7,7 +7,7 @@ others, so that 10,000 consoles delay nobody.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Final
 
@@ -25,6 +25,7 @@ from oobconsole.guests.nested import Machine
 from oobconsole.interceptors.tcg import TcgInterceptor
 from oobconsole.log import log
 from oobconsole.session.services import Services
+from oobconsole.vitals import FrontReport
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 #: Consoles whose values are rendered at a time: some milliseconds of work, between which the loop serves others.
@@ -36,6 +37,38 @@ _EVENTS: Final = {
     Kind.DENIED: ("oobconsole_denied", "How many commands were refused because a user lacked the right."),
     Kind.ATTACHED: ("oobconsole_attachments", "How often a session has attached to a console."),
 }
+#: Of each front: the metric's name, its text, and its value. The first two go up and down.
+_FrontMetric = tuple[str, str, Callable[[FrontReport], int]]
+_FRONT_GAUGES: Final[tuple[_FrontMetric, ...]] = (
+    (
+        "oobconsole_front_connections",
+        "How many connections of users who have logged in the front has.",
+        lambda front: front["connections"],
+    ),
+    ("oobconsole_front_sessions", "How many sessions the front has.", lambda front: front["sessions"]),
+)
+_FRONT_COUNTERS: Final[tuple[_FrontMetric, ...]] = (
+    (
+        "oobconsole_front_logins",
+        "How often somebody has logged in by way of the front.",
+        lambda front: front["logins"],
+    ),
+    (
+        "oobconsole_front_refused",
+        "How many clients have left the front without a login.",
+        lambda front: front["refused"],
+    ),
+    (
+        "oobconsole_front_received_bytes",
+        "How many bytes the core has read from the front: what is typed, and the frames around it.",
+        lambda front: front["received_bytes"],
+    ),
+    (
+        "oobconsole_front_sent_bytes",
+        "How many bytes the core has sent to the front: output, and the frames around it.",
+        lambda front: front["sent_bytes"],
+    ),
+)
 
 
 class Tally:
@@ -164,10 +197,12 @@ class Metrics:
         restarts = CounterMetricFamily(
             "oobconsole_front_restarts", "How often the front has ended and was begun again.", labels=["front"]
         )
-        for name, does in self._services.vitals.fronts().items():
+        fronts = self._services.vitals.fronts()
+        for name, does in fronts.items():
             up.add_metric([name], does["state"] == "serving")
             restarts.add_metric([name], does["begun_again"])
         yield from (up, restarts)
+        yield from _of_fronts(fronts)
 
     def _by_console(self) -> Iterator[Metric]:
         states = self._services.directory.states
@@ -242,6 +277,20 @@ class Metrics:
                     native.add_metric([machine.name, counter], value)
                 latency.add_metric([machine.name], _buckets(interceptor.stats.latency), sum_value=None)
         yield from (connected, served, native, latency)
+
+
+def _of_fronts(fronts: Mapping[str, FrontReport]) -> Iterator[Metric]:
+    """How much goes through each front."""
+    for name, text, value in _FRONT_GAUGES:
+        gauge = GaugeMetricFamily(name, text, labels=["front"])
+        for front, does in fronts.items():
+            gauge.add_metric([front], value(does))
+        yield gauge
+    for name, text, value in _FRONT_COUNTERS:
+        counter = CounterMetricFamily(name, text, labels=["front"])
+        for front, does in fronts.items():
+            counter.add_metric([front], value(does))
+        yield counter
 
 
 def _without_head(text: bytes) -> bytes:

@@ -63,6 +63,24 @@ async def test_each_front_is_told_of(tmp_path: Path) -> None:
     assert (found["oobconsole_front_up", "ssh 2"], found["oobconsole_front_restarts_total", "ssh 2"]) == (0, 0)
 
 
+async def test_how_much_goes_through_each_front_is_told(tmp_path: Path) -> None:
+    async with Lab(tmp_path) as lab:
+        metrics = Metrics(lab.services)
+        lab.services.vitals.fronts = lambda: {"ssh 1": front("serving", 3)}
+        found = await _values(metrics)
+    ours = {name: value for (name, of), value in found.items() if of == "ssh 1"}
+    assert ours == {
+        "oobconsole_front_up": 1,
+        "oobconsole_front_restarts_total": 3,
+        "oobconsole_front_connections": 2,
+        "oobconsole_front_sessions": 3,
+        "oobconsole_front_logins_total": 4,
+        "oobconsole_front_refused_total": 5,
+        "oobconsole_front_received_bytes_total": 6,
+        "oobconsole_front_sent_bytes_total": 7,
+    }
+
+
 async def test_whatever_is_told_is_explained_by_a_sentence(tmp_path: Path) -> None:
     async with Lab(tmp_path) as lab:
         texts = {family.name: family.documentation for family in Metrics(lab.services).families()}
@@ -78,6 +96,12 @@ def front(state: str, begun_again: int) -> FrontReport:
         "reason": "signal SIGKILL" if begun_again else "",
         "confined_by": [],
         "lacking": [],
+        "connections": 2,
+        "sessions": 3,
+        "logins": 4,
+        "refused": 5,
+        "received_bytes": 6,
+        "sent_bytes": 7,
     }
 
 
