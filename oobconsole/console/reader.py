@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from oobconsole.console.console import Console
+    from oobconsole.console.output import Output
 
 _NOTICES_MAX: Final = 64
 #: A reader that is behind reads up to the next multiple of so many bytes. So all readers that are behind read the
@@ -40,8 +40,8 @@ class Reader:
         keeps_up: the reader is not slow, so the guest may have to wait for it (pace.py).
     """
 
-    def __init__(self, console: Console, position: int, notices: Iterable[tuple[int, Notice]]) -> None:
-        self._console = console
+    def __init__(self, output: Output, position: int, notices: Iterable[tuple[int, Notice]]) -> None:
+        self._output = output
         self._position = position
         self.keeps_up = True
         self._notices = deque(notices, maxlen=_NOTICES_MAX)
@@ -57,7 +57,7 @@ class Reader:
             item = self._take(limit)
             if item:
                 return item
-            if self._console.closed:
+            if self._output.closed:
                 raise EOFError
             self._wake.clear()
             await self._wake.wait()
@@ -70,28 +70,28 @@ class Reader:
                 return notice
             limit = min(limit, place - self._position)
         limit = min(limit, PIECE - self._position % PIECE)
-        chunk = self._console.read_from(self._position, limit)
+        chunk = self._output.read_from(self._position, limit)
         if chunk.skipped:
             self._position = chunk.offset
-            self._console.skipped += chunk.skipped
+            self._output.skipped += chunk.skipped
             detail = {"offset": chunk.offset - chunk.skipped, "bytes": chunk.skipped}
             return Notice(f"{chunk.skipped} bytes of output are not kept any more, and skipped", "skipped", detail)
         self._position += len(chunk.data)
-        self._console.has_read(self)
+        self._output.has_read(self)
         return chunk.data
 
     def skip_to(self, offset: int) -> None:
         """Go on at that offset, unless the reader is already behind it. The output before it was shown in another
         way.
         """
-        self._position = max(self._position, min(offset, self._console.end))
-        self._console.has_read(self)
+        self._position = max(self._position, min(offset, self._output.end))
+        self._output.has_read(self)
 
     def shift(self, by: int) -> None:
         """All offsets have grown by `by`. A program is told so by a notice of the kind `skipped`."""
         before, self._position = self._position, self._position + by
         text = "the recording from before goes on here: offsets are higher"
-        notice = Notice(f"{self._console.name}: {text} by {by}", "skipped", {"offset": before, "bytes": by})
+        notice = Notice(f"{self._output.name}: {text} by {by}", "skipped", {"offset": before, "bytes": by})
         later = ((place + by, told) for place, told in self._notices)
         self._notices = deque(((self._position, notice), *later), maxlen=_NOTICES_MAX)
         self._wake.set()
@@ -99,7 +99,7 @@ class Reader:
     def wake(self, notice: Notice | None = None) -> None:
         """Make `next` look again. `notice` is returned after the output that was printed before it."""
         if notice is not None:
-            self._notices.append((self._console.end, notice))
+            self._notices.append((self._output.end, notice))
         self._wake.set()
 
     @property
@@ -110,8 +110,8 @@ class Reader:
     @property
     def behind(self) -> bool:
         """Whether `next` would return something at once."""
-        return bool(self._notices) or self._console.end > self._position
+        return bool(self._notices) or self._output.end > self._position
 
     def close(self) -> None:
         """Stop reading. A second call does nothing."""
-        self._console.detach(self)
+        self._output.detach(self)

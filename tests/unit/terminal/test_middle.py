@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oobconsole.client.transcript import Words
-from oobconsole.console import console as consoles_module
+from oobconsole.console import output as output_module
 from oobconsole.console.console import Console
 from oobconsole.console.textscreen import TextScreen
 from oobconsole.recording.frames import Frame, Part
@@ -122,7 +122,7 @@ def test_who_goes_on_knows_what_a_filter_knows_that_read_everything(
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Of a console."""
-    return stopped(monkeypatch, consoles_module)
+    return stopped(monkeypatch, output_module)
 
 
 async def test_a_string_without_an_end_is_over_after_a_silence(clock: Clock) -> None:
