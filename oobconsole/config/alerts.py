@@ -26,7 +26,9 @@ def _url(value: str) -> str:
     except ValueError:
         valid = False
     if not valid or not value.isascii() or not value.isprintable() or " " in value or "@" in parts.netloc:
-        raise ValueError("no such URL: http://HOST:PORT/PATH or https://…, in ASCII, without a user's name")
+        raise ValueError(
+            "it is no URL for alerts: write http://HOST:PORT/PATH or https://…, in ASCII, without a user's name"
+        )
     return value
 
 
@@ -65,5 +67,5 @@ class AlertConfig(Table):
     @model_validator(mode="after")
     def _does_something(self) -> Self:
         if self.command is None and self.url is None:
-            raise ValueError("it does nothing: command or url is needed")
+            raise ValueError("it does nothing: write command, url or both")
         return self

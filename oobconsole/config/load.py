@@ -19,7 +19,7 @@ from oobconsole.config.table import Table
 from oobconsole.errors import ConfigError
 from oobconsole.words import brief
 
-#: A line at a UNIX socket (settings.VmConfig).
+#: What `chardev` of a [[vm]] says about a line at a UNIX socket (`VmConfig.chardev`): how, and at which path.
 _UNIX: Final = re.compile(r"(unix(?:-listen)?:)(.+)")
 
 
@@ -32,11 +32,15 @@ def load(file: Path) -> Config:
     try:
         raw = tomllib.loads(textfile.decode(file.read_bytes()))
     except OSError as error:
-        raise ConfigError(str(file), "", error.strerror or "cannot be read") from error
+        raise ConfigError(
+            str(file), "", error.strerror or "it cannot be read, for a reason that the system does not name"
+        ) from error
     except textfile.NotText as error:
         raise ConfigError(str(file), "", str(error)) from error
     except RecursionError as error:
-        raise ConfigError(str(file), "", "has tables or lists in each other, too many of them") from error
+        raise ConfigError(
+            str(file), "", "has lists or tables in each other, too many of them: write fewer levels"
+        ) from error
     except ValueError as error:  # TOMLDecodeError, and what int() says of a number of 5,000 digits
         raise ConfigError(str(file), "", f"is not TOML: {error}") from error
     try:
@@ -55,12 +59,13 @@ def load(file: Path) -> Config:
 
 
 def _conflict(config: Config) -> tuple[str, str] | None:
-    """The key and the reason of the first name or socket that stands there twice; None: there is none."""
+    """Return the key and the reason of the first conflict: a name or socket that two tables have, or a place that two
+    devices of a guest have. None means that there is no conflict."""
     names: dict[str, set[str]] = {"machine": set(), "console": set(), "socket": set(), "alert": set()}
 
     def repeated(kind: str, name: str) -> str | None:
         if name in names[kind]:
-            return f"another {kind} is '{name}' already: each needs its own"
+            return f"another {kind} is '{name}' already: each {kind} needs its own"
         names[kind].add(name)
         return None
 
@@ -88,6 +93,7 @@ def _conflict(config: Config) -> tuple[str, str] | None:
 
 
 def _unknown_group(config: Config) -> tuple[str, str] | None:
+    """Return the key and the reason of the first [[grant]] that names an unknown group, or nobody at all."""
     known = {group.name for group in config.groups}
     for number, grant in enumerate(config.grants):
         for name in grant.groups:
@@ -99,7 +105,7 @@ def _unknown_group(config: Config) -> tuple[str, str] | None:
 
 
 def access_of(config: Config) -> Access:
-    """Who may do what, by the file's [[grant]]s and [[group]]s."""
+    """Return who may do what, as the file's [[grant]]s and [[group]]s say."""
     members = {group.name: group.members for group in config.groups}
     return Access(
         tuple(
@@ -114,23 +120,25 @@ def access_of(config: Config) -> Access:
 
 
 def _reason(kind: str, message: str) -> str:
+    """Return what to tell an administrator about pydantic's error of that kind (`extra_forbidden`, `missing`, …)."""
     if kind == "extra_forbidden":
         return "there is no such key: oobconsole.toml(5) has every key"
     if kind == "missing":
-        return "is needed"
+        return "is needed, and the file does not have it"
     return message.removeprefix("Value error, ")
 
 
 def _keys_missing(config: Config) -> tuple[str, str] | None:
+    """Return the key and the reason if the folder of users' keys cannot be read: nobody could log in then."""
     folder = config.server.authorized_keys
     if os.access(folder, os.R_OK | os.X_OK) and folder.is_dir():
         return None
-    reason = f"{folder} is no folder that can be read: make it, with one file of public keys for each user"
+    reason = f"{folder} is no folder that the server can read: make it, with one file of public keys for each user"
     return "server.authorized_keys", reason
 
 
 def _resolve(config: Config, base: Path) -> Config:
-    """The same configuration with absolute paths; relative ones begin at `base`."""
+    """Return the same configuration with absolute paths. A relative path is one from the folder `base`."""
 
     def absolute(value: Any) -> Any:
         if isinstance(value, Path):

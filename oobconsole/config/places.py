@@ -70,19 +70,19 @@ def conflict(machine: MachineConfig) -> str | None:
     interrupts for each port of a machine, whichever guest it is."""
     for owner in machine.guests:
         if len({uart.port for uart in owner.uarts}) < len(owner.uarts):
-            return f"two UARTs of '{owner.name}' have the same port"
+            return f"two UARTs of '{owner.name}' have the same port: give each a port of its own"
     known: dict[tuple[range, ...], Resources] = {}
     for guest, _, place in devices_of(machine):
         former = known.setdefault(place.ranges, place)
         if former.lines != place.lines:
             irqs = " and ".join(", ".join(map(str, one.lines)) or "none" for one in (former, place))
-            return f"port {place.ranges[0].start:#x} has two interrupts, {irqs}: a machine has one"
+            return f"port {place.ranges[0].start:#x} has two interrupts, {irqs}: it has one in a machine"
         if reason := _too_large(place) or _reserved(place):
             return f"'{guest}' cannot have a device there: {reason}"
         if (both := _overlap(place, known)) is not None:
             return f"port {both:#x} of '{guest}' belongs to another device already"
         if sum(map(len, known)) > RANGES_MAX:
-            return f"more than {RANGES_MAX} different ports in one machine"
+            return f"more than {RANGES_MAX} different ports in one machine: two guests may have the same ports"
     return None
 
 

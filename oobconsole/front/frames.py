@@ -182,9 +182,9 @@ class Decoder:
         kind, number, length = HEADER.unpack_from(self._data, self._at)
         limits = self._sizes.get(kind)
         if limits is None:
-            raise FrontError(f"a frame of kind {kind}, which there is not")
+            raise FrontError(f"a frame is of kind {kind}, which there is not")
         if not limits[0] <= length <= limits[1]:
-            raise FrontError(f"a frame of kind {kind} has {length} bytes; it has {limits[0]} to {limits[1]}")
+            raise FrontError(f"a frame of kind {kind} says {length} bytes; it has {limits[0]} to {limits[1]}")
         begin = self._at + HEADER.size
         if len(self._data) < begin + length:
             return None
@@ -222,33 +222,35 @@ def cut(text: str, most: int = TEXT_MAX) -> bytes:
 
 
 def as_texts(content: bytes) -> list[str]:
-    """Return the texts of a content. Raises `FrontError` if it is not one of texts."""
+    """Return the texts of a content that is a list of texts. Raises `FrontError` if the content is no such list."""
     found, at = [], 0
     while at < len(content):
         if at + _LENGTH.size > len(content):
-            raise FrontError("texts end in the middle of a length")
+            raise FrontError("a list of texts ends within the length of a text")
         (length,) = _LENGTH.unpack_from(content, at)
         at += _LENGTH.size
         if length > TEXT_MAX or at + length > len(content):
-            raise FrontError(f"a text of {length} bytes, where {len(content) - at} are left")
+            raise FrontError(
+                f"a text of {length} bytes, where {len(content) - at} bytes are left: a text has at most {TEXT_MAX}"
+            )
         found.append(as_text(content[at : at + length]))
         at += length
     return found
 
 
 def as_text(content: bytes) -> str:
-    """Return the text of a content that is one text. Raises `FrontError` if it is not UTF-8."""
+    """Return the text of a content that is one text. Raises `FrontError` if the text is not UTF-8."""
     try:
         return content.decode()
     except UnicodeDecodeError as error:
-        raise FrontError(f"a text that is no UTF-8: {error}") from None
+        raise FrontError(f"a text is no UTF-8: {error}") from None
 
 
 def some_texts(content: bytes, count: int) -> Sequence[str]:
-    """Return the texts of a content. Raises `FrontError` unless there are exactly `count`."""
+    """Return the texts of a content that is a list of texts. Raises `FrontError` unless it has exactly `count`."""
     found = as_texts(content)
     if len(found) != count:
-        raise FrontError(f"{len(found)} texts, where {count} belong")
+        raise FrontError(f"a frame has {len(found)} texts, where {count} belong")
     return found
 
 
@@ -258,10 +260,11 @@ def login(age: float, name: str, key: str, address: str) -> bytes:
 
 
 def as_login(content: bytes) -> tuple[float, Sequence[str]]:
-    """Return the seconds since the connection began, and name, key and address. Raises `FrontError`."""
+    """Return the seconds since the connection began, and name, key and address. Raises `FrontError` if the content is
+    none of LOGIN."""
     (age,) = _LOGIN.unpack_from(content)
     if not 0 <= age < 1e9:
-        raise FrontError(f"a connection that began {age} seconds ago")
+        raise FrontError(f"LOGIN says that the connection began {age} seconds ago, which cannot be")
     return age, some_texts(content[_LOGIN.size :], 3)
 
 
@@ -278,16 +281,17 @@ def opening(connection: int, wanted: Opening) -> bytes:
 
 
 def as_opening(content: bytes) -> tuple[int, Opening]:
-    """Return the connection's number, and what its client wants. Raises `FrontError`."""
+    """Return the connection's number, and what its client wants. Raises `FrontError` if the content is none of
+    OPEN."""
     connection, flags, rows, columns, term_length, client_length = _OPENING.unpack_from(content)
     at = _OPENING.size + term_length + client_length
     if term_length > TERM_MAX or client_length > CLIENT_MAX or at > len(content) or flags > 7:
-        raise FrontError("an opening whose parts do not fit")
+        raise FrontError("OPEN has parts that do not fit: flags, or the lengths of the terminal and client names")
     term = as_text(content[_OPENING.size : _OPENING.size + term_length])
     client = as_text(content[_OPENING.size + term_length : at])
     command = as_text(content[at:])
     if (term and not flags & _HAS_TERMINAL) or (command and not flags & _HAS_COMMAND):
-        raise FrontError("an opening with a terminal or a command that it says it has not")
+        raise FrontError("OPEN has a terminal or a command, and its flags say that it has none")
     wanted = Opening(
         command if flags & _HAS_COMMAND else None,
         bool(flags & _IS_GARBLED),

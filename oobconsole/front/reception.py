@@ -93,9 +93,11 @@ class Lobby:
     def logged_in(self, connection: int, who: Principal, age: float) -> None:
         """A user has logged in, over a connection that began `age` seconds ago."""
         if connection <= self._last:
-            raise FrontError(f"a second login of connection {connection}")
+            raise FrontError(f"LOGIN is a second login of connection {connection}, or comes after a higher number")
         if len(self._connections) >= self.most:
-            raise FrontError(f"more than {self.most} connections")
+            raise FrontError(
+                f"LOGIN makes more than {self.most} connections, which is the most that the front may have"
+            )
         self._last = connection
         is_listed = self._reception.logins.add(who)
         self._connections[connection] = _Connection(who, time.monotonic() - age, is_listed)
@@ -111,7 +113,7 @@ class Lobby:
         """A connection is over: ends its sessions, and reports the end of the login."""
         over = self._connections.pop(connection, None)
         if over is None:
-            raise FrontError(f"the end of connection {connection}, which there is not")
+            raise FrontError(f"LOGOUT ends connection {connection}, which there is not")
         for visitor in tuple(over.visitors):
             visitor.lost()
         if over.listed:
@@ -125,9 +127,9 @@ class Lobby:
         """Begin a session of the user who has logged in over that connection."""
         by = self._connections.get(connection)
         if by is None:
-            raise FrontError(f"a session of connection {connection}, which there is not")
+            raise FrontError(f"OPEN begins a session of connection {connection}, which there is not")
         if len(by.visitors) >= SESSIONS_MAX:
-            raise FrontError(f"more than {SESSIONS_MAX} sessions of one connection")
+            raise FrontError(f"OPEN begins more than {SESSIONS_MAX} sessions of one connection")
 
         def closed(visitor: Visitor) -> None:
             by.visitors.discard(visitor)

@@ -211,13 +211,13 @@ class Relay(asyncio.Protocol):
 
     def _on_ready(self, frame: Frame) -> None:
         if self.ready.done():
-            raise FrontError("it is ready twice")
+            raise FrontError("READY came twice")
         self.ready.set_result(frames.as_texts(frame.content))
 
     def _on_serving(self, frame: Frame) -> None:
         serving = self._serving.pop(frame.number, None)
         if serving is None:
-            raise FrontError(f"it serves by settings {frame.number}, which it was not given")
+            raise FrontError(f"SERVING is about settings {frame.number}, which it was not given")
         if not serving.done():
             serving.set_result(None)
 
@@ -228,7 +228,7 @@ class Relay(asyncio.Protocol):
 
     def _on_logout(self, frame: Frame) -> None:
         if self._lobby.has_sessions(frame.number):
-            raise FrontError(f"connection {frame.number} ends before its sessions")
+            raise FrontError(f"LOGOUT ends connection {frame.number} before its sessions are closed")
         self._lobby.logged_out(frame.number)
 
     def _on_refused(self, frame: Frame) -> None:
@@ -238,7 +238,7 @@ class Relay(asyncio.Protocol):
 
     def _on_ask_keys(self, frame: Frame) -> None:
         if len(self._questions) >= QUESTIONS_MAX:
-            raise FrontError(f"more than {QUESTIONS_MAX} questions at the same time")
+            raise FrontError(f"ASK_KEYS asks more than {QUESTIONS_MAX} questions at the same time")
         user = frames.as_text(frame.content)
         self._questions.start(self._answer(frame.number, user), "a user's keys, for a front")
 
@@ -249,9 +249,9 @@ class Relay(asyncio.Protocol):
     def _on_open(self, frame: Frame) -> None:
         number = frame.number
         if number <= self._last_session:
-            raise FrontError(f"session {number} begins twice")
+            raise FrontError(f"session {number} begins twice, or after a session with a higher number")
         if len(self._sessions) >= SESSIONS_MAX:
-            raise FrontError(f"more than {SESSIONS_MAX} sessions")
+            raise FrontError(f"OPEN begins more than {SESSIONS_MAX} sessions at the same time")
         connection, wanted = frames.as_opening(frame.content)
         self._last_session = number
         visitor = self._lobby.open(connection, wanted, _RemoteClient(self, number))
@@ -261,7 +261,7 @@ class Relay(asyncio.Protocol):
     def _visitor(self, frame: Frame) -> Visitor:
         visitor = self._sessions.get(frame.number)
         if visitor is None:
-            raise FrontError(f"kind {frame.kind} of session {frame.number}, which there is not")
+            raise FrontError(f"{FromFront(frame.kind).name} is about session {frame.number}, which there is not")
         return visitor
 
     def _on_input(self, frame: Frame) -> None:
@@ -293,7 +293,7 @@ class Relay(asyncio.Protocol):
 
     def _on_pong(self, frame: Frame) -> None:
         if not self.pongs < frame.number <= self._pings:
-            raise FrontError(f"an answer to ping {frame.number}, which was not asked, or is answered already")
+            raise FrontError(f"PONG answers ping {frame.number}, which was not asked, or is answered already")
         self.pongs = frame.number
 
     _handlers: Final[Mapping[int, Callable[[Relay, Frame], None]]] = {
@@ -320,5 +320,5 @@ def _principal(name: str, key: str, address: str) -> Principal:
     """Return the user whom a front claims to have let in. A user who comes through a front is never local. Raises
     `FrontError` if there can be no such user."""
     if not name or len(name) > _NAME_MAX or not (name + address).isprintable():
-        raise FrontError(f"a login of {name[:_NAME_MAX]!r} from {address[:_NAME_MAX]!r}, who cannot be")
+        raise FrontError(f"LOGIN is one of {name[:_NAME_MAX]!r} from {address[:_NAME_MAX]!r}, who cannot be")
     return Principal(name, key, address)

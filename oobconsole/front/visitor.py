@@ -92,7 +92,7 @@ class Visitor:
         """Bytes have come. Raises `FrontError` if they are more than there was credit for."""
         self._may_come -= len(data)
         if self._may_come < 0:
-            raise FrontError("more input than there was credit for")
+            raise FrontError("INPUT is more input than there was credit for")
         is_first = not self._input
         self._input += data
         self._arrivals.came(min(at, time.monotonic()), first=is_first, full=self._may_come == 0)
@@ -129,7 +129,7 @@ class Visitor:
         sent."""
         self._credit += count
         if self._credit > OUTPUT_WINDOW:
-            raise FrontError("more credit than there was output")
+            raise FrontError("CREDIT is more credit than there was output")
         self._pump()
 
     def reads_no_more(self) -> None:

@@ -134,7 +134,7 @@ class Connection:
         what has arrived is served first."""
         self.serve()
         if not self._instance:
-            self.close("it did not say HELLO in time")
+            self.close(f"it did not say HELLO within {HELLO_SECONDS:g} s")
 
     # -- what the machine says ----------------------------------------------------------------------
 

@@ -51,7 +51,11 @@ class Line:
     no_touch: bool = False
 
     def refuses(self, address: str, now: float) -> str:
-        """Return why the line does not let a client in from that address at that time; empty: it does."""
+        """Return why the line does not let in a client from that address at that time. Empty: it does.
+
+        Args:
+            now: in seconds since 1970, as `expires` is.
+        """
         if self.expires is not None and now >= self.expires:
             return "the key has expired (expiry-time)"
         if not all(matches_address(patterns, address) for patterns in self.sources):
@@ -71,7 +75,7 @@ def parse(text: str) -> Line:
         rest = _options(rest, line)
         key = public_key(rest)
     if key is None:
-        raise BadLine("no public key is in it")
+        raise BadLine("it has no public key that can be read: ssh-keygen -lf FILE shows what OpenSSH reads")
     line.key = key
     return line
 
@@ -94,7 +98,7 @@ def _options(text: str, line: Line) -> str:
         if not option[0].endswith(","):
             break
     else:
-        raise BadLine("no public key is in it, or its options are not quoted as they must be")
+        raise BadLine('it has no public key that can be read, or an option that is not written as name="value"')
     return text[at:]
 
 
@@ -110,7 +114,7 @@ def _set(line: Line, name: str, value: str | None) -> None:
             line.no_touch = True
         case "command", str():
             if line.command is not None:
-                raise BadLine("there are two forced commands")
+                raise BadLine("it has command= twice: keep the one that is meant")
             if not value.strip():
                 raise BadLine("command= is empty, which would force nothing; 'menu' forces the menu")
             line.command = value
@@ -121,13 +125,15 @@ def _set(line: Line, name: str, value: str | None) -> None:
             line.expires = min(_time(value), float("inf") if line.expires is None else line.expires)
         case "principals", str():
             if line.principals:
-                raise BadLine("there are two lists of principals")
+                raise BadLine("it has principals= twice: write one list, with commas between the names")
             if not all(names := tuple(value.split(","))):
-                raise BadLine("principals= has an empty name")
+                raise BadLine("principals= has an empty name, which would be nobody's: remove it, or write the name")
             line.principals = names
         case _:
             if name not in _MOOT:  # an unknown option may be one that restricts who is let in
-                raise BadLine(f"option {name!r} is not supported")
+                raise BadLine(
+                    f"option {name!r} is not supported, or not in this form: docs/access.md shows each option"
+                )
 
 
 def _check_networks(patterns: str) -> None:
@@ -139,7 +145,9 @@ def _check_networks(patterns: str) -> None:
             try:
                 ipaddress.ip_network(text)
             except ValueError as error:
-                raise BadLine(f"from= has {text!r}, which is no network: {error}") from None
+                raise BadLine(
+                    f"from= has {text!r}, which is no network and would match no address: {error}"
+                ) from None
 
 
 def _time(value: str) -> float:

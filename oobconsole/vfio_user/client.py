@@ -210,7 +210,7 @@ class Client:
                 fds += memoryview(payload[: len(payload) // 4 * 4]).cast("i").tolist()
         self._take_slowly(data, fds)
         if flags & socket.MSG_CTRUNC:
-            self.fault = self.fault or f"protocol error: more than {m.FDS_MAX} descriptors with one message"
+            self.fault = self.fault or f"protocol error: a message comes with more than {m.FDS_MAX} file descriptors"
 
     def _send(self, reply: bytes) -> None:
         """Send a reply. Replies are small and few: a client that leaves so many unread that no more fit is at

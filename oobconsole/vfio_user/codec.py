@@ -53,7 +53,7 @@ class Decoder:
             raise self._broken
         try:
             if len(self._fds) > FDS_MAX:
-                raise VfioUserError(f"more than {FDS_MAX} descriptors with one message")
+                raise VfioUserError(f"a message comes with more than {FDS_MAX} file descriptors")
             while (message := self._next()) is not None:
                 yield message
         except VfioUserError as error:
@@ -72,7 +72,9 @@ class Decoder:
         check_header(header)
         _, command, size, _, _ = header
         if self.negotiated == (command == Command.VERSION):
-            raise VfioUserError("VERSION for a second time" if self.negotiated else "a command before VERSION")
+            raise VfioUserError(
+                "VERSION came for a second time" if self.negotiated else "a command came before VERSION"
+            )
         if len(self._buffer) < size:
             return None
         payload = bytes(self._buffer[HEADER.size : size])

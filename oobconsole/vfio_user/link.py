@@ -49,7 +49,7 @@ class Frame(NamedTuple):
     def number(self) -> int:
         """The payload as a NUMBER. Raises `WireError` when it is none."""
         if len(self.payload) != NUMBER.size:
-            raise WireError(f"{self.kind.name} with {len(self.payload)} bytes: it has {NUMBER.size}")
+            raise WireError(f"{self.kind.name} with {len(self.payload)} bytes of payload: it has {NUMBER.size}")
         return int(NUMBER.unpack(self.payload)[0])
 
     @property
@@ -58,9 +58,9 @@ class Frame(NamedTuple):
         try:
             found = json.loads(self.payload)
         except (ValueError, RecursionError) as error:
-            raise WireError(f"{self.kind.name} that is no JSON: {error}") from error
+            raise WireError(f"{self.kind.name} has a payload that is no JSON: {error}") from error
         if not isinstance(found, dict):
-            raise WireError(f"{self.kind.name} that is no JSON object")
+            raise WireError(f"{self.kind.name} has a payload that is no JSON object")
         return found
 
 
@@ -85,7 +85,9 @@ class Decoder:
         while len(self._buffer) >= _HEADER.size:
             kind, size = _HEADER.unpack_from(self._buffer)
             if kind not in Kind._value2member_map_ or size > PAYLOAD_MAX:
-                raise WireError(f"a frame of kind {kind} with {size} bytes")
+                raise WireError(
+                    f"a frame of kind {kind} with {size} bytes: no such kind, or more than {PAYLOAD_MAX} bytes"
+                )
             end = _HEADER.size + size
             if len(self._buffer) < end:
                 return

@@ -203,11 +203,11 @@ def check_header(header: tuple[int, int, int, int, int]) -> None:
     """Raises `VfioUserError` for what cannot begin a command of the protocol."""
     _, command, size, flags, _ = header
     if size < HEADER.size or size > MESSAGE_MAX:
-        raise VfioUserError(f"a message of {size} bytes: {HEADER.size} to {MESSAGE_MAX} are possible")
+        raise VfioUserError(f"a message of {size} bytes: a message has {HEADER.size} to {MESSAGE_MAX} bytes")
     if flags & ~Flags.NO_REPLY:
-        raise VfioUserError(f"a message with flags {flags:#x}, which no command has")
+        raise VfioUserError(f"a message has flags {flags:#x}, which no command has")
     if not command:
-        raise VfioUserError("a message without a command")
+        raise VfioUserError("a message is without a command: its number is 0")
 
 
 def encode_reply(message: Message, payload: bytes = b"") -> bytes:
@@ -239,16 +239,18 @@ def encode_version(version: Version) -> bytes:
 
 def _exactly(payload: bytes, layout: Struct, what: str) -> tuple[Any, ...]:
     if len(payload) != layout.size:
-        raise VfioUserError(f"{what} with {len(payload)} bytes: it has {layout.size}")
+        raise VfioUserError(f"{what} with {len(payload)} bytes of payload: it has {layout.size}")
     return layout.unpack(payload)
 
 
 def _version(payload: bytes, _: int) -> Request:
     if len(payload) < _VERSION.size:
-        raise VfioUserError(f"VERSION with {len(payload)} bytes: it has at least {_VERSION.size}")
+        raise VfioUserError(f"VERSION with {len(payload)} bytes of payload: it has at least {_VERSION.size}")
     major, minor = _VERSION.unpack_from(payload)
     if major != MAJOR:
-        raise VfioUserError(f"it speaks version {major}.{minor} of vfio-user: {MAJOR}.x is needed")
+        raise VfioUserError(
+            f"the VMM speaks version {major}.{minor} of vfio-user, our card {MAJOR}.x: use QEMU 10.1 or newer"
+        )
     return Version(minor, _capabilities(payload[_VERSION.size :]), HEADER.size + len(payload))
 
 
@@ -258,10 +260,10 @@ def _capabilities(text: bytes) -> dict[str, Any] | None:
     try:
         data = json.loads(text.removesuffix(b"\0").decode())
     except (ValueError, RecursionError) as error:
-        raise VfioUserError(f"VERSION with capabilities that are no JSON: {error}") from error
+        raise VfioUserError(f"VERSION has capabilities that are no JSON: {error}") from error
     found = data.get("capabilities", {}) if isinstance(data, dict) else None
     if not isinstance(found, dict):
-        raise VfioUserError("VERSION with capabilities that are no JSON object")
+        raise VfioUserError("VERSION has capabilities that are no JSON object")
     return found
 
 
@@ -292,7 +294,7 @@ def _get_irq_info(payload: bytes, _: int) -> Request:
 
 def _set_irqs(payload: bytes, fds: int) -> Request:
     if len(payload) < _IRQ_SET.size:
-        raise VfioUserError(f"DEVICE_SET_IRQS with {len(payload)} bytes: it has at least {_IRQ_SET.size}")
+        raise VfioUserError(f"DEVICE_SET_IRQS with {len(payload)} bytes of payload: it has at least {_IRQ_SET.size}")
     argsz, flags, index, start, count = _IRQ_SET.unpack_from(payload)
     data = payload[_IRQ_SET.size :]
     kind, action = flags & _DATA, flags & _ACTION
@@ -314,21 +316,23 @@ def _region_read(payload: bytes, _: int) -> Request:
 
 def _region_write(payload: bytes, _: int) -> Request:
     if len(payload) < ACCESS.size:
-        raise VfioUserError(f"REGION_WRITE with {len(payload)} bytes: it has at least {ACCESS.size}")
+        raise VfioUserError(f"REGION_WRITE with {len(payload)} bytes of payload: it has at least {ACCESS.size}")
     offset, region, count = ACCESS.unpack_from(payload)
     data = payload[ACCESS.size :]
     if len(data) != count:
-        raise VfioUserError(f"REGION_WRITE of {count} bytes with {len(data)}")
+        raise VfioUserError(f"REGION_WRITE is one of {count} bytes, and comes with {len(data)}")
     return RegionWrite(region, offset, data) if 0 < count <= DATA_MAX else Refused(errno.EINVAL)
 
 
 def _write_multi(payload: bytes, _: int) -> Request:
     if len(payload) < COUNT.size:
-        raise VfioUserError(f"REGION_WRITE_MULTI with {len(payload)} bytes: it has at least {COUNT.size}")
+        raise VfioUserError(f"REGION_WRITE_MULTI with {len(payload)} bytes of payload: it has at least {COUNT.size}")
     (count,) = COUNT.unpack_from(payload)
     wanted = len(payload) - COUNT.size
     if count * _MULTI.size != wanted:
-        raise VfioUserError(f"REGION_WRITE_MULTI of {count} writes with {wanted} bytes")
+        raise VfioUserError(
+            f"REGION_WRITE_MULTI is one of {count} writes, and comes with {wanted} bytes: a write has {_MULTI.size}"
+        )
     found = list(_MULTI.iter_unpack(payload[COUNT.size :]))
     if any(not 0 < size <= 8 for _offset, _region, size, _data in found):
         return Refused(errno.EINVAL)
@@ -337,7 +341,7 @@ def _write_multi(payload: bytes, _: int) -> Request:
 
 def _reset(payload: bytes, _: int) -> Request:
     if payload:
-        raise VfioUserError(f"DEVICE_RESET with {len(payload)} bytes: it has none")
+        raise VfioUserError(f"DEVICE_RESET with {len(payload)} bytes of payload: it has none")
     return Reset()
 
 

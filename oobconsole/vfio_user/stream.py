@@ -116,7 +116,7 @@ class _Connection(asyncio.Protocol):
                 else:
                     self._line.frame(frame)
         except WireError as error:
-            self._end(f"its keeper says what no keeper says: {error}")
+            self._end(f"its keeper broke the protocol between keeper and server: {error}")
             self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -239,7 +239,7 @@ class VfioUserStream(Stream):
     def frame(self, frame: link.Frame) -> None:
         """Do what a frame of the keeper says. Raises `WireError` when no keeper sends that."""
         if self._have is None:
-            raise WireError(f"{frame.kind.name} before HELLO")
+            raise WireError(f"{frame.kind.name} came before HELLO")
         instance, have = self._have
         match frame.kind:
             case Kind.OUTPUT:
@@ -259,7 +259,7 @@ class VfioUserStream(Stream):
             case Kind.STATE:
                 self._state(frame.table)
             case _:
-                raise WireError(f"{frame.kind.name} out of order")
+                raise WireError(f"{frame.kind.name} came where no keeper sends it")
 
     def _state(self, state: dict[str, Any]) -> None:
         self._up = bool(state.get("up"))
@@ -284,7 +284,7 @@ class VfioUserStream(Stream):
 def _count(value: object) -> int:
     """The value as a count. Raises `WireError` when it is none."""
     if not isinstance(value, int) or value < 0:
-        raise WireError(f"STATE with {value!r} where a number is")
+        raise WireError(f"STATE has {value!r} where a number of bytes or breaks belongs")
     return value
 
 

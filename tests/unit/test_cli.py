@@ -68,7 +68,7 @@ def test_a_wrong_configuration_costs_one_line_and_status_2(config: Path, command
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr in (
         f"oobconsole: {config}: server.statedir: there is no such key: oobconsole.toml(5) has every key\n",
-        f"oobconsole: {config}: server.state_dir: is needed\n",
+        f"oobconsole: {config}: server.state_dir: is needed, and the file does not have it\n",
     )
 
 

@@ -68,13 +68,17 @@ def _require(condition: bool, reason: str) -> None:
 
 def _ranges(count: int, data: bytes) -> tuple[PortRange, ...]:
     """Return the first `count` ranges of a HELLO; the others must be zero. Raises `WireError`."""
-    _require(count <= RANGES_MAX, f"HELLO with {count} ranges")
+    _require(count <= RANGES_MAX, f"HELLO announces {count} port ranges, of which there can be {RANGES_MAX}")
     ranges = tuple(map(PortRange._make, PORT_RANGE.iter_unpack(data)))
     for one in ranges[:count]:
         sound = one.length and one.first + one.length <= 0x10000 and 0 < one.widths < 8
-        _require(bool(sound) and not one.posted, f"HELLO with a range that cannot be: {one}")
-    _require(not any(map(any, ranges[count:])), "HELLO with more ranges than it says")
+        _require(bool(sound) and not one.posted, f"HELLO announces a port range that cannot be: {one}")
+    _require(not any(map(any, ranges[count:])), f"HELLO has more port ranges than the {count} that it announces")
     return ranges[:count]
+
+
+def _span(shortest: int, longest: int) -> str:
+    return str(shortest) if shortest == longest else f"{shortest} to {longest}"
 
 
 class Decoder:
@@ -120,11 +124,14 @@ class Decoder:
 
     def _refuse_header(self, length: int, kind: int, flags: int) -> None:
         greeted = self._frames is _GREETED
-        _require(kind in _GREETED or kind in _GREETING, f"frame type {kind:#04x} is not one a native half sends")
-        _require(greeted or kind in _GREETING, "the first frame is not HELLO")
-        _require(not greeted or kind in _GREETED, "HELLO came twice")
-        _require(not flags, "reserved flags are set")
-        raise WireError(f"{FrameType(kind).name} of {length} bytes")
+        _require(kind in _GREETED or kind in _GREETING, f"frame type {kind:#04x} is none that a native half sends")
+        _require(greeted or kind in _GREETING, f"the first frame is {FrameType(kind).name} and not HELLO")
+        _require(not greeted or kind in _GREETED, "HELLO came twice on one connection")
+        _require(not flags, f"{FrameType(kind).name} has the flags {flags:#04x}, which are reserved")
+        shortest, longest, _ = self._frames[kind]
+        raise WireError(
+            f"{FrameType(kind).name} of {length} bytes: such a frame has {_span(shortest, longest)} bytes"
+        )
 
     def _access(self, buffer: bytes, at: int, length: int, context: int) -> Access:
         seq, port, size, direction, value, vcpu, reserved = _ACCESS.unpack_from(buffer, at)
@@ -143,50 +150,58 @@ class Decoder:
 
     def _refuse_access(self, context: int, seq: int, port: int, size: int, direction: int, value: int) -> None:
         self._require_appeared(context)
-        _require(seq == self._seq + 1, f"access {seq} where access {self._seq + 1} was due")
-        _require(size in VALUE_MAX, f"an access of {size} bytes")
-        _require(port + size <= 0x10000, f"an access of {size} bytes at port {port:#x}")
-        raise WireError(f"an access with direction {direction}, value {value:#x} or reserved bits that cannot be")
+        _require(seq == self._seq + 1, f"ACCESS has the number {seq} where {self._seq + 1} was due")
+        _require(size in VALUE_MAX, f"ACCESS is one of {size} bytes: a port access has 1, 2 or 4")
+        _require(port + size <= 0x10000, f"ACCESS is one of {size} bytes at port {port:#x}, behind the last port")
+        raise WireError(
+            f"ACCESS of {size} bytes with direction {direction}, value {value:#x}: a direction is 0 or 1, only a "
+            "write has a value, a value fits its size, and reserved bits are 0"
+        )
 
     def _require_appeared(self, context: int) -> None:
-        _require(context in self._contexts, f"context {context} has not appeared")
+        _require(context in self._contexts, f"a frame is about context {context}, which has not appeared")
 
     def _posted(self, buffer: bytes, at: int, length: int, context: int) -> Posted:
         port, count, vcpu, reserved = _POSTED.unpack_from(buffer, at)
         if context not in self._contexts or count != length - POSTED.size or reserved:
             self._require_appeared(context)
-            raise WireError(f"POSTED of {length} bytes that says it has {count}, or with reserved bits")
+            raise WireError(
+                f"POSTED has {length - POSTED.size} bytes of data and says it has {count}, or has reserved bits set"
+            )
         return _event(Posted, (context, port, buffer[at + 16 : at + length], vcpu))
 
     def _read_served(self, buffer: bytes, at: int, length: int, context: int) -> ReadServed:
         port, value, reserved, number = _READ_SERVED.unpack_from(buffer, at)
         if context not in self._contexts or reserved:
             self._require_appeared(context)
-            raise WireError("READ_SERVED with reserved bits")
+            raise WireError("READ_SERVED has reserved bits set")
         return _event(ReadServed, (context, port, value, number))
 
     def _hello(self, buffer: bytes, at: int, length: int, context: int) -> Hello:
         magic, version = _GREETING_WORDS.unpack_from(buffer, at)
-        _require(magic == MAGIC, "HELLO without the magic number: this is no native half")
+        _require(magic == MAGIC, "HELLO does not begin with the magic number: what has connected is no native half")
         if version != VERSION:
             raise VersionError(
-                f"the native half speaks version {version} of the protocol, this server {VERSION}: both are to be of "
+                f"the native half speaks version {version} of the protocol, this server {VERSION}: install both from "
                 "one release"
             )
-        _require(length == HELLO.size, f"HELLO of {length} bytes")
+        _require(length == HELLO.size, f"HELLO of {length} bytes: such a frame has {HELLO.size} bytes")
         _, _, count, capabilities, name, instance, ranges = _HELLO.unpack_from(buffer, at)
         text, _, padding = name.partition(b"\0")
         machine = text.decode("ascii", "replace")
-        _require(not padding.strip(b"\0") and name[-1] == 0, "the machine name is not padded with zeros")
-        _require(NAME.fullmatch(machine) is not None, f"{machine!r} is no machine name")
-        _require(instance != 0 and not context, "HELLO without instance, or with reserved bits")
+        _require(not padding.strip(b"\0") and name[-1] == 0, "the machine name in HELLO is not padded with zeros")
+        _require(
+            NAME.fullmatch(machine) is not None,
+            f"HELLO says that its machine is {machine!r}, which is no machine name",
+        )
+        _require(instance != 0 and not context, "HELLO is without instance, or has reserved bits set")
         self._frames = _GREETED
         return Hello(capabilities, machine, instance, _ranges(count, ranges))
 
     def _appeared(self, buffer: bytes, at: int, length: int, context: int) -> ContextAppeared:
         vmcb, ncr3, reserved = _CONTEXT_APPEARED.unpack_from(buffer, at)
-        _require(context != 0 and not reserved, "CONTEXT_APPEARED of context 0, or with reserved bits")
-        _require(context not in self._contexts, f"context {context} appeared twice")
+        _require(context != 0 and not reserved, "CONTEXT_APPEARED is about context 0, or has reserved bits set")
+        _require(context not in self._contexts, f"context {context} appeared twice, and was not gone between")
         _require(len(self._contexts) < CONTEXTS_MAX, f"more than {CONTEXTS_MAX} contexts at once")
         self._contexts.add(context)
         return ContextAppeared(context, vmcb, ncr3)
@@ -195,25 +210,28 @@ class Decoder:
         reason, reserved = _CONTEXT_GONE.unpack_from(buffer, at)
         self._require_appeared(context)
         known = 1 <= reason <= len(GoneReason)
-        _require(known and not reserved, f"CONTEXT_GONE with reason {reason}, or with reserved bits")
+        _require(known and not reserved, f"CONTEXT_GONE has the unknown reason {reason}, or reserved bits set")
         self._contexts.discard(context)
         return ContextGone(context, GoneReason(reason))
 
     def _gap(self, buffer: bytes, at: int, length: int, context: int) -> Gap:
         port, reserved, reserved2, lost = _GAP.unpack_from(buffer, at)
         self._require_appeared(context)
-        _require(lost > 0 and not reserved and not reserved2, "GAP of nothing, or with reserved bits")
+        _require(lost > 0 and not reserved and not reserved2, "GAP is about 0 lost bytes, or has reserved bits set")
         return Gap(context, port, lost)
 
     def _stats(self, buffer: bytes, at: int, length: int, context: int) -> Stats:
         count, reserved, *counters = _STATS_FRAME.unpack_from(buffer, at)
-        _require(count <= STATS_MAX and not reserved and not context, "STATS with too many counters or reserved bits")
+        _require(
+            count <= STATS_MAX and not reserved and not context,
+            f"STATS has {count} counters, of which there can be {STATS_MAX}, or reserved bits set",
+        )
         counters[count:] = [0] * (STATS_MAX - count)
         named = dict(zip(STATS, counters[:count], strict=False))
         return Stats(named, tuple(counters[len(STATS) : len(STATS) + LATENCY_BUCKETS]))
 
     def _announced(self, buffer: bytes, at: int, length: int, context: int) -> Announced:
-        _require(not context, "ANNOUNCED of one context")
+        _require(not context, f"ANNOUNCED is about context {context}: it is about all contexts")
         return Announced()
 
 

@@ -78,7 +78,7 @@ def test_addresses(tmp_path: Path, listen: str) -> None:
 
 
 BAD = [
-    ("", "server", "is needed"),
+    ("", "server", "is needed, and the file does not have it"),
     (SERVER, "", "a [[machine]] with guests, a [[vm]] or a [[libvirt]] is needed"),
     ("[server", "", "is not TOML: Expected ']'"),
     (SERVER + MACHINE + "\n[extra]\n", "extra", "there is no such key"),
@@ -101,7 +101,7 @@ BAD = [
     (SERVER + MACHINE.replace('"rack7"', f'"{"x" * 48}"'), "machine.0.name", "1 to 47 of A-Z"),
     (SERVER + MACHINE.replace('"web1"', '"ls"'), "machine.0.guest.0.name", "'ls' cannot be a name"),
     (SERVER + MACHINE.replace('"web1"', "1"), "machine.0.guest.0.name", "valid string"),
-    (SERVER + '[[machine]]\nname = "rack7"\n', "machine.0.guest", "is needed"),
+    (SERVER + '[[machine]]\nname = "rack7"\n', "machine.0.guest", "is needed, and the file does not have it"),
     (
         SERVER + '[[machine]]\nname = "rack7"\ninterceptor = "xen"\n' + GUEST,
         "machine.0.interceptor",
@@ -126,7 +126,11 @@ BAD = [
     ),
     (SERVER + MACHINE + 'uarts = ["com5"]\n', "machine.0.guest.0.uarts.0", "'com5' is no UART: com1 to com4"),
     (SERVER + MACHINE + "uarts = []\n", "machine.0.guest.0.uarts", "at least 1 item"),
-    (SERVER + MACHINE + "uarts = [{port = 0x3f8}]\n", "machine.0.guest.0.uarts.0.irq", "is needed"),
+    (
+        SERVER + MACHINE + "uarts = [{port = 0x3f8}]\n",
+        "machine.0.guest.0.uarts.0.irq",
+        "is needed, and the file does not have it",
+    ),
     (SERVER + MACHINE + "uarts = [{port = 0x3f9, irq = 4}]\n", "machine.0.guest.0.uarts.0.port", "multiple of 8"),
     (SERVER + MACHINE + "uarts = [{port = 0x10000, irq = 4}]\n", "machine.0.guest.0.uarts.0.port", "less than or"),
     (SERVER + MACHINE + "uarts = [{port = -8, irq = 4}]\n", "machine.0.guest.0.uarts.0.port", "greater than or"),
@@ -243,14 +247,14 @@ def test_the_example_is_valid_and_shows_every_key_with_its_default(tmp_path: Pat
     ("alert", "key", "reason"),
     [
         ('name = "a"\npattern = "("\ncommand = ["x"]', "alert.0.pattern", "is no regular expression"),
-        ('name = "a"\npattern = "x"', "alert.0", "command or url is needed"),
+        ('name = "a"\npattern = "x"', "alert.0", "it does nothing: write command, url or both"),
         ('name = "a"\npattern = "x"\ncommand = []', "alert.0.command", "at least 1"),
         ('name = "a"\npattern = "x"\ncommand = [""]', "alert.0.command", "a program, which has a name"),
         ('name = "a"\npattern = "x"\ncommand = ["x", "\\u0000"]', "alert.0.command", "without NUL"),
-        ('name = "a"\npattern = "x"\nurl = "file:///etc/passwd"', "alert.0.url", "no such URL"),
-        ('name = "a"\npattern = "x"\nurl = "https://h/\\r\\nX: y"', "alert.0.url", "no such URL"),
+        ('name = "a"\npattern = "x"\nurl = "file:///etc/passwd"', "alert.0.url", "it is no URL for alerts"),
+        ('name = "a"\npattern = "x"\nurl = "https://h/\\r\\nX: y"', "alert.0.url", "it is no URL for alerts"),
         ('name = "a"\npattern = "x"\nurl = "https://u:p@h/"', "alert.0.url", "without a user"),
-        ('name = "a"\npattern = "x"\nurl = "http://h:99999/"', "alert.0.url", "no such URL"),
+        ('name = "a"\npattern = "x"\nurl = "http://h:99999/"', "alert.0.url", "it is no URL for alerts"),
         ('name = "a"\npattern = "x"\nurl = "http://h"\n[[alert]]\nname = "a"\npattern = "y"\nurl = "http://h"',
          "alert.1.name", "another alert is 'a' already"),
     ],

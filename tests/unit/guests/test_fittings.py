@@ -115,7 +115,7 @@ def test_what_a_native_half_has_no_room_for(monkeypatch: pytest.MonkeyPatch, pla
 def test_one_place_has_one_kind_of_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
     """The native half knows one device for each port."""
     monkeypatch.setitem(FITTED, "registrar", (Registrar, Resources((range(COM1, COM1 + 8),), ())))
-    assert conflict(machine({"name": "web1"})) == "port 0x3f8 has two interrupts, none and 4: a machine has one"
+    assert conflict(machine({"name": "web1"})) == "port 0x3f8 has two interrupts, none and 4: it has one in a machine"
 
 
 def test_a_uart_in_its_place_is_refused(keyboards: list[Keyboard], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,16 +87,16 @@ def test_a_stream_in_pieces(size: int) -> None:
 
 REFUSED = [
     ([b"GET / HTTP/1.1\r\n"], "frame type 0x54"),
-    ([appeared(1)], "first frame is not HELLO"),
+    ([appeared(1)], "the first frame is CONTEXT_APPEARED and not HELLO"),
     ([HELLO, HELLO], "HELLO came twice"),
     ([wire.encode_hello("l1", 7, version=9)], "version 9 of the protocol, this server 2"),
     ([struct.pack("<HBBIIHHI48sI", 72, 1, 0, 0, wire.MAGIC, 1, 0, 0, b"l1", 7)], "version 1 of the protocol"),
     ([struct.pack("<H", len(HELLO) + 1) + HELLO[2:] + b"x"], "HELLO of 137 bytes"),
-    ([HELLO[:14] + b"\x09" + HELLO[15:]], "HELLO with 9 ranges"),
-    ([HELLO[:14] + b"\x01" + HELLO[15:]], "more ranges than it says"),
-    ([HELLO[:14] + b"\x03" + HELLO[15:]], "a range that cannot be: PortRange(first=0"),
+    ([HELLO[:14] + b"\x09" + HELLO[15:]], "HELLO announces 9 port ranges"),
+    ([HELLO[:14] + b"\x01" + HELLO[15:]], "more port ranges than the 1 that it announces"),
+    ([HELLO[:14] + b"\x03" + HELLO[15:]], "a port range that cannot be: PortRange(first=0"),
     *(
-        ([wire.encode_hello("l1", 7, ranges=[one])], f"a range that cannot be: {one}")
+        ([wire.encode_hello("l1", 7, ranges=[one])], f"a port range that cannot be: {one}")
         for one in (
             wire.PortRange(0x3F8, 0, 1),
             wire.PortRange(0xFFFF, 2, 1),
@@ -105,21 +105,21 @@ REFUSED = [
             wire.PortRange(0x3F8, 8, 1, 1, 1),
         )
     ),
-    ([wire.encode_hello("L1 ", 7)], "'L1 ' is no machine name"),
-    ([wire.encode_hello("", 7)], "'' is no machine name"),
+    ([wire.encode_hello("L1 ", 7)], "'L1 ', which is no machine name"),
+    ([wire.encode_hello("", 7)], "'', which is no machine name"),
     ([wire.encode_hello("x" * 48, 7)], "not padded"),
     ([HELLO[:24] + b"l1\0x" + HELLO[28:]], "not padded"),
     ([wire.encode_hello("l1", 0)], "without instance"),
     ([HELLO[:8] + b"XXXX" + HELLO[12:]], "magic"),
-    ([HELLO, access(1)], "context 1 has not appeared"),
-    ([HELLO, posted(b"x")], "context 1 has not appeared"),
-    ([HELLO, gap(1, 1)], "context 1 has not appeared"),
-    ([HELLO, read_served(1, 5)], "context 1 has not appeared"),
-    ([HELLO, gone(1)], "context 1 has not appeared"),
-    ([HELLO, appeared(0)], "context 0"),
+    ([HELLO, access(1)], "context 1, which has not appeared"),
+    ([HELLO, posted(b"x")], "context 1, which has not appeared"),
+    ([HELLO, gap(1, 1)], "context 1, which has not appeared"),
+    ([HELLO, read_served(1, 5)], "context 1, which has not appeared"),
+    ([HELLO, gone(1)], "context 1, which has not appeared"),
+    ([HELLO, appeared(0)], "about context 0"),
     ([HELLO, appeared(1), appeared(1)], "appeared twice"),
-    ([HELLO, appeared(1), access(2)], "access 2 where access 1 was due"),
-    ([HELLO, appeared(1), access(1), access(1)], "access 1 where access 2 was due"),
+    ([HELLO, appeared(1), access(2)], "number 2 where 1 was due"),
+    ([HELLO, appeared(1), access(1), access(1)], "number 1 where 2 was due"),
     ([HELLO, appeared(1), access(1, size=3)], "3 bytes"),
     ([HELLO, appeared(1), access(1, size=0)], "0 bytes"),
     ([HELLO, appeared(1), access(1, port=0xFFFF, size=2)], "at port 0xffff"),
@@ -130,7 +130,7 @@ REFUSED = [
     ([HELLO, appeared(1), posted(bytes(wire.POSTED_MAX + 1))], "POSTED of 2065 bytes"),
     ([HELLO, appeared(1), posted(b"ab", count=3)], "says it has 3"),
     ([HELLO, appeared(1), posted(b"ab", count=1)], "says it has 1"),
-    ([HELLO, appeared(1), gap(1, 0)], "GAP of nothing"),
+    ([HELLO, appeared(1), gap(1, 0)], "GAP is about 0 lost bytes"),
     ([HELLO, appeared(1), gone(1, 9)], "reason 9"),
     ([HELLO, appeared(1), gone(1, 0)], "reason 0"),
     ([HELLO, appeared(1), gone(1), posted(b"x")], "has not appeared"),
@@ -206,7 +206,9 @@ def test_counters_beyond_their_number_mean_nothing() -> None:
 def test_more_counters_than_a_frame_has_are_refused() -> None:
     frame = bytearray(stats(*range(wire.STATS_MAX)))
     frame[8:12] = struct.pack("<I", wire.STATS_MAX + 1)
-    assert "too many counters" in str(outcome([HELLO, bytes(frame)])[1])
+    assert f"{wire.STATS_MAX + 1} counters, of which there can be {wire.STATS_MAX}" in str(
+        outcome([HELLO, bytes(frame)])[1]
+    )
 
 
 def test_what_counts_wraps_in_what_a_server_sends() -> None:

@@ -92,7 +92,9 @@ def test_an_option_that_is_not_kept_lets_nobody_in(tmp_path: Path) -> None:
     (tmp_path / "alice").write_text(f"verify-required {PUBLIC}\n")
     with capture_logs() as logs:
         assert allowed(tmp_path) is None
-    assert logs[0]["event"].endswith("option 'verify-required' is not supported")
+    assert logs[0]["event"].endswith(
+        "option 'verify-required' is not supported, or not in this form: docs/access.md shows each option"
+    )
 
 
 def test_what_is_no_file_of_keys(tmp_path: Path) -> None:

@@ -119,9 +119,9 @@ BROKEN = {
     "a reply": (m.HEADER.pack(1, 9, 16, 1, 0), "flags 0x1"),
     "no command": (m.HEADER.pack(1, 0, 16, 0, 0), "without a command"),
     "a second VERSION": (HELLO, "second time"),
-    "a short DMA_MAP": (request(Command.DMA_MAP, bytes(31)), "DMA_MAP with 31 bytes"),
-    "a long read": (request(Command.REGION_READ, bytes(17)), "REGION_READ with 17 bytes"),
-    "a short write": (request(Command.REGION_WRITE, m.ACCESS.pack(0, 0, 2) + b"a"), "of 2 bytes with 1"),
+    "a short DMA_MAP": (request(Command.DMA_MAP, bytes(31)), "DMA_MAP with 31 bytes of payload"),
+    "a long read": (request(Command.REGION_READ, bytes(17)), "REGION_READ with 17 bytes of payload"),
+    "a short write": (request(Command.REGION_WRITE, m.ACCESS.pack(0, 0, 2) + b"a"), "of 2 bytes, and comes with 1"),
     "a write without a head": (request(Command.REGION_WRITE, b"abc"), "at least 16"),
     "a multi-write of 2^64 - 1": (request(Command.REGION_WRITE_MULTI, b"\xff" * 8), "with 0 bytes"),
     "a multi-write without a count": (request(Command.REGION_WRITE_MULTI), "at least 8"),
@@ -202,7 +202,7 @@ class TestDescriptors:
 
     def test_too_many(self) -> None:
         decoder = Decoder()
-        with pytest.raises(VfioUserError, match="descriptors"):
+        with pytest.raises(VfioUserError, match="more than 8 file descriptors"):
             list(decoder.feed(HELLO, range(50, 59)))
         assert len(decoder.take_fds()) == 9
 

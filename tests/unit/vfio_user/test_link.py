@@ -46,7 +46,7 @@ class TestCodec:
         assert (number.number, table.table) == (77, {"up": True})
 
     def test_payloads_that_are_not_what_they_should_be(self) -> None:
-        with pytest.raises(WireError, match="GAP with 3 bytes"):
+        with pytest.raises(WireError, match="GAP with 3 bytes of payload"):
             _ = Frame(Kind.GAP, b"abc").number
         for payload in (b"{", b"[]", b"\xff", b"[" * 100_000):
             with pytest.raises(WireError, match="STATE"):
@@ -163,7 +163,7 @@ class TestServersSide:
         await attach_of(fake)
         writer.write(said)
         await until(lambda: bool(line[1].downs), lambda: line[1].downs)
-        assert "says what no keeper says" in line[1].downs[-1][0]
+        assert "its keeper broke the protocol between keeper and server: " in line[1].downs[-1][0]
         await fake.connected()
 
     async def test_one_that_says_nothing(
