@@ -7,12 +7,15 @@ and every deviation. The transmitter is infinitely fast: a byte leaves as it is 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from itertools import islice
 from typing import ClassVar, Final
 
 from oobconsole.devices.device import Ahead, Device, Image
+from oobconsole.devices.uart16550_format import Format
+from oobconsole.devices.uart16550_modem import Modem
+from oobconsole.devices.uart16550_receiver import BREAK, Receiver
+from oobconsole.devices.uart16550_receiver import FIFO_SIZE as FIFO_SIZE
+from oobconsole.devices.uart16550_receiver import TRIGGER_LEVELS as TRIGGER_LEVELS
 from oobconsole.devices.uart16550_registers import Fcr as Fcr
 from oobconsole.devices.uart16550_registers import Ier as Ier
 from oobconsole.devices.uart16550_registers import Iir as Iir
@@ -23,30 +26,17 @@ from oobconsole.devices.uart16550_registers import Mcr as Mcr
 from oobconsole.devices.uart16550_registers import Msr as Msr
 from oobconsole.devices.uart16550_registers import Reg as Reg
 
-FIFO_SIZE: Final = 16
-TRIGGER_LEVELS: Final = (1, 4, 8, 14)
-#: Reset: 9600 baud of the 1.8432 MHz crystal, as QEMU has it; the datasheet leaves the divisor open.
-RESET_DIVISOR: Final = 12
-#: In bit/s, as QEMU has it; the datasheet begins with a divisor of 1.
-BAUD_OF_DIVISOR_0: Final = 3500
 #: The `speed` of a line that is no wire: what a guest sends is there at once, and so is what it receives. A character
 #: timeout of 4.2 ms, at 9600 baud, would then do nothing but delay each key.
 LINE_SPEED: Final = 64
-#: A terminal that is there: CTS, DSR and DCD.
-CONNECTED: Final = int(Msr.CTS | Msr.DSR | Msr.DCD)
 
 # IntFlag arithmetic costs more than a register access may: plain integers where it counts.
 _RDI, _THRI, _RLSI, _MSI = int(Ier.RDI), int(Ier.THRI), int(Ier.RLSI), int(Ier.MSI)
-_DLAB, _PARITY, _STOP = int(Lcr.DLAB), int(Lcr.PARITY), int(Lcr.STOP)
-_LOOP, _OUT2 = int(Mcr.LOOP), int(Mcr.OUT2)
+_DLAB, _LOOP, _OUT2 = int(Lcr.DLAB), int(Mcr.LOOP), int(Mcr.OUT2)
 _MSR_BIT = 1 << 6  # of an image: MSR is register 6
-_DR, _OE, _FIFOE = int(Lsr.DR), int(Lsr.OE), int(Lsr.FIFOE)
 _IDLE: Final = int(Lsr.THRE | Lsr.TEMT)
 _FIFOS_ON: Final = 0xC0
-#: PE, FE and BI: a character's own errors.
-_ERRORS: Final = int(Lsr.PE | Lsr.FE | Lsr.BI)
-#: A received character carries its errors, as LSR shows them, above its eight bits.
-_BREAK: Final = int(Lsr.BI) << 8
+_LINE_ERRORS: Final = int(Lsr.OE | Lsr.PE | Lsr.FE | Lsr.BI)
 
 
 def _nothing(*_: object) -> None:
@@ -88,28 +78,26 @@ class Uart16550(Device):
     ) -> None:
         self._transmit = transmit
         self._irq = irq
-        self._clock = clock
         self._drained = drained
         self._line_event = line_event
         self._timed = timed
         self._used = used
         self._speed = speed
-        self._received: deque[int] = deque()
-        self._next = first
-        self._lines = CONNECTED
+        self._receiver = Receiver(clock, first)
+        self._modem = Modem()
         self._level = False
         self._outputs = 0
         self._power_on()
 
     def _power_on(self) -> None:
         self._in_use = False
-        self._ier = self._fcr = self._lcr = self._mcr = self._scr = 0
-        self._divisor = RESET_DIVISOR
+        self._ier = self._scr = 0
+        self._thre_pending = False
+        self._receiver.empty()
+        self._receiver.fcr = self._receiver.overrun = 0
+        self._modem.reset()
+        self._format = Format()
         self._time_format()
-        self._overrun = self._deltas = 0
-        self._clear_receiver()
-        self._thre_pending = self._timeout_pending = False
-        self._timeout_at: int | None = None
 
     def reset(self) -> None:
         """Master reset (MR pin): registers and FIFOs; the far side's modem lines stay."""
@@ -129,7 +117,7 @@ class Uart16550(Device):
     def write(self, register: int, value: int) -> None:
         """Serve the guest's write of `value` (0-255) to a register (0-7)."""
         _WRITERS[register](self, value)
-        if not self._in_use and register < 2 and not self._lcr & _DLAB:
+        if not self._in_use and register < 2 and not self.divisor_latch:
             self._use()
 
     def _use(self) -> None:
@@ -138,7 +126,7 @@ class Uart16550(Device):
 
     def write_block(self, register: int, data: bytes) -> None:
         """Serve one `write` for every byte of `data`, in order; a block to THR is one `transmit`, one edge."""
-        if data and register == 0 and not self._lcr & _DLAB and not self._mcr & _LOOP:
+        if data and register == 0 and not self._format.lcr & _DLAB and not self._modem.mcr & _LOOP:
             self._load_thr()
             self._update()
             self._transmit(data)
@@ -150,11 +138,11 @@ class Uart16550(Device):
 
     def peek(self, register: int) -> int | None:
         """Return what `read` would, if and only if reading has no side effect now; else None."""
-        if register == 0 and not self._lcr & _DLAB and self._received:
+        if register == 0 and not self.divisor_latch and self._receiver.characters:
             return None
         if register == 2 and self._pending() == 0x02:
             return None
-        if (register == 5 and self._line_errors()) or (register == 6 and self._deltas):
+        if (register == 5 and self._receiver.errors()) or (register == 6 and self._modem.deltas):
             return None
         return _READERS[register](self)
 
@@ -162,94 +150,82 @@ class Uart16550(Device):
         """One image for each received character, and one for the empty receiver behind them. Of the first two
         registers an image has the values of RBR and IER; while DLAB is set, the divisor is there, and neither is
         valid."""
-        held = len(self._received)
-        images = [self._image(0, self._pending())]
+        receiver = self._receiver
+        held = len(receiver.characters)
+        images = [self._image(0, receiver.status(), self._pending())]
         for taken in range(1, held + 1):
-            errors = self._overrun | (self._received[taken] >> 8 if taken < held else 0)
-            images.append(self._image(taken, self._highest(held - taken, errors, False)))  # reading ends a timeout
-        return Ahead(self._next, tuple(images))
+            status = receiver.status(taken)
+            pending = self._highest(held - taken, status & _LINE_ERRORS, False)  # reading ends a timeout
+            images.append(self._image(taken, status, pending))
+        return Ahead(receiver.number, tuple(images))
 
-    def _image(self, taken: int, pending: int) -> Image:
-        """The registers when the guest has read so many characters, with bits 3-0 of IIR.
+    def _image(self, taken: int, status: int, pending: int) -> Image:
+        """The registers when the guest has read so many characters, with the receiver's bits of LSR and bits 3-0 of
+        IIR.
 
         In loopback MSR is not valid: its value has the lines of the far side, which MSR shows when loopback has
         ended. A shadow knows the outputs that MSR shows instead, because the guest has written them."""
-        held, fifos = len(self._received), self._fcr & 1
-        character = self._received[taken] if taken < held else 0
-        errors = self._overrun | character >> 8
-        lsr = _IDLE | errors
-        if taken < held:
-            lsr |= _DR | (_FIFOE if fifos and self._fifo_error(taken) else 0)
+        receiver, modem = self._receiver, self._modem
+        here = taken < len(receiver.characters)
         values = (
-            character & 0xFF,
+            receiver.characters[taken] & 0xFF if here else 0,
             self._ier,
-            pending | (_FIFOS_ON if fifos else 0),
-            self._lcr,
-            self._mcr,
-            lsr,
-            self._lines | self._deltas,
+            pending | (_FIFOS_ON if receiver.fcr & 1 else 0),
+            self._format.lcr,
+            modem.mcr,
+            _IDLE | status,
+            modem.lines | modem.deltas,
             self._scr,
         )
-        dlab = self._lcr & _DLAB
-        valid = (0xFC if dlab else 0xFF) & (~_MSR_BIT if self._mcr & _LOOP else 0xFF)
-        effects = (taken < held and not dlab) | (pending == 0x02) << 2 | bool(errors) << 5 | bool(self._deltas) << 6
+        dlab = self._format.lcr & _DLAB
+        valid = (0xFC if dlab else 0xFF) & (~_MSR_BIT if modem.mcr & _LOOP else 0xFF)
+        errors = bool(status & _LINE_ERRORS)
+        effects = (here and not dlab) | (pending == 0x02) << 2 | errors << 5 | bool(modem.deltas) << 6
         return Image(valid, effects & valid, bytes(values))
-
-    def _fifo_error(self, taken: int) -> bool:
-        return any(character > 0xFF for character in islice(self._received, taken, None))
 
     def served(self, register: int, value: int, number: int) -> None:
         """Reading IIR has ended THRE; reading LSR, the errors that it showed; reading MSR, its deltas."""
         if not self._in_use:
             self._use()
-        count = (number - self._next) & 0xFFFFFFFF
-        if 0 < count <= len(self._received):  # else it is no news
+        count = (number - self._receiver.number) & 0xFFFFFFFF
+        if 0 < count <= len(self._receiver.characters):  # else it is no news
             self._take(count)
         if register == 2 and value & 0x0F == 0x02:
             self._thre_pending = False
         elif register == 5:
-            self._end_errors(value)
+            self._receiver.end_errors(value)
         elif register == 6:
-            self._deltas &= ~value
+            self._modem.deltas &= ~value
         self._update()
-
-    def _end_errors(self, shown: int) -> None:
-        self._overrun &= ~shown
-        if self._received and shown & _ERRORS:
-            self._received[0] &= 0xFF
 
     @property
     def divisor_latch(self) -> bool:
         """Are the first two registers the divisor now (DLAB)?"""
-        return bool(self._lcr & _DLAB)
+        return bool(self._format.lcr & _DLAB)
 
     def _read_rbr(self) -> int:
-        if self._lcr & _DLAB:
-            return self._divisor & 0xFF
-        if not self._received:
+        if self._format.lcr & _DLAB:
+            return self._format.divisor & 0xFF
+        if not self._receiver.characters:
             return 0
-        value = self._received[0] & 0xFF
+        value = self._receiver.characters[0] & 0xFF
         self._take(1)
         return value
 
     def _take(self, count: int) -> None:
-        for _ in range(count):
-            self._received.popleft()
-        self._next += count
-        self._timeout_pending = False
-        self._timeout_at = self._clock() + self._timeout_ns if self._received else None
+        self._receiver.take(count)
         self._timed()
         self._update()
-        if not self._mcr & _LOOP:
+        if not self._modem.mcr & _LOOP:
             self._drained()
 
     def _write_thr(self, value: int) -> None:
-        if self._lcr & _DLAB:
-            self._set_divisor((self._divisor & 0xFF00) | value)
+        if self._format.lcr & _DLAB:
+            self._set_divisor((self._format.divisor & 0xFF00) | value)
             return
         self._load_thr()
-        if self._mcr & _LOOP:
-            self._receive(value)
+        if self._modem.mcr & _LOOP:
+            self._receiver.receive(value)
             self._timed()
             self._update()
         else:
@@ -265,11 +241,11 @@ class Uart16550(Device):
         self._thre_pending = True
 
     def _read_ier(self) -> int:
-        return self._divisor >> 8 if self._lcr & _DLAB else self._ier
+        return self._format.divisor >> 8 if self._format.lcr & _DLAB else self._ier
 
     def _write_ier(self, value: int) -> None:
-        if self._lcr & _DLAB:
-            self._set_divisor((self._divisor & 0xFF) | value << 8)
+        if self._format.lcr & _DLAB:
+            self._set_divisor((self._format.divisor & 0xFF) | value << 8)
             return
         if (value ^ self._ier) & _THRI:
             # THRE is always true here: enabling its interrupt asks for it at once.
@@ -282,70 +258,66 @@ class Uart16550(Device):
         if pending == 0x02:
             self._thre_pending = False
             self._update()
-        return pending | (_FIFOS_ON if self._fcr & 1 else 0)
+        return pending | (_FIFOS_ON if self._receiver.fcr & 1 else 0)
 
     def _write_fcr(self, value: int) -> None:
-        if (value ^ self._fcr) & Fcr.ENABLE:
+        if (value ^ self._receiver.fcr) & Fcr.ENABLE:
             value |= Fcr.RESET_RX | Fcr.RESET_TX
-        self._fcr = int(value & (Fcr.ENABLE | Fcr.DMA | Fcr.TRIGGER))
+        self._receiver.fcr = int(value & (Fcr.ENABLE | Fcr.DMA | Fcr.TRIGGER))
         if value & Fcr.RESET_TX:
             self._thre_pending = True
         if value & Fcr.RESET_RX:
-            self._clear_receiver()
-            self._timeout_pending = False
-            self._timeout_at = None
+            self._receiver.empty()
         self._update()
         if value & Fcr.RESET_RX:
             self._drained()
 
     def _read_lcr(self) -> int:
-        return self._lcr
+        return self._format.lcr
 
     def _write_lcr(self, value: int) -> None:
-        changed = value ^ self._lcr
-        self._lcr = value
+        changed = value ^ self._format.lcr
+        self._format.lcr = value
         self._drive()
         if changed & Lcr.FORMAT:
             self._format_changed()
 
     def _set_divisor(self, divisor: int) -> None:
-        if divisor != self._divisor:
-            self._divisor = divisor
+        if divisor != self._format.divisor:
+            self._format.divisor = divisor
             self._format_changed()
 
     def _format_changed(self) -> None:
         self._time_format()
         self._line_event(LineEvent.FORMAT)
 
+    def _time_format(self) -> None:
+        """Four character times at the programmed rate and format (section 8.4.3)."""
+        line = self._format
+        self._receiver.timeout_ns = int(4 * line.bits * 1_000_000_000 / (line.baud * self._speed))
+
     def _read_mcr(self) -> int:
-        return self._mcr
+        return self._modem.mcr
 
     def _write_mcr(self, value: int) -> None:
-        inputs, was_cut_off = self._modem_inputs(), self._mcr & _LOOP
-        self._mcr = value & 0x1F
-        self._note_modem_changes(inputs)
+        was_cut_off = self._modem.mcr & _LOOP
+        self._modem.change(mcr=value & 0x1F, lines=self._modem.lines)
+        self._update()
         self._drive()
         if was_cut_off and not value & _LOOP:
             self._drained()
 
     def _read_lsr(self) -> int:
-        errors = self._line_errors()
-        value = _IDLE | errors
-        if self._received:
-            value |= _DR
-            if self._fcr & 1 and max(self._received) > 0xFF:
-                value |= _FIFOE
-        if errors:
-            self._overrun = 0
-            if self._received:
-                self._received[0] &= 0xFF
+        status = self._receiver.status()
+        if status & _LINE_ERRORS:
+            self._receiver.end_errors(status)
             self._update()
-        return value
+        return _IDLE | status
 
     def _read_msr(self) -> int:
-        value = self._modem_inputs() | self._deltas
-        if self._deltas:
-            self._deltas = 0
+        value = self._modem.inputs() | self._modem.deltas
+        if self._modem.deltas:
+            self._modem.deltas = 0
             self._update()
         return value
 
@@ -363,16 +335,13 @@ class Uart16550(Device):
     @property
     def room(self) -> int:
         """How many bytes `feed` would accept now. In loopback the line is cut off (section 8.6)."""
-        if self._mcr & _LOOP:
-            return 0
-        return FIFO_SIZE - len(self._received) if self._fcr & 1 else int(not self._received)
+        return 0 if self._modem.mcr & _LOOP else self._receiver.room
 
     def feed(self, data: bytes) -> int:
         """Receive from the line; returns how many bytes were accepted, the rest must wait."""
         accepted = data[: self.room]
         if accepted:
-            for value in accepted:
-                self._receive(value)
+            self._receiver.receive_block(accepted)
             self._timed()
             self._update()
         return len(accepted)
@@ -381,71 +350,34 @@ class Uart16550(Device):
         """Receive a break: a zero character with BI (section 8.3, bit 4). False: no room, try when drained."""
         if not self.room:
             return False
-        self._receive(_BREAK)
+        self._receiver.receive(BREAK)
         self._timed()
         self._update()
         return True
 
     def set_modem_lines(self, *, cts: bool, dsr: bool, ri: bool, dcd: bool) -> None:
         """Drive the four inputs from the far side."""
-        inputs = self._modem_inputs()
         lines = (Msr.CTS if cts else 0) | (Msr.DSR if dsr else 0) | (Msr.RI if ri else 0) | (Msr.DCD if dcd else 0)
-        self._lines = int(lines)
-        self._note_modem_changes(inputs)
+        self._modem.change(mcr=self._modem.mcr, lines=int(lines))
+        self._update()
 
     def next_deadline(self) -> int | None:
         """When, in ns of the clock, `poll` has something to do; None for never."""
-        return None if self._timeout_pending else self._timeout_at
+        return self._receiver.deadline
 
     def poll(self) -> None:
         """Let time pass: raise the character timeout when it is due (section 8.4.3)."""
-        if self._timeout_at is not None and self._clock() >= self._timeout_at:
-            self._timeout_at = None
-            self._timeout_pending = bool(self._received)
+        if self._receiver.expire():
             self._update()
 
-    def _receive(self, character: int) -> None:
-        fifos = self._fcr & 1
-        if len(self._received) < (FIFO_SIZE if fifos else 1):
-            self._received.append(character)
-        else:
-            self._overrun = _OE
-            if not fifos:  # the newer is kept, with FIFOs it is lost (section 8.3, bit 1)
-                self._received[0] = character
-        if fifos:
-            self._timeout_at = self._clock() + self._timeout_ns
-
-    def _clear_receiver(self) -> None:
-        self._next += len(self._received)
-        self._received.clear()
-
-    def _note_modem_changes(self, before: int) -> None:
-        after = self._modem_inputs()
-        changed = (before ^ after) >> 4
-        if after & Msr.RI:
-            changed &= ~Msr.TERI  # the trailing edge of RI alone counts
-        self._deltas |= int(changed)
-        self._update()
-
-    def _time_format(self) -> None:
-        """Four character times at the programmed rate and format (section 8.4.3)."""
-        bits = 1 + 5 + (self._lcr & 3) + bool(self._lcr & _PARITY) + (2 if self._lcr & _STOP else 1)
-        self._timeout_ns = int(4 * bits * 1_000_000_000 / (self.baud * self._speed))
-
-    def _line_errors(self) -> int:
-        """LSR bits 4-1: an overrun at once, a character's own when it is the next to be read (section 8.3)."""
-        return self._overrun | (self._received[0] >> 8 if self._received else 0)
-
-    def _modem_inputs(self) -> int:
-        """MSR bits 7-4; in loopback the four outputs stand in for the four inputs (section 8.6)."""
-        mcr = self._mcr
-        if mcr & _LOOP:
-            return (mcr & 0x0C) << 4 | (mcr & 0x01) << 5 | (mcr & 0x02) << 3
-        return self._lines
+    # -- what follows from it -----------------------------------------------------------------------
 
     def _pending(self) -> int:
         """IIR bits 3-0: the highest pending and enabled interrupt."""
-        return self._highest(len(self._received), self._line_errors(), self._timeout_pending)
+        receiver = self._receiver
+        held = len(receiver.characters)
+        errors = receiver.errors() if held else receiver.overrun
+        return self._highest(held, errors, receiver.timed_out)
 
     def _highest(self, held: int, errors: int, timeout: bool) -> int:
         """IIR bits 3-0 with so many characters in the receiver, and those errors of the next one (table 4)."""
@@ -455,19 +387,18 @@ class Uart16550(Device):
         if ier & _RDI:
             if timeout:
                 return 0x0C
-            threshold = TRIGGER_LEVELS[self._fcr >> 6] if self._fcr & 1 else 1
-            if held >= threshold:
+            if held and held >= self._receiver.threshold:
                 return 0x04
         if ier & _THRI and self._thre_pending:
             return 0x02
-        if ier & _MSI and self._deltas:
+        if ier & _MSI and self._modem.deltas:
             return 0x00
         return 0x01
 
     @property
     def irq_level(self) -> bool:
         """Level of the interrupt line, as OUT2 lets it pass."""
-        return bool(self._mcr & _OUT2) and self._pending() != 0x01
+        return bool(self._modem.mcr & _OUT2) and self._pending() != 0x01
 
     def _update(self) -> None:
         level = self.irq_level
@@ -477,7 +408,8 @@ class Uart16550(Device):
 
     def _drive(self) -> None:
         """Break, DTR and RTS as the line has them: in loopback it is idle (section 8.6)."""
-        outputs = 0 if self._mcr & _LOOP else int(self._lcr & Lcr.BREAK | self._mcr & (Mcr.DTR | Mcr.RTS))
+        lcr, mcr = self._format.lcr, self._modem.mcr
+        outputs = 0 if mcr & _LOOP else int(lcr & Lcr.BREAK | mcr & (Mcr.DTR | Mcr.RTS))
         changed = outputs ^ self._outputs
         self._outputs = outputs
         if changed & Lcr.BREAK:
@@ -488,7 +420,7 @@ class Uart16550(Device):
     @property
     def baud(self) -> float:
         """Programmed rate in bit/s, of a 1.8432 MHz clock (table 3)."""
-        return 115_200 / self._divisor if self._divisor else BAUD_OF_DIVISOR_0
+        return self._format.baud
 
     @property
     def modem_control(self) -> Mcr:

@@ -114,12 +114,12 @@ class Run:
         there = self.held_by(self.reference)
         assert known[: len(there)] == there, (known, there, self.log)
         for character in known[len(there) :]:
-            self.reference._receive(character if character else 0x1000)  # 0: a break
+            self.reference._receiver.receive(character if character else 0x1000)  # 0: a break
         self.reference._update()
 
     @staticmethod
     def held_by(uart: Uart16550) -> bytes:
-        return bytes(character & 0xFF for character in uart._received)
+        return bytes(character & 0xFF for character in uart._receiver.characters)
 
     def time_out(self) -> None:
         self.now += SECOND
