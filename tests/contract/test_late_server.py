@@ -146,7 +146,8 @@ def test_an_interrupt_that_is_due_when_the_server_is_back_comes(
         guest.expect(rb"ready\n", timeout=20)
         for _ in range(15):
             with server.stopped():
-                pause(chance.uniform(0.2, 0.25))  # it is late after 0.1 s
+                guest.expect(rb"served by nobody\n", timeout=10)  # it is late after 0.1 s
+                pause(chance.uniform(0, 0.1))
             guest.expect(rb"served again\n", timeout=10)
 
 

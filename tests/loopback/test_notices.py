@@ -102,8 +102,8 @@ def test_a_notice_leaves_everything_as_it_was(bare: Pair[PtyGuest], state: str) 
     before, after = STATES[state]
     bare.guest.prints(RESET + before)
     with Visitor(bare.server):
-        bare.terminal.expect("alice is attached]")
-    bare.terminal.expect("alice has left]")
+        bare.terminal.expect_written("alice is attached]")
+    bare.terminal.expect_written("alice has left]")
     bare.terminal.gone("x")
     bare.equal()
     bare.guest.prints(after)
@@ -135,7 +135,7 @@ class TestKeys:
         bare.terminal.send("hello")
         bare.terminal.expect("Escape cancels):] hello_")
         bare.terminal.send("\r")
-        bare.terminal.expect("alice says: hello]")
+        bare.terminal.expect_written("alice says: hello]")
         assert bytes(bare.guest.received[received:]) == b"\r"
         bare.terminal.gone("x")
         bare.equal()
@@ -147,7 +147,7 @@ def test_a_notice_in_a_flood_comes_when_there_is_time(bare: Pair[PtyGuest]) -> N
     with Visitor(bare.server):
         for number in range(400):
             bare.guest.prints(b"".join(b"%d line of a flood\r\n" % (number * 20 + i) for i in range(20)))
-        bare.terminal.expect("alice is attached]")
+        bare.terminal.expect_written("alice is attached]")
     bare.terminal.gone("x")
     bare.equal()
 
@@ -165,7 +165,7 @@ def test_random_output_with_notices_in_it(bare: Pair[PtyGuest], seed: int) -> No
             for _ in range(15):
                 bare.guest.prints(b"".join(itertools.islice(parts, chosen.randrange(1, 6))))
                 assert bare.terminal.runs  # which takes its time: the output does not come all at once
-            bare.terminal.expect("alice is attached]")
+            bare.terminal.expect_written("alice is attached]")
     bare.guest.prints(b"".join(parts) + b"\x1b[?6l\x1b[r\x1b[m\x0f\x1b(B\x1b[Hend of %d" % seed)
     bare.terminal.expect(f"end of {seed}")
     bare.terminal.gone("x")
@@ -214,7 +214,7 @@ def test_full_screen_programs(tmp_path_factory: pytest.TempPathFactory, program:
         both.terminal.expect(shown)
         for _ in range(3):
             with Visitor(both.server):
-                both.terminal.expect("alice is attached]")
+                both.terminal.expect_written("alice is attached]")
                 both.terminal.send(key)
             both.terminal.send(key)
         both.terminal.gone(key)
@@ -232,7 +232,7 @@ def test_a_full_screen_program_in_gnu_screen(tmp_path_factory: pytest.TempPathFa
         both.terminal.expect("services")
         for key in ("j", "\x06", "\x02"):  # also a page down and up, which scroll within margins
             with Visitor(both.server):
-                both.terminal.expect("alice is attached]")
+                both.terminal.expect_written("alice is attached]")
                 both.terminal.send(key)
             both.terminal.send(key)
         both.terminal.gone("j")

@@ -119,9 +119,9 @@ def come_and_go(both: Pair[RealGuest], *keys: str) -> None:
     """With each of these keys for the guest somebody comes, and goes again."""
     for key in keys:
         with Visitor(both.server):
-            both.terminal.expect("alice is attached]")
+            both.terminal.expect_written("alice is attached]")
             both.terminal.send(key)
-        both.terminal.expect("alice has left]")
+        both.terminal.expect_written("alice has left]")
 
 
 def undisturbed(both: Pair[RealGuest], key: str) -> None:

@@ -9,6 +9,7 @@ import re
 import select
 import shlex
 import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -42,11 +43,15 @@ class Tmux:
     def __init__(self, command: Sequence[str], *, rows: int = 24, columns: int = 80) -> None:
         self._name = f"oob-{os.getpid()}-{next(_numbers)}"
         self.rows = rows
+        self._written = tempfile.NamedTemporaryFile(prefix=self._name)  # noqa: SIM115 - closed with it
+        self._written_at = 0
         shell = f"stty raw -echo; {shlex.join(command)}; echo left $?; exec cat"
         size = ("-x", str(columns), "-y", str(rows))
         settings = {"status": "off", "escape-time": "0", "history-limit": "0", "default-terminal": "xterm-256color"}
         words = [word for name, value in settings.items() for word in ("set", "-g", name, value, ";")]
-        self._tmux("-f", os.devnull, "start-server", ";", *words, "new-session", "-d", "-s", "t", *size, shell)
+        begin = ("start-server", ";", *words, "new-session", "-d", "-s", "t", *size, shell, ";")
+        copy = ("pipe-pane", "-t", "t", f"exec cat >>{shlex.quote(self._written.name)}")
+        self._tmux("-f", os.devnull, *begin, *copy)
 
     def __enter__(self) -> Self:
         return self
@@ -56,6 +61,7 @@ class Tmux:
     ) -> None:
         with contextlib.suppress(ExpectError):
             self._tmux("kill-server")
+        self._written.close()
 
     def send(self, data: bytes | str) -> None:
         """Type."""
@@ -139,6 +145,20 @@ class Tmux:
     def expect(self, text: str, *, timeout: float = 30) -> None:
         """Wait until that text is shown."""
         self.wait(lambda terminal: any(text in line for line in terminal.lines), timeout=timeout)
+
+    def expect_written(self, text: str, *, timeout: float = 30) -> None:
+        """Wait until the command has written that text to the terminal, behind what was found last in this way.
+
+        A notice is shown for four seconds. On a busy machine it may have come and gone before anybody looks.
+        """
+        wanted = text.encode()
+
+        def is_written(terminal: Self) -> bool:
+            found = Path(self._written.name).read_bytes().find(wanted, self._written_at)
+            self._written_at = found + len(wanted) if found >= 0 else self._written_at
+            return found >= 0
+
+        self.wait(is_written, timeout=timeout)
 
     def gone(self, key: str, *, timeout: float = 30) -> None:
         """Type that key until nothing of ours is shown."""

@@ -7,9 +7,10 @@
  *   RESTARTS=37 guest PRINTS READS socket=... machine=... ports=... irq=...
  *
  * It says "ready" when it has programmed its port, "break behind N" when it has read N bytes and then a break, and
- * "read N, longest wait M us, K of more than twice its patience" when it has printed the whole file; it ends with its
- * standard input. SIGUSR1 breaks its connection to the server; at SIGUSR2 it says how long it has waited for accesses
- * since the last time.
+ * "read N, longest wait M us, K of more than twice its patience" when it has printed the whole file. It says "served
+ * by nobody" when the interrupt of an empty THR comes while no server answers, and "served again" when the next one
+ * comes with a server. It ends with its standard input. SIGUSR1 breaks its connection to the server; at SIGUSR2 it
+ * says how long it has waited for accesses since the last time.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -198,8 +199,8 @@ static void saw_thre(void) {
     oob_lock();
     alone = !oob_link_up(&oob_l1);
     oob_unlock();
-    if (guest.alone && !alone) {
-        puts("served again");
+    if (guest.alone != alone) {
+        puts(alone ? "served by nobody" : "served again");
         fflush(stdout);
     }
     guest.alone = alone;
