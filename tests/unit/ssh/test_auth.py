@@ -349,6 +349,7 @@ class TestFiles:
 
     @pytest.mark.parametrize(("file", "folder"), [(0o666, 0o700), (0o664, 0o700), (0o600, 0o777), (0o600, 0o770)])
     def test_what_others_may_write_does_not_count(self, tmp_path: Path, file: int, folder: int) -> None:
+        """security.md 23: such files let users in without a word; sshd's StrictModes refuses them."""
         keys = tmp_path / "keys"
         keys.mkdir()
         (keys / "alice").write_text(PUBLIC)
@@ -387,6 +388,7 @@ class TestFiles:
     def test_a_host_without_descriptors_is_no_answer_about_a_key(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        """security.md 29: users were refused as if their keys were unknown, and their addresses were punished."""
         (tmp_path / "alice").write_text(PUBLIC)
 
         def full(*_: object, **__: object) -> None:
