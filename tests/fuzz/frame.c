@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* oob_frame_parse() on a server's byte stream: docs/wire-protocol.md, native/include/oob_wire.h. */
+/* oob_frame_parse() and oob_frame_version() on a server's byte stream: docs/wire-protocol.md, oob_wire.h. */
 #include "frame.h"
 
 #include "target.h"
@@ -76,6 +76,18 @@ static void check_frame(const uint8_t *data, int taken) {
     check_fields(&alone, taken);
 }
 
+/* Which version a server speaks is known as soon as the first bytes of its WELCOME are there. */
+static void check_version(const uint8_t *data, size_t size, int taken) {
+    uint8_t *bytes = exactly(data, size);
+    uint16_t version = oob_frame_version(bytes, size);
+
+    free(bytes);
+    if (taken > 0)
+        REQUIRE(version == (data[2] == OOB_WELCOME ? OOB_VERSION : 0), "version %u of type %x", version, data[2]);
+    if (version)
+        REQUIRE(size >= 14 && version == (data[12] | data[13] << 8), "version %u in %zu bytes", version, size);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     size_t at = 0;
 
@@ -84,6 +96,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         int taken = parse(data + at, size - at, 0xaa, &frame);
 
         check_prefixes(data + at, size - at, taken);
+        check_version(data + at, size - at, taken);
         if (taken <= 0)
             return 0;
         check_frame(data + at, taken);

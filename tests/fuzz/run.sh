@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Fuzzes for SECONDS each, at a low priority: the C frame parser, the instruction decoder, the Python decoder
-# under atheris, the same against a model under hypothesis. Inputs that reach something new stay in corpus/; one that
-# fails stays in build/fuzz/failed/ and ends the run.
+# Fuzzes for SECONDS each, at a low priority: the C frame parser, the instruction decoder, the decoders of the wire
+# and of the front's frames under atheris, and the decoder of the wire against a model under hypothesis. Each begins
+# with its corpus and with streams that the codecs make (seeds.py). Inputs that reach something new stay in corpus/;
+# one that fails stays in build/fuzz/failed/ and ends the run.
 # shellcheck source=../stack/lib.sh
 . "$(dirname "$0")/../stack/lib.sh"
 cd "$root"
@@ -16,6 +17,7 @@ tests/stack/packages.sh fuzz
     --disable-pip-version-check --progress-bar off -e ".[fuzz]" ||
   fail "pip could not install atheris: see its message above; it has packages for Python 3.11 to 3.13."
 make -s -C tests/fuzz
+.venv/bin/python -m tests.fuzz.seeds "$made/found"
 
 # An input that was kept is never taken out again: it may stand there because it once failed.
 fuzz() { # NAME BYTES COMMAND...
@@ -33,9 +35,9 @@ fuzz() { # NAME BYTES COMMAND...
   say "$corpus has $(find "$corpus" -type f | wc -l) inputs"
 }
 
-fuzz frame 256 "$made/frame"
+fuzz frame 512 "$made/frame"
 fuzz decode 15 "$made/decode"
-fuzz wire 2600 .venv/bin/python -m tests.fuzz.wire_atheris
-fuzz front 2600 .venv/bin/python -m tests.fuzz.front_atheris
+fuzz wire 2600 .venv/bin/python -m tests.fuzz.under_atheris wire
+fuzz front 2600 .venv/bin/python -m tests.fuzz.under_atheris front
 say "Fuzzing the Python decoder against a model for $seconds s"
 nice -n 10 .venv/bin/python -m tests.fuzz.wire_hypothesis "$seconds"
