@@ -20,17 +20,22 @@ from oobconsole.session.request import Request
 from oobconsole.session.room import Member, Room
 from oobconsole.session.when import begins
 
-#: So long, in seconds, a break waits for the guest to read what was typed before it, and for a link that broke.
+#: For how many seconds a break waits until the guest has read what was typed before it, and until a broken link is
+#: there again.
 BREAK_SECONDS: Final = 5.0
-#: `~l` looks at so much of the output, in bytes: a line has no end that a guest must come to.
+#: How many bytes of the output `~l` looks at. A guest need not ever end a line.
 LAST_MAX: Final = 65536
 
 
 class Actions:
-    """Those of one person.
+    """The escape keys of one person at one console.
 
     Args:
-        notices: where answers go.
+        request: what the person has asked for.
+        console: the console.
+        room: the people at the console.
+        member: the person, in that room.
+        notices: where answers are shown.
         keys: what the person types.
     """
 
@@ -58,7 +63,7 @@ class Actions:
         }
 
     async def do(self, command: Command) -> None:
-        """Do what the key says; and give the guest what the terminal itself has answered to it meanwhile."""
+        """Do what the key says. Then type what the terminal itself has sent for the guest meanwhile."""
         await self._do[command]()
         reports = self._keys.take_reports()
         if reports:
@@ -80,10 +85,11 @@ class Actions:
         await self._say("\n".join(self._room.who()))
 
     async def _draw(self) -> None:
-        """Have the screen drawn again, after the output so far."""
+        """Have the screen drawn again, behind the output that has come so far."""
         self._member.reader.wake(Notice("", "redraw"))
 
     async def _may_act(self, what: str) -> bool:
+        """Return whether the person has the keyboard. If not, say how to ask for it."""
         if self._room.may_type(self._member):
             return True
         await self._say(f"{what} needs the keyboard: {self._prefix}r, then k, asks for it")
@@ -112,7 +118,7 @@ class Actions:
         return f"no break was sent: {why}"
 
     def _why_no_break(self) -> str:
-        """It was waited for so long; it is not sent later."""
+        """Return why no break was sent within `BREAK_SECONDS`, in words. It will not be sent later, either."""
         console = self._console
         if console.break_unanswered:
             return f"the line has not said in {BREAK_SECONDS:g} s whether the break was sent"
@@ -155,13 +161,14 @@ class Actions:
         await switch.ask(self._request.services, self._console, self._member.who, self._keys, self._say)
 
     async def _last(self) -> None:
+        """Show the last lines of the output."""
         start, earliest = self._console.tail(self._request.services.tail_lines), self._console.end - LAST_MAX
         title = f"the last lines, of which the first {earliest - start} bytes are left out"
         text = await self._with_guests(max(start, earliest))
         await self._notices.show(title if start < earliest else "the last lines", text.rstrip("\n").split("\n"))
 
     async def _with_guests(self, start: int) -> str:
-        """The text from there on, with a line where another guest begins."""
+        """Return the text from that offset on, with a line of ours where another guest begins."""
         text, at = "", start
         for offset, when in self._console.begun:
             if offset >= start:
@@ -171,6 +178,7 @@ class Actions:
         return text + await text_from(self._console, at)
 
     async def _size(self) -> None:
+        """Type a command into the guest's shell that tells it the terminal's size, if the person confirms that."""
         terminal = self._request.terminal
         rows, columns = terminal.size() if terminal else (0, 0)
         if not rows or not columns:

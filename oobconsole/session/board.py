@@ -1,4 +1,4 @@
-"""What we have said at one person's terminal, and for how long it is to be seen. Pure."""
+"""What we have said at one person's terminal, and for how long each line is to be seen. Pure."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from wcwidth import wcwidth
 
 from oobconsole.terminal.text import plain
 
-#: A notice is seen at least so long, in seconds, before a key takes it away: whoever types would not have read it.
-#: What was asked for goes with the next key.
+#: For how many seconds a notice is seen at least before a key takes it away: somebody who is typing would not have
+#: read it. What a person has asked for goes with the next key.
 LEAST_SECONDS: Final = 1.0
 ASKED_LEAST_SECONDS: Final = 0.2
-#: It goes by itself after so long: time to notice it, and to read that many characters in a second.
+#: After how many seconds a notice goes by itself: time to notice it, and to read so many characters in a second.
 SHOWN_SECONDS: Final = 3.0
 SHOWN_MAX_SECONDS: Final = 60.0
 CHARACTERS_A_SECOND: Final = 20
-#: More of them at a time were never read, and the oldest give way.
+#: How many entries there are at most. Of more entries nobody would read the oldest, so these are dropped.
 ENTRIES_MAX: Final = 32
 
 
@@ -27,13 +27,13 @@ class Entry:
     """Something that was said.
 
     Attributes:
-        lines: of text.
-        least: it is seen so long before a key takes it away, in seconds.
-        question: it stays until it is answered.
-        answer: what was typed so far.
-        listed: lines that are not ours; the last of them matter most.
-        seen: for so long, in seconds.
-        is_welcome: it says how things are, and says something else when they have changed.
+        lines: our text.
+        least: for how many seconds the entry is seen before a key takes it away.
+        question: the entry is a question, and stays until it is answered.
+        answer: what was typed as the answer so far.
+        listed: lines that are not ours, such as the guest's; the last of them matter most.
+        seen: for how many seconds the entry has been seen.
+        is_welcome: the entry says how things are at the console. Its text changes when things change.
     """
 
     lines: list[str]
@@ -46,13 +46,13 @@ class Entry:
 
     @property
     def seconds(self) -> float:
-        """It is seen so long, if nobody types."""
+        """For how many seconds the entry is seen if nobody types."""
         length = sum(map(len, self.lines + self.listed))
         return min(SHOWN_MAX_SECONDS, SHOWN_SECONDS + length / CHARACTERS_A_SECOND)
 
 
 class Board:
-    """What our lines at a terminal say: its entries, the oldest first."""
+    """All entries at one terminal, the oldest first."""
 
     def __init__(self) -> None:
         self._entries: list[Entry] = []
@@ -62,19 +62,19 @@ class Board:
 
     @property
     def is_asked(self) -> bool:
-        """Is there anything that a person waits for?"""
+        """Return whether a person waits for any entry: for a question, or for what the person has asked for."""
         return any(entry.question or entry.least < LEAST_SECONDS for entry in self._entries)
 
     def say(self, text: str, *, asked: bool = False) -> None:
-        """Add something; `asked` is what a person wanted to see."""
+        """Add an entry. `asked`: the person wanted to see it."""
         self._add(Entry(_lines(text), ASKED_LEAST_SECONDS if asked else LEAST_SECONDS))
 
     def welcome(self, text: str) -> None:
-        """Add the welcome, which says in which state things are."""
+        """Add the welcome, which says how things are at the console."""
         self._add(Entry(_lines(text), LEAST_SECONDS, is_welcome=True))
 
     def welcome_again(self, text: str) -> bool:
-        """Things are so now: what was said of them says that, if it is still to be seen. Has that changed it?"""
+        """Replace the text of the welcome if it can still be seen. Returns whether that has changed anything."""
         changed = False
         for entry in self._entries:
             if entry.is_welcome and entry.lines != _lines(text):
@@ -82,7 +82,7 @@ class Board:
         return changed
 
     def show(self, title: str, lines: Sequence[str]) -> None:
-        """Show lines that a person wants to see."""
+        """Add lines that the person wants to see, under a title."""
         self._add(Entry(_lines(title), ASKED_LEAST_SECONDS, listed=_lines("\n".join(lines))))
 
     def ask(self, question: str) -> None:
@@ -94,7 +94,7 @@ class Board:
         del self._entries[:-ENTRIES_MAX]
 
     def echo(self, keys: bytes) -> None:
-        """What is typed as an answer, as a terminal would echo it."""
+        """Add what is typed to the answer, as a terminal would echo it."""
         typed = plain(keys.decode(errors="replace"))
         for entry in self._entries:
             if entry.question:
@@ -111,14 +111,14 @@ class Board:
         self._entries = [entry for entry in self._entries if not entry.question]
 
     def key(self) -> bool:
-        """A key was typed for the guest; is anything taken away by it?"""
+        """Note that a key was typed for the guest. Returns whether that has removed any entry."""
         kept = [entry for entry in self._entries if entry.question or entry.seen < entry.least]
         gone = len(kept) < len(self._entries)
         self._entries = kept
         return gone
 
     def age(self, seconds: float) -> bool:
-        """They were seen for so long; is anything gone by that?"""
+        """Note that the entries were seen for so many more seconds. Returns whether that has removed any entry."""
         for entry in self._entries:
             entry.seen += seconds
         kept = [entry for entry in self._entries if entry.question or entry.seen < entry.seconds]
@@ -128,12 +128,12 @@ class Board:
 
     @property
     def next_goes_in(self) -> float | None:
-        """Seconds of being seen; None: nothing goes by itself."""
+        """In how many seconds of being seen the next entry goes; None: no entry goes by itself."""
         left = [entry.seconds - entry.seen for entry in self._entries if not entry.question]
         return max(0.0, min(left)) if left else None
 
     def rows(self, columns: int, most: int) -> list[str]:
-        """What is to be shown: the latest, in rows of so many columns at most, and at most so many."""
+        """Return the latest rows to be shown, at most `most` of them, each of at most `columns` columns."""
         rows = [row for entry in self._entries for row in _rows(entry, columns, most)]
         return rows[-most:]
 
@@ -151,7 +151,7 @@ def _rows(entry: Entry, columns: int, most: int) -> list[str]:
 
 
 def _last_rows(lines: Sequence[str], columns: int, most: int) -> list[str]:
-    """The last rows of lines that may be of any length: what there is no room for is not looked at."""
+    """Return the last rows of lines that may be of any length. Lines for which there is no room are not looked at."""
     rows: list[str] = []
     for line in reversed(lines):
         if len(rows) >= most:
@@ -161,7 +161,7 @@ def _last_rows(lines: Sequence[str], columns: int, most: int) -> list[str]:
 
 
 def _wrapped(line: str, columns: int) -> list[str]:
-    """In rows, between two words where there are any."""
+    """Return the line in rows, broken between two words where there are any."""
     rows, row, used = [], "", 0
     for character in line:
         width = max(0, wcwidth(character))

@@ -1,9 +1,13 @@
-"""The escape keys of an interactive session, as OpenSSH's: recognized at the start of a line. Sans I/O.
+"""The escape keys of a person's session, as OpenSSH has them: they count at the start of a line. Sans I/O.
 
-A paste is never a command. Most terminals mark it (bracketed paste) when the guest has asked for that. Where they do
-not, what came at once is looked at. Keys that are typed come one by one, and who lets a program type waits for
-answers. So a command counts when nothing but line ends came at once before it, and nothing follows it for a moment.
-Everything else is the guest's, and what may have been meant as a command is named, so that its user can be told.
+How is a paste told from keys? A paste must never be a command. Most terminals put marks around a paste (bracketed
+paste) when the guest has asked for that. Without marks, the only sign is time: a paste comes at once, and keys that
+are typed come one by one. A program that types for a user waits for answers, so its keys come one by one, too.
+Therefore a command counts only if nothing but line ends came at once before the command, and if nothing follows it
+for a moment.
+
+Everything else goes to the guest. The filter names the keys that may have been meant as a command, so that the user
+can be told.
 """
 
 from __future__ import annotations
@@ -17,7 +21,8 @@ from oobconsole.session.typed import LOST_END_SECONDS, PASTE_END, Is, Sequences,
 
 
 class Command(Enum):
-    """What a user asks of the session rather than of the guest: the key after the prefix."""
+    """What a user asks of the session rather than of the guest. The value is the key that is typed behind the
+    prefix."""
 
     HELP = b"?"
     DETACH = b"."
@@ -32,21 +37,24 @@ class Command(Enum):
     DRAW = b"d"
 
 
-#: OpenSSH's client answers `~?` itself, so there is another key for help.
+#: OpenSSH's client answers `~?` itself, so `~h` asks for help, too.
 _COMMANDS: Final = {ord("h"): Command.HELP} | {command.value[0]: command for command in Command}
-#: So long, in seconds, nothing may follow: behind a letter, which may begin a home directory (`~bob/`), behind
-#: another key, and behind a doubled prefix, which mostly is followed by what it was doubled for.
+#: For how many seconds nothing may follow a command before it counts: behind a letter (HOLD_SECONDS), because the
+#: letter may begin a home directory as in `~bob/`; behind another key (QUIET_SECONDS); and behind a doubled prefix
+#: (DOUBLED_SECONDS), which is mostly followed by what it was doubled for.
 HOLD_SECONDS: Final = 0.4
 QUIET_SECONDS: Final = 0.1
 DOUBLED_SECONDS: Final = 0.05
-#: A paste without an end is over when, after a while, a few keys come.
+#: A paste whose end mark is lost is over when at most this many keys come after a pause of `LOST_END_SECONDS`.
 _FEW_KEYS: Final = 8
+#: How many line ends may come together with a command that still counts.
 _ENDS_MAX: Final = 8
-#: What a program may send at once with a doubled prefix: to detach from a console within this one.
+#: What a program may send at once with a doubled prefix. Example: `~~.` detaches from a console that is watched
+#: within this console.
 _BEHIND_DOUBLED: Final = (b".", b"\r", b"\n")
 _ESC: Final = 0x1B
 _LINE_ENDS: Final = b"\r\n"
-#: Keys that are no text: behind a command they are for the guest, or for what the command asks.
+#: Keys that are no text. Behind a command they are for the guest, or they answer the command's question.
 _KEY: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -54,10 +62,10 @@ class Typed(NamedTuple):
     """What was typed, up to the first command.
 
     Attributes:
-        guest: goes to the guest.
-        command: was completed behind that.
-        rest: stands behind the command, not looked at yet.
-        doubted: keys in `guest` that are a command when they come by themselves.
+        guest: the bytes that go to the guest.
+        command: the command that was completed behind these bytes; None: there was none.
+        rest: the bytes behind the command, which have not been looked at yet.
+        doubted: the keys in `guest` that would have been a command if they had come by themselves.
     """
 
     guest: bytes
@@ -68,13 +76,13 @@ class Typed(NamedTuple):
 
 @dataclass
 class _Held:
-    """What may be a command, and waits for what follows.
+    """Keys that may be a command. They are held back until it is known what follows them.
 
     Attributes:
-        keys: the prefix and the key.
-        command: None: the prefix is doubled, and one of it is sent.
-        doubted: text came at once before it.
-        ends: line ends behind it.
+        keys: the prefix and the key behind it.
+        command: the command that these keys are; None: the prefix is doubled, and one prefix goes to the guest.
+        doubted: text came at once before these keys, so they are no command.
+        ends: the line ends that have come behind them.
     """
 
     keys: bytes
@@ -84,12 +92,14 @@ class _Held:
 
     @property
     def seconds(self) -> float:
+        """For how long nothing may follow before the keys count, in seconds."""
         if self.command is None:
             return DOUBLED_SECONDS
         return HOLD_SECONDS if self.keys[-1:].isalpha() else QUIET_SECONDS
 
     def takes(self, ends: bytes) -> bool:
-        """Do these belong to it? Programs type lines; behind a letter that may be the line of a home directory."""
+        """Return whether what follows consists of line ends that belong to the command. A program types whole lines,
+        so the line end belongs to the command. Behind a letter it does not: the line may name a home directory."""
         wanted = self.command is not None and not self.keys[-1:].isalpha()
         return wanted and not ends.strip(_LINE_ENDS) and len(self.ends + ends) <= _ENDS_MAX
 
@@ -97,31 +107,33 @@ class _Held:
 class EscapeFilter:
     """Splits what a user types into bytes for the guest and commands for us.
 
-    The prefix counts only after a line end or at the very beginning, terminal reports between them not counted.
-    Behind it, its own last character sends the prefix, and any key that is no command is sent with it.
+    Where does the prefix count? Only behind a line end, or at the very beginning. What the terminal itself sends in
+    between (reports) is not counted. Behind the prefix, the prefix's own last character sends the prefix to the
+    guest. Any key that is no command is sent to the guest together with the prefix.
 
     Args:
-        prefix: of every command, one or more characters; empty: there are none.
+        prefix: the one or more characters with which every command begins; empty: there are no commands.
     """
 
     def __init__(self, prefix: bytes = b"~") -> None:
         self._prefix = prefix
         self._line_start = True
-        self._matched = 0  # bytes of the prefix that are held back
-        self._doubted = False  # text came at once before them
-        self._company = False  # of what comes now, text has come already
+        self._matched = 0  # how many bytes of the prefix have come and are held back
+        self._doubted = False  # text came at once before these bytes of the prefix
+        self._company = False  # text is a part of what is coming at once
         self._held: _Held | None = None
         self._sequences = Sequences()
-        self._line_start_before = True  # the sequence that has begun
-        self._paste: bytes | None = None  # within one: the last bytes of it
+        self._line_start_before = True  # whether the control sequence that comes now began at the start of a line
+        self._paste: bytes | None = None  # the last bytes of the paste that is coming; None: no paste is coming
 
     @property
     def holds(self) -> float | None:
-        """If nothing comes for so many seconds, the held bytes count (`expire`). None: no bytes are held."""
+        """How many seconds of silence make the held bytes count (`expire`). None: no bytes are held."""
         return None if self._held is None else self._held.seconds
 
     def expire(self) -> Typed:
-        """Nothing has come for as long as `holds` says. Returns what the held bytes mean then."""
+        """Return what the held bytes mean. The caller calls this when nothing has come for as long as `holds`
+        says."""
         held, self._held = self._held, None
         if held is None:
             return Typed(b"", None, b"")
@@ -132,7 +144,8 @@ class EscapeFilter:
         return Typed(b"" if held.command else self._prefix, held.command, b"")
 
     def end(self) -> Typed:
-        """Nothing will ever come: a script has ended, and if its last line is to detach, that is what it means."""
+        """Return what the held bytes mean when nothing will ever follow. This is the end of a script's input: if the
+        last line is a command to detach, that is what it means."""
         held = self._held
         if held is not None and held.command is Command.DETACH:
             held.doubted = False
@@ -141,8 +154,12 @@ class EscapeFilter:
         return typed._replace(guest=typed.guest + begun)
 
     def feed(self, data: bytes, pause: float = 0.0) -> Typed:
-        """Look at what came at once, up to the first command that it completes; `pause` seconds after what was fed
-        before."""
+        """Look at bytes that came at once, up to the first command that they complete.
+
+        Args:
+            data: the bytes.
+            pause: how many seconds after the bytes of the last call they came.
+        """
         self._company = self._company and came_at_once(pause)
         if self._paste is not None:
             if pause < LOST_END_SECONDS or len(data) > _FEW_KEYS or PASTE_END in self._paste + data:
@@ -151,7 +168,7 @@ class EscapeFilter:
         return self._typed(data) if self._held is None else self._behind(self._held, data, pause)
 
     def _behind(self, held: _Held, data: bytes, pause: float) -> Typed:
-        """Take `data`, which follows held bytes after a pause of so many seconds."""
+        """Take `data`, which follows the held bytes after a pause of so many seconds."""
         if pause >= held.seconds:
             return self.expire()._replace(rest=data)
         if held.takes(data):
@@ -166,7 +183,7 @@ class EscapeFilter:
         return typed._replace(guest=held.keys + held.ends + typed.guest)
 
     def _pasted(self, data: bytes) -> Typed:
-        """Within a paste: everything is the guest's, to its end and with it."""
+        """Take bytes of a paste: everything up to the paste's end mark, and the mark itself, is the guest's."""
         before = self._paste or b""
         end = (before + data).find(PASTE_END)
         if end < 0:
@@ -205,19 +222,21 @@ class EscapeFilter:
         return Typed(bytes(guest), None, b"", doubted)
 
     def _is_plain(self, data: bytes) -> bool:
+        """Return whether the bytes can go to the guest as they are: nothing in them can begin or end a command."""
         first = self._prefix[:1]
         return not self._matched and not self._sequences.within and not (first and first in data) and _ESC not in data
 
     def _is_command(self, byte: int) -> bool:
-        """The whole prefix has come: is this byte one of ours behind it?"""
+        """Return whether the whole prefix has come and this byte makes a command of it, or doubles the prefix."""
         return 0 < self._matched == len(self._prefix) and (byte in _COMMANDS or byte == self._prefix[-1])
 
     def _send(self, text: bytes, guest: bytearray) -> None:
-        """Give `text` to the guest: it was no command."""
+        """Give `text` to the guest, because it was no command."""
         guest += text
         self._matched, self._line_start, self._company = 0, False, True
 
     def _take(self, byte: int, guest: bytearray) -> None:
+        """Take one byte that completes no command: it is part of the prefix, or goes to the guest."""
         prefix = self._prefix
         if 0 < self._matched < len(prefix) and byte == prefix[self._matched]:
             self._matched += 1
@@ -230,7 +249,8 @@ class EscapeFilter:
             self._follow(byte)
 
     def _follow(self, byte: int) -> None:
-        """A line begins behind line ends, also when the terminal itself types something between them."""
+        """Keep track of whether a line begins. A line begins behind a line end, even if the terminal itself has sent
+        something since."""
         kind = self._sequences.take(byte)
         if byte == _ESC:
             self._line_start_before = self._line_start

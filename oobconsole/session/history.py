@@ -1,4 +1,4 @@
-"""What verbs that read a recording have in common. Files are read in threads, a slice at a time."""
+"""What the verbs that read a recording have in common. Files are read in threads, one slice at a time."""
 
 from __future__ import annotations
 
@@ -16,15 +16,20 @@ from oobconsole.session.when import When
 
 T = TypeVar("T")
 
-#: The most that is found is said, and that there is more.
+#: How many results are shown at most. Beyond that the user is told that there are more.
 FOUND_MAX: Final = 10_000
 
 
 class History:
-    """What a verb reads: the recording of the console that was named, whether or not that is still there.
+    """The recording that a verb reads: that of the console that was named, whether or not the console still exists.
+
+    Args:
+        request: whose request it is.
+        verb: the verb's name, for the audit log.
 
     Raises:
-        UsageError, Denied: as `Request.recorded`; or nothing is recorded.
+        UsageError: nothing is recorded, or as in `Request.recorded`.
+        Denied: as in `Request.recorded`.
     """
 
     def __init__(self, request: Request, verb: str) -> None:
@@ -37,7 +42,8 @@ class History:
         request.services.events.emit(Kind.READ, self.name, request.who, by=verb)
 
     async def ready(self) -> bool:
-        """Have everything printed so far in the files, or say that it is not; returns whether it is."""
+        """Bring everything that was printed so far into the files. If that fails, say why. Returns whether it has
+        succeeded."""
         try:
             await self.recordings.flush()
             late = False
@@ -55,7 +61,7 @@ class History:
         return True
 
     async def call(self, what: Callable[[], T]) -> T:
-        """Do it in a reader's thread.
+        """Call `what` in a reader's thread, and return its result.
 
         Raises:
             UsageError: a file cannot be read, or a pattern takes too long.
@@ -68,10 +74,11 @@ class History:
             raise UsageError(f"{self.name}: its recording cannot be read: {error}") from error
 
     async def next(self, items: Iterator[T]) -> T | None:
-        """The next one, from a reader's thread; None at the end."""
+        """Return the next item, which is made in a reader's thread; None at the end."""
         return await self.call(partial(next, items, None))
 
     async def offset_since(self, since: When) -> int | None:
-        """Where to begin; None: nothing was printed since. So long ago is what it says, however the clock was set."""
+        """Return the offset of the first output since that moment; None: nothing was printed since. A duration means
+        time that has passed, even if the clock was set meanwhile."""
         at, elapsed = since.before(time.time()), since.at is None
         return await self.call(partial(self.transcript.offset_at, at, elapsed=elapsed))

@@ -1,4 +1,5 @@
-"""Keys as a person types them at a question of ours: one at a time, sequences and pastes as a whole."""
+"""Keys as a person types them at a question of ours: one key at a time, but a control sequence or a paste as a
+whole."""
 
 from __future__ import annotations
 
@@ -10,12 +11,13 @@ from oobconsole.session.request import Peer
 from oobconsole.session.typed import LOST_END_SECONDS, PASTE, PASTE_END, REPORTS
 from oobconsole.session.within import within
 
-#: The rest of a sequence comes within so many seconds; an Escape without one is the key.
+#: Within how many seconds the rest of a control sequence comes. An Escape that is alone for longer is the key Esc.
 SPLIT_SECONDS: Final = 0.2
-#: What came at once has come when nothing more does for so long, and is waited for at most so long, in seconds.
+#: After how many seconds without another byte everything that came at once has come; and for how many seconds that is
+#: waited for at most.
 QUIET_SECONDS: Final = 0.1
 _SWALLOW_SECONDS: Final = 10.0
-#: Of a paste, in bytes: no answer needs more.
+#: How many bytes of a paste are kept. No answer needs more.
 _PASTE_MAX: Final = 4096
 _SEQUENCE: Final = re.compile(rb"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|O[@-~])")
 _BEGINNING: Final = re.compile(rb"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}|O)?")
@@ -23,24 +25,24 @@ _REPORT: Final = re.compile(rb"\x1b\[[0-9;?]{0,64}[" + REPORTS + rb"]")
 
 
 class Pasted(bytes):
-    """What was pasted, without its marks."""
+    """What was pasted, without the marks of bracketed paste."""
 
 
 class Keyboard:
-    """What a person types, in any packets.
+    """What a person types, however the network has cut it into packets.
 
     Attributes:
-        reports: what the terminal itself typed meanwhile: it is for the guest.
+        reports: what the terminal itself has sent meanwhile. It is for the guest.
     """
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
         self._waiting = b""
-        self._put_back = False  # what was read last had been put back
+        self._put_back = False  # whether what `read` returned last had been put back before
         self.reports = b""
 
     async def read(self) -> bytes:
-        """Wait for keys, as they come; empty at the end."""
+        """Return input as it comes, and wait for it; empty at the end of the input."""
         data, self._waiting = self._waiting, b""
         self._put_back = bool(data)
         return data or await self._peer.read()
@@ -60,7 +62,8 @@ class Keyboard:
         return self._waiting
 
     async def key(self) -> bytes:
-        """The next key: a byte, an Escape for a sequence of any kind, or `Pasted`; empty at the end."""
+        """Return the next key: a byte, an Escape that stands for a whole control sequence, or a `Pasted`. Empty: the
+        input has ended."""
         while data := await self.read():
             if not data.startswith(b"\x1b"):
                 self.put_back(data[1:])
@@ -74,17 +77,18 @@ class Keyboard:
         return b""
 
     async def is_followed(self, seconds: float) -> bool:
-        """Does something come within so many seconds, or has it come already?"""
+        """Return whether something has come already, or comes within so many seconds."""
         if not self._waiting:
             self.put_back(await self._soon(seconds))
         return bool(self._waiting)
 
     async def swallow(self, but: bytes = b"") -> int:
-        """Throw away what came together with what was read, be it in several packets; returns how many bytes.
+        """Drop what came at once with what was read last, even if it comes in several packets. Returns how many bytes
+        were dropped.
 
         Args:
-            but: keys that are left to be read when they are all that came, at most behind one Enter: they were typed
-                in a hurry, or joined by a slow link. As much of them as has come counts, too.
+            but: keys that are not dropped if they are all that came, behind one Enter at most. Somebody has typed
+                them in a hurry, or a slow link has joined them. The beginning of these keys counts, too.
         """
         data, self._waiting = self._waiting, b""
         swallowed = len(data)
@@ -98,7 +102,7 @@ class Keyboard:
                     swallowed += len(more)
                     data = data[-_PASTE_MAX:] + more
         except TimeoutError:
-            pass  # a client that never stops typing gets what is left of it typed
+            pass  # a client that never stops typing: the rest of what it sends is typed into the guest
         hurried = data.removeprefix(b"\r").removeprefix(b"\n")
         if but and swallowed == len(data) and hurried and but.startswith(hurried):
             self.put_back(hurried)
@@ -108,7 +112,8 @@ class Keyboard:
         return swallowed - sum(map(len, reports))
 
     async def _sequence(self, data: bytes) -> bytes:
-        """The sequence at the beginning of `data`, or as much of it as comes; what is behind it is put back."""
+        """Return the control sequence at the beginning of `data`, and wait for the rest of it. What stands behind the
+        sequence is put back. If no sequence comes about, this is the first byte alone."""
         while not (found := _SEQUENCE.match(data)):
             more = await self._soon(SPLIT_SECONDS) if _BEGINNING.fullmatch(data) else b""
             if not more:
@@ -135,5 +140,5 @@ class Keyboard:
         return Pasted(kept.removesuffix(PASTE_END)[:_PASTE_MAX])
 
     async def _soon(self, seconds: float) -> bytes:
-        """What comes within so many seconds; empty: nothing."""
+        """Return what comes within so many seconds; empty: nothing does."""
         return await within(seconds, self.read) or b""

@@ -1,11 +1,12 @@
-"""What one person's terminal shows of the guest: models of the terminal's own size, fed with what it was sent.
+"""What one person's terminal shows of the guest: models of that terminal, which are fed with what was sent to it.
 
-It may be of another size than the guest believes, and then it shows something else than the console's screen does:
-what is put back there must be what was there.
+Why not the console's screen? The terminal may be of another size than the guest believes, and then it shows something
+else. What we put back on the terminal must be what was there.
 
-Nobody knows which terminal it is, and terminals do not agree about everything: what DECRC brings back on the other
-screen, whether a character behind the last column is still to be wrapped behind a line feed. Two that differ most are
-modelled, and where they agree, it is known what the terminal shows.
+Why two models? Nobody knows which terminal it is, and terminals do not agree about everything. Examples: what DECRC
+brings back on the alternate screen; whether a character behind the last column is still to be wrapped after a line
+feed. The two kinds of terminals that differ most are modelled. Where both models agree, it is known what the terminal
+shows.
 """
 
 from __future__ import annotations
@@ -19,44 +20,47 @@ from oobconsole.terminal.model import Terminal
 from oobconsole.terminal.state import ORIGIN, WRAP, State
 from oobconsole.terminal.tmux import AsTmux
 
-#: Fed between two turns of the event loop, in bytes, and in sequences: one of six bytes can move every cell there is.
+#: How much is fed to a model before others have a turn of the event loop, in bytes and in control sequences. A
+#: sequence of six bytes can move every cell of the screen.
 SLICE: Final = 256
 SEQUENCES_MAX: Final = 2
-#: What the models need not have seen yet, in bytes, and what they will never see: a flood's older output.
+#: How many bytes the models may be behind; and how many bytes may wait for them. Beyond that, a flood's older output
+#: is left out for ever.
 BEHIND: Final = 8192
 BEHIND_MAX: Final = 65536
-#: All mirrors together catch up for one second of so many, while guests print. A notice that somebody has asked for,
-#: or that comes when the guest is silent, makes its own mirror catch up in any case.
+#: All mirrors together catch up for one second in this many, while guests print. A notice that somebody has asked
+#: for, or that comes while the guest is silent, makes the mirror of its own terminal catch up in any case.
 KEEP_UP_SHARE: Final = 10
 _KEEP_UP_MAX: Final = 1.0  # seconds
 
 
 class _Fixed(Terminal):
-    """A terminal that does not grow when rows are addressed that it does not have."""
+    """A terminal that keeps its size. The console's model grows when the guest addresses rows that it does not
+    have."""
 
     def grow_to(self, row: int, column: int) -> None:
         """Do nothing: the user's terminal has a fixed size."""
 
 
 class _FixedTmux(AsTmux):
-    """tmux, with a screen that keeps its size."""
+    """tmux as a terminal that keeps its size."""
 
     def grow_to(self, row: int, column: int) -> None:
         """Do nothing: the user's terminal has a fixed size."""
 
 
 class Mirror:
-    """One person's terminal.
+    """One person's terminal, as far as we know it.
 
     Args:
-        rows, columns: its size.
+        rows, columns: the terminal's size.
 
     Attributes:
-        model: true once it has caught up.
-        exact: nothing that the terminal was sent has been left out.
+        model: what the terminal shows, once the mirror has caught up.
+        exact: nothing that was sent to the terminal has been left out.
     """
 
-    _next_turn = 0.0  # of all mirrors, by `time.monotonic`
+    _next_turn = 0.0  # when the next mirror may catch up, for all mirrors together, by `time.monotonic`
 
     def __init__(self, rows: int, columns: int) -> None:
         self.model: Terminal = _Fixed(rows, columns)
@@ -65,7 +69,7 @@ class Mirror:
         self._waiting = bytearray()
 
     def sent(self, data: bytes) -> None:
-        """`data` was sent to the terminal."""
+        """Note that `data` was sent to the terminal. The models are fed with it later (`catch_up`)."""
         if len(self._waiting) + len(data) <= BEHIND_MAX:
             self._waiting += data
             return
@@ -76,9 +80,9 @@ class Mirror:
         self._waiting = latest[latest.find(b"\n") + 1 :]
 
     def is_sure(self, rows: Iterable[int]) -> bool:
-        """Do all terminals show the same in these rows, and have their cursors at the same place and in the same
-        state? And can it be gone to: with DECOM no cursor comes between other rows than the margins. Once it has
-        caught up."""
+        """Return whether it is known what these rows show, and where the cursor is and in which state. That is so if
+        both models agree, and if the cursor's place can be reached: with DECOM no cursor can go to rows outside the
+        margins. The mirror must have caught up."""
         rows = {*rows, self.model.cursor.y} if self.model.cursor.wraps else rows
         mine, other = self.model, self._other
         return (
@@ -90,12 +94,13 @@ class Mirror:
 
     @property
     def next_turn(self) -> float:
-        """When it may catch up, by `time.monotonic`: at once, unless it has missed much and others have just done so.
-        With a hundred watchers of a flood each had its turn in a tenth of the time, which was all of it."""
+        """When this mirror may catch up, by `time.monotonic`. That is at once, unless it is far behind and other
+        mirrors have just caught up. Why? With a hundred watchers of a flood, each mirror took a tenth of the time,
+        which was all of it."""
         return Mirror._next_turn if len(self._waiting) > BEHIND else 0.0
 
     async def catch_up(self) -> float:
-        """Feed the models with everything; returns how long that took, in seconds."""
+        """Feed the models with everything that waits. Returns how long that took, in seconds."""
         began, is_much = time.monotonic(), len(self._waiting) > BEHIND
         while self._waiting:
             size = self._few()
@@ -122,14 +127,14 @@ class Mirror:
         return SLICE if end < 0 else end
 
     async def keep_up(self) -> None:
-        """The same, when it is time to, and others have not just done so. A mirror that has missed something never
-        is exact again, and can as well wait until somebody wants to see it."""
+        """Catch up if this mirror is far behind and it is its turn. A mirror that has left something out will never
+        be exact again, so it can wait until somebody wants to see something."""
         if self.exact and len(self._waiting) > BEHIND and time.monotonic() >= Mirror._next_turn:
-            Mirror._next_turn = time.monotonic() + _KEEP_UP_MAX  # until this one has done so
+            Mirror._next_turn = time.monotonic() + _KEEP_UP_MAX  # no other mirror begins before this one is done
             await self.catch_up()
 
 
 def _state(model: State) -> object:
-    """What our lines take from the terminal, and bring back."""
+    """Return the part of the state that our lines change on the terminal and have to bring back."""
     modes = model.modes & {ORIGIN, WRAP}
     return model.cursor, modes, model.top, model.bottom, model.is_alternate

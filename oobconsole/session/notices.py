@@ -14,11 +14,12 @@ from oobconsole.session.request import ExitStatus, Peer
 from oobconsole.session.safe import SafeFilter, next_slice
 from oobconsole.terminal.restore import Lent
 
-#: Our lines wait at most so long, in seconds, for the guest to finish a character or an escape sequence.
+#: For how many seconds our lines wait at most until the guest has finished a character or a control sequence.
 WHOLE_SECONDS: Final = 0.2
-#: While one waits, output is looked at byte by byte: so much between two turns of the event loop, in bytes.
+#: While a line of ours waits, output is looked at byte by byte: how many bytes between two turns of the event loop.
 _STEP: Final = 128
-#: So much output is sent at once, in bytes: a packet of SSH's. Between two of these parts our lines have their turn.
+#: How many bytes of output are sent at once, which is a packet of SSH's. Between two such parts our lines have their
+#: turn.
 PART: Final = 32768
 
 
@@ -26,11 +27,13 @@ class Notices(ABC):
     """The guest's output and our lines on their way to one terminal.
 
     Args:
-        filtered: nothing of the guest's passes that makes a terminal answer or act.
+        peer: the person at the terminal.
         once: filters what the console prints, for all of its terminals.
+        filtered: whether everything is kept from the terminal that would make it answer or act.
 
     Attributes:
-        covers: our lines stand over the guest's; what the terminal shows at the beginning must be known.
+        covers: whether our lines stand over the guest's. Then it must be known what the terminal shows at the
+            beginning.
     """
 
     covers = False
@@ -92,7 +95,7 @@ class Notices(ABC):
 
     @abstractmethod
     async def ask(self, question: str) -> None:
-        """Ask something; it stays until it is `answered`."""
+        """Ask something. The question stays until `answered` is called."""
 
     @abstractmethod
     async def echo(self, keys: bytes) -> None:
@@ -104,7 +107,7 @@ class Notices(ABC):
 
     @abstractmethod
     async def answered(self) -> None:
-        """The question is answered, or was given up: shows it no more."""
+        """Stop showing the question: it is answered, or was given up."""
 
     @abstractmethod
     def key(self) -> None:
@@ -112,7 +115,7 @@ class Notices(ABC):
 
     @abstractmethod
     async def show(self, title: str, lines: Sequence[str]) -> None:
-        """Show lines that the person wants to see; where there is no room for all, the last ones."""
+        """Show lines that the person wants to see; if there is no room for all of them, the last ones."""
 
     @abstractmethod
     def resized(self) -> None:
@@ -128,7 +131,7 @@ class Notices(ABC):
 
 
 class LineNotices(Notices):
-    """Our lines between the guest's, not within a character or a sequence."""
+    """Our lines between the guest's lines, but never within a character or a control sequence."""
 
     def __init__(self, peer: Peer, once: FilteredOnce, *, filtered: bool) -> None:
         super().__init__(peer, once, filtered=filtered)
@@ -154,8 +157,8 @@ class LineNotices(Notices):
                     await asyncio.sleep(0)
 
     async def _step(self, data: bytes) -> int:
-        """What waits to be said is said where the filter comes to rest, which is looked for byte by byte. Returns how
-        many bytes were shown before that."""
+        """Show output byte by byte until the filter comes to rest, and say there what waits to be said. Returns how
+        many bytes of output were shown."""
         shown, at = b"", 0
         while at < len(data) and not (at and self._filter.at_rest):
             shown += self._shown_now(data[at : at + 1])

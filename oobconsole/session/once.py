@@ -1,4 +1,4 @@
-"""What a console prints is filtered once, however many terminals show it."""
+"""Filters what a console prints once, however many terminals show it."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from oobconsole.console.console import Console
 from oobconsole.session.safe import next_slice, slices
 from oobconsole.terminal.safe import SafeFilter, State
 
-#: So much filtered output of a console is kept, in bytes. Readers that keep up are no further apart: the guest waits
-#: for who is half a scrollback behind (console/pace.py).
+#: How many bytes of a console's output are kept together with what they were filtered to. Readers that keep up are no
+#: further apart, because the guest waits for a reader that is half a scrollback behind (console/pace.py).
 KEPT_MAX: Final = 256 << 10
-#: The state of a filter, and what it is fed. A hundred readers of the same place are given the same object, so that
-#: its hash is computed once and it is compared with itself.
+#: The state of a filter, and what it is fed. A hundred readers at the same place are given the same object, so that
+#: its hash is computed once and comparing it is quick.
 _Key: TypeAlias = tuple[State, bytes]
 
 
 class FilteredOnce:
-    """Of one console.
+    """The filter that all terminals at one console share.
+
+    How can a filter be shared? Every terminal has a filter of its own, because each terminal begins at another place
+    of the output. But what a filter returns, and the state in which that leaves it, depend on nothing but its state
+    before and on the data. So two filters in the same state that are fed the same data can be given the same answer.
+    Nearly all of a console's watchers are in that case.
 
     Args:
-        is_shared: are there several terminals?
-
-    Every terminal has a filter of its own, because each begins at another place of the output. What a filter returns,
-    and the state that it is left in, depend on its state and on the data alone. So whoever feeds the same data to a
-    filter in the same state, which nearly all of a console's watchers do, is given the same answer.
+        is_shared: returns whether there are several terminals at the console.
     """
 
     def __init__(self, is_shared: Callable[[], bool]) -> None:
@@ -38,7 +39,8 @@ class FilteredOnce:
         self._making: dict[_Key, asyncio.Future[None]] = {}
 
     async def feed(self, safe: SafeFilter, data: bytes) -> bytes:
-        """What `safe.feed(data)` returns, with a turn of the event loop for everybody else where that takes long."""
+        """Return what `safe.feed(data)` would return. If that takes long, others have a turn of the event loop
+        meanwhile."""
         now = time.monotonic()
         if not self._is_shared():
             self._kept.clear()
@@ -48,12 +50,13 @@ class FilteredOnce:
         while (known := self._kept.get(key)) is None:
             if key not in self._making:
                 return await self._make(key, safe, now)
-            await asyncio.wait([self._making[key]])  # and look again: whoever made it may have left in the middle
+            await asyncio.wait([self._making[key]])  # look again: whoever was making it may have gone
         shown, state = known
         safe.follow(state, now)
         return shown
 
     async def _make(self, key: _Key, safe: SafeFilter, now: float) -> bytes:
+        """Filter the data of a key, and keep the result for others who have the same key."""
         made = self._making[key] = asyncio.get_running_loop().create_future()
         try:
             shown = await _filtered(safe, key[1], now)
@@ -73,7 +76,7 @@ class FilteredOnce:
 
 
 async def _filtered(safe: SafeFilter, data: bytes, now: float) -> bytes:
-    """What is nothing but text, as most output is, passes in one step and without a copy."""
+    """Filter `data`. Most output is nothing but text: that passes in one step and without a copy."""
     await next_slice()
     plain = safe.passes(data, now)
     if plain == len(data):
@@ -88,6 +91,6 @@ def once(console: Console) -> FilteredOnce:
     """Return the filter that all terminals at a console share."""
     found = _of.get(console)
     if found is None:
-        known = ref(console)  # what is kept by a console must not keep it
+        known = ref(console)  # what `_of` keeps for a console must not keep the console itself alive
         found = _of[console] = FilteredOnce(lambda: (alive := known()) is not None and alive.attached > 1)
     return found

@@ -1,9 +1,11 @@
-"""Rows of our own over a guest's screen, and the guest's rows again in their place. Sans I/O.
+"""Puts rows of our own over a guest's screen, and the guest's rows back in their place. Sans I/O.
 
-The guest's cursor, attributes, character sets and origin mode are as they were behind both; its margins, modes, tab
-stops and the cursor that it has saved are not touched. There are two ways to come back to its cursor: to go to where
-our model has it, or DECSC and DECRC, which the terminal does without fail, but which take the one place where a guest
-can save its own.
+What of the terminal's state is kept? The guest's cursor, attributes, character sets and origin mode are the same
+afterwards. Its margins, modes, tab stops and the cursor that it has saved are not touched at all.
+
+How do we come back to the guest's cursor? There are two ways. One is to go to the place at which our model has the
+cursor. The other is to use DECSC and DECRC. A terminal does these without fail, but there is only one place where a
+cursor can be saved, and the guest may be using it.
 """
 
 from __future__ import annotations
@@ -18,54 +20,60 @@ from oobconsole.terminal.pen import PLAIN
 from oobconsole.terminal.state import ORIGIN
 from oobconsole.terminal.text import plain
 
-#: Rows by their numbers on the screen; attributes, and a character set, that show text as it is.
+#: What comes before anything of ours: rows count from the top of the screen (origin mode off), and attributes and
+#: character set show text as it is.
 _BEGIN: Final = "\x1b[?6l\x1b[0m\x1b(B\x0f"
 _SAVE, _RESTORE, _ORIGIN, _ERASE = "\x1b7", "\x1b8", "\x1b[?6h", "\x1b[0m\x1b[K"
 _OURS: Final = "\x1b[0;7m"
-#: Symbols, some of which are emoji; private use; emoji, and what came with them.
+#: Characters about whose width terminals disagree: symbols, some of which are emoji; private use; emoji, and what
+#: came with them.
 _DISPUTED: Final = re.compile(
     "[\u231a-\u23b9\u23be-\u23ff\u25fb-\u27bf\u2b00-\u2bff\ue000-\uf8ff\U0001f000-\U0010ffff]"
 )
 
 
 def place(model: Terminal, count: int) -> int:
-    """The first of so many rows for us, from 0: at the bottom, or at the top when the cursor is at the bottom."""
+    """Return the first of `count` rows for our lines, from 0. The rows are at the bottom of the screen, or at the top
+    if the cursor is at the bottom."""
     bottom = max(0, model.rows - count)
     return 0 if model.cursor.y >= bottom and model.cursor.y >= count else bottom
 
 
 def put_over(model: Terminal, lines: list[str], top: int, *, exact: bool) -> bytes:
-    """What shows our lines.
+    """Return the bytes that show our lines.
 
     Args:
-        lines: each fits into a row.
-        top: the row of the first one, from 0.
-        exact: the model is what the terminal is.
+        model: what the terminal shows.
+        lines: our lines; each fits into a row.
+        top: the row of the first line, from 0.
+        exact: whether the model is known to be what the terminal shows (`Mirror.is_sure`).
     """
     rows = [f"{_at(top + i)}{_ERASE}{_OURS}{line}" for i, line in enumerate(lines)]
     return _between(model, rows, exact=exact)
 
 
 def put_back(model: Terminal, top: int, count: int, *, exact: bool) -> bytes:
-    """What shows the guest's rows again. Arguments as above."""
+    """Return the bytes that show the guest's rows again, `count` of them from `top` on. `exact` is as in
+    `put_over`."""
     rows = [f"{_at(y)}{_ERASE}{_drawn(model.grid.rows[y])}" for y in range(top, min(top + count, model.rows))]
     return _between(model, rows, exact=exact)
 
 
 def _between(model: Terminal, rows: list[str], *, exact: bool) -> bytes:
+    """Return `rows`, with what leaves and restores the guest's cursor and attributes around them."""
     drawn = _BEGIN + "".join(rows)
     if exact and not _is_disputed(model.grid.rows[model.cursor.y]):
         return (drawn + _cursor(model)).encode("utf-8", "replace")
-    origin = _ORIGIN if ORIGIN in model.modes else ""  # not every terminal saves it
+    origin = _ORIGIN if ORIGIN in model.modes else ""  # not every terminal saves this mode with the cursor
     return (_SAVE + drawn + origin + _RESTORE).encode("utf-8", "replace")
 
 
 def _cursor(model: Terminal) -> str:
-    """What leads back to the guest's cursor, from the state of `_BEGIN`."""
+    """Return the bytes that lead back to the guest's cursor from the state that `_BEGIN` leaves."""
     cursor, origin = model.cursor, ORIGIN in model.modes
     row = cursor.y - (model.top if origin else 0)
     x, waiting = cursor.x, ""
-    if cursor.wraps:  # a cursor behind the last column comes about by writing to that
+    if cursor.wraps:  # a cursor can only come behind the last column by writing a character there
         cells = model.grid.rows[cursor.y]
         x -= not cells[x][0]
         text, pen = cells[x]
@@ -79,7 +87,7 @@ def _at(y: int, x: int = 0) -> str:
 
 
 def _drawn(row: Row) -> str:
-    """A row's cells, on a blank row and with plain attributes."""
+    """Return the bytes that draw the cells of a row, on a blank row and beginning with plain attributes."""
     last = max((x for x, (text, pen) in enumerate(row) if text.strip(" ") or pen.is_seen_on_blanks), default=-1)
     out, before = [], PLAIN
     for text, pen in row[: last + 1]:
@@ -95,6 +103,6 @@ def _text(text: str) -> str:
 
 
 def _is_disputed(row: Row) -> bool:
-    """Are there characters in it about whose width terminals disagree? Then so may they about where the cursor is.
-    Accents take no room anywhere; joiners, variants and spacing vowels may."""
+    """Return whether the row has characters about whose width terminals disagree. Then they may also disagree about
+    where the cursor is. Accents take no room on any terminal; joiners, variation selectors and spacing vowels may."""
     return any(_DISPUTED.match(text) or not all(map(combining, text[1:])) for text, _ in row)

@@ -1,4 +1,5 @@
-"""A script at a console: bytes in, live bytes out, nothing else on standard output."""
+"""A script at a console: what it sends is typed, and what the guest prints is its standard output, with nothing
+else."""
 
 from __future__ import annotations
 
@@ -17,25 +18,26 @@ from oobconsole.session.services import Services
 from oobconsole.session.within import within
 from oobconsole.words import as_json
 
-#: A pipe that has sent nothing for so long, in seconds, may be a person who forgot `ssh -t`.
+#: After how many seconds without input a pipe is told about `ssh -t`: it may be a person who has forgotten that.
 HINT_SECONDS: Final = 2.0
 
-#: After a write, output gathers this long before the next: a packet for each 16 bytes of a busy guest would cost
-#: the server more time than the guest's UART does. The first byte after a pause goes out at once.
+#: How many seconds output gathers after a write before the next write. A packet for each 16 bytes of a busy guest
+#: would cost the server more time than the guest's UART does. The first byte after a pause goes out at once.
 GATHER_SECONDS: Final = 0.004
-#: So many bytes fill a packet, and wait for no more.
+#: How many bytes fill a packet. So many do not wait for more.
 GATHERED: Final = 32768
-#: A session that must end has so long, in seconds, to read why.
+#: How many seconds a session that must end has to read why.
 END_SECONDS: Final = 2.0
-#: That a guest is quiet has to be seen so many times in a row: a server that got no time for as long as a guest has
-#: to be quiet has not seen it once.
+#: How many times in a row a guest has to be seen quiet. Why not once? A server that got no time for as long as the
+#: guest has to be quiet has not looked meanwhile.
 _LOOKS: Final = 10
-#: Bytes that are typed between two looks at who has the keyboard.
+#: How many bytes are typed between two looks at who has the keyboard.
 _PART: Final = 4096
 
 
 async def first_done(*coroutines: Coroutine[Any, Any, ExitStatus]) -> ExitStatus:
-    """Wait for the first to end, end the others; returns, or raises, what it did. Errors of others are told."""
+    """Run all coroutines until the first one ends, and end the others. Returns or raises what the first one did.
+    Errors of the others are logged."""
     tasks = [asyncio.create_task(coroutine, name=f"a part of a session, {coroutine!r}") for coroutine in coroutines]
     raised: BaseException | None = None
     try:
@@ -53,12 +55,14 @@ async def first_done(*coroutines: Coroutine[Any, Any, ExitStatus]) -> ExitStatus
 
 
 async def gather(written: bytes) -> None:
-    """Let output gather, unless more than enough of it came; others get their turn in any case."""
+    """Let output gather for a moment, unless enough for a packet was just written. Others get a turn of the event
+    loop in any case."""
     await asyncio.sleep(GATHER_SECONDS if len(written) < GATHERED else 0)
 
 
 async def type_in(room: Room[Console], member: Member, data: bytes) -> bool:
-    """Type, as long as this member may; False: it may not any more."""
+    """Type `data` into the guest as long as this member may type. Returns False if that has ended before all was
+    typed."""
     for at in range(0, len(data), _PART):
         if not room.may_type(member):
             return False
@@ -68,12 +72,14 @@ async def type_in(room: Room[Console], member: Member, data: bytes) -> bool:
 
 
 class Pipe:
-    """One script's session. When its input ends it stays until the guest has taken it and the output has been quiet
-    for a moment.
+    """The session of one script. When its input ends, it stays until the guest has taken the input and has then been
+    quiet for a moment.
 
     Args:
-        offset: where output begins; None: now.
-        watch: its input is not for the guest.
+        request: what the script asked for.
+        console: the console.
+        offset: where in the output it begins; None: at what is printed from now on.
+        watch: whether the script only watches, so that input is refused.
         as_json: tell notices as JSON, for programs (docs/sessions.md).
     """
 
@@ -105,7 +111,7 @@ class Pipe:
             self._reader.close()
 
     async def _show(self) -> ExitStatus:
-        """Everything the guest prints, until the server stops."""
+        """Send everything that the guest prints, until the server stops."""
         while True:
             try:
                 item = await self._reader.next()
@@ -134,10 +140,12 @@ class Pipe:
         return status
 
     async def _hung_up(self) -> ExitStatus:
+        """End when the script has gone."""
         await self._peer.gone()
         return ExitStatus.OK
 
     async def _ended(self) -> ExitStatus:
+        """End when somebody has ended the session, and tell the script why."""
         reason = await self._member.ended
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(END_SECONDS):
@@ -187,8 +195,9 @@ class Pipe:
         return ExitStatus.FAILED if console.input_lost > lost_before else ExitStatus.OK
 
     def _left(self) -> tuple[ExitStatus, str]:
-        """What is not done when there is no more time, and how that counts: that the guest prints on is its own way,
-        but what it has printed should have been sent."""
+        """Return what is not done although the time is up, and whether that is a failure. That the guest goes on
+        printing is the guest's business. But it is a failure if the script has not been sent what the guest has
+        printed."""
         console = self._console
         waiting, unsent = console.input_waiting, console.end - self._reader.position
         if waiting:
@@ -199,6 +208,7 @@ class Pipe:
         return ExitStatus.OK, f"the guest still prints{rest}"
 
     async def _first_input(self) -> bytes:
+        """Return the first input. If none comes for a while, tell a person about `ssh -t`."""
         data = await within(HINT_SECONDS, self._peer.read)
         if data is not None:
             return data
@@ -207,7 +217,7 @@ class Pipe:
         return await self._peer.read()
 
     async def _quiet(self, seconds: float) -> None:
-        """Wait until nothing has been printed for so long, as far as we had the time to see it."""
+        """Wait until nothing has been printed for so many seconds, as far as this process had the time to look."""
         quiet = 0
         while quiet < _LOOKS:
             self._activity.clear()

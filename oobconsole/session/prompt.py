@@ -1,4 +1,4 @@
-"""Keys from a person, and short questions that are answered with them: bounded in length and time."""
+"""Keys from a person, and short questions that the person answers with keys. Both are bounded in length and time."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from oobconsole.session.within import within
 from oobconsole.terminal.grid import width
 from oobconsole.terminal.text import plain
 
-#: A question without an answer is dropped after this long, in seconds.
+#: After how many seconds a question without an answer is given up.
 ANSWER_SECONDS: Final = 30.0
-#: Of a line, in characters.
+#: How long the answer to `ask_line` may be, in bytes, unless the caller says otherwise.
 LINE_MAX: Final = 200
-#: An answer that must stand alone does when nothing else comes for so long, in seconds.
+#: For how many seconds nothing may follow an answer that must stand alone.
 ALONE_SECONDS: Final = 0.3
 _CANCEL: Final = b"\x1b\x03"
 _ERASE: Final = b"\x7f\x08"
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]+")
 _JOINER: Final = "\u200d"
-#: What people call a character: with its marks, and whatever is joined to it (UAX #29).
+#: The last of what people call characters: a character with its marks, and with whatever is joined to it (UAX #29).
 _LAST: Final = regex.compile(r"\X\Z")
 
 
 class Prompt(Protocol):
-    """Where a question is shown."""
+    """Where a question is shown to a person."""
 
     async def say(self, text: str, *, asked: bool = False) -> None:
-        """Say something: unasked, or because the person wants to see it."""
+        """Say something. `asked`: the person wants to see it; otherwise it comes unasked."""
 
     async def ask(self, question: str) -> None:
-        """Ask something; it stays until it is `answered`."""
+        """Show a question. It stays until `answered` is called."""
 
     async def echo(self, keys: bytes) -> None:
         """Show `keys`, which the person has typed as a part of the answer."""
@@ -45,23 +45,26 @@ class Prompt(Protocol):
         """Remove `text`, the end of what the person has typed as the answer."""
 
     async def answered(self) -> None:
-        """The question is answered, or was given up: shows it no more."""
+        """Stop showing the question: it is answered, or was given up."""
 
 
 def erased(text: str) -> bytes:
-    """What takes text off a terminal whose cursor is behind it, in one row. Marks have no columns of their own, and
-    wide characters have two. Of pictures that are joined to one, terminals show one, or each beside the other: better
-    that half of one stays than that something goes which stands before it."""
+    """Return what removes `text` from a terminal whose cursor stands behind it, in one row.
+
+    How many columns does text take? A mark has no column of its own, and a wide character has two. Pictures that are
+    joined to one picture are shown as one by some terminals, and side by side by others. Here they count as one: it
+    is better that half a picture stays than that something before it is removed.
+    """
     widths = [width(character) for character in text]
     columns = max(widths) if _JOINER in text and 2 in widths else sum(widths)
     return b"\b" * columns + b" " * columns + b"\b" * columns
 
 
 class PeerPrompt:
-    """Between other lines.
+    """Shows questions as lines between the guest's output, at a terminal on which nothing is drawn over.
 
     Args:
-        peer: the person.
+        peer: the person who is asked.
     """
 
     def __init__(self, peer: Peer) -> None:
@@ -84,16 +87,21 @@ class PeerPrompt:
 
 
 class Keys:
-    """What a person types: for the guest, or as an answer to us. A paste is no key, and no more than text of a line;
-    and whatever ends a question takes with it what came together with it: no part of that reaches the guest.
+    """What a person types: keys for the guest, or an answer to a question of ours.
+
+    What if text is pasted at a question? A paste is never a key, so it answers no question for one key. At a question
+    for a line it is text of that line. Whatever came at once with the key that ends a question is dropped, so that no
+    part of a paste reaches the guest.
 
     Args:
-        prompt: shows a question.
-        leaving: the keys that detach. Whoever answers, or cancels, and leaves in a hurry is understood: `n`, Enter
-            and these come at once when they are typed quickly. A paste is told from that by having more in it.
+        peer: the person.
+        prompt: shows the questions.
+        leaving: the keys that detach. Somebody who answers or cancels and leaves in a hurry types `n`, Enter and
+            these keys so quickly that they come at once. That is understood; a paste has more in it.
 
     Attributes:
-        dropped: what to tell of keys that came with those that ended the last question; empty: none did.
+        dropped: a sentence about keys that came at once with those that ended the last question, and were dropped;
+            empty: none were dropped.
     """
 
     def __init__(self, peer: Peer, prompt: Prompt, leaving: bytes = b"") -> None:
@@ -110,16 +118,17 @@ class Keys:
         return self._keyboard.pause
 
     def rest(self) -> bytes:
-        """What has come, and nobody has read."""
+        """Return the input that has come, and that nobody has read."""
         return self._keyboard.waiting
 
     async def ask(self, question: str, answers: bytes = b"", *, alone: bool = False) -> bytes:
-        """Ask for one key; empty when another one came, or none in time.
+        """Ask for one key, and return it. Returns nothing (b"") if another key came, or none within `ANSWER_SECONDS`.
 
         Args:
-            answers: those that count; empty: letters and digits.
-            alone: it counts only when nothing follows it for a while, rather than at once: what is begun by it cannot
-                be taken back.
+            question: what is shown.
+            answers: the keys that count; empty: all letters and digits.
+            alone: the key counts only if nothing follows it for `ALONE_SECONDS`. This is for what cannot be taken
+                back once it has begun.
         """
         await self._prompt.ask(question)
         try:
@@ -139,12 +148,16 @@ class Keys:
         return b""
 
     async def ask_line(self, question: str, most: int = LINE_MAX) -> str | None:
-        """Ask for a line, echoing it; None when it was cancelled, or none came in time. In what is pasted, or comes
-        at once, line ends are blanks: what was meant to be read is not to be run. What does not fit is no answer:
-        half of a line may say something else.
+        """Ask for a line, echo it while it is typed, and return it. Returns None if the person has cancelled, or if
+        no key came within `ANSWER_SECONDS`.
+
+        What becomes of a paste? Its line ends count as blanks, and so do those of text that comes at once: what was
+        meant to be read must not be run. A line that is too long is no answer, because half of a line may say
+        something else.
 
         Args:
-            most: bytes that it may have.
+            question: what is shown.
+            most: how long the line may be, in bytes.
         """
         await self._prompt.ask(question)
         try:
@@ -176,7 +189,7 @@ class Keys:
                 self._too_long = False
                 break
             if key in _ERASE:
-                self._too_long = False  # they look at what is there
+                self._too_long = False  # whoever erases looks at what is there
                 decoder.reset()
                 if last := _LAST.search(typed):
                     typed = typed[: last.start()]
@@ -187,13 +200,15 @@ class Keys:
         return None
 
     async def _swallow(self, behind: bytes) -> None:
-        """What came with the key that ended a question; behind a paste, all of it."""
+        """Drop what came at once with `behind`, the key that ended a question. If that was a paste, drop all of
+        it."""
         count = await self._keyboard.swallow(b"" if isinstance(behind, Pasted) else self._leaving)
         if count:
             self.dropped = f"{count} bytes that came at once behind it were dropped, as part of a paste"
 
     async def _add(self, text: str, room: int) -> str:
-        """As much of it as there is room for, in bytes; the bell says that it was not all."""
+        """Add text to the answer and echo it. Returns the part for which there is room, in bytes; the terminal's bell
+        says that this was not all."""
         text = plain(_CONTROLS.sub(" ", text))
         shown = text.encode()[: max(0, room)].decode(errors="ignore")
         is_cut = len(shown) < len(text)
@@ -202,10 +217,10 @@ class Keys:
         return shown
 
     def take_reports(self) -> bytes:
-        """What the terminal itself typed while a question was open: it is for the guest."""
+        """Return what the terminal itself has sent while a question was open. It is for the guest."""
         reports, self._keyboard.reports = self._keyboard.reports, b""
         return reports
 
     async def _key(self) -> bytes:
-        """The next key; empty when none came in time."""
+        """Return the next key; empty if none came within `ANSWER_SECONDS`."""
         return await within(ANSWER_SECONDS, self._keyboard.key) or b""

@@ -1,7 +1,8 @@
-"""What a guest may show at a person's terminal: `oobconsole.terminal.safe`, in slices that make nobody else wait.
+"""Filters what a guest may show at a terminal (`oobconsole.terminal.safe`) in slices, so that nobody else has to
+wait.
 
-Ten persons at a guest that prints what is dear to filter are ten slices: all sessions together have a few in each
-turn of the event loop, one after the other.
+Why are turns counted? Ten people at a guest that prints what is costly to filter make ten slices. All sessions
+together have only a few slices in each turn of the event loop, one after the other.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from weakref import WeakKeyDictionary
 
 from oobconsole.terminal.safe import SafeFilter
 
-#: So much output is filtered at a time, in bytes: the most hostile in a few milliseconds.
+#: How many bytes are filtered in one slice. The most hostile take a few milliseconds.
 SLICE: Final = 2048
-#: So many slices are filtered in one turn of the event loop, of all sessions.
+#: How many slices all sessions together may filter in one turn of the event loop.
 SLICES_MAX: Final = 2
-#: What something is done with that takes some microseconds: a thousand consoles, for one.
+#: An item of a long list, such as a console, with which something is done that takes some microseconds.
 Item = TypeVar("Item")
 
 
@@ -51,7 +52,7 @@ class _Turns:
         self._left = SLICES_MAX
         while self._left and self._waiting:
             turn = self._waiting.popleft()
-            if not turn.done():  # who waited has gone
+            if not turn.done():  # otherwise whoever waited has gone
                 turn.set_result(None)
                 self._left -= 1
         if self._left < SLICES_MAX:
@@ -67,7 +68,7 @@ async def next_slice() -> None:
 
 
 async def slices(data: bytes) -> AsyncIterator[bytes]:
-    """The output a slice at a time, with a turn for everybody else between two."""
+    """Yield the data one slice at a time. Others have a turn of the event loop between two slices."""
     for at in range(0, len(data), SLICE):
         if at:
             await asyncio.sleep(0)
@@ -76,7 +77,8 @@ async def slices(data: bytes) -> AsyncIterator[bytes]:
 
 
 async def eased(items: Iterable[Item], many: int) -> AsyncIterator[Item]:
-    """Each of the items. So many of them are a slice, with a turn for everybody else between two slices."""
+    """Yield each of the items. `many` of them are a slice, and others have a turn of the event loop between two
+    slices."""
     for number, item in enumerate(items):
         if number % many == 0:
             await next_slice()

@@ -1,4 +1,4 @@
-"""Our own lines over a guest's screen, which is as it was when they go."""
+"""Our own lines over a guest's screen. When they go, the screen is as it was."""
 
 from __future__ import annotations
 
@@ -17,22 +17,24 @@ from oobconsole.session.overlay import place, put_back, put_over
 from oobconsole.session.request import ExitStatus, Peer
 from oobconsole.session.tui.terminal import Terminal
 
-#: Rows and columns that a terminal has at least in which anything of ours could be read.
+#: How many rows and columns a terminal needs at least. In a smaller one nothing of ours could be read.
 ROWS_MIN, COLUMNS_MIN = 2, 20
-#: Our lines are away from the screen, while the guest prints, so many times as long as it took to find out what they
-#: would cover; and they are there at once behind no more output than this, in bytes.
+#: While the guest prints, our lines stay away from the screen for this many times as long as it took to find out what
+#: they would cover. Behind no more output than `_LITTLE` bytes they come back at once.
 _PAUSE: Final = 20
 _LITTLE: Final = 1024
-#: While the guest prints, they are drawn again so often at most, in seconds: what it prints comes in pieces of a few
-#: bytes, and drawing costs hundreds.
+#: How much time is between two drawings of our lines while the guest prints, in seconds. A guest prints in pieces of
+#: a few bytes, and each drawing costs hundreds.
 REPAINT_SECONDS: Final = 0.05
-#: They wait at most so long, in seconds, for the guest to bring its cursor to a place that all terminals agree about.
+#: For how many seconds our lines wait at most until the guest brings its cursor to a place about which all terminals
+#: agree.
 SURE_SECONDS: Final = 3.0
-#: What stays in the row of the cursor, when that has room, and takes no more columns than bytes.
+#: Output that stays in the row of the cursor, if there is room in that row, and that takes no more columns than it
+#: has bytes.
 _IN_ROW: Final = re.compile(rb"(?:[ -~\r]|[\xc2-\xf4][\x80-\xbf]+|\x1b\[[\d;:]*m)*")
-#: It repeats the character before it (REP).
+#: The control sequence REP, which repeats the character before it.
 _REPEAT: Final = re.compile(rb"\x1b\[(\d{0,3})b")
-#: TERM of what knows no sequences.
+#: The values of TERM that mean that a terminal knows no control sequences.
 _DUMB: Final = frozenset({"", "dumb", "unknown", "network"})
 
 
@@ -45,11 +47,19 @@ def notices_for(
     filtered: bool,
     raw: bool,
 ) -> Notices:
-    """Those that fit: a terminal without sequences or of unknown size, or one that wants nothing but the guest's
-    bytes, gets lines between the guest's.
+    """Return the kind of notices that fits a terminal.
+
+    Most terminals get our lines over the guest's screen. Our lines stand between the guest's lines if the terminal
+    knows no control sequences, if its size is unknown or too small, or if the user wants nothing but the guest's
+    bytes.
 
     Args:
-        want_redraw: has `begin` called with a drawing of the guest's screen, soon.
+        peer: the person.
+        terminal: the person's terminal; None: there is none.
+        want_redraw: makes somebody call `begin` with a drawing of the guest's screen, soon.
+        once: filters what the console prints, for all of its terminals.
+        filtered: whether everything is kept from the terminal that would make it answer or act.
+        raw: whether the user wants the guest's bytes as they are.
     """
     rows, columns = terminal.size() if terminal else (0, 0)
     if terminal is None or raw or terminal.term in _DUMB or rows < ROWS_MIN or columns < COLUMNS_MIN:
@@ -58,10 +68,12 @@ def notices_for(
 
 
 class ScreenNotices(Notices):
-    """Our lines over the guest's, in the last rows of the terminal, or the first ones when the cursor is at the end.
+    """Our lines over the guest's, in the last rows of the terminal, or in the first rows if the cursor is at the
+    bottom.
 
-    Before anything of the guest's is sent that may touch or move them they are taken away, and put over again behind
-    it; while it prints on and on, only now and then. They go with a key, or after some seconds of being seen.
+    What if the guest prints? Before output is sent that may touch or move our lines, they are taken away. Behind the
+    output they are put over the guest's screen again; while the guest prints on and on, they come back only now and
+    then. A line goes for good when a key is typed, or after it has been seen for some seconds.
     """
 
     covers = True
@@ -81,17 +93,17 @@ class ScreenNotices(Notices):
         self._size = terminal.size()
         self._mirror = Mirror(*self._size)
         self._board = Board()
-        self._over = range(0)  # the rows in which our lines are; as long as they are there, the mirror has caught up
-        self._wrote = False  # what the terminal has written last is not the guest's
-        self._blinks = False  # they are away for a moment, because the guest prints
-        self._unsent = b""  # takes them away, and is about to be sent
-        self._since = 0.0  # their age is known up to then, by `time.monotonic`
-        self._not_before = 0.0  # they are not put over again: it costs too much
-        self._repaint_at = 0.0  # nor between the guest's pieces of output
-        self._unsure_since: float | None = None
-        self._printed_at = 0.0
-        self._changed = False  # there are others than those that are there
-        self._redrawing = False
+        self._over = range(0)  # the rows that our lines cover; while they do, the mirror has caught up
+        self._wrote = False  # the terminal has written something of ours since it last wrote something of the guest's
+        self._blinks = False  # our lines are away for a moment, because the guest prints
+        self._unsent = b""  # the bytes that take our lines away, and that are about to be sent
+        self._since = 0.0  # until when the entries' ages have been counted, by `time.monotonic`
+        self._not_before = 0.0  # when our lines may come back at the earliest, because each time costs so much
+        self._repaint_at = 0.0  # the same, between two pieces of the guest's output
+        self._unsure_since: float | None = None  # since when it is not known what all terminals show
+        self._printed_at = 0.0  # when the guest has printed last
+        self._changed = False  # the entries are others than the lines that are on the screen
+        self._redrawing = False  # a redraw was asked for, and has not come
         self._ended = False
         self._wake = asyncio.Event()
 
@@ -132,10 +144,11 @@ class ScreenNotices(Notices):
         await self._send(shown, over=len(shown) <= _LITTLE and time.monotonic() >= self._repaint_at)
         await self._mirror.keep_up()
         if were_over and not self._over:
-            self._wake.set()  # it is another time now when something is to be done
+            self._wake.set()  # the time at which something is to be done has changed
 
     def _repeated(self, shown: bytes) -> bytes:
-        """With what is to be repeated of what came before ours: to the terminal that would be a character of ours."""
+        """Return the guest's output, with REP at its beginning replaced by the characters that it means. REP repeats
+        the character before it, and on the terminal that would be a character of ours."""
         again = _REPEAT.match(shown) if self._wrote else None
         self._wrote = self._wrote and not shown
         if again is None:
@@ -144,7 +157,7 @@ class ScreenNotices(Notices):
         return self._mirror.model.last.encode() * count + shown[again.end() :]
 
     def _leaves_ours(self, shown: bytes) -> bool:
-        """Does this change nothing but the row of the cursor, in which nothing of ours is?"""
+        """Return whether the output changes nothing but the row of the cursor, and that row has nothing of ours."""
         cursor, columns = self._mirror.model.cursor, self._mirror.model.columns
         return (
             bool(self._over)
@@ -203,14 +216,15 @@ class ScreenNotices(Notices):
         return self._unsent + self._take_away() + self._below() + self.lent.restored()
 
     def _below(self) -> bytes:
-        """What leads behind the last row that shows anything: what comes next is written there."""
+        """Return the bytes that lead behind the last row that shows anything, so that what follows is written
+        there."""
         model = self._mirror.model
         last = max((y for y, text in enumerate(model.text) if text), default=0)
         return b"" if model.is_alternate or last <= model.cursor.y else b"\x1b[?6l\x1b[r\x1b[%d;1H" % (last + 1)
 
     async def _show_now(self) -> None:
         await self._show()
-        self._wake.set()  # it is known now when they go, or when they can be shown
+        self._wake.set()  # it is known now when the lines go, or when they can be shown
 
     async def _show(self) -> None:
         """Draw the lines that should be seen now."""
@@ -220,7 +234,8 @@ class ScreenNotices(Notices):
                 await self._send(b"", over=True)
 
     async def _send(self, shown: bytes, *, over: bool) -> None:
-        """Take our lines away, send something of the guest's, and put them over again, all at once."""
+        """Take our lines away, send output of the guest's, and put our lines over it again. All of this is one
+        write."""
         self._age()
         self._unsent = before = self._take_away()
         shown = self._repeated(shown)
@@ -244,7 +259,7 @@ class ScreenNotices(Notices):
         return put_back(self._mirror.model, rows.start, len(rows), exact=self._mirror.is_sure(rows))
 
     async def _put_over(self) -> bytes:
-        """What puts our lines over the guest's; nothing when that is not yet to be done."""
+        """Return the bytes that put our lines over the guest's screen; empty if it is not time to do that."""
         now = time.monotonic()
         if not self._board:
             self._blinks, self._unsure_since = False, None
@@ -265,16 +280,20 @@ class ScreenNotices(Notices):
         rows = range(top, min(top + len(lines), model.rows))
         sure = self._mirror.is_sure(rows)
         if self._waits(sure, now):
-            self._blinks = False  # that is no moment: nobody sees them meanwhile
+            self._blinks = False  # our lines are away for longer than a moment, and nobody sees them meanwhile
             return b""
         self._wrote = True
         self._over, self._blinks, self._repaint_at = rows, False, now + REPAINT_SECONDS
         return put_over(model, lines, top, exact=sure)
 
     def _waits(self, sure: bool, now: float) -> bool:
-        """For the guest to do what nobody can be wrong about, as most output soon does? Nobody who has asked for what
-        we say waits, and nobody for a mirror that has missed something. A moment in which that was known does not
-        begin the wait anew: a program that draws its screen every three seconds would keep them away for ever."""
+        """Return whether our lines wait until the guest does something that makes its screen known, as most output
+        soon does. `sure` says that the screen is known. Nobody waits who has asked for what we say. Nobody waits for
+        a mirror that has left something out, either, because it will never be sure.
+
+        A moment in which the screen was known does not begin the wait anew. Otherwise a program that draws its screen
+        every three seconds would keep our lines away for ever.
+        """
         if sure:
             return False
         if self._unsure_since is None:
@@ -282,7 +301,8 @@ class ScreenNotices(Notices):
         return self._mirror.exact and not self._board.is_asked and now < self._unsure_since + SURE_SECONDS
 
     def _is_stale(self) -> bool:
-        """Has the terminal got another size, so that nobody knows what it shows? Then it is drawn anew first."""
+        """Return whether the terminal's size has changed, so that nobody knows what the terminal shows. Then a redraw
+        is asked for, and our lines wait for it."""
         stale = self._terminal.size() != self._size and min(self._terminal.size()) > 0
         if stale and not self._redrawing:
             self._redrawing = True
@@ -307,7 +327,7 @@ class ScreenNotices(Notices):
             await self._show()
 
     def _next_look(self) -> float | None:
-        """In seconds; None: when something happens."""
+        """Return in how many seconds `_look` is due; None: only when something happens."""
         if not self._board:
             return None
         if self._over:
@@ -316,11 +336,12 @@ class ScreenNotices(Notices):
 
     @property
     def _due_at(self) -> float:
-        """They are put over again then, at the earliest."""
+        """When our lines may be put over again at the earliest, by `time.monotonic`."""
         return max(self._not_before, self._repaint_at)
 
     def _age(self) -> None:
-        """Those that are there, but for moments, have been seen until now."""
+        """Count the time until now for all lines that can be seen. A line that is away for a moment is counted as
+        seen."""
         now = time.monotonic()
         if self._over or self._blinks:
             self._changed |= self._board.age(now - self._since)

@@ -1,7 +1,9 @@
-"""Lines of a recording in which a pattern is. Blocking: for threads, a turn's work at a time.
+"""Finds the lines of a recording in which a pattern is. It blocks, so it runs in threads, one turn of work at a time.
 
-A line ends with a line feed, or where a progress bar returns to its beginning. What a limit keeps from being looked
-at is counted, and said: "there is none" is only said of what was searched.
+Where does a line end? At a line feed, or where a progress bar returns to the beginning of its line.
+
+What if a limit keeps output from being searched? That is counted, and the user is told. "There is none" is only said
+of what was searched.
 """
 
 from __future__ import annotations
@@ -17,28 +19,30 @@ from oobconsole.session.when import begins, shown
 from oobconsole.terminal.plain import PlainText
 from oobconsole.terminal.text import escaped
 
-#: Longer lines are searched in pieces of so many characters, each of which begins with so many of the one before.
+#: A longer line is searched in pieces of so many characters. Each piece begins with the last OVERLAP characters of
+#: the piece before.
 PIECE: Final = 65536
 OVERLAP: Final = 4096
-#: How long that may take for 4096 characters, in seconds.
+#: How much processor time a search of 4096 characters may take, in seconds.
 MATCH_SECONDS: Final = 0.05
-#: One turn of a search in a reader's thread, in seconds.
+#: How long one turn of a search in a reader's thread takes, in seconds.
 TURN_SECONDS: Final = 0.05
-#: So much of a long line is shown, in characters.
+#: How many characters of a long line are shown.
 SHOWN_MAX: Final = 4096
 _END: Final = re.compile(rb"\r*\n|\r+")
 _NOT_THESE: Final = re.compile(r"\[\^(?:\\.|[^\]])*\]")
 
 
 class Line(NamedTuple):
-    """A line, or a piece of one.
+    """A line, or a piece of a long line.
 
     Attributes:
-        at: when its first byte was printed.
-        offset: of its first byte.
-        text: of it; in a piece that is not the first one, one character stands before it.
-        is_begun, is_ended: it begins, or ends, where the line does.
-        guest: when the guest that printed it appeared, since 1970 in seconds; 0: it was there already.
+        at: when the first byte of the line was printed, in seconds since 1970.
+        offset: the offset of that byte in the output.
+        text: the text. In a piece that is not the first one, one character of the piece before stands before it.
+        is_begun: whether the text begins where the line does.
+        is_ended: whether the text ends where the line does.
+        guest: when the guest that printed the line appeared, in seconds since 1970; 0: it was there already.
     """
 
     at: float
@@ -53,11 +57,12 @@ class Lines:
     """Makes lines of what was printed.
 
     Args:
-        before: what was printed before, as it may be in the middle of a string.
+        before: what was printed before. It is needed because the output may begin in the middle of a string, such as
+            a title.
 
     Attributes:
-        missing: bytes that are not in the recording, between others that are.
-        divided: lines that were too long to be looked at as a whole.
+        missing: how many bytes are not in the recording although bytes before and after them are.
+        divided: how many lines were too long to be looked at as a whole.
     """
 
     def __init__(self, before: bytes = b"") -> None:
@@ -71,10 +76,10 @@ class Lines:
         self._at = 0.0
         self._offset = -1  # of the line that has begun; -1: none has
         self._is_begun = True
-        self._returned = False  # a line feed behind a return ends the same line
+        self._returned = False  # a return has ended a line, and a line feed behind it ends the same line
 
     def of(self, frames: Iterator[Item]) -> Iterator[Line]:
-        """The lines, in order; the last one may not have been ended."""
+        """Yield the lines, in order. The last line may not have been ended."""
         end = -1
         for frame in frames:
             if isinstance(frame, Begun):
@@ -85,18 +90,20 @@ class Lines:
                 yield from self._hole(frame.bytes)
                 continue
             at = frame.part.offset
-            if at != end and end >= 0:  # behind a hole is another line
+            if at != end and end >= 0:  # behind missing bytes another line begins
                 yield from self._hole(max(0, at - end))
             end = at + len(frame.part.data)
             yield from self._of(frame, at)
         yield from self._end()
 
     def _hole(self, size: int) -> Iterator[Line]:
+        """Note that `size` bytes are missing, and end the line that has begun."""
         self.missing += size
         yield from self._end()
-        self._returned = False  # of a string that has begun, the rest is none of its text, either
+        self._returned = False  # the parser stays as it is: the rest of a string that has begun is no text, either
 
     def _of(self, frame: Frame, offset: int) -> Iterator[Line]:
+        """Yield the lines that a frame ends, and keep the line that it begins."""
         data, at = frame.part.data, 0
         while at < len(data):
             ending = _END.search(data, at)
@@ -114,7 +121,8 @@ class Lines:
         self._at, self._offset, self._is_begun = time_, offset, True
 
     def _add(self, frame: Frame, offset: int, data: bytes, *, is_text: bool) -> Iterator[Line]:
-        """A line's bytes, and those that end it: half a character that was held back before comes with them."""
+        """Add bytes to the line that has begun, those that end the line included: half a character that was held back
+        comes out with them. Yields pieces if the line gets too long."""
         if self._offset < 0 and is_text:
             self._begin(frame.at, offset)
         text = self._plain.feed(data, frame.clock).rstrip("\r\n")
@@ -128,7 +136,8 @@ class Lines:
             self._text, self._length, self._is_begun = [rest], len(rest), False
 
     def _ends(self, time_: float, offset: int, ending: bytes) -> None:
-        """The line that has begun ends here; where none has, an empty one, unless a return has ended it before."""
+        """Note the end of a line. If no line has begun, that is the end of an empty line, unless a return has ended
+        the line just before."""
         if ending == b"\r":
             self._returned = self._returned or self._offset >= 0
             return
@@ -137,27 +146,37 @@ class Lines:
         self._returned = False
 
     def _end(self) -> Iterator[Line]:
+        """Yield the line that has begun, if there is one."""
         if self._offset >= 0:
             yield Line(self._at, self._offset, "".join(self._text), self._is_begun, True, self._guest)
         self._text, self._length, self._offset = [], 0, -1
 
 
 class Search:
-    """One search.
+    """One search for a pattern.
+
+    Args:
+        pattern: what is searched for.
+        before: what was printed before the output that is searched, as in `Lines`.
 
     Attributes:
-        found: lines so far.
+        found: how many lines were found so far.
     """
 
     def __init__(self, pattern: Pattern, before: bytes = b"") -> None:
         self.found = 0
         self._pattern = pattern
         self._lines = Lines(before)
-        self._last = (-1, False)  # the line that was looked at last, and whether it was found
-        self._guest = 0.0  # of the line that was found last
+        self._last = (-1, False)  # the offset of the line that was looked at last, and whether the line was found
+        self._guest = 0.0  # the guest (`Line.guest`) of the line that was found last
 
     def turns(self, frames: Iterator[Item]) -> Iterator[list[str]]:
-        """What to show, a turn's at a time, with a line between what two guests have printed. Raises `TooSlow`."""
+        """Yield the lines to be shown, those of one turn at a time. A line of ours stands between what two guests
+        have printed.
+
+        Raises:
+            TooSlow: the pattern takes too long.
+        """
         until = time.monotonic() + TURN_SECONDS
         found: list[str] = []
         for line in self._lines.of(frames):
@@ -186,10 +205,10 @@ class Search:
         return told
 
     def _match(self, line: Line) -> Match | None:
-        """A line counts once, however many pieces it has."""
+        """Look for the pattern in a line or piece. A line counts once, however many pieces it has."""
         if self._last == (line.offset, True):
             return None
-        text = line.text if line.is_ended else line.text + "\0"  # no line end is where a piece ends
+        text = line.text if line.is_ended else line.text + "\0"  # so that `$` does not match where only a piece ends
         seconds = MATCH_SECONDS * (1 + len(text) / 4096)
         match = find(self._pattern, text, seconds=seconds, begin=0 if line.is_begun else 1)
         self._last = (line.offset, match is not None)

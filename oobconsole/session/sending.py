@@ -1,4 +1,4 @@
-"""One text for a console, or for each of several: what the verb `send` and the menu have in common."""
+"""Types one text into a console, or into each of several consoles. The verb `send` and the menu both use this."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from oobconsole.session.within import within
 from oobconsole.terminal.plain import PlainLines
 from oobconsole.terminal.text import plain
 
-#: So many consoles may be typed at with one text, so many of them at a time; so much of each answer is shown, in
-#: characters and in lines. Of a list of names so many are told.
+#: How many consoles one text may be typed into; how many of these at a time; how much of each answer is shown, in
+#: characters and in lines; and how many names a list of names has.
 SEVERAL_MAX: Final = 256
 _AT_ONCE: Final = 16
 ANSWER_MAX: Final = 4096
@@ -30,6 +30,8 @@ _NAMED_MAX: Final = 20
 
 
 async def send(request: Request) -> ExitStatus:
+    """Type the text of the request into the console of the request, and wait until the guest has taken it. Returns
+    the exit status. Raises `Denied` and `UsageError` as `Request.console` does."""
     console = request.console()
     room = request.services.seats.room(console)
     if request.args.force:
@@ -55,12 +57,13 @@ async def send(request: Request) -> ExitStatus:
 
 
 class Several:
-    """One text for several consoles, a few at a time: of each it is said by its name how it went, and shown what its
-    guest answered. One that is no more, that somebody else has, or at which the user has no right, is left out.
+    """Types one text into several consoles, a few at a time. For each console the user is told how it went, and is
+    shown what its guest answered. Left out are consoles that no longer exist, whose keyboard somebody else has, or at
+    which the user has no right.
 
     Args:
-        request: who sends it; its arguments are those of `send`, but for the console.
-        names: of the consoles, `SEVERAL_MAX` at most; each once.
+        request: whose request it is. Its arguments are those of `send`, without the console.
+        names: the consoles, each once and `SEVERAL_MAX` at most.
     """
 
     def __init__(self, request: Request, names: Sequence[str]) -> None:
@@ -71,7 +74,8 @@ class Several:
         self._typed: set[str] = set()
 
     async def run(self) -> ExitStatus:
-        """To the last one. Those that it has not come to when its user hangs up, or it is cancelled, get nothing."""
+        """Type into all of the consoles. If the user hangs up, or the task is cancelled, the consoles that it has not
+        come to get nothing."""
         return await first_done(self._send_to_all(), self._request.hung_up())
 
     async def _send_to_all(self) -> ExitStatus:
@@ -86,7 +90,7 @@ class Several:
             async with asyncio.TaskGroup() as group:
                 for name in self._names:
                     group.create_task(one(name), name=f"a text for {name}")
-        except BaseExceptionGroup as errors:  # of a peer that is gone; the others end with it
+        except BaseExceptionGroup as errors:  # the user has gone, and the other tasks end with that
             raise errors.exceptions[0] from None
         await self._request.peer.tell(self.summary)
         if self._left_out:
@@ -105,7 +109,7 @@ class Several:
         )
 
     async def _send_and_show(self, name: str) -> None:
-        """What the guest prints until it is quiet is shown to whoever may see it."""
+        """Type into one console. What its guest prints until it is quiet is shown if the user may see it."""
         args = argparse.Namespace(**{**vars(self._request.args), "console": name})
         request = replace(self._request, args=args)
         reader: Reader | None = None
@@ -129,14 +133,14 @@ class Several:
 
 
 def named(names: Sequence[str]) -> str:
-    """How many consoles these are, and the names of the first of them."""
+    """Return how many consoles these are, with the names of the first of them, in words."""
     shown = ", ".join(names[:_NAMED_MAX])
     more = f", … and {len(names) - _NAMED_MAX} more" if len(names) > _NAMED_MAX else ""
     return f"{len(names)} consoles ({shown}{more})" if len(names) > 1 else shown
 
 
 async def _answer(request: Request, reader: Reader, before: bytes) -> list[str]:
-    """Lines that the guest prints until it is quiet, or has printed enough."""
+    """Return the lines that the guest prints until it is quiet, or has printed enough."""
     text, parser = "", PlainLines()
     parser.resume(before, time.monotonic())
     with contextlib.suppress(TimeoutError, EOFError):

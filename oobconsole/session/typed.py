@@ -1,20 +1,21 @@
-"""What is typed, as it comes from a terminal: which bytes belong together, and which nobody typed. Sans I/O."""
+"""What comes from a terminal: which bytes belong together, and which bytes nobody has typed. Sans I/O."""
 
 from __future__ import annotations
 
 from enum import Enum
 from typing import Final
 
-#: What a terminal types by itself: CSI and one of these. When the guest asks it, as many shells do before each line
-#: (ECMA-48: CPR, DA, DSR; ctlseqs: XTWINOPS); and, where nothing is kept from it, when its window gets or loses the
-#: focus (ctlseqs: mode 1004). No key types these.
+#: The last bytes of control sequences (CSI) that a terminal sends by itself. Some of them answer questions of the
+#: guest's, which many shells ask before each line (ECMA-48: CPR, DA, DSR; ctlseqs: XTWINOPS). Others come when the
+#: terminal's window gets or loses the focus, if nothing is kept from the terminal (ctlseqs: mode 1004). No key sends
+#: any of these.
 REPORTS: Final = b"RcntIO"
-#: The marks of a bracketed paste, and how long its end is waited for, in seconds, when nothing comes.
+#: The marks around a bracketed paste; and for how many seconds its end is waited for when nothing comes.
 PASTE, PASTE_END = b"\x1b[200~", b"\x1b[201~"
 LOST_END_SECONDS: Final = 3.0
-#: What follows within so many seconds came at once, though the network may have cut it: nobody types as fast, and a
-#: program that waits for a guest's echo before it types more is slower, too: through OpenSSH and two pseudo-terminals
-#: the quickest of 300 such answers took 1.5 ms (2 processors, nothing else running).
+#: What follows within so many seconds came at once, even if the network has cut it into packets. Nobody types as
+#: fast. A program that waits for a guest's echo before it types more is slower, too: through OpenSSH and two
+#: pseudo-terminals, the quickest of 300 such answers took 1.5 ms (2 processors, nothing else running).
 AT_ONCE_SECONDS: Final = 0.0005
 _ESC: Final = 0x1B
 _BRACKET: Final = 0x5B
@@ -24,7 +25,7 @@ _PASTE_PARAMETERS: Final = b"200"
 
 
 def came_at_once(pause: float) -> bool:
-    """Do bytes with so many seconds between them belong together?"""
+    """Return whether bytes with so many seconds between them belong together."""
     return pause <= AT_ONCE_SECONDS
 
 
@@ -33,7 +34,7 @@ class Is(Enum):
 
     TEXT = 0
     LINE_END = 1
-    PART = 2  # of a sequence, but not its end
+    PART = 2  # part of a control sequence, but not its end
     REPORT = 3  # the end of a report, which the terminal sends by itself
     PASTE = 4  # the end of the mark with which a paste begins
 

@@ -1,8 +1,11 @@
 """What one user sees of the directory, and what a search finds in it.
 
-To look up a user's rights at ten thousand consoles takes a second. So a view of the directory is made once for each
-user, in slices, and kept: consoles that appear and vanish are pushed into it. It is made again when grants change. A
-search looks at the consoles of the view, one that goes on with the search before at what that has found.
+Why are views kept? Looking up a user's rights at ten thousand consoles takes a second. So a view is made once for
+each user, in slices, and then kept. The directory tells the views which consoles appear and vanish. A view is made
+again when grants change.
+
+What does a search look at? At the consoles of the view; if it goes on with the search before (another letter was
+typed), only at the consoles that were found then.
 """
 
 from __future__ import annotations
@@ -19,10 +22,11 @@ from oobconsole.guests.directory import Directory
 from oobconsole.guests.guest import Guest
 from oobconsole.session.safe import eased
 
-#: Services at which a user's rights are looked up in one slice: a hundred grants make each of them a fifth of a
-#: millisecond.
+#: At how many consoles a user's rights are looked up in one slice. With a hundred grants, each console takes a fifth
+#: of a millisecond.
 RIGHTS_A_SLICE: Final = 16
-#: Views that are kept though nobody has a menu open: each has 80 KiB for 10,000 consoles, and their texts.
+#: How many views are kept though nobody has a menu open. Each takes 80 KiB for 10,000 consoles, and the texts
+#: besides.
 VIEWS_MAX: Final = 16
 
 
@@ -35,7 +39,7 @@ class _Item(NamedTuple):
 
 
 class Found(Sequence[Console]):
-    """Consoles, sorted by name. What was found does not change any more."""
+    """Consoles that were found, sorted by name. The sequence does not change any more, even if consoles vanish."""
 
     def __init__(self, items: Sequence[_Item]) -> None:
         self.items = items
@@ -56,13 +60,20 @@ class Found(Sequence[Console]):
         return len(self.items)
 
     def position(self, name: str) -> int | None:
-        """Where the console of that name stands; None: it was not found. The others are not looked at."""
+        """Return the index of the console of that name; None: it was not found. Few of the other consoles are looked
+        at."""
         return _position(self.items, name)
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What a search has found, and what that answer depends on."""
+    """What a search has found, and what the answer depends on.
+
+    Attributes:
+        words: what was searched for.
+        found: the answer.
+        basis: what the answer depends on besides the consoles of the view (`View._basis`).
+    """
 
     words: list[str]
     found: Found
@@ -72,9 +83,14 @@ class _Answer:
 class View:
     """What one user sees.
 
+    Args:
+        who: the user.
+        access: who may do what.
+        directory: all consoles.
+
     Attributes:
-        grants: what the user's rights were taken from.
-        looked_at: consoles that searches have looked at so far: what they cost.
+        grants: the grants from which the user's rights were taken.
+        looked_at: how many consoles all searches have looked at so far. That is what the searches cost.
     """
 
     def __init__(self, who: Principal, access: Access, directory: Directory) -> None:
@@ -84,10 +100,10 @@ class View:
         self._access = access
         self._directory = directory
         self._items: list[_Item] = []  # sorted by name
-        self._everything: Found | None = None  # of the items as they are now; None: it is to be made
+        self._everything: Found | None = None  # the items as a sequence that does not change; None: not made yet
         self._longest: int | None = None
         self._answer: _Answer | None = None
-        self._meanwhile: list[tuple[Guest, Console, bool]] | None = None  # what has come or gone while it is made
+        self._meanwhile: list[tuple[Guest, Console, bool]] | None = None  # what came or went while the view was made
 
     @property
     def everything(self) -> Found:
@@ -98,13 +114,13 @@ class View:
 
     @property
     def longest(self) -> int:
-        """Characters of the longest name among them; 0: there are none."""
+        """How many characters the longest name among these consoles has; 0: there are none."""
         if self._longest is None:
             self._longest = max(map(len, map(_name, self._items)), default=0)
         return self._longest
 
     async def make(self) -> None:
-        """Look up the user's rights, in slices."""
+        """Look up the user's rights at all consoles, in slices."""
         self._meanwhile = []
         async for name in eased(tuple(self._directory.names), RIGHTS_A_SLICE):
             entry = self._directory.entry(name)
@@ -112,12 +128,12 @@ class View:
                 self._items.append(_item(entry.guest, entry.console))
         meanwhile, self._meanwhile = self._meanwhile, None
         for guest, console, is_there in meanwhile:
-            self.vanished(guest, console)  # one that has come may be among them already
+            self.vanished(guest, console)  # a console that has come may be among the items already
             if is_there:
                 self.appeared(guest, console)
 
     def appeared(self, guest: Guest, console: Console) -> None:
-        """There is another console, which the user may or may not see."""
+        """Add a console that has appeared, if the user may see it."""
         if self._meanwhile is not None:
             self._meanwhile.append((guest, console, True))
         elif self._access.sees(self._who, console.name):
@@ -125,7 +141,7 @@ class View:
             self._changed()
 
     def vanished(self, guest: Guest, console: Console) -> None:
-        """A console has vanished: takes it out of the view."""
+        """Remove a console that has vanished."""
         if self._meanwhile is not None:
             self._meanwhile.append((guest, console, False))
         elif (at := _position(self._items, console.name)) is not None:
@@ -138,10 +154,12 @@ class View:
     # -- searching ----------------------------------------------------------------------------------
 
     def search(self, text: str, held: Mapping[Console, str]) -> Found:
-        """The consoles of which name, machine, state or the keyboard's holder have every word of `text`.
+        """Return the consoles that have every word of `text` in their name, in their machine's name, in their state,
+        or in the name of whoever has the keyboard.
 
         Args:
-            held: who has the keyboard, in lower case, of the consoles at which anybody has it.
+            text: what to look for, in any case of letters.
+            held: the name, in lower case, of whoever has the keyboard. Consoles at which nobody has it are left out.
         """
         words = text.lower().split()
         if not words:
@@ -158,11 +176,13 @@ class View:
         return self._answer.found
 
     def _basis(self, words: Sequence[str], held: Mapping[Console, str]) -> object:
-        """What an answer depends on, besides the consoles' names: states only where a word may be one's."""
+        """Return what an answer depends on besides the consoles' names. States count only if a word may mean a
+        state."""
         by_state = any(_states(word) for word in words)
         return self._directory.state_changes if by_state else None, dict(held)
 
     def _with(self, word: str, items: Sequence[_Item], held: Mapping[Console, str]) -> Sequence[_Item]:
+        """Return the items that have the word."""
         self.looked_at += len(items)
         states = _states(word)
         others = {console for console, name in held.items() if word in name}
@@ -178,13 +198,13 @@ class Views:
     def __init__(self, directory: Directory, access: Access) -> None:
         self._directory = directory
         self._access = access
-        self._kept: dict[tuple[str, bool], View] = {}  # the one that was used last stands last
-        self._live: WeakSet[View] = WeakSet()  # those, and those that a menu still has
+        self._kept: dict[tuple[str, bool], View] = {}  # the view that was used last stands last
+        self._live: WeakSet[View] = WeakSet()  # the kept views, and those that a menu still has
         directory.on_appeared(self._appeared)
         directory.on_vanished(self._vanished)
 
     async def of(self, who: Principal) -> View:
-        """What that user sees now; the view stays right, until grants change (`is_old`)."""
+        """Return what that user sees now. The view is kept up to date until grants change (`is_old`)."""
         key = who.name, who.local
         view = self._kept.pop(key, None)
         if view is None or self.is_old(view):
@@ -197,7 +217,7 @@ class Views:
         return view
 
     def is_old(self, view: View) -> bool:
-        """Have grants changed since the view was made?"""
+        """Return whether grants have changed since the view was made."""
         return view.grants is not self._access.grants
 
     def _appeared(self, guest: Guest, console: Console) -> None:
@@ -228,7 +248,7 @@ def _states(word: str) -> list[ConsoleState]:
 
 
 def _goes_on(before: Sequence[str], words: Sequence[str]) -> bool:
-    """Is whatever has these words among what has those before?"""
+    """Return whether everything that has `words` is among what has the words `before`."""
     return len(words) >= len(before) and all(
         word.startswith(former) for former, word in zip(before, words, strict=False)
     )

@@ -1,4 +1,5 @@
-"""Times as users say them: `10m`, `02:13`, `2026-03-01T02:13`. Without a time zone they are the server's."""
+"""Times as users write them: `10m`, `02:13`, `2026-03-01T02:13`. A time without a zone is one of the server's
+zone."""
 
 from __future__ import annotations
 
@@ -18,10 +19,10 @@ _CLOCK: Final = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
 
 @dataclass(frozen=True)
 class When:
-    """A moment, or how long before or after another one.
+    """A moment, or a duration before or after another moment.
 
     Attributes:
-        at: since 1970, in seconds; None: `duration` says it.
+        at: the moment, in seconds since 1970; None: `duration` counts.
         duration: in seconds.
     """
 
@@ -29,16 +30,20 @@ class When:
     duration: float = 0.0
 
     def before(self, now: float) -> float:
-        """A duration is meant backwards from now. Since 1970, in seconds."""
+        """Return the moment, in seconds since 1970. A duration is taken backwards from `now`."""
         return now - self.duration if self.at is None else self.at
 
     def after(self, begin: float) -> float:
-        """A duration is meant from there on. Since 1970, in seconds."""
+        """Return the moment, in seconds since 1970. A duration is taken forwards from `begin`."""
         return begin + self.duration if self.at is None else self.at
 
 
 def when(text: str) -> When:
-    """Understand it; raises `argparse.ArgumentTypeError`. A time of day is the last one, today's or yesterday's."""
+    """Return what a text means. A time of day is the last one that has passed, so it is today's or yesterday's.
+
+    Raises:
+        - argparse.ArgumentTypeError: the text is no time.
+    """
     if match := _DURATION.fullmatch(text):
         return When(None, float(match[1]) * _UNITS[match[2]])
     try:
@@ -53,23 +58,27 @@ def when(text: str) -> When:
 
 
 def _last(hour: int, minute: int, second: int) -> float:
-    """Since 1970, in seconds. Days are counted on the calendar, because not all of them have 24 hours."""
+    """Return when it was that time of day last, in seconds since 1970. Days are counted on the calendar, because not
+    every day has 24 hours."""
     today = datetime.now().replace(hour=hour, minute=minute, second=second, microsecond=0, fold=0)
     at = _moment(today)
     return at if at <= time.time() else _moment(today - timedelta(days=1))
 
 
 def _moment(local: datetime) -> float:
-    """When the server's clocks showed that, by the zone's rules at that moment: the last time that is not in the
-    future, in an hour that comes twice; in an hour that is left out the earlier reading, which leaves nothing out."""
+    """Return when the server's clocks showed that time, in seconds since 1970, by the zone's rules for that moment.
+
+    What if an hour comes twice (the end of summer time)? Then the later moment counts, unless it is in the future.
+    What if an hour is left out (its beginning)? Then the earlier reading counts, so that no output is left out.
+    """
     first, second = local.replace(fold=0).timestamp(), local.replace(fold=1).timestamp()
-    if second < first:  # PEP 495: left out
+    if second < first:  # PEP 495: this time of day is left out
         return second
     return second if second <= time.time() else first
 
 
 def begins(at: float) -> str:
-    """The line between two guests' output."""
+    """Return the line that is shown between the output of two guests. `at`: in seconds since 1970."""
     return f"-- a new guest appeared at {shown(at)} --"
 
 
@@ -78,4 +87,4 @@ def shown(at: float) -> str:
     try:
         return datetime.fromtimestamp(at).astimezone().isoformat(timespec="milliseconds")
     except (ValueError, OverflowError, OSError):
-        return "unknown"  # an index may say anything
+        return "unknown"  # a damaged index may have any number

@@ -1,7 +1,7 @@
-"""What comes within a time, at a server that may itself have had none.
+"""Reads what comes within a time, even if the server itself had no time meanwhile.
 
-A machine that is busy, or suspended, gives a server no time for longer than it wanted to wait. Then the time is up
-before anybody has looked at what came meanwhile, and what is late would be taken for what does not come.
+What is the problem? A busy or suspended machine may give a server no time for longer than the server wanted to wait.
+Then the time is up before anybody has looked at what came, and what is only late would be taken for missing.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-#: In so many turns of the event loop what has come at a connection, or at a line, reaches whoever reads it.
+#: After this many turns of the event loop, everything that has come at a connection or a line has reached its reader.
 TURNS: Final = 10
 
 
 async def within(seconds: float | None, read: Callable[[], Awaitable[T]]) -> T | None:
-    """What `read` returns within so many seconds; None: nothing came.
+    """Return what `read` returns within so many seconds; None: nothing came.
 
     Args:
         seconds: None: however long it takes.
-        read: loses nothing when it is cancelled. It is called once more when the time is up: what came while nobody
-            could look has come in time.
+        read: loses nothing when it is cancelled. It is called once more when the time is up, because what came while
+            nobody could look has come in time.
     """
     try:
         async with asyncio.timeout(seconds):

@@ -1,9 +1,11 @@
-"""Command lines whose end is a text: `send web1 TEXT`, `wait web1 REGEX`, `search web1 REGEX`. Sans I/O.
+"""Takes apart command lines that end with a text: `send web1 TEXT`, `wait web1 REGEX`, `search web1 REGEX`. Sans I/O.
 
-ssh joins the words of its command line with blanks, and the user's shell has taken the quotes away: nobody can tell
-the words of a text from options by looking at them. Where they stand decides: options come before the console's name,
-and what is behind it is the text, character for character. Two things are taken off a text: a `--` before it, and
-quotes around the whole of it, as programs put them there for a shell.
+How is a text told from options? ssh joins the words of its command line with blanks, and the user's shell has taken
+the quotes away. So words alone do not say whether they are a text or an option. Their place says it: options come
+before the console's name, and everything behind the name is the text, character for character.
+
+Two things are taken off a text: a `--` before it, and quotes around the whole of it, which programs put there for a
+shell.
 """
 
 from __future__ import annotations
@@ -15,9 +17,9 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from oobconsole.session.request import UsageError, echo
 
-#: Words that may stand before a text.
+#: How many words may stand before a text.
 HEAD_MAX: Final = 64
-#: A quote that is not closed is a character as any other.
+#: A word of a command line. A quote that is not closed is a character like any other.
 _WORD: Final = re.compile(r"""(?:'[^']*'|"[^"]*"|[^ \t\r\n])+""")
 _QUOTED: Final = re.compile(r"""'([^']*)'|"([^"]*)\"""")
 _IN_SINGLE: Final = re.compile(r"""'[^']*'(?:"'"'[^']*')*""")  # as `shlex.quote` does it
@@ -27,23 +29,28 @@ _BLANKS: Final = " \t\r\n"
 
 
 class Divided(NamedTuple):
-    """A command line.
+    """A command line that was taken apart.
 
     Attributes:
         head: options, and the console's name.
-        text: what stands behind it; None: nothing does.
+        text: what stands behind the name; None: nothing does.
     """
 
     head: list[str]
     text: str | None
 
     def for_argparse(self) -> list[str]:
-        """As `FreeText` wants it: a text that begins with `-` is no option to argparse behind another character."""
+        """Return the words as `FreeText` expects them. The text gets a character before it, because argparse would
+        take a text that begins with `-` for an option."""
         return self.head if self.text is None else [*self.head, "=" + self.text]
 
 
 class FreeText(argparse.Action):
-    """The last argument, which is a text: understood by a function that may raise `ArgumentTypeError`."""
+    """The last argument of a command line, which is a text.
+
+    Args:
+        understand: makes a value of the text; it may raise `ArgumentTypeError`.
+    """
 
     def __init__(
         self,
@@ -67,14 +74,14 @@ class Line(Protocol):
     """The text behind a verb: its words, and where each begins."""
 
     def word(self, number: int) -> str | None:
-        """The word of that number, without its quotes; None: there is none."""
+        """Return the word of that number, without its quotes; None: there is none."""
 
     def text(self, number: int) -> str | None:
-        """Everything from that word on; None: nothing."""
+        """Return everything from that word on; None: nothing is there."""
 
 
 class Words:
-    """Words that came as words: the local command quotes each of them for itself."""
+    """A line whose words are known, because the local command has quoted each of them."""
 
     def __init__(self, line: str) -> None:
         self._words = [_unquoted(found[0]) for found in _WORD.finditer(line)]
@@ -83,20 +90,21 @@ class Words:
         return self._words[number] if number < len(self._words) else None
 
     def text(self, number: int) -> str | None:
-        """Several words are one text, with blanks between them."""
+        """Return everything from that word on. Several words become one text, with blanks between them."""
         return " ".join(self._words[number:]) if number < len(self._words) else None
 
 
 class Joined:
-    """A line of which nobody knows what its words once were: behind `ssh HOST`."""
+    """A line as it comes from `ssh HOST …`: nobody knows what its words were before ssh joined them."""
 
     def __init__(self, line: str) -> None:
         self._line = line
         self._words = _WORD.finditer(line)
-        self._found: list[tuple[str, int]] = []  # a word, and where it ends
+        self._found: list[tuple[str, int]] = []  # each word so far, and where it ends
 
     def word(self, number: int) -> str | None:
-        """Of several blanks before it all but one belong to it: a text may be indented."""
+        """Return the word of that number. If several blanks stand before the word, all but one belong to it, because
+        a text may be indented."""
         while len(self._found) <= number:
             found = next(self._words, None)
             if found is None:
@@ -106,7 +114,7 @@ class Joined:
         return self._found[number][0]
 
     def text(self, number: int) -> str | None:
-        """Behind one blank; what else there is of blanks belongs to it."""
+        """Return everything behind one blank behind the word before. Further blanks belong to the text."""
         begin = self._found[number - 1][1] + 1
         return without_quotes(self._line[begin:]) if begin < len(self._line) else None
 
@@ -116,7 +124,7 @@ def _unquoted(word: str) -> str:
 
 
 def without_quotes(text: str) -> str:
-    """A text, without quotes that stand around the whole of it, as a shell or `shlex.quote` has them."""
+    """Return a text without quotes that stand around the whole of it, as a shell or `shlex.quote` writes them."""
     if _IN_SINGLE.fullmatch(text):
         return text[1:-1].replace("'\"'\"'", "'")
     if _IN_DOUBLE.fullmatch(text):
@@ -128,12 +136,13 @@ def divide(line: Line, options: Mapping[str, bool], *, behind: bool) -> Divided:
     """Tell options, the console's name and the text apart.
 
     Args:
-        options: the verb's own, and whether they take a value.
-        behind: they may stand behind the console's name, too. Where that is not so, an option there is refused rather
-            than taken for one or typed: nobody knows which of it was meant. A `--` behind it says that.
+        line: the words behind the verb.
+        options: the verb's own options, and whether each takes a value.
+        behind: whether options may also stand behind the console's name. If they may not, an option there is refused,
+            because nobody knows whether it was meant as an option or as text. A `--` before it says that it is text.
 
     Raises:
-        UsageError: there are too many words, or see `behind`.
+        UsageError: too many words stand before the text, or an option stands where the text begins.
     """
     head, at = _until_name(line, options)
     if at < 0:
@@ -150,7 +159,8 @@ def divide(line: Line, options: Mapping[str, bool], *, behind: bool) -> Divided:
 
 
 def _until_name(line: Line, options: Mapping[str, bool]) -> tuple[list[str], int]:
-    """Everything up to the console's name, and the number of the word behind that; -1: there is no name."""
+    """Return everything up to the console's name, and the number of the word behind the name; -1: there is no
+    name."""
     head, at = _options(line, options, 0, any_option=True)
     if line.word(at) == _ENDS_OPTIONS:
         at += 1
@@ -159,7 +169,7 @@ def _until_name(line: Line, options: Mapping[str, bool]) -> tuple[list[str], int
 
 
 def _options(line: Line, options: Mapping[str, bool], at: int, *, any_option: bool = False) -> tuple[list[str], int]:
-    """Options with their values, and the number of the word behind them."""
+    """Return options with their values, and the number of the word behind them."""
     found: list[str] = []
     while (word := line.word(at)) is not None and word != _ENDS_OPTIONS:
         name, assigned, _ = word.strip(_BLANKS).partition("=") if any_option else word.partition("=")
@@ -177,6 +187,7 @@ def _options(line: Line, options: Mapping[str, bool], at: int, *, any_option: bo
 
 
 def misplaced(text: str, options: Collection[str]) -> str:
-    """What to tell whoever wrote an option behind a text, where it is part of the text; empty: nobody did."""
+    """Return what to tell somebody who has written an option behind a text, where it is part of the text; empty:
+    nobody has."""
     found = re.search(rf"(?:^|\s)({'|'.join(options)})(?:[\s=]|$)", text)
     return f"{found[1]} is looked for as part of the text: options come before the console's name" if found else ""
