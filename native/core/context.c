@@ -5,7 +5,7 @@
 #include "machine.h"
 #include "platform.h"
 #include "unit.h"
-#include "vmcb.h"
+#include "virt.h"
 
 #define RESET_RIP 0xfff0u
 #define RESET_CS_BASE 0xffff0000u
@@ -13,7 +13,7 @@
 enum {
     TICK_NS = 200000000,   /* how often we look for guests that L1 has destroyed */
     SILENT_NS = 500000000, /* a guest that has run within this time is alive */
-    KERNEL_ENTRIES = 64,   /* VMRUNs between two looks at the address of a guest's kernel */
+    KERNEL_ENTRIES = 64,   /* entries between two looks at the address of a guest's kernel */
     NESTED_ROOT_BYTES = 4096,
 };
 
@@ -88,7 +88,7 @@ static void drop_vcpus(struct oob_context *context) {
     context->vcpus = 0;
 }
 
-/* L1 may go on with a vCPU in another VMCB than the one in which it stopped the vCPU. Returns the hidden registers
+/* L1 may go on with a vCPU in another block than the one in which it stopped the vCPU. Returns the hidden registers
  * of the stopped vCPU, which is recognised by its RIP. */
 static struct oob_hidden take_from_stash(struct oob_context *context, uint64_t rip) {
     struct oob_hidden found = {0};
@@ -138,7 +138,7 @@ static void evict(struct oob_contexts *all) {
         oob_context_forget(oldest, OOB_GONE_EVICTED);
 }
 
-struct oob_context *oob_context_new(struct oob_machine *machine, uint64_t vmcb, uint64_t ncr3) {
+struct oob_context *oob_context_new(struct oob_machine *machine, uint64_t block, uint64_t root) {
     struct oob_contexts *all = &machine->contexts;
     struct oob_context *context;
 
@@ -148,9 +148,9 @@ struct oob_context *oob_context_new(struct oob_machine *machine, uint64_t vmcb, 
     memset(context, 0, sizeof *context);
     context->machine = machine;
     context->number = ++all->last_number;
-    context->ncr3 = ncr3;
+    context->root = root;
     context->nested.levels = OOB_LONG_LEVELS;
-    context->first_vmcb = vmcb;
+    context->first_block = block;
     context->last_run_ns = oob_now_ns();
     for (unsigned device = 0; device < machine->bus.devices; device++)
         oob_unit_init(context, device);
@@ -158,19 +158,23 @@ struct oob_context *oob_context_new(struct oob_machine *machine, uint64_t vmcb, 
     return context;
 }
 
-static bool at_reset_vector(struct oob_machine *machine, uint64_t vmcb) {
-    return oob_phys_read_u64(machine, vmcb + VMCB_RIP) == RESET_RIP &&
-           oob_phys_read_u64(machine, vmcb + VMCB_CS_BASE) == RESET_CS_BASE;
+static uint64_t state_of(struct oob_machine *machine, uint64_t block, enum oob_state which) {
+    return machine->virt->read(machine, block, which);
 }
 
-static struct oob_context *context_of_ncr3(struct oob_contexts *all, uint64_t ncr3) {
+static bool at_reset_vector(struct oob_machine *machine, uint64_t block) {
+    return state_of(machine, block, OOB_STATE_RIP) == RESET_RIP &&
+           state_of(machine, block, OOB_STATE_CS_BASE) == RESET_CS_BASE;
+}
+
+static struct oob_context *context_of_root(struct oob_contexts *all, uint64_t root) {
     for (size_t i = 0; i < OOB_CONTEXTS_MAX; i++)
-        if (lives(&all->context[i]) && all->context[i].ncr3 == ncr3)
+        if (lives(&all->context[i]) && all->context[i].root == root)
             return &all->context[i];
     return NULL;
 }
 
-/* The guest that L1 has stopped, and now runs in another VMCB: it restored a snapshot, or migrated the guest to
+/* The guest that L1 has stopped, and now runs in another block: it restored a snapshot, or migrated the guest to
  * itself. NULL when there is none. */
 static struct oob_context *stopped_with_kernel(struct oob_contexts *all, uint64_t kernel) {
     uint64_t now = oob_now_ns();
@@ -184,14 +188,14 @@ static struct oob_context *stopped_with_kernel(struct oob_contexts *all, uint64_
     return NULL;
 }
 
-static struct oob_context *context_for(struct oob_machine *machine, uint64_t vmcb, uint64_t ncr3) {
-    uint64_t kernel = oob_phys_read_u64(machine, vmcb + VMCB_LSTAR);
+static struct oob_context *context_for(struct oob_machine *machine, uint64_t block, uint64_t root) {
+    uint64_t kernel = state_of(machine, block, OOB_STATE_LSTAR);
     struct oob_context *context;
 
     /* A VM's first vCPU starts at the reset vector. Its other vCPUs start where the first one sends them. */
-    if (at_reset_vector(machine, vmcb))
-        return oob_context_new(machine, vmcb, ncr3);
-    context = context_of_ncr3(&machine->contexts, ncr3);
+    if (at_reset_vector(machine, block))
+        return oob_context_new(machine, block, root);
+    context = context_of_root(&machine->contexts, root);
     if (context)
         return context;
     context = stopped_with_kernel(&machine->contexts, kernel);
@@ -199,37 +203,39 @@ static struct oob_context *context_for(struct oob_machine *machine, uint64_t vmc
         drop_vcpus(context);
         return context;
     }
-    context = oob_context_new(machine, vmcb, ncr3);
+    context = oob_context_new(machine, block, root);
     recall(context, kernel);
     return context;
 }
 
-static struct oob_l2_vcpu *known_vcpu(struct oob_contexts *all, uint64_t vmcb) {
+static struct oob_l2_vcpu *known_vcpu(struct oob_contexts *all, uint64_t block) {
     for (size_t i = 0; i < OOB_L2_VCPUS_MAX; i++)
-        if (all->vcpu[i].vmcb == vmcb)
+        if (all->vcpu[i].block == block)
             return &all->vcpu[i];
     return NULL;
 }
 
-static struct oob_l2_vcpu *vcpu_new(struct oob_machine *machine, uint64_t vmcb, uint64_t ncr3) {
-    struct oob_context *context = context_for(machine, vmcb, ncr3);
+static struct oob_l2_vcpu *vcpu_new(struct oob_machine *machine, uint64_t block, uint64_t root) {
+    struct oob_context *context = context_for(machine, block, root);
     struct oob_l2_vcpu *vcpu;
 
     while (!(vcpu = known_vcpu(&machine->contexts, 0))) {
         evict(&machine->contexts);
         if (!lives(context))
-            context = oob_context_new(machine, vmcb, ncr3);
+            context = oob_context_new(machine, block, root);
     }
-    *vcpu = (struct oob_l2_vcpu){.vmcb = vmcb, .context = context, .index = context->vcpus++};
+    *vcpu = (struct oob_l2_vcpu){.block = block, .context = context, .index = context->vcpus++};
     vcpu->apic_id = vcpu->index;
-    vcpu->hidden = take_from_stash(context, oob_phys_read_u64(machine, vmcb + VMCB_RIP));
+    vcpu->hidden = take_from_stash(context, state_of(machine, block, OOB_STATE_RIP));
     vcpu->tag = oob_random();
-    oob_phys_write_u64(machine, vmcb + VMCB_SOFTWARE, vcpu->tag);
+    machine->virt->tag(machine, block, vcpu->tag);
     return vcpu;
 }
 
 static bool has_tag(const struct oob_l2_vcpu *vcpu) {
-    return oob_phys_read_u64(vcpu->context->machine, vcpu->vmcb + VMCB_SOFTWARE) == vcpu->tag;
+    struct oob_machine *machine = vcpu->context->machine;
+
+    return machine->virt->has_tag(machine, vcpu->block, vcpu->tag);
 }
 
 void oob_context_restart(struct oob_context *context) {
@@ -244,21 +250,21 @@ static void look_at_guest(struct oob_l2_vcpu *vcpu) {
     struct oob_context *context = vcpu->context;
 
     if (vcpu->index == 0) {
-        bool at_reset = at_reset_vector(context->machine, vcpu->vmcb);
+        bool at_reset = at_reset_vector(context->machine, vcpu->block);
 
         if (at_reset && vcpu->entries && !context->at_reset)
             oob_context_restart(context);
         context->at_reset = at_reset;
     }
     if (vcpu->entries++ % KERNEL_ENTRIES == 0)
-        context->kernel = oob_phys_read_u64(context->machine, vcpu->vmcb + VMCB_LSTAR);
+        context->kernel = state_of(context->machine, vcpu->block, OOB_STATE_LSTAR);
 }
 
-struct oob_l2_vcpu *oob_context_enter(struct oob_machine *machine, uint64_t vmcb) {
-    uint64_t ncr3 = oob_phys_read_u64(machine, vmcb + VMCB_N_CR3);
-    struct oob_l2_vcpu *vcpu = known_vcpu(&machine->contexts, vmcb);
+struct oob_l2_vcpu *oob_context_enter(struct oob_machine *machine, uint64_t block) {
+    uint64_t root = state_of(machine, block, OOB_STATE_NESTED_ROOT);
+    struct oob_l2_vcpu *vcpu = known_vcpu(&machine->contexts, block);
 
-    /* KVM clears a VMCB when it makes one, but not when its guest reboots. So a missing tag means that the page now
+    /* KVM clears a block when it makes one, but not when its guest reboots. So a missing tag means that the page now
      * belongs to another VM. */
     if (vcpu && !has_tag(vcpu)) {
         struct oob_context *former = vcpu->context;
@@ -269,8 +275,8 @@ struct oob_l2_vcpu *oob_context_enter(struct oob_machine *machine, uint64_t vmcb
         vcpu = NULL;
     }
     if (!vcpu)
-        vcpu = vcpu_new(machine, vmcb, ncr3);
-    vcpu->context->ncr3 = ncr3;
+        vcpu = vcpu_new(machine, block, root);
+    vcpu->context->root = root;
     vcpu->context->last_run_ns = oob_now_ns();
     look_at_guest(vcpu);
     return vcpu;
@@ -278,35 +284,35 @@ struct oob_l2_vcpu *oob_context_enter(struct oob_machine *machine, uint64_t vmcb
 
 /* Was the guest's last exit an OUT of 16 bits that switches it off? An emulator usually ends then, and the VM is
  * destroyed. */
-static bool powered_off(struct oob_machine *machine, uint64_t vmcb) {
-    uint64_t info = oob_phys_read_u64(machine, vmcb + VMCB_EXITINFO1);
+static bool powered_off(struct oob_machine *machine, uint64_t block, const struct oob_exit *io) {
+    bool plain_out = !io->in && !io->string && !io->rep;
 
-    return (info & IOIO_KIND) == IOIO_16_BITS && (info >> IOIO_PORT_SHIFT & 0xfff8) != PCI_CONFIG_PORTS &&
-           (oob_phys_read_u64(machine, vmcb + VMCB_RAX) & ACPI_SLEEP_ENABLE);
+    return plain_out && io->size == 2 && (io->port & 0xfff8) != PCI_CONFIG_PORTS &&
+           (state_of(machine, block, OOB_STATE_RAX) & ACPI_SLEEP_ENABLE);
 }
 
 /* May the vCPU's guest be silent because L1 is busy with it? It may if the vCPU asked L1's emulator for something
  * that may change memory slots, if it was reset and has not run since, or if it is just about to run. */
-static bool awaits_l1(struct oob_machine *machine, uint64_t vmcb) {
-    uint64_t code = oob_phys_read_u64(machine, vmcb + VMCB_EXITCODE);
+static bool awaits_l1(struct oob_machine *machine, uint64_t block) {
+    struct oob_exit exit = machine->virt->exit(machine, block);
 
-    switch (code) {
-    case VMEXIT_SHUTDOWN:
-    case VMEXIT_NPF: return true;
-    case VMEXIT_IOIO: return !powered_off(machine, vmcb);
-    /* The host may have written an exit code of its own there, at VMRUN. */
-    default: return code >= VMEXIT_END || at_reset_vector(machine, vmcb);
+    switch (exit.kind) {
+    case OOB_EXIT_NONE:
+    case OOB_EXIT_TRIPLE_FAULT:
+    case OOB_EXIT_NESTED_FAULT: return true;
+    case OOB_EXIT_IO: return !powered_off(machine, block, &exit);
+    default: return at_reset_vector(machine, block);
     }
 }
 
-static bool root_maps(struct oob_machine *machine, uint64_t ncr3) {
-    uint64_t root[64];
+static bool root_maps(struct oob_machine *machine, uint64_t root) {
+    uint64_t entry[64];
     bool mapped = false;
 
-    for (size_t at = 0; !mapped && at < NESTED_ROOT_BYTES; at += sizeof root) {
-        oob_phys_read(machine, (ncr3 & ~0xfffull) + at, root, sizeof root);
-        for (size_t i = 0; i < sizeof root / sizeof *root; i++)
-            mapped |= root[i] & 1;
+    for (size_t at = 0; !mapped && at < NESTED_ROOT_BYTES; at += sizeof entry) {
+        oob_phys_read(machine, (root & ~0xfffull) + at, entry, sizeof entry);
+        for (size_t i = 0; i < sizeof entry / sizeof *entry; i++)
+            mapped |= (entry[i] & machine->virt->nested_present) != 0;
     }
     return mapped;
 }
@@ -323,9 +329,9 @@ static bool is_destroyed(const struct oob_context *context, uint64_t silent_ns) 
         if (vcpu[i].context != context || !has_tag(&vcpu[i]))
             continue;
         tagged = true;
-        waits |= awaits_l1(machine, vcpu[i].vmcb);
+        waits |= awaits_l1(machine, vcpu[i].block);
     }
-    if (tagged && root_maps(machine, context->ncr3))
+    if (tagged && root_maps(machine, context->root))
         return false;
     return !tagged || !waits || silent_ns > LATE_L1_NS;
 }

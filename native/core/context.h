@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which L2 is running? A context is one L2. Its vCPUs are recognised by their VMCBs. docs/threat-model.md says what
- * that identity rests on, and what it cannot promise.
+ * Which L2 is running? A context is one L2. Its vCPUs are recognised by their VMCBs or VMCSs (virt.h).
+ * docs/threat-model.md says what that identity rests on, and what it cannot promise.
  *
  * Every function here, and in the headers that include this one, is called with the machine's lock held
  * (platform.h).
@@ -34,15 +34,15 @@ enum { OOB_HOST_WORDS = 24 };
 
 /* One vCPU of an L2. */
 struct oob_l2_vcpu {
-    uint64_t vmcb; /* physical address in L1's memory; 0: a free slot */
-    uint64_t tag;  /* a random number that we wrote into the VMCB, to recognise it */
+    uint64_t block; /* its VMCB, or what takes the VMCB's place (virt.h); 0: a free slot */
+    uint64_t tag;   /* a random number that marks the block, to recognise it */
     struct oob_context *context;
     unsigned index;      /* 0 for the first vCPU that L1 ran, 1 for the second, and so on */
-    uint32_t entries;    /* how often VMRUN entered it, modulo 2^32 */
+    uint32_t entries;    /* how often L1 entered it, modulo 2^32 */
     uint32_t cpuid_leaf; /* the leaf of a CPUID that L1 is answering: 1 or 0xb, whose answer holds the APIC ID */
     uint32_t apic_id;    /* until a CPUID has told it: the index, because KVM numbers its vCPUs so */
     uint8_t logical_id;  /* the LDR of its local APIC, for the flat model; 0: the guest has not written it */
-    bool armed;          /* our V_IRQ is in the VMCB */
+    bool armed;          /* an interrupt of ours is in the block */
     uint8_t armed_line;  /* the ISA line for which it is there */
     uint64_t host[OOB_HOST_WORDS];
     struct oob_hidden hidden;
@@ -54,14 +54,14 @@ struct oob_l2_vcpu {
 struct oob_line {
     uint16_t drivers;  /* who drives it high. Bit n: the shadow of device n. The last bit: the server, for what it
                           alone knows */
-    bool armed;        /* the interrupt is in some vCPU's VMCB */
+    bool armed;        /* the interrupt is in some vCPU's block */
     bool pulse;        /* the level falls when the interrupt is delivered */
     bool said;         /* the level that the server said last */
     bool in_service;   /* the interrupt was delivered, and the guest's handler has not looked at the device yet, or
                           looks and has not seen the end */
-    bool looked;       /* the guest has looked since the interrupt was put into its VMCB */
+    bool looked;       /* the guest has looked since the interrupt was put into its block */
     uint64_t since_ns; /* when the interrupt was delivered, or the guest looked last */
-    bool armed_could_wait; /* all that drove the line could wait when the interrupt was put into the VMCB */
+    bool armed_could_wait; /* all that drove the line could wait when the interrupt was put into the block */
     uint64_t waited_ns;    /* when an interrupt that could wait was delivered last; 0: never */
 };
 
@@ -76,10 +76,10 @@ struct oob_tables {
 /* One L2. */
 struct oob_context {
     struct oob_machine *machine;
-    uint32_t number; /* from 1 on; 0: a free slot */
-    uint64_t ncr3;
-    struct oob_tables nested; /* how the table at `ncr3` is made; four levels, until the host knows better */
-    uint64_t first_vmcb;
+    uint32_t number;          /* from 1 on; 0: a free slot */
+    uint64_t root;            /* the nested page table that L1 made for it */
+    struct oob_tables nested; /* how that table is made; four levels, until the host knows better */
+    uint64_t first_block;
     uint64_t last_run_ns, last_access_ns;
     uint64_t last_input_ns; /* when input last waited for the guest */
     uint64_t kernel;        /* LSTAR, the address of its kernel: it identifies a restored guest; 0: none yet */
@@ -93,7 +93,7 @@ struct oob_context {
     bool synced;       /* it is settled from which byte on the server gets its output, on this connection */
     bool attended;     /* somebody is attached to its console */
     uint32_t accesses; /* how many accesses were sent on this connection; each posted byte counts as one */
-    struct oob_hidden stash[OOB_STASH_MAX]; /* the hidden registers of vCPUs that L1 may resume in another VMCB */
+    struct oob_hidden stash[OOB_STASH_MAX]; /* the hidden registers of vCPUs that L1 may resume in another block */
     struct oob_irqchip chip;
     struct oob_line line[OOB_ISA_LINES];
     struct oob_unit unit[OOB_DEVICES_MAX];
@@ -124,19 +124,19 @@ struct oob_context_events {
 struct oob_contexts {
     const struct oob_context_events *events;
     struct oob_context context[OOB_CONTEXTS_MAX]; /* in use if it has a number; some have departed */
-    struct oob_l2_vcpu vcpu[OOB_L2_VCPUS_MAX];    /* in use if it has a VMCB */
+    struct oob_l2_vcpu vcpu[OOB_L2_VCPUS_MAX];    /* in use if it has a block */
     struct oob_remembered remembered[OOB_REMEMBERED_MAX];
     unsigned next_remembered;
     uint32_t last_number;
     uint64_t last_tick_ns;
 };
 
-/* To be called at VMRUN. Returns the vCPU of an L2 to which this VMCB belongs, and makes a new one when the VMCB is
- * new. */
-struct oob_l2_vcpu *oob_context_enter(struct oob_machine *machine, uint64_t vmcb);
+/* To be called when L1 enters an L2. Returns the vCPU of an L2 to which this block belongs, and makes a new one when
+ * the block is new. */
+struct oob_l2_vcpu *oob_context_enter(struct oob_machine *machine, uint64_t block);
 
 /* Makes a context for a guest that nobody has seen before. Its devices are as after power-on. */
-struct oob_context *oob_context_new(struct oob_machine *machine, uint64_t vmcb, uint64_t ncr3);
+struct oob_context *oob_context_new(struct oob_machine *machine, uint64_t block, uint64_t root);
 /* The guest was reset, and its devices with it. Its output that the server does not have yet is kept. */
 void oob_context_restart(struct oob_context *context);
 /* The guest is gone. Forgets its vCPUs, and also the context unless oob_context_events.gone() wants to keep it. */

@@ -8,9 +8,9 @@
 
 #include "context.h"
 
-/* After a #VMEXIT for HLT, of an L2 for which an interrupt is due: makes the VMCB as if a physical interrupt had come
- * right behind the HLT. L1 finds none when it looks, and runs L2 again, which takes the interrupt that is due. L2
- * goes on behind its HLT: to halt once more after the interrupt's handler would lose what the handler has woken.
+/* After a #VMEXIT for HLT, of an L2 for which an interrupt is due: makes the exit look as if a physical interrupt had
+ * come right behind the HLT. L1 finds none when it looks, and runs L2 again, which takes the interrupt that is due.
+ * L2 goes on behind its HLT: to halt once more after the interrupt's handler would lose what the handler has woken.
  *
  * False, and nothing is changed, where that cannot be: L2 takes no interrupts or is single-stepped, L1 does not
  * intercept physical interrupts, L1 has something of its own for L2, or the instruction is not a plain HLT. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ioperm.h"
 
-#include "vmcb.h"
+#include "machine.h"
 #include "paging.h"
 #include "platform.h"
 
@@ -10,10 +10,11 @@
 
 /* The linear address of the port's bits in the TSS. The CPU always reads two bytes there, so both must be within the
  * TSS's limit. */
-static bool tss_bits(uint64_t vmcb, const struct oob_paging *paging, uint16_t port, uint64_t *at) {
+static bool tss_bits(uint64_t block, const struct oob_paging *paging, uint16_t port, uint64_t *at) {
     enum { IOPB_OFFSET = 0x66, TSS_MIN_LIMIT = 103 };
-    uint64_t base = oob_phys_read_u64(paging->machine, vmcb + VMCB_TR_BASE);
-    uint32_t limit = oob_phys_read_u32(paging->machine, vmcb + VMCB_TR_LIMIT);
+    const struct oob_virt *virt = paging->machine->virt;
+    uint64_t base = virt->read(paging->machine, block, OOB_STATE_TR_BASE);
+    uint64_t limit = virt->read(paging->machine, block, OOB_STATE_TR_LIMIT);
     uint16_t offset;
 
     if (limit < TSS_MIN_LIMIT || !oob_paging_read(paging, base + IOPB_OFFSET, &offset, sizeof offset))
@@ -32,7 +33,7 @@ static bool tss_allows(unsigned vcpu, const struct oob_l2_vcpu *l2, uint16_t por
     uint64_t at;
     uint16_t bits;
 
-    if (!tss_bits(l2->vmcb, &paging, port, &at) || !oob_paging_read(&paging, at, &bits, sizeof bits))
+    if (!tss_bits(l2->block, &paging, port, &at) || !oob_paging_read(&paging, at, &bits, sizeof bits))
         return false;
     return !((bits >> (port & 7)) & ((1u << size) - 1));
 }
@@ -41,7 +42,7 @@ bool oob_ioperm_tss_byte(unsigned vcpu, const struct oob_l2_vcpu *l2, uint16_t p
     struct oob_paging paging = paging_of(vcpu, l2);
     uint64_t linear;
 
-    return tss_bits(l2->vmcb, &paging, port, &linear) && oob_paging_writable(&paging, linear, at);
+    return tss_bits(l2->block, &paging, port, &linear) && oob_paging_writable(&paging, linear, at);
 }
 
 bool oob_ioperm_asks_tss(struct oob_machine *machine, unsigned vcpu) {

@@ -38,8 +38,8 @@ int oob_lines_due(const struct oob_l2_vcpu *l2, int priority, struct oob_route *
 bool oob_lines_urgent(const struct oob_l2_vcpu *l2, int priority);
 /* Could an interrupt be due on any vCPU? This is quicker to answer than oob_lines_due(). */
 bool oob_lines_high(const struct oob_context *context);
-/* An interrupt was put into the vCPU's VMCB; it was delivered to the guest; or it was not, and must be tried
- * again. */
+/* An interrupt was put into the vCPU's block (virt.h); it was delivered to the guest; or it was not, and must be
+ * tried again. */
 void oob_lines_arm(struct oob_l2_vcpu *l2, unsigned line);
 void oob_lines_delivered(struct oob_l2_vcpu *l2);
 void oob_lines_disarm(struct oob_l2_vcpu *l2);

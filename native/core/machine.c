@@ -23,8 +23,9 @@ static const struct oob_link_events link_events = {
     .settle = oob_exchange_settle_all,
 };
 
-void oob_machine_init(struct oob_machine *machine) {
+void oob_machine_init(struct oob_machine *machine, const struct oob_virt *virt) {
     memset(machine, 0, sizeof *machine);
+    machine->virt = virt;
     machine->contexts.events = &context_events;
     machine->link.events = &link_events;
     oob_stream_open(machine, OOB_CHANNEL_NONE);

@@ -12,9 +12,11 @@
 #include "send.h"
 #include "spares.h"
 #include "stream.h"
+#include "virt.h"
 
 struct oob_machine {
     char name[OOB_NAME_MAX];
+    const struct oob_virt *virt; /* the kind of virtualization that L1 uses */
     struct oob_bus bus;
     uint64_t stat[OOB_STATS_MAX]; /* counters, indexed by enum oob_stat */
     struct oob_contexts contexts;
@@ -25,9 +27,9 @@ struct oob_machine {
     struct oob_resync resync;
 };
 
-/* Makes a machine of uninitialised memory. The machine has no guests and no connection yet. The host then fills in
- * its name and its bus. */
-void oob_machine_init(struct oob_machine *machine);
+/* Makes a machine of uninitialised memory. `virt` says which kind of virtualization its L1 uses. The machine has no
+ * guests and no connection yet. The host then fills in its name and its bus. */
+void oob_machine_init(struct oob_machine *machine, const struct oob_virt *virt);
 /* Allocates ahead the memory that vCPUs will need. To be called now and then from a thread that may wait for memory,
  * because a vCPU may not. */
 void oob_machine_tend(struct oob_machine *machine);

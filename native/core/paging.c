@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "paging.h"
 
+#include "machine.h"
 #include "platform.h"
-#include "vmcb.h"
 
 #define PRESENT 1u
 #define WRITABLE (1u << 1)
@@ -110,7 +110,7 @@ struct oob_tables oob_tables_of(uint64_t cr4, uint64_t efer) {
 static uint64_t through_nested(const struct oob_paging *p, uint64_t gpa, bool write) {
     struct walk nested = {.machine = p->machine, .write = write};
 
-    return walk_tables(&nested, &p->nested, p->ncr3, gpa);
+    return walk_tables(&nested, &p->nested, p->root, gpa);
 }
 
 static uint64_t table_address(const struct walk *walk, uint64_t addr) {
@@ -138,21 +138,22 @@ struct oob_paging oob_paging_live(const struct oob_context *context, unsigned vc
         .cr3 = oob_reg_read(machine, vcpu, OOB_REG_CR3),
         .cr4 = oob_reg_read(machine, vcpu, OOB_REG_CR4),
         .efer = oob_reg_read(machine, vcpu, OOB_REG_EFER),
-        .ncr3 = context->ncr3,
+        .root = context->root,
         .nested = context->nested,
     };
 }
 
-struct oob_paging oob_paging_saved(const struct oob_context *context, uint64_t vmcb) {
+struct oob_paging oob_paging_saved(const struct oob_context *context, uint64_t block) {
     struct oob_machine *machine = context->machine;
+    const struct oob_virt *virt = machine->virt;
 
     return (struct oob_paging){
         .machine = machine,
-        .cr0 = oob_phys_read_u64(machine, vmcb + VMCB_CR0),
-        .cr3 = oob_phys_read_u64(machine, vmcb + VMCB_CR3),
-        .cr4 = oob_phys_read_u64(machine, vmcb + VMCB_CR4),
-        .efer = oob_phys_read_u64(machine, vmcb + VMCB_EFER),
-        .ncr3 = oob_phys_read_u64(machine, vmcb + VMCB_N_CR3),
+        .cr0 = virt->read(machine, block, OOB_STATE_CR0),
+        .cr3 = virt->read(machine, block, OOB_STATE_CR3),
+        .cr4 = virt->read(machine, block, OOB_STATE_CR4),
+        .efer = virt->read(machine, block, OOB_STATE_EFER),
+        .root = virt->read(machine, block, OOB_STATE_NESTED_ROOT),
         .nested = context->nested,
     };
 }

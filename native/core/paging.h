@@ -9,14 +9,14 @@
 /* What an address translation depends on: control registers of L2, and its nested page table. */
 struct oob_paging {
     struct oob_machine *machine;
-    uint64_t cr0, cr3, cr4, efer, ncr3;
+    uint64_t cr0, cr3, cr4, efer, root;
     struct oob_tables nested; /* how its nested table is made */
 };
 
 /* The state of a vCPU that runs in L2 now: from its registers. */
 struct oob_paging oob_paging_live(const struct oob_context *context, unsigned vcpu);
-/* The state of an L2 at its last #VMEXIT: from its VMCB. */
-struct oob_paging oob_paging_saved(const struct oob_context *context, uint64_t vmcb);
+/* The state of an L2 at its last #VMEXIT: from its block (virt.h). */
+struct oob_paging oob_paging_saved(const struct oob_context *context, uint64_t block);
 
 /* How are the tables made that a CPU with these control registers uses? */
 struct oob_tables oob_tables_of(uint64_t cr4, uint64_t efer);

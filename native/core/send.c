@@ -161,8 +161,8 @@ bool oob_send_gap(struct oob_context *context, uint16_t port, uint64_t lost) {
 bool oob_send_appeared(struct oob_context *context) {
     struct oob_context_appeared f = {
         .h = header(OOB_CONTEXT_APPEARED, sizeof f, context->number),
-        .vmcb = context->first_vmcb,
-        .ncr3 = context->ncr3,
+        .vmcb = context->first_block,
+        .ncr3 = context->root,
     };
 
     if (!append(context->machine, &f, sizeof f))

@@ -69,7 +69,6 @@ enum vmexit_code {
 };
 
 /* EXITINFO1 of VMEXIT_IOIO: AMD APM vol. 2, section 15.10.2. */
-enum { IOIO_IN = 1 << 0, IOIO_STRING = 1 << 2, IOIO_16_BITS = 1 << 5, IOIO_PORT_SHIFT = 16 };
-#define IOIO_KIND 0x7fu /* IN or OUT, string, REP, size */
+enum { IOIO_IN = 1 << 0, IOIO_STRING = 1 << 2, IOIO_REP = 1 << 3, IOIO_SIZE_SHIFT = 4, IOIO_PORT_SHIFT = 16 };
 
 #endif

@@ -9,6 +9,7 @@
 #include "ioperm.h"
 #include "marks.h"
 #include "string_io.h"
+#include "svm.h"
 #include "vcpu.h"
 #include "vmcb.h"
 
@@ -111,21 +112,21 @@ bool oob_detour_take(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site si
     }
     if (!opened_by[vcpu][MAP_OF_L1]) /* until the next exit: a guest that prints makes thousands of accesses */
         open_map(vcpu, MAP_OF_L1,
-                 (oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_IOPM_BASE) & ~0xfffull) + NOTHING_PORT / 8);
+                 (oob_phys_read_u64(&oob_l1, l2->block + VMCB_IOPM_BASE) & ~0xfffull) + NOTHING_PORT / 8);
     substitute(vcpu, l2, site, NOTHING_PORT, false);
     return true;
 }
 
 /* In L1's permission map. */
 static bool is_open(const struct oob_l2_vcpu *l2, uint16_t port, unsigned size) {
-    uint64_t map = oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_IOPM_BASE) & ~0xfffull;
+    uint64_t map = oob_phys_read_u64(&oob_l1, l2->block + VMCB_IOPM_BASE) & ~0xfffull;
     unsigned bits = map_read(map + port / 8) | (unsigned)map_read(map + port / 8 + 1) << 8;
 
     return !(bits >> port % 8 & ((1u << size) - 1));
 }
 
 static bool is_intercepted(const struct oob_l2_vcpu *l2, uint16_t port, unsigned size) {
-    uint32_t intercepts = oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INTERCEPTS_3);
+    uint32_t intercepts = oob_phys_read_u32(&oob_l1, l2->block + VMCB_INTERCEPTS_3);
 
     return (intercepts & VMCB_INTERCEPT_INTR) && (intercepts & VMCB_INTERCEPT_IOIO) && !is_open(l2, port, size);
 }
@@ -190,21 +191,13 @@ static void put_into_vmcb(unsigned vcpu, struct oob_l2_vcpu *l2) {
     oob_tcg(l2)->detour.active = false;
     oob_string_end(vcpu, l2);
     oob_reg_write(&oob_l1, vcpu, OOB_REG_RDX, oob_tcg(l2)->detour.rdx);
-    oob_phys_write_u64(&oob_l1, l2->vmcb + VMCB_RAX, oob_tcg(l2)->detour.rax);
+    oob_phys_write_u64(&oob_l1, l2->block + VMCB_RAX, oob_tcg(l2)->detour.rax);
 }
 
 /* L2 has executed the instruction, as far as L1 can see, and was interrupted behind it. */
 static void show_an_interrupt(unsigned vcpu, struct oob_l2_vcpu *l2) {
-    uint64_t vmcb = l2->vmcb, flags = oob_phys_read_u64(&oob_l1, vmcb + VMCB_RFLAGS);
-    uint64_t state = oob_phys_read_u64(&oob_l1, vmcb + VMCB_INT_STATE);
-
     put_into_vmcb(vcpu, l2);
-    oob_phys_write_u64(&oob_l1, vmcb + VMCB_RIP, oob_tcg(l2)->detour.next);
-    oob_phys_write_u64(&oob_l1, vmcb + VMCB_RFLAGS, flags & ~(uint64_t)RFLAGS_RF);
-    oob_phys_write_u64(&oob_l1, vmcb + VMCB_INT_STATE, state & ~(uint64_t)VMCB_INT_SHADOW);
-    oob_phys_write_u64(&oob_l1, vmcb + VMCB_EXITCODE, VMEXIT_INTR);
-    oob_phys_write_u64(&oob_l1, vmcb + VMCB_EXITINFO1, 0);
-    oob_phys_write_u64(&oob_l1, vmcb + VMCB_EXITINFO2, 0);
+    oob_svm.show_interrupt(&oob_l1, l2->block, oob_tcg(l2)->detour.next);
 }
 
 /* A fault's handler in L1 may need the registers; and behind the access an interrupt may have come first. */
@@ -218,7 +211,7 @@ uint64_t oob_detour_at_exit(unsigned vcpu, struct oob_l2_vcpu *l2, uint64_t code
         show_an_interrupt(vcpu, l2);
         return VMEXIT_INTR;
     }
-    rip = oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_RIP);
+    rip = oob_phys_read_u64(&oob_l1, l2->block + VMCB_RIP);
     if (faulted || oob_tcg(l2)->string.active || (rip != oob_tcg(l2)->detour.at && rip != oob_tcg(l2)->detour.next))
         put_into_vmcb(vcpu, l2);
     return code;
@@ -230,7 +223,7 @@ void oob_detour_at_vmrun(unsigned vcpu, struct oob_l2_vcpu *l2) {
 
     if (!oob_tcg(l2)->detour.active)
         return;
-    rip = oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_RIP);
+    rip = oob_phys_read_u64(&oob_l1, l2->block + VMCB_RIP);
     if (rip == oob_tcg(l2)->detour.next || (oob_tcg(l2)->detour.again && rip == oob_tcg(l2)->detour.at))
         put_into_vmcb(vcpu, l2);
     oob_tcg(l2)->detour.active = false;

@@ -11,7 +11,7 @@
 
 /* L2's task priority. L1 keeps it in V_TPR, unless L2 uses the real one. */
 static int priority_of(const struct oob_l2_vcpu *l2) {
-    uint32_t int_ctl = oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INT_CTL);
+    uint32_t int_ctl = oob_phys_read_u32(&oob_l1, l2->block + VMCB_INT_CTL);
 
     return int_ctl & VMCB_V_INTR_MASKING ? (int)(int_ctl & VMCB_V_TPR) : -1;
 }
@@ -35,15 +35,15 @@ uint64_t oob_inject_at_halt(struct oob_l2_vcpu *l2, uint64_t code) {
 
 static void set_virq(struct oob_l2_vcpu *l2, uint32_t int_ctl, unsigned vector) {
     oob_tcg(l2)->own_int_ctl = int_ctl;
-    oob_tcg(l2)->own_vector = oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INT_VECTOR);
-    oob_phys_write_u32(&oob_l1, l2->vmcb + VMCB_INT_VECTOR, vector);
-    oob_phys_write_u32(&oob_l1, l2->vmcb + VMCB_INT_CTL, int_ctl | VMCB_V_INTR_BITS);
+    oob_tcg(l2)->own_vector = oob_phys_read_u32(&oob_l1, l2->block + VMCB_INT_VECTOR);
+    oob_phys_write_u32(&oob_l1, l2->block + VMCB_INT_VECTOR, vector);
+    oob_phys_write_u32(&oob_l1, l2->block + VMCB_INT_CTL, int_ctl | VMCB_V_INTR_BITS);
 }
 
 static unsigned privilege(const struct oob_l2_vcpu *l2) {
     uint8_t cpl;
 
-    oob_phys_read(&oob_l1, l2->vmcb + VMCB_CPL, &cpl, sizeof cpl);
+    oob_phys_read(&oob_l1, l2->block + VMCB_CPL, &cpl, sizeof cpl);
     return cpl;
 }
 
@@ -58,10 +58,10 @@ static bool relay_as_virq(struct oob_l2_vcpu *l2, uint64_t event, uint32_t int_c
 
     if (relay->returned >= RETURNS_MAX || !oob_takes_interrupts(l2))
         return false;
-    relay->intercepts = oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INTERCEPTS_3);
+    relay->intercepts = oob_phys_read_u32(&oob_l1, l2->block + VMCB_INTERCEPTS_3);
     /* The window that L1 may have opened waits for the next VMRUN: it is for what comes behind this interrupt. */
-    oob_phys_write_u32(&oob_l1, l2->vmcb + VMCB_INTERCEPTS_3, relay->intercepts & ~VMCB_INTERCEPT_VINTR);
-    oob_phys_write_u64(&oob_l1, l2->vmcb + VMCB_EVENTINJ, 0);
+    oob_phys_write_u32(&oob_l1, l2->block + VMCB_INTERCEPTS_3, relay->intercepts & ~VMCB_INTERCEPT_VINTR);
+    oob_phys_write_u64(&oob_l1, l2->block + VMCB_EVENTINJ, 0);
     set_virq(l2, int_ctl, event & VMCB_EVENTINJ_VECTOR);
     return true;
 }
@@ -72,12 +72,12 @@ static bool relay_as_virq(struct oob_l2_vcpu *l2, uint64_t event, uint32_t int_c
  * another way: that of an INT n, which at CPL 0 does the same, or else as a V_IRQ. False when L1 has V_IRQ as it
  * wants it. */
 static bool relay(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
-    uint64_t event = oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_EVENTINJ);
+    uint64_t event = oob_phys_read_u64(&oob_l1, l2->block + VMCB_EVENTINJ);
     bool wanted = (event & VMCB_EVENTINJ_VALID) && !(event & VMCB_EVENTINJ_TYPE), virq = false;
 
     oob_tcg(l2)->relay.soft = wanted && privilege(l2) == 0;
     if (oob_tcg(l2)->relay.soft)
-        oob_phys_write_u64(&oob_l1, l2->vmcb + VMCB_EVENTINJ, event | VMCB_EVENTINJ_SOFT);
+        oob_phys_write_u64(&oob_l1, l2->block + VMCB_EVENTINJ, event | VMCB_EVENTINJ_SOFT);
     else if (wanted)
         virq = relay_as_virq(l2, event, int_ctl);
     if (!virq)
@@ -87,10 +87,10 @@ static bool relay(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
 }
 
 static void soft_at_exit(const struct oob_l2_vcpu *l2) {
-    uint64_t event = oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_EXITINTINFO);
+    uint64_t event = oob_phys_read_u64(&oob_l1, l2->block + VMCB_EXITINTINFO);
 
     if (((event ^ oob_tcg(l2)->relay.event) & (VMCB_EVENTINJ_TYPE | VMCB_EVENTINJ_VECTOR)) == VMCB_EVENTINJ_SOFT)
-        oob_phys_write_u64(&oob_l1, l2->vmcb + VMCB_EXITINTINFO, event & ~VMCB_EVENTINJ_TYPE);
+        oob_phys_write_u64(&oob_l1, l2->block + VMCB_EXITINTINFO, event & ~VMCB_EVENTINJ_TYPE);
 }
 
 /* At #VMEXIT: either the V_IRQ was delivered, or L1 must inject the interrupt again. */
@@ -100,7 +100,7 @@ static void virq_at_exit(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
         return;
     }
     oob_tcg(l2)->relay.returned++;
-    oob_phys_write_u64(&oob_l1, l2->vmcb + VMCB_EXITINTINFO, oob_tcg(l2)->relay.event);
+    oob_phys_write_u64(&oob_l1, l2->block + VMCB_EXITINTINFO, oob_tcg(l2)->relay.event);
 }
 
 /* Puts an interrupt of ours into the VMCB. L1 opens an interrupt window with a V_IRQ of its own: it comes first, and
@@ -109,7 +109,7 @@ static void arm(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
     struct oob_route route;
     int line;
 
-    if ((int_ctl & VMCB_V_IRQ) || (oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INTERCEPTS_3) & VMCB_INTERCEPT_VINTR))
+    if ((int_ctl & VMCB_V_IRQ) || (oob_phys_read_u32(&oob_l1, l2->block + VMCB_INTERCEPTS_3) & VMCB_INTERCEPT_VINTR))
         return;
     line = due(l2, &route);
     if (line < 0)
@@ -120,7 +120,7 @@ static void arm(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
 
 void oob_inject_at_vmrun(struct oob_l2_vcpu *l2) {
     bool holds = oob_guard_holds(l2);
-    uint32_t int_ctl = oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INT_CTL);
+    uint32_t int_ctl = oob_phys_read_u32(&oob_l1, l2->block + VMCB_INT_CTL);
 
     if (l2->armed) /* still so if L1's vCPU was reset while L2 ran, without a #VMEXIT */
         oob_lines_disarm(l2);
@@ -130,7 +130,7 @@ void oob_inject_at_vmrun(struct oob_l2_vcpu *l2) {
 }
 
 static void armed_at_exit(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
-    uint64_t event = oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_EXITINTINFO);
+    uint64_t event = oob_phys_read_u64(&oob_l1, l2->block + VMCB_EXITINTINFO);
 
     if (!(int_ctl & VMCB_V_IRQ)) {
         oob_lines_delivered(l2);
@@ -138,9 +138,9 @@ static void armed_at_exit(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
     }
     oob_lines_disarm(l2);
     if ((event & VMCB_EXITINTINFO_VALID) &&
-        (event & 0xff) == oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INT_VECTOR)) {
+        (event & 0xff) == oob_phys_read_u32(&oob_l1, l2->block + VMCB_INT_VECTOR)) {
         /* The exit came while our interrupt was being delivered: it is ours to deliver again. */
-        oob_phys_write_u64(&oob_l1, l2->vmcb + VMCB_EXITINTINFO, event & ~VMCB_EXITINTINFO_VALID);
+        oob_phys_write_u64(&oob_l1, l2->block + VMCB_EXITINTINFO, event & ~VMCB_EXITINTINFO_VALID);
     }
 }
 
@@ -148,10 +148,10 @@ static void armed_at_exit(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
 static void take_back(const struct oob_l2_vcpu *l2, uint32_t int_ctl, bool relayed) {
     uint32_t own = oob_tcg(l2)->own_int_ctl & VMCB_V_INTR_BITS;
 
-    oob_phys_write_u32(&oob_l1, l2->vmcb + VMCB_INT_CTL, (int_ctl & ~VMCB_V_INTR_BITS) | own);
-    oob_phys_write_u32(&oob_l1, l2->vmcb + VMCB_INT_VECTOR, oob_tcg(l2)->own_vector);
+    oob_phys_write_u32(&oob_l1, l2->block + VMCB_INT_CTL, (int_ctl & ~VMCB_V_INTR_BITS) | own);
+    oob_phys_write_u32(&oob_l1, l2->block + VMCB_INT_VECTOR, oob_tcg(l2)->own_vector);
     if (relayed)
-        oob_phys_write_u32(&oob_l1, l2->vmcb + VMCB_INTERCEPTS_3, oob_tcg(l2)->relay.intercepts);
+        oob_phys_write_u32(&oob_l1, l2->block + VMCB_INTERCEPTS_3, oob_tcg(l2)->relay.intercepts);
 }
 
 uint64_t oob_inject_at_exit(struct oob_l2_vcpu *l2, uint64_t code) {
@@ -160,7 +160,7 @@ uint64_t oob_inject_at_exit(struct oob_l2_vcpu *l2, uint64_t code) {
     if (oob_tcg(l2)->relay.event && oob_tcg(l2)->relay.soft)
         soft_at_exit(l2);
     if (relayed || l2->armed) { /* one V_IRQ at a time */
-        uint32_t int_ctl = oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_INT_CTL);
+        uint32_t int_ctl = oob_phys_read_u32(&oob_l1, l2->block + VMCB_INT_CTL);
 
         if (relayed)
             virq_at_exit(l2, int_ctl);

@@ -46,7 +46,7 @@ static uint64_t exit_code(const struct vcpu_state *state) {
 static struct oob_l2_vcpu *entered(unsigned vcpu) {
     const struct vcpu_state *state = &vcpus[vcpu];
 
-    if (!oob_guest_mark(vcpu) || !state->l2 || state->l2->vmcb != state->vmcb || state->l2->tag != state->tag)
+    if (!oob_guest_mark(vcpu) || !state->l2 || state->l2->block != state->vmcb || state->l2->tag != state->tag)
         return NULL;
     return state->l2;
 }
@@ -170,7 +170,7 @@ void oob_on_reset_vector(unsigned vcpu) {
 
 /* The value that L2 was about to store into an interrupt controller when the nested page fault stopped it. */
 static void learn_mmio_write(unsigned vcpu, struct oob_l2_vcpu *l2) {
-    uint64_t vmcb = l2->vmcb, gpa = oob_phys_read_u64(&oob_l1, vmcb + VMCB_EXITINFO2);
+    uint64_t vmcb = l2->block, gpa = oob_phys_read_u64(&oob_l1, vmcb + VMCB_EXITINFO2);
     struct oob_paging paging = oob_paging_saved(l2->context, vmcb);
     uint64_t rip = oob_phys_read_u64(&oob_l1, vmcb + VMCB_RIP);
     uint64_t base = paging.efer & (1u << 10) ? 0 : oob_phys_read_u64(&oob_l1, vmcb + VMCB_CS_BASE);
@@ -215,7 +215,7 @@ void oob_on_exit(unsigned vcpu) {
         if (code == VMEXIT_NPF)
             learn_mmio_write(vcpu, l2);
         else if (code == VMEXIT_CPUID)
-            l2->cpuid_leaf = (uint32_t)oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_RAX);
+            l2->cpuid_leaf = (uint32_t)oob_phys_read_u64(&oob_l1, l2->block + VMCB_RAX);
         oob_hide_at_exit(vcpu, l2, code);
     }
     oob_unlock();

@@ -21,6 +21,7 @@
 #include "link.h"
 #include "marks.h"
 #include "qemu_plugin_api.h"
+#include "svm.h"
 
 OOB_EXPORT int qemu_plugin_version = OOB_PLUGIN_API;
 OOB_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv);
@@ -279,7 +280,7 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, 
         fprintf(stderr, "oob_tcg: %s\n", error);
         return 1;
     }
-    oob_machine_init(&oob_l1);
+    oob_machine_init(&oob_l1, &oob_svm);
     memcpy(oob_l1.name, oob_options.machine, sizeof oob_l1.name);
     oob_l1.bus = oob_options.bus;
     if (!oob_connector_start()) {

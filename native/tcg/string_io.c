@@ -21,8 +21,8 @@ void oob_string_begin(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site s
     oob_tcg(l2)->string =
         (struct oob_string){.active = true, .out = site.out, .size = (uint8_t)oob_io_size(site), .port = port};
     if (oob_ioperm_asks_tss(&oob_l1, vcpu)) {
-        oob_tcg(l2)->string.tss = oob_phys_read_u64(&oob_l1, l2->vmcb + VMCB_TR_BASE);
-        oob_tcg(l2)->string.tss_size = oob_phys_read_u32(&oob_l1, l2->vmcb + VMCB_TR_LIMIT);
+        oob_tcg(l2)->string.tss = oob_phys_read_u64(&oob_l1, l2->block + VMCB_TR_BASE);
+        oob_tcg(l2)->string.tss_size = oob_phys_read_u32(&oob_l1, l2->block + VMCB_TR_LIMIT);
     }
     if (!site.rep || address_size == 2 || (rcx & mask) <= TURNS_MAX) /* CX alone has no room for such a count */
         return;

@@ -28,7 +28,7 @@ unsigned core_index(const struct oob_l2_vcpu *l2) {
 }
 
 uint64_t core_vmcb(const struct oob_l2_vcpu *l2) {
-    return l2->vmcb;
+    return l2->block;
 }
 
 void core_hide(struct oob_l2_vcpu *l2, uint64_t rip, uint64_t rbx) {
@@ -107,7 +107,7 @@ bool core_linear(const struct oob_l2_vcpu *l2, unsigned vcpu, uint64_t linear, u
 }
 
 bool core_saved(const struct oob_l2_vcpu *l2, uint64_t linear, uint8_t *data, size_t len) {
-    struct oob_paging paging = oob_paging_saved(l2->context, l2->vmcb);
+    struct oob_paging paging = oob_paging_saved(l2->context, l2->block);
 
     return oob_paging_read(&paging, linear, data, len);
 }

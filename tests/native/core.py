@@ -49,6 +49,7 @@ class Core:
             getattr(self.lib, name).restype = ctypes.c_void_p
         for name in ("core_vmcb", "core_hidden_rbx", "core_writable", "half_clock", "half_stat", "oob_reg_read"):
             getattr(self.lib, name).restype = ctypes.c_uint64
+        self.lib.virt_read.restype = ctypes.c_uint64
         for name in ("half_begin", "core_level", "core_linear", "core_saved", "half_kept", "oob_spares_low"):
             getattr(self.lib, name).restype = ctypes.c_bool
         for name in ("oob_ioperm_allows", "oob_ioperm_tss_byte", "oob_timer_clamp", "oob_ioperm_asks_tss"):

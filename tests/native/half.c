@@ -15,6 +15,7 @@
 #include "machine.h"
 #include "options.h"
 #include "serve.h"
+#include "svm.h"
 #include "uart_shadow.h"
 #include "unit.h"
 
@@ -151,7 +152,7 @@ bool half_begin(int argc, char **argv, bool (*turn)(void)) {
     if (!oob_options_parse(&options, argc, argv, error))
         return false;
     server_turn = turn;
-    oob_machine_init(&machine);
+    oob_machine_init(&machine, &oob_svm);
     memcpy(machine.name, options.machine, sizeof machine.name);
     machine.bus = options.bus;
     for (unsigned i = 0; i < CONTEXTS; i++)

@@ -52,7 +52,7 @@ def build(folder: Path) -> Path:
     ]
     command += [
         *map(str, sources),
-        *(str(Path(__file__).with_name(name)) for name in ("half.c", "core.c", "shadow.c")),
+        *(str(Path(__file__).with_name(name)) for name in ("half.c", "core.c", "shadow.c", "virt.c")),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

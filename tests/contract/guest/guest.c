@@ -29,6 +29,7 @@
 #include "host.h"
 #include "lines.h"
 #include "serve.h"
+#include "svm.h"
 
 enum { COM1 = 0x3f8, RBR = 0, THR = 0, IER = 1, IIR = 2, FCR = 2, LCR = 3, MCR = 4, LSR = 5, MSR = 6, SCR = 7 };
 enum {
@@ -316,7 +317,7 @@ int main(int argc, char **argv) {
     }
     signal(SIGUSR1, on_signal);
     signal(SIGUSR2, on_signal);
-    oob_machine_init(&oob_l1);
+    oob_machine_init(&oob_l1, &oob_svm);
     memcpy(oob_l1.name, oob_options.machine, sizeof oob_l1.name);
     oob_l1.bus = oob_options.bus;
     context = oob_context_new(&oob_l1, 0x2000, 0x1000);
