@@ -2,7 +2,6 @@
 
     OobError
     ├── ConfigError         the configuration file: file, key and reason; exit status 2
-    ├── GuestFault          a guest did what no sane guest does; costs that guest only
     ├── PeerFault           a peer (native half, SSH client) broke its protocol; costs that peer only
     │   ├── WireError       a malformed, oversized or out-of-order frame
     │   │   └── VersionError    ... or one of another version of the protocol
@@ -12,6 +11,9 @@
     ├── EnvironmentFault    this host lacks something: a socket path, a port, a file, a right
     │   └── LineFault       a line, or what drives it, refuses: the user is told, and the line goes on
     └── StateError          our bug: a call in the wrong state
+
+A guest causes no error: whatever it writes, reads or prints has an answer, as it has at a real device. What breaks
+while a guest is served is a bug of ours (`devices/bus.py`), or the native half's, which is a peer.
 
 Messages are written for whoever gets them: what happened, to which guest, file or key, what to do.
 """
@@ -39,10 +41,6 @@ class ConfigError(OobError):
         self.key = key
         self.reason = reason
         super().__init__(f"{file}: {key}: {reason}" if key else f"{file}: {reason}")
-
-
-class GuestFault(OobError):
-    """A guest did what no sane guest does."""
 
 
 class PeerFault(OobError):

@@ -6,7 +6,7 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
@@ -19,6 +19,7 @@ from oobconsole.config.table import Table
 from oobconsole.errors import ConfigError
 from oobconsole.words import brief
 
+_AnyTable = TypeVar("_AnyTable", bound=Table)
 #: What `chardev` of a [[vm]] says about a line at a UNIX socket (`VmConfig.chardev`): how, and at which path.
 _UNIX: Final = re.compile(r"(unix(?:-listen)?:)(.+)")
 
@@ -145,13 +146,12 @@ def _resolve(config: Config, base: Path) -> Config:
             return base / value
         if isinstance(value, list):
             return [absolute(item) for item in value]
-        if isinstance(value, Table):
-            changed = {key: absolute(item) for key, item in value if item is not None}
-            if isinstance(value, VmConfig) and (found := _UNIX.fullmatch(value.chardev or "")):
-                changed["chardev"] = f"{found[1]}{base / found[2]}"
-            return value.model_copy(update={k: v for k, v in changed.items() if v is not getattr(value, k)})
-        return value
+        return table(value) if isinstance(value, Table) else value
 
-    resolved = absolute(config)
-    assert isinstance(resolved, Config)
-    return resolved
+    def table(value: _AnyTable) -> _AnyTable:
+        changed = {key: absolute(item) for key, item in value if item is not None}
+        if isinstance(value, VmConfig) and (found := _UNIX.fullmatch(value.chardev or "")):
+            changed["chardev"] = f"{found[1]}{base / found[2]}"
+        return value.model_copy(update={k: v for k, v in changed.items() if v is not getattr(value, k)})
+
+    return table(config)

@@ -134,7 +134,7 @@ def program(machine: str, pid: int) -> bytes:
         KeyError: the numbers of that machine's system calls are not known.
     """
     column, architecture = _MACHINES[machine]
-    numbers = sorted(pair[column] for pair in _CALLS.values() if pair[column] is not None)  # type: ignore[type-var]
+    numbers = sorted(number for pair in _CALLS.values() if (number := pair[column]) is not None)
     out = [
         _instruction(_LOAD, _ARCHITECTURE),
         _instruction(_JUMP_EQUAL, architecture, 1, 0),
@@ -144,7 +144,6 @@ def program(machine: str, pid: int) -> bytes:
         _instruction(_RETURN, _ENOSYS),
     ]
     for number in numbers:
-        assert number is not None
         out += [_instruction(_JUMP_EQUAL, number, 0, 1), _instruction(_RETURN, _ALLOW)]
     for number, test in (
         (_TGKILL[column], _instruction(_JUMP_EQUAL, pid, 0, 1)),

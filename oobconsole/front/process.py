@@ -37,8 +37,8 @@ class Process:
         self.relay = relay
         self._process = process
         self._tasks = Tasks()
-        assert process.stderr is not None
-        self._tasks.start(said.read(process.stderr), "what a front says")
+        if process.stderr is not None:
+            self._tasks.start(said.read(process.stderr), "what a front says")
 
     @property
     def pid(self) -> int:

@@ -219,8 +219,10 @@ class Connection:
                 if type(event) is wire.Access:
                     waited_for = True
                     self._access(event)
-                elif type(event) is wire.Posted or type(event) is wire.ReadServed:
-                    self._unanswered(event)
+                elif type(event) is wire.Posted:
+                    self._posted(event)
+                elif type(event) is wire.ReadServed:
+                    self._read_served(event)
                 else:
                     self._control(event)
                 if self.closed:
@@ -259,17 +261,23 @@ class Connection:
         self._append_publications(bound)  # first: the guest may read these registers as soon as it has the answer
         self._out += wire.encode_answer(event.context, event.seq, 0 if event.write else value)
 
-    def _unanswered(self, event: wire.Posted | wire.ReadServed) -> None:
+    def _posted(self, event: wire.Posted) -> None:
         bound = self.bound[event.context]
-        bound.accesses += len(event.data) if isinstance(event, wire.Posted) else 1
-        handler = bound.handler
-        if handler is not None:
+        bound.accesses += len(event.data)
+        if bound.handler is not None:
             self._touched.add(bound)
             try:
-                if isinstance(event, wire.Posted):
-                    handler.write_block(event.port, event.data)
-                else:
-                    handler.served(event.port, event.value, event.number)
+                bound.handler.write_block(event.port, event.data)
+            except Exception:
+                self._failed(bound)
+
+    def _read_served(self, event: wire.ReadServed) -> None:
+        bound = self.bound[event.context]
+        bound.accesses += 1
+        if bound.handler is not None:
+            self._touched.add(bound)
+            try:
+                bound.handler.served(event.port, event.value, event.number)
             except Exception:
                 self._failed(bound)
 

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Final
 
 from oobconsole.errors import EnvironmentFault
+from oobconsole.supervise import Tasks
 
 #: The most bytes of a request with its header, and the most seconds that a request and its answer may take.
 REQUEST_MAX: Final = 8192
@@ -38,7 +39,7 @@ class HttpServer:
 
     def __init__(self, pages: Mapping[str, Page]) -> None:
         self._pages = pages
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections = Tasks()
         self._server: asyncio.Server | None = None
 
     async def start(self, address: str) -> str:
@@ -59,21 +60,18 @@ class HttpServer:
         """Stop listening, and close every connection."""
         if self._server is not None:
             self._server.close()
-        for connection in tuple(self._connections):
-            connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        await self._connections.stop()
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections.start(self._serve_within(SECONDS, reader, writer), "a connection to the metrics")
+
+    async def _serve_within(self, seconds: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(seconds):
                 await self._serve(reader, writer)
         except (OSError, TimeoutError):
             writer.transport.abort()  # the client says nothing, or takes nothing
         finally:
-            self._connections.discard(task)
             writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

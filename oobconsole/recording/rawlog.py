@@ -333,9 +333,11 @@ class RawLog:
 
     def _leave(self) -> int:
         """Close a segment whose files are not what they were; returns how many bytes of output are gone with them."""
-        assert self._files is not None
-        before, segment = self.end, self._files.segment
-        size = self._files.leave()
+        files = self._files
+        if files is None:  # nothing was written, so nobody can have changed it
+            return 0
+        before, segment = self.end, files.segment
+        size = files.leave()
         self.end = self._former if size is None else segment.start + size
         for kind in (INDEX, CAST, TYPED):
             segments.mend(segment.path(kind))

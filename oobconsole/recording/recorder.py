@@ -125,10 +125,11 @@ class Recorder:
 
     def _together(self, offset: int, now: float) -> Printed | None:
         """The entry that this output can be added to; None: it needs one of its own."""
-        last = self._entries[-1] if self._entries else None
+        if not self._entries:
+            return None
+        last = self._entries[-1]
         if not isinstance(last, Printed) or len(last.data) >= _ENTRY_MAX or last.offset + len(last.data) != offset:
             return None
-        assert self._entries is not None
         return last if now - last.at < _TOGETHER or len(self._entries) >= TIMED_MAX else None
 
     def gap(self, offset: int, lost: int) -> None:

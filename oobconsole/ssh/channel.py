@@ -94,9 +94,9 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             self._channel.pause_reading()
 
     def _type(self, data: bytes) -> None:
-        assert self._session is not None  # asyncssh delivers nothing before `session_started`
         self._may_send -= len(data)
-        self._session.typed(data, time.monotonic())
+        if self._session is not None:  # it has begun, because asyncssh delivers no input before; it may have ended
+            self._session.typed(data, time.monotonic())
 
     def _send_held(self) -> None:
         """Give the session as much of the held input as there is credit for."""

@@ -114,7 +114,8 @@ class Connection(Transport):
     @property
     def _login(self) -> KeyLogin:
         login = self.get_owner()
-        assert isinstance(login, KeyLogin)
+        if not isinstance(login, KeyLogin):
+            raise TypeError(f"keys are checked by a KeyLogin, and this connection has a {type(login).__name__}")
         return login
 
 

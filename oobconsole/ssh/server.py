@@ -80,7 +80,8 @@ class SshServer(Host):
 
     @property
     def _given(self) -> _Now:
-        assert self._now is not None  # nobody comes in before the first `settle`
+        if self._now is None:
+            raise RuntimeError("the SSH server has no settings before the first `settle`, which begins to serve")
         return self._now
 
     async def settle(self, settings: bytes) -> None:

@@ -11,12 +11,12 @@ import re
 from typing import Final, TypeAlias
 
 from oobconsole.terminal.sequences import (
-    INSIDE,
     PARAMETERS,
     PARAMETERS_MAX,
     SKIPPED,
     TOKEN,
     TOKEN_STRICT,
+    end_of_inside,
     safe_csi,
     safe_escape,
     safe_junk,
@@ -193,9 +193,7 @@ class SafeFilter:
         if start:
             data, at, start = bytes(self._held) + data[at:], 0, start + at
             self._held.clear()
-        inside = INSIDE.match(data, at)
-        assert inside is not None  # it matches nothing, too
-        at = inside.end()
+        at = end_of_inside(data, at)
         if at == len(data):
             return start + at
         byte = data[at]

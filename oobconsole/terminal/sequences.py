@@ -152,6 +152,12 @@ def safe_junk(junk: bytes, *, strict: bool) -> bytes:
     return left.translate(_JUNK_STRICT).encode() if strict else left.translate(_JUNK).encode("latin-1")
 
 
+def end_of_inside(data: bytes, at: int) -> int:
+    """Return where the inside of a string ends. `at` is where the string begins, or goes on."""
+    inside = INSIDE.match(data, at)
+    return inside.end() if inside else at
+
+
 def safe_escape(sequence: bytes) -> bytes:
     """The escape sequence, or nothing."""
     return b"" if sequence in _ESCAPES_DROPPED else sequence

@@ -63,8 +63,7 @@ class Intx:
 
     def settle(self) -> None:
         """Signal the level, if the client is to be told of it."""
-        if self.due:
-            assert self._trigger is not None
+        if self._trigger is not None and self.due:
             self._told = True
             _signal(self._trigger)
 

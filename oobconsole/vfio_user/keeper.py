@@ -160,7 +160,7 @@ class Keeper:
             if port.deadline is not None and port.deadline <= now * 1e9:
                 port.poll()
         if self._client is not None:
-            self._serve_client(now)
+            self._serve_client(self._client, now)
         if self._retry_at is not None and now >= self._retry_at:
             self._retry_at = None
             self._on(self._listener.socket, self._accept_client)
@@ -192,17 +192,16 @@ class Keeper:
         self._client_since = time.monotonic()
         self._on(self._client, lambda: None)
 
-    def _serve_client(self, now: float) -> None:
-        assert self._client is not None
-        was_up = self._client.negotiated
-        self._client.serve()
-        deadline = self._client.deadline()
-        if not self._client.fault and deadline is not None and now >= deadline:
-            self._client.expire()
-        if self._client.fault:
-            self._client_ended(self._client)
-        elif self._client.negotiated and not was_up:
-            self._say(self._client.peer)
+    def _serve_client(self, client: Client, now: float) -> None:
+        was_up = client.negotiated
+        client.serve()
+        deadline = client.deadline()
+        if not client.fault and deadline is not None and now >= deadline:
+            client.expire()
+        if client.fault:
+            self._client_ended(client)
+        elif client.negotiated and not was_up:
+            self._say(client.peer)
 
     def _client_ended(self, client: Client) -> None:
         self._selector.unregister(client)
