@@ -38,6 +38,9 @@ class ClientEnd(Protocol):
     def taken(self, count: int) -> None:
         """Give the client credit: it may send `count` more bytes of input."""
 
+    def break_answered(self, sent: bool) -> None:
+        """Tell the client whether the break was sent for which it wanted an answer."""
+
     def finish(self, status: int) -> None:
         """End the session. All output was sent before, and the client is told the exit status."""
 
@@ -58,8 +61,15 @@ class SessionEnd(Protocol):
     def resized(self, rows: int, columns: int) -> None:
         """The client's terminal has another size."""
 
-    def break_asked(self) -> None:
-        """The client asks for a break (RFC 4335)."""
+    def break_asked(self, *, answer: bool) -> None:
+        """The client asks for a break (RFC 4335).
+
+        Args:
+            answer: the client wants to be told whether the break was sent. It asks for no other such break meanwhile.
+        """
+
+    def signalled(self, signal: str) -> None:
+        """The client has sent a signal, one of `session.signals.SIGNALS`."""
 
     def credit(self, count: int) -> None:
         """Give the session credit: the client's end can take `count` more bytes of output."""

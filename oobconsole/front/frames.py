@@ -27,6 +27,8 @@ DATA_MAX: Final = 65536
 COMMAND_MAX: Final = 256 << 10
 TERM_MAX: Final = 64
 CLIENT_MAX: Final = 256
+#: How long the name of a signal may be, in bytes.
+SIGNAL_MAX: Final = 8
 #: How long a text about a person (name, key, address) or a reason may be, in bytes.
 TEXT_MAX: Final = 1024
 #: How long a front's settings may be, in bytes. Lists of revoked keys may have 16 MiB each.
@@ -57,12 +59,13 @@ class FromFront(IntEnum):
     INPUT = 8  # bytes that the client typed, and when they arrived
     END_OF_INPUT = 9  # the client will type no more
     SIZE = 10  # the client's terminal has this size
-    BREAK = 11  # the client asks for a break
+    BREAK = 11  # the client asks for a break; the content says whether it wants to be told if the break was sent
     CREDIT = 12  # the client can take so many more bytes of output
     DEAF = 13  # the client reads no more, but wants to know how the session ends
     DISMISS = 14  # the user has lost the right to be here: tell why, and end the session
     CLOSED = 15  # the client has closed the session: the front sends nothing more about it
     PONG = 16  # the answer to the PING of this number
+    SIGNAL = 17  # the client has sent a signal, with this name
 
 
 class FromCore(IntEnum):
@@ -76,6 +79,7 @@ class FromCore(IntEnum):
     EXIT = 70  # the session has ended, with this status
     PING = 71  # asks for a sign of life; the number is that of the ping
     STOP = 72  # accept no more clients, let those that are there leave, and end; number 0
+    BROKE = 73  # the answer to a BREAK that wants one: whether the break was sent
 
 
 #: For each kind: the least and the greatest length of the content, in bytes.
@@ -90,12 +94,13 @@ FRONT_SIZES: Final[Mapping[int, tuple[int, int]]] = {
     FromFront.INPUT: (_STAMP.size + 1, _STAMP.size + DATA_MAX),
     FromFront.END_OF_INPUT: (0, 0),
     FromFront.SIZE: (_SIZE.size, _SIZE.size),
-    FromFront.BREAK: (0, 0),
+    FromFront.BREAK: (_STATUS.size, _STATUS.size),
     FromFront.CREDIT: (_COUNT.size, _COUNT.size),
     FromFront.DEAF: (0, 0),
     FromFront.DISMISS: (1, TEXT_MAX),
     FromFront.CLOSED: (0, 0),
     FromFront.PONG: (0, 0),
+    FromFront.SIGNAL: (1, SIGNAL_MAX),
 }
 CORE_SIZES: Final[Mapping[int, tuple[int, int]]] = {
     FromCore.SETTINGS: (0, SETTINGS_MAX),
@@ -106,6 +111,7 @@ CORE_SIZES: Final[Mapping[int, tuple[int, int]]] = {
     FromCore.EXIT: (_STATUS.size, _STATUS.size),
     FromCore.PING: (0, 0),
     FromCore.STOP: (0, 0),
+    FromCore.BROKE: (_STATUS.size, _STATUS.size),
 }
 
 
@@ -338,10 +344,10 @@ def as_count(content: bytes) -> int:
 
 
 def status(number: int) -> bytes:
-    """Return the content of EXIT: an exit status from 0 to 255."""
+    """Return the content of EXIT, a status from 0 to 255; or that of BREAK and BROKE, 1 for yes and 0 for no."""
     return _STATUS.pack(number)
 
 
 def as_status(content: bytes) -> int:
-    """Return the exit status of an EXIT."""
+    """Return the number of an EXIT, a BREAK or a BROKE."""
     return content[0]

@@ -64,8 +64,11 @@ class _RemoteSession:
     def resized(self, rows: int, columns: int) -> None:
         self._link.send(FromFront.SIZE, self._number, frames.size(rows, columns))
 
-    def break_asked(self) -> None:
-        self._link.send(FromFront.BREAK, self._number)
+    def break_asked(self, *, answer: bool) -> None:
+        self._link.send(FromFront.BREAK, self._number, frames.status(answer))
+
+    def signalled(self, signal: str) -> None:
+        self._link.send(FromFront.SIGNAL, self._number, signal.encode())
 
     def credit(self, count: int) -> None:
         self._link.send(FromFront.CREDIT, self._number, frames.count(count))
@@ -225,6 +228,11 @@ class Link(asyncio.Protocol):
         if client is not None:
             client.taken(frames.as_count(frame.content))
 
+    def _on_broke(self, frame: Frame) -> None:
+        client = self._clients.get(frame.number)
+        if client is not None:
+            client.break_answered(bool(frames.as_status(frame.content)))
+
     def _on_exit(self, frame: Frame) -> None:
         client = self._clients.get(frame.number)
         if client is not None:
@@ -251,6 +259,7 @@ class Link(asyncio.Protocol):
         FromCore.EXIT: _on_exit,
         FromCore.PING: _on_ping,
         FromCore.STOP: _on_stop,
+        FromCore.BROKE: _on_broke,
     }
 
 

@@ -58,6 +58,9 @@ class _RemoteClient:
     def taken(self, count: int) -> None:
         self._relay.send(FromCore.TAKEN, self._number, frames.count(count))
 
+    def break_answered(self, sent: bool) -> None:
+        self._relay.send(FromCore.BROKE, self._number, frames.status(sent))
+
     def finish(self, status: int) -> None:
         self._relay.send(FromCore.EXIT, self._number, frames.status(status & 0xFF))
 
@@ -275,7 +278,13 @@ class Relay(asyncio.Protocol):
         self._visitor(frame).resized(*frames.as_size(frame.content))
 
     def _on_break(self, frame: Frame) -> None:
-        self._visitor(frame).break_asked()
+        answer = frames.as_status(frame.content)
+        if answer > 1:
+            raise FrontError(f"BREAK says {answer}, where 0 or 1 belongs")
+        self._visitor(frame).break_asked(answer=bool(answer))
+
+    def _on_signal(self, frame: Frame) -> None:
+        self._visitor(frame).signalled(frames.as_text(frame.content))
 
     def _on_credit(self, frame: Frame) -> None:
         self._visitor(frame).credit(frames.as_count(frame.content))
@@ -313,6 +322,7 @@ class Relay(asyncio.Protocol):
         FromFront.DISMISS: _on_dismiss,
         FromFront.CLOSED: _on_closed,
         FromFront.PONG: _on_pong,
+        FromFront.SIGNAL: _on_signal,
     }
 
 

@@ -15,7 +15,9 @@ from oobconsole.errors import FrontError, HungUp
 from oobconsole.front.ends import INPUT_WINDOW, OUTPUT_WINDOW, PORTION, ClientEnd
 from oobconsole.front.frames import DATA_MAX, Opening
 from oobconsole.session.arrival import Arrivals
+from oobconsole.session.breaks import Break
 from oobconsole.session.request import ExitStatus
+from oobconsole.session.signals import SIGNALS, has_breaks, key_of
 from oobconsole.supervise import Tasks
 from oobconsole.words import harmless
 
@@ -75,9 +77,10 @@ class Visitor:
         self._flushed.set()
         self._gone = asyncio.Event()
         self._read = 0  # how many bytes of input the session has read
-        self._breaks: deque[int] = deque()  # for each break that waits: how many bytes of input came before it
+        self._breaks: deque[Break] = deque()
         self._breaks_refused = 0
         self._break_due = asyncio.Event()
+        self._signal_keys: set[bytes] = set()  # keys that signals have typed, and that the session has not read
         self._status: int | None = None  # the exit status with which the session has ended
         self._has_finished = False  # the client's end has been told the status
         self._resize_timer: asyncio.TimerHandle | None = None
@@ -93,6 +96,9 @@ class Visitor:
         self._may_come -= len(data)
         if self._may_come < 0:
             raise FrontError("INPUT is more input than there was credit for")
+        self._take(data, at)
+
+    def _take(self, data: bytes, at: float) -> None:
         is_first = not self._input
         self._input += data
         self._arrivals.came(min(at, time.monotonic()), first=is_first, full=self._may_come == 0)
@@ -116,13 +122,31 @@ class Visitor:
         if self._resized is not None:
             self._resized()
 
-    def break_asked(self) -> None:
+    def break_asked(self, *, answer: bool) -> None:
         """The client asks for a break. It will be sent after the input that came before it."""
-        if len(self._breaks) >= BREAKS_MAX:
+        if len(self._breaks) >= BREAKS_MAX or not has_breaks(self.command):
             self._breaks_refused += 1
+            if answer:
+                self._client.break_answered(False)
             return
-        self._breaks.append(self._read + len(self._input))
+        answered = self._client.break_answered if answer else None
+        self._breaks.append(Break(self._read + len(self._input), answered))
         self._break_due.set()
+
+    def signalled(self, signal: str) -> None:
+        """The client has sent a signal. Raises `FrontError` if the signal means nothing here.
+
+        A key that a signal stands for needs no credit. So it is typed only once until the session has read it, as a
+        process has one pending signal of each kind (signal(7)).
+        """
+        if signal not in SIGNALS:
+            raise FrontError(f"SIGNAL is {signal[:8]!r}, which no front passes on")
+        key = key_of(signal, self.command, terminal=self.has_terminal)
+        if not key:
+            self.dismissed(f"ended by signal {signal}")
+        elif key not in self._signal_keys and not self._input_ended:
+            self._signal_keys.add(key)
+            self._take(key, time.monotonic())
 
     def credit(self, count: int) -> None:
         """The client's end can take `count` more bytes of output. Raises `FrontError` if that is more than were
@@ -149,6 +173,8 @@ class Visitor:
         if self._resize_timer is not None:
             self._resize_timer.cancel()
         self._input_ended = self._has_finished = True
+        for wanted in self._breaks:
+            wanted.forget()
         self._readable.set()
         self.reads_no_more()
         self._closed(self)
@@ -173,6 +199,7 @@ class Visitor:
             await self._readable.wait()
         data = bytes(self._input)
         self._input.clear()
+        self._signal_keys.clear()
         self._arrivals.was_read()
         self._read += len(data)
         self._break_due.set()
@@ -300,20 +327,21 @@ class Visitor:
         if restored is not None and not self._is_over:
             self._put(restored())
 
-    async def break_wanted(self) -> int:
+    async def break_wanted(self) -> Break:
         """Wait until the client asks for a break, and the input before it was read. (RFC 4335; in OpenSSH's client it
-        is `~B` after Enter.) Returns how many breaks were refused since the last call, because too many were
-        waiting."""
-        while not self._breaks or self._breaks[0] > self._read:
+        is `~B` after Enter.)"""
+        while not self._breaks or self._breaks[0].after > self._read:
             self._break_due.clear()
             await self._break_due.wait()
-        self._breaks.popleft()
-        refused, self._breaks_refused = self._breaks_refused, 0
-        return refused
+        wanted = self._breaks.popleft()
+        wanted.refused, self._breaks_refused = self._breaks_refused, 0
+        return wanted
 
     def forget_breaks(self) -> int:
         """Give up the breaks that wait. Returns how many, with those that were refused."""
         forgotten = len(self._breaks) + self._breaks_refused
+        for wanted in self._breaks:
+            wanted.answer(False)
         self._breaks.clear()
         self._breaks_refused = 0
         return forgotten

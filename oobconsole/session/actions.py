@@ -49,7 +49,7 @@ class Actions:
         self._notices = notices
         self._keys = keys
         self._prefix = console.settings.escape
-        self._do: dict[Command, Callable[[], Awaitable[None]]] = {
+        self._do: dict[Command, Callable[[], Awaitable[object]]] = {
             Command.HELP: self._help,
             Command.BREAK: self.send_break,
             Command.SYSRQ: self._sysrq,
@@ -95,12 +95,19 @@ class Actions:
         await self._say(f"{what} needs the keyboard: {self._prefix}r, then k, asks for it")
         return False
 
-    async def send_break(self) -> None:
-        """Send a break if the user has the keyboard. Says whether it was sent, or why not."""
-        if await self._may_act("a break"):
-            failed = await self._send_break()
-            self._emit(Kind.BREAK, sent=not failed)
-            await self._say(failed or "break sent")
+    async def send_break(self, *, late: bool = False) -> bool:
+        """Send a break if the user has the keyboard. Says, and returns, whether the break was sent.
+
+        Args:
+            late: the client was told already that the break is not sent, because what was typed before it had to wait
+                for too long.
+        """
+        if not await self._may_act("a break"):
+            return False
+        failed = self._why_no_break() if late else await self._send_break()
+        self._emit(Kind.BREAK, sent=not failed)
+        await self._say(failed or "break sent")
+        return not failed
 
     async def _send_break(self, key: bytes = b"") -> str:
         """Send a break, and then `key`. Returns why it was not sent, in words; empty: it was sent."""

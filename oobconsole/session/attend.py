@@ -228,11 +228,12 @@ class Attended:
     async def _breaks(self) -> ExitStatus:
         """Send a break whenever the client itself asks for one (RFC 4335), and not by our escape key."""
         while self._terminal is not None:
-            refused = await self._terminal.break_wanted()
+            wanted = await self._terminal.break_wanted()
             async with self._typing:  # behind what was typed before it
-                await self._actions.send_break()
-            if refused:
-                await self._notices.say(f"{refused} more breaks were not sent: too many waited already")
+                sent = await self._actions.send_break(late=wanted.is_late)
+            wanted.answer(sent)
+            if wanted.refused:
+                await self._notices.say(f"{wanted.refused} more breaks were not sent: too many waited already")
         return await self._hung_up()
 
     async def _to_guest(self, data: bytes) -> None:

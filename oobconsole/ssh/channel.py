@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 import asyncssh
 
 from oobconsole.front.ends import INPUT_WINDOW, OUTPUT_WINDOW, PORTION, SessionEnd
 from oobconsole.front.frames import Opening
+from oobconsole.session.signals import SIGNALS
 from oobconsole.ssh.private import TermModes, TermSize
+
+if TYPE_CHECKING:
+    from oobconsole.ssh.sessionchannel import SessionChannel
 
 _TERM_MAX: Final = 64  # characters of TERM
 #: How long a client may keep a channel open without beginning a session, in seconds.
@@ -141,11 +145,20 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         if self._session is not None:
             self._session.resized(*self._size())
 
-    def break_received(self, msec: int) -> bool:
+    def break_asked(self, *, answer: bool) -> bool:
+        """The client asks for a break. Returns False if there can be none.
+
+        Args:
+            answer: the client wants to be told whether the break was sent.
+        """
         if self._session is None or self._channel.get_terminal_type() is None:
             return False
-        self._session.break_asked()
+        self._session.break_asked(answer=answer)
         return True
+
+    def signal_received(self, signal: str) -> None:
+        if self._session is not None and signal in SIGNALS:
+            self._session.signalled(signal)
 
     def dismiss(self, reason: str) -> None:
         """The user has lost the right to be here. The session tells the user why, and ends."""
@@ -186,6 +199,11 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._send_held()
         if not self._held and self._may_send:
             self._channel.resume_reading()
+
+    def break_answered(self, sent: bool) -> None:
+        """Tell the client whether the break was sent."""
+        if not self._closed:
+            cast("SessionChannel", self._channel).answer_break(sent)
 
     def finish(self, status: int) -> None:
         """The session has ended. Sends the exit status, and closes the channel once everything is sent."""

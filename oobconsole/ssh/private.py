@@ -21,6 +21,7 @@ import asyncssh
 from asyncssh.constants import (
     MSG_CHANNEL_EOF,
     MSG_CHANNEL_OPEN,
+    MSG_CHANNEL_REQUEST,
     MSG_CHANNEL_WINDOW_ADJUST,
     MSG_EXT_INFO,
     MSG_IGNORE,
@@ -309,12 +310,49 @@ class Channel(asyncssh.SSHServerChannel[bytes]):
         """The client's standard output is closed: OpenSSH's PROTOCOL, section 2.1. asyncssh knows nothing of it."""
         return False
 
+    def take_break(self, packet: SSHPacket, *, answer: bool) -> bool | None:
+        """The client asks for a break (RFC 4335, 3). Returns whether it is sent, or None if `answer_request` will say
+        so later; until then asyncssh keeps the requests that follow.
+
+        Args:
+            answer: the client wants to be told.
+        """
+        return super()._process_break_request(packet)
+
+    def answer_request(self, success: bool) -> None:
+        """Answer the request whose answer was put off, and go on with those that have followed."""
+        self._report_response(success)
+
+    @property
+    def requests_kept(self) -> int:
+        """How many requests asyncssh keeps, with the one whose answer was put off."""
+        return len(self._request_queue)
+
+    def take_request(self, kind: int, number: int, packet: SSHPacket) -> None:
+        """A request has come (RFC 4254, 5.4)."""
+        super()._process_request(kind, number, packet)
+
+    def take_request_now(self, kind: int, number: int, packet: SSHPacket) -> None:
+        """Handle a request, though others are kept."""
+        kept, self._request_queue = self._request_queue, []
+        try:
+            super()._process_request(kind, number, packet)
+        finally:
+            self._request_queue = kept
+
     def closes(self) -> None:
         """CLOSE is about to be sent, or was sent already."""
 
     def _window_adjust(self, kind: int, number: int, packet: SSHPacket) -> None:
         super()._process_window_adjust(kind, number, packet)
         self.window_grew(self._send_window)
+
+    def _request(self, kind: int, number: int, packet: SSHPacket) -> None:
+        self.take_request(kind, number, packet)
+
+    def _process_break_request(self, packet: SSHPacket) -> bool:
+        _, _, answer = self._request_queue[0]
+        return cast(bool, self.take_break(packet, answer=answer))  # asyncssh takes None for "not yet"
 
     def _process_env_request(self, packet: SSHPacket) -> bool:
         return self.take_env_request(packet)
@@ -334,5 +372,6 @@ class Channel(asyncssh.SSHServerChannel[bytes]):
 
     _packet_handlers = {  # noqa: RUF012 - asyncssh looks for it here
         **asyncssh.SSHServerChannel._packet_handlers,
+        MSG_CHANNEL_REQUEST: _request,
         MSG_CHANNEL_WINDOW_ADJUST: _window_adjust,
     }

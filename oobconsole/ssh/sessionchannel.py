@@ -20,6 +20,9 @@ _WINDOW_MAX: Final = (1 << 32) - 1  # RFC 4254, 5.2
 #: How long a request for a terminal may be, in bytes. OpenSSH's has 300: modes have numbers from 1 to 159 (RFC 4254,
 #: 8).
 _TERMINAL_MAX: Final = 4096
+#: How many requests that want an answer may wait behind a break. A client that keeps its connection alive sends one
+#: in some seconds.
+_REQUESTS_MAX: Final = 16
 _UNKNOWN_TERM: Final = b"dumb"
 
 
@@ -69,6 +72,41 @@ class SessionChannel(private.Channel):
             self._garbled = command.decode(errors="replace")
             return self.begin_session(self._garbled)
         return super().take_exec_request(packet)
+
+    def take_request(self, kind: int, number: int, packet: SSHPacket) -> None:
+        """Handle a request, also while a break waits for its answer. Requests are answered in their order, so
+        whatever wants an answer waits behind the break. Requests that want none, such as a terminal's new size, do
+        not wait."""
+        if not self.requests_kept:
+            super().take_request(kind, number, packet)
+            return
+        about = SSHPacket(packet.get_remaining_payload())
+        about.get_string()
+        if not about.get_boolean():
+            self.take_request_now(kind, number, packet)
+        elif self.requests_kept > _REQUESTS_MAX:
+            raise asyncssh.ProtocolError("too many requests while a break waits for its answer")
+        else:
+            super().take_request(kind, number, packet)
+
+    def take_break(self, packet: SSHPacket, *, answer: bool) -> bool | None:
+        """Ask the session for a break. asyncssh would answer before the console has sent it."""
+        packet.get_uint32()  # how long the break should be; a line decides that for itself
+        packet.check_end()
+        if self.session is None or not cast("Channel", self.session).break_asked(answer=answer):
+            return False
+        return None if answer else True
+
+    def answer_break(self, sent: bool) -> None:
+        """Tell the client whether the break was sent for which it wanted an answer."""
+        if not self.requests_kept:
+            return
+        try:
+            self.answer_request(sent)
+        except (asyncssh.DisconnectError, private.PacketDecodeError) as error:
+            # A request that has waited behind the break is malformed. asyncssh handles such errors only where it
+            # reads from the network.
+            self.connection.disconnect(asyncssh.DISC_PROTOCOL_ERROR, str(error))
 
     def take_eow(self, packet: SSHPacket) -> bool:
         """The client's standard output is closed (`| grep -m1`): OpenSSH's PROTOCOL, section 2.1."""

@@ -20,6 +20,7 @@ CONTENTS: Final[dict[int, Any]] = {
     FromFront.SIZE: frames.as_size,
     FromFront.CREDIT: frames.as_count,
     FromFront.DISMISS: frames.as_text,
+    FromFront.SIGNAL: frames.as_text,
 }
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncssh
 import pytest
 import pytest_asyncio
+from asyncssh.packet import UInt32
 
+from oobconsole.console import input as console_input
 from oobconsole.front.visitor import BREAKS_MAX
 from oobconsole.guests import absence
 from oobconsole.power.power import PowerAction
-from oobconsole.session import actions
+from oobconsole.session import actions, breaks
 from tests.loopback.lab import Lab
 from tests.support.aio import idle, soon, until
 
@@ -156,6 +159,122 @@ async def test_a_break_in_the_menu_is_not_for_the_console_that_is_chosen_next(
     await soon(process.stdout.readuntil(b"helps"))
     process.stdin.write(b"x")
     await until(lambda: guest.received == b"x", lambda: guest.received)
+
+
+class TestAnswers:
+    """A client may want to be told whether its break was sent (RFC 4335, 3)."""
+
+    async def test_one_that_was_sent(self, lab: Lab, client: asyncssh.SSHClientConnection) -> None:
+        lab.appear()
+        process = await attached(client)
+        assert await soon(answered(process)) is True
+
+    async def test_one_of_somebody_who_only_watches(self, lab: Lab, client: asyncssh.SSHClientConnection) -> None:
+        _, guest = lab.appear()
+        process = await begun(client, "watch web1")
+        await soon(process.stdout.readuntil(b"helps]\r\n"))
+        assert await soon(answered(process)) is False
+        assert guest.received == b""
+
+    async def test_one_to_a_guest_that_is_away(
+        self, lab: Lab, client: asyncssh.SSHClientConnection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(actions, "BREAK_SECONDS", 0.3)
+        lab.appear()
+        process = await attached(client)
+        lab.interceptor.lose_link("test")
+        assert await soon(answered(process)) is False
+
+    @pytest.mark.parametrize("command", ["help", "wait web1 x"])
+    async def test_one_in_a_session_without_a_console(
+        self, lab: Lab, client: asyncssh.SSHClientConnection, command: str
+    ) -> None:
+        process = await begun(client, command)
+        assert await soon(answered(process)) is False
+
+    async def test_one_without_a_terminal(self, lab: Lab, client: asyncssh.SSHClientConnection) -> None:
+        lab.appear()
+        process = await soon(client.create_process("web1", encoding=None))
+        assert await soon(answered(process)) is False
+
+    async def test_those_beyond_the_limit(self, lab: Lab, client: asyncssh.SSHClientConnection) -> None:
+        lab.appear()
+        process = await attached(client)
+        lab.interceptor.lose_link("test")
+        for _ in range(BREAKS_MAX + 1):
+            process.send_break(500)
+        await soon(client.run("list", encoding=None))  # the session has taken the first, and the others wait
+        process.send_break(500)
+        assert await soon(answered(process)) is False
+        lab.interceptor.appear(1)
+
+    async def test_one_that_waits_for_too_long_is_not_sent_later(
+        self, lab: Lab, client: asyncssh.SSHClientConnection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Keepalives, whose answers wait behind the break's, must not end the connection."""
+        monkeypatch.setattr(breaks, "ANSWER_SECONDS", 0.2)
+        monkeypatch.setattr(console_input, "INPUT_MAX", 1024)
+        _, guest = lab.appear()
+        process = await attached(client)
+        lab.interceptor.lose_link("test")
+        await fill(lab, process)
+        assert await soon(answered(process)) is False
+        lab.interceptor.appear(1)
+        await soon(process.stdout.readuntil(b"no break was sent: "))
+        process.stdin.write(b"behind")
+        await until(lambda: guest.received.endswith(b"behind"), lambda: len(guest.received))
+        assert b"\0" not in guest.received
+
+    async def test_other_requests_while_one_waits(self, lab: Lab, client: asyncssh.SSHClientConnection) -> None:
+        lab.appear()
+        process = await attached(client)
+        lab.interceptor.lose_link("test")
+        first = asyncio.ensure_future(answered(process))
+        second = asyncio.ensure_future(answered(process, b"keepalive@openssh.com"))
+        process.change_terminal_size(100, 31)
+        await until(lambda: lab.visitor.size() == (31, 100), lab.visitor.size)
+        assert not first.done()
+        assert not second.done()
+        lab.interceptor.appear(1)
+        assert await soon(first) is True
+        assert await soon(second) is False
+
+    async def test_too_many_requests_while_one_waits(self, lab: Lab, client: asyncssh.SSHClientConnection) -> None:
+        lab.appear()
+        process = await attached(client)
+        lab.interceptor.lose_link("test")
+        asked = [asyncio.ensure_future(answered(process)) for _ in range(40)]
+        with pytest.raises(asyncssh.ProtocolError, match="too many requests while a break waits"):
+            await soon(asked[0])
+        await asyncio.gather(*asked, return_exceptions=True)
+
+    async def test_a_malformed_request_that_waits_costs_its_client_the_connection(
+        self, lab: Lab, client: asyncssh.SSHClientConnection
+    ) -> None:
+        lab.appear()
+        process = await attached(client)
+        lab.interceptor.lose_link("test")
+        asked = [asyncio.ensure_future(answered(process)) for _ in range(2)]
+        asked.append(asyncio.ensure_future(process.channel._make_request(b"break", b"too long", UInt32(1))))
+        await until(lambda: lab.visitor.size() != (0, 0), lab.visitor.size)
+        lab.interceptor.appear(1)
+        await soon(client.wait_closed())
+        async with await soon(lab.connect()) as another:
+            assert (await soon(another.run("help"))).exit_status == 0
+        await asyncio.gather(*asked, return_exceptions=True)
+
+
+async def answered(process: Process, request: bytes = b"break") -> bool | None:
+    """Make a request that wants an answer, which asyncssh's own `send_break` does not."""
+    about = [UInt32(500)] if request == b"break" else []
+    return await process.channel._make_request(request, *about)
+
+
+async def fill(lab: Lab, process: Process) -> None:
+    """Type more than the console keeps for its guest."""
+    for _ in range(3):
+        process.stdin.write(b"x" * 4096)
+    await until(lambda: lab.console.input_waiting > 0 and not lab.console.takes_input, lambda: lab.console)
 
 
 class _Switch:

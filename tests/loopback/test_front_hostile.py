@@ -122,6 +122,11 @@ BEGUN = ENTERED + session()
         (BEGUN + frames.frame(F.CLOSED, 1) + typed(b"x"), "session 1, which there is not"),
         (BEGUN + frames.frame(F.CLOSED, 1) * 2, "session 1, which there is not"),
         (BEGUN + frames.frame(F.DISMISS, 1, b"\xff"), "no UTF-8"),
+        (BEGUN + frames.frame(F.SIGNAL, 1, b"\xff"), "no UTF-8"),
+        (BEGUN + frames.frame(F.SIGNAL, 1, b"USR1"), "SIGNAL is 'USR1', which no front passes on"),
+        (BEGUN + frames.frame(F.SIGNAL, 1, b"x" * 9), "says 9 bytes"),
+        (frames.frame(F.SIGNAL, 1, b"INT"), "session 1, which there is not"),
+        (BEGUN + frames.frame(F.BREAK, 1, b"\2"), "BREAK says 2, where 0 or 1 belongs"),
     ],
 )  # fmt: skip
 async def test_what_no_front_of_ours_sends_ends_it(lab: Lab, hostile: Hostile, data: bytes, why: str) -> None:

@@ -16,6 +16,7 @@ from prompt_toolkit.keys import Keys as Key
 from prompt_toolkit.output import Output
 from prompt_toolkit.output.vt100 import Vt100_Output
 
+from oobconsole.session.breaks import Break
 from oobconsole.session.typed import PASTE, PASTE_END
 
 #: Input without a key in it, in bytes, that is no person's: an escape sequence without an end.
@@ -59,8 +60,8 @@ class Terminal(Protocol):
     def give_back(self) -> None:
         """Give the terminal back; what comes next is no guest's. Idempotent, and never waits."""
 
-    async def break_wanted(self) -> int:
-        """Wait until the client asks for a break; returns how many were refused meanwhile, being too many."""
+    async def break_wanted(self) -> Break:
+        """Wait until the client asks for a break. Whoever gets the break answers it (`Break.answer`)."""
 
     def forget_breaks(self) -> int:
         """Give up those that wait; returns how many."""

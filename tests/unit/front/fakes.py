@@ -10,6 +10,7 @@ class FakeClient:
         output: what was sent; `errors`: on standard error.
         credit: of input, in bytes, that it was given behind the first window.
         statuses: with which its session has ended.
+        breaks: whether each break was sent for which it wanted an answer.
     """
 
     def __init__(self) -> None:
@@ -18,6 +19,7 @@ class FakeClient:
         self.sizes: list[int] = []
         self.credit = 0
         self.statuses: list[int] = []
+        self.breaks: list[bool] = []
 
     def send(self, data: bytes, *, error: bool) -> None:
         self.sizes.append(len(data))
@@ -28,6 +30,9 @@ class FakeClient:
 
     def taken(self, count: int) -> None:
         self.credit += count
+
+    def break_answered(self, sent: bool) -> None:
+        self.breaks.append(sent)
 
     def finish(self, status: int) -> None:
         self.statuses.append(status)

@@ -98,7 +98,7 @@ def test_lengths_have_bounds_before_the_content_has_come(kind: FromFront) -> Non
             decoder.next()
 
 
-@pytest.mark.parametrize("kind", [0, 17, 64, *FromCore, 255])
+@pytest.mark.parametrize("kind", [0, 18, 64, *FromCore, 255])
 def test_a_front_cannot_speak_as_the_core(kind: int) -> None:
     decoder = Decoder(FRONT_SIZES)
     decoder.feed(HEADER.pack(kind, 0, 0))

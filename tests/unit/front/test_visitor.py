@@ -139,8 +139,8 @@ async def test_one_who_is_dismissed_and_reads_nothing_ends_all_the_same(monkeypa
 async def test_breaks_beyond_the_limit_are_counted() -> None:
     both = Both(term="xterm")
     for _ in range(BREAKS_MAX + 5):
-        both.visitor.break_asked()
-    assert await both.visitor.break_wanted() == 5
+        both.visitor.break_asked(answer=False)
+    assert (await both.visitor.break_wanted()).refused == 5
     assert both.visitor.forget_breaks() == BREAKS_MAX - 1
 
 

@@ -10,6 +10,7 @@ import pyte
 
 from oobconsole.access import Principal
 from oobconsole.console.console import Console, ConsoleState
+from oobconsole.session.breaks import Break
 from oobconsole.session.services import Services
 from oobconsole.session.tui.catalogue import Catalogue
 from oobconsole.session.tui.choose import choose
@@ -77,9 +78,9 @@ class FakeTerminal:
     def give_back(self) -> None:
         """Nothing was lent."""
 
-    async def break_wanted(self) -> int:
-        await asyncio.Event().wait()
-        return 0
+    async def break_wanted(self) -> Break:
+        never: asyncio.Future[Break] = asyncio.get_running_loop().create_future()
+        return await never
 
     def forget_breaks(self) -> int:
         return 0

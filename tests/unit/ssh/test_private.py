@@ -49,6 +49,9 @@ CHANNEL = {
     "_process_env_request": "self, packet",
     "_process_pty_req_request": "self, packet",
     "_process_exec_request": "self, packet",
+    "_process_request": "self, _pkttype, _pktid, packet",
+    "_process_break_request": "self, packet",
+    "_report_response": "self, result",
     "_start_session": "self, command, subsystem",
     "_close_send": "self",
     "process_packet": "self, pkttype, pktid, packet",
@@ -99,7 +102,7 @@ THEIRS = set(filter(is_private, attributes(connection) | attributes(channel) | a
 def test_each_private_name_that_we_use_is_there() -> None:
     tree = ast.parse(inspect.getsource(private))
     used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and is_private(node.attr)}
-    made = {"_window_adjust"}
+    made = {"_window_adjust", "_request"}
     lacking = sorted(used - made - THEIRS)
     assert len(used) > 30
     assert not lacking, f"asyncssh {asyncssh.__version__} lacks what ssh/private.py uses: {', '.join(lacking)}"
@@ -117,7 +120,10 @@ def test_handlers_for_the_packets_that_we_take_are_the_ones_that_we_call() -> No
     }
     of_channels, ours_of_channels = asyncssh.SSHServerChannel._packet_handlers, private.Channel._packet_handlers
     changed = [number for number, handler in ours_of_channels.items() if handler is not of_channels[number]]
-    assert [of_channels[number].__name__ for number in changed] == ["_process_window_adjust"]
+    assert [of_channels[number].__name__ for number in changed] == [
+        "_process_window_adjust",
+        "_process_request",
+    ]
 
 
 def others() -> Iterator[tuple[Path, ast.AST]]:
