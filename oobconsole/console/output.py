@@ -5,6 +5,7 @@ A slow reader loses bytes, and is told how many (pace.py says who is slow).
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -17,6 +18,11 @@ from oobconsole.console.ringbuffer import Chunk, RingBuffer
 from oobconsole.console.states import Observer
 from oobconsole.terminal.safe import BEFORE, SILENCE_SECONDS, says_where_it_ends
 
+#: After output was shown, more of it gathers for so long, in seconds, unless it is so many bytes. A packet for each
+#: 16 bytes of a busy guest would cost the server more time than the guest's UART does. The first byte after a pause
+#: is shown at once.
+GATHER_SECONDS: Final = 0.004
+GATHERED: Final = 32768
 _GAPS_MAX: Final = 256
 _BEGUN_MAX: Final = 64
 _SILENCES_MAX: Final = 256
@@ -51,6 +57,10 @@ class Output:
         self._silenced = 0
         self._observers: list[Observer] = []
         self._attended_listeners: list[Callable[[bool], object]] = []
+        self._offer: asyncio.Handle | None = None  # offers what was printed to the readers, soon or in a moment
+        self._offers_soon = False
+        self._offered = 0  # what is before this offset was offered
+        self._not_before = 0.0  # little output is not offered again until then, by the loop's time
 
     # -- what is kept -------------------------------------------------------------------------------
 
@@ -95,7 +105,7 @@ class Output:
     def output(self, data: bytes) -> None:
         """The guest has printed `data`."""
         now, offset = time.monotonic(), self._ring.end
-        if self.printed_at is not None and self.is_silent():
+        if self.printed_at is not None and now - self.printed_at >= SILENCE_SECONDS:
             self._silences.append(offset)
             self._silenced += 1
         self.printed_at = now
@@ -103,8 +113,34 @@ class Output:
         for observer in self._observers:
             observer.output(offset, data)
         self.pace.printed(self._ring.end, self._readers)
+        for readers in (self._readers, self._aside):
+            for reader in readers:
+                if not reader.is_offered:
+                    reader.wake()
+                elif not self._offers_soon:
+                    self._offer_soon()
+
+    def _offer_soon(self) -> None:
+        """Offer what was printed to all readers: in the next turn of the event loop, or after it has gathered."""
+        loop = asyncio.get_running_loop()
+        is_much = self._ring.end - self._offered >= GATHERED
+        delay = 0.0 if is_much else self._not_before - loop.time()
+        if delay > 0:
+            if self._offer is None:
+                self._offer = loop.call_later(delay, self._offer_now)
+            return
+        if self._offer is not None:
+            self._offer.cancel()
+        self._offers_soon = True
+        self._offer = loop.call_soon(self._offer_now)
+
+    def _offer_now(self) -> None:
+        self._offer, self._offers_soon = None, False
+        is_little = self._ring.end - self._offered < GATHERED
+        self._offered = self._ring.end
+        self._not_before = asyncio.get_running_loop().time() + GATHER_SECONDS if is_little else 0.0
         for reader in (*self._readers, *self._aside):
-            reader.wake()
+            reader.offer()
 
     def gap(self, lost: int) -> None:
         """`lost` bytes that the guest printed at this place never reached the server."""

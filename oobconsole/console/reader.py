@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from oobconsole import supervise
 
 if TYPE_CHECKING:
     from oobconsole.console.output import Output
@@ -16,6 +18,8 @@ _NOTICES_MAX: Final = 64
 #: A reader that is behind reads up to the next multiple of so many bytes. So all readers that are behind read the
 #: same pieces, and each piece is copied and filtered once for all of them.
 PIECE: Final = 65536
+#: A function that shows a piece of output without waiting. It returns False if it cannot, and has then done nothing.
+AtOnce = Callable[[bytes], bool]
 
 
 class Notice(NamedTuple):
@@ -45,10 +49,15 @@ class Reader:
         self._position = position
         self.keeps_up = True
         self._notices = deque(notices, maxlen=_NOTICES_MAX)
-        self._wake = asyncio.Event()
+        self._waiter: asyncio.Future[None] | None = None  # of `next`, which waits
+        self._at_once: AtOnce | None = None
 
-    async def next(self, limit: int = PIECE) -> bytes | Notice:
+    async def next(self, limit: int = PIECE, at_once: AtOnce | None = None) -> bytes | Notice:
         """Wait for output or a notice, and return whichever comes first. Output has at most `limit` bytes.
+
+        Args:
+            at_once: while this waits, output is shown by this function, as long as it can (`offer`). No task is woken
+                then, which would cost more than to show a line to one of a hundred watchers.
 
         Raises:
             EOFError: the console is closed, and everything has been read.
@@ -59,8 +68,41 @@ class Reader:
                 return item
             if self._output.closed:
                 raise EOFError
-            self._wake.clear()
-            await self._wake.wait()
+            self._waiter, self._at_once = asyncio.get_running_loop().create_future(), at_once
+            try:
+                await self._waiter
+            finally:
+                self._waiter = self._at_once = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether somebody waits in `next`."""
+        return self._waiter is not None and not self._waiter.done()
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether output is shown by the function that `next` was given, so that `offer` is to be called."""
+        return self._at_once is not None
+
+    def offer(self) -> None:
+        """Show what was printed by the function that `next` was given. What that function cannot show is returned by
+        `next`."""
+        while self._at_once is not None and not self._notices:
+            chunk = self._output.read_from(self._position, PIECE - self._position % PIECE)
+            if not chunk.data:
+                return
+            if chunk.skipped or not self._shows(self._at_once, chunk.data):
+                break
+            self._position += len(chunk.data)
+            self._output.has_read(self)
+        self.wake()
+
+    def _shows(self, at_once: AtOnce, data: bytes) -> bool:
+        try:
+            return at_once(data)
+        except Exception as error:  # a bug at one reader is not the other readers' fault
+            supervise.tell(f"a reader of {self._output.name}", error)
+            return False
 
     def _take(self, limit: int) -> bytes | Notice:
         if self._notices:
@@ -94,13 +136,15 @@ class Reader:
         notice = Notice(f"{self._output.name}: {text} by {by}", "skipped", {"offset": before, "bytes": by})
         later = ((place + by, told) for place, told in self._notices)
         self._notices = deque(((self._position, notice), *later), maxlen=_NOTICES_MAX)
-        self._wake.set()
+        self.wake()
 
     def wake(self, notice: Notice | None = None) -> None:
         """Make `next` look again. `notice` is returned after the output that was printed before it."""
         if notice is not None:
             self._notices.append((self._output.end, notice))
-        self._wake.set()
+        self._at_once = None  # what comes now is behind what `next` returns
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     @property
     def position(self) -> int:

@@ -202,7 +202,8 @@ class Visitor:
         self._signal_keys.clear()
         self._arrivals.was_read()
         self._read += len(data)
-        self._break_due.set()
+        if self._breaks:
+            self._break_due.set()
         self._give_credit()
         return data
 
@@ -225,6 +226,14 @@ class Visitor:
         """Send output, and wait while the client is slow. Raises `HungUp` when the client is gone."""
         self._send(data)
         await self.drain()
+
+    def takes(self, size: int) -> bool:
+        """Return whether so many bytes of output can be sent now, without waiting."""
+        return size <= self._credit and self._room and not self._unsent and not self._is_over
+
+    def put(self, data: bytes) -> None:
+        """Send output without waiting, right after `takes` has allowed it."""
+        self._put(data)
 
     async def tell(self, text: str) -> None:
         """Say something that does not come from the guest: on standard error, or with a mark on a terminal."""

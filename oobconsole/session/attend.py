@@ -111,7 +111,7 @@ class Attended:
     async def _show(self) -> ExitStatus:
         while True:
             try:
-                item = await self._reader.next()
+                item = await self._reader.next(at_once=self._notices.output_at_once)
             except EOFError:
                 return ExitStatus.FAILED
             if not isinstance(item, Notice):

@@ -126,10 +126,15 @@ class Mirror:
         end = self._waiting.find(b"\x1b", at, SLICE)
         return SLICE if end < 0 else end
 
+    @property
+    def is_due(self) -> bool:
+        """Whether `keep_up` has something to do now."""
+        return self.exact and len(self._waiting) > BEHIND and time.monotonic() >= Mirror._next_turn
+
     async def keep_up(self) -> None:
         """Catch up if this mirror is far behind and it is its turn. A mirror that has left something out will never
         be exact again, so it can wait until somebody wants to see something."""
-        if self.exact and len(self._waiting) > BEHIND and time.monotonic() >= Mirror._next_turn:
+        if self.is_due:
             Mirror._next_turn = time.monotonic() + _KEEP_UP_MAX  # no other mirror begins before this one is done
             await self.catch_up()
 

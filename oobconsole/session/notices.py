@@ -59,6 +59,14 @@ class Notices(ABC):
         """Return the same for very little output, without a turn of the event loop for other tasks."""
         return self._sent(data, self._filter.feed(data, time.monotonic()))
 
+    def _shown_at_once(self, data: bytes) -> bytes | None:
+        """Do what `_shown` does, if that takes next to no time and the client takes the output now. Else return None,
+        and do nothing."""
+        if self._lock.locked() or not self._peer.takes(len(data)):
+            return None
+        filtered = self._once.feed_at_once(self._filter, data)
+        return None if filtered is None else self._sent(data, filtered)
+
     def _sent(self, data: bytes, filtered: bytes) -> bytes:
         shown = filtered if self._filtered else data
         self.lent.feed(shown)
@@ -80,6 +88,10 @@ class Notices(ABC):
     @abstractmethod
     async def output(self, data: bytes) -> None:
         """Show `data`, which the guest has printed."""
+
+    @abstractmethod
+    def output_at_once(self, data: bytes) -> bool:
+        """Show `data` without waiting. Returns False if that is not possible now; nothing has been done then."""
 
     @abstractmethod
     async def say(self, text: str, *, asked: bool = False) -> None:
@@ -155,6 +167,13 @@ class LineNotices(Notices):
                     at += PART
                 if at < len(data):
                     await asyncio.sleep(0)
+
+    def output_at_once(self, data: bytes) -> bool:
+        shown = None if self._pending else self._shown_at_once(data)
+        if shown is None:
+            return False
+        self._peer.put(shown)
+        return True
 
     async def _step(self, data: bytes) -> int:
         """Show output byte by byte until the filter comes to rest, and say there what waits to be said. Returns how

@@ -18,6 +18,8 @@ KEPT_MAX: Final = 256 << 10
 #: The state of a filter, and what it is fed. A hundred readers at the same place are given the same object, so that
 #: its hash is computed once and comparing it is quick.
 _Key: TypeAlias = tuple[State, bytes]
+#: So much output that is more than text is filtered without a turn for others, in bytes.
+_LITTLE: Final = 1024
 
 
 class FilteredOnce:
@@ -37,14 +39,14 @@ class FilteredOnce:
         self._kept: dict[_Key, tuple[bytes, State]] = {}
         self._size = 0
         self._making: dict[_Key, asyncio.Future[None]] = {}
+        self._takes_long: _Key | None = None  # what was found last to be neither text nor little
 
     async def feed(self, safe: SafeFilter, data: bytes) -> bytes:
         """Return what `safe.feed(data)` would return. If that takes long, others have a turn of the event loop
         meanwhile."""
         now = time.monotonic()
         if not self._is_shared():
-            self._kept.clear()
-            self._size = 0
+            self._forget()
             return await _filtered(safe, data, now)
         key = (safe.state(now), data)
         while (known := self._kept.get(key)) is None:
@@ -54,6 +56,27 @@ class FilteredOnce:
         shown, state = known
         safe.follow(state, now)
         return shown
+
+    def feed_at_once(self, safe: SafeFilter, data: bytes) -> bytes | None:
+        """Return what `feed` returns, if that takes no turn of the event loop; else None, and nothing is fed."""
+        now = time.monotonic()
+        if not self._is_shared():
+            self._forget()
+            return _filtered_at_once(safe, data, now)
+        key = (safe.state(now), data)
+        known = self._kept.get(key)
+        if known is not None:
+            shown, state = known
+            safe.follow(state, now)
+            return shown
+        if key == self._takes_long or key in self._making:
+            return None
+        made = _filtered_at_once(safe, data, now)
+        if made is None:
+            self._takes_long = key
+        else:
+            self._keep(key, made, safe.state(now))
+        return made
 
     async def _make(self, key: _Key, safe: SafeFilter, now: float) -> bytes:
         """Filter the data of a key, and keep the result for others who have the same key."""
@@ -65,6 +88,13 @@ class FilteredOnce:
             del self._making[key]
             made.set_result(None)
         return shown
+
+    def _forget(self) -> None:
+        """Forget what is kept for other terminals, because there are none."""
+        if self._kept:
+            self._kept.clear()
+            self._size = 0
+        self._takes_long = None
 
     def _keep(self, key: _Key, shown: bytes, state: State) -> None:
         self._kept[key] = shown, state
@@ -82,6 +112,17 @@ async def _filtered(safe: SafeFilter, data: bytes, now: float) -> bytes:
     if plain == len(data):
         return data
     return data[:plain] + b"".join([safe.feed(part, now) async for part in slices(data[plain:])])
+
+
+def _filtered_at_once(safe: SafeFilter, data: bytes, now: float) -> bytes | None:
+    """Return what `_filtered` returns, if `data` is nothing but text, or little."""
+    if len(data) <= _LITTLE:
+        return safe.feed(data, now)
+    before = safe.state(now)
+    if safe.passes(data, now) == len(data):
+        return data
+    safe.follow(before, now)
+    return None
 
 
 _of: Final[WeakKeyDictionary[Console, FilteredOnce]] = WeakKeyDictionary()

@@ -11,6 +11,7 @@ from typing import Any, Final
 from oobconsole import supervise
 from oobconsole.access import Right
 from oobconsole.console.console import NOBODY, Console, ConsoleState
+from oobconsole.console.output import GATHER_SECONDS, GATHERED
 from oobconsole.console.reader import Notice, Reader
 from oobconsole.session.request import ExitStatus, Request
 from oobconsole.session.room import Member, Room
@@ -21,11 +22,6 @@ from oobconsole.words import as_json
 #: After how many seconds without input a pipe is told about `ssh -t`: it may be a person who has forgotten that.
 HINT_SECONDS: Final = 2.0
 
-#: How many seconds output gathers after a write before the next write. A packet for each 16 bytes of a busy guest
-#: would cost the server more time than the guest's UART does. The first byte after a pause goes out at once.
-GATHER_SECONDS: Final = 0.004
-#: How many bytes fill a packet. So many do not wait for more.
-GATHERED: Final = 32768
 #: How many seconds a session that must end has to read why.
 END_SECONDS: Final = 2.0
 #: How many times in a row a guest has to be seen quiet. Why not once? A server that got no time for as long as the
@@ -94,6 +90,7 @@ class Pipe:
         self._asked_to_watch = watch
         self._as_json = as_json
         self._activity = asyncio.Event()
+        self._sending = 0  # bytes of output that the client does not take yet
 
     async def run(self) -> ExitStatus:
         """Run the pipe to its end. Returns the exit status."""
@@ -114,7 +111,7 @@ class Pipe:
         """Send everything that the guest prints, until the server stops."""
         while True:
             try:
-                item = await self._reader.next()
+                item = await self._reader.next(at_once=self._show_at_once)
             except EOFError:
                 return ExitStatus.FAILED
             self._activity.set()
@@ -122,8 +119,18 @@ class Pipe:
                 if self._request.may_know(item):
                     await self._tell(item)
             else:
+                self._sending = len(item)
                 await self._peer.write(item)
+                self._sending = 0
                 await gather(item)
+
+    def _show_at_once(self, data: bytes) -> bool:
+        """Do what `_show` does with output, if the client takes it now."""
+        if not self._peer.takes(len(data)):
+            return False
+        self._activity.set()
+        self._peer.put(data)
+        return True
 
     async def _tell(self, notice: Notice) -> None:
         if self._as_json:
@@ -199,7 +206,7 @@ class Pipe:
         printing is the guest's business. But it is a failure if the script has not been sent what the guest has
         printed."""
         console = self._console
-        waiting, unsent = console.input_waiting, console.end - self._reader.position
+        waiting, unsent = console.input_waiting, console.end - self._reader.position + self._sending
         if waiting:
             return ExitStatus.FAILED, f"{waiting} bytes of input still wait for the guest"
         if unsent and console.is_silent(self._settings.drain_s):
@@ -222,4 +229,5 @@ class Pipe:
         while quiet < _LOOKS:
             self._activity.clear()
             await asyncio.sleep(seconds / _LOOKS)
-            quiet = 0 if self._activity.is_set() or self._reader.behind else quiet + 1
+            is_busy = self._activity.is_set() or self._reader.behind or self._sending
+            quiet = 0 if is_busy else quiet + 1

@@ -60,6 +60,12 @@ class Peer(Protocol):
     async def write(self, data: bytes) -> None:
         """Send, waiting while the other end is slow. Raises `HungUp` when it is gone."""
 
+    def takes(self, size: int) -> bool:
+        """Return whether so many bytes of output can be sent now, without waiting."""
+
+    def put(self, data: bytes) -> None:
+        """Send bytes without waiting, right after `takes` has allowed it."""
+
     async def tell(self, text: str) -> None:
         """Say something that does not come from the guest: on standard error, if the client has one."""
 

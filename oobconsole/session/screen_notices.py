@@ -146,6 +146,19 @@ class ScreenNotices(Notices):
         if were_over and not self._over:
             self._wake.set()  # the time at which something is to be done has changed
 
+    def output_at_once(self, data: bytes) -> bool:
+        """Nothing of ours is there or waits, as mostly, so that nothing is to be taken away or put back."""
+        if self._ended or self._over or self._blinks or self._board or self._mirror.is_due:
+            return False
+        shown = self._shown_at_once(data)
+        if shown is None:
+            return False
+        self._printed_at = time.monotonic()
+        shown = self._repeated(shown)
+        self._mirror.sent(shown)
+        self._peer.put(shown)
+        return True
+
     def _repeated(self, shown: bytes) -> bytes:
         """Return the guest's output, with REP at its beginning replaced by the characters that it means. REP repeats
         the character before it, and on the terminal that would be a character of ours."""

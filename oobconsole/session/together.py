@@ -103,6 +103,13 @@ class _OnScreen:
             self._transcript.add(line)
         await asyncio.sleep(0)
 
+    def takes(self, size: int) -> bool:
+        """Return False: lines are added to the transcript by `write`."""
+        return False
+
+    def put(self, data: bytes) -> None:
+        """Do nothing, because `takes` never allows it."""
+
     async def tell(self, text: str) -> None:
         """What became of it at one console, or at all."""
         for line in text.split("\n"):

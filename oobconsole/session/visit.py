@@ -27,6 +27,7 @@ class _Heard:
 
     def __init__(self, peer: Peer) -> None:
         self.write, self.error, self.gone, self.put_back = peer.write, peer.error, peer.gone, peer.put_back
+        self.takes, self.put = peer.takes, peer.put
         self._peer = peer
         self.typed = b""
         self.last = ""

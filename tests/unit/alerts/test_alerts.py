@@ -87,7 +87,7 @@ class Setup:
         reader = self.alerts._watches[console].reader
 
         def waits() -> bool:
-            return not reader.behind and bool(reader._wake._waiters)
+            return not reader.behind and reader.waits
 
         while not waits():
             at = reader.position

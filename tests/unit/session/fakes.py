@@ -75,6 +75,12 @@ class FakePeer:
         await self.writable.wait()
         self.got += data
 
+    def takes(self, size: int) -> bool:
+        return self.writable.is_set()
+
+    def put(self, data: bytes) -> None:
+        self.got += data
+
     async def tell(self, text: str) -> None:
         self.told.append(text)
 

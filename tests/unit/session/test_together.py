@@ -48,6 +48,12 @@ class Person(FakeTerminal):
             raise HungUp("gone")
         self.draw(data.decode(errors="replace"))
 
+    def takes(self, size: int) -> bool:
+        return not self._gone.is_set()
+
+    def put(self, data: bytes) -> None:
+        self.draw(data.decode(errors="replace"))
+
     async def tell(self, text: str) -> None:
         self.told.append(text)
         await self.write(f"\r\n[oobconsole: {text}]\r\n".encode())
