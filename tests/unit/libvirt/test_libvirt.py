@@ -15,8 +15,7 @@ from oobconsole.libvirt.threads import HostThreads
 from tests.support.aio import idle, soon, until
 from tests.support.pace import scaled
 
-pytest.importorskip("libvirt", reason="libvirt-python is an extra")
-
+pytestmark = pytest.mark.needs("libvirt")
 
 #: What the thread of a channel lets go of at its end, in order.
 RELEASED: Final = ["eventRemoveCallback", "settled", "abort", "close"]
