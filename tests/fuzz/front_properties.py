@@ -31,7 +31,7 @@ def check(stream: bytes, size: int) -> None:
     Args:
         size: of the pieces that the stream comes in.
     """
-    whole, pieces = _read(stream, len(stream) or 1), _read(stream, size)
+    whole, pieces = read(stream, len(stream) or 1), read(stream, size)
     assert whole == pieces, (whole, pieces)
     for frame in whole[0]:
         least, most = FRONT_SIZES[frame.kind]
@@ -40,7 +40,8 @@ def check(stream: bytes, size: int) -> None:
             CONTENTS.get(frame.kind, bytes)(frame.content)
 
 
-def _read(stream: bytes, size: int) -> tuple[list[Frame], str]:
+def read(stream: bytes, size: int) -> tuple[list[Frame], str]:
+    """The frames of a stream that comes in pieces of `size` bytes, and why it was refused; empty: it was not."""
     decoder, found = Decoder(FRONT_SIZES), list[Frame]()
     try:
         for at in range(0, len(stream), size):

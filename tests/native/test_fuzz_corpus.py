@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from tests.fuzz.wire_properties import check
+from oobconsole.front.frames import FromFront
+from oobconsole.interceptors import wire
+from tests.fuzz.front_properties import read
+from tests.fuzz.wire_properties import check, decode
 from tests.stack.nested import ROOT
 
 FUZZ = ROOT / "tests" / "fuzz"
@@ -39,7 +44,41 @@ def test_kept_inputs_do_the_native_half_no_harm(built: Path, target: str) -> Non
 
 
 def test_kept_inputs_do_the_server_no_harm() -> None:
-    for path in corpus("wire"):
-        data = path.read_bytes()
-        if data:
-            check(data[1:], data[0] + 1)
+    for data in streams("wire"):
+        check(data[1:], data[0] + 1)
+
+
+# -- is the corpus one of today's frames? After a change of the wire `make fuzz` makes it one again. ----------------
+
+
+def streams(target: str) -> list[bytes]:
+    """The kept inputs of a target written in Python: the size of the pieces, less 1, and the stream."""
+    return [data for path in corpus(target) if (data := path.read_bytes())]
+
+
+def test_kept_inputs_have_every_frame_that_a_native_half_sends() -> None:
+    seen = {type(event) for data in streams("wire") for event in decode([data[1:]])[0]}
+    assert seen == set(get_args(wire.Event))
+
+
+def test_kept_inputs_have_every_frame_that_a_server_sends() -> None:
+    seen = {kind for path in corpus("frame") for kind in server_frames(path.read_bytes())}
+    assert seen == {kind for kind in wire.FrameType if kind >= wire.FrameType.WELCOME}
+
+
+def server_frames(stream: bytes) -> Iterator[int]:
+    """The kinds of the whole frames at the beginning of a stream. A WELCOME of another version has another length,
+    and ends it."""
+    while len(stream) >= wire.HEADER.size:
+        length, kind, *_ = wire.HEADER.unpack_from(stream)
+        if not wire.HEADER.size <= length <= len(stream) or kind not in set(wire.FrameType):
+            return
+        if kind == wire.FrameType.WELCOME and length != wire.WELCOME.size:
+            return
+        yield kind
+        stream = stream[length:]
+
+
+def test_kept_inputs_have_every_frame_that_a_front_sends() -> None:
+    seen = {frame.kind for data in streams("front") for frame in read(data[1:], len(data))[0]}
+    assert seen == set(FromFront)
