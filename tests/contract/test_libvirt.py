@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import libvirt
 import pytest
 
 from oobconsole.access import ALL, Access, Grant
@@ -74,8 +74,7 @@ class Followed:
 @pytest.fixture
 async def host() -> AsyncIterator[Any]:
     """A connection to the test driver's host of this process, whose domain `test` is as libvirt makes it."""
-    virt.load()
-    connection = libvirt.open("test:///default")
+    connection = virt.load().open("test:///default")
     yield connection
     for domain in connection.listAllDomains():
         if domain.name() != "test":
@@ -242,6 +241,16 @@ def _is(told: Told, times: int) -> bool:
     return len(told.lost_for) == times
 
 
+@contextlib.contextmanager
+def no_libvirtd(folder: Path) -> Iterator[socket.socket]:
+    """A socket at the place of libvirtd's, at which the test listens."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "sock"))
+        listener.listen()
+        listener.setblocking(False)
+        yield listener
+
+
 @pytest.mark.parametrize(
     "garbage",
     [
@@ -254,10 +263,7 @@ def _is(told: Told, times: int) -> bool:
     ids=["garbage", "half", "4 GiB", "wrong length", "nothing"],
 )
 async def test_what_is_no_libvirtd_costs_one_reason_and_is_tried_again(tmp_path: Path, garbage: bytes) -> None:
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(tmp_path / "sock"))
-        listener.listen()
-        listener.setblocking(False)
+    with no_libvirtd(tmp_path) as listener:
         told = Told()
         host = Host("here", f"qemu+unix:///session?socket={tmp_path}/sock", told)
         host.start()
@@ -276,10 +282,7 @@ async def test_a_libvirtd_that_says_nothing_keeps_one_attempt_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vm_libvirt, "CONNECT_SECONDS", 0.1)
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(tmp_path / "sock"))
-        listener.listen()
-        listener.setblocking(False)
+    with no_libvirtd(tmp_path) as listener:
         told = Told()
         host = Host("here", f"qemu+unix:///session?socket={tmp_path}/sock", told)
         host.start()
@@ -309,10 +312,7 @@ async def test_a_socket_that_appears_is_connected_within_a_second(tmp_path: Path
     host.start()
     await until(lambda: bool(told.lost_for), lambda: told.lost_for)
     loop = asyncio.get_running_loop()
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(tmp_path / "sock"))
-        listener.listen()
-        listener.setblocking(False)
+    with no_libvirtd(tmp_path) as listener:
         peer, _ = await soon(loop.sock_accept(listener))
         peer.close()
         await soon(host.stop())

@@ -8,7 +8,6 @@ import os
 import pty
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from oobconsole.audit import chain, files
 from oobconsole.audit.verify import verify
 from oobconsole.recording.transcript import Transcript
 from tests.loopback.access import ssh, wait_for_log
+from tests.support.disk import Disk
 from tests.support.pace import scaled
 from tests.support.server import Server
 from tests.support.sync import eventually
@@ -87,14 +87,9 @@ def _fill(descriptor: int) -> int:
 
 @pytest.fixture
 def small() -> Iterator[Path]:
-    """A file system of 2 MiB, a real one, which needs root; its path is short enough for sockets."""
-    path = Path(tempfile.mkdtemp(prefix="oob-"))
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(path)], check=True)
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", "--lazy", str(path)], check=True)
-        path.rmdir()
+    """A file system of 2 MiB."""
+    with Disk() as disk:
+        yield disk.path
 
 
 def _fill_disk(path: Path) -> None:

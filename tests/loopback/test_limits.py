@@ -18,6 +18,7 @@ from tests.support.aio import soon, until
 from tests.support.expect import Expect
 from tests.support.pace import Deadline, scaled
 from tests.support.server import Server
+from tests.support.stranger import say
 
 
 class TestTries:
@@ -41,12 +42,7 @@ class TestOffences:
     )
     async def test_before_a_login(self, tmp_path: Path, data: bytes, offence: Offence) -> None:
         async with Lab(tmp_path, limits="") as lab:
-            reader, writer = await asyncio.open_connection("127.0.0.1", lab.port)
-            await soon(reader.readline())
-            writer.write(data)
-            writer.write_eof()
-            await soon(reader.read())
-            writer.close()
+            await say(lab.port, data)
             await self.expect(lab, offence)
 
     async def test_taking_too_long(self, tmp_path: Path) -> None:

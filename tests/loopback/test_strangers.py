@@ -31,7 +31,7 @@ from tests.loopback.lab import Lab
 from tests.support.aio import idle, soon, until
 from tests.support.expect import run_to_end
 from tests.support.server import Server
-from tests.support.stranger import IGNORE, Stranger, clear_packet, flood, stranger
+from tests.support.stranger import IGNORE, Stranger, clear_packet, flood, say, stranger
 
 
 async def penalty_of(lab: Lab) -> str:
@@ -386,12 +386,7 @@ class TestMalformed:
     ) -> None:
         """security.md 19: no bug of ours, and no 90 s."""
         async with Lab(tmp_path, limits="") as lab:
-            reader, writer = await asyncio.open_connection("127.0.0.1", lab.port)
-            await soon(reader.readline())
-            writer.write(data)
-            writer.write_eof()
-            await soon(reader.read())
-            writer.close()
+            await say(lab.port, data)
             assert await penalty_of(lab) in (Offence.NO_SSH.text, Offence.NO_AUTH.text)
         assert "bug" not in capsys.readouterr().out
 

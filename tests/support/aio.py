@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from types import TracebackType
+from typing import Self, TypeVar
 
 from tests.support.pace import Deadline, scaled
 
@@ -40,6 +41,31 @@ async def until(true: Callable[[], bool], seen: Callable[[], object]) -> None:
         if not deadline.left:
             raise AssertionError(f"waited {deadline} in vain; seen: {seen()!r}")
         await asyncio.sleep(0.005)
+
+
+class Turns:
+    """Counts the turns of the event loop while a test does something; a context manager.
+
+    Attributes:
+        count: how many turns there were. A loop that is held up has none.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __enter__(self) -> Self:
+        self._task = asyncio.ensure_future(self._run())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(0)
+            self.count += 1
 
 
 class Work:

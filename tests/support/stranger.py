@@ -11,6 +11,8 @@ import asyncssh
 from asyncssh.constants import MSG_IGNORE, MSG_USERAUTH_REQUEST
 from asyncssh.packet import Boolean, SSHPacket, String
 
+from tests.support.aio import soon
+
 
 def clear_packet(payload: bytes) -> bytes:
     """A packet as it is sent before any key exchange (RFC 4253, 6)."""
@@ -82,6 +84,16 @@ async def flood(port: int, data: bytes, version: bytes = b"SSH-2.0-x\r\n") -> by
         return b""
     finally:
         writer.close()
+
+
+async def say(port: int, data: bytes) -> None:
+    """Say something instead of logging in, end, and wait until the server hangs up."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    await soon(reader.readline())
+    writer.write(data)
+    writer.write_eof()
+    await soon(reader.read())
+    writer.close()
 
 
 def random_packet() -> bytes:

@@ -10,7 +10,7 @@ import select
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,6 +29,23 @@ _SGR = re.compile(r"(\x1b\[[\d;:]*m|[\x0e\x0f])")
 #: DEC's special characters, by what they are written with behind SO.
 _LINES = str.maketrans("`abcdefghijklmnopqrstuvwxyz{|}~", "◆▒␉␌␍␊°±␤␋┘┐┌└┼⎺⎻─⎼⎽├┤┴┬│≤≥π≠£·")
 _numbers = itertools.count()
+#: Of one row: characters that have the same attributes, and these attributes.
+Runs = list[tuple[str, str]]
+
+
+def as_runs(parts: Iterable[tuple[str, str]]) -> Runs:
+    """A row, of which parts next to each other with the same attributes are one; without blanks at the end."""
+    row: Runs = []
+    for text, pen in parts:
+        if row and row[-1][1] == pen:
+            row[-1] = (row[-1][0] + text, pen)
+        elif text:
+            row.append((text, pen))
+    while row and not row[-1][0].rstrip(" "):
+        row.pop()
+    if row:
+        row[-1] = (row[-1][0].rstrip(" "), row[-1][1])
+    return row
 
 
 class Tmux:
@@ -91,7 +108,7 @@ class Tmux:
         return self._tmux("capture-pane", "-p", "-e", "-t", "t").split("\n")[: self.rows]
 
     @property
-    def runs(self) -> list[list[tuple[str, str]]]:
+    def runs(self) -> list[Runs]:
         """What it shows, row by row: runs of characters with the same attributes; without blanks at the end.
 
         Lines are the characters that they are shown as, however they were written. Blanks at the end may have been
@@ -100,7 +117,7 @@ class Tmux:
         shown = self._tmux("capture-pane", "-p", "-e", "-N", "-t", "t").split("\n")[: self.rows]
         pen, rows, shifted = PLAIN, [], False
         for line in shown:
-            row: list[tuple[str, str]] = []
+            row: Runs = []
             for part in _SGR.split(line):
                 if part in ("\x0e", "\x0f"):
                     shifted = part == "\x0e"
@@ -108,15 +125,9 @@ class Tmux:
                 part = part.translate(_LINES) if shifted and not part.startswith("\x1b") else part
                 if part.startswith("\x1b["):
                     pen = pen.changed(part[2:-1])
-                elif row and row[-1][1] == pen.sgr:
-                    row[-1] = (row[-1][0] + part, pen.sgr)
-                elif part:
+                else:
                     row.append((part, pen.sgr))
-            while row and not row[-1][0].rstrip(" "):
-                row.pop()
-            if row:
-                row[-1] = (row[-1][0].rstrip(" "), row[-1][1])
-            rows.append(row)
+            rows.append(as_runs(row))
         return rows
 
     def modes(self) -> dict[str, str]:

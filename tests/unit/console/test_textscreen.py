@@ -15,6 +15,7 @@ from oobconsole.console import textscreen as module
 from oobconsole.console.console import Console
 from oobconsole.console.textscreen import BACKLOG_MAX, LATEST, PATIENCE_SECONDS, SLICE, TURN_SECONDS, TextScreen
 from oobconsole.terminal.model import Terminal as Model
+from tests.support.aio import Turns
 from tests.support.terminal import Terminal
 
 HOSTILE = [
@@ -142,19 +143,10 @@ async def test_a_screen_far_behind_starts_at_a_line() -> None:
 
 
 async def test_the_event_loop_goes_on_meanwhile() -> None:
-    turns = 0
-
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            await asyncio.sleep(0)
-            turns += 1
-
-    task = asyncio.ensure_future(others())
     hostile = console(b"\x1b[2J\x1b#8" * (BACKLOG_MAX // 7) + b"\x1b[2J\x1b[Hstill here")
-    end, drawing = await screen_of(hostile).redraw()
-    task.cancel()
-    assert turns >= 10
+    with Turns() as turns:
+        end, drawing = await screen_of(hostile).redraw()
+    assert turns.count >= 10
     assert end == hostile.end
     assert user(drawing).display[0].rstrip() == "still here"
 

@@ -18,7 +18,7 @@ from oobconsole.config.guests import PowerConfig
 from oobconsole.power import hook
 from oobconsole.power.power import CommandPower, PowerAction, PowerError
 from tests.stack import nested
-from tests.support.aio import PATIENCE, until
+from tests.support.aio import PATIENCE, Turns, until
 from tests.support.pace import Deadline
 
 #: A hook that hangs is given so long, in seconds.
@@ -146,19 +146,9 @@ def test_a_hook_that_prints_without_end_costs_its_time_and_nothing_else(tmp_path
     """faults.md 18, the kind: output is bounded, and the event loop serves others meanwhile."""
 
     async def switched() -> None:
-        turns = 0
-
-        async def others() -> None:
-            nonlocal turns
-            while True:
-                await asyncio.sleep(0)
-                turns += 1
-
-        beside = asyncio.ensure_future(others())
-        with pytest.raises(PowerError, match="did not end in 1 s"):
+        with Turns() as turns, pytest.raises(PowerError, match="did not end in 1 s"):
             await power("yes", timeout_s=1).do(PowerAction.ON)
-        assert turns > 10
-        beside.cancel()
+        assert turns.count > 10
         said = await power("sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x; echo; echo end").do(PowerAction.ON)
         assert said == "end"
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from oobconsole.recording.rawlog import Binding, Entry, Outcome, Printed, RawLog
 from oobconsole.recording.segmentfiles import SegmentFiles
 from oobconsole.recording.segments import CAST, INDEX, RAW, Segment, segments
 from oobconsole.recording.transcript import Transcript
+from tests.support.disk import Disk
 
 NOW = 1700000000.0
 
@@ -162,13 +162,10 @@ def test_the_binding_of_a_long_index_is_found_at_its_end(folder: Path) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 256 KiB: a real one, which needs root, as make test has in CI and Docker."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)], check=True)
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+def small_disk() -> Iterator[Path]:
+    """A file system of 256 KiB."""
+    with Disk("size=256k") as disk:
+        yield disk.path
 
 
 @pytest.fixture

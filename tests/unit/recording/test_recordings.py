@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from oobconsole.recording.recordings import Recordings
 from oobconsole.recording.segments import CAST, TYPED, segments
 from oobconsole.recording.transcript import Transcript
 from tests.support.aio import soon, until
+from tests.support.disk import Disk
 from tests.support.pace import scaled
 from tests.support.vfio import open_descriptors
 
@@ -74,13 +74,10 @@ async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 512 KiB: a real one, which needs root."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(path)], check=True)
-    yield path
-    subprocess.run(["umount", "--lazy", str(path)], check=True)
+def disk() -> Iterator[Path]:
+    """A file system of 512 KiB."""
+    with Disk("size=512k") as made:
+        yield made.path
 
 
 async def test_an_idle_console_has_no_files(desk: Desk) -> None:

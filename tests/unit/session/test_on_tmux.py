@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from oobconsole.session.mirror import Mirror
-from tests.support.tmux import Tmux
+from tests.support.tmux import Tmux, as_runs
 from tests.unit.session.notices import COLUMNS, NO_HALVES, ROWS, cases, sent, shown_by
 
 
@@ -79,19 +79,7 @@ async def test_tmux_is_as_we_know_it(both: tuple[Fed, Fed]) -> None:
 
 def _as_tmux_says(terminals: Mirror) -> list[str]:
     other = terminals._other
-    rows: list[list[tuple[str, str]]] = []
-    for cells in other.grid.rows:
-        row: list[tuple[str, str]] = []
-        for text, pen in cells:
-            if row and row[-1][1] == pen.sgr:
-                row[-1] = (row[-1][0] + text, pen.sgr)
-            elif text:
-                row.append((text, pen.sgr))
-        while row and not row[-1][0].rstrip(" "):
-            row.pop()
-        if row:
-            row[-1] = (row[-1][0].rstrip(" "), row[-1][1])
-        rows.append(row)
+    rows = [as_runs((text, pen.sgr) for text, pen in cells) for cells in other.grid.rows]
     cursor, modes = other.cursor, other.modes
     said = {
         "cursor_x": cursor.x + cursor.wraps,
