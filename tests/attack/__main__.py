@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from tests.attack import fronts
 from tests.attack.run import ATTACKS, MACHINES
 from tests.attack.vcpu import MACHINE, Vcpu, build
 from tests.loopback.access import grant
@@ -53,9 +54,12 @@ def shown(values: list[float]) -> str:
 
 
 def resident_mib(pid: int, what: str = "VmRSS") -> float:
-    """Of a process, by proc_pid_status(5)."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(what + ":"))
+    """Of a process, by proc_pid_status(5); 0 if it has just ended."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(what + ":")), 0.0)
 
 
 def memory_mib(server: Server, what: str = "VmRSS") -> float:
@@ -66,29 +70,42 @@ def memory_mib(server: Server, what: str = "VmRSS") -> float:
 def measure(attack: Any, driver: Path) -> str:
     """One row of the table: a server of its own, so that memory is this attack's. Nobody is made to wait for an
     offence: that is how it is when each connection comes from another address."""
-    machines = MEMORY_MACHINE + MACHINE + MACHINES.get(attack.__name__, "")
+    name = attack.__name__
+    machines = fronts.SETTINGS.get(name, "") + MEMORY_MACHINE + MACHINE + MACHINES.get(name, "")
     with Server(machines, limits='max_startups = "10:30:100"\npenalties_exempt = "127.0.0.0/8"\n') as server:
         key = server.make_key("mallory")
         grant(server, "mallory", "watch")
         server.stop()
         server.start()
-        with Vcpu(driver, server) as vcpu, Expect(server.ssh("web1")) as client, Expect(server.ssh("vcpu")) as other:
-            vcpu.expect(b"ready", timeout=20)
-            for person in (client, other):
-                person.send(b"!")
-                person.expect(rb"[!.]", timeout=LONGEST_SECONDS)
+        with contextlib.ExitStack() as stack:
+            vcpu = stack.enter_context(Vcpu(driver, server))
+            with fronts.only_first(server) as spared:
+                client, other = (stack.enter_context(Expect(words)) for words in honest(server, name))
+                vcpu.expect(b"ready", timeout=20)
+                for person in (client, other):
+                    person.send(b"!")
+                    person.expect(rb"[!.]", timeout=LONGEST_SECONDS)
             vcpu.waits()
             before = echoes(client, other, ATTACK_SECONDS / 2), vcpu.waits()
-            with attacking(attack, server, key) as attacker:
+            with attacking(attack, server, key, 0 if name in fronts.LOCAL else spared) as attacker:
                 during = echoes(client, other, ATTACK_SECONDS), vcpu.waits()
                 attacker.wait(60)
             memory = f"{memory_mib(server, 'VmHWM'):.0f} / {memory_mib(server):.0f}"
         said = server.log.read_text()
     about = " ".join((attack.__doc__ or "").split()).rstrip(".")
+    if again := said.count("a front has ended, and is begun again"):
+        about += f" (begun again {again} times)"
     cells = [about, shown(before[0]), shown(during[0]), before[1], during[1], memory, held(said), blamed(said)]
     row = f"| {' | '.join(cells)} |"
     print(row, flush=True)
     return row
+
+
+def honest(server: Server, name: str) -> tuple[list[str], list[str]]:
+    """The command lines of the honest person, who is at two consoles."""
+    if name in fronts.LOCAL:
+        return server.local("attach", "web1"), server.local("attach", "vcpu")
+    return server.ssh("web1"), server.ssh("vcpu")
 
 
 def held(said: str) -> str:
@@ -105,9 +122,10 @@ def blamed(said: str) -> str:
 
 
 @contextlib.contextmanager
-def attacking(attack: Any, server: Server, key: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """In a process of its own."""
+def attacking(attack: Any, server: Server, key: Path, spared: int) -> Iterator[subprocess.Popen[bytes]]:
+    """In a process of its own. `spared` is the process id of a front that is not attacked itself; 0: of none."""
     words = [attack.__name__, str(server.port), "mallory", str(key), str(server.folder), str(ATTACK_SECONDS)]
+    words += [str(server.pid), str(spared)]
     errors = None if os.environ.get("SHOW_ERRORS") else subprocess.DEVNULL
     with subprocess.Popen([sys.executable, "-m", "tests.attack.run", *words], stderr=errors) as process:
         try:

@@ -1,4 +1,4 @@
-"""One attack, in a process of its own: NAME PORT USER KEY FOLDER SECONDS."""
+"""One attack, in a process of its own: NAME PORT USER KEY FOLDER SECONDS CORE SPARED."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from tests.attack import attacks, inside
+from tests.attack import attacks, fronts, inside
 from tests.attack.target import FAULTS, Attack, Target
 
-ATTACKS: Final[tuple[Attack, ...]] = (*attacks.ATTACKS, *inside.ATTACKS)
+ATTACKS: Final[tuple[Attack, ...]] = (*attacks.ATTACKS, *inside.ATTACKS, *fronts.ATTACKS)
 #: What some need in the server's configuration, by name.
 MACHINES: Final = inside.MACHINES
 
 
-async def _main(name: str, port: str, user: str, key: str, folder: str, seconds: str) -> None:
+async def _main(name: str, port: str, user: str, key: str, folder: str, seconds: str, core: str, spared: str) -> None:
     attack: Any = next(attack for attack in ATTACKS if attack.__name__ == name)
     with contextlib.suppress(*FAULTS):
         async with asyncio.timeout(float(seconds)):
-            await attack(Target(int(port), user, Path(key), Path(folder), float(seconds)))
+            about = Path(key), Path(folder), float(seconds)
+            await attack(Target(int(port), user, *about, core=int(core), spared=int(spared)))
 
 
 if __name__ == "__main__":

@@ -21,13 +21,19 @@ class Target:
 
     Attributes:
         folder: the server's, for what comes by way of sockets.
+        core: the server's process id.
+        spared: the process id of the front by which the honest person has come in; 0: by none.
     """
 
-    def __init__(self, port: int, user: str, key: Path, folder: Path, seconds: float) -> None:
+    def __init__(
+        self, port: int, user: str, key: Path, folder: Path, seconds: float, *, core: int = 0, spared: int = 0
+    ) -> None:
         self.port = port
         self.user = user
         self.key = str(key)
         self.folder = folder
+        self.core = core
+        self.spared = spared
         self.ends = time.monotonic() + seconds
 
     @property

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from oobconsole.client import sync
+from oobconsole.front.supervisor import PING_SECONDS, PINGS_MAX
 from tests.loopback.access import wait_for_log, wait_for_who
 from tests.support.expect import Expect
 from tests.support.pace import scaled
@@ -175,11 +177,54 @@ def test_a_front_that_hangs_is_replaced_and_costs_nobody_local_anything(server: 
     pid = pid_of(server)
     with Expect(server.local("attach", "web1")) as local, joined(server, local):
         os.kill(pid, signal.SIGSTOP)
+        stopped = time.monotonic()
         local.send("nobody waits")
         local.expect("nobody waits", timeout=PATIENCE)
         assert wait_for_log(server, r"begun again.*it does not answer any more \(signal SIGKILL\)")
+        assert PINGS_MAX * PING_SECONDS - 1 < time.monotonic() - stopped < scaled(PINGS_MAX * PING_SECONDS + 2)
         assert pid_of(server) != pid
         assert server.run("ls").returncode == 0
+
+
+def test_the_next_one_serves_within_a_second() -> None:
+    """A spare process waits, which has loaded everything."""
+    with Server() as server:
+        for _ in range(3):
+            eventually(partial(has_spare, server), server.fronts, seconds=PATIENCE)
+            assert server.run("ls").returncode == 0  # a front that has let nobody in may have to wait for its turn
+            os.kill(server.fronts()[0], signal.SIGKILL)
+            began = time.monotonic()
+            with socket.create_connection(("127.0.0.1", server.port), timeout=scaled(PATIENCE)) as client:
+                assert client.recv(8) == b"SSH-2.0-"
+            assert time.monotonic() - began < scaled(1)
+
+
+def has_spare(server: Server) -> bool:
+    """Is there a second process, and has it given up its rights, which it does last?"""
+    processes = server.fronts()
+    return len(processes) == 2 and "Seccomp:\t2" in Path(f"/proc/{processes[1]}/status").read_text()
+
+
+def test_it_holds_no_file_and_no_socket_but_the_ones_it_was_given(server: Server) -> None:
+    """No recording, no guest's socket, no audit log, no local socket: neither the one that serves nor the spare."""
+    pid_of(server)
+    eventually(partial(has_spare, server), server.fronts, seconds=PATIENCE)
+    ours = held(server.pid)
+    for pid in server.fronts():
+        found = held(pid)
+        files = {what for what in found if not what.startswith(("socket:", "pipe:", "anon_inode:"))}
+        assert files <= {os.devnull}, found
+        shared = {what for what in found if what.startswith("socket:")} & ours
+        assert len(shared) == 1, "the listening socket is the only one that the core and the front both have"
+
+
+def held(pid: int) -> set[str]:
+    """What the descriptors of a process are, but for those that it closes meanwhile."""
+    found = set()
+    for number in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.add(str(number.readlink()))
+    return found
 
 
 def test_a_core_that_gets_no_time_blames_nobody(server: Server) -> None:

@@ -32,6 +32,18 @@ name = "web2"
 NO_LIMITS = 'max_startups = "1000:30:1000"\npenalties_exempt = "127.0.0.0/8"\n'
 
 
+def fronts_of(core: int) -> list[int]:
+    """The processes that strangers reach, of the server with that process id, the oldest first."""
+    children = Path(f"/proc/{core}/task/{core}/children").read_text().split()
+    return [int(pid) for pid in children if _is_front(pid)]
+
+
+def _is_front(pid: str) -> bool:
+    with contextlib.suppress(OSError):  # it has ended meanwhile
+        return b"oobconsole.ssh.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
+
+
 class Server:
     """`oobconsole serve` with generated keys, port 0 and a folder of its own; user `alice` may log in.
 
@@ -148,8 +160,7 @@ class Server:
 
     def fronts(self) -> list[int]:
         """The processes that strangers reach, the oldest first: it serves, and the next one is the spare."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return [int(pid) for pid in children if b"oobconsole.ssh.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return fronts_of(self.pid)
 
     @property
     def port(self) -> int:
