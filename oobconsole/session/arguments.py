@@ -14,34 +14,38 @@ from oobconsole.session.when import when
 
 
 def add_console(parser: argparse.ArgumentParser) -> None:
-    """The console that the verb is about: `request.args.console`."""
+    """Add the console that the verb is about (`request.args.console`)."""
     parser.add_argument("console", metavar="CONSOLE")
 
 
 def add_json(parser: argparse._ActionsContainer) -> None:
-    """The answer as JSON: `request.args.json`."""
+    """Add the option that makes the answer JSON (`request.args.json`)."""
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
 
 
 def add_since(parser: argparse._ActionsContainer) -> None:
-    """The moment from which on a recording is read: `request.args.since`, a `When` or None."""
+    """Add the moment from which on a recording is read (`request.args.since`, which is a `When` or None)."""
     parser.add_argument("--since", type=when, metavar="TIME", help="from then on: 10m (ago), 02:13, 2026-03-01T02:13")
 
 
 def count(text: str) -> int:
-    """Parse an argument that is a number from 0 on. Raises `argparse.ArgumentTypeError`."""
+    """Return the number from 0 on that the text means. Raises `argparse.ArgumentTypeError` if it means none."""
     if not (text.isascii() and text.isdecimal()) or len(text) > 18:
         raise argparse.ArgumentTypeError(f"{echo(text)} is no number")
     return int(text)
 
 
 def pattern(text: str, *, multiline: bool = False) -> Pattern:
-    """A regular expression; with `multiline`, `^` and `$` match at the ends of each line of a text."""
+    """Return the regular expression that the text means. Raises `argparse.ArgumentTypeError` if it means none.
+
+    Args:
+        multiline: whether `^` and `$` match at the ends of each line of a text.
+    """
     try:
         return compile_pattern(text, multiline=multiline)
     except BadPattern as error:
         raise argparse.ArgumentTypeError(f"{echo(text)} {error}") from error
 
 
-#: As `pattern`, for what a guest prints on several lines.
+#: As `pattern`, with `multiline`: for what a guest prints on several lines.
 multiline = partial(pattern, multiline=True)

@@ -21,17 +21,19 @@ from oobconsole.session.when import begins
 from oobconsole.session.within import within
 from oobconsole.terminal.restore import scrolled_away
 
-#: Of the time in which a key has come: not all of it has passed.
+#: Which part of the time after which a held command counts has passed at most, if a key has come within it.
 _WITHIN: Final = 0.99
 
 
 class Attended:
-    """One person's session.
+    """The session of one person.
 
     Args:
-        offset: where output begins; None: with the screen as it is.
-        watch: without the keyboard.
-        raw: nothing is kept from the terminal.
+        request: what the person asked for.
+        console: the console.
+        offset: where in the output it begins; None: with the screen as it is.
+        watch: whether the person only watches, and does not want the keyboard.
+        raw: whether nothing is kept from the terminal.
     """
 
     def __init__(self, request: Request, console: Console, *, offset: int | None, watch: bool, raw: bool) -> None:

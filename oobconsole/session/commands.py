@@ -1,4 +1,4 @@
-"""What stands behind `ssh HOST`, and behind the local `oobconsole`: understood first, then carried out."""
+"""Carries out what stands behind `ssh HOST`, or behind the local `oobconsole`, once it is understood."""
 
 from __future__ import annotations
 
@@ -24,7 +24,15 @@ _IMPLEMENTATIONS: Final = {name: load(verb) for name, verb in VERBS.items()}
 async def run(
     command: str | None, peer: Peer, terminal: Terminal | None, services: Services, who: Principal
 ) -> ExitStatus:
-    """Carry out a command of `who`; `terminal` is the user's, when there is one."""
+    """Carry out a command. Returns the exit status. If the command is wrong or forbidden, the peer is told.
+
+    Args:
+        command: the command line; None: there is none, which means the menu.
+        peer: the client.
+        terminal: the client's terminal; None: there is none.
+        services: what the server gives to sessions.
+        who: the user.
+    """
 
     async def run_another(other: str, heard: Peer) -> ExitStatus:
         return await run(other, heard, terminal, services, who)
@@ -43,6 +51,7 @@ async def run(
 
 
 def _require_server_user(request: Request) -> None:
+    """Raise `Denied` if the verb is one for the server's own user, and this user is another."""
     verb, who = request.verb, request.who
     if verb.server_user and not who.local:
         request.services.events.emit(Kind.DENIED, who=who, verb=verb.spoken)
@@ -50,7 +59,7 @@ def _require_server_user(request: Request) -> None:
 
 
 def described(command: str | None, is_console: Callable[[str], bool]) -> str:
-    """A command for the log: its verb and its console. What is typed by `send` is nobody else's business."""
+    """Return a command as the log shows it: its verb and its console. What `send` types is nobody else's business."""
     words = (command or "menu")[:WORDS_LENGTH_MAX].split()
     console = next((word for word in words[:WORDS_MAX] if is_console(word)), "")
     if not words or words[0] in VERBS:
@@ -59,7 +68,8 @@ def described(command: str | None, is_console: Callable[[str], bool]) -> str:
 
 
 def _no_shell(command: str, services: Services, who: Principal) -> str:
-    """What to tell scp, rsync, mosh, and whoever else wants a shell to do something; empty: nobody does."""
+    """Return what to tell scp, rsync, mosh, and everybody else who wants a shell to do something. Empty: the command
+    is not of that kind."""
     first, _, rest = command[:WORDS_LENGTH_MAX].strip().partition(" ")
     is_console = services.directory.find(first) is not None and bool(services.access.rights(who, first))
     if not rest or not is_plain(first) or "'" in first or first in VERBS or is_console:

@@ -7,20 +7,22 @@ from typing import Final
 
 from oobconsole.console.console import Console
 
-#: Rows that are made in one slice, of consoles or of people.
+#: How many rows, of consoles or of people, are made in one slice.
 ROWS_A_SLICE: Final = 16
 
 
 def idle(console: Console) -> float | None:
+    """Return how many seconds ago the guest has printed last; None: it has never printed."""
     return None if console.printed_at is None else time.monotonic() - console.printed_at
 
 
 def shown_idle(console: Console) -> str:
-    """How long ago the guest printed last, in a few characters."""
+    """Return how long ago the guest has printed last, in a few characters."""
     return in_words(idle(console))
 
 
 def in_words(seconds: float | None) -> str:
+    """Return seconds in a few characters, such as `12s`, `3m`, `5h` or `2d`; None is `never`."""
     if seconds is None:
         return "never"
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):

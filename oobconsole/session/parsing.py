@@ -1,4 +1,4 @@
-"""A command line, understood: which verb it begins with, and that verb's arguments."""
+"""Understands a command line: with which verb it begins, and what the arguments of that verb are."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from oobconsole.session.words import Joined, Words, divide
 from oobconsole.terminal.text import escaped
 from oobconsole.verbs import VERBS, Verb
 
-#: A command line may be this long, in characters: `send` carries text.
+#: How long a command line may be, in characters. `send` carries text, so it is long.
 COMMAND_MAX: Final = 65536
-#: One without a text, in characters and in words: argparse needs the square of their number.
+#: How long a command line without a text may be, in characters and in words. argparse takes time that grows with the
+#: square of the number of words.
 WORDS_LENGTH_MAX: Final = 4096
 WORDS_MAX: Final = 64
 _ERROR_MAX: Final = 500
@@ -28,10 +29,10 @@ _FIRST: Final = re.compile(rf"({'|'.join(VERBS)})(?:[ \t\r\n]|$)")
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, without printing and exiting.
+    """argparse's parser, which neither prints nor exits.
 
     Attributes:
-        takes_value: of each option, by its name.
+        takes_value: for each option, by its name, whether it takes a value.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -44,25 +45,28 @@ class Parser(argparse.ArgumentParser):
         return action
 
     def error(self, message: str) -> NoReturn:
-        usage = " ".join(self.format_usage().removeprefix("usage: ").split())  # argparse breaks its lines
+        """Raise `UsageError` with the message and the usage, in one line."""
+        usage = " ".join(self.format_usage().removeprefix("usage: ").split())  # argparse breaks the usage into lines
         raise UsageError(f"{message}; usage: {usage}")
 
 
 def parser_of(verb: Verb) -> Parser:
-    """What understands the words behind a verb, and describes them."""
+    """Return the parser that understands the words behind a verb, and describes them."""
     parser = Parser(prog=verb.name, add_help=False, allow_abbrev=False, description=verb.summary)
     load(verb).arguments(parser)
     return parser
 
 
 def parse(command: str | None, *, local: bool = False) -> tuple[Verb, argparse.Namespace]:
-    """Understand a command line; none at all is the menu.
+    """Understand a command line.
 
     Args:
-        local: its words are quoted one by one; ssh has joined those of its user.
+        command: the command line; empty or None: the menu.
+        local: whether its words are quoted one by one. ssh has joined the words of its user, so their quotes are
+            gone.
 
     Raises:
-        UsageError: with what is wrong and what would be right.
+        UsageError: what is wrong, and what would be right.
     """
     line = _line(command)
     if len(line) > COMMAND_MAX:
@@ -79,7 +83,8 @@ def parse(command: str | None, *, local: bool = False) -> tuple[Verb, argparse.N
 
 
 async def understand(command: str | None, *, local: bool) -> tuple[Verb, argparse.Namespace]:
-    """As `parse`, but a pattern is compiled in a thread: that may take longer than the event loop can be held."""
+    """Do as `parse` does. A command with a pattern is understood in a thread, because compiling a pattern may take
+    longer than the event loop can be held."""
     if _with_text(_line(command)) is None:
         return parse(command, local=local)
     return await asyncio.get_running_loop().run_in_executor(_PARSERS, partial(parse, command, local=local))
@@ -90,7 +95,7 @@ def _line(command: str | None) -> str:
 
 
 def _with_text(line: str) -> Verb | None:
-    """The verb that a line begins with, if the last argument of that verb is a text."""
+    """Return the verb with which a line begins, if the last argument of that verb is a text; otherwise None."""
     first = _FIRST.match(line)
     return VERBS[first[1]] if first is not None and VERBS[first[1]].text else None
 

@@ -23,7 +23,8 @@ from oobconsole.supervise import Tasks
 
 log = structlog.get_logger(__name__)
 
-#: Log lines about one user in a minute, and users that are counted; whoever has been silent for longest is forgotten.
+#: How many log lines about one user are written in a minute; and for how many users that is counted. The user who has
+#: been silent for longest is dropped first.
 USER_LINES: Final = 120
 USERS_MAX: Final = 1024
 _STOP_SECONDS: Final = 0.5  # for sessions to end by themselves, and for one to take the reason for its end
@@ -51,8 +52,11 @@ class Caller(Peer, Terminal, Protocol):
 class Sessions:
     """The sessions that run.
 
+    Args:
+        services: what the server gives to every session.
+
     Attributes:
-        user_log: may one more line about a user be written?
+        user_log: says whether one more line about a user may be written to the log.
     """
 
     def __init__(self, services: Services) -> None:

@@ -21,7 +21,7 @@ from oobconsole.recording.recordings import Recordings
 from oobconsole.session.lastline import LastLine
 from oobconsole.session.room import Member, PlaceT, Room
 
-#: Text screens that are kept up to date at the same time: each costs up to a few hundred KiB.
+#: How many text screens are kept up to date at the same time. Each costs up to a few hundred KiB.
 SCREENS_MAX: Final = 64
 
 
@@ -30,6 +30,8 @@ class Seat(Generic[PlaceT]):
 
     Args:
         place: what it is: a console, or later a graphical screen.
+        access: who may do what.
+        events: where it is told what happens.
     """
 
     def __init__(self, place: PlaceT, access: Access, events: Events) -> None:
@@ -106,7 +108,7 @@ class Seats:
         self._events = events
         self._recordings = recordings
         self._seats: dict[Console, ConsoleSeat] = {}
-        self._drawn: dict[ConsoleSeat, None] = {}  # those with a text screen; what was used last stands last
+        self._drawn: dict[ConsoleSeat, None] = {}  # the seats with a text screen; the one that was used last stands last
         directory.on_vanished(self._forget)
 
     def at(self, console: Console) -> ConsoleSeat:

@@ -1,4 +1,5 @@
-"""Power as a user sees it: who does it, that it is known to everybody, and that it ends although its user left."""
+"""Switches a guest for a user: asks what is meant, tells everybody at the console, and finishes even if the user
+leaves."""
 
 from __future__ import annotations
 
@@ -22,8 +23,11 @@ _running: set[asyncio.Task[str]] = set()
 async def ask(
     services: Services, console: Console, who: Principal, keys: Keys, say: Callable[[str], Awaitable[None]]
 ) -> str:
-    """Ask a person what to do, and whether it is meant, and do it; returns what was done, which whoever is attached
-    is told, too. Empty: nothing was, and `say` has said why."""
+    """Ask a person what to do and whether it is meant, and do it.
+
+    Returns what was done, which everybody at the console is told, too. Empty: nothing was done, and `say` has said
+    why.
+    """
     power = services.directory.power_of(console)
     if not services.access.may(who, Right.POWER, console.name):
         services.events.emit(Kind.DENIED, console.name, who, right=str(Right.POWER))
@@ -44,10 +48,10 @@ async def ask(
 
 
 async def switch(services: Services, console: Console, power: Power, action: PowerAction, who: Principal) -> str:
-    """Do it; returns what was done. Whoever hangs up meanwhile does not interrupt it half-way.
+    """Do it, and return what was done, in words. A user who hangs up meanwhile does not interrupt it half-way.
 
     Raises:
-        PowerError: it could not be done, and why.
+        PowerError: it could not be done; the message says why.
     """
     task = asyncio.ensure_future(_switch(services, console, power, action, who))
     _running.add(task)
@@ -59,7 +63,7 @@ def _ended(task: asyncio.Task[str]) -> None:
     _running.discard(task)
     if not task.cancelled():
         error = task.exception()
-        if error is not None and not isinstance(error, PowerError):  # that one is told by its event
+        if error is not None and not isinstance(error, PowerError):  # a PowerError is told by its event already
             supervise.tell("power", error)
 
 

@@ -1,6 +1,7 @@
-"""One text for the consoles that are marked in the menu: asked for, confirmed, typed, and what they answered shown.
+"""One text for the consoles that are marked in the menu: asks for the text, has it confirmed, types it, and shows
+what the consoles answer.
 
-What is typed, where, and who is told of it is the verb `send`'s own (sending.py).
+Sending itself is that of the verb `send` (sending.py).
 """
 
 from __future__ import annotations
@@ -19,19 +20,25 @@ from oobconsole.session.tui.showing import Showing
 from oobconsole.session.tui.terminal import Terminal
 from oobconsole.verbs import VERBS
 
-#: Bytes of the text.
+#: How long the text may be, in bytes.
 TEXT_MAX: Final = 1000
 
 
 class Text(NamedTuple):
-    """A text to type into several consoles. `enter`: the Enter key follows it."""
+    """A text to type into several consoles.
+
+    Attributes:
+        text: the text, without an Enter.
+        enter: whether the Enter key follows it.
+    """
 
     text: str
     enter: bool
 
 
 async def send_together(request: Request, terminal: Terminal, names: Sequence[str], peer: Peer) -> str:
-    """From the question to the user's way back; returns what the menu says of it: empty when it was said already."""
+    """Do all of it, from the first question until the user goes back to the menu. Returns what the menu says about
+    it; empty: the user knows already."""
     wanted = await _ask(names, peer)
     if wanted is None:
         return ""
@@ -60,7 +67,7 @@ async def send_together(request: Request, terminal: Terminal, names: Sequence[st
 
 
 async def _ask(names: Sequence[str], peer: Peer) -> Text | None:
-    """None: not to be sent, and that was said."""
+    """Return the text to send; None: nothing is to be sent, and the user was told so."""
     keys, where = Keys(peer, PeerPrompt(peer)), named(names)
     text = await keys.ask_line(f"text for {where}; Enter goes on, Escape cancels:", TEXT_MAX)
     if text is None:
@@ -80,7 +87,8 @@ async def _ask(names: Sequence[str], peer: Peer) -> Text | None:
 
 
 class _OnScreen:
-    """A peer that gets everything on a screen of ours; only that it is gone is its own."""
+    """A peer whose output is shown on a screen of ours. Its input, and whether it is gone, are those of the real
+    peer."""
 
     def __init__(self, transcript: Transcript, peer: Peer) -> None:
         self._transcript = transcript
@@ -111,7 +119,7 @@ class _OnScreen:
         """Do nothing, because `takes` never allows it."""
 
     async def tell(self, text: str) -> None:
-        """What became of it at one console, or at all."""
+        """Add what became of the text, at one console or in all, to the transcript."""
         for line in text.split("\n"):
             self._transcript.add(line)
 

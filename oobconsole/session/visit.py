@@ -1,4 +1,5 @@
-"""A person who names no console: the menu, and what is chosen in it, again and again until they leave."""
+"""A person who names no console: shows the menu and does what is chosen in it, again and again until the person
+leaves."""
 
 from __future__ import annotations
 
@@ -18,11 +19,11 @@ _REPLAY_SINCE: Final = "10m"
 
 
 class _Heard:
-    """A peer.
+    """A peer, and what it was told.
 
     Attributes:
-        typed: in the menu, behind the choice: is read first.
-        last: what it was told last: the menu, which hides that, says it again.
+        typed: what was typed in the menu behind the choice. It is read first.
+        last: what the peer was told last. The menu says it again, because the menu covers it on the screen.
     """
 
     def __init__(self, peer: Peer) -> None:
@@ -54,7 +55,8 @@ class _Heard:
 
 
 async def visit(request: Request, terminal: Terminal) -> ExitStatus:
-    """To the user's end, or the server's. A command that fails is one to try again, or another."""
+    """Show the menu and do what is chosen, until the user leaves or the server stops. Returns the exit status. If a
+    command fails, the user is back in the menu."""
     services, who = request.services, request.who
     heard, catalogue, place = _Heard(request.peer), Catalogue(services, who), Place()
     while True:
@@ -99,7 +101,7 @@ async def _do(choice: Choice, peer: _Heard, request: Request, terminal: Terminal
 
 
 async def _look_at(peer: _Heard) -> None:
-    """The menu would hide the last screen of a replay as soon as it is there."""
+    """Wait for a key before the menu covers the last screen of a replay."""
     await peer.tell("any key goes back to the menu")
     await peer.read()
     peer.last = ""

@@ -1,6 +1,6 @@
-"""What several consoles answered, line by line, on a screen that scrolls: prompt_toolkit on the user's terminal.
+"""What several consoles have answered, line by line, on a screen that scrolls: prompt_toolkit on the user's terminal.
 
-prompt_toolkit draws control characters as text, so that nothing in a line can act on the terminal.
+prompt_toolkit draws control characters as text, so nothing in a line can act on the terminal.
 """
 
 from __future__ import annotations
@@ -20,22 +20,25 @@ from oobconsole.session.tui.pace import PacedApplication
 from oobconsole.session.tui.terminal import Keys, Terminal, output
 from oobconsole.terminal.text import plain
 
-#: Lines that are kept; the oldest are forgotten, and that is said.
+#: How many lines are kept. The oldest are dropped, and the screen says how many.
 LINES_MAX: Final = 10_000
-_ASIDE: Final = 20  # columns at once, to the side
+_ASIDE: Final = 20  # by how many columns Left and Right move the text
 _HELP: Final = "Up Down PgUp PgDn Home End Left Right look around"
-#: A terminal with fewer rows has only the first line, which says how it goes, and the list.
+#: A terminal with fewer rows has only the line that says how it goes, and the list.
 _ROWS_FOR_ALL: Final = 8
 
 
 class Transcript:
     """The lines so far, and how it goes.
 
+    Args:
+        changed: called when there is something new to draw.
+
     Attributes:
-        lines: plain text.
+        lines: the lines that are kept, as plain text.
+        forgotten: how many older lines were dropped.
         state: how it goes, in words.
-        ended: nothing more comes.
-        changed: is called when there is something new.
+        ended: whether nothing more will come.
     """
 
     def __init__(self, changed: Callable[[], object]) -> None:
@@ -46,7 +49,7 @@ class Transcript:
         self._changed = changed
 
     def add(self, text: str) -> None:
-        """Add a line. Its words may be anybody's, so whatever would act on a terminal is taken out."""
+        """Add a line. Anybody may have written it, so everything that would act on a terminal is taken out."""
         self.forgotten += len(self.lines) == LINES_MAX
         self.lines.append(plain(text.expandtabs()))
         self._changed()
@@ -58,16 +61,19 @@ class Transcript:
 
 
 class Answers:
-    """One showing of them; it goes with the end of what comes as long as the user does not look around.
+    """One screen that shows the answers. It follows the newest line until the user moves to older lines.
 
     Args:
-        stop: is called when the user wants it to end before it has.
+        transcript: the answers.
+        stop: called when the user wants it to end before all consoles have answered.
+        keys: what the user types.
+        terminal: the user's terminal.
     """
 
     def __init__(self, transcript: Transcript, stop: Callable[[], object], keys: Keys, terminal: Terminal) -> None:
         self._transcript = transcript
         self._stop = stop
-        self._at: int | None = None  # counted from the first line that ever came; None: at the end
+        self._at: int | None = None  # the line at the cursor, counted from the very first; None: the newest
         self._aside = 0
         self._note = ""
         self._page = 1
@@ -126,7 +132,7 @@ class Answers:
     # -- what is shown ------------------------------------------------------------------------------
 
     def _ends(self) -> tuple[int, int]:
-        """Numbers of the first line that is kept, and the last one."""
+        """Return the numbers of the first line that is kept, and of the last line."""
         first = self._transcript.forgotten
         return first, max(first, first + len(self._transcript.lines) - 1)
 

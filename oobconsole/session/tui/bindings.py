@@ -1,4 +1,4 @@
-"""The keys of a screen of ours, and what each of them does."""
+"""The keys of a screen of ours, and what each key does."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
 
 class Bindings(KeyBindings):
-    """Keys, and what each does.
+    """Keys, and what each key does.
 
     Args:
-        pressed: is called before, whichever key it is.
+        pressed: called before what the key does, for every key.
     """
 
     def __init__(self, pressed: Callable[[], object]) -> None:
@@ -30,11 +30,11 @@ class Bindings(KeyBindings):
             self.add(key)(pressed)
 
     def bind_moves(self, move: Callable[[int], object], page: Callable[[], int]) -> None:
-        """Have the usual keys move through lines.
+        """Make the usual keys move through lines.
 
         Args:
-            move: by so many lines, or as far as it goes.
-            page: how many lines are on the screen.
+            move: moves by so many lines, or as far as it goes; a negative number moves up.
+            page: returns how many lines are on the screen.
         """
         self.bind(["up"], lambda _: move(-1))
         self.bind(["down"], lambda _: move(+1))

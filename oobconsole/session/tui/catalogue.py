@@ -1,7 +1,8 @@
-"""What the menu knows of the consoles: which there are for this user, which a search finds, and a row for each.
+"""What the menu knows of the consoles: which consoles this user has, which of these a search finds, and a row for
+each.
 
-A drawing waits for nothing: it shows what is known, and what is not known, or is old, is looked up behind it, in
-slices that hold nobody else up, for the consoles that are on the screen.
+What if something is not known yet? A drawing waits for nothing: it shows what is known. What is missing or old is
+looked up after the drawing, for the consoles that are on the screen only, and in slices that hold nobody else up.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from oobconsole.session.view import Found, View
 
 
 class Row(NamedTuple):
-    """A console, as the menu shows it: plain text, whatever its guest printed.
+    """A console as the menu shows it. All of it is plain text, whatever its guest has printed.
 
     Attributes:
-        idle: how long ago the guest printed something.
-        people: who is attached; `*` marks the keyboard.
-        last: line that the guest printed; empty without the right to watch, as `people` is.
+        name: the console's name.
+        state: the console's state, in lower case.
+        idle: how long ago the guest has printed something.
+        people: who is attached, and `*` behind whoever may type. Empty if the user has no right to watch.
+        last: the last line that the guest has printed. Empty if the user has no right to watch.
     """
 
     name: str
@@ -41,18 +44,19 @@ class Catalogue:
         self._services = services
         self._who = who
         self._view = View(who, services.access, services.directory)  # empty, until `refresh` has another
-        self._wanted: dict[ConsoleSeat, None] = {}  # their last lines, in this order
+        self._wanted: dict[ConsoleSeat, None] = {}  # the seats whose last lines are to be looked up, in this order
         self._work = asyncio.Event()
         self._is_made = False
 
     def find(self, search: str) -> Found:
-        """Those of which name, machine, state or the keyboard's holder have every word of `search`; by name."""
+        """Return the consoles that have every word of `search` in their name, machine, state or keyboard holder,
+        sorted by name."""
         if self._is_old():
             self._work.set()
         return self._view.search(search, self._held())
 
     def _held(self) -> dict[Console, str]:
-        """Who has the keyboard, in lower case, wherever anybody has it."""
+        """Return the name, in lower case, of whoever has the keyboard, for all consoles at which somebody has it."""
         seats = {console: self._services.seats.known(console) for console in self._services.directory.attended}
         return {c: seat.holder.who.name.lower() for c, seat in seats.items() if seat and seat.holder}
 
@@ -62,11 +66,11 @@ class Catalogue:
         return self._view.longest
 
     def drawing(self) -> None:
-        """The screen is about to be drawn, and asks for the rows that are on it."""
+        """Note that the screen is about to be drawn, and will ask for the rows that are on it."""
         self._wanted.clear()
 
     def row(self, console: Console) -> Row:
-        """How it is now; its last line as it was when somebody looked last."""
+        """Return the row of a console as it is now. Its last line is the one that was looked up last."""
         seat = self._services.seats.at(console)
         may_watch = self._services.access.may(self._who, Right.WATCH, console.name)
         return Row(
@@ -86,16 +90,17 @@ class Catalogue:
     # -- beside the drawing -------------------------------------------------------------------------
 
     async def refresh(self) -> None:
-        """Look up which consoles there are for this user, if grants have changed since."""
+        """Look up which consoles there are for this user, if grants have changed since the last time."""
         if self._is_old():
             self._view, self._is_made = await self._services.views.of(self._who), True
 
     async def look(self, changed: Callable[[], object]) -> None:
-        """For ever: look up what the drawings found missing or old.
+        """Look up what the drawings have found missing or old, for ever.
 
         Args:
-            changed: is called when there is something that the screen does not show yet. Where it only shows what is
-                old, it is not: a guest that prints on and on would have the screen drawn on and on.
+            changed: called when something was found that the screen does not show at all. It is not called when the
+                screen only shows something older: otherwise a guest that prints on and on would have the screen drawn
+                on and on.
         """
         while True:
             await self._work.wait()

@@ -1,4 +1,4 @@
-"""One showing of the menu, from its first screen to the choice."""
+"""Shows the menu once, from its first drawing to the choice."""
 
 from __future__ import annotations
 
@@ -14,8 +14,18 @@ from oobconsole.session.tui.terminal import Terminal
 async def choose(
     terminal: Terminal, catalogue: Catalogue, stopping: asyncio.Event, place: Place, note: str = ""
 ) -> tuple[Choice | None, bytes]:
-    """Show the menu; returns the choice, or None when the user leaves or hangs up, or we stop; and what was typed
-    behind it."""
+    """Show the menu.
+
+    Args:
+        terminal: the user's terminal.
+        catalogue: the consoles of this user.
+        stopping: set when the server stops.
+        place: where the menu begins; it follows the user.
+        note: what is shown until the first key.
+
+    Returns the choice, and what was typed behind it. The choice is None if the user leaves or hangs up, or if the
+    server stops.
+    """
     showing = Showing(terminal, stopping)
     await catalogue.refresh()
     helpers = supervise.Tasks()

@@ -1,8 +1,8 @@
-"""Lines on a screen of any size, that are drawn a part at a time.
+"""Lines on a screen of any size, which are drawn a part at a time.
 
-prompt_toolkit draws a screen in one piece of work, for more than a microsecond a cell. What a large terminal shows
-anew, after it was opened or its size has changed, therefore comes in several drawings: from above, and so many cells
-more in each.
+Why in parts? prompt_toolkit draws a screen in one piece of work, and takes more than a microsecond for each cell. So
+a large terminal that shows something new, after it was opened or its size has changed, gets several drawings. Each of
+them shows more cells than the one before, from the top.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from prompt_toolkit.data_structures import Point
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.layout import UIContent, UIControl
 
-#: So many cells more are drawn in each drawing: those of 24 rows of 132 columns.
+#: How many more cells each drawing shows than the one before: as many as 24 rows of 132 columns have.
 CELLS: Final = 3200
 
 
 class Content(NamedTuple):
-    """What there is.
+    """What there is to show.
 
     Attributes:
-        lines: how many.
-        line: the one of that number.
-        at: the number of the one that must be on the screen.
+        lines: how many lines there are.
+        line: returns the line of a number, from 0.
+        at: the number of the line that must be on the screen.
     """
 
     lines: int
@@ -33,11 +33,11 @@ class Content(NamedTuple):
 
 
 class Lines(UIControl):
-    """Asks only for the lines that are on the screen, however many there are.
+    """Shows a content, and asks only for the lines that are on the screen, however many there are.
 
     Args:
-        content: for so many columns and rows.
-        again: is called when the screen is to be drawn once more, for the rest.
+        content: returns the content for so many columns and rows.
+        again: called when the screen is to be drawn once more, for the rest.
     """
 
     def __init__(self, content: Callable[[int, int], Content], again: Callable[[], object]) -> None:
@@ -48,7 +48,7 @@ class Lines(UIControl):
         self._left = 0
 
     def create_content(self, width: int, height: int) -> UIContent:
-        """Called by prompt_toolkit once in each drawing."""
+        """Return what is drawn. prompt_toolkit calls this once for each drawing."""
         if self._size != (width, height):
             self._size, self._allowed = (width, height), 0
         self._allowed = min(self._allowed + max(1, CELLS // max(1, width)), height)

@@ -1,6 +1,6 @@
-"""The menu of consoles that `ssh -t HOST` without a command shows: prompt_toolkit on the user's terminal.
+"""The menu of consoles, which `ssh -t HOST` without a command shows: prompt_toolkit on the user's terminal.
 
-prompt_toolkit draws control characters as text, so that nothing in a row can act on the terminal.
+prompt_toolkit draws control characters as text, so nothing in a row can act on the terminal.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _KEYS_SEARCHING: Final = "Enter attach  ^W watch  ^R replay  ^P power  Tab mark 
 _KEYS_MARKED: Final = "^T one text to all marked  Tab mark or not  ^A all or none  Esc clear  ^C leave"
 _TOO_MANY: Final = f"at most {SEVERAL_MAX} consoles can be marked"
 _NOBODY: Final = "there is no console at which you have any right; a [[grant]] of the server gives them"
-_SEARCH_MAX: Final = 64
+_SEARCH_MAX: Final = 64  # how long the text to search for may be, in characters
 #: A terminal with fewer rows has only the search and the list.
 _ROWS_FOR_ALL: Final = 8
 
@@ -52,7 +52,12 @@ class Action(StrEnum):
 
 
 class Choice(NamedTuple):
-    """What the user wants, and of which console; a text is for those that are marked, if any is."""
+    """What the user wants.
+
+    Attributes:
+        action: what to do.
+        console: with which console. A text (`SEND`) is for the marked consoles if any are marked.
+    """
 
     action: Action
     console: str
@@ -60,8 +65,13 @@ class Choice(NamedTuple):
 
 @dataclass
 class Place:
-    """Where the user is in the menu, and comes back to: what is searched for, the console at which the cursor is, and
-    the names of those that are marked."""
+    """Where the user is in the menu, and where the user comes back to.
+
+    Attributes:
+        search: the text that is searched for.
+        console: the name of the console at which the cursor is.
+        marks: the names of the consoles that are marked.
+    """
 
     search: str = ""
     console: str = ""
@@ -69,11 +79,14 @@ class Place:
 
 
 class Menu:
-    """One showing of the menu; `app.run_async` returns the choice, or None.
+    """One showing of the menu. `app.run_async` returns the choice, or None.
 
     Args:
-        place: where it begins; it follows the user.
-        note: is shown until the first key: how what was chosen before has ended.
+        catalogue: the consoles of this user.
+        keys: what the user types.
+        terminal: the user's terminal.
+        place: where the menu begins; it follows the user.
+        note: what is shown until the first key: how what was chosen before has ended.
     """
 
     def __init__(self, catalogue: Catalogue, keys: Keys, terminal: Terminal, place: Place, note: str) -> None:
@@ -138,7 +151,7 @@ class Menu:
             self._place.console = found[self._at].name
 
     def _mark(self) -> None:
-        """The console at the cursor, or not any more; and on to the next one."""
+        """Mark the console at the cursor, or unmark it if it is marked, and go to the next console."""
         if not self._found():
             return
         name, marks = self._place.console, self._place.marks
@@ -152,7 +165,7 @@ class Menu:
         self._move(+1)
 
     def _mark_all(self) -> None:
-        """All that are found; when they are, none at all, wherever they went."""
+        """Mark all consoles that are found. If all of them are marked, unmark every console, found or not."""
         found, marks = self._found(), self._place.marks
         names = {console.name for console in found[: SEVERAL_MAX + 1]}
         if names <= marks:
@@ -163,8 +176,9 @@ class Menu:
             self._note = _TOO_MANY
 
     def _choose(self, action: Action) -> None:
-        """Of the console at which the user sees the cursor, though it may have gone from the list since; or at which
-        they will see it: keys may come faster than they are drawn."""
+        """Leave the menu with the console at the cursor. That console counts even if it has left the list since it
+        was drawn. If nothing was drawn since the last key, the console counts at which the cursor will be drawn: keys
+        may come faster than drawings."""
         if not self._place.console:
             self._found()
         if self._place.console:
@@ -179,7 +193,7 @@ class Menu:
         search = Window(
             FormattedTextControl(self._search_line, focusable=True),
             height=1,
-            get_horizontal_scroll=lambda _: 0,  # from its beginning again when there is room again
+            get_horizontal_scroll=lambda _: 0,  # shows the text from its beginning once there is room for it
         )
         titles = Window(FormattedTextControl(self._titles), height=1, style="bold")
         note = Window(
@@ -206,8 +220,9 @@ class Menu:
         self._catalogue.drawing()
 
     def _found(self) -> Found:
-        """The list, as it is when it is drawn, or was searched for; between two drawings keys cost no look at all
-        consoles. The cursor stays on its console, or at its place when that is not in the list."""
+        """Return the list of consoles as it was drawn or searched for last. So keys between two drawings do not make
+        the catalogue look at all consoles. The cursor stays at its console, or at its row if the console has left the
+        list."""
         if self._list is None:
             self._list = self._catalogue.find(self._place.search)
             position = self._list.position(self._place.console)
@@ -218,7 +233,7 @@ class Menu:
         return self._list
 
     def _search_line(self) -> StyleAndTextTuples:
-        """With how many are marked, wherever they are: also those that the search does not find."""
+        """Return the line with the search. It says how many consoles are marked, found by the search or not."""
         line: StyleAndTextTuples = [("bold", "search: "), ("", self._place.search), ("[SetCursorPosition]", "")]
         if self._place.marks:
             line.append(("bold", f"   [{len(self._place.marks)} marked]"))

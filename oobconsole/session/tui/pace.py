@@ -1,9 +1,9 @@
-"""Which menu works next: one at a time, and time for everybody else between two.
+"""Which menu works next: one at a time, with time for everybody else between two.
 
-To make a menu, to look at the keys that were typed at it, and to draw it are pieces of work of prompt_toolkit's, of
-some milliseconds each, in which the event loop does nothing else. Ten people who open one at once, hold a key down,
-or change their windows' sizes would make everybody at a console wait for all ten. So they wait for each other: all
-menus together have one budget.
+Why is that needed? prompt_toolkit takes some milliseconds to make a menu, to look at keys, and to draw, and meanwhile
+the event loop does nothing else. Ten people who open a menu, hold a key down or change the size of their windows at
+the same time would make everybody at a console wait for all ten. So they wait for each other: all menus together have
+one budget of time.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from weakref import WeakKeyDictionary
 
 from prompt_toolkit.application import Application
 
-#: Between two drawings, in seconds; and after any piece of work, so many times as long as it took, in
-#: processor time: menus have at most a third of the loop's, on a machine of any speed.
+#: For how many seconds menus rest between two drawings; and for how many times as long as a piece of work took, in
+#: processor time, they rest after it. So menus have at most a third of the event loop's time, on a machine of any
+#: speed.
 GAP_SECONDS: Final = 0.01
 REST: Final = 2.0
 Result = TypeVar("Result")
 
 
 class Pace:
-    """Gives menus their turn. One for all menus of an event loop (`pace_of`).
+    """Gives menus their turns. There is one for all menus of an event loop (`pace`).
 
     Args:
-        loop: its clock counts.
+        loop: the event loop, whose clock counts.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -39,8 +40,8 @@ class Pace:
         self._free_at = 0.0
 
     def ask(self, draw: Callable[[], object]) -> None:
-        """It is called when it is its turn. Whoever waits already goes on waiting at the same place: there are never
-        more than there are menus."""
+        """Have `draw` called when it is its turn. What waits already keeps its place, so there are never more calls
+        waiting than there are menus."""
         if draw not in self._waiting:
             self._waiting.append(draw)
         self._plan()
@@ -57,12 +58,12 @@ class Pace:
         await come
 
     def spent(self, seconds: float, least: float = 0.0) -> None:
-        """A piece of work has taken so long, and nothing comes for at least so long."""
+        """Note that a piece of work took so many seconds. No turn comes for at least `least` seconds."""
         self._free_at = max(self._free_at, self._loop.time() + max(least, REST * seconds))
 
     @contextmanager
     def spending(self) -> Iterator[None]:
-        """What is done meanwhile counts. Wait for a turn before."""
+        """Count the time of the block as work. Wait for a turn before it."""
         began = time.thread_time()
         try:
             yield
@@ -95,10 +96,11 @@ def pace() -> Pace:
 
 
 class PacedApplication(Application[Result]):
-    """prompt_toolkit's, drawn when it is its turn. Its first drawing comes at once: wait for a turn before.
+    """An application of prompt_toolkit's that is drawn when it is its turn. The first drawing comes at once, so wait
+    for a turn before it is run.
 
     Args:
-        drawing: is called when it is about to be drawn.
+        drawing: called when the application is about to be drawn.
     """
 
     def __init__(self, drawing: Callable[[], object], **options: Any) -> None:
@@ -107,7 +109,7 @@ class PacedApplication(Application[Result]):
         super().__init__(
             before_render=self._begin,
             after_render=self._end,
-            include_default_pygments_style=False,  # a hundred rules that are looked through, and none is used
+            include_default_pygments_style=False,  # it has a hundred rules that are looked through, and none is used
             **options,
         )
 
@@ -117,7 +119,7 @@ class PacedApplication(Application[Result]):
             pace().ask(self._redraw)
 
     def leave(self, result: Result) -> None:
-        """End with that, unless it has not begun or is about to end."""
+        """End with this result, unless the application has not begun or is ending already."""
         if self.is_running and self.future is not None and not self.future.done():
             self.exit(result=result)
 

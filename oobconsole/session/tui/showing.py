@@ -1,4 +1,4 @@
-"""One screen of prompt_toolkit's on a user's terminal, from its first drawing to what comes of it."""
+"""Shows one screen of prompt_toolkit's on a user's terminal, from its first drawing to its result."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from oobconsole.session.tui.typed import Screen, Typing
 from oobconsole.terminal.restore import Lent
 
 _REFRESH_SECONDS: Final = 1.0
-#: What is shown.
+#: The kind of screen that is shown.
 Shown = TypeVar("Shown", bound=Screen)
 
 
 class Showing:
-    """How a screen is shown.
+    """Shows screens on one terminal.
 
     Args:
-        stopping: the server stops.
+        terminal: the user's terminal.
+        stopping: set when the server stops.
     """
 
     def __init__(self, terminal: Terminal, stopping: asyncio.Event) -> None:
@@ -30,12 +31,19 @@ class Showing:
         self._changed = asyncio.Event()
 
     def changed(self) -> None:
-        """Something that it shows, or the terminal's size, is another: draw it soon, but nothing for a client that
-        does not read."""
+        """Have the screen drawn soon, because what it shows or the terminal's size has changed. Nothing is drawn for
+        a client that does not read."""
         self._changed.set()
 
     async def show(self, make: Callable[[Keys], Shown]) -> tuple[Any, bytes]:
-        """Returns what comes of it, or None when the user hangs up, or we stop; and what was typed behind it."""
+        """Show a screen until it ends.
+
+        Args:
+            make: makes the screen, which gets its keys from the argument.
+
+        Returns the screen's result, and what was typed behind it. The result is None if the user hangs up or the
+        server stops.
+        """
         await pace().turn()
         keys = Keys()
         with pace().spending():
@@ -49,7 +57,7 @@ class Showing:
         helpers.start(self._refresh(screen), "the refresh of a menu")
         helpers.start(self._quit(screen), "the end of a menu")
         try:
-            # Its own exception handler would take the whole server's place.
+            # prompt_toolkit's own exception handler would replace that of the whole server.
             self._terminal.lend(_left)
             result = await screen.app.run_async(handle_sigint=False, set_exception_handler=False)
             self._terminal.lend(None)
@@ -71,14 +79,14 @@ class Showing:
                 async with asyncio.timeout(_REFRESH_SECONDS):
                     await self._changed.wait()
             except TimeoutError:
-                pass  # what guests do is seen all the same
+                pass  # the screen is drawn all the same, because guests may have done something
             self._changed.clear()
             await self._terminal.drain()
             screen.app.invalidate()
 
 
 def _left() -> bytes:
-    """What gives a terminal back when the screen does not get to do so itself."""
+    """Return the bytes that give a terminal back if the screen cannot do so itself."""
     lent = Lent(filtered=True)
     lent.feed(b"\x1b[?1049h")
     return lent.restored()

@@ -10,23 +10,26 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from oobconsole.console.console import Console
 from oobconsole.session.tui.catalogue import Catalogue, Row
 
-#: A terminal with fewer columns has no people, no idle time, no state.
+#: How many columns a terminal needs so that people, idle time and state are shown.
 _COLUMNS_FOR: Final = {"people": 72, "idle": 56, "state": 32}
 _COLOURS: Final = {"live": "ansigreen", "away": "ansiyellow", "gone": "ansiyellow", "fault": "ansired"}
 _TITLES: Final = Row("CONSOLE", "STATE", "OUTPUT", "ATTACHED", "LAST LINE")
 
 
 class Table:
-    """The rows of the menu. Each shows what the catalogue knows of a console."""
+    """The rows of the menu. Each row shows what the catalogue knows of one console."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
 
     def line(self, console: Console, *, here: bool, marks: Container[str], width: int) -> StyleAndTextTuples:
-        """A console's.
+        """Return the row of a console.
 
         Args:
-            here: the cursor is there.
+            console: the console.
+            here: whether the cursor is at that console.
+            marks: the names of the consoles that are marked.
+            width: how many columns the terminal has.
         """
         is_marked = console.name in marks
         begin = f"{'>' if here else ' '}{'*' if is_marked else ' '}"
@@ -39,7 +42,7 @@ class Table:
         return [("", "  "), *self._cells(_TITLES, width)]
 
     def _cells(self, row: Row, columns: int) -> list[tuple[str, str]]:
-        """As many as fit, the last line of output with what is left over."""
+        """Return as many cells as fit. The last line of output gets the columns that are left over."""
         name = min(max(self._catalogue.longest, len("CONSOLE")), max(8, columns // 3))
         cells = [("", cut(row.name, name))]
         if columns >= _COLUMNS_FOR["state"]:
@@ -52,5 +55,5 @@ class Table:
 
 
 def cut(text: str, width: int) -> str:
-    """In a column of that width, and two to the next."""
+    """Return a text for a column of that width, shortened or filled, with two blanks before the next column."""
     return f"{text if len(text) <= width else text[: width - 1] + '…':<{width}}  "

@@ -1,4 +1,4 @@
-"""prompt_toolkit on a user's terminal that is at the other end of a network connection."""
+"""Connects prompt_toolkit to a user's terminal that is at the other end of a network connection."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from oobconsole.session.breaks import Break
 from oobconsole.session.typed import PASTE, PASTE_END
 
-#: Input without a key in it, in bytes, that is no person's: an escape sequence without an end.
+#: How many bytes may come without a key in them. More of them are an escape sequence without an end, which no person
+#: types.
 _NO_KEY_MAX: Final = 4096
-#: A marked paste that is longer, in bytes, is no name that somebody looks for.
+#: How long a marked paste may be, in bytes. A longer one is no name that somebody looks for.
 PASTE_MAX: Final = 4096
 _DEFAULT_SIZE: Final = (24, 80)
-#: The menu is drawn in the upper left part of a terminal that has more rows or columns: prompt_toolkit needs more
-#: than a microsecond for each cell, at once, and nobody else's echo comes meanwhile.
+#: How large the menu is drawn at most, in the upper left part of the terminal. prompt_toolkit needs more than a
+#: microsecond for each cell, all at once, and nobody else's echo comes meanwhile.
 _ROWS_MAX: Final = 64
 _COLUMNS_MAX: Final = 200
 
@@ -35,63 +36,68 @@ class Terminal(Protocol):
 
     @property
     def term(self) -> str:
-        """What the client said of its kind of terminal (the variable TERM)."""
+        """Which kind of terminal the client has named (the variable TERM)."""
 
     @property
     def client(self) -> str:
-        """The program at the other end, as its SSH version says (`OpenSSH_9.2p1`); empty for unknown."""
+        """Which program is at the other end, as its SSH version says (`OpenSSH_9.2p1`); empty: unknown."""
 
     def size(self) -> tuple[int, int]:
-        """Return the present number of rows and of columns; 0: unknown."""
+        """Return the present numbers of rows and of columns; 0: unknown."""
 
     async def read(self) -> bytes:
         """Wait for keys, and return them. Empty: the user will type no more."""
 
     def draw(self, text: str) -> None:
-        """Send without waiting. Raises `HungUp` when the other end is gone."""
+        """Send text without waiting. Raises `HungUp` if the other end is gone."""
 
     async def drain(self) -> None:
-        """Wait while the other end is slow. Raises `HungUp` when it is gone."""
+        """Wait while the other end is slow. Raises `HungUp` if it is gone."""
 
     def lend(self, restored: Callable[[], bytes] | None) -> None:
-        """From now on a guest's output, or a menu, is drawn here; `restored` says what gives the terminal back. None:
-        it is as it was."""
+        """Note that from now on a guest's output or a menu is drawn on the terminal.
+
+        Args:
+            restored: returns the bytes that give the terminal back; None: the terminal is as it was.
+        """
 
     def give_back(self) -> None:
-        """Give the terminal back; what comes next is no guest's. Idempotent, and never waits."""
+        """Give the terminal back, because nothing of a guest's comes next. It never waits, and may be called
+        again."""
 
     async def break_wanted(self) -> Break:
         """Wait until the client asks for a break. Whoever gets the break answers it (`Break.answer`)."""
 
     def forget_breaks(self) -> int:
-        """Give up those that wait; returns how many."""
+        """Drop the breaks that wait to be sent. Returns how many there were."""
 
     def on_resize(self, call: Callable[[], object] | None) -> None:
-        """Say whom to call when the size changes."""
+        """Have `call` called when the size changes. None: nobody is called any more."""
 
 
 class Keys(Input):
-    """Keys from bytes, without a file descriptor.
+    """Makes keys of bytes, without a file descriptor.
 
-    A marked paste is one key, `BracketedPaste`, with its text; one that is too long is none. It is taken apart here
-    and not by prompt_toolkit, which keeps all of it, however long it is.
+    What becomes of a paste? A marked paste is one key, `BracketedPaste`, with its text; a paste that is too long is
+    no key at all. Pastes are taken apart here and not by prompt_toolkit, because prompt_toolkit keeps all of a paste,
+    however long it is.
     """
 
     def __init__(self) -> None:
         self._pressed: list[KeyPress] = []
         self._parser = Vt100Parser(self._pressed.append)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._since_key = 0
-        self._before = b""  # what may be the beginning of a mark
-        self._paste: bytearray | None = None  # one has begun; this is what of it is kept
-        self._pasted = 0  # bytes of it
-        self._dropped = 0
+        self._since_key = 0  # how many bytes have come since the last key
+        self._before = b""  # bytes that may be the beginning of a paste's mark
+        self._paste: bytearray | None = None  # the kept part of the paste that is coming; None: no paste is coming
+        self._pasted = 0  # how many bytes of that paste have come
+        self._dropped = 0  # how many bytes the last paste had, if it was dropped
         self._ready: Callable[[], None] = self._nobody
         self._closed = False
         self._may_wait = False
 
     def feed(self, data: bytes) -> None:
-        """Take what the user typed; nothing ends the input."""
+        """Take what the user has typed. No bytes at all end the input."""
         self._closed = self._closed or not data
         self._may_wait = bool(data)
         while data:
@@ -99,7 +105,7 @@ class Keys(Input):
         self._ready()
 
     def _feed_typed(self, data: bytes) -> bytes:
-        """Keys, up to the mark with which a paste begins; returns what is behind that."""
+        """Take keys up to the mark with which a paste begins. Returns what stands behind the mark."""
         whole = self._before + data
         at = whole.find(PASTE)
         own = data if at < 0 else data[: max(0, at - len(self._before))]
@@ -110,14 +116,14 @@ class Keys(Input):
             self._before = whole[1 - len(PASTE) :]
             return b""
         if at < len(self._before):
-            self._parser.reset()  # the beginning of the mark waits in it
+            self._parser.reset()  # the parser holds the beginning of the mark
         else:
-            self._parser.flush()  # what it waits with is Escape
+            self._parser.flush()  # what the parser holds is the key Escape
         self._before, self._paste, self._pasted = b"", bytearray(), 0
         return whole[at + len(PASTE) :]
 
     def _feed_pasted(self, paste: bytearray, data: bytes) -> bytes:
-        """A paste, up to its end; returns what is behind that."""
+        """Take a paste up to its end. Returns what stands behind the end."""
         whole = self._before + data
         end = whole.find(PASTE_END)
         own = whole[:end] if end >= 0 else whole[: 1 - len(PASTE_END)]
@@ -139,19 +145,19 @@ class Keys(Input):
         return self._paste is not None
 
     def pasted(self, data: bytes) -> int:
-        """How many bytes of what comes next belong to the paste that has begun."""
+        """Return how many bytes of `data`, which comes next, belong to the paste that has begun."""
         if self._paste is None:
             return 0
         end = (self._before + data).find(PASTE_END)
         return len(data) if end < 0 else end + len(PASTE_END) - len(self._before)
 
     def end_paste(self) -> None:
-        """It is over, though its end was not marked."""
+        """End the paste that has begun, although its end was not marked. It is dropped."""
         self._dropped = self._pasted + len(self._before)
         self._before, self._paste = b"", None
 
     def dropped(self) -> int:
-        """Bytes of the last paste, if that was dropped, and nobody has asked since; otherwise 0."""
+        """Return how many bytes the last paste had, if it was dropped and nobody has asked since; otherwise 0."""
         dropped, self._dropped = self._dropped, 0
         return dropped
 
@@ -166,25 +172,27 @@ class Keys(Input):
 
     @property
     def may_wait(self) -> bool:
-        """May what came last be the beginning of a sequence? Then `flush` when nothing follows."""
+        """Whether what came last may be the beginning of a control sequence. Then `flush` is to be called if nothing
+        follows."""
         return self._may_wait
 
     def flush(self) -> None:
-        """Nothing follows: what looked like the beginning of a sequence was the Escape key."""
+        """Note that nothing follows: what looked like the beginning of a control sequence was the Escape key."""
         self._may_wait = False
         self._parser.flush()
         if self._pressed:
             self._ready()
 
     def flush_keys(self) -> list[KeyPress]:
-        """prompt_toolkit asks for this by a clock that does not know whether anybody has looked for the rest: who
-        reads the terminal calls `flush`."""
+        """Return nothing. prompt_toolkit asks for this by a clock of its own, which does not know whether anybody has
+        looked for the rest of a sequence. Whoever reads the terminal calls `flush` instead."""
         return []
 
     def take(self) -> bytes:
-        """What nobody has looked at.
+        """Return the input that nobody has looked at.
 
-        prompt_toolkit keeps that for whichever input has the same hash next, and that may be another user's.
+        Why is it taken out? prompt_toolkit keeps such input for whichever input has the same hash next, and that may
+        be another user's.
         """
         self._parser.flush()
         left = [*get_typeahead(self), *self.read_keys()]

@@ -1,7 +1,7 @@
-"""What a user types in the menu: keys, but for a paste, which is text to search for and chooses nothing.
+"""What a user types in the menu: keys, or a paste. A paste is text to search for, and chooses nothing.
 
-prompt_toolkit knows the marks of a bracketed paste. Where a terminal sets none, what came at once is looked at, as at
-a console (`session/escape.py`): of a paste, what stands before its first line end is searched for.
+prompt_toolkit knows the marks of a bracketed paste. If a terminal sends no marks, what came at once counts as a
+paste, as at a console (`session/escape.py`). The part of it that stands before its first line end is searched for.
 """
 
 from __future__ import annotations
@@ -16,24 +16,25 @@ from oobconsole.session.tui.terminal import Keys, Terminal
 from oobconsole.session.typed import LOST_END_SECONDS, PASTE, PASTE_END, came_at_once
 from oobconsole.session.within import within
 
-#: Keys that are looked at before others have their turn, in bytes: each costs up to a millisecond.
+#: How many bytes of keys are looked at before others have their turn. Each byte costs up to a millisecond.
 _KEYS_AT_ONCE: Final = 16
-#: What a paste looks like when the network has cut it: so soon, in seconds, more comes behind its line end.
+#: Within how many seconds more comes behind a line end if the network has cut a paste there.
 _MORE_SECONDS: Final = 0.05
-#: A paste is over when nothing has come for so long, and is waited for at most so long, in seconds.
+#: After how many seconds of silence a paste is over; and for how many seconds that is waited for at most.
 _QUIET_SECONDS: Final = 0.1
 _PASTE_MAX_SECONDS: Final = 10.0
-#: A sequence that has begun, and of which nothing more comes for so long, in seconds, was the Escape key.
+#: After how many seconds an Escape without anything behind it is the Escape key.
 _ESCAPE_SECONDS: Final = 0.5
-#: Keys that choose: Enter, Ctrl-W, Ctrl-R, Ctrl-P, Ctrl-T; that mark: Tab, Ctrl-A; and those that leave.
+#: The keys that choose (Enter, Ctrl-W, Ctrl-R, Ctrl-P, Ctrl-T), that mark (Tab, Ctrl-A), and that leave (Ctrl-C,
+#: Ctrl-D).
 _CHOOSES: Final = re.compile(rb"[\r\x17\x12\x10\x14\t\x01\x03\x04]")
 _MARKED: Final = re.compile(re.escape(PASTE) + rb".*?(?:" + re.escape(PASTE_END) + rb"|\Z)", re.DOTALL)
-_SEQUENCE: Final = re.compile(rb"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|O[@-~])")  # an arrow key's, for one
+_SEQUENCE: Final = re.compile(rb"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|O[@-~])")  # such as that of an arrow key
 _NO_TEXT: Final = bytes(range(0x20)) + b"\x7f"
 
 
 class Screen(Protocol):
-    """A menu, or something else that is shown; `app.run_async` returns what comes of it."""
+    """A menu, or something else that is shown. `app.run_async` returns its result."""
 
     @property
     def app(self) -> PacedApplication[Any]:
@@ -47,32 +48,38 @@ class Screen(Protocol):
 
 
 class Typing:
-    """What the user types, for the screen, and from its end on for what comes next."""
+    """Gives a screen what the user types. What is typed after the end of the screen is kept for what comes next.
+
+    Args:
+        terminal: the user's terminal.
+        keys: the keys that the screen reads.
+        screen: the screen.
+    """
 
     def __init__(self, terminal: Terminal, keys: Keys, screen: Screen) -> None:
         self._terminal = terminal
         self._keys = keys
         self._screen = screen
         self._waiting = b""
-        self._company = False  # text has come, of what comes now
-        self._before = b""  # what of marks has come
+        self._company = False  # text is a part of what is coming at once
+        self._before = b""  # the bytes that may be the beginning of a mark, or a mark whose paste goes on
         self._ended = False
 
     async def run(self) -> None:
-        """To the end of the screen, or of input."""
+        """Give the screen what is typed, until the screen or the input ends."""
         try:
             while not self._screen.app.is_done and not self._ended:
-                await self._terminal.drain()  # whoever does not look at the answer does not get to ask for more
+                await self._terminal.drain()  # a client that does not read what is drawn cannot ask for more
                 await self._next()
             if self._ended:
                 await pace().turn()
                 self._keys.feed(b"")
         finally:
-            self._screen.quit()  # a client may be gone while it is waited for, too
+            self._screen.quit()  # the client may have gone while `drain` waited for it
 
     async def _next(self) -> None:
-        """What is typed next; or nothing, when something has begun and its end does not come."""
-        began = time.monotonic()  # what came while others had their turn is there at once
+        """Take what is typed next; or note that what has begun has no end, because nothing comes for a while."""
+        began = time.monotonic()  # what came while others had their turn is read without a wait
         data = await within(self._patience, self._terminal.read)
         if data is None:
             self._nothing_follows()
@@ -83,7 +90,7 @@ class Typing:
 
     @property
     def _patience(self) -> float | None:
-        """How long the end of what has begun is waited for, in seconds; None: nothing has begun."""
+        """How many seconds the end of what has begun is waited for; None: nothing has begun."""
         if self._keys.is_pasting:
             return LOST_END_SECONDS
         return _ESCAPE_SECONDS if self._keys.may_wait else None
@@ -125,14 +132,14 @@ class Typing:
             await self._feed_waiting()
 
     async def _feed_waiting(self) -> None:
-        """The key chose nothing: what came behind it are keys, too."""
+        """Take what came behind a key that has chosen nothing: it is keys, too."""
         data, self._waiting = self._waiting, b""
         await self._feed(data)
 
     def _unmarked(self, data: bytes) -> bytes:
-        """The same, with every byte of marked pastes replaced by NUL."""
+        """Return the same bytes, with every byte of marked pastes replaced by NUL."""
         whole = self._before + data
-        begun = whole.rfind(PASTE)  # one that is whole
+        begun = whole.rfind(PASTE)  # the last mark that has come as a whole
         is_within = begun >= 0 and PASTE_END not in whole[begun:]
         self._before = (PASTE if is_within else b"") + whole[begun + len(PASTE) if begun >= 0 else 0 :][
             1 - len(PASTE) :
@@ -150,7 +157,7 @@ class Typing:
         self._waiting = data + self._waiting
 
     async def _soon(self, seconds: float) -> bool:
-        """Does more come? It waits to be read."""
+        """Return whether more comes within so many seconds. What comes waits to be read."""
         data = await within(seconds, self._terminal.read)
         if data is None:
             return False
@@ -159,20 +166,21 @@ class Typing:
         return bool(data)
 
     async def _drop(self, count: int) -> None:
-        """All of a paste that is no text to search for; and say so."""
+        """Drop the rest of a paste, which is no text to search for, and say so. `count` bytes of it have come."""
         count += len(self._waiting)
         try:
             async with asyncio.timeout(_PASTE_MAX_SECONDS):
                 while await self._soon(_QUIET_SECONDS):
                     count, self._waiting = count + len(self._waiting), b""
         except TimeoutError:
-            pass  # a client that never stops typing gets what is left of it looked at
+            pass  # a client that never stops typing: what it sends from now on counts as keys
         self._waiting = b""
         self._screen.say(f"nothing is chosen by what comes at once; {count} bytes of it were dropped")
 
 
 def _at_once(data: bytes) -> int:
-    """How many bytes are looked at next: none of them begins a sequence whose end would come later."""
+    """Return how many bytes are looked at next. None of them begins a control sequence whose end would only come in
+    the next part."""
     if len(data) <= _KEYS_AT_ONCE:
         return len(data)
     last = data.rfind(b"\x1b", 1, _KEYS_AT_ONCE)

@@ -35,7 +35,11 @@ class Implementation(Protocol):
 
 
 def load(verb: Verb) -> Implementation:
-    """The file of a verb, imported at the first call."""
+    """Return the module of a verb. It is imported at the first call.
+
+    Raises:
+        TypeError: the module lacks one of the two functions.
+    """
     module = import_module(f"{__name__}.{verb.name}")
     if not isinstance(module, Implementation):
         raise TypeError(f"{module.__name__} needs the functions `arguments` and `handle`")

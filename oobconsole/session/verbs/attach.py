@@ -1,4 +1,4 @@
-"""The verb `attach`: a person or a script at a console, with the keyboard if nobody else has it."""
+"""The verb `attach`: a person or a script at a console. It gets the keyboard if nobody else has it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from oobconsole.session.request import ExitStatus, Request
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """The console, where to begin in its output, and in which form the output is wanted."""
+    """Add the console, where in its output to begin, and in which form the output is wanted."""
     add_console(parser)
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--lines", type=count, metavar="N", help="begin with the last N lines")
@@ -31,7 +31,12 @@ async def handle(request: Request) -> ExitStatus:
 
 
 async def begin(request: Request, *, watch: bool) -> ExitStatus:
-    """Stay at the console until the user leaves; with `watch` the keyboard is not asked for."""
+    """Stay at the console until the user leaves. Returns the exit status.
+
+    Args:
+        request: the arguments are those of `attach`.
+        watch: whether the user only watches, and does not want the keyboard.
+    """
     console, args = request.console(), request.args
     if args.force:
         request.console(Right.FORCE)

@@ -1,4 +1,4 @@
-"""The verb `audit head`: the audit log's last number and hash, from the running server."""
+"""The verb `audit head`: prints the audit log's last number and hash, as the running server has them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from oobconsole.session.request import ExitStatus, Request
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Only `head` can follow; the local command `oobconsole audit` reads the files, and has more."""
+    """Add the only argument, `head`. The local command `oobconsole audit` reads the files itself, and has more."""
     parser.add_argument("what", choices=["head"], metavar="head")
 
 

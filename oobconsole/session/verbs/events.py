@@ -1,4 +1,4 @@
-"""The verb `events`: what happens at the consoles that the user may watch, as it happens."""
+"""The verb `events`: prints what happens at the consoles that the user may watch, as it happens."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from oobconsole.words import as_json
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Only the form of the answer can be chosen."""
+    """Add the option that chooses the form of the answer."""
     add_json(parser)
 
 
 async def handle(request: Request) -> ExitStatus:
-    """What happens at the consoles that the user may watch, until the client leaves."""
+    """Print events until the client leaves or the server stops. The server's own user gets the events of all
+    consoles."""
 
     def may_see(event: Event) -> bool:
         if request.who.local:
@@ -33,7 +34,7 @@ async def handle(request: Request) -> ExitStatus:
         with request.services.events.subscribe() as events:
             while True:
                 event = await events.next()
-                await next_slice()  # a thousand may wait: those of a machine with a thousand guests
+                await next_slice()  # a machine with a thousand guests makes a thousand events at a time
                 if may_see(event):
                     await request.print([as_json(event.as_dict()) if request.args.json else words(event)])
 

@@ -1,4 +1,4 @@
-"""The verb `help`: what the commands do, and the options of one of them."""
+"""The verb `help`: prints what the commands do, or the options of one of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from oobconsole.verbs import VERBS
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command that is to be explained; without one, all of them are listed."""
+    """Add the command that is to be explained. Without one, all commands are listed."""
     parser.add_argument("verb", nargs="?", metavar="COMMAND")
 
 

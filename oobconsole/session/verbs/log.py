@@ -1,4 +1,4 @@
-"""The verb `log`: what a guest printed, and who typed what, from the recording."""
+"""The verb `log`: prints what a guest printed, or who typed what, from the recording."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from oobconsole.session.when import begins, shown
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """The console, and which part of its recording is wanted, in which form."""
+    """Add the console, which part of its recording is wanted, and in which form."""
     add_console(parser)
     add_since(parser)
     parser.add_argument("--lines", type=_lines, metavar="N", help="the last N lines")
@@ -31,9 +31,11 @@ def _lines(text: str) -> int:
 
 
 async def handle(request: Request) -> ExitStatus:
-    """Print what was recorded: text and colours; every byte as the guest printed it only when that is asked for.
+    """Print what was recorded: text and colours. The bytes as the guest has printed them come only on demand
+    (`--raw`).
 
-    `ssh HOST log web1` has no terminal here, but mostly one at its user's: what is safe there is what comes unasked.
+    Why are they filtered? `ssh HOST log web1` has no terminal at this end, but there mostly is one at the user's end.
+    What comes without being asked for must be safe for that terminal.
     """
     history = History(request, "log --typed" if request.args.typed else "log")
     await history.ready()
@@ -72,11 +74,13 @@ async def _print_output(history: History) -> ExitStatus:
 
 
 def _line_between(begun: Begun, *, coloured: bool, in_line: bool) -> bytes:
+    """Return the line between the output of two guests, with plain colours and on a line of its own."""
     plain, line_end = b"\x1b[m" if coloured else b"", b"\r\n" if in_line else b""
     return plain + line_end + begins(begun.at).encode() + b"\r\n"
 
 
 async def _start(history: History) -> int | None:
+    """Return the offset at which the output begins that was asked for; None: nothing was printed since then."""
     args = history.request.args
     since = 0
     if args.since is not None:

@@ -1,4 +1,4 @@
-"""The verb `ls`: the consoles at which the user has any right, and how each of them does."""
+"""The verb `ls`: prints the consoles at which the user has any right, and how each of them does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from oobconsole.session.request import ExitStatus, Request
 from oobconsole.session.safe import eased
 from oobconsole.session.view import Found
 
-#: Names that are made into lines in one slice.
+#: How many names are printed in one slice of the event loop.
 NAMES_A_SLICE: Final = 256
 
 
@@ -34,14 +34,14 @@ class _Row(TypedDict):
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Only the form of the answer can be chosen."""
+    """Add the options that choose the form of the answer."""
     how = parser.add_mutually_exclusive_group()
     add_json(how)
     how.add_argument("--names", action="store_true", help="only their names, one a line")
 
 
 async def handle(request: Request) -> ExitStatus:
-    """The consoles at which the user has any right."""
+    """Print the consoles. Says so if there are none, and says which of them are not recorded."""
     found = await request.services.visible(request.who)
     if request.args.names:
         return await request.print_as_made(_names(found))

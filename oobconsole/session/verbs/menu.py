@@ -1,4 +1,4 @@
-"""The verb `menu`: a person chooses a console, and comes back to choose another."""
+"""The verb `menu`: lets a person choose a console, and come back to choose another."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from oobconsole.session.visit import visit
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """`menu` takes no arguments."""
+    """Add nothing: `menu` takes no arguments."""
 
 
 async def handle(request: Request) -> ExitStatus:
-    """Show the menu. Whoever has no terminal gets the list of consoles, and is told how to have a menu."""
+    """Show the menu. A user without a terminal gets the list of consoles, and is told how to get a menu."""
     if request.terminal is None:
         await ls.handle(replace(request, args=argparse.Namespace(json=False, names=False)))
         await request.peer.tell("for a menu: ssh -t HOST; 'help' lists the commands")

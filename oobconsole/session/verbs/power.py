@@ -1,4 +1,4 @@
-"""The verb `power`: reset a guest, switch it off or on, send an NMI."""
+"""The verb `power`: resets a guest, switches it off or on, or sends it an NMI."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from oobconsole.session.switch import switch
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """The console, what is to be done, and that it is meant."""
+    """Add the console, what is to be done, and the option that confirms it."""
     add_console(parser)
     parser.add_argument("action", choices=list(PowerAction), type=_action, metavar="|".join(PowerAction))
     parser.add_argument("--yes", action="store_true", help="it is meant")
@@ -24,7 +24,7 @@ def _action(text: str) -> PowerAction:
 
 
 async def handle(request: Request) -> ExitStatus:
-    """Switch the guest, once `--yes` says that it is meant."""
+    """Switch the guest, if `--yes` confirms it."""
     console = request.console()
     action: PowerAction = request.args.action
     power = request.services.directory.power_of(console)

@@ -1,4 +1,4 @@
-"""The verb `reload`: the server reads its configuration again."""
+"""The verb `reload`: has the server read its configuration again."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from oobconsole.session.request import ExitStatus, Request
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """`reload` takes no arguments: the server knows its configuration file."""
+    """Add nothing: `reload` takes no arguments, because the server knows its configuration file."""
 
 
 async def handle(request: Request) -> ExitStatus:
-    """Read the configuration again; it stays as it was when anything is wrong with it."""
+    """Have the configuration read again. If anything is wrong with it, nothing changes."""
     try:
         text = await request.services.reload(request.who)
     except OobError as error:

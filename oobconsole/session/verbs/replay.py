@@ -1,4 +1,4 @@
-"""The verb `replay`: a recording once more, at its own pace or another."""
+"""The verb `replay`: shows a recording once more, at its own speed or at another."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from oobconsole.session.safe import SafeFilter, slices
 from oobconsole.session.when import begins, shown, when
 from oobconsole.terminal.restore import Lent, scrolled_away
 
-#: A pause of the guest is replayed as this, in seconds, at most.
+#: How many seconds a pause of the guest takes at most when it is replayed.
 IDLE_MAX: Final = 2.0
 SPEED_MIN, SPEED_MAX = 0.1, 100.0
-#: A frame is at most so late or early, in seconds: several go out at once.
+#: A pause that is shorter than this, in seconds, is left out, so that several frames go out at once.
 _LEAST: Final = 0.01
 _QUIT: Final = b"qQ\x03\x04"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """The console, where to begin, and how fast."""
+    """Add the console, where to begin, and how fast."""
     add_console(parser)
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
@@ -47,7 +47,7 @@ def _speed(text: str) -> float:
 
 
 class Pace:
-    """How fast, and whether at all: the keys change it."""
+    """How fast the recording is replayed, and whether it is paused. Keys change that."""
 
     def __init__(self, speed: float) -> None:
         self.speed = speed
@@ -65,7 +65,7 @@ class Pace:
         self._changed.set()
 
     async def wait(self, seconds: float) -> None:
-        """Wait for so long in the recording's time, whatever the keys make of it."""
+        """Wait for so many seconds of the recording's time, even if keys change the speed meanwhile."""
         loop = asyncio.get_running_loop()
         while seconds > 0 or self.paused:
             self._changed.clear()
@@ -105,7 +105,8 @@ async def handle(request: Request) -> ExitStatus:
 
 
 async def _play(history: History, start: int, pace: Pace, lent: Lent) -> ExitStatus:
-    """What makes a terminal answer or act outside of its window is left out, whatever the console's setting is."""
+    """Show the recording from an offset on. What would make a terminal answer, or act outside of its window, is left
+    out whatever the console's setting is."""
     safe = SafeFilter()
     safe.resume(await history.call(partial(history.transcript.before, start)))
     frames = history.transcript.frames(start)
@@ -114,11 +115,11 @@ async def _play(history: History, start: int, pace: Pace, lent: Lent) -> ExitSta
     while (frame := await history.next(frames)) is not None:
         if isinstance(frame, Begun):
             safe = SafeFilter()
-            if before is not None:  # else there is no other guest's output to stand between
+            if before is not None:  # otherwise nothing of another guest was shown before
                 await history.request.peer.write(_begun_anew(history.request, frame, lent))
             continue
         if isinstance(frame, Lost):
-            lost += frame.bytes  # said at the end: in the middle of a screen it would spoil that
+            lost += frame.bytes  # said at the end, because a line of ours would spoil the guest's screen
             continue
         if not frame.part.data:
             continue
@@ -139,7 +140,8 @@ async def _play(history: History, start: int, pace: Pace, lent: Lent) -> ExitSta
 
 
 def _begun_anew(request: Request, begun: Begun, lent: Lent) -> bytes:
-    """Another guest's screen is empty at first, and nothing of what the old one has made of the terminal is left."""
+    """Return the bytes that stand between two guests. The screen of another guest is empty at first, and nothing is
+    left of the state into which the guest before has brought the terminal."""
     given_back = lent.restored() if lent.touched else b""
     lent.feed(given_back)
     line = f"\r\n{begins(begun.at)}\r\n".encode()

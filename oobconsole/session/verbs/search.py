@@ -1,4 +1,4 @@
-"""The verb `search`: the lines of a recording in which a pattern is found."""
+"""The verb `search`: prints the lines of a recording in which a pattern is found."""
 
 from __future__ import annotations
 
@@ -13,19 +13,23 @@ from oobconsole.session.request import ExitStatus, Request
 from oobconsole.session.searching import Search
 from oobconsole.session.words import FreeText, misplaced
 
-#: The most that is found is said, and that there is more.
+#: How many lines are printed at most. Then the user is told that there are more.
 FOUND_MAX: Final = 10_000
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """The console, the pattern, and from which time on it is looked for."""
+    """Add the console, the pattern, and from which time on it is looked for."""
     add_console(parser)
     parser.add_argument("pattern", metavar="REGEX", action=FreeText, understand=pattern)
     add_since(parser)
 
 
 async def handle(request: Request) -> ExitStatus:
-    """Print the lines in which a pattern is, with their time and offset."""
+    """Print the lines in which the pattern is, with their times and offsets.
+
+    Returns the exit status: FAILED if nothing was found and everything was searched, PARTIAL if nothing was found but
+    something could not be searched.
+    """
     history = History(request, "search")
     if hint := misplaced(request.args.pattern.pattern, ("--since",)):
         await request.peer.tell(hint)

@@ -1,4 +1,4 @@
-"""The verb `send`: one text for a console, or for each of several."""
+"""The verb `send`: types one text into a console, or into each of several consoles."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from oobconsole.session.safe import eased
 from oobconsole.session.sending import SEVERAL_MAX, Several, send
 from oobconsole.session.words import FreeText
 
-#: Characters of a pattern that names consoles: no name is as long, and to understand one of 60,000 takes a second.
-#: The pattern is compared with so many names in one slice of the event loop.
+#: How many characters a pattern that names consoles may have: no name is as long, and a pattern of 60,000 characters
+#: takes a second to be understood. And with how many names the pattern is compared in one slice of the event loop.
 PATTERN_MAX: Final = 256
 _MATCHED_A_SLICE: Final = 64
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """The console, or a pattern that names several; and the text."""
+    """Add the console, or a pattern that names several consoles; and the text."""
     add_console(parser)
     parser.add_argument("text", metavar="TEXT", action=FreeText)
     parser.add_argument("--no-enter", action="store_true", help="without the Enter key at its end")
@@ -28,22 +28,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def handle(request: Request) -> ExitStatus:
-    """Type a text, if nobody else has the keyboard; at several consoles, when a pattern names them."""
+    """Type the text, unless somebody else has the keyboard. A pattern in place of a name means several consoles."""
     return await (send_to_each if is_pattern(request.args.console) else send_to_one)(request)
 
 
 async def send_to_one(request: Request) -> ExitStatus:
-    """Type a text into the console that was named, until its user hangs up."""
+    """Type the text into the console that was named. Ends when the user hangs up."""
     return await first_done(send(request), request.hung_up())
 
 
 def is_pattern(name: str) -> bool:
-    """No console's name has one of these in it."""
+    """Return whether the text is a pattern: no console's name has one of the characters `*`, `?` and `[`."""
     return any(c in name for c in "*?[")
 
 
 async def send_to_each(request: Request) -> ExitStatus:
-    """Type a text into every console that a pattern names and the user can see."""
+    """Type the text into every console that the pattern names and the user can see."""
     pattern = request.args.console
     if len(pattern) > PATTERN_MAX:
         raise UsageError(f"{echo(pattern)} has {len(pattern)} characters; a pattern has at most {PATTERN_MAX}")

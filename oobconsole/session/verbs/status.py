@@ -1,4 +1,4 @@
-"""The verb `status`: how the server does."""
+"""The verb `status`: prints how the server does."""
 
 from __future__ import annotations
 
@@ -18,12 +18,18 @@ from oobconsole.session.services import Services
 from oobconsole.vitals import Vitals, resident_bytes
 from oobconsole.words import as_json
 
-#: Sources that are looked at in one slice.
+#: How many sources of guests are looked at in one slice of the event loop.
 _A_SLICE: Final = 256
 
 
 class Tally(NamedTuple):
-    """Numbers over all consoles of the server, for `status` and the metrics."""
+    """Numbers over all consoles of the server, for `status` and the metrics.
+
+    Attributes:
+        states: how many consoles are in each state.
+        attached: how many sessions are attached to consoles.
+        machines: for each machine's name, whether it is connected.
+    """
 
     states: Counter[ConsoleState]
     attached: int
@@ -31,7 +37,8 @@ class Tally(NamedTuple):
 
 
 async def tally(services: Services) -> Tally:
-    """Count them. The directory has counted the consoles already; the sources are looked through in slices."""
+    """Count consoles and machines. The directory has counted the consoles already; the machines are counted in
+    slices."""
     directory = services.directory
     machines: dict[str, bool] = {}
     async for source in eased(tuple(directory.sources), _A_SLICE):
@@ -41,7 +48,7 @@ async def tally(services: Services) -> Tally:
 
 
 def report(services: Services, counted: Tally) -> dict[str, object]:
-    """Everything, for JSON: times in seconds, memory in bytes."""
+    """Return the whole report, for JSON. Times are in seconds, memory is in bytes."""
     vitals = services.vitals
     return {
         "version": version("oobconsole"),
@@ -86,7 +93,7 @@ def _lines(services: Services, counted: Tally) -> list[str]:
 
 
 def _front_lines(vitals: Vitals) -> Iterator[str]:
-    """How each process does that strangers reach."""
+    """Yield a line for each process that strangers reach: how the process does."""
     for name, front in vitals.fronts().items():
         again = f", begun again {front['begun_again']} times: {front['reason']}" if front["begun_again"] else ""
         lacking = f", with more rights than it needs: {front['lacking']}" if front["lacking"] else ""
@@ -94,12 +101,12 @@ def _front_lines(vitals: Vitals) -> Iterator[str]:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Only the form of the answer can be chosen."""
+    """Add the option that chooses the form of the answer."""
     add_json(parser)
 
 
 async def handle(request: Request) -> ExitStatus:
-    """Print the report. It names every machine, so it is for the server's own user."""
+    """Print the report. It names every machine, so only the server's own user may ask for it."""
     counted = await tally(request.services)
     if request.args.json:
         return await request.print([as_json(report(request.services, counted))])

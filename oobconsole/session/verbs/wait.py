@@ -1,4 +1,5 @@
-"""The verb `wait`: until a guest prints what matches a pattern, or what must not come, or the time is up."""
+"""The verb `wait`: waits until a guest prints what matches a pattern, or prints what it must not, or the time is
+up."""
 
 from __future__ import annotations
 
@@ -21,10 +22,12 @@ from oobconsole.session.words import FreeText, misplaced
 from oobconsole.terminal.plain import PlainLines
 from oobconsole.terminal.text import plain
 
-#: A match may begin so many characters before the newest output, and looking for it may take so long, in seconds.
+#: How many characters before the newest output a match may begin; and how much processor time looking for it may
+#: take, in seconds.
 WINDOW: Final = 65536
 MATCH_SECONDS: Final = 0.5
-#: A guest that floods is looked at a hundred times a second.
+#: How long the wait between two looks at the output is, in seconds: a guest that floods is looked at a hundred times
+#: in a second.
 _PAUSE_SECONDS: Final = 0.01
 _SHOWN_LINES: Final = 10
 _TIMEOUT_MAX: Final = 7 * 86400.0
@@ -33,7 +36,7 @@ _matcher: Final = Matcher("wait", 2)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """The console, the pattern, and when waiting ends without it."""
+    """Add the console, the pattern, and what ends the waiting without it."""
     add_console(parser)
     parser.add_argument("pattern", metavar="REGEX", action=FreeText, understand=multiline)
     parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="then it has failed, with status 4")
@@ -53,12 +56,13 @@ def _seconds(text: str) -> float:
 
 @dataclass
 class Window:
-    """What patterns are looked for in: the newest text, and what stands before it.
+    """The text in which patterns are looked for: the newest output, and some text before it.
 
     Attributes:
-        begin: where to begin to look; only `^` may see the character before it.
-        passed: there was more than can be looked at together.
-        skipped: bytes of output that were never seen.
+        text: the text.
+        begin: at which character looking begins. Only `^` may see the character before that.
+        passed: whether there was more text than can be looked at together.
+        skipped: how many bytes of output were never seen.
     """
 
     text: str = ""
@@ -68,31 +72,31 @@ class Window:
     _lines: PlainLines = field(default_factory=PlainLines)
 
     async def add(self, data: bytes) -> None:
-        """The guest printed `data`; what there was before has been looked at."""
+        """Add `data`, which the guest has printed. What was in the window before has been looked at already."""
         if len(self.text) > WINDOW:
             self.text, self.begin, self.passed = self.text[-WINDOW - 1 :], 1, True
         now = time.monotonic()
         self.text += "".join([self._lines.feed(part, now) async for part in slices(data)])
 
     def begin_behind(self, before: bytes) -> None:
-        """What is looked at may begin in the middle of a string."""
+        """Prepare for output that may begin in the middle of a string, which began in the bytes `before`."""
         self._lines.resume(before, time.monotonic())
 
     def begin_anew(self) -> None:
-        """What comes is another guest's: no rest of a line, or of a string, of the old one's."""
+        """Prepare for the output of another guest, which goes on with no line and no string of the guest before."""
         self._lines = PlainLines()
         self.text += "" if self.text.endswith("\n") else "\n"
 
     @property
     def unseen(self) -> str:
-        """What a failure has to say about what was not looked at; empty: nothing."""
+        """What a message about a failure must say about output that was not looked at; empty: all was."""
         told = [f"{self.skipped} bytes of output were not looked at"] if self.skipped else []
         told += [f"a match of more than {WINDOW} characters would not have been found"] if self.passed else []
         return "".join(f"; {text}" for text in told)
 
 
 async def handle(request: Request) -> ExitStatus:
-    """Wait for a pattern in what the guest prints from now on, or from an offset on."""
+    """Wait for a pattern in what the guest prints from now on, or from an offset on. Returns the exit status."""
     console = request.console()
     _known(request, console)
     if hint := misplaced(request.args.pattern.pattern, ("--timeout", "--fail", "--from")):
@@ -106,13 +110,14 @@ async def handle(request: Request) -> ExitStatus:
 
 
 def _known(request: Request, console: Console) -> None:
+    """Raise `UsageError` if the offset has not come yet."""
     offset = request.args.offset
     if offset is not None and offset > console.end:
         raise UsageError(f"{console.name} has printed {console.end} bytes: offset {offset} has not come yet")
 
 
 async def _search(request: Request, console: Console, reader: Reader, window: Window) -> ExitStatus:
-    """In everything that was printed before the time was up, however late we are to look at it."""
+    """Look in everything that was printed before the time was up, even if it is looked at later than that."""
     clock, end = asyncio.get_running_loop().time, None
     until = None if request.args.timeout is None else clock() + request.args.timeout
     while end is None or reader.position < end:
@@ -144,7 +149,8 @@ async def _search(request: Request, console: Console, reader: Reader, window: Wi
 
 
 async def _looked_at(request: Request, console: Console, window: Window) -> ExitStatus | None:
-    """The status, if something has come; of two patterns what begins earlier counts."""
+    """Return the exit status if one of the patterns has come; None: none has. If two patterns have come, the one that
+    begins earlier counts."""
     wanted = await _found(request.args.pattern, window)
     for pattern in request.args.fail:
         found = await _found(pattern, window)

@@ -1,4 +1,4 @@
-"""The verb `watch`: as `attach`, but without the keyboard."""
+"""The verb `watch`: does what `attach` does, but without the keyboard."""
 
 from __future__ import annotations
 

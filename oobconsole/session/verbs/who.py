@@ -1,4 +1,4 @@
-"""The verb `who`: everybody who is attached to a console that the user may watch."""
+"""The verb `who`: prints everybody who is attached to a console that the user may watch."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from oobconsole.session.safe import eased
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Only the form of the answer can be chosen."""
+    """Add the option that chooses the form of the answer."""
     add_json(parser)
 
 
 async def handle(request: Request) -> ExitStatus:
-    """Everybody at the consoles that the user may watch."""
+    """Print everybody at the consoles that the user may watch."""
     if request.args.json:
         return await request.print_json(
             {
@@ -41,7 +41,8 @@ async def handle(request: Request) -> ExitStatus:
 
 
 async def _watchable(request: Request) -> AsyncIterator[Room[Console]]:
-    """Where anybody is, of those that the user may watch. Consoles at which nobody is are not looked at."""
+    """Yield the rooms of consoles that the user may watch and at which anybody is. Other consoles are not looked
+    at."""
     services = request.services
     async for console in eased(sorted(services.directory.attended, key=lambda c: c.name), ROWS_A_SLICE):
         seat = services.seats.known(console)
