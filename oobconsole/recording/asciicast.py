@@ -1,4 +1,5 @@
-"""asciicast v2 (docs.asciinema.org/manual/asciicast/v2): a header line, then an event a line, in JSON. Sans I/O."""
+"""Makes files in the format asciicast v2 (docs.asciinema.org/manual/asciicast/v2): a line of JSON as the header, and
+then a line of JSON for each event. Sans I/O."""
 
 from __future__ import annotations
 
@@ -7,16 +8,17 @@ import json
 from typing import Final
 
 _decoder: Final = codecs.getincrementaldecoder("utf-8")
-#: `json.dumps` with an option makes such an encoder anew for every event.
+#: The encoder is made once, because `json.dumps` with an option would make one for every event.
 _encoder: Final = json.JSONEncoder(ensure_ascii=False)
 #: What JSON escapes in text of ASCII (RFC 8259, section 7), and how the `json` module does it: the backslash first.
 _ESCAPED: Final = (
     *((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\r", b"\\r"), (b"\n", b"\\n"), (b"\t", b"\\t")),
     *((b"\b", b"\\b"), (b"\x1b", b"\\u001b")),
 )
-#: Other controls are rare; where one is, the `json` module does the work.
+#: Other control characters are rare. If there is one, the `json` module does the work.
 _RARE: Final = bytes(byte for byte in range(0x20) if byte not in b"\r\n\t\b\x1b")
-#: From so many bytes on, looking for each escaped byte in turn takes less time than the encoder's look at each byte.
+#: From how many bytes on it takes less time to look for each escaped byte in turn than to let the encoder look at
+#: each byte.
 _LONG: Final = 1024
 
 
@@ -24,7 +26,8 @@ class Asciicast:
     """Makes the lines of one asciicast file.
 
     Args:
-        began: when, in seconds since 1970; a file that is gone on with keeps the time of its header.
+        began: when the recording began, in seconds since 1970. A file that is gone on with keeps the time of its
+            header.
     """
 
     __slots__ = ("_began", "_decoder", "_last")
@@ -64,7 +67,8 @@ def _quoted(text: str) -> bytes:
 
 
 def _quoted_ascii(data: bytes) -> bytes:
-    """The same of text that is ASCII alone: most of what consoles print, so that it is worth the second way."""
+    """Return ASCII text as a JSON string, as `_quoted` does. Most of what consoles print is ASCII, so this quicker
+    way is worth its lines."""
     if len(data.translate(None, _RARE)) < len(data):
         return _quoted(data.decode("ascii"))
     for byte, escape in _ESCAPED:

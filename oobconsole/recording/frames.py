@@ -16,8 +16,9 @@ from oobconsole.console.console import NEW_GUEST
 from oobconsole.recording.segments import RAW, Segment
 from oobconsole.terminal.safe import BEFORE, SILENCE_SECONDS, says_where_it_ends
 
+#: How many bytes of output are read at a time.
 SLICE: Final = 65536
-#: So many records of an index are looked through at a time.
+#: How many records of an index are looked through at a time.
 RECORDS: Final = 1000
 _NEW_GUEST: Final = ["state", "live", NEW_GUEST]
 
@@ -114,9 +115,13 @@ def frames(found: list[Segment], start: int = 0) -> Iterator[Item]:
 
 
 def _frames(segment: Segment, start: int, clock: _Clock, end: int) -> Iterator[Item]:
-    """Between one time and the next is what was printed at the first; what a crash left without is at the last.
+    """Yield what a segment holds. Between two times in the index stands the output that was printed at the first of
+    them. The output behind the last time, which a crash has left without a time, counts as printed at the last time.
 
     Args:
+        segment: the segment.
+        start: the absolute offset from which on.
+        clock: counts the silences.
         end: where the next segment begins; 0: there is none.
     """
     file = segment.open(RAW)
@@ -148,7 +153,7 @@ def _frames(segment: Segment, start: int, clock: _Clock, end: int) -> Iterator[I
                 yield Frame(time, Part(at, b""), clock.now)
         yield from _frames_to(file, at, None, time, clock)
         reached = max(first, segment.start + file.tell())
-        if segment.compressed and reached == first < known:  # nothing of it can be read: all of it is missing
+        if segment.compressed and reached == first < known:  # nothing can be read: all of it is missing
             yield from (Frame(time, Part(offset, b""), clock.now) for offset in (reached, known))
 
 
@@ -173,8 +178,8 @@ def _frames_to(file: IO[bytes], at: int, end: int | None, time: float, clock: _C
 
 
 def joined(items: Iterator[Item]) -> Iterator[Item]:
-    """Yield the same, but with as few frames as the silences allow, for callers to whom times do not matter, and with
-    the parts that are missing."""
+    """Yield the same items, but with as few frames as the silences allow, and with the parts that are missing. This
+    is for callers to whom times do not matter."""
     end, waiting = -1, bytearray()
     last = Frame(0.0, Part(0, b""))
     for number, item in enumerate(items, 1):
@@ -213,7 +218,8 @@ def before(found: list[Segment], offset: int) -> bytes:
 
 
 def _printed(items: Iterator[Item], offset: int) -> tuple[bytes, bool]:
-    """What was, up to an offset, since the last silence, hole or beginning of a guest; and was there one?"""
+    """Return the output up to an offset since the last silence, hole or beginning of a guest, and whether there was
+    one."""
     seen, end, is_all, clock = bytearray(), -1, False, 0.0
     for item in items:
         at = item.part.offset if isinstance(item, Frame) else item.offset

@@ -24,11 +24,12 @@ LOG_LINES: Final = 20
 
 
 class Janitor:
-    """Tidies one folder after the other.
+    """Compresses and removes old segments, one folder after the other.
 
     Args:
-        is_recording: is it the folder of a recording, by its name?
-        is_live: is there a console of that name, or is one coming? Asked from the thread.
+        settings: the configuration's [recording].
+        is_recording: returns whether the folder of that name is one of a recording.
+        is_live: returns whether there is a console of that name, or one is coming. It is called from the thread.
     """
 
     def __init__(
@@ -41,8 +42,8 @@ class Janitor:
         self._limit = LogLimit(LOG_LINES)
         self._stopping = threading.Event()
         self._began_at = time.clock_gettime(time.CLOCK_BOOTTIME)
-        self._run_began: dict[str, int] = {}  # offset of what this server recorded first, by a console's name
-        #: Held while a folder is tidied as one of a console that is gone.
+        self._run_began: dict[str, int] = {}  # by a console's name: the offset at which this server began
+        #: A lock that is held while the folder of a console that is gone is tidied.
         self.gone = threading.Lock()
 
     def begins(self, name: str, offset: int) -> None:
@@ -97,9 +98,10 @@ class Janitor:
 
         with self.gone:
             if not back():
-                with contextlib.suppress(InterruptedError):  # it has come back: the rest is its recorder's
+                with contextlib.suppress(InterruptedError):  # the console has come back: its recorder does the rest
                     retention.tidy(folder, self._settings, back, run=self._run(folder.name), gone=True)
 
 
 def _behind_others() -> None:
+    """Give the thread a low priority."""
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

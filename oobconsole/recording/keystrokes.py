@@ -1,7 +1,8 @@
-"""Who typed what, as far as the guest showed it: what a guest does not echo (a password) is only counted. Pure.
+"""Compares what is typed with what the guest prints, so that passwords are not recorded. Pure.
 
-A line is recorded as text only if each of its bytes was echoed, in order, with nothing between, in `ECHO_SECONDS`.
-Anything else in its place, an asterisk or a kernel message, and the line is recorded as a number of bytes.
+A line that was typed is recorded as text only if the guest has echoed each of its bytes, in order, with nothing in
+between, within `ECHO_SECONDS`. If anything else comes in the place of an echo, such as an asterisk or a message of
+the kernel, only the number of bytes is recorded.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from oobconsole.access import Principal
 
 #: How long after a key its echo may come, in seconds. Later output is not taken for the echo.
 ECHO_SECONDS: Final = 2.0
-#: A line that its typist does not end is recorded as far as it was echoed.
+#: After how many seconds a line that nobody ends is recorded as far as it was echoed.
 LINE_SECONDS: Final = 60.0
-#: Typed bytes that wait for their echo or the end of their line; a line beyond it is counted.
+#: How many typed bytes may wait for their echo or for the end of their line, and in how many lines. Of a line beyond
+#: that only the length is recorded.
 WAITING_MAX: Final = 4096
 LINES_MAX: Final = 64
 _ENDS: Final = b"\r\n\x03\x04\x1a\x1c"  # Enter, and what makes a terminal drop or end a line
@@ -29,7 +31,7 @@ class _Line:
     at: float
     latest: float
     size: int = 0
-    typed: bytearray = field(default_factory=bytearray)  # empty again once it is certain that it is not recorded
+    typed: bytearray = field(default_factory=bytearray)  # emptied once it is certain that the text is not recorded
     echoed: int = 0
     secret: bool = False
     ended: bool = False
@@ -56,7 +58,8 @@ def _echoes(byte: int) -> tuple[bytes, ...]:
     return (bytes((byte,)),)
 
 
-#: Time (since 1970, s), who, and the text, or how many bytes were not echoed.
+#: Is told when the line began (by the clock of `now`, in seconds), who typed it, and the text, or how many bytes were
+#: not echoed.
 Record = Callable[[float, Principal | None, "str | int"], object]
 
 
@@ -64,15 +67,15 @@ class Keystrokes:
     """Compares what is typed with what the guest prints.
 
     Args:
-        record: told of every line, when it is known what it is.
+        record: told of every line, once it is known whether it is recorded as text.
     """
 
     def __init__(self, record: Record) -> None:
         self._record = record
         self._lines: deque[_Line] = deque()
-        self._partial = b""  # of an echo of more than one byte
-        self._waiting = 0
-        self._returned = False  # the last echo was a return
+        self._partial = b""  # the bytes of an echo that has more than one, and has not come as a whole
+        self._waiting = 0  # how many typed bytes are kept
+        self._returned = False  # whether the guest's last byte was a return
 
     def typed(self, data: bytes, who: Principal | None, now: float) -> None:
         """Somebody typed `data`. `now` is in seconds of a clock that never goes back."""
@@ -102,7 +105,7 @@ class Keystrokes:
         self._finish()
 
     def expire(self, now: float) -> None:
-        """Give up what waits for too long. To be called now and then while `pending`."""
+        """Give up what has waited for too long. The caller calls this now and then while `pending`."""
         for line in tuple(self._lines):
             if line.waits and now - line.latest > ECHO_SECONDS:
                 self._hide_all()
@@ -150,7 +153,8 @@ class Keystrokes:
         line.hide()
 
     def _hide_all(self) -> None:
-        """Something else came in the place of an echo: nothing typed so far can be told from a password."""
+        """Record only the length of what was typed so far: something else came in the place of an echo, so it may be
+        a password."""
         self._partial = b""
         for line in self._lines:
             if line.waits:

@@ -1,5 +1,5 @@
-"""Consoles whose recording could not be begun when they came. It is tried again until it succeeds, or they are
-gone."""
+"""Consoles whose recording could not be begun when the consoles came. It is tried again until it succeeds, or until
+the consoles are gone."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from oobconsole.console.console import Console
 from oobconsole.errors import EnvironmentFault
 from oobconsole.supervise import Tasks
 
-#: Between two attempts, in seconds: the first, and, twice as long each time, the longest.
+#: How many seconds are between two attempts: at first, and, as the time doubles with each attempt, at most.
 AGAIN_FIRST: Final = 1.0
 AGAIN_LAST: Final = 60.0
 
 
 class Latecomers:
-    """Tries again to begin the recording of each such console.
+    """Tries again to begin the recordings of such consoles.
 
     Args:
-        begin: begins a console's recording, of which it is told why that was not possible so far, or raises
-            `EnvironmentFault`.
-        another: is told of a console, and another reason than before.
+        begin: begins the recording of a console, and is told why that was not possible so far. Raises
+            `EnvironmentFault` if it still is not.
+        another: told of a console when the reason is another than before.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What must a new server know of the output that a console printed before? Blocking: for threads."""
+"""Reads what a new server must know of the output that a console printed before. It blocks, so it runs in threads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from oobconsole.recording.frames import with_next
 from oobconsole.recording.segments import INDEX, Segment, is_record, parse, tail
 from oobconsole.terminal.safe import SILENCE_SECONDS
 
-#: Silences are looked for in so much of an index, in bytes: a server with a thousand consoles starts soon.
+#: In how many bytes of an index silences are looked for. The number is small, so that a server with a thousand
+#: consoles starts soon.
 _TAIL: Final = 1 << 15
 _ENDED: Final = tuple(state.name.lower() for state in ENDED)
 
@@ -19,9 +20,9 @@ class Past(NamedTuple):
     """What a new server must know of a console's earlier output.
 
     Attributes:
-        begun: where other guests' output begins, as `Console.begun` says.
-        silences: the offsets of the first byte after each silence.
-        ended: the last guest has ended, as far as is known.
+        begun: where the output of other guests begins, as in `Console.begun`.
+        silences: the offset of the first byte after each silence.
+        ended: whether the last guest has ended, as far as is known.
     """
 
     begun: tuple[tuple[int, float], ...] = ()

@@ -1,17 +1,18 @@
-"""What is to be written to one file, in the pieces in which it came: to join a flood's would copy all of it again."""
+"""Bytes that are to be written to one file, in the pieces in which they came. Joining the pieces of a flood would
+copy all of it once more."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Final
 
-#: Small pieces are joined until there is so much, in bytes: a system call for each would cost more than the copy.
-#: Larger pieces come alone, as they are.
+#: Small pieces are joined up to so many bytes, because a system call for each piece would cost more than the copy.
+#: Larger pieces are written as they are.
 BLOCK: Final = 1 << 16
 
 
 class Pieces:
-    """Bytes in pieces, one behind the other. The length is that of all pieces together."""
+    """Bytes in pieces, one behind the other. `len` is the number of bytes of all pieces together."""
 
     __slots__ = ("_pieces", "_size")
 

@@ -1,7 +1,9 @@
-"""Writing one console's recording (segments.py says what the files are). Blocking: for the writer's thread.
+"""Writes the recording of one console (segments.py says what the files are). It blocks, so it runs in the writer's
+thread.
 
-Files are opened for each write: an idle console holds no descriptor, and a thousand busy ones need three. There is no
-fsync: what was written survives the server, and is lost with the machine's power as any file's last seconds are.
+Why is a file opened for each write? An idle console then holds no file descriptor, and a thousand busy consoles need
+three. There is no fsync: what was written survives the server. If the machine loses power, the last seconds are lost,
+as those of any file are.
 """
 
 from __future__ import annotations
@@ -21,22 +23,30 @@ from oobconsole.recording.pieces import Pieces
 from oobconsole.recording.segmentfiles import Changed, SegmentFiles
 from oobconsole.recording.segments import CAST, INDEX, KINDS, RAW, TYPED, Segment
 
-#: After a failure it is tried again after so long, in seconds, twice as long each time, up to the last.
+#: After how many seconds a write that has failed is tried again: the first time, and, as the time doubles with each
+#: attempt, at most.
 RETRY_FIRST: Final = 1.0
 RETRY_LAST: Final = 60.0
-#: A clock that went back by more than so many seconds was set.
+#: A clock that went back by more than this, in seconds, was set.
 SET_BACK: Final = 5.0
-#: So much of an index, in bytes, holds the binding at least once: a restart reads no more.
+#: In every so many bytes of an index the binding stands at least once, so that a restart has to read no more.
 BINDING_EVERY: Final = 32768
-#: The kind of a record that is in no file: by which clock the times behind it are, `clock.Reading.booted`.
+#: The kind of a record that is written to no file. It says by which clock the times behind it are
+#: (`clock.Reading.booted`).
 CLOCK: Final = "clock"
-#: Of a segment without output, so much of an index, in bytes, is kept when it is begun anew.
+#: How many bytes of its index are kept when a segment without output is begun anew.
 _KEPT_MAX: Final = 32768
 
 
 @dataclass(slots=True)
 class Printed:
-    """Output: when it began to come, and the offset of its first byte."""
+    """Output.
+
+    Attributes:
+        at: when it began to come, in seconds since 1970.
+        offset: the offset of its first byte.
+        data: the bytes.
+    """
 
     at: float
     offset: int
@@ -44,7 +54,14 @@ class Printed:
 
 
 class Record(NamedTuple):
-    """Anything else: goes into the index, or, when `kind` is `typed`, into the file of what was typed."""
+    """Anything else than output. It goes into the index, or, if `kind` is `typed`, into the file of what was typed.
+
+    Attributes:
+        at: when it happened, in seconds since 1970.
+        offset: at which place of the output.
+        kind: what it is, such as `state` or `binding`.
+        about: the fields that stand behind the kind.
+    """
 
     at: float
     offset: int
@@ -56,12 +73,12 @@ Entry = Printed | Record
 
 
 class Binding(NamedTuple):
-    """Whose output the console's is.
+    """Which context the output of a console comes from.
 
     Attributes:
-        instance: of the native half, as it says in HELLO.
-        number: of the context.
-        base: offset at which the server's count of the context's output (RESUME in docs/wire-protocol.md) is 0.
+        instance: the random number of the native half, as HELLO has it.
+        number: the number of the context.
+        base: the offset at which the server's count of the context's output is 0 (RESUME in docs/wire-protocol.md).
     """
 
     instance: int
@@ -73,13 +90,13 @@ class Outcome(NamedTuple):
     """What became of a write.
 
     Attributes:
-        error: why nothing can be written, or nothing could; empty: it was written.
-        hole: bytes of output that are missing before what was written.
-        rotated: a segment was closed.
-        retry_s: when to try again, in seconds.
-        rest: entries that are still to be written.
-        damage: what somebody else did to the files of the recording, in words; empty: nothing.
-        gone: bytes of output that were recorded, and are in the recording no more since then.
+        error: why not everything was written; empty: everything was.
+        hole: how many bytes of output are missing before what was written.
+        rotated: whether a segment was closed.
+        retry_s: after how many seconds to try again.
+        rest: the entries that are still to be written.
+        damage: what another program has done to the files of the recording, in words; empty: nothing.
+        gone: how many bytes of output were recorded and are lost since then.
     """
 
     error: str = ""
@@ -93,10 +110,12 @@ class Outcome(NamedTuple):
 
 @dataclass(slots=True)
 class _Run:
-    """What goes into the files of one segment at once: so many entries.
+    """Entries that go into the files of one segment together.
 
     Attributes:
-        indexed: the index has all of it.
+        entries: how many entries.
+        indexed: whether the index has all of them.
+        raw, index, cast, typed: what goes into each file.
     """
 
     entries: int = 0
@@ -111,12 +130,13 @@ class RawLog:
     """Appends to the recording of one console.
 
     Args:
-        folder: of the recording; made when first needed.
-        rows, columns: of the terminal, for the asciicast header.
+        folder: the folder of the recording. It is made when it is first needed.
+        settings: the configuration's [recording].
+        rows, columns: the size of the terminal, for the header of the asciicast.
 
     Attributes:
-        end: offset behind the last byte that was recorded.
-        binding: the last one.
+        end: the offset behind the last byte that was recorded.
+        binding: the last binding that was recorded.
     """
 
     __slots__ = (
@@ -148,22 +168,22 @@ class RawLog:
         self.binding: Binding | None = None
         self._settings = settings
         self._size = (rows, columns)
-        self._files: SegmentFiles | None = None  # of the segment that is being written
-        self._booted: float | None = None  # by which clock the times are; None: nobody has said
-        self._segment_clock: tuple[str, float] | None = None  # the boot, and its time by the segment's clock
+        self._files: SegmentFiles | None = None  # the files of the segment that is being written
+        self._booted: float | None = None  # by which clock the times of entries are; None: unknown
+        self._segment_clock: tuple[str, float] | None = None  # the boot, and when it was by the segment's clock
         self._cast: Asciicast | None = None
         self._began = self._last = 0.0
         self._indexed = 0
         self._run = _Run()
-        self._committed = 0  # entries of this write that are in the files
-        self._hole = 0
+        self._committed = 0  # how many entries of this write are in the files
+        self._hole = 0  # how many bytes are missing since `write` has told of a hole
         self._rotated = False
         self._error = ""
         self._retry_at = 0.0
         self._delay = RETRY_FIRST
 
     def recover(self) -> None:
-        """Find where the recording ends, mend what a crash has left, and go on there."""
+        """Find where the recording ends, mend what a crash has left, and prepare to go on there. Raises `OSError`."""
         segments.sweep(self.folder)
         found = segments.segments(self.folder)
         if not found:
@@ -173,7 +193,7 @@ class RawLog:
         for kind in (INDEX, CAST, TYPED):
             segments.mend(last.path(kind))
         header = last.header()
-        if last.compressed:  # somebody compressed it by hand
+        if last.compressed:  # somebody has compressed the last segment by hand
             self.end = last.start + _length(last)
             return
         self.end = last.start + last.path(RAW).stat().st_size
@@ -191,7 +211,7 @@ class RawLog:
             self._segment_clock = str(header["boot"]), float(header["booted"])
 
     def history(self, limit: int) -> bytes:
-        """The last bytes that are not compressed, up to the last hole."""
+        """Return the last bytes that are not compressed, `limit` at most, and none before a hole."""
         found = b""
         end = self.end
         for segment in reversed(segments.segments(self.folder)):
@@ -204,10 +224,12 @@ class RawLog:
         return found
 
     def write(self, entries: Sequence[Entry]) -> Outcome:
-        """Append. Never raises `OSError`: it says so, when to try again, and what is still to be written then.
+        """Append entries. It never raises `OSError`: the outcome says what has failed, when to try again, and which
+        entries are still to be written.
 
-        Where somebody else has changed the files that are being written, the segment is closed as it is, and the rest
-        goes into another one at once."""
+        What if another program has changed the files that are being written? Then their segment is closed as it is,
+        and the rest goes into another segment at once.
+        """
         self._rotated = False
         damage, gone = "", 0
         try:
@@ -242,13 +264,13 @@ class RawLog:
         self._commit(self._run)
 
     def _must_begin(self, entry: Entry, run: _Run) -> bool:
-        """Is a new segment needed: for the first byte, behind a hole, by size or age, or as the clock was set? In one
-        segment there are the times of one clock."""
+        """Return whether a new segment is needed: for the first byte, behind a hole, because of size or age, or
+        because the clock was set. All times of one segment are by one clock."""
         if self._files is None or entry.offset != self.end + len(run.raw) or self._is_clock_another():
             return True
         size = self.end + len(run.raw) - self._files.segment.start
         old = entry.at - self._began >= self._settings.rotate_hours * 3600
-        back = self._booted is None and entry.at < self._last - SET_BACK  # a line that was typed began before
+        back = self._booted is None and entry.at < self._last - SET_BACK  # a typed line may have begun before
         return size >= self._settings.rotate_mib << 20 or ((old or back) and size > 0)
 
     def _is_clock_another(self) -> bool:
@@ -258,8 +280,9 @@ class RawLog:
         return boot != clock.boot() or clock.was_set(booted, self._booted)
 
     def _begin(self, at: float, offset: int) -> None:
-        """Make a segment's files. One of the same name has no byte of output; what its index says is kept."""
-        self._former = self.end  # until there is output in it, there is no such segment
+        """Make the files of a new segment. A segment of the same name has no byte of output; what its index says is
+        kept."""
+        self._former = self.end  # a segment without output does not count yet
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._rotated = self._files is not None or self._rotated
         kept = self._kept(offset)
@@ -281,7 +304,7 @@ class RawLog:
         return head | ({"hole": hole} if hole else {})
 
     def _kept(self, offset: int) -> bytes:
-        """What the index of the present segment says, when that is begun anew, as the clock was set."""
+        """Return the records of the present segment, if that segment is begun anew because the clock was set."""
         if self._files is None or self._files.segment.start != offset:
             return b""
         lines = segments.tail(self._files.segment.path(INDEX), _KEPT_MAX).splitlines(keepends=True)
@@ -292,7 +315,7 @@ class RawLog:
         if isinstance(entry, Record) and entry.kind == CLOCK:
             return
         if isinstance(entry, Printed):
-            data = bytes(entry.data)  # no copy where it came in one piece
+            data = bytes(entry.data)  # no copy is made if the data came in one piece
             run.index.add(_line_of_output(entry))
             run.raw.add(data)
             if self._cast is not None:
@@ -311,7 +334,8 @@ class RawLog:
             run.cast.add(self._cast.marker(entry.at, label))
 
     def _commit(self, run: _Run) -> None:
-        """The index goes first: it may be ahead of the raw file, but no byte may be there whose binding is not."""
+        """Write a run. The index is written first: it may be ahead of the raw file, but no byte may be in the raw
+        file whose binding is not in the index."""
         self._indexed += len(run.index)
         if self._indexed >= BINDING_EVERY and self.binding is not None:
             run.index.add(_line([round(time.time(), 3), self.end + len(run.raw), "binding", *self.binding]))
@@ -332,7 +356,8 @@ class RawLog:
     # -- when somebody else changes it ----------------------------------------------------------------
 
     def _leave(self) -> int:
-        """Close a segment whose files are not what they were; returns how many bytes of output are gone with them."""
+        """Close a segment whose files another program has changed. Returns how many bytes of output are lost with
+        that."""
         files = self._files
         if files is None:  # nothing was written, so nobody can have changed it
             return 0
@@ -348,7 +373,8 @@ class RawLog:
     # -- when it cannot be written ------------------------------------------------------------------
 
     def give_up(self, reason: str) -> Outcome:
-        """End the segment where its raw file ends; what comes then is a new one's."""
+        """End the segment where its raw file ends, because something cannot be written. What comes later goes into a
+        new segment. Returns the outcome with that reason."""
         if self._files is not None:
             try:
                 self._salvage(self._files.segment)
@@ -370,13 +396,14 @@ class RawLog:
             if self.end == segment.start:
                 self._hole -= self.end - self._former
                 self.end = self._former
-        for path in segment.files() if not size else ():  # an empty segment would only be in the way
+        for path in segment.files() if not size else ():  # a segment without output is of no use
             path.unlink()
         for kind in (INDEX, CAST, TYPED):
             segments.mend(segment.path(kind))
 
     def _unwritten(self, entries: Sequence[Entry]) -> list[Entry]:
-        """What is in none of the files. Records may stand in the index without the output before them."""
+        """Return the entries that are in none of the files. Records may be in the index although the output before
+        them is not in the raw file."""
         run = self._run.entries if self._run.indexed else 0
         rest: list[Entry] = []
         for number, entry in enumerate(entries[self._committed :]):
@@ -394,7 +421,7 @@ class RawLog:
                 self.binding = Binding(*entry.about) if entry.about else None
 
 
-#: `json.dumps` with these options makes such an encoder anew for every line.
+#: The encoder is made once, because `json.dumps` with these options would make one for every line.
 _encoder: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
@@ -403,13 +430,13 @@ def _line(value: object) -> bytes:
 
 
 def _line_of_output(entry: Printed) -> bytes:
-    """What `_line` makes of [time, offset], in an eighth of the time: a guest that prints needs thousands of these
-    lines a second. JSON writes numbers as Python does."""
+    """Return what `_line` makes of [time, offset], in an eighth of the time: a guest that prints needs thousands of
+    these lines in a second. JSON writes numbers as Python does."""
     return b"[%r,%d]\n" % (round(entry.at, 3), entry.offset)
 
 
 def _binding_of(segment: Segment, header: dict[str, Any]) -> Binding | None:
-    """The last one in the index's end; in a short index the header may say it."""
+    """Return the last binding in the end of the index. If the index is short, the header may have it."""
     end = segments.tail(segment.path(INDEX), 2 * BINDING_EVERY)
     for line in reversed(end.splitlines(keepends=True)):
         found = segments.parse(line)
@@ -420,7 +447,7 @@ def _binding_of(segment: Segment, header: dict[str, Any]) -> Binding | None:
 
 
 def _last_time(segment: Segment) -> float:
-    """Of its index's last whole record; 0: there is none."""
+    """Return the time of the last whole record in a segment's index, in seconds since 1970; 0: there is none."""
     for line in reversed(segments.tail(segment.path(INDEX), BINDING_EVERY).splitlines(keepends=True)):
         found = segments.parse(line)
         if isinstance(found, list) and found and isinstance(found[0], int | float):
@@ -429,6 +456,7 @@ def _last_time(segment: Segment) -> float:
 
 
 def _length(segment: Segment) -> int:
+    """Return how many bytes of output a segment has, by reading its raw file, which may be compressed."""
     file = segment.open(RAW)
     if file is None:
         return 0

@@ -1,4 +1,4 @@
-"""Records one console: gathers what happens there, on the event loop, for the writer's thread to write."""
+"""Records one console: gathers, on the event loop, what happens at the console, for the writer's thread to write."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from oobconsole.recording.rawlog import CLOCK, Binding, Entry, Outcome, Printed,
 
 #: How much output of one console may wait for the disk, in bytes. When there is more, the recording has a hole.
 WAITING_MAX: Final = 4 << 20
-#: When so much waits, the guest must wait, if its line can make it wait (pace.py).
+#: How many waiting bytes make the guest wait, if its line can make it wait (pace.py).
 WAITING_HELD: Final = 2 << 20
-#: How many other entries may wait. When there are more, they are left out.
+#: How many other entries may wait. Further ones are left out.
 ENTRIES_MAX: Final = 16384
-#: When so many wait, output that follows output counts as printed at the same time: memory is for what was printed.
+#: How many waiting entries make output that follows output count as printed at the same time. Memory is for what was
+#: printed, rather than for times.
 TIMED_MAX: Final = 512
-#: Output that comes within so many seconds becomes one entry with one time, which has so many bytes at most.
+#: Within how many seconds output becomes one entry with one time; and how many bytes such an entry has at most.
 _TOGETHER: Final = 0.01
 _ENTRY_MAX: Final = 16384
 TOO_SLOW: Final = "the disk is too slow"
@@ -50,15 +51,18 @@ class Hub(Protocol):
 
 
 class Recorder:
-    """An `Observer` of a console.
+    """Records one console, as an `Observer` of it.
 
     Args:
-        keystrokes: also record who typed what.
+        console: the console.
+        log: what the writer's thread appends to.
+        hub: the writer that all recorders share.
+        keystrokes: whether it is also recorded who typed what.
 
     Attributes:
-        reason: why nothing is being recorded; empty: it is.
-        keeps_up: the disk does.
-        binding: whose output it is; the writer has its own, which follows.
+        reason: why nothing is being recorded; empty: recording goes on.
+        keeps_up: whether the disk keeps up with the output.
+        binding: which context the output comes from. `log` has a binding of its own, which follows this one.
     """
 
     __slots__ = (
@@ -86,11 +90,11 @@ class Recorder:
         self._hub = hub
         self._booted = clock.read().booted
         self._keystrokes = keystrokes
-        self._typist: Keystrokes | None = None  # made by the first key: an idle console costs little
+        self._typist: Keystrokes | None = None  # made at the first key, so that an idle console costs little
         self._entries: list[Entry] | None = None
         self._waiting = 0
-        self._skipping = False  # output is being left out
-        self._incomplete = False  # some entries were left out, of those that the writer has taken or will take
+        self._skipping = False  # whether output is being left out
+        self._incomplete = False  # whether entries were left out behind those that the writer has taken
 
     # -- Observer -----------------------------------------------------------------------------------
 
@@ -101,7 +105,7 @@ class Recorder:
             self._typist.output(data, time.monotonic())
 
     def _now(self, offset: int) -> float:
-        """The time by the wall clock. If that clock was set, this is recorded first, at that offset."""
+        """Return the time by the wall clock. If that clock was set, this is recorded first, at that offset."""
         now = clock.read()
         if clock.was_set(self._booted, now.booted):
             self._booted = now.booted
@@ -121,10 +125,10 @@ class Recorder:
         elif isinstance(last.data, bytearray):
             last.data += data
         else:
-            last.data = bytearray(last.data + data)  # what comes alone, and most of a flood does, is not copied
+            last.data = bytearray(last.data + data)  # output that comes alone is not copied, and most of a flood does
 
     def _together(self, offset: int, now: float) -> Printed | None:
-        """The entry that this output can be added to; None: it needs one of its own."""
+        """Return the entry to which this output can be added; None: it needs an entry of its own."""
         if not self._entries:
             return None
         last = self._entries[-1]
@@ -153,13 +157,20 @@ class Recorder:
     # -- what else there is to record ---------------------------------------------------------------
 
     def note(self, kind: str, *about: Any) -> None:
-        """Record something, at this place of the output."""
+        """Record something at the present end of the output."""
         end = self.console.end
         self._add_record(Record(self._now(end), end, kind, about))
 
     def bind(self, instance: int, number: int) -> int | None:
-        """The console is that context's from now on (instance 0: one that no restart of ours outlives). Returns how
-        many bytes of its output we have, lost ones included; None when it is a new one."""
+        """Note that the output comes from that context from now on.
+
+        Args:
+            instance: the native half's random number; 0: a context that is not recognized after a restart of the
+                server.
+            number: the context's number.
+
+        Returns how many bytes of the context's output we have, lost ones included; None: the context is a new one.
+        """
         end = self.console.end
         received = None
         if self.binding is not None and self.remembers(instance, number):
@@ -168,15 +179,17 @@ class Recorder:
         return received
 
     def adopt(self, instance: int, number: int, received: int) -> None:
-        """The console is that context's since before it was recorded; so many bytes of its output have come."""
+        """Note that the output has come from that context since before the console was recorded. `received` bytes of
+        the context's output have come."""
         self._bound(Binding(instance, number, self.console.end - received) if instance else None)
 
     def unbind(self) -> None:
-        """The context is gone for good: the console is anybody's again."""
+        """Note that the context is gone for good, so that another context may become the console."""
         self._bound(None)
 
     def remembers(self, instance: int, number: int | None = None) -> bool:
-        """Was the console that context's, or one's of that native half, when the server was here last?"""
+        """Return whether the output came from that context, or from any context of that native half, when the server
+        ran last."""
         found = self.binding
         return found is not None and found.instance == instance and number in (None, found.number)
 
@@ -203,7 +216,7 @@ class Recorder:
         return bool(self._entries) or self._skipping
 
     def began(self) -> None:
-        """The server was started; that is recorded with whatever happens first."""
+        """Note that the server was started. That is recorded together with whatever happens first."""
         self._began_at(self.console.end)
 
     def _began_at(self, offset: int) -> None:
@@ -216,7 +229,7 @@ class Recorder:
         ]
 
     def began_late(self, reason: str) -> None:
-        """It could not be recorded so far, for that reason: what the console still has is."""
+        """Record what the console still has, because its recording could not be begun before, for that reason."""
         at, end = self.console.start, self.console.end
         self._began_at(at)
         self.reason = reason
@@ -227,14 +240,15 @@ class Recorder:
         self._hub.due(self)
 
     def take(self) -> list[Entry]:
-        """What is to be written; it is the writer's now. Behind a hole goes an entry that shows where it ends."""
+        """Return the entries to be written, which are the writer's from now on. Behind a hole stands an entry that
+        shows where the hole ends."""
         self._incomplete = self._skipping
         if self._skipping:
             self._skipping = False
             now, end = clock.read(), self.console.end
             self._booted = now.booted
             self._add(Record(now.at, end, "recording"))
-            self._add(Record(now.at, end, CLOCK, (now.booted,)))  # these may have been left out
+            self._add(Record(now.at, end, CLOCK, (now.booted,)))  # the clock and the binding may have been left out
             self._add(Record(now.at, end, "binding", self.binding or ()))
         entries, self._entries, self._waiting = self._entries or [], None, 0
         self.keeps_up = True
@@ -242,8 +256,12 @@ class Recorder:
         return entries
 
     def give_back(self, rest: Sequence[Entry]) -> None:
-        """That could not be written: it waits for the next attempt, before what came meanwhile. Beyond the bounds the
-        latest is left out. Behind a hole nothing waits, so that however many attempts there are, it is one hole."""
+        """Take back entries that could not be written. They wait for the next attempt, before what has come
+        meanwhile.
+
+        What if there are too many? The latest are left out. Nothing waits behind a hole, so that there is one hole,
+        however many attempts there are.
+        """
         if not rest:
             return
         entries = [*rest, *(self._entries or ())]
@@ -289,7 +307,8 @@ class Recorder:
             self._hub.stopped(self, reason)
 
     def _add_record(self, record: Record) -> None:
-        """A binding, or a clock's, must not be missing: `take` says it again behind what was left out."""
+        """Add a record, or leave it out if there are too many. A binding or a change of the clock must not be
+        missing: `take` repeats these behind what was left out."""
         if self._skipping:
             return
         if self._entries is None or len(self._entries) < ENTRIES_MAX:

@@ -1,6 +1,6 @@
-"""Every console's recording: who records it, and who is told when that cannot be done.
+"""The recordings of all consoles: who records each of them, and who is told when that cannot be done.
 
-One thread writes (writing.py), one compresses and removes (janitor.py), some read.
+One thread writes (writing.py), one thread compresses and removes (janitor.py), and some threads read.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-#: How long the end of the server, or a reader, waits for the disk, in seconds.
+#: For how many seconds the end of the server, or a reader, waits for the disk.
 PATIENCE: Final = 5.0
 TIDY_SECONDS: Final = 3600.0
 LOG_LINES: Final = 20
-#: What a console's folder may be called: nothing that leads elsewhere.
+#: What the folder of a console may be called: no name that leads to another place.
 _FOLDER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}")
 READERS: Final = 4
-#: What others do at a console that its recording says.
+#: The events at a console that are noted in its recording.
 _NOTED: Final = {Kind.ATTACHED, Kind.DETACHED, Kind.KEYBOARD, Kind.BREAK, Kind.SYSRQ, Kind.POWER}
 
 
@@ -53,8 +53,10 @@ class Recordings:
     """Records all consoles.
 
     Args:
-        folder: the folder of all recordings, in which each console has its own. It is made if it is missing.
-        events: is told when recording stops and goes on.
+        settings: the configuration's [recording].
+        folder: the folder of all recordings, in which each console has a folder of its own. It is made if it is
+            missing.
+        events: told when recording stops and goes on.
     """
 
     def __init__(self, settings: RecordingConfig, folder: Path, events: Events) -> None:
@@ -75,8 +77,12 @@ class Recordings:
     # -- life ---------------------------------------------------------------------------------------
 
     async def start(self, consoles: Sequence[Console]) -> None:
-        """Go on where the recordings end, before anything is printed. A console whose recording cannot be gone on
-        with is not recorded. Raises `EnvironmentFault` when none can be."""
+        """Go on where the recordings end, before anything is printed. If the recording of a console cannot be gone on
+        with, that console is not recorded for now.
+
+        Raises:
+            EnvironmentFault: the folder cannot be used at all.
+        """
         self._loop = asyncio.get_running_loop()
         await self._writer.run(self._make_folder)
         for console in consoles:
@@ -104,10 +110,14 @@ class Recordings:
             log.error("a console cannot be recorded, which is tried again", console=console.name, reason=reason)
 
     async def _begin(self, console: Console, late: str = "") -> None:
-        """Raises `EnvironmentFault`.
+        """Begin the recording of a console.
 
         Args:
-            late: why it could not be recorded so far.
+            console: the console.
+            late: why the console could not be recorded so far; empty: it is new.
+
+        Raises:
+            EnvironmentFault: the recording cannot be gone on with.
         """
         size = console.settings.rows, console.settings.columns
         raw = RawLog(self.folder / console.name, self._settings, *size)
@@ -131,8 +141,8 @@ class Recordings:
                 call(console)
 
     def on_late(self, call: Callable[[Console], object]) -> None:
-        """Call `call` with each console that could not be recorded at first, and is from now on: the offsets of its
-        output are others now."""
+        """Have `call` called with each console that could not be recorded at first, when its recording begins. The
+        offsets of its output are others from then on."""
         self._late_listeners.append(call)
 
     def forget(self, console: Console) -> None:
@@ -259,7 +269,11 @@ class Recordings:
                 raise EnvironmentFault(f"{self.folder}: cannot be used for recordings: {error.strerror}") from error
 
     def _recover(self, recorder: Recorder) -> tuple[bytes, Past]:
-        """Raises `EnvironmentFault`, whatever is wrong with the files."""
+        """Read what the recording of a console says so far, and mend it.
+
+        Raises:
+            EnvironmentFault: whatever is wrong with the files.
+        """
         try:
             with self._janitor.gone:
                 recorder.log.recover()

@@ -1,5 +1,8 @@
-"""What becomes of closed segments? They are compressed, and removed when they are too many or too old. The last
-segment of a console is being written, and is left alone. Blocking: for a thread of its own, at a low priority."""
+"""Decides what becomes of closed segments: they are compressed, and removed when they are too many or too old.
+
+The last segment of a console is being written, and is left alone. It blocks, so it runs in a thread of its own, at a
+low priority.
+"""
 
 from __future__ import annotations
 
@@ -23,22 +26,23 @@ from oobconsole.recording.transcript import shifts
 log = structlog.get_logger(__name__)
 
 _SLICE: Final = 1 << 18
-#: Level 6 takes three times as long for some percent less.
+#: The level of compression. Level 6 takes three times as long, and saves only some percent.
 _LEVEL: Final = 4
 _UNFINISHED: Final = ".new"
 
 
-#: A file that is older than this program, or from the future, was written under a clock that was wrong.
+#: A file that is older than this program (before `_FIRST`, in seconds since 1970), or from the future (by more than
+#: `_AHEAD` seconds), was written while the clock was wrong.
 _FIRST: Final = 1_700_000_000
 _AHEAD: Final = 86400
 
 
 class Run(NamedTuple):
-    """What the server that runs now has written of a console: it is no older than that server, whatever clock it had.
+    """What the present server has written of a console. That cannot be older than the server, whatever its clock was.
 
     Attributes:
-        began: offset of its first byte.
-        seconds: how long it has run, by a clock that nobody sets.
+        began: the offset of its first byte.
+        seconds: for how long the server has run, by a clock that nobody sets.
     """
 
     began: int
@@ -53,10 +57,14 @@ def tidy(
     run: Run | None = None,
     gone: bool = False,
 ) -> None:
-    """Do for one console what is due, until `stopping`. Raises `OSError`.
+    """Do what is due for the recording of one console, or stop when `stopping` returns true. Raises `OSError`.
 
     Args:
-        gone: nothing is written any more, so the last segment is none but a closed one.
+        folder: the folder of the recording.
+        settings: the limits.
+        stopping: returns whether to stop.
+        run: what the present server has written; None: nothing.
+        gone: whether the console is gone. Then nothing more is written, so the last segment is a closed one, too.
     """
     found = segments(folder)
     closed = found if gone else found[:-1]
@@ -68,8 +76,8 @@ def tidy(
                  first=old[0].start, last=old[-1].start)  # fmt: skip
     for segment in closed:
         compress(segment, stopping)
-    if gone and old and len(old) == len(found):  # an empty folder may be anybody's
-        with contextlib.suppress(OSError):  # something of somebody else's is in it
+    if gone and old and len(old) == len(found):  # only then: an empty folder may be anybody's
+        with contextlib.suppress(OSError):  # somebody else has put something into the folder
             folder.rmdir()
 
 
@@ -87,9 +95,13 @@ def _to_go(closed: list[Segment], folder: Path, settings: RecordingConfig, run: 
 
 
 def _ages(closed: list[Segment], run: Run | None) -> list[float]:
-    """In seconds, by the clock as it is set now, where it is known how that one was set then. A segment whose time
-    cannot be right is as old as the one behind it, or new. None is older than what was recorded before it: a clock
-    that was behind, and looked right, does not make it so."""
+    """Return the age of each closed segment in seconds, by the clock as it is set now, as far as it is known how the
+    clock was set then.
+
+    What if the clock was wrong? A segment whose time cannot be right counts as old as the segment behind it, or as
+    new. No segment is older than what was recorded before it, so a clock that was behind, but looked right, makes
+    none older.
+    """
     now, ages, age = time.time(), [], 0.0
     for segment, shift in reversed([*zip(closed, shifts(closed), strict=True)]):
         ended = _ended(segment) + shift
@@ -100,8 +112,8 @@ def _ages(closed: list[Segment], run: Run | None) -> list[float]:
 
 
 def _size(folder: Path) -> int:
-    """Of the recording's files in it; one may go meanwhile. What somebody else has laid there takes none of its room:
-    the recording would have to go for it."""
+    """Return how many bytes the recording's files in a folder have. A file may vanish meanwhile. Files of others do
+    not count, because the recording would have to go for them."""
     total = 0
     with os.scandir(folder) as found:
         for entry in found:
@@ -134,7 +146,7 @@ def compress(segment: Segment, stopping: Callable[[], bool]) -> None:
 def compress_file(plain: Path, stopping: Callable[[], bool]) -> None:
     """Put a compressed file in the place of `plain`, unless `stopping` comes first."""
     fresh = plain.with_name(plain.name + GZ + _UNFINISHED)
-    remove_file(fresh)  # left by a crash, or somebody's FIFO, which would be waited for
+    remove_file(fresh)  # a crash has left it, or it is a FIFO of somebody's, at which we would wait
     try:
         with plain.open("rb") as source, open(fresh, "wb", opener=_private) as target:
             with gzip.GzipFile(filename=plain.name, mode="wb", compresslevel=_LEVEL, fileobj=target) as packed:
@@ -154,4 +166,5 @@ def compress_file(plain: Path, stopping: Callable[[], bool]) -> None:
 
 
 def _private(path: str, flags: int) -> int:
+    """Open a new file that only its owner may read and write."""
     return os.open(path, flags | os.O_EXCL | os.O_NOFOLLOW, 0o600)

@@ -1,8 +1,8 @@
-"""Appending to the files of one segment, and noticing what somebody else does to them. Blocking: for threads.
+"""Appends to the files of one segment, and notices what other programs do to them. It blocks, so it runs in a thread.
 
-Nothing is kept open, so a file that was cut, replaced, renamed or removed looks like any other. Each is known by its
-device, its inode and the size that it was left with, and is looked at before anything is appended: one system call.
-What nobody can see that way is a file that was changed in its place and has the same size.
+How can a change be noticed? No file is kept open, so a file that was cut, replaced, renamed or removed looks like any
+other. Each file is known by its device, its inode, and the size with which we have left it. One system call compares
+these before anything is appended. A file that was changed in place and kept its size is not noticed.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from typing import Final, NamedTuple
 
 from oobconsole.recording.segments import RAW, Segment
 
-#: O_NONBLOCK: somebody may have put a FIFO there that nobody reads.
+#: O_NONBLOCK: another program may have put a FIFO there that nobody reads.
 _OLD: Final = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 _NEW: Final = _OLD | os.O_CREAT | os.O_EXCL
 
 
 class Changed(Exception):
-    """Somebody else has changed a file of the segment: which one, and how."""
+    """Another program has changed a file of the segment. The message says which file, and how."""
 
 
 class _Known(NamedTuple):
-    """What a file was like when we wrote to it last."""
+    """What a file was like after we had written to it last."""
 
     device: int
     inode: int
@@ -42,7 +42,7 @@ class SegmentFiles:
     def __init__(self, segment: Segment) -> None:
         self.segment = segment
         self._known: dict[str, _Known] = {}
-        self._paths: dict[str, Path] = {}  # to make one took half of the time of a small write, which needs twelve
+        self._paths: dict[str, Path] = {}  # kept: making the twelve paths of a small write took half its time
 
     def _path(self, kind: str) -> Path:
         path = self._paths.get(kind)
@@ -51,28 +51,30 @@ class SegmentFiles:
         return path
 
     def go_on_with(self, kinds: Iterable[str]) -> None:
-        """They were written by a server before this one, and are as they should be. Raises `OSError`."""
+        """Take the files of these kinds as they are: a server before this one has written them. Raises `OSError`."""
         for kind in kinds:
             with contextlib.suppress(FileNotFoundError):
                 self._known[kind] = _known(os.lstat(self._path(kind)))
 
     def make(self, kind: str, *blocks: bytes) -> None:
-        """Begin a file with these blocks; what is there has nothing that is wanted. Raises `OSError`."""
+        """Begin a file with these blocks. A file that is there already holds nothing that is needed, and goes. Raises
+        `OSError`."""
         path = self._path(kind)
         try:
             path.unlink(missing_ok=True)
-        except (IsADirectoryError, PermissionError):  # unlink(2): a folder
+        except (IsADirectoryError, PermissionError):  # unlink(2) has these two errors for a folder
             self._move_away(kind)
         self._append(kind, blocks, os.open(path, _NEW, 0o600))
 
     def append(self, kind: str, blocks: Iterable[bytes]) -> None:
-        """Add these blocks to the end of a file; one of a kind that the segment does not have is begun.
+        """Add blocks to the end of a file. If the segment has no file of that kind, the file is begun.
 
-        Output is kept as far as the disk took it; other files get all or, if the disk lets us, nothing.
+        What if the disk takes only a part? Output is kept as far as the disk has taken it. Any other file gets all of
+        the blocks or, if the disk lets us cut the file, none of them.
 
         Raises:
             OSError: it cannot be written.
-            Changed: since `look`.
+            Changed: another program has changed the file since `look`.
         """
         if kind not in self._known:
             self.make(kind, *blocks)
@@ -105,7 +107,12 @@ class SegmentFiles:
     # -- what others do -----------------------------------------------------------------------------
 
     def look(self, kinds: Iterable[str]) -> None:
-        """Are these files as they were left? Raises `Changed`, or `OSError` when nobody can tell."""
+        """Check that these files are as we have left them.
+
+        Raises:
+            Changed: another program has changed one of them.
+            OSError: nobody can tell.
+        """
         for kind in kinds:
             if kind in self._known:
                 try:
@@ -127,15 +134,16 @@ class SegmentFiles:
             raise Changed(f"{name} has {found.st_size} bytes where {known.size} were written")
 
     def leave(self) -> int | None:
-        """Make of them a closed segment that can be read, whatever was done to them; returns the size of the raw
-        file, or None when there can be none, as where the folder is gone.
+        """Make a closed segment of the files that can be read, whatever was done to them. Returns the size of the raw
+        file, or None if there can be no raw file, for example because the folder is gone.
 
-        What is no file is renamed, and what is longer than it was is cut: that is not the guest's. Where the raw file
-        is gone an empty one says so: the others still have the times, and the asciicast what was printed.
+        What is no file is renamed. A file that has become longer is cut, because the rest is not the guest's. If the
+        raw file is gone, an empty one takes its place: the other files still have the times, and the asciicast has
+        what was printed.
         """
         for kind, known in self._known.items():
             path = self._path(kind)
-            with contextlib.suppress(OSError):  # what cannot be put right is left: readers skip it
+            with contextlib.suppress(OSError):  # readers skip what cannot be put right
                 found = os.lstat(path)
                 if not stat.S_ISREG(found.st_mode):
                     self._move_away(kind)

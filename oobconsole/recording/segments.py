@@ -38,24 +38,25 @@ CAST: Final = ".cast"
 TYPED: Final = ".typed"
 KINDS: Final = (RAW, INDEX, CAST, TYPED)
 GZ: Final = ".gz"
-#: A line of JSON that is longer is not ours.
+#: How long a line of JSON may be, in bytes. A longer one is not ours.
 LINE_MAX: Final = 1 << 17
 _NAME: Final = re.compile(r"(\d{20})\.raw(?:\.gz)?", re.ASCII)
 _OURS: Final = re.compile(r"(\d{20})\.(?:raw|idx|cast|typed)(?:\.gz)?(\.new)?", re.ASCII)
-#: How much of a file's end may be torn: more than one write.
+#: How many bytes at the end of a file may be torn: more than one write has.
 _TAIL: Final = 1 << 18
-#: So near, in bytes of an index, a record is searched by halves.
+#: How near to a record a search by halves goes, in bytes of the index.
 _NEAR: Final = 1 << 16
-#: What gzip says of a file that is none, or is cut or changed. A disk that fails is another `OSError`.
+#: The errors of gzip for a file that is no gzip file, was cut, or was changed. If the disk fails, that is another
+#: `OSError`.
 DAMAGE: Final = (gzip.BadGzipFile, EOFError, zlib.error)
 _limit: Final = LogLimit(20)
 
 
 class UpToDamage(io.RawIOBase):
-    """A compressed file as far as it can be read: behind damage it ends, which is said in the log.
+    """A compressed file, as far as it can be read. Where it is damaged it ends, and the log says so.
 
     Args:
-        path: of a gzip file.
+        path: the path of a gzip file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -106,17 +107,18 @@ class UpToDamage(io.RawIOBase):
 
 @dataclass(frozen=True, order=True)
 class Segment:
-    """One of a recording's segments.
+    """One segment of a recording.
 
     Attributes:
-        start: absolute offset of its first byte.
+        start: the absolute offset of its first byte.
+        folder: the folder of the recording.
     """
 
     start: int
     folder: Path
 
     def path(self, kind: str) -> Path:
-        """Where that file is, or is to be, while it is not compressed."""
+        """Return the path of a file of the segment, without the ending of a compressed file."""
         return self.folder / f"{self.start:020d}{kind}"
 
     def files(self) -> list[Path]:
@@ -125,11 +127,11 @@ class Segment:
         return [path for name in names for path in (name, name.with_name(name.name + GZ)) if path.exists()]
 
     def open(self, kind: str) -> IO[bytes] | None:
-        """Open a file to read it, compressed or not; None when there is none (any more). What is no file, such as a
-        FIFO that somebody has put there and nobody writes to, is none."""
+        """Open a file to read it, whether it is compressed or not; None: there is none, or no longer. Only regular
+        files count: somebody may have put a FIFO there to which nobody writes."""
         path = self.path(kind)
         packed = path.with_name(path.name + GZ)
-        for _ in range(2):  # it may be compressed just now
+        for _ in range(2):  # the file may be compressed just between the two looks
             with contextlib.suppress(FileNotFoundError):
                 if path.is_file():
                     return path.open("rb")
@@ -144,7 +146,8 @@ class Segment:
         return not self.path(RAW).is_file()
 
     def header(self) -> dict[str, Any]:
-        """The first line of its index, of which whatever is there has its type; empty when it cannot be read."""
+        """Return the first line of the index. Fields that do not have the right type are left out; empty: the line
+        cannot be read."""
         file = self.open(INDEX)
         if file is None:
             return {}
@@ -155,10 +158,10 @@ class Segment:
         return {name: value for name, value in found.items() if _TYPES.get(name, _anything)(value)}
 
     def records(self, behind: int = 0) -> Iterator[list[Any]]:
-        """Of its index, in order: [time, offset], [time, offset, kind, …].
+        """Yield the records of the index in order: [time, offset] and [time, offset, kind, …].
 
         Args:
-            behind: those of lower offsets than that are left out, but for the last ones, where that saves time.
+            behind: records of lower offsets are left out, except for the last of them, if that saves time.
         """
         file = self.open(INDEX)
         if file is not None and behind > self.start:
@@ -166,7 +169,7 @@ class Segment:
         yield from _records(file)
 
     def noted(self, kind: str) -> Iterator[list[Any]]:
-        """Those of its index of that kind, in order. Of the others next to nothing is looked at."""
+        """Yield the records of one kind from the index, in order. Next to no time is spent on the other records."""
         file, mark = self.open(INDEX), json.dumps(kind).encode()
         if file is None:
             return
@@ -176,7 +179,7 @@ class Segment:
                     yield found
 
     def typed(self) -> Iterator[list[Any]]:
-        """Who typed what: [time, offset, user, address, text or number of bytes]."""
+        """Yield who typed what, as lists: time, offset, user, address, and the text or the number of bytes."""
         yield from _records(self.open(TYPED))
 
 
@@ -194,7 +197,7 @@ def _is_binding(value: object) -> bool:
     )
 
 
-#: What a header must have to be believed, where it has it: somebody may have written anything there.
+#: Which type a field of a header must have to be believed. Somebody may have written anything there.
 _TYPES: Final = {
     "time": _is_time,
     "booted": _is_time,
@@ -204,7 +207,8 @@ _TYPES: Final = {
 
 
 def _skip_to(file: IO[bytes], offset: int) -> None:
-    """Go to a record of a lower offset, not far before those of that one, in a file that is not compressed."""
+    """Go to a record of a lower offset, not far before the records of that offset. Only in a file that is not
+    compressed."""
     if not isinstance(getattr(file, "raw", None), io.FileIO):
         return
     low, high = 0, file.seek(0, os.SEEK_END)
@@ -251,14 +255,14 @@ def is_ours(name: str) -> bool:
 def segments(folder: Path) -> list[Segment]:
     """Return the segments of the recording in a folder, in the order of their offsets."""
     try:
-        names = os.listdir(folder)  # noqa: PTH208 - a hundred thousand foreign files are names here, and no objects
+        names = os.listdir(folder)  # noqa: PTH208 - of a hundred thousand foreign files only the names are made
     except FileNotFoundError:
         return []
     return sorted({Segment(int(match[1]), folder) for name in names if (match := _NAME.fullmatch(name))})
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a crash has left: a segment's files that were begun without the raw one, and unfinished ones."""
+    """Remove what a crash has left: files of a segment without a raw file, and files that were not finished."""
     known = {segment.start for segment in segments(folder)}
     try:
         names = os.listdir(folder)  # noqa: PTH208 - as above
@@ -274,14 +278,14 @@ def remove(path: Path) -> None:
     """Remove a file of any kind. A folder of that name, which somebody else has made, is left alone."""
     try:
         path.unlink(missing_ok=True)
-    except (IsADirectoryError, PermissionError):  # unlink(2): a folder
+    except (IsADirectoryError, PermissionError):  # unlink(2) has these two errors for a folder
         if path.is_symlink() or not path.is_dir():
             raise
 
 
 def mend(path: Path) -> None:
-    """Cut off what a crash, or a full disk, has left at a file's end: a part of a line, or zero bytes, however many.
-    A file without a whole line goes."""
+    """Cut off what a crash or a full disk has left at the end of a file: a part of a line, or any number of zero
+    bytes. A file without a whole line is removed."""
     if not path.is_file():
         return
     try:
@@ -301,7 +305,7 @@ def mend(path: Path) -> None:
 
 
 def _whole_lines(data: bytes) -> int:
-    """Up to where the last line that says something reaches; 0: there is none."""
+    """Return where the last line ends that can be parsed; 0: there is none."""
     end = data.rfind(b"\n") + 1
     while end and parse(data[data.rfind(b"\n", 0, end - 1) + 1 : end]) is None:
         end = data.rfind(b"\n", 0, end - 1) + 1

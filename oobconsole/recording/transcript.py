@@ -1,7 +1,8 @@
-"""Reading a recording: by offset, time and lines, over segments that are compressed or not. Blocking: for threads.
+"""Reads a recording by offset, time and lines, from segments that are compressed or not. It blocks, so it runs in
+threads.
 
-Everything is read in slices, and a generator does no more than one slice's work between two items: whoever reads may
-stop, and others get their turn.
+Everything is read in slices. A generator does no more than the work of one slice between two items, so that whoever
+reads may stop there, and others get their turn.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from oobconsole import clock
 from oobconsole.recording.frames import SLICE, Item, Part, before, began, frames, with_next
 from oobconsole.recording.segments import RAW, Segment, segments
 
-#: More lines are not counted backwards.
+#: How many lines are counted backwards at most.
 LINES_MAX: Final = 100_000
 
 
@@ -24,7 +25,7 @@ class Transcript:
     """The recording of one console.
 
     Args:
-        folder: where its segments are.
+        folder: the folder in which the segments are.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,7 +44,7 @@ class Transcript:
     # -- bytes --------------------------------------------------------------------------------------
 
     def read(self, start: int = 0) -> Iterator[Part]:
-        """From an absolute offset to the end, as it is then."""
+        """Yield the output from an absolute offset up to the end, as the end is when it is reached."""
         at: int | None = None
         for segment, last in with_next(self.segments()):
             if last is not None and last.start <= start:
@@ -57,12 +58,13 @@ class Transcript:
                 yield part
 
     def before(self, offset: int) -> bytes:
-        """What was printed before that offset: enough to know whether it is in the middle of a string."""
+        """Return what was printed before that offset: enough to know whether the offset is in the middle of a
+        string."""
         return before(self.segments(), offset)
 
     def tail(self, lines: int) -> int:
-        """Offset at which the last lines begin, the unfinished one not counted; of the oldest byte when there are
-        fewer."""
+        """Return the offset at which the last `lines` lines begin. A line that has not ended is not counted. If there
+        are fewer lines, this is the offset of the oldest byte."""
         wanted = min(lines, LINES_MAX) + 1
         for segment in reversed(self.segments()):
             ends = _line_ends(segment, wanted)
@@ -74,14 +76,17 @@ class Transcript:
     # -- time ---------------------------------------------------------------------------------------
 
     def offset_at(self, time: float, *, elapsed: bool = False) -> int | None:
-        """Offset of what was printed first from that time on (since 1970, in seconds); None: nothing was.
+        """Return the offset of what was printed first from that time on; None: nothing was.
 
-        Of a clock that was set, the last passage counts: what was printed before the last moment at which it showed
-        an earlier time is left out, whatever time it has itself.
+        What if the clock was set, so that it showed a time more than once? Then the last passage counts: what was
+        printed before the last moment at which the clock showed an earlier time is left out, whatever its own time
+        is.
 
         Args:
-            elapsed: the time is meant as so long ago, whatever the clock showed then. Else it is one that a clock
-                showed: the one of then or the one of now, whichever gives more.
+            time: in seconds since 1970.
+            elapsed: whether the time is meant as "so long ago", whatever the clock showed then. Otherwise it is a
+                time that a clock showed: either the clock as it was set then, or as it is set now, whichever gives
+                more output.
         """
         found = self.segments()
         by_todays = _offset_at(found, shifts(found), time)
@@ -90,15 +95,16 @@ class Transcript:
         return min((at for at in (by_todays, _offset_at(found, [], time)) if at is not None), default=None)
 
     def frames(self, start: int = 0) -> Iterator[Item]:
-        """What was printed, and when, from an absolute offset on, and where another guest's output begins."""
+        """Yield what was printed and when, from an absolute offset on, and where another guest's output begins."""
         return frames(self.segments(), start)
 
     def began(self) -> float:
-        """When the oldest segment that has a time was begun; 0: there is none."""
+        """Return when the oldest segment with a time was begun, in seconds since 1970; 0: there is none."""
         return next((at for segment in self.segments() if (at := began(segment))), 0.0)
 
     def typed(self, since: float = 0.0) -> Iterator[list[object]]:
-        """Who typed what: [time, offset, user, address, text or number of bytes]."""
+        """Yield who typed what since that time (in seconds since 1970), as lists: time, offset, user, address, and
+        the text or the number of bytes that were not echoed."""
         found = self.segments()
         for segment, shift in zip(found, shifts(found), strict=True):
             for record in segment.typed():
@@ -107,8 +113,8 @@ class Transcript:
 
 
 def shifts(found: list[Segment]) -> list[float]:
-    """How many seconds to add to each segment's times to have them by the clock as it is set now, or as it was set at
-    the end of that boot of the machine. 0 where nobody knows."""
+    """Return, for each segment, how many seconds to add to its times so that they are by the clock as it is set now.
+    For an earlier boot of the machine, that is the clock as it was set at the end of that boot. 0: unknown."""
     latest, back = {clock.boot(): clock.read().booted}, []
     for segment in reversed(found):
         header = segment.header()
@@ -122,6 +128,7 @@ def shifts(found: list[Segment]) -> list[float]:
 
 
 def _offset_at(found: list[Segment], shifted: list[float], time: float) -> int | None:
+    """Return the offset of what was printed first from that time on. `shifted` is what `shifts` returns, or empty."""
     following: int | None = None
     for number, segment in reversed([*enumerate(found)]):
         since = time - (shifted[number] if shifted else 0.0)
@@ -150,12 +157,13 @@ def _slices(segment: Segment, skip: int) -> Iterator[Part]:
 
 
 def _skip(file: IO[bytes], size: int) -> bool:
-    """Skip `size` bytes; a compressed file has to be read for that. False: the file ends before."""
+    """Skip `size` bytes; a compressed file has to be read for that. Returns False if the file ends before."""
     return file.seek(size) == size
 
 
 def _line_ends(segment: Segment, wanted: int) -> list[int]:
-    """Offsets of the segment's last line ends; a file that is not compressed is read from its end."""
+    """Return the offsets of the last `wanted` line ends of a segment. A file that is not compressed is read from its
+    end."""
     if segment.compressed:
         ends: deque[int] = deque(maxlen=wanted)
         for part in _slices(segment, 0):

@@ -1,8 +1,11 @@
 """Hands what recorders have gathered to one thread that writes it, and tries again what could not be written.
 
-The event loop gathers what happens, and hands all of it to the thread as soon as that has written what it had
-before, at least `GATHER_SECONDS` later: what was printed is in the kernel's hands some tens of milliseconds later.
-What cannot be written waits in its recorder, whose bounds are those for a slow disk, until the next attempt.
+When is it written? The event loop gathers what happens. It hands all of it to the thread when the thread has written
+what it had before, but at least `GATHER_SECONDS` after something has happened. So output is in the kernel's hands
+some tens of milliseconds after it was printed.
+
+What if it cannot be written? Then it waits in its recorder until the next attempt. A recorder has the same bounds for
+that as for a slow disk.
 """
 
 from __future__ import annotations
@@ -22,11 +25,12 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+#: For how many seconds output gathers before the thread gets it; and how many seconds are between two batches.
 GATHER_SECONDS: Final = 0.02
 BETWEEN_SECONDS: Final = 0.05
-#: With so much output to write, in bytes, nothing more is waited for: a guest that floods would be held meanwhile.
+#: How many bytes of output are enough to be written at once. Waiting for more would hold up a guest that floods.
 ENOUGH: Final = 256 << 10
-#: Output of all consoles that may wait for the disk, in bytes.
+#: How many bytes of output may wait for the disk, of all consoles together.
 WAITING_MAX: Final = 64 << 20
 INTERNAL: Final = "internal error"
 
@@ -37,19 +41,19 @@ class Writer:
     """Writes for all recorders.
 
     Args:
-        done: is told of each recorder what became of what it had; on the event loop.
+        done: told, on the event loop, what became of what a recorder had.
     """
 
     def __init__(self, done: Callable[[Recorder, Outcome], object]) -> None:
         self._done = done
         self._due: set[Recorder] = set()
-        self._paused: dict[Recorder, asyncio.TimerHandle] = {}  # could not be written, and wait for another attempt
-        self._leaving: dict[str, Recorder] = {}  # forgotten, but not yet written to the end
-        self._waiting = 0
+        self._paused: dict[Recorder, asyncio.TimerHandle] = {}  # could not be written, and wait to be tried again
+        self._leaving: dict[str, Recorder] = {}  # of consoles that are gone, but not yet written to the end
+        self._waiting = 0  # how many bytes of output wait, of all consoles
         self._writing: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._not_before = 0.0  # what is little waits until then, by the loop's time
-        self._hurries = False  # the timer does: there is enough to write
+        self._not_before = 0.0  # until when a little output waits, by the loop's time
+        self._hurries = False  # whether the timer is for at once, because there is enough to write
         self._thread = ThreadPoolExecutor(1, "recording-writer")
 
     async def run(self, call: Callable[[], T]) -> T:
@@ -85,7 +89,7 @@ class Writer:
         return {name for name, left in self._leaving.items() if self._has(left)}
 
     async def left(self, name: str) -> None:
-        """Wait until what a console of that name left behind is written, or cannot be."""
+        """Wait until everything that a console of that name has left is written, or cannot be."""
         recorder = self._leaving.get(name)
         while recorder is not None and self._has(recorder):
             await self._one_batch()
@@ -95,7 +99,7 @@ class Writer:
         """Wait until everything gathered so far is written, or cannot be.
 
         Args:
-            again: try what could not be written once more, before its time.
+            again: whether what could not be written is tried once more now, before it is time.
         """
         for recorder in tuple(self._paused) if again else ():
             self._try_now(recorder)
@@ -103,7 +107,7 @@ class Writer:
             await self._one_batch()
 
     def stop(self) -> None:
-        """Stop: nothing more is written than what the thread has already."""
+        """Stop: nothing is written any more but what the thread has already."""
         for timer in (*self._paused.values(), *([self._timer] if self._timer else [])):
             timer.cancel()
         self._thread.shutdown(wait=False, cancel_futures=True)
@@ -139,10 +143,10 @@ class Writer:
             self._writing = asyncio.ensure_future(self._write(batch, size))
 
     async def _write(self, batch: Batch, size: int) -> None:
-        """Whatever happens in it costs what it had to write, and no later batch."""
+        """Write a batch. Whatever happens costs what this batch has to write, and no later batch."""
         try:
             outcomes = await self.run(lambda: [_write_one(recorder.log, entries) for recorder, entries in batch])
-        except Exception as error:  # there is no thread, or no memory
+        except Exception as error:  # for example there is no thread, or no memory
             supervise.tell("the thread that writes recordings", error)
             outcomes = [Outcome(INTERNAL, retry_s=RETRY_FIRST)] * len(batch)
         self._writing = None

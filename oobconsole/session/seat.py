@@ -108,7 +108,7 @@ class Seats:
         self._events = events
         self._recordings = recordings
         self._seats: dict[Console, ConsoleSeat] = {}
-        self._drawn: dict[ConsoleSeat, None] = {}  # the seats with a text screen; the one that was used last stands last
+        self._drawn: dict[ConsoleSeat, None] = {}  # the seats with a text screen; the last used stands last
         directory.on_vanished(self._forget)
 
     def at(self, console: Console) -> ConsoleSeat:
