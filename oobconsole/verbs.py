@@ -70,22 +70,31 @@ class Verb:
 _CONSOLE: Final = (Argument.CONSOLE,)
 _SWITCH: Final = (Argument.CONSOLE, Argument.POWER_ACTION)
 _ALL: Final = (
-    Verb("menu", "choose a console from a menu; what ssh -t HOST alone does, too"),
-    Verb("attach", "attach to a console, with the keyboard if it is free", _CONSOLE, Right.WATCH),
-    Verb("watch", "attach to a console, without the keyboard", _CONSOLE, Right.WATCH),
-    Verb("ls", "the consoles: state, who is attached, last activity"),
-    Verb("who", "who is attached where, and who has the keyboard"),
-    Verb("events", "what happens, as it happens"),
+    Verb("menu", "choose a console from a menu, as ssh -t HOST without a command does"),
+    Verb("attach", "attach to a console, with the keyboard if nobody has it", _CONSOLE, Right.WATCH),
+    Verb("watch", "watch a console, without the keyboard", _CONSOLE, Right.WATCH),
+    Verb("ls", "list the consoles, and how each of them does"),
+    Verb("who", "list who is attached where, and who has the keyboard"),
+    Verb("events", "show what happens at the consoles, as it happens"),
     Verb("send", "type a text into a guest", _CONSOLE, Right.WRITE, text=True),
     Verb("wait", "wait until a guest prints something", _CONSOLE, Right.WATCH, text=True, options_behind=True),
-    Verb("power", "reset a guest, switch it off or on, send an NMI", _SWITCH, Right.POWER),
-    Verb("reload", "read the server's configuration again", server_user=True),
-    Verb("audit", "the audit log's last number and hash", server_user=True, handed_on=False, followed_by="head"),
-    Verb("log", "what a guest printed, and who typed what", _CONSOLE, Right.LOG),
-    Verb("replay", "what a guest printed, as it came", _CONSOLE, Right.LOG),
-    Verb("search", "look for a pattern in what a guest printed", _CONSOLE, Right.LOG, text=True, options_behind=True),
-    Verb("status", "how the server does", server_user=True),
-    Verb("help", "what a command does, and its options", (Argument.VERB,)),
+    Verb("power", "reset a guest, switch it off or on, or send it an NMI", _SWITCH, Right.POWER),
+    Verb("reload", "have the server read its configuration again", server_user=True),
+    Verb(
+        "audit", "print the audit log's last number and hash", server_user=True, handed_on=False, followed_by="head"
+    ),
+    Verb("log", "print what a guest has printed, or who typed what, from the recording", _CONSOLE, Right.LOG),
+    Verb("replay", "show a recording once more, as the guest printed it", _CONSOLE, Right.LOG),
+    Verb(
+        "search",
+        "find the lines of a recording that match a pattern",
+        _CONSOLE,
+        Right.LOG,
+        text=True,
+        options_behind=True,
+    ),
+    Verb("status", "print how the server does, and what is wrong", server_user=True),
+    Verb("help", "explain a command and its options", (Argument.VERB,)),
 )
 
 #: Every verb by its name, in the order in which `help` lists them.

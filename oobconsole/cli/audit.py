@@ -1,4 +1,4 @@
-"""`oobconsole audit verify`, `head`, `show`: read the files, and need no running server."""
+"""`oobconsole audit verify`, `head` and `show`: read the files of the audit log, and need no running server."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from oobconsole.config.load import load
 from oobconsole.errors import ConfigError, EnvironmentFault
 
 audit_app = typer.Typer(
-    no_args_is_help=True, help="The signed log of who did what: verify it, show it, print its head."
+    no_args_is_help=True, help="The signed log of who did what: verify it, show its entries, print its head."
 )
 
 Files = Annotated[
     list[Path] | None,
-    typer.Argument(help="files of the log, oldest first; default: every file of the configured log"),
+    typer.Argument(help="files of the log, the oldest first; default: all files of the configured log"),
 ]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="the configuration file that names the log")]
 
@@ -41,12 +41,12 @@ def verify(
     ] = None,
     head: Annotated[
         list[str] | None,
-        typer.Option("--head", help="a hash that was noted earlier, elsewhere; the log must have an entry with it"),
+        typer.Option("--head", help="a hash that `head` printed earlier; the log must have an entry with it"),
     ] = None,
 ) -> None:
-    """Find any edit, removal, reordering or truncation; exit status 1 if there is one.
+    """Look for entries that were changed, removed, reordered or cut off; exit status 1 if there are any.
 
-    Without --head entries missing at the end cannot be found: a log that was cut looks like a shorter one.
+    Without --head, entries that are missing at the end cannot be found: a log that was cut looks like a shorter one.
     """
     with _errors():
         public = chain.load_public_key(key or _configured_key(config_file(ctx, config)))
@@ -60,17 +60,19 @@ def verify(
     typer.echo(f"{verdict}: {report.entries} entries in {len(which)} file(s), the last is {report.seq} {report.head}")
     typer.echo(f"signed by {chain.fingerprint(public)}")
     if not head:
-        typer.echo("no --head was given: what may be missing at the end was not looked for")
+        typer.echo("no --head was given: whether entries are missing at the end cannot be known")
     raise typer.Exit(1 if report.faults else 0)
 
 
 @audit_app.command()
 def head(ctx: typer.Context, names: Files = None, config: ConfigFile = None) -> None:
-    """Print the last entry's number and hash: note them elsewhere, for `verify --head`."""
+    """Print the last entry's number and hash. Keep them elsewhere, for `verify --head`."""
     with _errors():
         last = files.last_entry(_which(names, config_file(ctx, config))[-1])
         if last is None:
-            raise EnvironmentFault("the log's last line is no entry; 'oobconsole audit verify' says more")
+            raise EnvironmentFault(
+                "the last line of the log is no entry: 'oobconsole audit verify' says what is wrong"
+            )
     typer.echo(f"{last.seq} {last.hash}")
 
 
@@ -79,9 +81,9 @@ def show(
     ctx: typer.Context,
     names: Files = None,
     config: ConfigFile = None,
-    last: Annotated[int, typer.Option("--last", min=1, max=1_000_000, help="how many entries, the newest ones")] = 50,
+    last: Annotated[int, typer.Option("--last", min=1, max=1_000_000, help="how many entries")] = 50,
 ) -> None:
-    """Show entries, one a line. Nothing is verified: `verify` does that."""
+    """Show the newest entries, one a line. This verifies nothing: `verify` does."""
     with _errors():
         entries = deque(
             (line for name in _which(names, config_file(ctx, config)) for line in files.lines(name)), maxlen=last
@@ -91,6 +93,7 @@ def show(
 
 
 def _readable(line: files.Line) -> str:
+    """Return an entry as a line for people: number, time, kind, user, console, address, and the other fields."""
     try:
         entry = chain.decode(line.data.removesuffix(b"\n"))
     except chain.Damaged as error:
@@ -103,12 +106,14 @@ def _readable(line: files.Line) -> str:
 
 
 def _word(value: object) -> str:
-    """A value as it is shown: nothing in it acts on a terminal, or looks like another field."""
+    """Return a value as it is shown. Nothing in it acts on a terminal, or looks like another field."""
     text = value if isinstance(value, str) else json.dumps(value)
     return text if text.isprintable() and " " not in text else json.dumps(text)
 
 
 def _which(names: list[Path] | None, config: Path) -> list[Path]:
+    """Return the files that were named, or all files of the configured log. Raises `EnvironmentFault` if there are
+    none."""
     if names:
         return names
     file = load(config).audit_file
@@ -119,12 +124,14 @@ def _which(names: list[Path] | None, config: Path) -> list[Path]:
 
 
 def _configured_key(config: Path) -> Path:
+    """Return the path of the public key: that of the configured private key, with `.pub` behind it."""
     private = load(config).audit_key
     return private.with_name(private.name + ".pub")
 
 
 @contextmanager
 def _errors() -> Iterator[None]:
+    """Say what went wrong, and exit with status 2."""
     try:
         yield
     except (ConfigError, EnvironmentFault) as error:

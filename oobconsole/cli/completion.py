@@ -20,6 +20,7 @@ def words(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def _known(ctx: typer.Context, argument: Argument) -> list[str]:
+    """Return all words that an argument can be."""
     match argument:
         case Argument.CONSOLE:
             return _consoles(ctx)

@@ -1,4 +1,5 @@
-"""The command line: what runs here, and the verbs that the running server does (`oobconsole help`)."""
+"""The local command: subcommands that run here, and verbs that it hands on to the running server (`oobconsole
+help`)."""
 
 from __future__ import annotations
 
@@ -37,6 +38,7 @@ ConfigFile = Annotated[
 
 
 def _load(file: Path) -> Config:
+    """Read the configuration. If it cannot be used, say why and exit with status 2."""
     try:
         return load(file)
     except ConfigError as error:
@@ -48,11 +50,15 @@ def _load(file: Path) -> Config:
 def options(
     ctx: typer.Context,
     config: Annotated[
-        Path | None, typer.Option("--config", envvar="OOBCONSOLE_CONFIG", help="of the server that is to do it")
+        Path | None,
+        typer.Option("--config", envvar="OOBCONSOLE_CONFIG", help="the configuration of the server that is meant"),
     ] = None,
-    socket: Annotated[Path | None, typer.Option(help="its admin socket, instead")] = None,
+    socket: Annotated[Path | None, typer.Option(help="the admin socket of that server, in place of --config")] = None,
 ) -> None:
-    """Out-of-band consoles for virtual machines: the guest's UART is emulated outside its hypervisor."""
+    """Out-of-band consoles for virtual machines: the guest's UART is emulated outside its hypervisor.
+
+    'serve' runs the server. 'help COMMAND' explains a command that the running server carries out.
+    """
     ctx.obj = (config, socket)
 
 
@@ -60,7 +66,7 @@ def _forward(
     ctx: typer.Context,
     words: Annotated[list[str] | None, typer.Argument(autocompletion=completion.words)] = None,
 ) -> None:
-    """Let the running server do it."""
+    """Hand a verb and the words behind it to the running server, and exit with the status that it returns."""
     _, socket = ctx.obj
     if socket is None:
         socket = _load(config_file(ctx)).server.admin_socket
@@ -86,7 +92,7 @@ def serve(ctx: typer.Context, config: ConfigFile = None) -> None:
     """Run the console server until SIGTERM or Ctrl-C."""
     file = config_file(ctx, config)
     settings = _load(file)
-    import uvloop  # the other commands start faster without
+    import uvloop  # here, because the other commands start faster without it
 
     from oobconsole.app.serve import serve as run
     from oobconsole.log import log
@@ -101,7 +107,7 @@ def serve(ctx: typer.Context, config: ConfigFile = None) -> None:
 
 @app.command()
 def check(ctx: typer.Context, config: ConfigFile = None) -> None:
-    """Validate a configuration file and say what it configures."""
+    """Check a configuration file, and say which consoles it configures."""
     settings = _load(config_file(ctx, config))
     for machine in settings.machines:
         typer.echo(f"machine {machine.name} ({machine.interceptor}): {', '.join(machine.console_names)}")
@@ -113,7 +119,7 @@ def check(ctx: typer.Context, config: ConfigFile = None) -> None:
 
 
 class OptionsFor(StrEnum):
-    """Who is to get the options."""
+    """Who is to get the options that `qemu-options` prints."""
 
     QEMU = "qemu"
     LIBVIRT = "libvirt"
@@ -128,7 +134,7 @@ def qemu_options(
     plugin: Annotated[Path, typer.Option(help="the plugin, as `make -C native/tcg` builds it")] = Path("oob_tcg.so"),
     wanted_by: Annotated[
         OptionsFor,
-        typer.Option("--for", help="of a VM with vfio_user: words for QEMU, XML for libvirt, the kernel's"),
+        typer.Option("--for", help="of a VM with vfio_user: words for QEMU, XML for libvirt, or the guest kernel's"),
     ] = OptionsFor.QEMU,
 ) -> None:
     """Print what to add to the command line of a machine's or VM's QEMU."""
@@ -173,6 +179,7 @@ def _options_of_vm(settings: Config, vm: VmConfig, wanted_by: OptionsFor) -> str
 
 
 def _refuse(why: str) -> NoReturn:
+    """Say why, and exit with status 2."""
     typer.echo(f"oobconsole: {why}", err=True)
     raise typer.Exit(2)
 
@@ -181,9 +188,9 @@ def _refuse(why: str) -> NoReturn:
 def doctor(
     ctx: typer.Context,
     config: ConfigFile = None,
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object for each finding")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON, one object for each finding")] = False,
 ) -> None:
-    """Look for faults in this host, the configuration and the permissions of what it names."""
+    """Look for faults in this host, in the configuration, and in the permissions of the files that it names."""
     from oobconsole.ops.doctor import report
 
     raise typer.Exit(report(config_file(ctx, config), as_json=as_json))
@@ -195,13 +202,13 @@ def discover(
     config: Annotated[
         Path | None, typer.Option("--config", help="compare with this configuration: what is in it, what is missing")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object for each")] = False,
-    as_toml: Annotated[bool, typer.Option("--toml", help="a configuration to start from")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON, one object for each thing found")] = False,
+    as_toml: Annotated[bool, typer.Option("--toml", help="print a configuration to start from")] = False,
     write: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="write that configuration; never over another file")
+        Path | None, typer.Option(metavar="FILE", help="write that configuration to FILE, which must not exist")
     ] = None,
 ) -> None:
-    """List what this host runs that could have a console: QEMU, libvirt's domains, serial ports."""
+    """List what this host runs that could have a console: QEMU, libvirt's domains and serial ports."""
     from oobconsole.ops import discover as discovery
 
     named = config_file(ctx, config)
@@ -234,6 +241,6 @@ def main() -> None:
         with contextlib.suppress(OSError):
             typer.echo(f"oobconsole: {error}", err=True)
         sys.exit(1)
-    except BrokenPipeError:  # its reader has what it wanted
+    except BrokenPipeError:  # whoever reads our output has read enough, as `head` does
         stdio.give_up()
         sys.exit(128 + signal.SIGPIPE)

@@ -13,19 +13,21 @@ from oobconsole.session.request import echo
 from oobconsole.session.when import when
 
 
-def add_console(parser: argparse.ArgumentParser) -> None:
-    """Add the console that the verb is about (`request.args.console`)."""
-    parser.add_argument("console", metavar="CONSOLE")
+def add_console(parser: argparse.ArgumentParser, meaning: str = "the console's name ('ls' lists them)") -> None:
+    """Add the console that the verb is about (`request.args.console`). `meaning` is what its help says."""
+    parser.add_argument("console", metavar="CONSOLE", help=meaning)
 
 
 def add_json(parser: argparse._ActionsContainer) -> None:
     """Add the option that makes the answer JSON (`request.args.json`)."""
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
 
 
 def add_since(parser: argparse._ActionsContainer) -> None:
     """Add the moment from which on a recording is read (`request.args.since`, which is a `When` or None)."""
-    parser.add_argument("--since", type=when, metavar="TIME", help="from then on: 10m (ago), 02:13, 2026-03-01T02:13")
+    parser.add_argument(
+        "--since", type=when, metavar="TIME", help="begin at that time: 10m (ago), 02:13, 2026-03-01T02:13"
+    )
 
 
 def count(text: str) -> int:

@@ -15,14 +15,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the console, where in its output to begin, and in which form the output is wanted."""
     add_console(parser)
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--lines", type=count, metavar="N", help="begin with the last N lines")
-    where.add_argument("--from-start", action="store_true", help="begin with the oldest output that is kept")
-    where.add_argument("--from", type=count, metavar="OFFSET", dest="offset", help="begin at an absolute offset")
+    where.add_argument("--lines", type=count, metavar="N", help="begin with the last N lines of the output")
+    where.add_argument("--from-start", action="store_true", help="begin with the oldest output that the server has")
+    where.add_argument("--from", type=count, metavar="OFFSET", dest="offset", help="begin at that byte of the output")
     parser.add_argument(
-        "--force", action="store_true", help="end another program that has the line open, such as virsh console"
+        "--force",
+        action="store_true",
+        help="end another program that has the line open, such as virsh console (needs the right 'force')",
     )
-    parser.add_argument("--raw", action="store_true", help="no screen, no filter: bytes as they are")
-    parser.add_argument("--json-notices", action="store_true", help="notices as JSON on standard error")
+    parser.add_argument(
+        "--raw", action="store_true", help="pass the guest's bytes as they are: no screen first, no filter"
+    )
+    parser.add_argument("--json-notices", action="store_true", help="write notices as JSON to standard error")
 
 
 async def handle(request: Request) -> ExitStatus:

@@ -9,7 +9,7 @@ from oobconsole.session.request import ExitStatus, Request
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the only argument, `head`. The local command `oobconsole audit` reads the files itself, and has more."""
-    parser.add_argument("what", choices=["head"], metavar="head")
+    parser.add_argument("what", choices=["head"], metavar="head", help="the number and the hash of the last entry")
 
 
 async def handle(request: Request) -> ExitStatus:

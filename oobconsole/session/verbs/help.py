@@ -11,7 +11,9 @@ from oobconsole.verbs import VERBS
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command that is to be explained. Without one, all commands are listed."""
-    parser.add_argument("verb", nargs="?", metavar="COMMAND")
+    parser.add_argument(
+        "verb", nargs="?", metavar="COMMAND", help="the command to explain; without one, all are listed"
+    )
 
 
 async def handle(request: Request) -> ExitStatus:
@@ -21,7 +23,11 @@ async def handle(request: Request) -> ExitStatus:
         width = max(map(len, VERBS))
         lines = [f"  {verb.name:<{width}}  {verb.summary}" for verb in VERBS.values()]
         return await request.print(
-            ["ssh HOST CONSOLE is short for ssh HOST attach CONSOLE, ssh -t HOST for ssh -t HOST menu", *lines]
+            [
+                "ssh HOST CONSOLE is short for ssh HOST attach CONSOLE, and ssh -t HOST for ssh -t HOST menu.",
+                "ssh HOST help COMMAND explains a command. The commands are:",
+                *lines,
+            ]
         )
     if name not in VERBS:
         raise UsageError(f"there is no command {echo(name)}; 'help' lists them")

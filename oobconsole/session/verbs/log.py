@@ -19,9 +19,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the console, which part of its recording is wanted, and in which form."""
     add_console(parser)
     add_since(parser)
-    parser.add_argument("--lines", type=_lines, metavar="N", help="the last N lines")
-    parser.add_argument("--raw", action="store_true", help="every byte, as the guest printed it: not for a terminal")
-    parser.add_argument("--typed", action="store_true", help="who typed what, where the guest echoed it")
+    parser.add_argument("--lines", type=_lines, metavar="N", help="print only the last N lines")
+    parser.add_argument(
+        "--raw", action="store_true", help="print every byte as the guest did; a terminal may act on some of them"
+    )
+    parser.add_argument(
+        "--typed", action="store_true", help="print who typed what; what the guest did not echo is only counted"
+    )
 
 
 def _lines(text: str) -> int:

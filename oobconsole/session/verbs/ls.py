@@ -37,7 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose the form of the answer."""
     how = parser.add_mutually_exclusive_group()
     add_json(how)
-    how.add_argument("--names", action="store_true", help="only their names, one a line")
+    how.add_argument("--names", action="store_true", help="print only the names, one a line")
 
 
 async def handle(request: Request) -> ExitStatus:

@@ -13,8 +13,14 @@ from oobconsole.session.switch import switch
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the console, what is to be done, and the option that confirms it."""
     add_console(parser)
-    parser.add_argument("action", choices=list(PowerAction), type=_action, metavar="|".join(PowerAction))
-    parser.add_argument("--yes", action="store_true", help="it is meant")
+    parser.add_argument(
+        "action",
+        choices=list(PowerAction),
+        type=_action,
+        metavar="|".join(PowerAction),
+        help="what to do; 'off' asks the guest to shut down, as its power button does",
+    )
+    parser.add_argument("--yes", action="store_true", help="really do it; without this, nothing is done")
 
 
 def _action(text: str) -> PowerAction:

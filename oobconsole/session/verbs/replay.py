@@ -30,10 +30,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_console(parser)
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
-        "--at", type=when, metavar="TIME", help="from 02:13 or 2026-03-01T02:13 on, or 90s behind the beginning"
+        "--at", type=when, metavar="TIME", help="begin at 02:13 or 2026-03-01T02:13, or 90s after the beginning"
     )
     add_since(where)
-    parser.add_argument("--speed", type=_speed, default=1.0, metavar="N", help="so many times as fast")
+    parser.add_argument("--speed", type=_speed, default=1.0, metavar="N", help="N times as fast, from 0.1 to 100")
 
 
 def _speed(text: str) -> float:

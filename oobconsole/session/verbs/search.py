@@ -20,7 +20,9 @@ FOUND_MAX: Final = 10_000
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the console, the pattern, and from which time on it is looked for."""
     add_console(parser)
-    parser.add_argument("pattern", metavar="REGEX", action=FreeText, understand=pattern)
+    parser.add_argument(
+        "pattern", metavar="REGEX", action=FreeText, understand=pattern, help="what a line must match"
+    )
     add_since(parser)
 
 

@@ -21,10 +21,12 @@ _MATCHED_A_SLICE: Final = 64
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the console, or a pattern that names several consoles; and the text."""
-    add_console(parser)
-    parser.add_argument("text", metavar="TEXT", action=FreeText)
-    parser.add_argument("--no-enter", action="store_true", help="without the Enter key at its end")
-    parser.add_argument("--force", action="store_true", help="though somebody has the keyboard (right: force)")
+    add_console(parser, "the console's name, or a pattern such as 'web*' for several consoles")
+    parser.add_argument("text", metavar="TEXT", action=FreeText, help="the text: all that follows the console's name")
+    parser.add_argument("--no-enter", action="store_true", help="do not press Enter after the text")
+    parser.add_argument(
+        "--force", action="store_true", help="type even if somebody else has the keyboard (needs the right 'force')"
+    )
 
 
 async def handle(request: Request) -> ExitStatus:

@@ -38,10 +38,27 @@ _matcher: Final = Matcher("wait", 2)
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the console, the pattern, and what ends the waiting without it."""
     add_console(parser)
-    parser.add_argument("pattern", metavar="REGEX", action=FreeText, understand=multiline)
-    parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="then it has failed, with status 4")
-    parser.add_argument("--fail", type=multiline, metavar="REGEX", action="append", default=[], help="fails at once")
-    parser.add_argument("--from", type=count, metavar="OFFSET", dest="offset", help="begin at an absolute offset")
+    parser.add_argument(
+        "pattern", metavar="REGEX", action=FreeText, understand=multiline, help="what the output must match"
+    )
+    parser.add_argument(
+        "--timeout", type=_seconds, metavar="SECONDS", help="give up after so many seconds, with exit status 4"
+    )
+    parser.add_argument(
+        "--fail",
+        type=multiline,
+        metavar="REGEX",
+        action="append",
+        default=[],
+        help="end with exit status 1 when the output matches this; may be given several times",
+    )
+    parser.add_argument(
+        "--from",
+        type=count,
+        metavar="OFFSET",
+        dest="offset",
+        help="look from that byte of the output on; without this, only at new output",
+    )
 
 
 def _seconds(text: str) -> float:
