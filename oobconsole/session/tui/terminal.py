@@ -66,7 +66,8 @@ class Terminal(Protocol):
         again."""
 
     async def break_wanted(self) -> Break:
-        """Wait until the client asks for a break. Whoever gets the break answers it (`Break.answer`)."""
+        """Wait until the client asks for a break, and return it. Whoever gets the break answers it
+        (`Break.answer`)."""
 
     def forget_breaks(self) -> int:
         """Drop the breaks that wait to be sent. Returns how many there were."""
