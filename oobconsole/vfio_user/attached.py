@@ -1,4 +1,4 @@
-"""The keeper's side of a server that is attached to one port of the card."""
+"""The keeper's end of the connection to a server that is attached to one port of the card."""
 
 from __future__ import annotations
 
@@ -19,25 +19,26 @@ class Owner(Protocol):
     """The keeper, as an attached server sees it."""
 
     def port_for(self, server: Attached, number: int) -> Port | None:
-        """The port with that number, which is this server's alone from now on; None: there is no such port."""
+        """Return the port with that number, which is this server's alone from now on; None: there is no such port."""
 
     def state(self) -> dict[str, Any]:
-        """What a STATE frame says of the device."""
+        """Return what a STATE frame says about the device."""
 
     def not_needed(self) -> None:
-        """The server needs another keeper than this one."""
+        """Note that the server needs another keeper than this one."""
 
 
 class Attached:
     """One connection of a server, from `accept` to its end.
 
     Args:
-        sock: non-blocking; closed with it.
-        hello: what the HELLO frame says.
+        sock: the connection, non-blocking. It is closed with this object.
+        owner: the keeper.
+        hello: the content of the HELLO frame.
 
     Attributes:
-        port: the port that the server is attached to; None: not yet.
-        closed: the connection is over.
+        port: the port that the server is attached to; None: it has not attached yet.
+        closed: whether the connection is over.
     """
 
     def __init__(self, sock: socket.socket, owner: Owner, hello: dict[str, Any]) -> None:
@@ -47,21 +48,21 @@ class Attached:
         self._owner = owner
         self._decoder = link.Decoder()
         self._out = bytearray(link.encode(Kind.HELLO, hello))
-        self._sent = 0  # offset in the port's output
+        self._sent = 0  # up to which offset of the port's output everything was sent
         self._counts_breaks = False
         self.flush()
 
     @property
     def wants_write(self) -> bool:
-        """Is there something that the socket did not take?"""
+        """Whether there are bytes that the socket has not taken yet."""
         return bool(self._out)
 
     def fileno(self) -> int:
-        """The descriptor, for a selector."""
+        """Return the file descriptor, for a selector."""
         return self._sock.fileno()
 
     def close(self) -> None:
-        """End it, and give its descriptor back: to be called by the keeper alone, which selects on it."""
+        """Close the connection. Only the keeper may call this, because it selects on the file descriptor."""
         self.closed = True
         self._sock.close()
 
@@ -85,7 +86,7 @@ class Attached:
             self.closed = True  # the server logs what went wrong
 
     def flush(self) -> None:
-        """Pass on what was printed and what was taken, as much as the socket takes."""
+        """Send what the port has printed and which input it has taken, as far as the socket takes it."""
         try:
             while not self.closed:
                 if self._out:
@@ -107,36 +108,36 @@ class Attached:
         elif frame.kind is Kind.BREAK and self.port is not None:
             self._break(self.port)
         else:
-            raise WireError(f"{frame.kind.name} out of order")
+            raise WireError(f"{frame.kind.name} came where no server sends it")
 
     def _input(self, port: Port, data: bytes) -> None:
         if port.waiting + len(data) > 2 * INPUT_MAX:
-            raise WireError("more input than may wait")
+            raise WireError(f"INPUT is more than may wait, which is {2 * INPUT_MAX} bytes")
         port.type(data)
 
     def _break(self, port: Port) -> None:
         """Send a break to the guest. A server that counts breaks sends no more than may wait; an older one cannot be
         told."""
         if not port.send_break() and self._counts_breaks:
-            raise WireError("more breaks than may wait")
+            raise WireError("BREAK is one more than may wait")
 
     def _attached(self, table: dict[str, Any]) -> None:
         number, have = table.get("port"), table.get("have")
         if not isinstance(number, int) or not (have is None or isinstance(have, int)):
-            raise WireError("ATTACH without a port")
+            raise WireError("ATTACH has no number of a port, or no number of bytes")
         port = self._owner.port_for(self, number)
         if port is None:
-            raise WireError(f"there is no port {number}")
+            raise WireError(f"ATTACH names port {number}, which the card does not have")
         backlog = port.backlog
         self._sent = backlog.start if have is None else min(have, backlog.end)
         self._out += link.encode(Kind.ATTACHED, self._sent)
         self._counts_breaks = table.get("breaks") is True
-        port.taken = port.breaks_taken = 0  # what a server before this one has typed
+        port.taken = port.breaks_taken = 0  # these counts are about what an earlier server has typed
         self.port = port
         self.state(self._owner.state() | {"waiting": port.waiting, "breaks": port.breaks})
 
     def _fill(self) -> bool:
-        """Make the next frames; False: there is nothing to send."""
+        """Make the next frames. Returns False if there is nothing to send."""
         port = self.port
         if port is None:
             return False

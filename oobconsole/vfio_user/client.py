@@ -1,9 +1,8 @@
 """A connected client of vfio-user, in the keeper: QEMU, whose vCPU waits for most answers.
 
 How is the vCPU kept from waiting? A message that is one access to one register is looked up as a whole, except for
-its id. It is answered before it acts, so that the vCPU wakes up meanwhile. After a message, the next one is looked
-for
-without sleeping, for `SPIN_NS`.
+its id. A write is answered before it acts, so that the vCPU wakes up meanwhile. After a message, the next message is
+looked for without sleeping, for `SPIN_NS`.
 """
 
 from __future__ import annotations
@@ -25,9 +24,8 @@ from oobconsole.vfio_user.port import Port
 
 #: How many ns to look for the next message before sleeping.
 SPIN_NS: Final = 100_000
-#: How many ns nothing must have come before the interrupt is raised and output is passed on. A driver in its
-#: interrupt
-#: handler polls, and each interrupt that it does not need costs it one more message.
+#: How many ns nothing must have come before the interrupt is raised and output is passed on. A driver polls in its
+#: interrupt handler, and each interrupt that it does not need costs it one more message.
 QUIET_NS: Final = 50_000
 #: After how many ns output is passed on however busy the guest is; one turn of `serve` lasts no longer.
 TURN_NS: Final = 2_000_000
@@ -42,9 +40,9 @@ class _Access(NamedTuple):
 
     Attributes:
         port, register: what the access reaches.
-        write: is it a write?
-        reply: the reply without its first two bytes, which are the id, and without the value of a read; empty: none.
-        size: the message's, in bytes.
+        write: whether it is a write.
+        reply: the reply, without its first two bytes, which are the id, and without the value of a read; empty: none.
+        size: the size of the message, in bytes.
     """
 
     port: Port
@@ -58,13 +56,13 @@ class Client:
     """One connection of a VMM to the device.
 
     Args:
-        sock: non-blocking; closed with the client.
+        sock: the connection, non-blocking. It is closed with this object.
         device: what the client sees.
-        busy: is called about every `TURN_NS` of uninterrupted work, and whenever nothing has come for `QUIET_NS`.
+        busy: called about every `TURN_NS` of uninterrupted work, and whenever nothing has come for `QUIET_NS`.
 
     Attributes:
         fault: why the connection is over, in words; empty: it is not.
-        gone: the client itself has ended a connection that was in use, which is no fault.
+        gone: whether the client itself has ended a connection that was in use. That is no fault.
     """
 
     def __init__(self, sock: socket.socket, device: Device, busy: Callable[[], object]) -> None:
@@ -78,16 +76,16 @@ class Client:
         self._posted_thr = _posted_thr(device)
         self._last = time.monotonic_ns()
         self._settled = True
-        self._since = self._last  # when the incomplete message began, or the connection without a message
+        self._since = self._last  # when the message that is not complete began, or the connection
 
     @property
     def negotiated(self) -> bool:
-        """Has the client sent VERSION?"""
+        """Whether the client has sent VERSION."""
         return self._decoder.negotiated
 
     @property
     def peer(self) -> str:
-        """The process at the other end."""
+        """Which process is at the other end, in words."""
         return f"process {credentials(self._sock).pid}"
 
     def close(self) -> None:
@@ -98,11 +96,11 @@ class Client:
         self._sock.close()
 
     def fileno(self) -> int:
-        """The descriptor, for a selector."""
+        """Return the file descriptor, for a selector."""
         return self._sock.fileno()
 
     def deadline(self) -> float | None:
-        """Until when the client must have sent more, by `time.monotonic`; None: it may take its time."""
+        """Return until when the client must have sent more, by `time.monotonic`; None: it may take its time."""
         if self.negotiated and not self._decoder.pending:
             return None
         return self._since / 1e9 + PATIENCE_S
@@ -114,11 +112,11 @@ class Client:
 
     @property
     def awake(self) -> bool:
-        """Is `serve` to be called again at once?"""
+        """Whether `serve` is to be called again at once."""
         return not self._settled or self._device.intx.due
 
     def serve(self) -> None:
-        """Serve what has arrived, then look for more."""
+        """Serve what has arrived, and then look for more."""
         end = time.monotonic_ns() + TURN_NS
         while not self.fault:
             try:
@@ -144,7 +142,7 @@ class Client:
                 return
 
     def _idle(self, end: int) -> bool:
-        """Nothing has come. Returns whether to stop looking for now."""
+        """Do what is due when nothing has come. Returns whether to stop looking for more for now."""
         now = time.monotonic_ns()
         quiet = now - self._last
         if quiet >= QUIET_NS and (not self._settled or self._device.intx.due):
@@ -177,7 +175,7 @@ class Client:
             at = self._access(access, data, at)
 
     def _access(self, access: _Access, data: bytes, at: int) -> int:
-        """Serve one access; returns where the next message begins."""
+        """Serve one access. Returns where the next message begins."""
         port, register, write, reply, size = access
         end = at + size
         if not write:
@@ -228,7 +226,7 @@ class Client:
 
 
 def _accesses(device: Device) -> dict[bytes, _Access]:
-    """Every access of one byte that there can be, by its message without the id."""
+    """Return every access of one byte that there can be, by its message without the id."""
     found = {}
     for number, port in enumerate(device.ports):
         assert isinstance(port, Port)
@@ -248,7 +246,7 @@ _SIZE: Final = m.HEADER.size + m.ACCESS.size
 
 
 def _begin(command: int, data: int, flags: int) -> bytes:
-    """A header without its id."""
+    """Return a header without its id."""
     return m.HEADER.pack(0, command, _SIZE + data, flags, 0)[2:]
 
 
@@ -257,7 +255,7 @@ def _answer(command: int, data: int) -> bytes:
 
 
 def _posted_thr(device: Device) -> dict[Port, re.Pattern[bytes]]:
-    """For each port, a pattern for posted bytes of output that follow each other."""
+    """Return, for each port, a pattern that matches posted bytes of output that follow each other."""
     found = {}
     for number, port in enumerate(device.ports):
         assert isinstance(port, Port)

@@ -1,7 +1,7 @@
-"""Takes the stream of vfio-user apart: bytes and descriptors go in, messages come out. Sans I/O.
+"""Takes the stream of vfio-user apart: bytes and file descriptors go in, messages come out. Sans I/O.
 
-To which message does a descriptor belong? Descriptors come with a piece of the stream (unix(7), SCM_RIGHTS), and a
-read ends behind such a piece. So they belong to the message that has the read's last byte.
+To which message does a file descriptor belong? Descriptors come with a piece of the stream (unix(7), SCM_RIGHTS), and
+a read ends behind such a piece. So they belong to the message that has the read's last byte.
 """
 
 from __future__ import annotations
@@ -20,16 +20,19 @@ from oobconsole.vfio_user.messages import (
 
 
 class Decoder:
-    """Takes one connection's requests apart.
+    """Takes the requests of one connection apart.
 
-    The first message must be VERSION, and no later one may be. After a `VfioUserError` the rest of the stream has no
-    meaning.
+    The first message must be VERSION, and no later one may be VERSION. After a `VfioUserError` the rest of the stream
+    has no meaning.
+
+    Attributes:
+        negotiated: whether VERSION has come.
     """
 
     def __init__(self) -> None:
         self._buffer = bytearray()
-        self._at = 0  # offset in the stream of the buffer's first byte
-        self._fds: list[tuple[int, int]] = []  # offset in the stream, descriptor
+        self._at = 0  # the offset of the buffer's first byte in the stream
+        self._fds: list[tuple[int, int]] = []  # for each descriptor: the offset of the byte with which it came
         self._broken: VfioUserError | None = None
         self.negotiated = False
 
@@ -39,9 +42,13 @@ class Decoder:
         return len(self._buffer)
 
     def feed(self, data: bytes, fds: Sequence[int] = ()) -> Iterator[Message]:
-        """Take what one read gave; the iterator must be used up.
+        """Yield the messages that the bytes of one read complete. The caller must iterate to the end.
 
-        Whoever gets a message owns its descriptors. Descriptors of messages that never came are left to `take_fds`.
+        Whoever gets a message owns its descriptors. Descriptors that belong to no message are left to `take_fds`.
+
+        Args:
+            data: the bytes.
+            fds: the descriptors that came with them.
 
         Raises:
             VfioUserError: no client that speaks the protocol sends this. Every later call raises it, too.
@@ -61,7 +68,7 @@ class Decoder:
             raise
 
     def take_fds(self) -> list[int]:
-        """The descriptors that no message has; the caller owns them from now on."""
+        """Return the descriptors that belong to no message. The caller owns them from now on."""
         left, self._fds = [fd for _, fd in self._fds], []
         return left
 

@@ -1,4 +1,5 @@
-"""The card that a client of vfio-user sees: regions, interrupt and reset of some 16550s. No socket, no clock."""
+"""The card that a client of vfio-user sees: regions, interrupt, and reset of one or more 16550s. No socket, no
+clock."""
 
 from __future__ import annotations
 
@@ -11,8 +12,8 @@ from oobconsole.vfio_user import messages as m
 from oobconsole.vfio_user.intx import Intx, is_eventfd
 from oobconsole.vfio_user.pci import CONFIG_SIZE, PORT_SIZE, Card, ConfigSpace
 
-#: Flags of <linux/vfio.h>: the device can be reset and is PCI; a region can be read and written; an interrupt is
-#: signalled by eventfd, can be masked, and masks itself.
+#: Flags of <linux/vfio.h>. The device can be reset, and is PCI. A region can be read and written. An interrupt is
+#: signalled by an eventfd, can be masked, and masks itself.
 _DEVICE_FLAGS: Final = 0x3
 _REGION_FLAGS: Final = 0x3
 _INTX_FLAGS: Final = 0x7
@@ -29,11 +30,15 @@ class Registers(Protocol):
         """Write every byte of `data` to the register, in order."""
 
     def reset(self) -> None:
-        """Be as after power-on."""
+        """Reset the UART to its state after power-on."""
 
 
 class Refusal(Exception):
-    """A request that cannot be served; it is answered with an errno."""
+    """A request that cannot be served. It is answered with an errno.
+
+    Args:
+        error: the errno.
+    """
 
     def __init__(self, error: int) -> None:
         self.error = error
@@ -70,7 +75,8 @@ class Device:
                 os.close(fd)
 
     def reset(self) -> None:
-        """Be as after power-on. The interrupt's descriptors stay, because they are the client's."""
+        """Reset the card to its state after power-on. The descriptors of the interrupt stay, because they are the
+        client's."""
         for port in self.ports:
             port.reset()
         self.config.reset()
@@ -134,7 +140,7 @@ class Device:
             self.config.write(offset, data)
             self.intx.disabled = self.config.intx_disabled
             return
-        for at, value in enumerate(data, offset):  # a wider access is several, lowest register first
+        for at, value in enumerate(data, offset):  # a wider access is several, the lowest register first
             number, register = divmod(at, PORT_SIZE)
             if number < len(self.ports):
                 self.ports[number].write(register, bytes((value,)))

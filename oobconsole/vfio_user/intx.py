@@ -1,10 +1,9 @@
-"""INTx of a vfio-user device: a level that is made of signals on an eventfd.
+"""The interrupt INTx of a vfio-user device: a level that is made of signals on an eventfd.
 
-The level is signalled once, and the signal masks it. The client unmasks it at the guest's next access to a BAR while
-it has an
-interrupt pending (QEMU's vfio_pci_intx_eoi), or by an eventfd of its own that KVM signals at the guest's EOI. A level
-that falls before the client has read the signal takes the signal back: otherwise the guest would be interrupted
-though nothing is pending.
+How does a signal become a level? The level is signalled once, and the signal masks the interrupt. The client unmasks
+it at the guest's next access to a BAR while an interrupt is pending (QEMU's vfio_pci_intx_eoi), or by an eventfd of
+its own, which KVM signals at the guest's EOI. If the level falls before the client has read the signal, the signal is
+taken back. Otherwise the guest would be interrupted although nothing is pending.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from typing import Final
 
 from oobconsole.vfio_user.messages import IrqSet
 
-_ONE: Final = (1).to_bytes(8, "little")  # eventfd(2) counts in the host's byte order; both are x86
+_ONE: Final = (1).to_bytes(8, "little")  # eventfd(2) counts in the host's byte order; here that is x86's
 _EVENTFD: Final = "anon_inode:[eventfd]"
 
 
 def is_eventfd(fd: int) -> bool:
-    """Is the descriptor an eventfd? Writing to anything else might block, or do harm."""
+    """Return whether the file descriptor is an eventfd. Writing to anything else might block, or do harm."""
     return str(Path(f"/proc/self/fd/{fd}").readlink()) == _EVENTFD
 
 
@@ -30,30 +29,35 @@ class Intx:
     """The interrupt pin.
 
     Args:
-        watch: is given the descriptor that unmasks the pin when it becomes readable, or None.
+        watch: is given the file descriptor that unmasks the pin when it becomes readable, or None if there is none.
 
     Attributes:
-        disabled: the guest has disabled the pin, in its configuration space.
+        disabled: whether the guest has disabled the pin, in its configuration space.
     """
 
     def __init__(self, watch: Callable[[int | None], object]) -> None:
         self.disabled = False
         self._watch = watch
         self._sources = 0
-        self._told = False  # the client has a signal that it has not answered by unmasking
-        self._masked = False  # by the client
+        self._told = False  # whether the client has a signal that it has not answered by unmasking
+        self._masked = False  # whether the client has masked the pin
         self._trigger: int | None = None
         self._unmask: int | None = None
 
     @property
     def due(self) -> bool:
-        """Is there a level that the client has not been told of, and may be told of?"""
+        """Whether there is a level that the client has not been told of, and may be told of."""
         if self._told or self._masked or self.disabled:
             return False
         return bool(self._sources) and self._trigger is not None
 
     def drive(self, source: int, level: bool) -> None:
-        """One of the UARTs that share the pin changes its level."""
+        """Note the level of one of the UARTs that share the pin.
+
+        Args:
+            source: the number of the UART.
+            level: whether the UART wants an interrupt.
+        """
         if level:
             self._sources |= 1 << source
         else:
@@ -78,8 +82,8 @@ class Intx:
             self._told = self._masked = False
 
     def assign(self, action: IrqSet, fd: int | None) -> None:
-        """Take an eventfd, which is ours from now on, in place of the former one; None: only give the former one
-        up."""
+        """Take an eventfd, which is ours from now on, in the place of the former one. None: only give up the former
+        one."""
         if action == IrqSet.TRIGGER:
             self._trigger = _replaced(self._trigger, fd)
             self._told = self._masked = False
@@ -89,7 +93,7 @@ class Intx:
             self._watch(fd)
 
     def unmasked_by_eventfd(self) -> None:
-        """The descriptor that `watch` was given is readable: the client unmasks the pin."""
+        """Unmask the pin, because the file descriptor that `watch` was given has become readable."""
         if self._unmask is not None and _drain(self._unmask):
             self._told = self._masked = False
 
@@ -112,12 +116,12 @@ def _replaced(former: int | None, fd: int | None) -> int | None:
 
 
 def _signal(fd: int) -> None:
-    with contextlib.suppress(BlockingIOError):  # the count is at its end, so it is signalled already
+    with contextlib.suppress(BlockingIOError):  # the count is at its end, so the signal is there already
         os.write(fd, _ONE)
 
 
 def _drain(fd: int) -> bool:
-    """Take the signal away; returns whether there was one."""
+    """Take the signal away. Returns whether there was one."""
     try:
         os.read(fd, 8)
     except BlockingIOError:

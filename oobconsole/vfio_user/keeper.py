@@ -1,8 +1,9 @@
-"""The keeper: a process that is the device, and outlives the server: `python -m ….keeper JSON`.
+"""The keeper: a process that is the device, and outlives the server (`python -m ….keeper JSON`).
 
-QEMU aborts when its device's process ends, so this process does nothing but be the device. It has no log, because
-nobody may be there to read it; it tells servers that attach what there is to say. If it dies of a bug, its last words
-are in a file beside its control socket. Without a client and without a server it ends.
+Why is this a process of its own? QEMU aborts when the process of its device ends. So the keeper does nothing but be
+the device. It has no log, because nobody may be there to read the log: it tells servers that attach what there is to
+say. If it dies of a bug, its last words are in a file beside its control socket. It ends when it has neither a client
+nor a server.
 """
 
 from __future__ import annotations
@@ -31,9 +32,8 @@ from oobconsole.vfio_user.intx import Intx
 from oobconsole.vfio_user.pci import CARDS
 from oobconsole.vfio_user.port import Port
 
-#: After how many seconds without a client and a server the keeper ends. So a server that is restarted finds the
-#: keeper
-#: again, and a VM that is started meanwhile finds its device.
+#: After how many seconds without a client and a server the keeper ends. Until then, a server that is restarted finds
+#: the keeper again, and a VM that is started meanwhile finds its device.
 LINGER_S: Final = 10.0
 #: After how many seconds a client is accepted again when one was at fault: the first time, and at most.
 RETRY_FIRST: Final = 0.2
@@ -67,6 +67,9 @@ class Settings(NamedTuple):
 class Keeper:
     """The device, its client and its servers.
 
+    Args:
+        settings: what the keeper is told to be.
+
     Raises:
         EnvironmentFault: one of its sockets cannot be made.
     """
@@ -99,7 +102,7 @@ class Keeper:
         self._on(self._control.socket, self._accept_server)
 
     def run(self) -> None:
-        """Be the device until nobody is there any more, or `stop` is called."""
+        """Serve the device until nobody is there any more, or `stop` is called."""
         while not self._ended:
             for key, events in self._selector.select(self._timeout()):
                 self._dispatch(key, events)
@@ -107,7 +110,7 @@ class Keeper:
         self.close()
 
     def stop(self) -> None:
-        """Have `run` end, soon."""
+        """Make `run` end soon."""
         self._ended = True
 
     def close(self) -> None:
@@ -136,7 +139,7 @@ class Keeper:
         key.data()
 
     def _deadlines(self) -> Iterator[float]:
-        """The times at which something is due, by `time.monotonic`."""
+        """Yield the times at which something is due, by `time.monotonic`."""
         for port in self._ports:
             if port.deadline is not None:
                 yield port.deadline / 1e9
@@ -154,7 +157,7 @@ class Keeper:
         return None if soonest is None else max(0.0, soonest - time.monotonic())
 
     def _turn(self) -> None:
-        """Do what is due, after whatever has happened."""
+        """Do everything that is due, after whatever has happened."""
         now = time.monotonic()
         for port in self._ports:
             if port.deadline is not None and port.deadline <= now * 1e9:
@@ -256,8 +259,8 @@ class Keeper:
     # as the servers' owner
 
     def port_for(self, server: Attached, number: int) -> Port | None:
-        """Give the port to the newest server: the one before may have been killed, and not be known to be dead
-        yet."""
+        """Give the port to the newest server. The server before may have been killed, and nobody may know yet that it
+        is dead."""
         if not 0 <= number < len(self._ports):
             return None
         for other in self._servers:
@@ -266,12 +269,13 @@ class Keeper:
         return self._ports[number]
 
     def not_needed(self) -> None:
-        """End, unless a client is connected: QEMU would abort."""
+        """End, unless a client is connected, because then QEMU would abort."""
         if self._client is None:
             self._ended = True
 
     def state(self) -> dict[str, Any]:
-        """What a STATE frame says: `up`, `reason`, and in how many seconds a client is accepted again (`retry_s`)."""
+        """Return what a STATE frame says: `up`, `reason`, and in how many seconds a client is accepted again
+        (`retry_s`)."""
         up = self._client is not None and self._client.negotiated
         wait = None if self._retry_at is None else max(0.0, self._retry_at - time.monotonic())
         return {"up": up, "reason": self._reason, "retry_s": wait}
@@ -283,7 +287,7 @@ class Keeper:
         server.close()
 
     def _pass_on(self) -> None:
-        """Send the servers what is new; the loop watches those whose sockets do not take all of it."""
+        """Send the servers what is new. The loop watches the servers whose sockets have not taken all of it."""
         for server in self._servers:
             if server.closed:
                 continue
@@ -294,7 +298,7 @@ class Keeper:
                 (self._writing.add if server.wants_write else self._writing.discard)(server)
 
     def _say(self, reason: str) -> None:
-        """Tell all servers the state of the device, behind its output."""
+        """Tell all servers the state of the device, behind its output so far."""
         self._pass_on()
         self._reason = reason
         for server in self._servers:
@@ -306,19 +310,18 @@ def _accepted(listener: socket.socket) -> socket.socket | None:
     try:
         sock, _ = listener.accept()
     except OSError:
-        return None  # the other end has left again, or no descriptor is left; the selector asks again
+        return None  # the other end has left, or there is no file descriptor left; the selector asks again
     sock.setblocking(False)
     return sock
 
 
 def main(argument: str) -> int:
-    """Be the keeper, as nobody's child. Prints READY when the sockets are there, or why they are not.
+    """Be the keeper, as nobody's child. Prints READY when the sockets are there, or else why they are not.
 
     Args:
         argument: `Settings` as JSON.
 
-    Returns:
-        The exit status.
+    Returns the exit status.
     """
     settings = Settings(**json.loads(argument))
     if os.fork():
@@ -340,12 +343,13 @@ def main(argument: str) -> int:
 
 
 def last_words(control: str) -> Path:
-    """The file in which a keeper that died of a bug says why."""
+    """Return the path of the file in which a keeper that died of a bug says why."""
     return Path(f"{control}.log")
 
 
 def _leave_terminal(log: Path) -> None:
-    """Give up the standard streams that we were started with, so that we hold nobody's terminal or pipe open."""
+    """Replace the standard streams that the keeper was started with, so that it holds nobody's terminal or pipe open.
+    Standard error becomes the file of last words."""
     for fds, path in (((0, 1), Path(os.devnull)), ((2,), log)):
         opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
         for fd in fds:

@@ -1,8 +1,11 @@
-"""Between the keeper and a server: one connection for each port, frames of a kind, a length and a payload. Sans I/O.
+"""The codec between the keeper and a server: one connection for each port, frames of a kind, a length and a payload.
+Sans I/O.
 
-The keeper says HELLO; the server answers ATTACH with what it has of the output; the keeper says from where it goes on
-(ATTACHED), then STATE, GAP and OUTPUT as they happen. A keeper may be older than its server, and a server older than
-its keeper: HELLO has a version, and what was added since is only said to who has asked for it.
+Who says what? The keeper says HELLO. The server answers with ATTACH, which says how much of the output it has. The
+keeper says where the output goes on (ATTACHED), and then sends STATE, GAP and OUTPUT as they happen.
+
+What if one of them is older? HELLO has a version. A frame that was added later is only sent to a server that has
+asked for it.
 """
 
 from __future__ import annotations
@@ -26,17 +29,17 @@ class Kind(IntEnum):
 
     # to the keeper
     ATTACH = 1  # JSON: port, have (bytes of its output that are known, or null), breaks (true: say BREAKS_TAKEN)
-    INPUT = 2
-    BREAK = 3
+    INPUT = 2  # bytes that were typed
+    BREAK = 3  # a break was typed; no payload
     END = 4  # the keeper is not needed any more, unless a VMM is connected
     # from the keeper
     HELLO = 16  # JSON: version, instance, pid, device, breaks (true: says BREAKS_TAKEN if asked)
     ATTACHED = 17  # NUMBER: offset at which output goes on
     STATE = 18  # JSON: up, reason, retry_s; the first also waiting (bytes of input) and breaks, from a server before
-    OUTPUT = 19
-    GAP = 20  # NUMBER: so many bytes were lost here
-    TAKEN = 21  # NUMBER: so many bytes of input are with the guest
-    BREAKS_TAKEN = 22  # NUMBER: the same of breaks
+    OUTPUT = 19  # bytes that the guest has printed
+    GAP = 20  # NUMBER: how many bytes of output were lost here
+    TAKEN = 21  # NUMBER: how many more bytes of input the guest's UART has taken
+    BREAKS_TAKEN = 22  # NUMBER: how many more breaks the guest's UART has taken
 
 
 class Frame(NamedTuple):
@@ -47,14 +50,14 @@ class Frame(NamedTuple):
 
     @property
     def number(self) -> int:
-        """The payload as a NUMBER. Raises `WireError` when it is none."""
+        """The payload as a NUMBER. Raises `WireError` if it is none."""
         if len(self.payload) != NUMBER.size:
             raise WireError(f"{self.kind.name} with {len(self.payload)} bytes of payload: it has {NUMBER.size}")
         return int(NUMBER.unpack(self.payload)[0])
 
     @property
     def table(self) -> dict[str, Any]:
-        """The payload as a JSON object. Raises `WireError` when it is none."""
+        """The payload as a JSON object. Raises `WireError` if it is none."""
         try:
             found = json.loads(self.payload)
         except (ValueError, RecursionError) as error:
@@ -65,7 +68,7 @@ class Frame(NamedTuple):
 
 
 def encode(kind: Kind, payload: bytes | int | dict[str, Any] = b"") -> bytes:
-    """The bytes of one frame of this kind, with its payload."""
+    """Return the bytes of one frame of this kind, with its payload."""
     if isinstance(payload, int):
         payload = NUMBER.pack(payload)
     elif isinstance(payload, dict):
@@ -74,13 +77,17 @@ def encode(kind: Kind, payload: bytes | int | dict[str, Any] = b"") -> bytes:
 
 
 class Decoder:
-    """A stream of frames."""
+    """Takes a stream of frames apart."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """Take what was read; the iterator is to be used up. Raises `WireError` for what is no frame."""
+        """Yield the frames that the bytes complete. The caller must iterate to the end.
+
+        Raises:
+            WireError: the bytes are no frame.
+        """
         self._buffer += data
         while len(self._buffer) >= _HEADER.size:
             kind, size = _HEADER.unpack_from(self._buffer)

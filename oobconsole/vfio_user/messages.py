@@ -1,7 +1,7 @@
-"""The messages of vfio-user: each request validated into a type of its own, replies encoded. Sans I/O.
+"""The messages of vfio-user: each request is validated and becomes a type of its own; replies are encoded. Sans I/O.
 
-What breaks the framing, or cannot come from a client that speaks the protocol, raises `VfioUserError`. What is well
-formed and wrong is a `Refused`, which is answered with an errno, as the protocol has it.
+What breaks the framing, or cannot come from a client that speaks the protocol, raises `VfioUserError`. A request that
+is well formed but cannot be served becomes a `Refused`, and is answered with an errno, as the protocol says.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from oobconsole.errors import VfioUserError
 HEADER: Final = Struct("<HHIII")  # message id, command, message size, flags, error
 MAJOR: Final = 0
 MINOR: Final = 0
-#: What we take in one message: bytes with the header, descriptors, and bytes of a region's data.
+#: How much one message may have: bytes with the header, file descriptors, and bytes of a region's data.
 MESSAGE_MAX: Final = 16384
 FDS_MAX: Final = 8
 DATA_MAX: Final = 4096
-#: Numbers of a vfio PCI device's regions and interrupts (<linux/vfio.h>).
+#: The numbers of a vfio PCI device's regions and interrupts (<linux/vfio.h>).
 BAR0_REGION: Final = 0
 CONFIG_REGION: Final = 7
 REGIONS: Final = 9
@@ -31,7 +31,7 @@ IRQS: Final = 5
 
 
 class Command(IntEnum):
-    """Commands of a client."""
+    """The commands that a client sends."""
 
     VERSION = 1
     DMA_MAP = 2
@@ -48,7 +48,7 @@ class Command(IntEnum):
 
 
 class Flags(IntFlag):
-    """Of the header; the low four bits are the type: 0 a command, 1 a reply."""
+    """The flags of the header. Its low four bits are the type: 0 is a command, 1 is a reply."""
 
     REPLY = 0x01
     NO_REPLY = 0x10
@@ -56,7 +56,7 @@ class Flags(IntFlag):
 
 
 class IrqSet(IntFlag):
-    """Flags of DEVICE_SET_IRQS."""
+    """The flags of DEVICE_SET_IRQS: which data it has, and what is to be done."""
 
     DATA_NONE = 0x01
     DATA_BOOL = 0x02
@@ -71,7 +71,13 @@ _ACTION: Final = IrqSet.MASK | IrqSet.UNMASK | IrqSet.TRIGGER
 
 
 class Version(NamedTuple):
-    """The first message: what the client can do. `size` of its message: QEMU's buffer for the reply is no larger."""
+    """The first message.
+
+    Attributes:
+        minor: the minor version of the protocol that the client speaks.
+        capabilities: what the client can do; None: it does not say.
+        size: the size of the message, in bytes. QEMU's buffer for the reply is no larger.
+    """
 
     minor: int
     capabilities: dict[str, Any] | None
@@ -79,34 +85,40 @@ class Version(NamedTuple):
 
 
 class DmaMap(NamedTuple):
-    """Guest memory that we might use, and do not."""
+    """A request that gives us memory of the guest. We do not use it."""
 
 
 class DmaUnmap(NamedTuple):
-    """The same memory goes; `entry` is answered."""
+    """A request that takes such memory back. `entry` is sent back as the reply."""
 
     entry: bytes
 
 
 class GetInfo(NamedTuple):
-    """What the device is."""
+    """A request that asks what the device is."""
 
 
 class GetRegionInfo(NamedTuple):
-    """What a region is."""
+    """A request that asks what a region is."""
 
     region: int
 
 
 class GetIrqInfo(NamedTuple):
-    """What an interrupt is."""
+    """A request that asks what an interrupt is."""
 
     irq: int
 
 
 class SetIrqs(NamedTuple):
-    """Mask, unmask or trigger, at once (no eventfd) or by an eventfd. `enabled`: which of a range it is meant for;
-    an empty range is the whole index."""
+    """A request that masks, unmasks or triggers interrupts.
+
+    Attributes:
+        irq: the number of the interrupt.
+        action: what is to be done.
+        by_eventfd: whether it is done by an eventfd from now on; otherwise it is done once, at once.
+        enabled: for which interrupts of a range it is meant. An empty range means all of them.
+    """
 
     irq: int
     action: IrqSet
@@ -115,7 +127,7 @@ class SetIrqs(NamedTuple):
 
 
 class RegionRead(NamedTuple):
-    """`size` bytes of a region."""
+    """A request that reads `size` bytes of a region, from `offset` on."""
 
     region: int
     offset: int
@@ -123,7 +135,7 @@ class RegionRead(NamedTuple):
 
 
 class RegionWrite(NamedTuple):
-    """`data` to a region."""
+    """A request that writes `data` to a region, at `offset`."""
 
     region: int
     offset: int
@@ -131,17 +143,17 @@ class RegionWrite(NamedTuple):
 
 
 class WriteMulti(NamedTuple):
-    """Several writes, in order."""
+    """A request that writes several times, in order."""
 
     writes: tuple[RegionWrite, ...]
 
 
 class Reset(NamedTuple):
-    """Back to power-on."""
+    """A request that resets the device to its state after power-on."""
 
 
 class Refused(NamedTuple):
-    """Well formed, but nothing that can be done: the errno to answer."""
+    """A request that is well formed but cannot be served. `error` is the errno that answers it."""
 
     error: int
 
@@ -163,7 +175,15 @@ Request: TypeAlias = (
 
 
 class Message(NamedTuple):
-    """A request with what its reply needs. `fds` are the receiver's to close."""
+    """A request with what its reply needs.
+
+    Attributes:
+        id: the number that the reply repeats.
+        command: the command's number, which the reply repeats, too.
+        no_reply: whether the client wants no reply.
+        request: what is asked for.
+        fds: the file descriptors that came with it. Whoever gets the message closes them.
+    """
 
     id: int
     command: int
@@ -187,8 +207,9 @@ def parse(header: tuple[int, int, int, int, int], payload: bytes, fds: list[int]
     """Validate one message.
 
     Args:
-        header: as `HEADER` unpacks it; `check_header` has seen it.
-        fds: that came with it.
+        header: the header as `HEADER` unpacks it. `check_header` has checked it.
+        payload: what follows the header.
+        fds: the file descriptors that came with the message.
 
     Raises:
         VfioUserError: no client that speaks the protocol sends this.
@@ -200,7 +221,7 @@ def parse(header: tuple[int, int, int, int, int], payload: bytes, fds: list[int]
 
 
 def check_header(header: tuple[int, int, int, int, int]) -> None:
-    """Raises `VfioUserError` for what cannot begin a command of the protocol."""
+    """Raise `VfioUserError` if a header cannot begin a command of the protocol."""
     _, command, size, flags, _ = header
     if size < HEADER.size or size > MESSAGE_MAX:
         raise VfioUserError(f"a message of {size} bytes: a message has {HEADER.size} to {MESSAGE_MAX} bytes")
@@ -211,21 +232,22 @@ def check_header(header: tuple[int, int, int, int, int]) -> None:
 
 
 def encode_reply(message: Message, payload: bytes = b"") -> bytes:
-    """The reply that a message wants; nothing if it wants none."""
+    """Return the reply to a message; empty: the message wants none."""
     if message.no_reply:
         return b""
     return HEADER.pack(message.id, message.command, HEADER.size + len(payload), Flags.REPLY, 0) + payload
 
 
 def encode_error(message: Message, error: int) -> bytes:
-    """The reply of a message that could not be served: an errno and nothing else."""
+    """Return the reply to a message that could not be served: an errno and nothing else."""
     if message.no_reply:
         return b""
     return HEADER.pack(message.id, message.command, HEADER.size, Flags.REPLY | Flags.ERROR, error)
 
 
 def encode_version(version: Version) -> bytes:
-    """Payload of the reply: what both sides can do, no longer than the request was."""
+    """Return the payload of the reply to VERSION: what both sides can do. The reply is no longer than the request
+    was."""
     plain = _VERSION.pack(MAJOR, min(MINOR, version.minor))
     offer = {"max_msg_fds": FDS_MAX, "max_data_xfer_size": DATA_MAX, "write_multiple": True}
     proposed = version.capabilities or {}

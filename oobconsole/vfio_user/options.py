@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Final
 from xml.sax.saxutils import quoteattr
 
-#: In ms. QEMU loses its place in the stream for good when an answer takes longer, as it may on a host that swaps.
+#: How many ms QEMU waits for an answer. QEMU loses its place in the stream for good when an answer takes longer, as
+#: it may on a host that swaps.
 MESSAGE_TIMEOUT_MS: Final = 60_000
-#: libvirt takes QEMU's own words only in this namespace of the domain.
+#: The XML namespace in which libvirt takes words for QEMU's command line.
 QEMU_NAMESPACE: Final = "http://libvirt.org/schemas/domain/qemu/1.0"
 
 
 def qemu_words(socket: Path) -> list[str]:
-    """Words for QEMU's command line."""
+    """Return the words for QEMU's command line."""
     device = {
         "driver": "vfio-user-pci",
         "socket": {"type": "unix", "path": str(socket)},
@@ -25,11 +26,11 @@ def qemu_words(socket: Path) -> list[str]:
 
 
 def libvirt_xml(socket: Path) -> str:
-    """An element for libvirt's domain, beside `<devices>`, with the namespace that it needs."""
+    """Return an element for libvirt's domain, to be put beside `<devices>`, with the namespace that it needs."""
     arguments = "".join(f"  <qemu:arg value={quoteattr(word)}/>\n" for word in qemu_words(socket))
     return f'<qemu:commandline xmlns:qemu="{QEMU_NAMESPACE}">\n{arguments}</qemu:commandline>'
 
 
-#: For a Linux guest without another serial port: its log and `/dev/console` are on the card's first port from the
-#: moment when the card is found; what was logged before is printed then.
+#: The kernel's arguments for a Linux guest without another serial port. Its log and `/dev/console` are on the card's
+#: first port from the moment at which the card is found; what was logged before is printed then.
 KERNEL_ARGUMENTS: Final = "console=ttyS0,115200n8"

@@ -42,12 +42,12 @@ class Ids(NamedTuple):
 
 
 class Card(NamedTuple):
-    """A serial card that there really is, which ours pretends to be.
+    """A serial card that really exists, and that ours pretends to be.
 
     Attributes:
         ids: its PCI ids.
-        ports: how many UARTs it has; they lie at multiples of 8 in BAR 0.
-        memory: BAR 0 is memory, not I/O.
+        ports: how many UARTs it has. They lie at multiples of 8 in BAR 0.
+        memory: whether BAR 0 is memory; otherwise it is I/O.
     """
 
     ids: Ids
@@ -73,7 +73,7 @@ CARDS: Final[Mapping[tuple[str, int], Card]] = {
 
 
 class ConfigSpace:
-    """256 bytes, of which a guest can change the command, BAR 0 and the interrupt line."""
+    """The 256 bytes of the configuration space. A guest can change the command, BAR 0 and the interrupt line."""
 
     def __init__(self, card: Card) -> None:
         self._card = card
@@ -84,7 +84,7 @@ class ConfigSpace:
         self.reset()
 
     def reset(self) -> None:
-        """Be as after power-on."""
+        """Set all bytes to their values after power-on."""
         vendor, device, subsystem_vendor, subsystem = self._card.ids
         bar = 0 if self._card.memory else _IO_BAR
         header = _HEADER.pack(vendor, device, 0, 0, 1, _CLASS, bar, 0, subsystem_vendor, subsystem, 0, 1)
@@ -95,12 +95,13 @@ class ConfigSpace:
         return bytes(self._bytes[offset : offset + count])
 
     def write(self, offset: int, data: bytes) -> None:
-        """Write bytes; bits that cannot be changed stay. A driver sizes a BAR by these bits (6.2.5.1)."""
+        """Write bytes. Bits that cannot be changed stay as they are; a driver learns the size of a BAR from these
+        bits (6.2.5.1)."""
         for at, value in enumerate(data, offset):
             mask = self._writable[at]
             self._bytes[at] = self._bytes[at] & ~mask | value & mask
 
     @property
     def intx_disabled(self) -> bool:
-        """Has the guest switched the interrupt pin off?"""
+        """Whether the guest has switched the interrupt pin off."""
         return bool(int.from_bytes(self._bytes[_COMMAND : _COMMAND + 2], "little") & _INTX_DISABLE)

@@ -1,4 +1,4 @@
-"""One port of the device, in the keeper: a UART, what it printed last, and what is typed for it."""
+"""One port of the device, in the keeper: a UART, what it has printed last, and what is typed for it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Final
 from oobconsole.devices.uart16550 import LINE_SPEED, Uart16550
 from oobconsole.vfio_user.backlog import Backlog
 
-#: What is kept of the output, in bytes.
+#: How many bytes of the output are kept.
 BACKLOG_MAX: Final = 65536
-#: Input that waits for the guest, in bytes: what a server may send without being told that some was taken. What one
-#: before it has sent may wait as well.
+#: How many bytes of input may wait for the guest: so many may a server send without being told that some were taken.
+#: As many of an earlier server may wait besides.
 INPUT_MAX: Final = 4096
-#: The same of breaks.
+#: How many breaks may wait for the guest.
 BREAKS_MAX: Final = 16
 
 
@@ -23,11 +23,12 @@ class Port:
     """A port.
 
     Args:
-        irq: gets the level of its interrupt.
+        irq: is given the level of the UART's interrupt.
 
     Attributes:
-        backlog: its newest output.
-        taken, breaks_taken: bytes of input, and breaks, that the UART has accepted and nobody has been told of.
+        backlog: the newest output.
+        taken, breaks_taken: how many bytes of input, and how many breaks, the UART has taken since a server was told
+            last.
     """
 
     def __init__(self, irq: Callable[[bool], object]) -> None:
@@ -43,36 +44,36 @@ class Port:
         )
 
     def read(self, offset: int) -> int:
-        """What the guest reads from a register."""
+        """Return what the guest reads from a register."""
         return self.uart.read(offset)
 
     def write(self, offset: int, data: bytes) -> None:
-        """One write to a register for every byte."""
+        """Write every byte of `data` to a register, in order."""
         self.uart.write_block(offset, data)
 
     @property
     def waiting(self) -> int:
-        """Bytes of input that the UART has not accepted."""
+        """How many bytes of input the UART has not taken."""
         return sum(len(data) for data in self._input if data is not None)
 
     def type(self, data: bytes) -> None:
-        """Input, behind what waits already."""
+        """Add input behind what waits already."""
         self._input.append(data)
         self._drained()
 
     def forget_input(self) -> None:
-        """What was typed for the guest before is not for the next."""
+        """Drop the input that waits: it was typed for the guest before, and not for the next one."""
         self.taken += self.waiting
         self.breaks_taken += self.breaks
         self._input.clear()
 
     @property
     def breaks(self) -> int:
-        """Break conditions that the UART has not accepted."""
+        """How many breaks the UART has not taken."""
         return self._input.count(None)
 
     def send_break(self) -> bool:
-        """A break condition, behind what waits already. False, and it is none, where `BREAKS_MAX` wait."""
+        """Add a break behind what waits already. Returns False if `BREAKS_MAX` wait; then no break is sent."""
         if self.breaks >= BREAKS_MAX:
             return False
         self._input.append(None)
@@ -80,7 +81,7 @@ class Port:
         return True
 
     def reset(self) -> None:
-        """Master reset; what waits to be typed goes on waiting."""
+        """Reset the UART. What waits to be typed goes on waiting."""
         self.uart.reset()
 
     @property
@@ -89,7 +90,7 @@ class Port:
         return self.uart.next_deadline()
 
     def poll(self) -> None:
-        """Let the character timeout come."""
+        """Raise the UART's character timeout if it is due."""
         self.uart.poll()
 
     def _drained(self) -> None:

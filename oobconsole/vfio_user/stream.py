@@ -1,4 +1,4 @@
-"""The server's side: one port of a keeper as a line, and the keeper's process, started when there is none."""
+"""The server's side: one port of a keeper as a line. It starts the keeper's process if there is none."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 #: How many seconds a keeper has to start, and how many to say HELLO.
 START_SECONDS: Final = 20.0
 HELLO_SECONDS: Final = 5.0
-#: How many seconds more HELLO is looked for, when it was perhaps the server itself that did not run.
+#: For how many more seconds HELLO is looked for, in case it was the server itself that did not run.
 LOOK_SECONDS: Final = 0.05
 #: How many lines a minute the log gets about one port.
 LOG_LINES: Final = 10
@@ -123,9 +123,8 @@ class _Connection(asyncio.Protocol):
         self._end(f"its keeper is gone (it may have said why in {self._line.last_words}), or serves another server")
 
     def send(self, kind: Kind, payload: bytes | dict[str, Any] = b"") -> None:
-        """Send a frame to the keeper. Nothing is sent to a keeper that is gone: `ended` is about to say so, and
-        uvloop's
-        transports raise `RuntimeError` by then."""
+        """Send a frame to the keeper. Nothing is sent to a keeper that is gone: `ended` is about to say that, and
+        uvloop's transports raise `RuntimeError` by then."""
         if not self.transport.is_closing():
             self.transport.write(link.encode(kind, payload))
 
@@ -137,7 +136,8 @@ class _Connection(asyncio.Protocol):
 
 
 async def _greeting(connection: _Connection) -> dict[str, Any]:
-    """Wait for HELLO. It is looked for once more at the end: it may have come while the server itself did not run."""
+    """Wait for HELLO, and return its content. It is looked for once more at the end: it may have come while the
+    server itself did not run."""
     for seconds in (HELLO_SECONDS, LOOK_SECONDS):
         await asyncio.wait({connection.hello}, timeout=seconds)
     if not connection.hello.done():
@@ -162,11 +162,11 @@ class VfioUserStream(Stream):
         self.name = name
         self._process = process
         self._port = port
-        self._have: tuple[int, int] | None = None  # instance of the keeper, bytes of its output that have come
+        self._have: tuple[int, int] | None = None  # the keeper's instance, and how many bytes of its output have come
         self._connection: _Connection | None = None
         self._up = False
-        self._waiting = self._breaks = 0  # bytes of input, and breaks, that the guest has not taken
-        self._counts_breaks = False  # does the keeper say which were taken? One of an earlier version does not
+        self._waiting = self._breaks = 0  # how many bytes of input, and how many breaks, the guest has not taken
+        self._counts_breaks = False  # whether the keeper tells how many breaks were taken: an older one does not
         self._dialer = Dialer(self._dial, self._down)
         self._logged = ""
         self._limit = LogLimit(LOG_LINES)
@@ -230,14 +230,15 @@ class VfioUserStream(Stream):
         return None if self._have is None else (self._have[0], self._port + 1, self._have[1])
 
     def _position(self, instance: int) -> int | None:
-        """How many bytes of that keeper's output are known: to us, or to the recording of a server before us."""
+        """Return how many bytes of that keeper's output are known: to this server, or to the recording of a server
+        before."""
         if self._have is not None and self._have[0] == instance:
             return self._have[1]
         self._have = instance, 0
         return None if self.recorded is None else self.recorded(instance, self._port + 1) or 0
 
     def frame(self, frame: link.Frame) -> None:
-        """Do what a frame of the keeper says. Raises `WireError` when no keeper sends that."""
+        """Do what a frame of the keeper says. Raises `WireError` if no keeper sends such a frame."""
         if self._have is None:
             raise WireError(f"{frame.kind.name} came before HELLO")
         instance, have = self._have
@@ -273,8 +274,8 @@ class VfioUserStream(Stream):
             self._down(reason, retry_s)
 
     def _down(self, reason: str, retry_s: float | None) -> None:
-        """Say that the line is down. The same reason again, when the time for the next attempt has come, is not
-        logged."""
+        """Report that the line is down. If the reason is the same as before, it is only logged when the time of the
+        next attempt is known."""
         if (retry_s is not None or reason != self._logged) and self._limit.allows(console=self.name):
             log.info("line is down", console=self.name, reason=reason, retry_s=retry_s and round(retry_s, 1))
         self._logged = reason
@@ -282,12 +283,13 @@ class VfioUserStream(Stream):
 
 
 def _count(value: object) -> int:
-    """The value as a count. Raises `WireError` when it is none."""
+    """Return the value as a count. Raises `WireError` if it is none."""
     if not isinstance(value, int) or value < 0:
         raise WireError(f"STATE has {value!r} where a number of bytes or breaks belongs")
     return value
 
 
 def _other(hello: dict[str, Any], how: str) -> str:
+    """Return why a keeper that runs cannot be used, and when another one is started, in words."""
     ends = "it goes when its VMM does" if hello.get("busy") else "another is started"
     return f"the keeper that runs (process {hello.get('pid')}) {how}; {ends}"
