@@ -12,6 +12,7 @@ import asyncssh
 from oobconsole.front.ends import INPUT_WINDOW, OUTPUT_WINDOW, PORTION, SessionEnd
 from oobconsole.front.frames import Opening
 from oobconsole.session.signals import SIGNALS
+from oobconsole.ssh import private
 from oobconsole.ssh.private import TermModes, TermSize
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     # -- what the client asks for -------------------------------------------------------------------
 
     def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
-        self._channel = chan
+        self._channel = cast(private.Channel, chan)
         self._unused = asyncio.get_running_loop().call_later(_UNUSED_SECONDS, self.finish, 1)
 
     def pty_requested(self, term_type: str, term_size: TermSize, term_modes: TermModes) -> bool:
@@ -182,7 +183,10 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         """Send bytes to the client. asyncssh keeps those for which the client's window has no room."""
         if self._closed or self._channel.is_closing():
             return
-        self._channel.write(data, asyncssh.EXTENDED_DATA_STDERR if error else None)
+        if error:
+            self._channel.write(data, asyncssh.EXTENDED_DATA_STDERR)
+        else:
+            self._channel.put(data)
         self._owed += len(data)
         self._give_credit(OUTPUT_WINDOW // PORTION)
 

@@ -14,11 +14,15 @@ something, or when a private method has other arguments; `make asyncssh` runs th
 from __future__ import annotations
 
 import asyncio
+import os
+import struct
+import time
 from collections.abc import Awaitable
 from typing import Any, Final, cast
 
 import asyncssh
 from asyncssh.constants import (
+    MSG_CHANNEL_DATA,
     MSG_CHANNEL_EOF,
     MSG_CHANNEL_OPEN,
     MSG_CHANNEL_REQUEST,
@@ -33,9 +37,12 @@ from asyncssh.constants import (
     MSG_USERAUTH_REQUEST,
     OPEN_RESOURCE_SHORTAGE,
 )
+from asyncssh.encryption import Encryption, GCMEncryption
 from asyncssh.misc import TermModes, TermSize
 from asyncssh.packet import PacketDecodeError, SSHPacket, SSHPacketLogger, String
 from asyncssh.public_key import SSHOpenSSHCertificate, decode_ssh_certificate, decode_ssh_public_key
+
+from oobconsole.ssh.gcm import TAG, Gcm
 
 #: The versions of asyncssh with which the SSH tests were run: all that `pyproject.toml` allows. 2.24.0 is not among
 #: them: it has no limit of a packet's length that could be set.
@@ -66,6 +73,15 @@ __all__ = [
 ]
 
 _HOST: Final = 2  # SSH2_CERT_TYPE_HOST
+#: The beginning of a packet of a channel's data: length of the padding, kind, channel, length of the data (RFC 4253,
+#: 6, and RFC 4254, 5.2).
+_DATA: Final = struct.Struct(">BBII")
+_LENGTH: Final = struct.Struct(">I")
+_BLOCK: Final = 16  # a packet of AES-GCM has a multiple of so many bytes behind its length (RFC 5647, 7.2)
+_PADDING_MIN: Final = 4  # RFC 4253, 6
+#: An encrypted packet of at most so many bytes is copied behind its length, because one write is cheaper than two.
+_JOINED_MAX: Final = 4096
+_TIMER_SECONDS: Final = 0.01  # a timer may expire a little early
 
 
 def serial_of(certificate: SSHOpenSSHCertificate) -> int:
@@ -88,8 +104,47 @@ def validity_of(certificate: SSHOpenSSHCertificate) -> tuple[int, int]:
     return certificate._valid_after, certificate._valid_before
 
 
+class _Sealing(Encryption):
+    """AES-GCM in asyncssh's own form, which is used for packets that are not a channel's data.
+
+    Attributes:
+        gcm: encrypts, or decrypts.
+        opened: the packet that was decrypted last, if asyncssh is yet to be given it.
+    """
+
+    def __init__(self, like: GCMEncryption) -> None:
+        self.gcm = Gcm(like._cipher._key, like._cipher._iv)
+        self.opened: bytes | None = None
+
+    def encrypt_packet(self, seq: int, header: bytes, packet: bytes) -> tuple[bytes, bytes]:
+        return header + self.gcm.seal(packet, header), b""
+
+    def decrypt_header(self, seq: int, first_block: bytes, header_len: int) -> tuple[bytes, bytes]:
+        return first_block, first_block[:header_len]
+
+    def decrypt_packet(self, seq: int, first: bytes, rest: bytes, header_len: int, mac: bytes) -> bytes | None:
+        opened, self.opened = self.opened, None
+        return opened
+
+
+def _sealing(encryption: Encryption | None) -> Encryption | None:
+    """Return our own AES-GCM in place of asyncssh's. Other ciphers stay as they are."""
+    return _Sealing(encryption) if type(encryption) is GCMEncryption else encryption
+
+
 class Connection(asyncssh.SSHServerConnection):
-    """A server's connection. The hooks stand behind the attributes, in the order in which a connection meets them."""
+    """A server's connection. The hooks stand behind the attributes, in the order in which a connection meets them.
+
+    Packets of a channel's data are nearly all that there are. With AES-GCM, which nearly all clients use, they take a
+    short way past asyncssh (`_take_data`, `send_data`), with the same checks. All other packets go asyncssh's way.
+
+    Attributes:
+        peer_exchanges: the client has sent KEXINIT, and not yet NEWKEYS. To be set by a subclass. Meanwhile no packet
+            takes the short way.
+    """
+
+    peer_exchanges = False
+    _heard = 0.0  # when the client has sent something, by the event loop's clock
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -163,7 +218,7 @@ class Connection(asyncssh.SSHServerConnection):
 
     def handle(self, data: bytes) -> None:
         """Have asyncssh handle `data`, and what it has of older data, as far as `may_take_packet` lets it."""
-        self._inpbuf += data
+        self._inpbuf = self._inpbuf + data if self._inpbuf else data
         self._recv_data()
 
     async def login_decided(self) -> None:
@@ -190,9 +245,57 @@ class Connection(asyncssh.SSHServerConnection):
         """Called when the connection is closed."""
 
     def _recv_pkthdr(self) -> bool:
-        if not self.may_take_packet() or not super()._recv_pkthdr():
+        if not self.may_take_packet():
+            return False
+        encryption = self._recv_encryption
+        if type(encryption) is _Sealing:
+            return self._open_packet(encryption)
+        if not super()._recv_pkthdr():
             return False
         self.took_packet()
+        return True
+
+    def _open_packet(self, encryption: _Sealing) -> bool:
+        """Decrypt the next packet, if all of it is there. Hand data to its channel, and other packets to asyncssh."""
+        waiting = self._inpbuf
+        length = int.from_bytes(waiting[:4])
+        if length > self._max_recv_pktlen:
+            raise asyncssh.ProtocolError("Max packet size exceeded")
+        end = 4 + length + TAG
+        if len(waiting) < end:
+            return False
+        self.took_packet()
+        opened = encryption.gcm.open(waiting[4:end], waiting[:4])
+        if not opened:
+            raise asyncssh.MACError("MAC verification failed")
+        if len(opened) > _DATA.size and opened[1] == MSG_CHANNEL_DATA and self._take_data(opened, end):
+            return True
+        encryption.opened = opened
+        return super()._recv_pkthdr()
+
+    def _take_data(self, opened: bytes, end: int) -> bool:
+        """Hand a channel's data to the channel. False: something about the packet or the moment is not as usual, and
+        asyncssh has to decide what follows from that.
+
+        Args:
+            opened: the packet.
+            end: how many bytes of the input it is.
+        """
+        padding, _, number, length = _DATA.unpack_from(opened)
+        channel = self._channels.get(number)
+        if (
+            _DATA.size + length + padding != len(opened)
+            or not padding
+            or not self._auth_complete
+            or self.peer_exchanges
+            or not isinstance(channel, Channel)
+            or not channel.may_take(length)
+        ):
+            return False
+        self._inpbuf = self._inpbuf[end:]
+        self._recv_seq = (self._recv_seq + 1) & 0xFFFFFFFF
+        self._auth_final = True
+        channel.take(opened[_DATA.size : _DATA.size + length])
         return True
 
     def _finish_recv_packet(
@@ -207,6 +310,50 @@ class Connection(asyncssh.SSHServerConnection):
     def _cleanup(self, exc: Exception | None) -> None:
         super()._cleanup(exc)
         self.cleaned_up()
+
+    def may_send_data(self) -> bool:
+        """Whether `send_data` may be called now."""
+        return (
+            type(self._send_encryption) is _Sealing
+            and self._kex_complete
+            and self._auth_complete
+            and self._transport is not None
+            and self._rekey_bytes_sent < self._rekey_bytes
+            and (not self._rekey_seconds or time.monotonic() < self._rekey_time)
+        )
+
+    def send_data(self, channel: int, data: bytes | memoryview) -> None:
+        """Send a packet of a channel's data, to the client's number of that channel."""
+        encryption, network = cast(_Sealing, self._send_encryption), cast(asyncio.Transport, self._transport)
+        padding = -(_DATA.size + len(data)) % _BLOCK
+        if padding < _PADDING_MIN:
+            padding += _BLOCK
+        begin = _DATA.pack(padding, MSG_CHANNEL_DATA, channel, len(data))
+        packet = b"".join((begin, data, self._padding[:padding]))
+        length = _LENGTH.pack(len(packet))
+        sealed = encryption.gcm.seal(packet, length)
+        if len(sealed) <= _JOINED_MAX:
+            network.write(length + sealed)
+        else:
+            network.writelines((length, sealed))
+        self._send_seq = (self._send_seq + 1) & 0xFFFFFFFF
+        self._rekey_bytes_sent += len(packet)
+
+    # -- hooks: whether the client is still there ---------------------------------------------------
+
+    def _reset_keepalive_timer(self) -> None:
+        """The client has sent something. asyncssh would begin a new timer; here the timer that runs is looked at when
+        it expires."""
+        self._heard = self._loop.time()
+        if self._keepalive_timer is None and self._auth_complete:
+            self._set_keepalive_timer()
+
+    def _keepalive_timer_callback(self) -> None:
+        left = self._heard + self._keepalive_interval - self._loop.time()
+        if left > _TIMER_SECONDS:
+            self._keepalive_timer = self._loop.call_later(left, self._keepalive_timer_callback)
+        else:
+            super()._keepalive_timer_callback()
 
     # -- hooks: packets of one kind -----------------------------------------------------------------
 
@@ -225,6 +372,14 @@ class Connection(asyncssh.SSHServerConnection):
     def take_newkeys(self, kind: int, number: int, packet: SSHPacket) -> None:
         """The client uses the new keys from now on (RFC 4253, 7.3)."""
         super()._process_newkeys(kind, number, packet)
+        self._recv_encryption = _sealing(self._recv_encryption)
+
+    def send_newkeys(self, k: bytes, h: bytes) -> None:
+        """We use the new keys from now on."""
+        super().send_newkeys(k, h)
+        self._send_encryption = _sealing(self._send_encryption)
+        #: The padding is encrypted, and never looked at: the same random bytes serve for each packet.
+        self._padding = os.urandom(_PADDING_MIN + _BLOCK)
 
     def take_service_request(self, kind: int, number: int, packet: SSHPacket) -> None:
         """The client wants to log in (RFC 4253, 10)."""
@@ -293,6 +448,45 @@ class Channel(asyncssh.SSHServerChannel[bytes]):
 
     def window_grew(self, window: int) -> None:
         """The client takes more; `window` is how many bytes it takes in all."""
+
+    def may_take(self, count: int) -> bool:
+        """Whether `take` may be called with so many bytes. If not, asyncssh decides what becomes of them."""
+        return (
+            0 < count <= self._recv_window
+            and self._recv_state == "open"
+            and self._send_state == "open"
+            and not self._recv_paused
+        )
+
+    def take(self, data: bytes) -> None:
+        """The client has sent data."""
+        self._recv_window -= len(data)
+        if 2 * self._recv_window >= self._init_recv_window and self._session is not None:
+            self._session.data_received(data, None)
+        else:
+            self._deliver_data(data, None)
+
+    def put(self, data: bytes) -> None:
+        """Send data to the client, by the short way if nothing waits before it and the client has room for it."""
+        connection, number = self._conn, self._send_chan
+        if (
+            self._send_buf
+            or len(data) > self._send_window
+            or self._send_state != "open"
+            or number is None
+            or not isinstance(connection, Connection)
+            or not connection.may_send_data()
+        ):
+            self.write(data)
+            return
+        self._send_window -= len(data)
+        most = self._send_pktsize
+        if len(data) <= most:
+            connection.send_data(number, data)
+            return
+        parts = memoryview(data)
+        for begin in range(0, len(data), most):
+            connection.send_data(number, parts[begin : begin + most])
 
     def take_env_request(self, packet: SSHPacket) -> bool:
         """The client sets a variable (RFC 4254, 6.4). Returns whether that is granted, as all of these do."""

@@ -8,7 +8,6 @@ does not read. Each of these is bounded here, with the hooks of `private.py`.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import time
 from collections.abc import Awaitable
@@ -16,6 +15,7 @@ from typing import Any, Final
 
 import asyncssh
 
+from oobconsole.net.acknowledging import Options, options_of
 from oobconsole.ssh import algorithms, private
 from oobconsole.ssh.private import (
     MSG_IGNORE,
@@ -38,6 +38,8 @@ TURN_SECONDS: Final = 0.001
 #: How many bytes asyncssh is given at a time. Why so few? For each packet it copies all bytes behind the packet. When
 #: twice as many wait, nothing more is read from the network.
 SLICE: Final = 8192
+#: Input of at most so many bytes may be handled at once, without waiting for a turn. A typed key has 36.
+LITTLE: Final = 512
 #: How much a client may send before it has logged in. A login needs some 20 packets and 10 KB. A client with hundreds
 #: of keys is stopped earlier, by `max_auth_tries`.
 STRANGER_PACKETS: Final = 200
@@ -88,7 +90,7 @@ class Transport(private.Connection):
         super().__init__(loop, options)
         self._turns = turns
         self.limit_packets(STRANGER_PACKET_MAX)
-        self._tcp: socket.socket | None = None
+        self._tcp: Options | None = None
         self._backlog = bytearray()  # input that asyncssh has not been given yet
         self._reading = True
         self._ended = False  # the client will send no more
@@ -106,21 +108,27 @@ class Transport(private.Connection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        sock = transport.get_extra_info("socket")
-        self._tcp = sock if sock.family in (socket.AF_INET, socket.AF_INET6) else None
+        self._tcp = options_of(transport.get_extra_info("socket"))
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType = None) -> None:
-        """Take input, and make TCP acknowledge it at once. Why? A client without a terminal keeps its next small
-        packet back until the acknowledgement comes (RFC 896), which made every script wait for 40 ms. The option is
-        set each time because Linux forgets it (tcp(7), TCP_QUICKACK)."""
-        if self._tcp is not None:
-            with contextlib.suppress(OSError):  # the socket is closed already
-                self._tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        self._backlog += data
+        """Take input. A key that somebody types is handled at once, if nobody else waits for a turn."""
         self._bytes += len(data)
+        if len(data) <= LITTLE and self._could_take_at_once() and self._turns.may_go_at_once(self):
+            if self._take(data):
+                self._turns.ask(self)
+            return
+        self._backlog += data
         if len(self._backlog) >= 2 * SLICE:
             self._read(False)
         self._turns.ask(self)
+        self.acknowledge()
+
+    def acknowledge(self) -> None:
+        """Make TCP acknowledge at once what has come. Why? A client without a terminal keeps its next small packet
+        back until the acknowledgement comes (RFC 896), which made every script wait for 40 ms. The option is set each
+        time because Linux forgets it (tcp(7), TCP_QUICKACK)."""
+        if self._tcp is not None:
+            self._tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio.Protocol's; asyncssh leaves the answer out
         """The client will send no more. The input that came before is handled first."""
@@ -139,6 +147,14 @@ class Transport(private.Connection):
         if not self._stopped:
             more = bytes(self._backlog[:SLICE])
             del self._backlog[:SLICE]
+        return self._take(more)
+
+    def _could_take_at_once(self) -> bool:
+        """Whether input that comes now has nothing to wait for on this connection."""
+        network = self.network
+        return not (self._backlog or self._stopped or network is None or self._is_kept_waiting(network))
+
+    def _take(self, more: bytes) -> bool:
         self._packets_left, self._turn_ends, self._stopped = TURN_PACKETS, time.perf_counter() + TURN_SECONDS, False
         self.handle(more)
         return self._goes_on()

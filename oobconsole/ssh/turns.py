@@ -33,6 +33,9 @@ class Taker(Protocol):
     def take_turn(self) -> bool:
         """Handle a little of the input. Returns whether there is more that could be handled now."""
 
+    def acknowledge(self) -> None:
+        """Tell the other end that its input has come."""
+
 
 class Turns:
     """Gives the connections their turns. All connections of a server share one.
@@ -48,6 +51,7 @@ class Turns:
         self._waiting: set[Taker] = set()
         self._handle: asyncio.Handle | None = None
         self._has_room = True
+        self._went_at_once: Taker | None = None
 
     def set_room(self, room: bool) -> None:
         """Say whether the core takes what is handled. While it does not, nobody has a turn, and soon no more is
@@ -61,6 +65,17 @@ class Turns:
         if taker not in self._waiting:
             self._put(taker)
 
+    def may_go_at_once(self, taker: Taker) -> bool:
+        """Return whether a connection with little input may handle it now. Why? The turn would come in the next round
+        of the event loop, and a typed key should not wait for that. It is allowed only while nobody waits for a turn,
+        and only once in each round. What came is acknowledged in the next round, because whoever waits for the key
+        is told of it before that."""
+        if self._handle is not None or not self._has_room or not taker.is_known:
+            return False
+        self._went_at_once = taker
+        self._turn_soon()
+        return True
+
     def _put(self, taker: Taker) -> None:
         self._waiting.add(taker)
         (self._known if taker.is_known else self._strangers).append(taker)
@@ -72,6 +87,12 @@ class Turns:
 
     def _turn(self) -> None:
         self._handle = None
+        went, self._went_at_once = self._went_at_once, None
+        if went is not None:  # that was the turn of this round
+            went.acknowledge()
+            if self._waiting:
+                self._turn_soon()
+            return
         self._serve(self._known, KNOWN_SECONDS, len(self._known))
         self._serve(self._strangers, STRANGERS_SECONDS, min(len(self._strangers), STRANGERS_MAX))
         if self._waiting:

@@ -11,7 +11,8 @@ from types import ModuleType
 
 import asyncssh
 import pytest
-from asyncssh import channel, connection, public_key
+from asyncssh import channel, connection, encryption, public_key
+from asyncssh.crypto import cipher
 
 import oobconsole
 from oobconsole.ssh import login, private, sessionchannel, transport
@@ -24,6 +25,9 @@ CONNECTION = {
     "_finish_recv_packet": "self, pkttype, seq, _task, is_async",
     "_cleanup": "self, exc",
     "_recv_data": "self",
+    "_reset_keepalive_timer": "self",
+    "_set_keepalive_timer": "self",
+    "_keepalive_timer_callback": "self",
     "_send_kexinit": "self",
     "_process_kexinit": "self, _pkttype, _pktid, packet",
     "_process_newkeys": "self, _pkttype, _pktid, packet",
@@ -54,12 +58,20 @@ CHANNEL = {
     "_report_response": "self, result",
     "_start_session": "self, command, subsystem",
     "_close_send": "self",
+    "_deliver_data": "self, data, datatype",
+    "write": "self, data, datatype",
     "process_packet": "self, pkttype, pktid, packet",
     "send_packet": "self, pkttype, args",
     "exit": "self, status",
 }
+ENCRYPTION = {
+    "encrypt_packet": "self, seq, header, packet",
+    "decrypt_header": "self, seq, first_block, header_len",
+    "decrypt_packet": "self, seq, first, rest, header_len, mac",
+}
 METHODS = [
     *((asyncssh.SSHServerConnection, *method) for method in (CONNECTION | UNDOCUMENTED).items()),
+    *((encryption.GCMEncryption, *method) for method in ENCRYPTION.items()),
     *((asyncssh.SSHServerChannel, *method) for method in CHANNEL.items()),
     (
         asyncssh.SSHServerChannel,
@@ -96,14 +108,16 @@ def is_private(name: str) -> bool:
     return name.startswith("_") and not name.startswith("__")
 
 
-THEIRS = set(filter(is_private, attributes(connection) | attributes(channel) | attributes(public_key)))
+THEIRS = set(filter(is_private, set[str]().union(*map(attributes, (connection, channel, public_key)))))
+OF_CIPHERS = set(filter(is_private, attributes(encryption) | attributes(cipher)))
+#: What `private.py` itself adds.
+OURS = {"_window_adjust", "_request", "_heard", "_padding", "_open_packet", "_take_data"}
 
 
 def test_each_private_name_that_we_use_is_there() -> None:
     tree = ast.parse(inspect.getsource(private))
     used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and is_private(node.attr)}
-    made = {"_window_adjust", "_request"}
-    lacking = sorted(used - made - THEIRS)
+    lacking = sorted(used - OURS - THEIRS - OF_CIPHERS)
     assert len(used) > 30
     assert not lacking, f"asyncssh {asyncssh.__version__} lacks what ssh/private.py uses: {', '.join(lacking)}"
 
@@ -124,6 +138,19 @@ def test_handlers_for_the_packets_that_we_take_are_the_ones_that_we_call() -> No
         "_process_window_adjust",
         "_process_request",
     ]
+
+
+def test_what_we_add_to_asyncssh_s_classes_takes_no_name_of_theirs() -> None:
+    assert not OURS & THEIRS
+
+
+def test_a_cipher_keeps_its_key_and_the_nonce_of_the_next_packet() -> None:
+    key, nonce = bytes(range(32)), bytes(range(12))
+    made = encryption.get_encryption(b"aes256-gcm@openssh.com", key, nonce)
+    assert type(made) is encryption.GCMEncryption
+    assert (made._cipher._key, made._cipher._iv) == (key, nonce)
+    made.encrypt_packet(0, bytes(4), bytes(16))
+    assert made._cipher._iv == bytes((*range(11), 12))
 
 
 def others() -> Iterator[tuple[Path, ast.AST]]:
