@@ -39,6 +39,7 @@ KEYS_MAX: Final = (4 << 20) + 1
 _OPENING: Final = struct.Struct(">IBHHBH")  # connection, flags, rows, columns, length of TERM, of the client's name
 _LOGIN: Final = struct.Struct(">d")  # seconds since the connection began
 _STAMP: Final = struct.Struct(">Q")  # CLOCK_MONOTONIC, in nanoseconds
+_HEADER_AND_STAMP: Final = struct.Struct(">BIIQ")
 _SIZE: Final = struct.Struct(">HH")
 _COUNT: Final = struct.Struct(">I")
 _STATUS: Final = struct.Struct(">B")
@@ -183,17 +184,19 @@ class Decoder:
             FrontError: this side does not send that kind, or the kind cannot have that length. The bytes that follow
                 cannot be understood any more.
         """
-        if self.waiting < HEADER.size:
+        at = self._at
+        left = len(self._data) - at - HEADER.size
+        if left < 0:
             return None
-        kind, number, length = HEADER.unpack_from(self._data, self._at)
+        kind, number, length = HEADER.unpack_from(self._data, at)
         limits = self._sizes.get(kind)
         if limits is None:
             raise FrontError(f"a frame is of kind {kind}, which there is not")
         if not limits[0] <= length <= limits[1]:
             raise FrontError(f"a frame of kind {kind} says {length} bytes; it has {limits[0]} to {limits[1]}")
-        begin = self._at + HEADER.size
-        if len(self._data) < begin + length:
+        if left < length:
             return None
+        begin = at + HEADER.size
         self._at = begin + length
         content = self._data[begin : self._at]
         return Frame(kind, number, content if isinstance(content, bytes) else bytes(content))
@@ -309,10 +312,16 @@ def as_opening(content: bytes) -> tuple[int, Opening]:
     return connection, wanted
 
 
-def stamp(at: float) -> bytes:
-    """Return the beginning of an INPUT content: when its bytes arrived, in seconds by `time.monotonic`. That clock is
-    the same in all processes (clock_gettime(2))."""
-    return _STAMP.pack(int(at * 1e9))
+def typed(number: int, at: float, data: bytes) -> bytes:
+    """Return an INPUT frame, which is made for each typed key.
+
+    Args:
+        number: the session's number.
+        at: when the bytes arrived, in seconds by `time.monotonic`. That clock is the same in all processes
+            (clock_gettime(2)).
+        data: 1 to `DATA_MAX` bytes.
+    """
+    return _HEADER_AND_STAMP.pack(FromFront.INPUT, number, _STAMP.size + len(data), int(at * 1e9)) + data
 
 
 def as_input(content: bytes) -> tuple[float, bytes]:

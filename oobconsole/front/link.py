@@ -55,8 +55,11 @@ class _RemoteSession:
         self._is_deaf = False
 
     def typed(self, data: bytes, at: float) -> None:
+        if len(data) <= DATA_MAX:
+            self._link.typed(self._number, at, data)
+            return
         for begin in range(0, len(data), DATA_MAX):
-            self._link.send(FromFront.INPUT, self._number, frames.stamp(at) + data[begin : begin + DATA_MAX])
+            self._link.typed(self._number, at, data[begin : begin + DATA_MAX])
 
     def input_ended(self) -> None:
         self._link.send(FromFront.END_OF_INPUT, self._number)
@@ -146,6 +149,11 @@ class Link(asyncio.Protocol):
         """Send a frame at once. A frame about a session that is over is dropped."""
         if self._transport is not None and (number in self._sessions or kind in _OF_NO_SESSION):
             self._transport.write(frames.frame(kind, number, content))
+
+    def typed(self, number: int, at: float, data: bytes) -> None:
+        """Send INPUT for a session, unless the session is over."""
+        if self._transport is not None and number in self._sessions:
+            self._transport.write(frames.typed(number, at, data))
 
     def ready(self, about: Sequence[str]) -> None:
         """Tell the core that settings may come, and what confines this process."""

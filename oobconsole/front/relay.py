@@ -193,7 +193,8 @@ class Relay(asyncio.Protocol):
         except FrontError as error:
             self.end(f"it broke the relay's protocol: {error}")
             return
-        self._read(True)
+        if not self._is_reading:
+            self._read(True)
 
     def end(self, why: str) -> None:
         """End the connection and all sessions of the front. Whoever started the process sees `ended`, and ends it. A

@@ -224,8 +224,12 @@ class Visitor:
 
     async def write(self, data: bytes) -> None:
         """Send output, and wait while the client is slow. Raises `HungUp` when the client is gone."""
-        self._send(data)
-        await self.drain()
+        if self._may_send_at_once(len(data)):
+            self._credit -= len(data)
+            self._client.send(data, error=False)
+        else:
+            self._send(data)
+            await self.drain()
 
     def takes(self, size: int) -> bool:
         """Return whether so many bytes of output can be sent now, without waiting."""
@@ -285,6 +289,17 @@ class Visitor:
     @property
     def _is_over(self) -> bool:
         return self._gone.is_set() or self._status is not None
+
+    def _may_send_at_once(self, count: int) -> bool:
+        """Whether so many bytes can be handed over now, and nothing waits before them. Nearly all output can."""
+        return (
+            0 < count <= self._credit
+            and count <= DATA_MAX
+            and self._room
+            and self._status is None
+            and not self._unsent
+            and not self._gone.is_set()
+        )
 
     def _send(self, data: bytes, *, error: bool = False) -> None:
         if self._is_over:

@@ -22,6 +22,8 @@ _TERM_MAX: Final = 64  # characters of TERM
 #: How long a client may keep a channel open without beginning a session, in seconds.
 _UNUSED_SECONDS: Final = 120.0
 _SIZE_MAX: Final = 65535
+#: A session gets credit for output when so many bytes have been taken.
+_CREDIT_MIN: Final = OUTPUT_WINDOW // PORTION
 
 
 class Channel(asyncssh.SSHServerSession[bytes]):
@@ -181,14 +183,11 @@ class Channel(asyncssh.SSHServerSession[bytes]):
 
     def send(self, data: bytes, *, error: bool) -> None:
         """Send bytes to the client. asyncssh keeps those for which the client's window has no room."""
-        if self._closed or self._channel.is_closing():
+        if self._closed or not self._channel.put(data, asyncssh.EXTENDED_DATA_STDERR if error else None):
             return
-        if error:
-            self._channel.write(data, asyncssh.EXTENDED_DATA_STDERR)
-        else:
-            self._channel.put(data)
         self._owed += len(data)
-        self._give_credit(OUTPUT_WINDOW // PORTION)
+        if self._owed >= _CREDIT_MIN:
+            self._give_credit(_CREDIT_MIN)
 
     def _give_credit(self, least: int) -> None:
         if self._owed >= least and self._writable and self._room and self._session is not None:

@@ -176,6 +176,16 @@ class Connection(asyncssh.SSHServerConnection):
         """False while asyncssh waits for the work on the last packet to end."""
         return self._recv_handler in (self._recv_version, self._recv_pkthdr, self._recv_packet)
 
+    def is_free(self, unread: int) -> bool:
+        """Whether asyncssh would handle input at once: nothing is being worked on or kept back, and at most `unread`
+        bytes wait for the client to read them."""
+        return (
+            self._transport is not None
+            and self._recv_handler == self._recv_pkthdr
+            and not self._deferred_packets
+            and self._transport.get_write_buffer_size() <= unread
+        )
+
     @property
     def deferred(self) -> int:
         """How many packets asyncssh keeps back until the key exchange is over."""
@@ -466,27 +476,37 @@ class Channel(asyncssh.SSHServerChannel[bytes]):
         else:
             self._deliver_data(data, None)
 
-    def put(self, data: bytes) -> None:
-        """Send data to the client, by the short way if nothing waits before it and the client has room for it."""
+    def put(self, data: bytes, kind: int | None) -> bool:
+        """Send data to the client, by the short way if nothing waits before it and the client has room for it.
+
+        Args:
+            kind: the kind of data (RFC 4254, 5.2), such as standard error; None: standard output.
+
+        Returns:
+            False: the channel is closed, or is about to be.
+        """
+        if self._send_state != "open":
+            return False
         connection, number = self._conn, self._send_chan
         if (
-            self._send_buf
+            kind is not None
+            or self._send_buf
             or len(data) > self._send_window
-            or self._send_state != "open"
             or number is None
             or not isinstance(connection, Connection)
             or not connection.may_send_data()
         ):
-            self.write(data)
-            return
+            self.write(data, kind)
+            return True
         self._send_window -= len(data)
         most = self._send_pktsize
         if len(data) <= most:
             connection.send_data(number, data)
-            return
+            return True
         parts = memoryview(data)
         for begin in range(0, len(data), most):
             connection.send_data(number, parts[begin : begin + most])
+        return True
 
     def take_env_request(self, packet: SSHPacket) -> bool:
         """The client sets a variable (RFC 4254, 6.4). Returns whether that is granted, as all of these do."""

@@ -113,7 +113,7 @@ class Transport(private.Connection):
     def data_received(self, data: bytes, datatype: asyncssh.DataType = None) -> None:
         """Take input. A key that somebody types is handled at once, if nobody else waits for a turn."""
         self._bytes += len(data)
-        if len(data) <= LITTLE and self._could_take_at_once() and self._turns.may_go_at_once(self):
+        if len(data) <= LITTLE and self._may_go_at_once():
             if self._take(data):
                 self._turns.ask(self)
             return
@@ -122,6 +122,12 @@ class Transport(private.Connection):
             self._read(False)
         self._turns.ask(self)
         self.acknowledge()
+
+    def _may_go_at_once(self) -> bool:
+        """Whether input that comes now has nothing to wait for, neither on this connection nor on another one."""
+        return (
+            not self._backlog and not self._stopped and self.is_free(UNREAD_MAX) and self._turns.may_go_at_once(self)
+        )
 
     def acknowledge(self) -> None:
         """Make TCP acknowledge at once what has come. Why? A client without a terminal keeps its next small packet
@@ -149,11 +155,6 @@ class Transport(private.Connection):
             del self._backlog[:SLICE]
         return self._take(more)
 
-    def _could_take_at_once(self) -> bool:
-        """Whether input that comes now has nothing to wait for on this connection."""
-        network = self.network
-        return not (self._backlog or self._stopped or network is None or self._is_kept_waiting(network))
-
     def _take(self, more: bytes) -> bool:
         self._packets_left, self._turn_ends, self._stopped = TURN_PACKETS, time.perf_counter() + TURN_SECONDS, False
         self.handle(more)
@@ -175,7 +176,8 @@ class Transport(private.Connection):
         if self._ended:
             super().eof_received()
             return False
-        self._read(True)
+        if not self._reading:
+            self._read(True)
         return False
 
     def _read(self, reading: bool) -> None:

@@ -54,7 +54,7 @@ _CONTENTS: Final[Mapping[FromFront, bytes]] = {
     FromFront.REFUSED: frames.texts("mallory", "192.0.2.2", "no key", "password"),
     FromFront.ASK_KEYS: b"alice",
     FromFront.OPEN: frames.opening(1, Opening("log web1", False, "xterm", 24, 80, "OpenSSH_9.2")),
-    FromFront.INPUT: frames.stamp(1.5) + b"ls\r",
+    FromFront.INPUT: frames.typed(1, 1.5, b"ls\r")[frames.HEADER.size :],
     FromFront.SIZE: frames.size(50, 132),
     FromFront.CREDIT: frames.count(65536),
     FromFront.DISMISS: b"revoked",

@@ -83,7 +83,7 @@ def session(number: int = 1, command: str = "watch web1", connection: int = 1) -
 
 
 def typed(data: bytes, number: int = 1) -> bytes:
-    return frames.frame(F.INPUT, number, frames.stamp(0.0) + data)
+    return frames.typed(number, 0.0, data)
 
 
 ENTERED = frames.frame(F.LOGIN, 1, LOGIN)

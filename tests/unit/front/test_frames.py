@@ -181,6 +181,10 @@ def test_any_content_is_a_login_or_an_error(content: bytes) -> None:
 
 @given(st.floats(0, 1e8), st.binary(min_size=1, max_size=100))
 def test_input_there_and_back(at: float, data: bytes) -> None:
-    found, same = frames.as_input(frames.stamp(at) + data)
+    decoder = Decoder(FRONT_SIZES)
+    decoder.feed(frames.typed(7, at, data))
+    (made,) = read(decoder)
+    assert (made.kind, made.number) == (FromFront.INPUT, 7)
+    found, same = frames.as_input(made.content)
     assert same == data
     assert abs(found - at) < 1e-6
