@@ -1,4 +1,4 @@
-"""Where is the configuration of the server that the local command should use?"""
+"""Where the configuration of the server is that the local command should use."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Standard input and output that another program has made non-blocking.
+"""Standard input and output that another program may have made non-blocking.
 
-O_NONBLOCK belongs to the open file and not to a process: node, ansible, an ssh or a CI runner that shares it with us
-may set it at any time, and clearing it would break them. So whoever finds it full or empty waits (write(2), EAGAIN).
+O_NONBLOCK belongs to the open file and not to a process. A program that shares the file with us (node, ansible, an
+ssh, a CI runner) may set it at any time, and clearing it would break that program. So we wait if the file is full or
+empty (write(2), EAGAIN).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reads from a libvirt domain's XML what we need of it (https://libvirt.org/formatdomain.html, "Consoles, serial,
+"""Reads what we need of a libvirt domain from its XML (https://libvirt.org/formatdomain.html, "Consoles, serial,
 parallel & channel devices")."""
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """A domain, as it was when it was looked at.
+    """A domain, as it was when somebody looked at it.
 
     Attributes:
         uuid, name: as libvirt has them.
-        run: a number that tells one run of the domain from the next, while it is active.
-        active: the domain has a process: it runs, is paused, or sleeps.
-        running: its vCPUs run.
+        run: a number that tells one run of the domain from the next, while the domain is active.
+        active: whether the domain has a process: it runs, is paused, or sleeps.
+        running: whether its vCPUs run.
         state: its state in words.
-        ports: its ports, of which there is at least one. The first one gets the console with the domain's name.
+        ports: its ports, of which there is at least one. The first port gets the console with the domain's name.
     """
 
     uuid: str
@@ -53,16 +53,16 @@ class Domain:
 
 
 def host_of(uri: str) -> str:
-    """The other host that a libvirt URI names (https://libvirt.org/uri.html); empty: this one."""
+    """Return the other host that a libvirt URI names (https://libvirt.org/uri.html); empty: it is this host."""
     host = urlsplit(uri).hostname or ""
     return "" if host in ("localhost", "127.0.0.1", "::1") else host
 
 
 def ports_of(xml: str, host: str) -> tuple[Port, ...]:
-    """The ports of a domain that runs, or would run, on `host` (`host_of`).
+    """Return the ports of a domain that runs, or would run, on `host` (`host_of`).
 
     Raises:
-        ValueError: the text is not a domain's XML.
+        ValueError: the text is not the XML of a domain.
     """
     try:
         devices = ET.fromstring(xml).find("devices")

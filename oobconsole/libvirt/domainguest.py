@@ -1,4 +1,4 @@
-"""One domain of libvirt as a guest: its ports, each a console, and which host's word counts if several have it."""
+"""A domain of libvirt as a guest: its ports, each of which is a console, and which host counts if several have it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Home(Source, Protocol):
 
     Attributes:
         prefix: what the names of its consoles begin with.
-        connected: libvirt is reached.
-        trouble: why it is not.
-        settings: of its consoles.
+        connected: whether libvirt is reached.
+        trouble: why libvirt is not reached.
+        settings: the settings of its consoles.
         host: the connection to libvirt.
-        threads: what its consoles may keep waiting.
+        threads: the threads that its consoles may keep waiting.
     """
 
     prefix: str
@@ -37,10 +37,11 @@ class Home(Source, Protocol):
 
 
 class DomainPort(Wire):
-    """One port of a domain, on whichever host that runs.
+    """One port of a domain, on whichever host the domain runs.
 
     Args:
-        look: looks at the domain again, soon.
+        console: the console of the port.
+        look: has the domain looked at again, soon.
     """
 
     def __init__(self, console: Console, look: Callable[[], object]) -> None:
@@ -50,7 +51,14 @@ class DomainPort(Wire):
         self._fault: tuple[str, float | None] | None = None
 
     async def follow(self, run: object, port: Port, make: Callable[[], Stream]) -> None:
-        """The domain is active: have the console of this run of it."""
+        """Connect the console to this run of the domain, which is active. Nothing happens if it is connected to this
+        run already.
+
+        Args:
+            run: a value that is another one for each run.
+            port: the port, as the domain's XML has it.
+            make: makes the line.
+        """
         if run == self._run:
             if self._fault is not None:
                 super().down(*self._fault)
@@ -64,12 +72,12 @@ class DomainPort(Wire):
         await self.stream.start(self)
 
     async def off(self, state: ConsoleState, reason: str) -> None:
-        """There is nothing to be connected to."""
+        """Disconnect the console, because there is nothing to be connected to, and set its state."""
         await self.leave()
         self.console.set_state(state, reason)
 
     async def leave(self) -> None:
-        """Let go of the domain's run. Idempotent."""
+        """Let go of the domain's run. A second call does nothing."""
         stream, self.stream, self._run, self._fault = self.stream, None, None, None
         self._left = None
         self.console.bind(None)
@@ -81,7 +89,8 @@ class DomainPort(Wire):
         super().up(peer)
 
     def down(self, reason: str, retry_s: float | None) -> None:
-        """A domain that ends takes its line with it: before that is called a fault, the domain is looked at."""
+        """Report that the line is down. A domain that ends takes its line with it, so the domain is looked at again
+        before that is called a fault."""
         self.console.bind(None)
         self._fault = reason, retry_s
         if self.console.state is ConsoleState.LIVE:
@@ -91,14 +100,14 @@ class DomainPort(Wire):
 
 
 class DomainGuest(Guest):
-    """A domain, wherever it is.
+    """A domain, on whichever hosts it is.
 
     Attributes:
+        uuid: its UUID.
         domain: its name at its hosts.
-        key: prefix and UUID, by which hosts know it.
+        key: the prefix and the UUID, by which hosts know it.
         at: what it is at each host that has it.
-        home: the host whose word counts: where it runs, or ran last.
-        ports: by what follows the guest's name in the names of their consoles.
+        ports: its ports, by what follows the guest's name in the names of their consoles.
     """
 
     def __init__(self, uuid: str, domain: str, name: str, home: Home) -> None:
@@ -112,20 +121,21 @@ class DomainGuest(Guest):
 
     @property
     def home(self) -> Home:
-        """The host whose word counts, which is also the guest's source."""
+        """The host that counts: where the domain runs, or ran last. This is also the guest's source."""
         return self._home
 
     def move(self, home: Home) -> None:
-        """Another host's word counts from now on."""
+        """Note that another host counts from now on."""
         if home is not self._home:
             self.source = self._home = home
             self.configure(home.settings)
 
     def find_home(self) -> Domain | None:
-        """Say where it is: there where it is as long as it runs there; None: nowhere."""
+        """Return the domain as the host has it that counts: the host where it is now, as long as it runs there. None:
+        no host has it."""
 
         def rank(source: Home) -> tuple[bool, ...]:
-            domain, there = self.at[source], source.connected  # what a lost host said last may not be so any more
+            domain, there = self.at[source], source.connected  # what a lost host said last may be wrong by now
             return (
                 domain.running and there,
                 domain.active and there,
@@ -141,15 +151,16 @@ class DomainGuest(Guest):
 
     @property
     def wanted(self) -> dict[str, Port]:
-        """Its ports as they are now, by what follows its name in their consoles'; none when it is nowhere."""
+        """Its ports as they are now, by what follows the guest's name in the names of their consoles. Empty: no host
+        has it."""
         domain = self.at.get(self.home)
         ports = domain.ports if domain is not None else ()
         return {"" if i == 0 else f".{port.name}": port for i, port in enumerate(ports)}
 
     def look(self) -> None:
-        """Look at it again, soon."""
+        """Have the domain looked at again, soon."""
         self.home.host.look(self.uuid)
 
     async def do(self, action: PowerAction) -> str:
-        """Switch it (`Power`)."""
+        """Switch the guest (`Power.do`)."""
         return await self.home.host.switch(self.uuid, ACTIONS[action])

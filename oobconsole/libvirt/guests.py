@@ -1,6 +1,7 @@
-"""The domains of libvirt hosts as consoles: they come, move and go while the server runs.
+"""The domains of libvirt hosts as consoles, which come, move and go while the server runs.
 
-A domain is known by its UUID at every host that has it: one that migrates keeps its console, and whoever is attached.
+How is a domain recognized? By its UUID, at every host that has it. So a domain that migrates keeps its console and
+whoever is attached.
 """
 
 from __future__ import annotations
@@ -31,25 +32,25 @@ from oobconsole.supervise import Tasks
 
 log = structlog.get_logger(__name__)
 
-#: Domains of all hosts together; further ones get no console.
+#: How many domains of all hosts together get consoles.
 DOMAINS_MAX: Final = 10000
 LOG_LINES: Final = 20
 
 
 class Adopts(Protocol):
-    """What goes on with the recordings of consoles that come while the server runs."""
+    """Goes on with the recordings of consoles that come while the server runs."""
 
     async def adopt(self, console: Console) -> None:
-        """Go on with the recording of that name, before the console prints anything."""
+        """Go on with the recording of that console's name, before the console prints anything."""
 
 
 class Domains:
-    """Every domain of every host.
+    """All domains of all hosts.
 
     Args:
-        scrollback: bytes of output that are kept of each console.
-        directory: is told of each domain, and of each of its ports.
-        recordings: go on with what was recorded of a console; None: nothing is recorded.
+        scrollback: how many bytes of output are kept of each console.
+        directory: told of each domain, and of each of its ports.
+        recordings: goes on with what was recorded of a console; None: nothing is recorded.
     """
 
     def __init__(self, scrollback: int, directory: Listing, recordings: Adopts | None = None) -> None:
@@ -57,20 +58,21 @@ class Domains:
         self._directory = directory
         self._recordings = recordings
         self._guests: dict[tuple[str, str], DomainGuest] = {}  # by prefix and UUID
-        self._vanished: dict[str, DomainGuest] = {}  # by name: somebody is attached
+        self._vanished: dict[str, DomainGuest] = {}  # by the guest's name: somebody is attached
         self._lock = asyncio.Lock()
         self._limit = LogLimit(LOG_LINES)
 
     def of(self, source: Home) -> list[DomainGuest]:
-        """Those at home there. All domains of all hosts are looked through: it is for what concerns a host."""
+        """Return the guests whose home is that host. This looks through all domains of all hosts, so it is only for
+        what concerns a whole host."""
         return [g for g in (*self._guests.values(), *self._vanished.values()) if g.home is source]
 
     def find(self, source: DomainSource, uuid: str) -> DomainGuest | None:
-        """The domain of that UUID."""
+        """Return the guest with that UUID at a host; None: there is none."""
         return self._guests.get((source.prefix, uuid))
 
     async def saw(self, source: DomainSource, uuid: str, domain: Domain | None) -> None:
-        """A host has this domain, or has it no more."""
+        """Note that a host has this domain, or, with None, that it has the domain no more."""
         async with self._lock:
             if domain is not None and not source.wants(domain.name):
                 domain = None
@@ -87,19 +89,19 @@ class Domains:
             await self._settle(guest)
 
     async def heard(self, source: DomainSource, uuids: frozenset[str]) -> None:
-        """Those are all that a host has, now that it is connected."""
+        """Note that a host is connected, and that these are all the domains that it has."""
         gone = [guest.uuid for guest in self._guests.values() if source in guest.at and guest.uuid not in uuids]
         for uuid in gone:
             await self.saw(source, uuid, None)
 
     async def lost(self, source: DomainSource) -> None:
-        """A host is not connected."""
+        """Note that a host is not connected."""
         async with self._lock:
             for guest in [g for g in self._guests.values() if source in g.at]:
                 await self._settle(guest)
 
     async def leave(self, source: DomainSource) -> None:
-        """Let go of everything that is at home there."""
+        """Let go of all guests whose home is that host."""
         async with self._lock:
             for port in [port for guest in self.of(source) for port in guest.ports.values()]:
                 await port.leave()
@@ -128,7 +130,7 @@ class Domains:
         return guest
 
     async def _settle(self, guest: DomainGuest) -> None:
-        """Make its consoles what it is."""
+        """Make the consoles of a guest match what its domain is now."""
         domain = guest.find_home()
         if domain is None:
             await self._vanish(guest, "its host has no such domain any more: undefined, or ended and not persistent")
@@ -148,7 +150,7 @@ class Domains:
             name = f"{name}-{guest.uuid[:8]}"
         console = Console(name, scrollback=self._scrollback, settings=guest.settings)
         loop = asyncio.get_running_loop()
-        console.on_attended(lambda _: loop.call_soon(self._tidy, guest))  # not before whoever leaves has left
+        console.on_attended(lambda _: loop.call_soon(self._tidy, guest))  # later, when whoever leaves has left
         if self._recordings is not None:
             await self._recordings.adopt(console)
         self._directory.grew(guest, console)
@@ -174,7 +176,7 @@ class Domains:
         self._tidy(guest)
 
     def _tidy(self, guest: DomainGuest) -> None:
-        """Forget the consoles that nothing is behind and nobody is at."""
+        """Forget the consoles that have no port behind them, and at which nobody is."""
         for suffix in guest.ports.keys() - guest.wanted.keys():
             port = guest.ports[suffix]
             if not port.console.attached:
@@ -186,13 +188,19 @@ class Domains:
 
 
 class DomainSource:
-    """One libvirt host's domains (`guests.guest.Source`, `libvirt.host.HostEvents`).
+    """The domains of one libvirt host (`guests.guest.Source`, `libvirt.host.HostEvents`).
+
+    Args:
+        config: the [[libvirt]] of the configuration.
+        domains: all domains of all hosts.
+        defaults: the settings of consoles, as far as [[libvirt]] has none of its own.
 
     Attributes:
-        connected: libvirt is reached.
-        trouble: why it is not.
-        settings: of its consoles.
-        threads: what its consoles may keep waiting.
+        connected: whether libvirt is reached.
+        trouble: why libvirt is not reached.
+        settings: the settings of its consoles.
+        host: the connection to libvirt.
+        threads: the threads that its consoles may keep waiting.
     """
 
     def __init__(self, config: LibvirtConfig, domains: Domains, defaults: ConsoleConfig) -> None:
@@ -209,32 +217,33 @@ class DomainSource:
 
     @property
     def links(self) -> dict[str, bool]:
-        """The connection to libvirt."""
+        """Whether the connection to libvirt is there, by the name of the host."""
         return {self.name: self.connected}
 
     def introduce(self, directory: Listing) -> None:
-        """Which domains there are is known when libvirt is connected: `Domains` tells the directory of them."""
+        """Do nothing. Which domains there are is only known when libvirt is connected; then `Domains` tells the
+        directory."""
 
     def wants(self, domain: str) -> bool:
-        """Is that domain to have consoles?"""
+        """Return whether a domain of that name is to have consoles."""
         return any(fnmatchcase(domain, pattern) for pattern in self._patterns)
 
     def record(self, recorder_of: Callable[[str], Recorder | None]) -> None:
-        """Recorders observe its consoles by themselves."""
+        """Do nothing: `Domains` has the recordings adopt each console."""
 
     def configure(self, settings: ConsoleConfig) -> None:
-        """How its consoles behave from now on."""
+        """Note how the consoles of the host behave from now on."""
         self.settings = settings
         for guest in self._domains.of(self):
             guest.configure(settings)
 
     async def start(self) -> None:
-        """Begin to connect. Raises `EnvironmentFault` where libvirt's library is missing."""
+        """Begin to connect. Raises `EnvironmentFault` if libvirt's library is missing."""
         await asyncio.to_thread(virt.load)
         self.host.start()
 
     async def stop(self, reason: str) -> None:
-        """Tell whoever is attached, and let the guests go on without us."""
+        """Tell everybody who is attached, and disconnect. The guests go on."""
         for guest in self._domains.of(self):
             for console in guest.consoles:
                 console.close(reason)
@@ -249,7 +258,7 @@ class DomainSource:
         await self._domains.heard(self, frozenset(domain.uuid for domain in domains))
         for domain in domains:
             await self._domains.saw(self, domain.uuid, domain)
-            await asyncio.sleep(0)  # there may be thousands, and others want their turns
+            await asyncio.sleep(0)  # there may be thousands, and others need their turns
 
     async def seen(self, uuid: str, domain: Domain | None) -> None:
         await self._domains.saw(self, uuid, domain)

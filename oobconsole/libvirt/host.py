@@ -53,7 +53,7 @@ _OFF_WHY: Final = {  # virDomainShutoffReason
 }
 _NO_DOMAIN: Final = 42  # VIR_ERR_NO_DOMAIN
 _NO_SUPPORT: Final = 3  # VIR_ERR_NO_SUPPORT
-#: virDomainEventType in words; the detail is only told where it changes the meaning.
+#: virDomainEventType in words. The detail of an event is told only if it changes the meaning.
 _LIFE: Final = {
     2: "the guest is started",
     3: "the guest is paused",
@@ -90,10 +90,12 @@ class HostEvents(Protocol):
 
 
 def sockets_of(uri: str) -> Callable[[], object] | None:
-    """A function for `Dialer` that looks at the sockets of a libvirt daemon on this host; None: it is another host's.
+    """Return a function for `Dialer` that looks at the sockets of a libvirt daemon on this host; None: it is another
+    host's.
 
-    A socket that appears is connected at once. Why is the daemon tried now and then all the same? libvirt may know
-    other sockets, and may start a daemon by itself. Source: https://libvirt.org/uri.html and daemons.html.
+    What is this for? A daemon whose socket appears is connected to at once. The daemon is tried now and then all the
+    same: libvirt may know other sockets, and may start a daemon by itself. Source: https://libvirt.org/uri.html and
+    daemons.html.
     """
     parts = urlsplit(uri)
     driver, _, transport = parts.scheme.partition("+")
@@ -111,12 +113,12 @@ def sockets_of(uri: str) -> Callable[[], object] | None:
 
 
 class Host:
-    """One connection to libvirt, made again whenever it is lost.
+    """One connection to libvirt, which is made again whenever it is lost.
 
     Args:
-        name: the source's name, for the log.
+        name: the name of the source, for the log.
         uri: where libvirt is (https://libvirt.org/uri.html).
-        events: is told of the domains.
+        events: told of the domains.
     """
 
     def __init__(self, name: str, uri: str, events: HostEvents) -> None:
@@ -127,7 +129,7 @@ class Host:
         self._connection: Any = None
         self._opening: asyncio.Future[Any] | None = None
         self._why = "it has not been reached yet"
-        self._due: dict[str, None] = {}  # UUIDs to look at, in order
+        self._due: dict[str, None] = {}  # the UUIDs of the domains to look at, in order
         self._wake = asyncio.Event()
         self._limit = LogLimit(LOG_LINES)
 
@@ -214,7 +216,7 @@ class Host:
             self._wake.clear()
 
     def event(self, uuid: str, what: str) -> None:
-        """libvirt says that something has happened to a domain; `what` is empty where people need not be told."""
+        """Note that something has happened to a domain. `what` says it in words; empty: nobody needs to be told."""
         if what:
             self._events.happened(uuid, what)
         self.look(uuid)
@@ -292,7 +294,7 @@ def _read(connection: Any, domain: Any, host: str) -> Domain | None:
     """Ask libvirt what a domain is now; None: it has gone meanwhile."""
     try:
         active = bool(virt.attempt(domain.isActive))
-        state, why = virt.attempt(domain.state)  # behind it: what is off by then is off for good
+        state, why = virt.attempt(domain.state)  # asked second: a domain that is off by now is off for good
         active = active and state != _SHUT_OFF
         xml = virt.attempt(lambda: domain.XMLDesc(0))
     except LibvirtFault as error:
@@ -313,7 +315,7 @@ def _read(connection: Any, domain: Any, host: str) -> Domain | None:
 
 
 def _run(domain: Any) -> int:
-    """libvirt's ID of the domain's present run; -1: it had none when it was looked up."""
+    """Return libvirt's ID of the domain's present run; -1: it had none when it was looked up."""
     try:
         return int(virt.attempt(domain.ID))
     except LibvirtFault:

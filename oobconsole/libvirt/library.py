@@ -1,8 +1,8 @@
-"""Runs libvirt's library: its own event loop in one thread, and its blocking calls in others.
+"""Runs libvirt's library: its own event loop in one thread, and its blocking calls in other threads.
 
-The library is loaded only when a configuration names libvirt. None of its calls is made on our event loop: even
-sending to a "non-blocking" stream waits for a libvirtd that does not read.
-Sources: libvirt-python; https://libvirt.org/html/libvirt-libvirt-event.html, libvirt-libvirt-stream.html.
+The library is loaded only if a configuration names libvirt. Why is none of its calls made on our event loop? Even
+sending to a "non-blocking" stream waits for a libvirtd that does not read. Sources: libvirt-python;
+https://libvirt.org/html/libvirt-libvirt-event.html, libvirt-libvirt-stream.html.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class LibvirtFault(OSError):
     """libvirt refuses, or fails. The message is libvirt's own.
 
     Attributes:
-        code: its number, VIR_ERR_… of virterror.h.
+        code: libvirt's number of the error (VIR_ERR_… of virterror.h).
     """
 
     def __init__(self, text: str, code: int) -> None:
@@ -41,7 +41,7 @@ class LibvirtFault(OSError):
 
 
 def load() -> Any:
-    """Return the module `libvirt`, and start its event loop when it is loaded first.
+    """Return the module `libvirt`. At the first call it is imported, and its event loop is started.
 
     Raises:
         EnvironmentFault: it is not installed; the message says what to install.
@@ -52,7 +52,7 @@ def load() -> Any:
                 library = importlib.import_module("libvirt")
             except ImportError as error:
                 raise EnvironmentFault(INSTALL) from error
-            library.registerErrorHandler(lambda *_: None, None)  # it would print what it also raises
+            library.registerErrorHandler(lambda *_: None, None)  # it would print each error that it raises, too
             library.virEventRegisterDefaultImpl()  # once in a process, before the first connection
             supervise.thread(_run, library, name="libvirt events", forever=True)
             _loaded.append(library)
@@ -71,7 +71,8 @@ def attempt(call: Callable[[], T]) -> T:
         return call()
     except library.libvirtError as error:
         text, code = str(error.get_error_message() or error), error.get_error_code()
-    # out here the fault keeps nothing of `call` alive: a connection's last reference waits for libvirtd as it goes
+    # The fault is raised outside of the handler, so that it keeps nothing of `call` alive: when the last reference to
+    # a connection goes, that waits for libvirtd.
     raise LibvirtFault(text, -1 if code is None else int(code))
 
 
@@ -89,15 +90,15 @@ def settle_events() -> None:
 
 
 def post(loop: asyncio.AbstractEventLoop, call: Callable[..., object], *args: object) -> None:
-    """Have `call` called in the event loop's thread. Nothing happens when that loop is closed."""
-    with contextlib.suppress(RuntimeError):  # closed
+    """Have `call` called in the thread of the event loop. If that loop is closed, nothing happens."""
+    with contextlib.suppress(RuntimeError):  # the event loop is closed
         loop.call_soon_threadsafe(call, *args)
 
 
 def begin(call: Callable[[], T], name: str) -> asyncio.Future[T]:
     """Make a blocking call in a thread of its own, which does not keep the process from ending.
 
-    The future raises what `call` raises, errors of libvirt's as `LibvirtFault`.
+    Returns a future that raises what `call` raises; errors of libvirt's are `LibvirtFault`.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
@@ -113,7 +114,7 @@ def begin(call: Callable[[], T], name: str) -> asyncio.Future[T]:
     def work() -> None:
         try:
             post(loop, settle, attempt(call), None)
-        except Exception as error:  # whatever it is, whoever waits gets it
+        except Exception as error:  # whatever the error is, whoever waits gets it
             post(loop, settle, None, error.with_traceback(None))
 
     supervise.thread(work, name=f"libvirt {name}")

@@ -1,11 +1,11 @@
-"""A domain's console by libvirt's `virDomainOpenConsole`, which lets in one client at a time, as `virsh console` is.
+"""The console of a domain by libvirt's `virDomainOpenConsole`. Like `virsh console`, it lets in one client at a time.
 
-Each console has a connection to libvirtd of its own. libvirtd stops reading from a connection once five messages wait
-in it (`max_client_requests`), and typing at a guest that does not read fills it: with one connection for all, one
-such guest would silence the others, and keepalives would end it.
+Why has each console a connection to libvirtd of its own? libvirtd stops reading from a connection when five messages
+wait in it (`max_client_requests`), and typing at a guest that does not read fills it. With one connection for all,
+one such guest would silence the others, and keepalives would end the connection.
 
-A console that is open and idle has no thread: libvirt's event thread reads it. It has one while it is opened, typed
-at, or closed (threads.py).
+How many threads does a console have? A console that is open and idle has none: libvirt's event thread reads it. It
+has one while it is being opened, typed at, or closed (threads.py).
 """
 
 from __future__ import annotations
@@ -28,23 +28,29 @@ from oobconsole.net.dialer import Dialer
 log = structlog.get_logger(__name__)
 
 OPEN_SECONDS: Final = 15.0
-#: Input that waits for libvirtd, and what it is given at once, in bytes.
+#: How many bytes of input may wait for libvirtd, and how many it is given at once.
 WRITE_MAX: Final = 1024
-#: Output that waits for our event loop, in bytes; what comes beyond it is lost, and said to be.
+#: How many bytes of output may wait for our event loop. What comes beyond that is lost, and users are told.
 OUTPUT_MAX: Final = 4 << 20
 _READ_MAX: Final = 262144
-#: QEMU writes a pty in small pieces, and each is a message of libvirtd's: after one, others are waited for, in ms.
+#: For how many ms more output is waited for after some has come. QEMU writes to a pty in small pieces, and each is a
+#: message of libvirtd's.
 _GATHER_MS: Final = 5
-#: A stream that takes nothing is tried again after so long, in seconds.
+#: After how many seconds a stream that takes nothing is tried again.
 _AGAIN_SECONDS: Final = 0.05
 LOG_LINES: Final = 10
-#: virterror.h: what openConsole answers when the console is open already.
+#: The error (virterror.h) with which openConsole answers when the console is open already.
 _OPERATION_FAILED: Final = 9
 
 
 class _Opened(NamedTuple):
-    """What an open console consists of: a connection to libvirtd, a stream over it, and the number of the timer that
-    lets output gather."""
+    """What an open console consists of.
+
+    Attributes:
+        connection: a connection to libvirtd.
+        stream: a stream over that connection.
+        timer: the number of the timer that lets output gather.
+    """
 
     connection: Any
     stream: Any
@@ -52,16 +58,18 @@ class _Opened(NamedTuple):
 
 
 class _Channel:
-    """An open console. A thread opens it, one types as long as there is something to type, and one closes it, each
-    after the other; libvirt's event thread reads.
+    """An open console. One thread opens it, one thread types while there is something to type, and one thread closes
+    it, one after the other. libvirt's event thread reads it.
 
     Args:
-        threads: those of the host.
-        force: end whoever has it open.
+        events: told of output.
+        threads: the threads of the host.
+        uri, uuid, device: which device of which domain, at which libvirt.
+        force: whether another client that has it open is ended.
 
     Attributes:
-        opened: it can be used; raises `LibvirtFault`.
-        ended: why it cannot any more.
+        opened: done when it can be used; raises `LibvirtFault`.
+        ended: done when it cannot be used any more, with the reason.
     """
 
     def __init__(
@@ -75,7 +83,7 @@ class _Channel:
         self.ended: asyncio.Future[str] = self._loop.create_future()
         self._changed = threading.Lock()  # guards everything below
         self._open_one: _Opened | None = None  # None: it is not open yet, or is being closed
-        self._is_typing = False  # has it a thread that types?
+        self._is_typing = False  # whether there is a thread that types
         self._typed = bytearray()
         self._refused = False
         self._printed = bytearray()
@@ -88,7 +96,7 @@ class _Channel:
     # -- the event loop's thread --------------------------------------------------------------------
 
     def write(self, data: bytes) -> int:
-        """Type; returns how much was accepted."""
+        """Type. Returns how many bytes were accepted."""
         with self._changed:
             part = data[: WRITE_MAX - len(self._typed)]
             self._typed += part
@@ -100,7 +108,8 @@ class _Channel:
         return len(part)
 
     def close(self) -> None:
-        """Let go of it, as soon as libvirtd lets us; nothing comes from it any more. Idempotent."""
+        """Let go of the console as soon as libvirtd lets us. Nothing comes from it any more. A second call does
+        nothing."""
         with self._changed:
             self._closing = self._unwanted = True
         self._release_if_idle()
@@ -133,10 +142,10 @@ class _Channel:
     # -- threads of the host, one at a time ---------------------------------------------------------
 
     def _begin(self) -> None:
-        """Open the stream; whoever waits for it gets the stream, or the error."""
+        """Open the stream. Whoever waits for it gets the stream, or the error."""
         try:
             opened = _Opened(*virt.attempt(self._open))
-        except Exception as error:  # whoever waits gets it, whatever it is
+        except Exception as error:  # whatever the error is, whoever waits gets it
             virt.post(self._loop, self._settle_opened, error.with_traceback(None))
             return
         with self._changed:
@@ -145,7 +154,8 @@ class _Channel:
         self._release_if_idle()
 
     def _release_if_idle(self) -> None:
-        """Have it closed, once it is to be: when nobody types any more, since that uses it. Only one call does."""
+        """Have the console closed if it is to be closed and nobody types, because typing uses it. Only one call does
+        that."""
         with self._changed:
             opened = self._open_one if self._closing and not self._is_typing else None
             if opened is None:
@@ -160,7 +170,7 @@ class _Channel:
         for release in releases:
             try:
                 virt.attempt(release)
-            except LibvirtFault as error:  # it has ended by itself
+            except LibvirtFault as error:  # the stream has ended by itself
                 log.debug("libvirt console closed", device=self._device, reason=str(error))
 
     def _open(self) -> tuple[Any, Any, int]:
@@ -187,7 +197,7 @@ class _Channel:
         return connection, stream, timer
 
     def _type(self) -> None:
-        """Type what waits, until nothing does."""
+        """Type what waits, until nothing waits any more."""
         try:
             virt.attempt(self._type_all)
         except LibvirtFault as error:
@@ -210,7 +220,7 @@ class _Channel:
             raise
 
     def _next_part(self) -> tuple[Any, bytes] | None:
-        """The stream and what is to be typed at it now; None: nothing, and this thread types no more. Nobody closes
+        """Return the stream and what is to be typed at it now; None: nothing is, and this thread ends. Nobody closes
         the stream while this thread types."""
         with self._changed:
             opened, part = self._open_one, bytes(self._typed)
@@ -227,7 +237,7 @@ class _Channel:
     # -- libvirt's event thread ---------------------------------------------------------------------
 
     def _read(self, stream: Any) -> bool:
-        """Take what is there; is more to be expected?"""
+        """Take the output that is there. Returns whether more is to be expected."""
         try:
             data = virt.attempt(lambda: stream.recv(_READ_MAX))
         except LibvirtFault as error:
@@ -261,11 +271,11 @@ class LibvirtStream(Stream):
     """The console of a domain that runs.
 
     Args:
-        name: the console's, for the log.
-        threads: of the domain's host.
-        uri: where the domain is.
-        uuid: the domain's.
-        device: which of its devices: an alias.
+        name: the name of the console, for the log.
+        threads: the threads of the domain's host.
+        uri: where libvirt is.
+        uuid: the UUID of the domain.
+        device: the alias of the device.
     """
 
     events: StreamEvents
@@ -277,7 +287,7 @@ class LibvirtStream(Stream):
         self._channel: _Channel | None = None
         self._dialer = Dialer(self._dial, self._down)
         self._force = False
-        self._busy = False  # another program has it open
+        self._busy = False  # whether another program has the console open
         self._limit = LogLimit(LOG_LINES)
 
     async def start(self, events: StreamEvents) -> None:

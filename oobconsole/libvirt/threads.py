@@ -1,7 +1,7 @@
-"""A bounded number of threads for libvirt's calls that wait: those of one kind, at one host.
+"""A bounded number of threads for calls of libvirt's that wait: calls of one kind, at one host.
 
-A libvirtd that hangs, or a guest that reads nothing, may keep a thread waiting for ever. So many of them at one host
-wait at most. Further calls to that host wait for one of these threads, and no other host is concerned.
+Why a bound? A libvirtd that hangs, or a guest that reads nothing, may keep a thread waiting for ever. At most so many
+threads wait at one host. Further calls to that host wait for one of these threads, and no other host is concerned.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from oobconsole import supervise
 
 
 class _Job(NamedTuple):
-    """Something to do, and what its thread is called meanwhile."""
+    """Something to do, and the name of the thread while it does that."""
 
     do: Callable[[], object]
     name: str
 
 
-#: Consoles of one host that are opened or closed at the same time.
+#: How many consoles of one host are opened or closed at the same time.
 OPENING_MAX: Final = 16
-#: Consoles of one host that are typed at, at the same time, and whose guests have not read everything yet.
+#: How many consoles of one host are typed at, at the same time, while their guests have not read everything yet.
 TYPING_MAX: Final = 64
 
 
 class Threads:
-    """Does jobs in threads that are started when there is something to do, and end when there is nothing left.
+    """Does jobs in threads, which are started when there is something to do, and end when nothing is left.
 
     Args:
-        most: threads at the same time. Jobs beyond it wait, in order.
+        most: how many threads there are at the same time. Further jobs wait, in order.
     """
 
     def __init__(self, most: int) -> None:
@@ -42,11 +42,11 @@ class Threads:
 
     @property
     def running(self) -> int:
-        """Threads there are now."""
+        """How many threads there are now."""
         return self._running
 
     def begin(self, do: Callable[[], object], name: str) -> None:
-        """Do a job in a thread, as soon as one is free. From any thread; returns at once."""
+        """Do a job in a thread, as soon as one is free. Any thread may call this, and it returns at once."""
         with self._lock:
             self._waiting.append(_Job(do, name))
             if self._running == self._most:
@@ -78,8 +78,9 @@ class HostThreads:
     """All threads that the consoles of one libvirt host may keep waiting.
 
     Attributes:
-        opening: open and close consoles.
-        typing: type at them: a guest that reads nothing keeps no other console from being opened.
+        opening: threads that open and close consoles.
+        typing: threads that type at consoles. They are others, so that a guest that reads nothing keeps no other
+            console from being opened.
     """
 
     def __init__(self) -> None:
