@@ -29,7 +29,8 @@ class Limits:
         self._suppressed: Counter[tuple[str, str]] = Counter()
 
     def allows(self, rule: str, console: str, min_seconds: float) -> bool:
-        """May an alert of this rule at this console be told now? An alert that may not is counted as suppressed."""
+        """Return whether an alert of this rule at this console may be told now. An alert that may not is counted as
+        suppressed."""
         now, key = self._clock(), (rule, console)
         while self._told and now - self._told[0] >= PERIOD:
             self._told.popleft()

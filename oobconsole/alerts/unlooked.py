@@ -10,17 +10,17 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-#: It is said so many seconds after the first of it, so that a burst is one sentence; and then, of a console that
-#: floods on and on, so many seconds later again.
+#: After how many seconds it is said, so that a burst is one sentence; and how many seconds later it is said again if
+#: a console floods on and on.
 FIRST_SECONDS: Final = 1.0
 BETWEEN_SECONDS: Final = 60.0
 
 
 class Unlooked:
-    """Of one console.
+    """Counts the output of one console that was not looked at.
 
     Args:
-        say: is told how many bytes were not looked at since it was told last.
+        say: told how many bytes were not looked at since it was told last.
     """
 
     def __init__(self, say: Callable[[int], object]) -> None:
@@ -30,7 +30,7 @@ class Unlooked:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, count: int) -> None:
-        """So many bytes will not be looked at."""
+        """Count so many more bytes that will not be looked at."""
         self._count += count
         if count and self._timer is None:
             loop = asyncio.get_running_loop()

@@ -11,7 +11,7 @@ from typing import Protocol
 
 
 class StreamEvents(Protocol):
-    """What a line tells whoever it is wired to."""
+    """What a line tells the console that it is wired to."""
 
     def up(self, peer: str) -> None:
         """The line is connected; `peer` says to what, in words."""

@@ -22,16 +22,18 @@ from oobconsole.supervise import Tasks
 
 log = structlog.get_logger(__name__)
 
-#: Input that waits in our socket for QEMU, in bytes; beyond it `write` accepts nothing.
+#: How many bytes of input may wait in our socket for QEMU. Beyond that `write` takes nothing.
 OUTPUT_MAX: Final = 65536
 CONNECT_SECONDS: Final = 10.0
-#: A connection that is in the way of a new one is asked so often, once a second, whether it lives.
+#: How often, once a second, a connection that is in the way of a new one is asked whether it lives.
 PROBES: Final = 3
-#: Output that is read at once, in bytes. Lines take turns with one buffer: each is done with it before it returns.
+#: How many bytes of output are read at once. All lines take turns with one buffer: each line has taken its bytes out
+#: when it returns.
 READ_MAX: Final = 65536
 _BUFFER: Final = memoryview(bytearray(READ_MAX))
-#: QEMU's serial ports write each byte alone, and each would wake us. Who brings so few again within `CLOSE_SECONDS`
-#: is left alone for `REST_SECONDS`: in that no guest prints more single bytes than QEMU's socket holds (277).
+#: QEMU's serial ports write each byte by itself, and each byte would wake us. A line that brings fewer than FEW bytes
+#: again within CLOSE_SECONDS is not read for REST_SECONDS. In that time no guest prints more single bytes than QEMU's
+#: socket holds (277).
 FEW: Final = 256
 CLOSE_SECONDS: Final = 0.001
 REST_SECONDS: Final = 0.0005
@@ -43,9 +45,9 @@ class Address(NamedTuple):
     """Where the other end of a line is.
 
     Attributes:
-        path: of a UNIX socket, or None for TCP.
-        host, port: of TCP.
-        listen: we listen, QEMU connects (`-chardev socket,…,server=off,reconnect-ms=…`).
+        path: the path of a UNIX socket; None: the line is TCP.
+        host, port: the other end of TCP.
+        listen: whether we listen and QEMU connects (`-chardev socket,…,server=off,reconnect-ms=…`).
     """
 
     path: Path | None
@@ -58,7 +60,8 @@ class Address(NamedTuple):
 
 
 def parse(text: str) -> Address:
-    """Take a validated `unix:PATH`, `unix-listen:PATH`, `tcp:HOST:PORT` or `tcp-listen:HOST:PORT` apart."""
+    """Return the address that a validated text means: `unix:PATH`, `unix-listen:PATH`, `tcp:HOST:PORT` or
+    `tcp-listen:HOST:PORT`."""
     kind, _, rest = text.partition(":")
     listen = kind.endswith("-listen")
     if kind.startswith("unix"):
@@ -78,7 +81,7 @@ class _Connection(asyncio.BufferedProtocol):
         self.ended: asyncio.Future[str] = self._loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's are none by name
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's transports do not inherit from it
         self.transport.set_write_buffer_limits(high=OUTPUT_MAX)
         self._socket: keepalive.Socket = transport.get_extra_info("socket")
         if keepalive.keep_alive(self._socket):
@@ -86,14 +89,15 @@ class _Connection(asyncio.BufferedProtocol):
         self._line.connected(self)
 
     def _look_for_dead(self) -> None:
-        """What was sent and is not answered keeps the kernel from probing: it would try for a quarter of an hour."""
+        """End the connection if the other end does not answer. The kernel does not probe while data that was sent is
+        not answered: it would try to send that data for a quarter of an hour."""
         if keepalive.unanswered(self._socket):
             self.abort(f"the other end has not answered for {keepalive.UNANSWERED_SECONDS:g} s")
         else:
             self._look = self._loop.call_later(keepalive.LOOK_SECONDS, self._look_for_dead)
 
     async def probe(self) -> bool:
-        """Ask the other end, now; is it there?"""
+        """Ask the other end now. Returns whether it answers."""
         keepalive.keep_alive(self._socket, idle=1, interval=1, count=PROBES)
         await asyncio.wait((self.ended,), timeout=PROBES + 2)
         if not self.ended.done() and keepalive.unanswered(self._socket, PROBES):
@@ -123,7 +127,7 @@ class _Connection(asyncio.BufferedProtocol):
 
     def _rested(self) -> None:
         self._resting = False
-        self._last = self._loop.time()  # what has come meanwhile is close behind
+        self._last = self._loop.time()  # what has come meanwhile counts as close behind
         self._read_or_not()
 
     def hold(self, held: bool) -> None:
@@ -158,9 +162,9 @@ class ChardevStream(Stream):
     """One line over a socket.
 
     Args:
-        name: the console's, for the log.
-        address: where its other end is.
-        at_once: output that is read at once, in bytes.
+        name: the name of the console, for the log.
+        address: where the other end is.
+        at_once: how many bytes of output are read at once.
     """
 
     events: StreamEvents
@@ -175,7 +179,7 @@ class ChardevStream(Stream):
         self._dialer = Dialer(self._dial, self._down, look=look, longest=longest_wait(None if path else address.host))
         self._acceptor: Acceptor | None = None
         self._accepted = Tasks()
-        self._free = asyncio.Event()  # of the last connection, whose end has been told
+        self._free = asyncio.Event()  # set when the end of the last connection was reported
         self._probing = False
         self._limit = LogLimit(LOG_LINES)
 
@@ -216,7 +220,7 @@ class ChardevStream(Stream):
     # -- connections --------------------------------------------------------------------------------
 
     def connected(self, connection: _Connection) -> None:
-        """There is a connection, and it is the only one."""
+        """Note that this connection is the only one from now on."""
         self._connection = connection
         self._free.clear()
         self.events.up(str(self.address))
@@ -277,7 +281,8 @@ class ChardevStream(Stream):
         self._free.set()
 
     async def _make_room(self) -> bool:
-        """Whoever connects again may have lost its power: does the connection that is there still answer?"""
+        """Return whether there is room for a new connection. The host that connects again may have lost its power, so
+        the connection that is there is asked whether it still answers."""
         old = self._connection
         if old is None or self.address.path or self._probing:
             return False

@@ -72,8 +72,8 @@ class SerialStream(Stream):
     """One serial port.
 
     Args:
-        name: the console's, for the log.
-        config: which port, and how it is set.
+        name: the name of the console, for the log.
+        config: which port it is, and how it is set.
     """
 
     events: StreamEvents
@@ -125,7 +125,8 @@ class SerialStream(Stream):
                 self._port = None
 
     def _open_locked(self, held: contextlib.ExitStack) -> serial.Serial | rfc2217.Serial:
-        """Other programs are asked first: already opening a port may hang up a modem."""
+        """Open the port, after other programs have been asked whether they have it: merely opening a port may hang up
+        a modem."""
         if not self._remote:
             lock = PortLock(self.config.device)
             held.callback(lock.release)

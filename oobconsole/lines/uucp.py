@@ -1,7 +1,8 @@
-"""Who has a serial port: lock files as minicom, cu, ser2net and conserver make them, and flock's holder.
+"""Who has a serial port? Lock files tell, as minicom, cu, ser2net and conserver make them, and the holder of a flock.
 
-Filesystem Hierarchy Standard 3.0, 5.9: `LCK..ttyS0` in /var/lock, the process's number in ten ASCII characters and a
-newline (HDB format). Advisory: a program that knows none of them takes the port all the same.
+Filesystem Hierarchy Standard 3.0, 5.9: the file is `LCK..ttyS0` in /var/lock, and has the number of the process in
+ten ASCII characters and a newline (HDB format). These locks are advisory: a program that does not know them takes the
+port all the same.
 """
 
 from __future__ import annotations
@@ -18,28 +19,29 @@ from oobconsole.words import brief
 log = structlog.get_logger(__name__)
 
 FOLDER: Final = Path("/var/lock")
-#: A lock file has less, in bytes.
+#: How many bytes of a lock file are read: more than any lock file has.
 _SIZE_MAX: Final = 64
-#: A lock of a dead process is removed and tried again: so often.
+#: How often it is tried to replace the lock of a dead process.
 _TRIES: Final = 3
 
 
 class PortTakenError(OSError):
-    """Another program has the port: which, and how it is known."""
+    """Another program has the port. The message says which program, and how that is known."""
 
 
 class PortLock:
-    """Our lock files of one port: by its own name, and by the one that it is configured by.
+    """Our lock files of one port: one for the name of the device itself, and one for the name that the configuration
+    has.
 
     Args:
         device: the port.
-        folder: where lock files lie.
+        folder: the folder of the lock files.
 
     Attributes:
         trouble: why other programs cannot know that we have the port; empty: they can.
 
     Raises:
-        PortTakenError: another program's lock is there.
+        PortTakenError: another program has a lock file there.
     """
 
     def __init__(self, device: str, folder: Path = FOLDER) -> None:
@@ -72,7 +74,8 @@ class PortLock:
             mine.unlink(missing_ok=True)
 
     def _place(self, mine: Path, file: Path) -> bool:
-        """A link is there with its content, or not at all."""
+        """Put our lock file in its place. A link appears together with its content, or not at all. Returns False if a
+        file is in the way of which nobody knows whose it is."""
         for _ in range(_TRIES):
             try:
                 os.link(mine, file)
@@ -86,7 +89,7 @@ class PortLock:
         return False
 
     def release(self) -> None:
-        """Remove those that are still ours. Idempotent."""
+        """Remove the lock files that are still ours. A second call does nothing."""
         made, self._made = self._made, []
         for file in made:
             try:
@@ -97,10 +100,11 @@ class PortLock:
 
 
 def _require_free(file: Path) -> bool:
-    """True: the process that made it is no more, or it is ours, or there is none. False: nobody knows.
+    """Return whether it is known that no other program has the port: there is no lock file, it is ours, or its
+    process is no more. False: nobody knows.
 
     Raises:
-        PortTakenError: who has the port.
+        PortTakenError: another program has the port.
     """
     try:
         pid = _owner(file)
@@ -116,7 +120,8 @@ def _require_free(file: Path) -> bool:
 
 
 def _owner(file: Path) -> int | None:
-    """The process's number; None: there is none in it. Old programs write it as four bytes."""
+    """Return the number of the process in a lock file; None: there is none in it. Old programs write it as four
+    bytes."""
     content = textfile.read(file, _SIZE_MAX)
     word = content.split()[0] if content.split() else b""
     if word.isdigit():
@@ -135,7 +140,7 @@ def _lives(pid: int) -> bool:
 
 
 def process(pid: int) -> str:
-    """Its name and number, as far as they can be known."""
+    """Return the name and the number of a process, as far as they can be known."""
     try:
         name = brief(Path(f"/proc/{pid}/comm").read_text(errors="replace").strip())
     except OSError:
@@ -144,7 +149,8 @@ def process(pid: int) -> str:
 
 
 def flock_holder(device: str) -> str:
-    """Who has it by flock (proc(5), /proc/locks); another program, where that cannot be known."""
+    """Return who has locked the device by flock (proc(5), /proc/locks), or "another program" if that cannot be
+    known."""
     try:
         found = os.stat(device)  # noqa: PTH116 - a device's path as it is configured
         where = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"

@@ -19,27 +19,29 @@ from oobconsole.supervise import Tasks
 #: Between two attempts to connect, in seconds: the first, and the longest.
 RETRY_FIRST: Final = 0.2
 RETRY_MAX: Final = 30.0
-#: A connection that lasted so long was a good one: the next attempt comes soon. In seconds.
+#: How many seconds a good connection lasts. After a good one the next attempt comes soon.
 GOOD_SECONDS: Final = 5.0
 _JITTER: Final = 0.2
-#: What is on this host costs next to nothing to try: it is found within a second, with all of its jitter.
+#: The longest time between two attempts to reach something on this host, in seconds. Trying costs next to nothing,
+#: and with its jitter it is found within a second.
 LOCAL_MAX: Final = 0.8
-#: Between two looks at whether something has appeared, in seconds.
+#: How many seconds are between two looks at whether something has appeared.
 LOOK_SECONDS: Final = 0.4
 
 
 class Dialer:
-    """Connects again and again: backoff with jitter, reset by a connection that was good, or by what has appeared.
+    """Connects again and again. The time between two attempts grows, with jitter. It is short again after a good
+    connection, and when what is connected to appears.
 
     Args:
-        connect: connects, and returns why the connection ended; raises `OSError` when there was none.
-        down: is told the reason, and in how many seconds the next attempt is made.
-        look: costs next to nothing, and returns something else when what is connected to appears (`identity`); None
-            while there is nothing to connect to.
-        longest: between two attempts, in seconds.
+        connect: connects, and returns why the connection has ended; raises `OSError` if there was none.
+        down: told the reason, and in how many seconds the next attempt is made.
+        look: returns another value when what is connected to appears (`identity`), and None while there is nothing to
+            connect to. It must cost next to nothing.
+        longest: how many seconds are between two attempts at most.
 
     Attributes:
-        news: is the reason that `down` is told another one than the last time?
+        news: whether `down` is told another reason than the last time.
     """
 
     def __init__(

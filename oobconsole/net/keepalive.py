@@ -10,11 +10,13 @@ import socket
 import struct
 from typing import Final, Protocol
 
-#: An idle connection is probed after IDLE seconds, then each INTERVAL; so many without an answer end it: 45 s.
+#: An idle connection is probed after IDLE seconds, and then every INTERVAL seconds. COUNT probes without an answer
+#: end it, which is after 45 s.
 IDLE: Final = 15
 INTERVAL: Final = 5
 COUNT: Final = 6
-#: Data that is sent and not answered takes the place of probes: such a connection is looked at, in seconds.
+#: While data that was sent is not answered, there are no probes. So a connection is looked at every LOOK_SECONDS, and
+#: has ended after UNANSWERED_SECONDS without an answer.
 LOOK_SECONDS: Final = 10.0
 UNANSWERED_SECONDS: Final = 45.0
 #: `struct tcp_info` of linux/tcp.h: retransmits and probes (bytes 2, 3), unacked (24), last_ack_recv in ms (56).
@@ -22,7 +24,7 @@ _INFO: Final = struct.Struct("=2x B B 20x I 28x I")
 
 
 class Socket(Protocol):
-    """What is needed of a socket. uvloop's sockets are not `socket.socket`."""
+    """The part of a socket that is needed here. uvloop's sockets are not `socket.socket`."""
 
     @property
     def family(self) -> int:
@@ -36,15 +38,15 @@ class Socket(Protocol):
 
 
 def keep_alive(sock: Socket, idle: int = IDLE, interval: int = INTERVAL, count: int = COUNT) -> bool:
-    """Have the kernel probe the other end.
+    """Make the kernel probe the other end.
 
     Args:
-        idle: after so many seconds without a word from the other end.
-        interval: so many seconds between two probes.
-        count: so many probes without an answer end the connection.
+        sock: the socket.
+        idle: after how many seconds without a word from the other end.
+        interval: how many seconds are between two probes.
+        count: how many probes without an answer end the connection.
 
-    Returns:
-        False: the socket is not TCP, and needs no probes.
+    Returns False if the socket is not TCP, and needs no probes.
     """
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return False
@@ -59,9 +61,8 @@ def keep_alive(sock: Socket, idle: int = IDLE, interval: int = INTERVAL, count: 
 
 
 def unanswered(sock: Socket, seconds: float = UNANSWERED_SECONDS) -> bool:
-    """Has nothing that we sent or asked been answered for so many seconds? An end that answers but takes no data is
-    not
-    dead."""
+    """Return whether nothing that we have sent or asked was answered for so many seconds. An end that answers but
+    takes no data is not dead."""
     retransmits, probes, unacked, last_answer_ms = _INFO.unpack(
         sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)
     )

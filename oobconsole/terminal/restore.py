@@ -38,8 +38,8 @@ _ALTERNATE: Final = frozenset({b"47", b"1047", b"1049"})
 
 
 def scrolled_away(rows: int, behind: bytes = b"") -> bytes:
-    """What sends everything on a terminal of so many rows to where it scrolls to, with `behind` behind it; the cursor
-    is then in the first row of an empty screen."""
+    """Return the bytes that scroll everything away that a terminal of so many rows shows, and `behind` with it. The
+    cursor is then in the first row of an empty screen."""
     return _PLAIN + behind + b"\r\n" * rows + b"\x1b[H"
 
 
@@ -47,10 +47,10 @@ class Lent:
     """A terminal that a guest draws on.
 
     Args:
-        filtered: what reaches it has gone through a `SafeFilter`.
+        filtered: whether everything that reaches the terminal has gone through a `SafeFilter`.
 
     Attributes:
-        touched: the terminal was sent something that may have changed more than its text.
+        touched: whether the terminal was sent something that may have changed more than its text.
     """
 
     def __init__(self, *, filtered: bool) -> None:

@@ -23,7 +23,7 @@ from oobconsole.terminal.sequences import (
 )
 from oobconsole.terminal.text import plain_output
 
-#: A string that has not ended, and of which nothing more comes for so long, in seconds, is given up.
+#: After how many seconds without output a string that has not ended is given up.
 SILENCE_SECONDS: Final = 1.0
 _ESC, _BEL, _CAN, _SUB, _ENQ, _LF, _DEL = 0x1B, 0x07, 0x18, 0x1A, 0x05, 0x0A, 0x7F
 _ST: Final = 0x9C
@@ -31,34 +31,34 @@ _STRINGS: Final = b"P]X^_k"
 _UNSAFE_TEXT: Final = re.compile(rb"[^\x08\t\n\r\x20-\x7e]")
 _REPLACEMENT: Final = "\ufffd".encode()
 _C1: Final = re.compile(rb"[\x80-\x9f]")
-#: What ends whatever was begun before: line feed, ESC, CAN, SUB.
+#: The bytes that end whatever was begun before: line feed, ESC, CAN, SUB.
 _KNOWN_BEHIND: Final = (b"\n", b"\x1b", b"\x18", b"\x1a")
-#: So far back it is looked for that, in bytes; mostly the first is enough.
+#: How many bytes back such a byte is looked for. Mostly the first number is enough.
 BEFORE: Final = (4096, 65536, 1 << 20)
 _ABOVE_ASCII: Final = re.compile(rb"[\x80-\xff]")
 _MIXED_MAX: Final = 32_768
-#: So much of a character, or of an escape sequence, is put together with what comes, in bytes.
+#: How many bytes of a character or an escape sequence are put together with what comes.
 _CUT_MAX: Final = 4
 _LEADS: Final = re.compile(rb"[^\x80-\xbf]")
 #: States: between two sequences, behind ESC, in a control sequence, in a string, behind an ESC that may begin the
 #: string's ST, and within a character. Plain numbers, because they are compared for every byte of hostile output.
 _GROUND, _ESCAPE, _CSI, _STRING, _STRING_ESCAPE, _UTF8 = range(6)
-#: A filter's state, what has come of a sequence or a character, whether that is too long, and how many continuation
-#: bytes a character lacks.
+#: Which of the states above a filter is in; what has come of a sequence or character; whether that is too long; and
+#: how many continuation bytes a character lacks.
 State: TypeAlias = tuple[int, bytes, bool, int]
 
 
 def says_where_it_ends(before: bytes) -> bool:
-    """Does this part of output show whether its end is in the middle of a string?"""
+    """Return whether these bytes alone show whether their end is in the middle of a string."""
     return any(byte in before for byte in _KNOWN_BEHIND)
 
 
 def _what_tells_the_state(before: bytes) -> bytes:
-    """The last of some output, as much as is needed to know whether its end is in the middle of a string.
+    """Return the last part of some output, as much as is needed to know whether its end is in the middle of a string.
 
-    Bytes above 0x7F can begin a string and end it again, each of them, so that reading them takes time: of what
-    stands before the last of them only `_MIXED_MAX` bytes are read. A longer string in which such bytes stand, and no
-    line feed, is taken for text; it is filtered like all text.
+    Each byte above 0x7F can begin a string and end it again, so reading such bytes takes time. Of what stands before
+    the last of them, only `_MIXED_MAX` bytes are read. A longer string that contains such bytes, and no line feed, is
+    taken for text. It is filtered like all text.
     """
     known = max(before.rfind(byte) for byte in _KNOWN_BEHIND)
     last = before[max(known, 0) :]
@@ -67,10 +67,11 @@ def _what_tells_the_state(before: bytes) -> bytes:
 
 
 class SafeFilter:
-    """Passes output on in any pieces; what it drops, it drops whole, whatever its length.
+    """Passes output on, in pieces of any size. What it drops, it drops as a whole, however long that is.
 
     Args:
-        strict: only text, tabs, line ends, backspaces and colours: for what was printed some other time.
+        strict: whether only text, tabs, line ends, backspaces and colours pass. This is for output that was printed
+            some other time.
     """
 
     def __init__(self, *, strict: bool = False) -> None:
@@ -78,13 +79,13 @@ class SafeFilter:
         self._token = TOKEN_STRICT if strict else TOKEN
         self._state = _GROUND
         self._held = bytearray()  # what has come of a sequence or a character
-        self._too_long = False  # it is longer than any terminal's, and will be dropped whatever it is
-        self._more = 0  # continuation bytes of a character
-        self._fed = 0.0
+        self._too_long = False  # whether that is longer than any terminal's, and so will be dropped
+        self._more = 0  # how many continuation bytes a character lacks
+        self._fed = 0.0  # when data came last
 
     @property
     def at_rest(self) -> bool:
-        """Is the output between two characters, so that something else may be shown?"""
+        """Whether the output is between two characters, so that something else may be shown."""
         return self._state == _GROUND
 
     def feed(self, data: bytes, now: float = 0.0) -> bytes:
@@ -92,20 +93,20 @@ class SafeFilter:
 
         Args:
             data: some more output.
-            now: when it came, in seconds of any clock; all alike where that is not known: then only a line feed gives
-                up a string that does not end.
+            now: when it came, in seconds of any clock. If that is not known, it is always the same number; then only
+                a line feed gives up a string that does not end.
         """
         self._give_up(now)
         self._fed = now
         out = bytearray()
         if self._state in (_ESCAPE, _UTF8) and len(self._held) <= _CUT_MAX and data:
-            data = self._release() + data  # together they are whole, most probably
+            data = self._release() + data  # together they are most probably whole
         self._read(data, self._token, out)
         return bytes(out)
 
     def passes(self, data: bytes, now: float = 0.0) -> int:
-        """How many bytes at the beginning of `data` are text that is shown as it is. The filter has passed them, as
-        if they had been fed to it; what is behind them, if anything, is still to be fed."""
+        """Return how many bytes at the beginning of `data` are text that is shown as it is. These bytes count as fed
+        to the filter; the bytes behind them are still to be fed."""
         self._give_up(now)
         if self._strict or self._state != _GROUND:
             return 0
@@ -116,13 +117,13 @@ class SafeFilter:
         return found.end()
 
     def state(self, now: float = 0.0) -> State:
-        """What decides what data that come now will be answered with, and which state they leave: two filters of the
-        same kind in the same state are alike."""
+        """Return everything on which the filter's answers depend. Two filters of the same kind in the same state
+        answer the same data alike, and are in the same state afterwards."""
         self._give_up(now)
         return self._state, bytes(self._held), self._too_long, self._more
 
     def follow(self, state: State, now: float = 0.0) -> None:
-        """Be in the state of another filter that was fed what came now."""
+        """Take over the state of another filter, which was fed the data that came now."""
         self._state, held, self._too_long, self._more = state
         self._held[:] = held
         self._fed = now
@@ -146,8 +147,8 @@ class SafeFilter:
                 at += self._byte(data[at], out)
 
     def resume(self, before: bytes, now: float = 0.0) -> None:
-        """Go on in the middle of output, behind `before`, which came at `now`; nothing is shown of it: a string
-        that began in it is still dropped to its end."""
+        """Go on in the middle of output, behind `before`, which came at `now`. Nothing of `before` is shown. A string
+        that has begun in it is dropped to its end."""
         self._release()
         self._fed = now
         self._read(_what_tells_the_state(before), SKIPPED, bytearray())
@@ -155,7 +156,7 @@ class SafeFilter:
     # -- what comes whole ---------------------------------------------------------------------------
 
     def _whole(self, found: re.Match[bytes]) -> bytes:
-        """What is shown of a token."""
+        """Return what is shown of a token that has come as a whole."""
         kind = found.lastgroup
         if kind == "plain":
             return self._text(found[0])
@@ -174,7 +175,8 @@ class SafeFilter:
         return b""
 
     def _junk(self, found: re.Match[bytes]) -> bytes:
-        """What ends a sequence in it may be the byte behind it."""
+        """Return what is shown of bytes that are no text. The byte behind them may end a sequence that is among them,
+        so it is looked at, too."""
         end = found.end()
         behind = found.string[end : end + 1]
         shown = safe_junk(found[0] + behind, strict=self._strict)
@@ -188,8 +190,8 @@ class SafeFilter:
         return plain_output(text.decode()).encode()
 
     def _string(self, data: bytes, at: int, out: bytearray) -> int:
-        """Within a string, which is dropped to its end; returns where it goes on."""
-        start = -len(self._held)  # of a character that was cut
+        """Drop a part of a string. Returns where reading goes on."""
+        start = -len(self._held)  # the beginning of a character that was cut
         if start:
             data, at, start = bytes(self._held) + data[at:], 0, start + at
             self._held.clear()
@@ -198,7 +200,7 @@ class SafeFilter:
             return start + at
         byte = data[at]
         if byte >= 0xC2 and data[at : at + 2] != b"\xc2\x9c":
-            self._held += data[at:]  # a character, of which the end has not come
+            self._held += data[at:]  # a character whose end has not come
             return start + len(data)
         if byte == _ESC:
             self._state = _STRING_ESCAPE
@@ -211,7 +213,8 @@ class SafeFilter:
     # -- what comes in pieces -----------------------------------------------------------------------
 
     def _byte(self, byte: int, out: bytearray) -> bool:
-        """Returns whether the byte is done with; if not, it has cancelled what was begun, and counts itself."""
+        """Take one byte. Returns False if the byte has cancelled what was begun, and is to be looked at again for
+        itself."""
         if self._state == _GROUND:
             self._ground(byte, out)
         elif self._state == _UTF8:
@@ -228,7 +231,7 @@ class SafeFilter:
         return True
 
     def _ground(self, byte: int, out: bytearray) -> None:
-        """What is the beginning of something, or a control."""
+        """Take a byte that begins a sequence or a character."""
         if byte == _ESC:
             self._begin(_ESCAPE, byte)
         elif byte == 0x9B:
@@ -240,8 +243,9 @@ class SafeFilter:
             raise AssertionError(f"{byte:#x} is a whole token")
 
     def _no_text(self, data: bytes) -> bytes:
-        """What is no UTF-8: Latin-1, or noise. Where only text may pass, it is replaced: what is dropped between two
-        pieces could make a character of them."""
+        """Return what is shown of bytes that are not UTF-8: Latin-1, or noise. If only text may pass, a replacement
+        character is shown, because dropping the bytes could make a character of what stands before and behind
+        them."""
         return _REPLACEMENT if self._strict else _C1.sub(b"", data)
 
     def _utf8(self, byte: int, out: bytearray) -> bool:
@@ -276,7 +280,7 @@ class SafeFilter:
         return True
 
     def _csi(self, byte: int, out: bytearray) -> bool:
-        """Behind the parameters."""
+        """Take a byte that stands behind the parameters of a control sequence."""
         if 0x40 <= byte <= 0x7E:
             too_long, body = self._too_long, self._release() + bytes((byte,))
             out += b"" if too_long else safe_csi(body, strict=self._strict)

@@ -147,7 +147,8 @@ _MODES_DROPPED: Final = {
 
 
 def safe_junk(junk: bytes, *, strict: bool) -> bytes:
-    """What is shown of a run of bytes that are no text; with the one byte behind it, if any, which is left out."""
+    """Return what is shown of a run of bytes that are no text. `junk` may end with the one byte behind the run; that
+    byte is left out."""
     left = _C1_LEAD.sub(b"", _NOTHING_THERE.sub(_MARK, junk)).decode("latin-1")
     return left.translate(_JUNK_STRICT).encode() if strict else left.translate(_JUNK).encode("latin-1")
 
@@ -159,21 +160,21 @@ def end_of_inside(data: bytes, at: int) -> int:
 
 
 def safe_escape(sequence: bytes) -> bytes:
-    """The escape sequence, or nothing."""
+    """Return the escape sequence if it may be shown, and nothing if it may not."""
     return b"" if sequence in _ESCAPES_DROPPED else sequence
 
 
 def safe_csi(body: bytes, *, strict: bool) -> bytes:
-    """A control sequence as it may be shown: whole, without some of its parameters, or not at all.
+    """Return a control sequence as it may be shown: as a whole, without some of its parameters, or not at all.
 
     Args:
         body: what stands behind CSI.
-        strict: only colours.
+        strict: whether only colours may be shown.
     """
     text = body.decode("ascii")
     parts = _CSI_PARTS.fullmatch(text)
     if parts is None:
-        return b""  # parameters behind intermediates: no terminal's
+        return b""  # parameters behind intermediate bytes are no terminal's
     parameters, intermediate, final = parts.groups()
     if final in "mprs" and not intermediate and parameters[:1] in ("<", "=", ">", "?"):
         return b""  # XTMODKEYS and its query; XTSMPOINTER; XTSAVE and XTRESTORE, which could set any mode

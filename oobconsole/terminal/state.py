@@ -8,9 +8,8 @@ from typing import Final
 from oobconsole.terminal.grid import Grid
 from oobconsole.terminal.pen import PLAIN, Pen
 
-#: The largest screen. A guest that addresses rows or columns beyond its settings makes the screen grow up to this
-#: size.
-#: A place beyond it, such as 999;999 to find out the size, is taken for the last row or column.
+#: The largest screen. If a guest addresses rows or columns beyond the configured size, the screen grows, up to this
+#: size. A place beyond this size, such as 999;999 to find out the size, means the last row or column.
 ROWS_MAX: Final = 100
 COLUMNS_MAX: Final = 300
 #: Modes that are kept: those of ECMA-48 (insert, new line), and DEC's private modes, which begin with "?".
@@ -27,10 +26,12 @@ class Cursor:
     """Where the next character goes, and how: what DECSC saves.
 
     Attributes:
-        wraps: the last column has been written; the next character goes to the next row.
-        sets: final bytes of the character sets G0 and G1.
-        shifted: G1 is in use.
-        origin: rows count from the top margin. This is used in a saved cursor only.
+        x, y: column and row, counted from 0.
+        wraps: whether the last column has been written, so that the next character goes to the next row.
+        pen: what characters are written with.
+        sets: the final bytes of the character sets G0 and G1.
+        shifted: whether G1 is in use.
+        origin: whether rows count from the top margin. Only a saved cursor has this.
     """
 
     x: int = 0
@@ -54,10 +55,10 @@ class State:
     """Everything that later output depends on, and what output does to it other than by writing text.
 
     Args:
-        rows, columns: its size, until the guest addresses more.
+        rows, columns: the size of the screen, until the guest addresses more.
 
     Attributes:
-        rows, columns: its size now.
+        rows, columns: the present size.
         main: the main screen.
         shown: the screen that is shown: the main one, or the alternate one.
         top, bottom: the first and the last row within the margins, counted from 0.
@@ -71,7 +72,7 @@ class State:
         self.reset()
 
     def reset(self) -> None:
-        """RIS: make everything as it was at first."""
+        """RIS: set everything to what it was at first."""
         self.rows, self.columns = self._size
         self.main = self.shown = Shown(Grid(*self._size))
         self.cursor = Cursor()
@@ -82,7 +83,7 @@ class State:
 
     @property
     def is_alternate(self) -> bool:
-        """Is the alternate screen shown?"""
+        """Whether the alternate screen is shown."""
         return self.shown is not self.main
 
     @property
@@ -160,7 +161,7 @@ class State:
             self.move_to(0, self.top if ORIGIN in self.modes else 0)
 
     def style(self, style: int) -> None:
-        """DECSCUSR: set the cursor's form."""
+        """DECSCUSR: set the form of the cursor. An unknown form is the default one."""
         self.cursor_style = style if style <= 6 else 0
 
     def soft_reset(self) -> None:
