@@ -40,20 +40,21 @@ class Principal:
     local: bool = False
 
     def is_user(self, other: Principal) -> bool:
-        """Is `other` the same user, perhaps in another session? A local user is never the same as a user of SSH."""
+        """Return whether `other` is the same user, perhaps in another session. A local user is never the same as a
+        user of SSH."""
         return self.name == other.name and self.local == other.local
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """One `[[grant]]`, its groups replaced by their members."""
+    """One `[[grant]]` of the configuration, with its groups replaced by their members."""
 
     users: tuple[str, ...]
     consoles: tuple[str, ...]
     rights: frozenset[Right]
 
     def covers(self, user: str, console: str) -> bool:
-        """Does the grant name this user and this console?"""
+        """Return whether the grant names this user and this console."""
         return _matches(user, self.users) and _matches(console, self.consoles)
 
 
@@ -64,19 +65,19 @@ class Access:
     grants: tuple[Grant, ...] = field(default_factory=tuple)
 
     def rights(self, who: Principal, console: str) -> frozenset[Right]:
-        """Everything that `who` may do at `console`."""
+        """Return every right that `who` has at `console`."""
         if who.local:
             return ALL
         granted = (grant.rights for grant in self.grants if grant.covers(who.name, console))
         return frozenset[Right]().union(*granted)
 
     def sees(self, who: Principal, console: str) -> bool:
-        """Has `who` any right at `console`? The first grant that gives one answers that, so it is quicker than
-        `rights`."""
+        """Return whether `who` has any right at `console`. This is quicker than `rights`, because one grant is
+        enough."""
         return who.local or any(grant.rights and grant.covers(who.name, console) for grant in self.grants)
 
     def may(self, who: Principal, right: Right, console: str) -> bool:
-        """May `who` do that at `console`?"""
+        """Return whether `who` has that right at `console`."""
         return right in self.rights(who, console)
 
 

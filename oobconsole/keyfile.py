@@ -49,11 +49,11 @@ def load_or_make(path: Path, what: str) -> bytes:
 
 
 def _is_to_be_made(path: Path, what: str) -> bool:
-    """Is there no key yet? An empty file without a public key beside it never was a key: a first start on a full disk
-    has
-    left it. With a public key beside it there was a key, and no other key is made silently, because clients would
-    take
-    the server for somebody else.
+    """Return whether there is no key yet, so that one is to be made.
+
+    An empty file without a public key beside it never was a key: a first start on a full disk has left it. If there
+    is a public key, there was a key. No other key is made silently then, because clients would take the server for
+    another.
     """
     if not os.path.lexists(path):
         return True

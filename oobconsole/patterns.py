@@ -1,8 +1,8 @@
-"""Regular expressions over what guests print: of characters, not bytes, and bounded in time and length.
+"""Regular expressions over what guests print: they match characters and not bytes, and are bounded in time and
+length.
 
-Why a time limit? A user's pattern and a guest's text may be made for each other to take for ever. So each search has
-a
-time limit, and runs where neither the event loop nor other threads wait for it.
+Why a time limit? Somebody may make a pattern and a guest's text so that matching them takes for ever. So each search
+has a time limit, and runs where neither the event loop nor other threads wait for it.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ PATTERN_MAX: Final = 1000
 #: A quantifier, recursion or reference. What a pattern without these finds is never longer than the pattern.
 _UNBOUNDED: Final = re.compile(r"[*+{]|\\[XLRg1-9]|\(\?[R&\d(P]")
 
-#: How many elements a pattern may have with its repetitions written out. Why? `regex` writes counted repetitions out,
-#: and `(a{1000}){1000}` has a
-#: million of them, which takes a second and 100 MB; three levels of it take all memory there is, or end the process.
+#: How many elements a pattern may have with its repetitions written out. Why is there a limit? `regex` writes counted
+#: repetitions out, and `(a{1000}){1000}` has a million elements, which takes a second and 100 MB. Three levels of
+#: that take all the memory there is, or end the process.
 EXPANDED_MAX: Final = 5000
-#: How many groups of a pattern may keep what they match. They keep each match: 140 groups in 64 KiB of text took 440
-#: MB.
+#: How many groups of a pattern may keep what they match. A group keeps each match: 140 groups in 64 KiB of text took
+#: 440 MB.
 GROUPS_MAX: Final = 20
-#: `{N`, of a counted repetition; what stands before it says what is repeated.
+#: The beginning of a counted repetition, `{N`. What stands before it says what is repeated.
 _COUNTED: Final = re.compile(r"\{([0-9]*)")
 #: The flag x, with which blanks and comments could stand anywhere in a repetition.
 _VERBOSE: Final = re.compile(r"\(\?[A-Za-z0-9^-]*x")
 
-#: Of a pattern: an escape, a group's name, a character class, or a character with the marks that belong to it.
+#: One element of a pattern: an escape, the name of a group, a character class, or a character with the marks that
+#: belong to it.
 _TOKEN: Final = regex.compile(r"\\.|\(\?(?:P?<(?![=!])|P[=>]|&)\w*|\[\^?\]?(?:\\.|[^\]\\])*\]|\X", regex.DOTALL)
 #: What `_all_spellings` makes of a character.
 _SPELLINGS: Final = re.compile(r"\(\?:([^()|]+(?:\|[^()|]+)+)\)")
@@ -51,15 +52,15 @@ class TooSlow(Exception):
 
 
 def compile_pattern(text: str, *, multiline: bool = False) -> Pattern:
-    """Compile a pattern in the syntax of Python's `re`, and more (the package `regex`).
+    """Compile a pattern in the syntax of Python's `re`, and more (the package `regex`). A letter with an accent,
+    outside a character class, matches in both of Unicode's spellings, whichever was typed.
 
     Args:
-        multiline: `^` and `$` also match at lines' ends within the text.
-
-    An accented letter outside a character class matches in both of Unicode's spellings, whichever was typed.
+        text: the pattern.
+        multiline: whether `^` and `$` also match at the ends of lines within the text.
 
     Raises:
-        BadPattern: it is not a regular expression, or goes beyond a limit.
+        BadPattern: the text is no regular expression, or goes beyond a limit.
     """
     if len(text) > PATTERN_MAX:
         raise BadPattern(f"is too long: a pattern has at most {PATTERN_MAX} characters")
@@ -83,9 +84,9 @@ def compile_pattern(text: str, *, multiline: bool = False) -> Pattern:
 
 
 def _all_spellings(text: str) -> str:
-    """The pattern with each character that Unicode can spell in several ways (NFC: one code point; NFD: a letter and
-    its marks, UAX 15) as a group of these. So nothing has to be done with what guests print, and offsets stay right.
-    """
+    """Return the pattern with a group in the place of each character that Unicode can spell in several ways (NFC: one
+    code point; NFD: a letter and its marks, UAX 15). So nothing has to be done with what guests print, and offsets
+    stay right."""
     return "".join(map(_spellings, _TOKEN.findall(text)))
 
 
@@ -97,7 +98,7 @@ def _spellings(token: str) -> str:
 
 
 def as_typed(pattern: Pattern) -> str:
-    """The pattern as it was given to `compile_pattern`, to be shown."""
+    """Return the pattern as it was given to `compile_pattern`, to be shown."""
 
     def first(found: re.Match[str]) -> str:
         forms = found[1].split("|")
@@ -108,10 +109,10 @@ def as_typed(pattern: Pattern) -> str:
 
 
 def _expanded(text: str) -> int:
-    """An upper bound for the elements of a pattern whose counted repetitions are written out.
+    """Return an upper bound for the number of elements that a pattern has with its counted repetitions written out.
 
-    What is not looked at, such as escapes, makes the number larger and never smaller. A repetition of a group counts
-    as one of the whole pattern: whichever groups it stands in do so, too.
+    What is not looked at, such as an escape, makes the number larger and never smaller. A repetition of a group
+    counts as one of the whole pattern, and so do the repetitions of the groups around it.
     """
     elements, times, begin = len(text), 1, 0
     for found in _COUNTED.finditer(text):
@@ -126,16 +127,20 @@ def _expanded(text: str) -> int:
 
 
 def is_bounded(pattern: Pattern) -> bool:
-    """Is what the pattern finds never longer than the pattern itself?"""
+    """Return whether what the pattern finds is never longer than the pattern itself."""
     return not _UNBOUNDED.search(pattern.pattern)
 
 
 def find(pattern: Pattern, text: str, *, seconds: float, begin: int = 0) -> Match | None:
-    """Look for a pattern from `begin` on. `^` still sees what stands before. Other threads run meanwhile.
+    """Look for a pattern in a text. Other threads run meanwhile.
 
     Args:
-        seconds: of this process's processor time, which is what `regex` counts (clock(3)), so that a busy machine
-            changes nothing about what is found: with a load of twenty, half a second of it takes eleven on the wall.
+        pattern: the pattern.
+        text: the text.
+        seconds: how much processor time of this process it may take, which is what `regex` counts (clock(3)). So a
+            busy machine changes nothing about what is found: with a load of twenty, half a second of it takes eleven
+            on the wall.
+        begin: from which character on. `^` still sees the character before it.
 
     Raises:
         TooSlow: the search took longer than `seconds`.

@@ -103,13 +103,14 @@ def file_of(folder: Path, user: str, reserved: Collection[Path] = ()) -> Path | 
 
 
 def lines(path: Path, *, strict: bool = True) -> list[str]:
-    """The lines of a user's file.
+    """Return the lines of a user's file.
 
     Args:
-        strict: refuse a file that others than its owner may write.
+        path: the file.
+        strict: whether a file is refused that others than its owner may write.
 
     Raises:
-        Unusable: it cannot be read, is too large, is not text, or others may write it.
+        Unusable: the file cannot be read, is too large, is not text, or others may write it.
     """
     try:
         with path.open("rb") as file:
@@ -128,8 +129,8 @@ def lines(path: Path, *, strict: bool = True) -> list[str]:
 
 
 def survey(folder: Path, reserved: Collection[Path] = ()) -> Iterator[Found]:
-    """Everything in the folder, sorted by name, without hidden files. Raises `OSError` when it cannot be looked
-    into."""
+    """Yield everything in the folder, sorted by name, without hidden files. Raises `OSError` if the folder cannot be
+    read."""
     seen: dict[str, Path] = {}
     for path in sorted(folder.iterdir(), key=lambda path: (path.name.removesuffix(".pub"), path.name)):
         if path.name.startswith("."):

@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 INTERVAL: Final = 0.5
 KEPT: Final = 60
 _PAGE: Final = 4096
-#: Open descriptors are counted once in so many turns; from this part of the limit on they are too many.
+#: In how many turns open file descriptors are counted once; and from which part of the limit on they are too many.
 DESCRIPTORS_EACH: Final = 10
 DESCRIPTORS_MANY: Final = 0.9
 
@@ -85,7 +85,7 @@ class Vitals:
         events.add_sink(self._event)
 
     def forget(self, console: str) -> None:
-        """There is no console of that name any more."""
+        """Forget what is known of a console that no longer exists."""
         self.unrecorded.pop(console, None)
         self.damaged.pop(console, None)
 
@@ -101,7 +101,7 @@ class Vitals:
 
     @property
     def worst_lag(self) -> float:
-        """The same, at worst, in the last half minute."""
+        """How late the loop was at worst in the last half minute, in seconds."""
         return max(self._lags, default=0.0)
 
     async def run(self) -> None:
@@ -126,7 +126,8 @@ class Vitals:
             due = now
 
     def _count_descriptors(self) -> None:
-        """Where they are used up connections are closed at once, by the kernel's queue, and nobody else says so."""
+        """Look whether file descriptors run out. If there are none left, the kernel closes connections at once, and
+        nobody else says so."""
         self.descriptors = _too_few_descriptors()
         if self.descriptors and self._limit.allows():
             log.error("too few descriptors: raise LimitNOFILE in the unit, or ulimit -n", found=self.descriptors)

@@ -46,7 +46,7 @@ class Hit(NamedTuple):
 
 
 def safe_line(line: str, match: Match) -> str:
-    """At most LINE_SHOWN characters of the line around the match, with `?` for each that cannot be printed."""
+    """Return at most LINE_SHOWN characters of the line around the match, with `?` for each that cannot be printed."""
     start = max(0, min(match.start() - _BEFORE, len(line) - LINE_SHOWN))
     return harmless(line[start : start + LINE_SHOWN])
 
@@ -70,8 +70,8 @@ class Alert:
     skipped: int = 0
 
     def as_json(self) -> bytes:
-        """What a program gets on its standard input, and a URL as its body: a JSON object (docs/alerts.md) in UTF-8,
-        with a line feed behind it."""
+        """Return what a program gets on its standard input, and a URL as its body: a JSON object (docs/alerts.md) in
+        UTF-8, with a line feed behind it."""
         more = f" (and {self.suppressed:,} more)" if self.suppressed else ""
         value = {
             "alert": self.name,
@@ -86,7 +86,8 @@ class Alert:
         return as_json(value).encode() + b"\n"
 
     def as_environment(self) -> dict[bytes, bytes]:
-        """The same as variables of an environment, `OOB_ALERT_…`; in UTF-8, whatever the server's locale is."""
+        """Return the alert as variables of an environment, `OOB_ALERT_…`, in UTF-8 whatever the server's locale
+        is."""
         value = {
             "NAME": self.name,
             "CONSOLE": self.console,

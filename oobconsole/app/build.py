@@ -45,7 +45,7 @@ def _lines(config: Config, vm: VmConfig, scrollback: int) -> Lines:
 
 
 def _power(vm: VmConfig, monitor: Qmp | None) -> Power | None:
-    """What switches a VM: QEMU's monitor where there is one, else the administrator's program."""
+    """Return what switches a VM: QEMU's monitor, or else the administrator's program; None: nothing is configured."""
     if monitor is not None:
         return QmpPower(monitor)
     return CommandPower(vm.name, vm.power) if vm.power is not None else None

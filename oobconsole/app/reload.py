@@ -105,7 +105,7 @@ def part(take: Callable[[Config], object]) -> Prepare:
 
 
 def services_take(services: Services, new: Config) -> None:
-    """Have sessions and guests follow a configuration: rights, limits, and how consoles behave."""
+    """Make sessions and guests follow a configuration: rights, limits, and how consoles behave."""
     services.access.grants = access_of(new).grants
     services.tail_lines = new.server.tail_lines
     services.drain_s = new.server.drain_ms / 1000
@@ -122,13 +122,13 @@ def services_take(services: Services, new: Config) -> None:
 
 
 def _guest_settings(config: Config) -> Iterator[tuple[str, ConsoleConfig]]:
-    """How the consoles of each guest behave, by the guest's name."""
+    """Yield how the consoles of each guest behave, by the name of the guest."""
     guests = {console.guest.name: console.guest for console in config.consoles()}
     return ((name, config.console.with_own(guest.console)) for name, guest in guests.items())
 
 
 def _host_settings(config: Config) -> Iterator[tuple[str, ConsoleConfig]]:
-    """Of the consoles of each libvirt host."""
+    """Yield how the consoles of each libvirt host behave, by the name of the host."""
     return ((libvirt.name, config.console.with_own(libvirt.console)) for libvirt in config.libvirts)
 
 

@@ -205,7 +205,7 @@ def _watch_parts(loop: asyncio.AbstractEventLoop, events: Events) -> None:
 
 
 def _open_audit(config: Config, events: Events) -> AuditLog:
-    """From now on `events` are audited."""
+    """Open the audit log. From then on it keeps `events`."""
     loop = asyncio.get_running_loop()
     was_here = config.audit_key.is_file() and config.audit_key.stat().st_size > 0
     audit = AuditLog(
@@ -223,6 +223,7 @@ def _open_audit(config: Config, events: Events) -> AuditLog:
 
 
 def _log_head(event: str, audit: AuditLog) -> None:
-    """The journal keeps it: an anchor for `audit verify --head`."""
+    """Log the number and the hash of the last entry, so that the journal keeps an anchor for `audit verify
+    --head`."""
     entries, head = audit.head
     log.info(event, entries=entries, head=head, key=audit.fingerprint)

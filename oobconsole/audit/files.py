@@ -56,8 +56,8 @@ class Line(NamedTuple):
 
 
 def is_plain(file: Path) -> bool:
-    """Is it a regular file, or a link to one? False where there is nothing. (Opening a FIFO would wait for its other
-    end.)"""
+    """Return whether the path is that of a regular file, or of a link to one. Why is it asked? Opening a FIFO would
+    wait for its other end."""
     try:
         return stat.S_ISREG(file.stat().st_mode)
     except FileNotFoundError:
@@ -191,7 +191,7 @@ def _backwards(file: Path, most: int) -> Iterator[bytes]:
 
 
 def zeros_at_end(file: Path) -> int:
-    """How many zero bytes the file ends with. Raises `OSError` when it cannot be read."""
+    """Return how many zero bytes the file ends with. Raises `OSError` if it cannot be read."""
     count = 0
     with file.open("rb") as stream:
         end = stream.seek(0, os.SEEK_END)

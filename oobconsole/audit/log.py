@@ -374,7 +374,7 @@ def _iso(at: float) -> str:
 
 
 def _seconds_since(entry: chain.Entry) -> float:
-    """How many seconds ago the entry was made, by the clock of now; 0 for an entry without a time."""
+    """Return how many seconds ago the entry was made, by the clock as it is now; 0: the entry has no time."""
     try:
         return round(time.time() - datetime.fromisoformat(str(entry.fields["time"])).timestamp(), 1)
     except (KeyError, ValueError, OverflowError):

@@ -78,7 +78,8 @@ class CommandResult:
 
 
 class _Channel(asyncssh.SSHClientSession[bytes]):
-    """One `attach --json-notices`: guest bytes on standard output, one JSON object a line on standard error."""
+    """One session of `attach --json-notices`: the guest's bytes come on standard output, and JSON objects, one a
+    line, on standard error."""
 
     def __init__(self, output: Callable[[bytes], object], notice: Callable[[dict[str, Any]], object]) -> None:
         self._output = output
@@ -431,7 +432,8 @@ class Console:
         return CommandResult(output.replace("\r\n", "\n"), int(found[1]), max(0, start - printed))
 
     async def _typed(self, typing: Coroutine[Any, Any, None], timeout: float) -> None:
-        """What a guest does not take in time is an answer that did not come."""
+        """Wait until the guest has taken what is typed. If it does not in time, that is an answer that did not
+        come."""
         try:
             async with asyncio.timeout(timeout):
                 await typing

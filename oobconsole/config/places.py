@@ -15,13 +15,13 @@ from oobconsole.devices.uart16550 import Uart16550
 
 # What a native half has room for. The same numbers stand in `native/include/oob_wire.h` and `native/core/bus.h`,
 # under the same names with OOB_ in front.
-#: Ranges of ports of one machine.
+#: How many ranges of ports one machine has.
 RANGES_MAX: Final = 8
-#: Devices of one machine, each with at least one range.
+#: How many devices one machine has, each with at least one range.
 DEVICES_MAX: Final = 8
-#: Adjacent ports in one range.
+#: How many adjacent ports one range has.
 RANGE_PORTS_MAX: Final = 8
-#: Interrupts of one device. A device need not have any.
+#: How many interrupts one device has. A device need not have any.
 DEVICE_LINES_MAX: Final = 2
 #: Which further devices every guest of a nested machine has, and where, by the names by which `guests/fittings.py`
 #: makes them.
@@ -40,9 +40,9 @@ class Placed(NamedTuple):
     """A device of a guest.
 
     Attributes:
-        guest: whose it is, by its configured name.
-        kind: what it is.
-        place: where it is.
+        guest: the configured name of the guest.
+        kind: which device it is.
+        place: where the device is.
     """
 
     guest: str
@@ -51,7 +51,7 @@ class Placed(NamedTuple):
 
 
 def devices_of(machine: MachineConfig) -> Iterator[Placed]:
-    """Every device of every guest. Guests of one machine may have devices in the same places."""
+    """Yield every device of every guest. Guests of one machine may have devices in the same places."""
     for guest in machine.guests:
         for kind, place in FITTED.values():
             yield Placed(guest.name, kind, place)
@@ -60,14 +60,15 @@ def devices_of(machine: MachineConfig) -> Iterator[Placed]:
 
 
 def places_of(machine: MachineConfig) -> list[Resources]:
-    """Where the guests of the machine have devices, each place once: what the native half is to intercept."""
+    """Return where the guests of the machine have devices, each place once. The native half is to intercept these
+    places."""
     found = dict.fromkeys(one.place for one in devices_of(machine))
     return sorted(found, key=lambda place: place.ranges[0].start, reverse=True)
 
 
 def conflict(machine: MachineConfig) -> str | None:
-    """Why the guests cannot have their devices there; None: they can. The native half knows one device and its
-    interrupts for each port of a machine, whichever guest it is."""
+    """Return why the guests cannot have their devices there; None: they can. The native half knows one device and its
+    interrupts for each port of a machine, whichever guest uses it."""
     for owner in machine.guests:
         if len({uart.port for uart in owner.uarts}) < len(owner.uarts):
             return f"two UARTs of '{owner.name}' have the same port: give each a port of its own"
@@ -87,7 +88,7 @@ def conflict(machine: MachineConfig) -> str | None:
 
 
 def _overlap(place: Resources, known: dict[tuple[range, ...], Resources]) -> int | None:
-    """The first port that a place shares with another one."""
+    """Return the first port that a place shares with another place; None: there is none."""
     for other in known.values():
         for mine in place.ranges if other.ranges != place.ranges else ():
             for theirs in other.ranges:
@@ -97,7 +98,7 @@ def _overlap(place: Resources, known: dict[tuple[range, ...], Resources]) -> int
 
 
 def _too_large(place: Resources) -> str | None:
-    """What a native half has no room for; None: it has room."""
+    """Return for what a native half has no room; None: it has room for all."""
     if len(place.lines) > DEVICE_LINES_MAX:
         return f"it has {len(place.lines)} interrupts, and at most {DEVICE_LINES_MAX} are possible"
     for ports in place.ranges:
@@ -107,7 +108,7 @@ def _too_large(place: Resources) -> str | None:
 
 
 def _reserved(place: Resources) -> str | None:
-    """Which port of a place the native half needs, and what for; None: it needs none of them."""
+    """Return which port of a place the native half needs, and what for; None: it needs none of them."""
     for mine in place.ranges:
         for ports, purpose in RESERVED:
             if both := shared(mine, ports):

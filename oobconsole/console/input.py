@@ -144,7 +144,7 @@ class Input:
         return False
 
     def _may_take_break(self) -> bool:
-        """Can a break be sent now, or later, when the line or the native half is back?"""
+        """Return whether a break can be sent now, or later, when the line or the native half is back."""
         if self.held:
             return False
         if self._device is None:

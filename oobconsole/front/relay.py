@@ -122,7 +122,7 @@ class Relay(asyncio.Protocol):
         self.send(FromCore.PING, self._pings)
 
     def allow(self, connections: int, keys: Keys) -> None:
-        """From now on the front may have so many connections, and `keys` reads a user's file of keys."""
+        """Let the front have so many connections from now on, and read users' files of keys by `keys`."""
         self._lobby.most = connections
         self._keys = keys
 

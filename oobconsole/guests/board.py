@@ -24,9 +24,9 @@ log = structlog.get_logger(__name__)
 
 
 def published(ranges: tuple[range, ...], ahead: Ahead) -> list[Publication]:
-    """What a device says ahead, for each of its ranges of ports: an image of the wire describes the registers of one.
+    """Return what a device says ahead, as one publication for each of its ranges of ports.
 
-    Reading register 0 leads from image to image, and only the first range has that register. Of a further range one
+    Reading register 0 leads from image to image, and only the first range has that register. For a further range one
     image is published, without the registers whose reading has an effect: for these the native half asks. Whatever
     the guest reads from the first range with an effect puts that image out of date, as every access does.
 
@@ -50,7 +50,7 @@ def published(ranges: tuple[range, ...], ahead: Ahead) -> list[Publication]:
 
 
 def _part(image: Image, register: int, count: int) -> Image:
-    """So many registers of an image, from that one on, as the first of an image."""
+    """Return an image of `count` registers of another image, from `register` on."""
     mask = (1 << count) - 1
     values = image.values[register : register + count].ljust(REGISTERS, b"\0")
     return Image(image.valid >> register & mask, image.effects >> register & mask, values)
@@ -80,7 +80,8 @@ class Board(PortHandler):
     # -- its UARTs ----------------------------------------------------------------------------------
 
     def fit(self, wanted: Iterable[Resources]) -> None:
-        """Have a UART at each of these places, and at no others. UARTs that are there already stay as they are."""
+        """Make the board have a UART at each of these places, and at no others. UARTs that are there already stay as
+        they are."""
         places = list(dict.fromkeys(wanted))
         for port in [port for port in self.ports if port.resources not in places]:
             self._remove(port)

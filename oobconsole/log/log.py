@@ -108,10 +108,8 @@ class LogLimit:
         self._written = 0
 
     def allows(self, **about: object) -> bool:
-        """May one more line be written?
-
-        In place of the first line that may not, a line is written that says so, with the fields `about`.
-        """
+        """Return whether one more line may be written. In the place of the first line that may not, a line is written
+        that says so, with the fields `about`."""
         now = time.monotonic()
         if now - self._since >= self._seconds:
             self._since, self._written = now, 0
@@ -125,8 +123,8 @@ class LogLimits:
     """One `LogLimit` for each of many names, such as users.
 
     Args:
-        lines: that each name may cause in a minute.
-        names: that are counted; whichever has been silent for longest is forgotten.
+        lines: how many lines each name may cause in a minute.
+        names: how many names are counted. The name that has been silent for longest is forgotten.
     """
 
     def __init__(self, lines: int, names: int) -> None:
@@ -135,7 +133,8 @@ class LogLimits:
         self._limits: OrderedDict[str, LogLimit] = OrderedDict()
 
     def allows(self, name: str, **about: object) -> bool:
-        """May one more line about that name be written? The first that may not is replaced as `LogLimit` says."""
+        """Return whether one more line about that name may be written. The first that may not is replaced as
+        `LogLimit` says."""
         limit = self._limits.setdefault(name, LogLimit(self._lines))
         self._limits.move_to_end(name)
         if len(self._limits) > self._names:

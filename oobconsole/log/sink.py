@@ -24,10 +24,11 @@ _SLOW: Final = "nobody took them in time"
 
 
 def append(descriptor: int) -> None:
-    """Have a file written at its end (open(2), O_APPEND), even if it was opened without that flag, as by `2> FILE`.
+    """Make a file be written at its end (open(2), O_APPEND), even if it was opened without that flag, as by `2>
+    FILE`.
 
-    Otherwise, after logrotate's `copytruncate` has cut the file, each line would go to the offset at which the file
-    was before, behind as many zero bytes. A descriptor that is not a file's is left as it is.
+    Why? After logrotate's `copytruncate` has cut the file, each line would otherwise go to the offset at which the
+    file was before, behind as many zero bytes. A descriptor that is not a file's is left as it is.
     """
     with contextlib.suppress(OSError):  # then the file is written as it was opened
         if stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -13,9 +13,9 @@ class Credentials(NamedTuple):
     """Who the other end was when it connected.
 
     Attributes:
-        pid: its process.
-        uid: the user that it ran as.
-        gid: that user's group.
+        pid: the number of its process.
+        uid: the user that the process ran as.
+        gid: the group of that user.
     """
 
     pid: int
@@ -24,5 +24,5 @@ class Credentials(NamedTuple):
 
 
 def credentials(sock: socket.socket) -> Credentials:
-    """The other end of a connected UNIX socket. Raises `OSError`."""
+    """Return who is at the other end of a connected UNIX socket. Raises `OSError`."""
     return Credentials(*_UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)))

@@ -52,7 +52,8 @@ def discover(config: Config | None) -> tuple[list[Found], list[str]]:
 
 
 def _unique(found: list[Found]) -> list[Found]:
-    """The same, with a number behind each name that stood there before, so that no name stands there twice."""
+    """Return the same finds, with a number behind each name that stands before already, so that no name comes
+    twice."""
     taken: set[str] = set()
     result = []
     for one in found:
@@ -68,7 +69,7 @@ def _unique(found: list[Found]) -> list[Found]:
 
 
 def _compared(found: Found, config: Config) -> Found:
-    """The same, with the name that it has in the configuration, if it has one there."""
+    """Return the same find. If the configuration has it, it gets the name that it has there."""
     name = None
     match found.kind:
         case Kind.LIBVIRT:
@@ -89,10 +90,12 @@ def _same(one: str, other: str) -> bool:
 
 
 def _missing(found: list[Found], config: Config, reached: set[str]) -> Iterator[Found]:
-    """What is configured for this host and was not found.
+    """Yield what is configured for this host and was not found.
 
     Args:
-        reached: the URIs of libvirt hosts that answered.
+        found: what was found.
+        config: the configuration.
+        reached: the URIs of the libvirt hosts that have answered.
     """
     there = {one.name for one in found} | {_compared(one, config).name for one in found}
     for machine in config.machines:

@@ -134,10 +134,10 @@ class _Reader:
 
 
 def guest_of(pid: int, argv: Sequence[str], folder: Path | None) -> list[Found]:
-    """What a process offers that could be a console; empty: the process is not QEMU.
+    """Return what a process offers that could be a console; empty: the process is not QEMU.
 
     Args:
-        pid: its number.
+        pid: the number of the process.
         argv: its command line.
         folder: its working directory; None: it is not known.
     """
@@ -161,7 +161,7 @@ def guest_of(pid: int, argv: Sequence[str], folder: Path | None) -> list[Found]:
 
 
 def find(proc: Path = Path("/proc")) -> Iterator[Found]:
-    """What each QEMU offers that runs on this host and that this user may see."""
+    """Yield what each QEMU offers that runs on this host and that this user may see."""
     for process in sorted((p for p in proc.iterdir() if p.name.isdecimal()), key=lambda p: int(p.name)):
         try:
             argv = [os.fsdecode(word) for word in (process / "cmdline").read_bytes().split(b"\0")[:-1]]

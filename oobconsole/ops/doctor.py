@@ -32,7 +32,8 @@ EXAMINATIONS: Final[tuple[Callable[[Config], Iterable[Finding]], ...]] = (
 
 
 def examine(file: Path) -> Iterator[Finding]:
-    """Everything that is wrong with the configuration in `file`, this host, and what the configuration names."""
+    """Yield everything that is wrong with the configuration in `file`, with this host, and with what the
+    configuration names."""
     yield from examine_host.python()
     try:
         config = load(file)

@@ -120,7 +120,8 @@ def addresses(config: Config) -> Iterator[Finding]:
 
 
 def _serving(path: Path) -> bool:
-    """Does somebody listen on this UNIX socket? By the kernel's list: nobody is connected to."""
+    """Return whether somebody listens on this UNIX socket. The kernel's list says it, so nobody has to be connected
+    to."""
     try:
         listed = Path("/proc/net/unix").read_text(errors="replace")
     except OSError:
@@ -129,7 +130,7 @@ def _serving(path: Path) -> bool:
 
 
 def sockets(config: Config) -> Iterator[Finding]:
-    """Paths of UNIX sockets."""
+    """Yield what is wrong with the paths of UNIX sockets."""
     cards = [vm for vm in config.vms if vm.vfio_user]
     keepers = [find(vm) for vm in cards for find in (config.vfio_socket_of, config.keeper_socket_of)]
     for path in (config.server.admin_socket, *(config.socket_of(m) for m in config.machines), *keepers):
@@ -143,7 +144,7 @@ def sockets(config: Config) -> Iterator[Finding]:
 
 
 def libvirt(config: Config) -> Iterator[Finding]:
-    """Its library, and the sockets of daemons on this host."""
+    """Yield what is wrong with libvirt's library, and with the sockets of its daemons on this host."""
     if config.libvirts and find_spec("libvirt") is None:
         yield Finding(Level.FAULT, "libvirt-python", "is not installed, and [[libvirt]] needs it", virt.INSTALL)
     for host in config.libvirts:

@@ -20,7 +20,8 @@ def _is_pattern(name: str) -> bool:
 
 
 def users(config: Config) -> Iterator[Finding]:
-    """Who is named and cannot log in; who can log in and is named nowhere; files that let nobody in."""
+    """Yield users who are named and cannot log in, users who can log in and are named nowhere, and files that let
+    nobody in."""
     server = config.server
     folder = server.authorized_keys
     named = {user for grant in config.grants for user in grant.users}
@@ -49,7 +50,7 @@ def users(config: Config) -> Iterator[Finding]:
 
 
 def _usable(file: Path, *, strict: bool) -> Iterator[Finding]:
-    """What the login would say of it, but for what `examine_host.files` says already."""
+    """Yield why a login would not use the file, except for what `examine_host.files` says already."""
     try:
         userkeys.lines(file, strict=strict)
     except userkeys.Unusable as error:
@@ -59,7 +60,7 @@ def _usable(file: Path, *, strict: bool) -> Iterator[Finding]:
 
 
 def _is_explained(folder: Path, user: str) -> bool:
-    """Is there a file of that name, of which another finding says why it lets nobody in?"""
+    """Return whether there is a file of that name. Then another finding says why it lets nobody in."""
     return any((folder / name).exists() for name in (user, f"{user}.pub"))
 
 

@@ -26,11 +26,11 @@ _STATE: Final = ("ssh_port", "metrics_port")
 
 
 class Foreign(NamedTuple):
-    """What lies in a folder and is not ours.
+    """The things in a folder that are not ours.
 
     Attributes:
         folder: the folder.
-        how_many: how many such things lie there.
+        how_many: how many such things are there.
         first: the first NAMED_MAX of their names, in order.
     """
 
@@ -50,7 +50,7 @@ def tell(config: Config) -> None:
 
 
 def survey(config: Config) -> Iterator[Foreign]:
-    """What is not ours in the state_dir, in the folder of recordings, and in each console's recording."""
+    """Yield what is not ours in the state_dir, in the folder of recordings, and in the recording of each console."""
     state, recordings = config.server.state_dir, config.recordings
     known, audit = _known(config), closed_names(config.audit_file)
     yield from _look(

@@ -18,7 +18,7 @@ class Kind(StrEnum):
 
 
 class Standing(StrEnum):
-    """Whether the configuration has it."""
+    """Whether the configuration has the thing that was found."""
 
     NEW = "new"
     CONFIGURED = "configured"
@@ -57,7 +57,7 @@ class Found:
         return self.chardev or self.device or self.uri
 
     def as_dict(self) -> dict[str, str]:
-        """The same as an object of JSON, without empty fields."""
+        """Return the find as an object of JSON, without empty fields."""
         return {key: str(value) for key, value in asdict(self).items() if value}
 
 

@@ -71,7 +71,7 @@ class Output:
 
     @classmethod
     def draining(cls) -> int:
-        """How many outputs of hooks that have ended are still read."""
+        """Return how many outputs of hooks that have ended are still being read."""
         return len(cls._draining)
 
     def drain(self) -> None:

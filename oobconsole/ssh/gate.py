@@ -27,7 +27,12 @@ Source = ipaddress.IPv4Network | ipaddress.IPv6Network | str
 
 
 class Offence(Enum):
-    """What is penalized: its description, and the seconds of its penalty."""
+    """Something that is penalized.
+
+    Attributes:
+        text: what the client has done, in words.
+        seconds: how long the penalty is.
+    """
 
     CRASH = "caused an internal error", 90.0
     NO_SSH = "sent what is not SSH", 10.0

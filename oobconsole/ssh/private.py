@@ -100,7 +100,8 @@ def is_host_certificate(certificate: SSHOpenSSHCertificate) -> bool:
 
 
 def validity_of(certificate: SSHOpenSSHCertificate) -> tuple[int, int]:
-    """From when on, and until when, a certificate is valid: seconds since 1970. The end does not belong to it."""
+    """Return from when and until when a certificate is valid, in seconds since 1970. The end itself does not belong
+    to it."""
     return certificate._valid_after, certificate._valid_before
 
 

@@ -123,7 +123,8 @@ def _row(row: Row, columns: int) -> str:
 
 
 def _is_last_of_gap(cells: list[Cell], x: int) -> bool:
-    """Is this the last of several blanks? Behind it, text can be put at its place; before it, text has some room."""
+    """Return whether this is the last of several blanks. Text behind it can be put at its place, and text before it
+    has some room."""
     return cells[x - 1][0] == " " and x + 1 < len(cells) and cells[x + 1][0] != " "
 
 

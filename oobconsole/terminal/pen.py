@@ -45,7 +45,7 @@ class Pen(NamedTuple):
 
     @property
     def is_seen_on_blanks(self) -> bool:
-        """Can a space be seen that is written with this pen?"""
+        """Whether a space that is written with this pen can be seen."""
         return bool(self.bg or self.line or self.styles & (_REVERSE | 1 << 9 | 1 << 53))
 
     @lru_cache(maxsize=1024)  # noqa: B019 (pens are values, and programs use few)
@@ -113,7 +113,8 @@ def _colour(items: list[str], at: int) -> tuple[str, int]:
 
 
 def _colour_with_colons(number: int, rest: str) -> str:
-    """The same in one parameter (ITU-T T.416): `38:5:N`, `38:2::R:G:B`, and `38:2:R:G:B` as everybody writes it."""
+    """Return the parameters for a colour that is given in one parameter (ITU-T T.416): `38:5:N`, `38:2::R:G:B`, and
+    `38:2:R:G:B`, as most programs write it."""
     kind, *values = rest.split(":")
     numbers = [_number(value) for value in values]
     if kind == "5" and numbers and numbers[0] <= 255:

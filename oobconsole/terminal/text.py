@@ -37,7 +37,7 @@ def replaced(text: str) -> str:
 
 
 def is_plain(text: str) -> bool:
-    """Does it consist of text alone, without tabs?"""
+    """Return whether a text consists of nothing but text, without tabs."""
     return _NOTHING.search(text) is None and "\t" not in text
 
 
