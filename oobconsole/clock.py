@@ -1,8 +1,7 @@
 """Finds out whether the wall clock was set, by comparing it with a clock that nobody sets.
 
 `CLOCK_BOOTTIME` counts from the boot of this machine, through its sleep, and is never set (clock_gettime(2)). When
-was
-that boot, by the wall clock? As long as the answer stays the same, the wall clock was not set.
+was that boot, by the wall clock? As long as the answer stays the same, the wall clock was not set.
 """
 
 from __future__ import annotations
@@ -13,8 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 #: A clock that differs by more than so many seconds from before was set. A smaller difference is a clock that runs
-#: too
-#: fast or too slowly, which NTP mends slowly.
+#: too fast or too slowly, which NTP mends slowly.
 SET_SECONDS: Final = 5.0
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 #: Both clocks must be read within so many seconds, or are read again: a process may be stopped between the two.

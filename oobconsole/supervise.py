@@ -1,9 +1,8 @@
 """Owns background tasks and threads, and reads how each one ended.
 
 A task or thread that ends by an exception is logged with its traceback, counted by name (`status`, metrics), and told
-to listeners
-(events, the audit log). `forever` begins again what should never end. What runs beside the code that started it is
-started here; where that code awaits the task, asyncio's own functions do.
+to listeners (events, the audit log). `forever` begins again what should never end. What runs beside the code that
+started it is started here; where that code awaits the task, asyncio's own functions do.
 """
 
 from __future__ import annotations
@@ -24,8 +23,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 #: After how many seconds something is begun again that should never end: the first time, and at most. The time
-#: doubles
-#: with each end.
+#: doubles with each end.
 AGAIN_FIRST: Final = 0.5
 AGAIN_LAST: Final = 30.0
 

@@ -18,8 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from oobconsole.audit.chain import LINE_MAX, Damaged, Entry, check_signature, decode
 
 #: How far back the last entry that the key signed is looked for: so many bytes of the log's end, and so many lines
-#: that
-#: another key signed. Beyond that, the answer is that no entry was found.
+#: that another key signed. Beyond that, the answer is that no entry was found.
 _BACK_MAX: Final = 256 << 20
 _OTHERS_MAX: Final = 1000
 _BLOCK: Final = 1 << 20

@@ -1,9 +1,8 @@
 """Draws a guest's screen on another terminal: what is shown, and everything that later output depends on.
 
 Rows are drawn one by one, each at its place and without wrapping. So a character that another terminal takes for
-wider
-or narrower than we do spoils one row only. Only marks on the last column need wrapping: without it, tmux puts them on
-the column before.
+wider or narrower than we do spoils one row only. Only marks on the last column need wrapping: without it, tmux puts
+them on the column before.
 """
 
 from __future__ import annotations

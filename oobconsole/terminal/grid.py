@@ -16,8 +16,7 @@ Cell = tuple[str, Pen]
 Row = list[Cell]
 BLANK: Final[Cell] = (" ", PLAIN)
 #: The most code points in one cell. A kiss of two people with colours of skin has 10. Unicode's Stream-Safe Text
-#: Format
-#: allows 30 marks, of which writing needs three.
+#: Format allows 30 marks, of which writing needs three.
 CELL_MAX: Final = 16
 
 
@@ -26,8 +25,7 @@ def width(character: str) -> int:
     """How many columns a character takes: 0, 1 or 2.
 
     The answer is that of C libraries and most terminals, and so of the guest's programs: a spacing vowel (Mc) and
-    each
-    half of a flag take one column. wcwidth would give the width of a whole cluster to one of its parts.
+    each half of a flag take one column. wcwidth would give the width of a whole cluster to one of its parts.
     """
     if unicodedata.category(character) == "Mc" or "\U0001f1e6" <= character <= "\U0001f1ff":
         return 1

@@ -1,9 +1,8 @@
 """A model of a terminal: what a guest's output makes a terminal show. Sans I/O.
 
 The terminal is a VT220 as xterm has it, with the characters of all scripts. Sequences are named as in xterm's
-"Control
-Sequences" (ctlseqs). Where terminals differ, the model does as xterm: after the last column was written the cursor is
-still in that column, and only the next character wraps.
+"Control Sequences" (ctlseqs). Where terminals differ, the model does as xterm: after the last column was written the
+cursor is still in that column, and only the next character wraps.
 """
 
 from __future__ import annotations

@@ -132,9 +132,9 @@ _CSI_HARMLESS: Final = re.compile(r"u|[\d;]*S|[\d;]*q", re.ASCII)
 _CSI_PARTS: Final = re.compile(r"([<=>?]?[\d:;]*)([ -/]*)([@-~])", re.ASCII)
 #: Modes that make a terminal send what nobody typed (reports of mouse, focus, size, theme; 1007: keys for the mouse's
 #: wheel), raise its window at a bell, change its size (DECCOLM, and 40, which allows it), have margins at its sides
-#: (DECLRMM), or no longer know the alternate screen (1046) or ECMA-48 (DECANM).
-#: Without a question mark: lock its keyboard (KAM), show controls instead of obeying them (CRM), echo what is typed
-#: (SRM), send two characters for Enter (LNM).
+#: (DECLRMM), or no longer know the alternate screen (1046) or ECMA-48 (DECANM). Without a question mark: lock its
+#: keyboard (KAM), show controls instead of obeying them (CRM), echo what is typed (SRM), send two characters for
+#: Enter (LNM).
 _MODES_DROPPED: Final = {
     "?": frozenset(
         {

@@ -6,13 +6,11 @@ import re
 from typing import Final
 
 #: Characters that are not text: controls; separators of lines and paragraphs; what turns the direction of the text
-#: that
-#: follows, is invisible, or marks where something else begins (soft hyphen, zero width space, invisible operators,
-#: byte
-#: order mark, annotations, formats of shorthand and music, language tag); halves of surrogates.
-#: Some are missing here, because words are spelt with them: the joiners (U+200C, U+200D), direction marks (U+200E,
-#: U+200F, U+061C), spaces of every width, the tags of flags,
-#: private use, and what Unicode has assigned since this Python was made.
+#: that follows, is invisible, or marks where something else begins (soft hyphen, zero width space, invisible
+#: operators, byte order mark, annotations, formats of shorthand and music, language tag); halves of surrogates. Some
+#: are missing here, because words are spelt with them: the joiners (U+200C, U+200D), direction marks (U+200E, U+200F,
+#: U+061C), spaces of every width, the tags of flags, private use, and what Unicode has assigned since this Python was
+#: made.
 _NO_TEXT: Final = (
     r"\x00-\x08\x0a-\x1f\x7f-\x9f\xad\u200b\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
     r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001"

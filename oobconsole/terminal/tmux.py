@@ -4,8 +4,7 @@ Why two models? A user's terminal may be tmux, xterm, or a third one that mostly
 models agree about is what the user's terminal most probably shows.
 
 Source: tmux 3.3a, `input.c`, `screen.c` and `screen-write.c`. There, a cursor behind the last column is in a column
-of
-its own.
+of its own.
 """
 
 from __future__ import annotations
