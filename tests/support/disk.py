@@ -19,7 +19,7 @@ _CLONE_NEWNS: Final = 0x00020000  # sched.h
 
 @functools.cache
 def own_mounts() -> None:
-    """From now on nobody else sees what this process, and what it starts, mounts: unshare(2)."""
+    """Hide from others what this process, and what it starts, mounts from now on (unshare(2))."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNS):
         raise OSError(ctypes.get_errno(), f"unshare: {os.strerror(ctypes.get_errno())}: these tests need root")
@@ -27,13 +27,13 @@ def own_mounts() -> None:
 
 
 class Disk:
-    """A tmpfs; a context manager.
+    """A small file system of its own (tmpfs), as a context manager.
 
     Args:
-        options: of mount(8).
+        options: the options of mount(8).
 
     Attributes:
-        path: short enough for sockets, and not below /tmp.
+        path: where it is mounted. The path is short enough for sockets, and not below /tmp.
     """
 
     def __init__(self, options: str = "size=2m") -> None:
@@ -56,13 +56,13 @@ class Disk:
         subprocess.run(["mount", "-t", "tmpfs", "-o", self._options, "tmpfs", self.path], check=True)
 
     def fill(self) -> None:
-        """To the last byte of the last page."""
+        """Fill the disk to the last byte of the last page."""
         with contextlib.suppress(OSError), (self.path / "ballast").open("wb", buffering=0) as file:
             while file.write(bytes(4096)):
                 pass
 
     def take_inodes(self) -> None:
-        """Until no other file can be made."""
+        """Make files until no other file can be made."""
         (self.path / "inodes").mkdir()
         with contextlib.suppress(OSError):
             for number in range(1_000_000):
@@ -70,7 +70,7 @@ class Disk:
         assert os.statvfs(self.path).f_favail == 0
 
     def free(self) -> None:
-        """There is room again."""
+        """Make room again."""
         subprocess.run(["rm", "-rf", self.path / "ballast", self.path / "inodes"], check=True)
 
     def remount(self, how: str) -> None:

@@ -20,7 +20,7 @@ from tests.support.pace import Deadline
 
 
 class ExpectError(AssertionError):
-    """What was waited for did not come; shows what was seen instead."""
+    """What was waited for did not come. The message shows what was seen instead."""
 
 
 class Expect:
@@ -60,7 +60,7 @@ class Expect:
         self.close()
 
     def send(self, data: bytes | str) -> None:
-        """Type."""
+        """Type `data`."""
         assert self._process.stdin is not None
         rest = memoryview(data.encode() if isinstance(data, str) else data)
         while rest:
@@ -169,12 +169,12 @@ class Expect:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """The process id of the child."""
         return self._process.pid
 
     @property
     def running(self) -> bool:
-        """Has it not ended?"""
+        """Whether the child has not ended yet."""
         return self._process.poll() is None
 
     def kill(self) -> None:

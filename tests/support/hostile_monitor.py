@@ -1,10 +1,9 @@
-"""QMP servers that do to a client whatever a peer can do, each in a way of its own.
+"""QMP servers that do to a client everything that a peer can do, each of them in a way of its own.
 
-They are a process, so that they cost a test nothing but the processor.
+They are a process of their own, so that they cost a test nothing but the processor.
 
-    python -m tests.support.hostile_monitor FOLDER WAY...
-
-listens at FOLDER/WAY.qmp for each, prints "ready", and ends with its standard input.
+`python -m tests.support.hostile_monitor FOLDER WAY...` listens at FOLDER/WAY.qmp for each way, prints "ready", and
+ends when its standard input ends.
 """
 
 from __future__ import annotations
@@ -31,23 +30,23 @@ DEAR: Final = b'"data": [' + b"[]," * 20_000 + b"[]]"
 
 
 class Peer:
-    """One client."""
+    """One client of such a server."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
 
     async def send(self, data: bytes) -> None:
-        """Raises `OSError` when it is gone."""
+        """Send bytes. Raises `OSError` if the client is gone."""
         self._writer.write(data)
         await self._writer.drain()
 
     async def say(self, **value: Any) -> None:
-        """A message."""
+        """Send a message."""
         await self.send(json.dumps(value).encode() + b"\n")
 
     async def commands(self) -> AsyncIterator[dict[str, Any]]:
-        """What it sends, one after the other: nothing ends a command but its last brace."""
+        """Yield the commands that the client sends. Nothing ends a command but its last brace."""
         rest = ""
         while data := await self._reader.read(65536):
             rest += data.decode()
@@ -58,21 +57,21 @@ class Peer:
                     yield command
 
     async def negotiate(self) -> None:
-        """As QEMU does."""
+        """Negotiate as QEMU does."""
         await self.send(GREETING)
         async for command in self.commands():
             await self.say(**{"return": {}, "id": command.get("id")})
             return
 
     async def drip(self, data: bytes) -> None:
-        """A byte at a time, for ever."""
+        """Send bytes one at a time, for ever."""
         while True:
             for byte in data:
                 await self.send(bytes([byte]))
                 await asyncio.sleep(0.05)
 
     async def forever(self) -> None:
-        """Nothing more; not even reading."""
+        """Do nothing more, not even read."""
         await asyncio.Event().wait()
 
 
@@ -98,7 +97,7 @@ async def endless(peer: Peer) -> None:
 
 
 async def refusing(peer: Peer) -> None:
-    """The negotiation."""
+    """Answer the negotiation with an error."""
     await peer.send(GREETING)
     async for command in peer.commands():
         await peer.say(error={"class": EVIL, "desc": EVIL}, id=command.get("id"))
@@ -109,20 +108,20 @@ async def leaving(peer: Peer) -> None:
 
 
 async def deaf(peer: Peer) -> None:
-    """It reads nothing more."""
+    """Read nothing more after the negotiation."""
     await peer.negotiate()
     await peer.forever()
 
 
 async def mute(peer: Peer) -> None:
-    """It reads, and answers nothing."""
+    """Read what comes after the negotiation, and answer nothing."""
     await peer.negotiate()
     async for _ in peer.commands():
         pass
 
 
 async def dripping(peer: Peer) -> None:
-    """Its answers come a byte at a time."""
+    """Answer one byte at a time."""
     await peer.negotiate()
     async for command in peer.commands():
         await peer.drip(json.dumps({"return": {}, "id": command.get("id"), "more": "x" * 5000}).encode())
@@ -135,7 +134,7 @@ async def evil_errors(peer: Peer) -> None:
 
 
 async def nonsense(peer: Peer) -> None:
-    """Answers that are none, twice, and to commands that nobody gave."""
+    """Send answers that are none, answers that come twice, and answers to commands that nobody gave."""
     await peer.negotiate()
     async for command in peer.commands():
         for answer in (3, [EVIL], {"status": 3}):
@@ -144,17 +143,17 @@ async def nonsense(peer: Peer) -> None:
 
 
 async def eventful(peer: Peer) -> None:
-    """Events without end, with reasons that a terminal acts on; and it answers."""
+    """Send events without end, with reasons that a terminal acts on, and answer commands besides."""
     await _flooded(peer, json.dumps({"event": "STOP", "data": {"reason": EVIL}}).encode() + b"\n")
 
 
 async def dear(peer: Peer) -> None:
-    """Messages that are dear to read, without end; and it answers."""
+    """Send messages without end that are costly to read, and answer commands besides."""
     await _flooded(peer, b'{"event": "NO_SUCH", ' + DEAR + b"}\n")
 
 
 async def unasked(peer: Peer) -> None:
-    """Answers that nobody asked for, without end; and it answers."""
+    """Send answers without end that nobody has asked for, and answer commands besides."""
     await _flooded(peer, b'{"id": "nobody", "return": {' + DEAR + b"}}\n")
 
 
@@ -179,7 +178,7 @@ FLOODS: Final[dict[str, Way]] = {way.__name__: way for way in (eventful, dear, u
 
 async def _serve(folder: Path, names: list[str]) -> None:
     async def once(way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """For one client."""
+        """Serve one client in that way."""
         with contextlib.suppress(OSError):
             await way(Peer(reader, writer))
         writer.transport.abort()

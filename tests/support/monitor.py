@@ -112,7 +112,7 @@ class Monitor:
 
 
 def _commands(peer: socket.socket) -> Iterator[dict[str, Any]]:
-    """Of a client, which ends none with a line feed."""
+    """Yield the commands of a client, which does not end them with a line feed."""
     rest = ""
     while data := peer.recv(65536):
         rest += data.decode()
@@ -124,7 +124,7 @@ def _commands(peer: socket.socket) -> Iterator[dict[str, Any]]:
 
 
 def evil(text: str = "PWN") -> str:
-    """What a terminal would act on: it sets a title, and begins a control sequence by C1."""
+    """Return text on which a terminal would act: it sets a title, and begins a control sequence by C1."""
     return f"\x1b]0;{text}\x07\x9b2J\ud83d"
 
 

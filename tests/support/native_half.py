@@ -17,48 +17,48 @@ ALL_CAPABILITIES: Final = 0x0F
 
 
 def appeared(context: int) -> bytes:
-    """CONTEXT_APPEARED."""
+    """Return the frame CONTEXT_APPEARED."""
     size = wire.CONTEXT_APPEARED.size
     return wire.CONTEXT_APPEARED.pack(size, FrameType.CONTEXT_APPEARED, 0, context, 0x1000, 0x2000, 0)
 
 
 def gone(context: int, reason: int = wire.GoneReason.REPLACED) -> bytes:
-    """CONTEXT_GONE."""
+    """Return the frame CONTEXT_GONE."""
     return wire.CONTEXT_GONE.pack(wire.CONTEXT_GONE.size, FrameType.CONTEXT_GONE, 0, context, reason, 0)
 
 
 def access(
     seq: int, *, context: int = 1, port: int = 0x3F8, size: int = 1, direction: int = 0, value: int = 0
 ) -> bytes:
-    """ACCESS."""
+    """Return the frame ACCESS."""
     head = (wire.ACCESS.size, FrameType.ACCESS, 0, context)
     return wire.ACCESS.pack(*head, seq, port, size, direction, value, 0, 0)
 
 
 def posted(data: bytes, *, context: int = 1, port: int = 0x3F8, count: int | None = None) -> bytes:
-    """POSTED; `count` may lie."""
+    """Return the frame POSTED. `count` may be another number than that of the bytes."""
     head = (wire.POSTED.size + len(data), FrameType.POSTED, 0, context)
     return wire.POSTED.pack(*head, port, len(data) if count is None else count, 0, 0) + data
 
 
 def read_served(context: int, number: int, port: int = 0x3F8, value: int = 0) -> bytes:
-    """READ_SERVED."""
+    """Return the frame READ_SERVED."""
     head = (wire.READ_SERVED.size, FrameType.READ_SERVED, 0, context)
     return wire.READ_SERVED.pack(*head, port, value, 0, number)
 
 
 def gap(context: int, lost: int, port: int = 0x3F8) -> bytes:
-    """GAP."""
+    """Return the frame GAP."""
     return wire.GAP.pack(wire.GAP.size, FrameType.GAP, 0, context, port, 0, 0, lost)
 
 
 def announced() -> bytes:
-    """ANNOUNCED."""
+    """Return the frame ANNOUNCED."""
     return wire.HEADER.pack(wire.HEADER.size, FrameType.ANNOUNCED, 0, 0)
 
 
 def stats(*counters: int) -> bytes:
-    """STATS."""
+    """Return the frame STATS."""
     padding = (0,) * (wire.STATS_MAX - len(counters))
     head = (wire.STATS_FRAME.size, FrameType.STATS, 0, 0)
     return wire.STATS_FRAME.pack(*head, len(counters), 0, *counters, *padding)

@@ -24,10 +24,10 @@ HARMLESS_READ: Final = "inb 0x80"
 
 
 class QtestSerial:
-    """One QEMU with nothing but an isa-serial, whose far side, clock and interrupt line are in our hands.
+    """One QEMU with nothing but an isa-serial. Its far side, clock and interrupt line are in our hands.
 
     Attributes:
-        irq_level: of the interrupt line, now.
+        irq_level: the present level of the interrupt line.
         rises: how often the line went from low to high.
     """
 
@@ -74,20 +74,20 @@ class QtestSerial:
         self._resources.close()
 
     def read(self, offset: int) -> int:
-        """`inb`."""
+        """Read a register, as `inb` does."""
         return int(self._command(f"inb {COM1 + offset:#x}"), 16)
 
     def read_all(self, offsets: list[int]) -> list[int]:
-        """`inb` of several registers, in one turn."""
+        """Read several registers, as `inb` does, in one turn."""
         self._send(*(f"inb {COM1 + offset:#x}" for offset in offsets))
         return [int(self._answer(), 16) for _ in offsets]
 
     def write(self, offset: int, value: int) -> None:
-        """`outb`."""
+        """Write to a register, as `outb` does."""
         self._command(f"outb {COM1 + offset:#x} {value:#x}")
 
     def step(self, ns: int) -> None:
-        """Let QEMU's virtual clock, which stands still otherwise, advance."""
+        """Let QEMU's virtual clock advance by so many ns. Otherwise it stands still."""
         self._command(f"clock_step {ns}")
 
     def receive(self, data: bytes) -> None:
@@ -98,14 +98,14 @@ class QtestSerial:
             self._command(HARMLESS_READ)
             if not deadline.left:
                 raise AssertionError(f"QEMU's UART did not take {len(data)} bytes for which ours has room")
-        self._command(HARMLESS_READ)  # what was read from the socket has been received when this is answered
+        self._command(HARMLESS_READ)  # when this is answered, the UART has received what QEMU has read
 
     def _unread(self) -> int:
-        """Not 0 while QEMU has not read all that was sent (SIOCOUTQ of unix(7))."""
+        """Return 0 when QEMU has read all that was sent (SIOCOUTQ of unix(7))."""
         return int.from_bytes(fcntl.ioctl(self._line, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
     def transmitted(self) -> bytes:
-        """What the UART has put on the line since the last call: it is there when `outb` is answered."""
+        """Return what the UART has put on the line since the last call. It is there when `outb` is answered."""
         try:
             return self._line.recv(65536, socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -119,7 +119,7 @@ class QtestSerial:
         self._qtest.sendall("".join(f"{command}\n" for command in commands).encode())
 
     def _answer(self) -> str:
-        """What follows the next OK. Interrupt changes on the way are noted."""
+        """Return what follows the next OK. Changes of the interrupt line on the way are noted."""
         while True:
             line = self._answers.readline().decode().strip()
             words = line.split()

@@ -125,7 +125,7 @@ class Server:
                 self._process.wait(0.02)
 
     def stop(self, timeout: float = 10) -> int | None:
-        """Ask it to end; returns its exit status."""
+        """Ask the server to end. Returns its exit status."""
         process, self._process = self._process, None
         if process is None:
             return None
@@ -138,7 +138,7 @@ class Server:
             raise
 
     def kill(self) -> None:
-        """End it without warning (SIGKILL)."""
+        """End the server without warning (SIGKILL)."""
         assert self._process is not None
         self._process.kill()
         self._process.wait()
@@ -146,7 +146,7 @@ class Server:
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
-        """It does nothing meanwhile (SIGSTOP), as on a machine that gives it no time."""
+        """Stop the server meanwhile (SIGSTOP), as on a machine that gives it no time."""
         os.kill(self.pid, signal.SIGSTOP)
         try:
             yield
@@ -164,13 +164,14 @@ class Server:
 
     @property
     def port(self) -> int:
-        """The TCP port that it listens on."""
+        """The TCP port on which the server listens."""
         return int((self.folder / "state" / "ssh_port").read_text())
 
     def ssh(
         self, *words: str, user: str = "alice", key: Path | None = None, options: tuple[str, ...] = ()
     ) -> list[str]:
-        """The command line of the real OpenSSH client. Of two values it takes the first: what `options` say."""
+        """Return the command line of the real OpenSSH client. If an option is given twice, OpenSSH takes the first
+        value, so `options` win."""
         fixed = {
             "IdentitiesOnly": "yes",
             "StrictHostKeyChecking": "no",
@@ -184,11 +185,11 @@ class Server:
         return ["ssh", *identity, *options, *settings, "-p", str(self.port), f"{user}@127.0.0.1", *words]
 
     def local(self, *words: str) -> list[str]:
-        """The command line of `oobconsole` with a verb, which this server is to do."""
+        """Return the command line of `oobconsole` with a verb that this server is to carry out."""
         return [sys.executable, "-m", "oobconsole", "--config", str(self.config), *words]
 
     def run_local(self, *words: str, data: bytes = b"", timeout: float = 30) -> subprocess.CompletedProcess[bytes]:
-        """Run that to its end."""
+        """Run `local` to its end."""
         return run_to_end(self.local(*words), data=data, timeout=timeout)
 
     def run(self, *words: str, data: bytes = b"", timeout: float = 20) -> subprocess.CompletedProcess[bytes]:
@@ -196,5 +197,5 @@ class Server:
         return run_to_end(self.ssh(*words), data=data, timeout=timeout)
 
     def attach(self, *words: str, merge_stderr: bool = True) -> Expect:
-        """An ssh client that stays."""
+        """Return an ssh client that stays attached."""
         return Expect(self.ssh(*words), merge_stderr=merge_stderr)

@@ -54,7 +54,7 @@ class Stranger(asyncssh.SSHClientConnection):
             self.ended.set_result(exc)
 
     def request(self, method: bytes, *args: bytes, user: bytes = b"alice") -> None:
-        """Ask to be let in."""
+        """Ask to be let in by that method."""
         self.send_packet(MSG_USERAUTH_REQUEST, String(user), String("ssh-connection"), String(method), *args)
 
     def query(self, key: bytes, user: bytes = b"alice") -> None:
@@ -64,7 +64,7 @@ class Stranger(asyncssh.SSHClientConnection):
 
 
 async def stranger(port: int, **options: Any) -> Stranger:
-    """Connect; returns at once, before any key exchange."""
+    """Connect. Returns at once, before any key exchange."""
     loop = asyncio.get_running_loop()
     wanted = {"username": "alice", "known_hosts": None, "config": None, "agent_path": None, "client_keys": None}
     made = await asyncssh.SSHClientConnectionOptions.construct(None, **(wanted | options))
@@ -74,7 +74,8 @@ async def stranger(port: int, **options: Any) -> Stranger:
 
 
 async def flood(port: int, data: bytes, version: bytes = b"SSH-2.0-x\r\n") -> bytes:
-    """Send `version`, then `data`, until the server ends it; returns what came, without the version."""
+    """Send `version` and then `data`, until the server ends the connection. Returns what came, without the
+    version."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     await reader.readline()
     writer.write(version + data)
@@ -97,5 +98,5 @@ async def say(port: int, data: bytes) -> None:
 
 
 def random_packet() -> bytes:
-    """Anything."""
+    """Return a packet with random content."""
     return clear_packet(os.urandom(40))

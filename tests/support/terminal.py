@@ -50,7 +50,7 @@ class Terminal(Expect):
 
     @property
     def lines(self) -> list[str]:
-        """What the screen shows."""
+        """The rows that the screen shows."""
         self._draw()
         return [line.rstrip() for line in self.screen.display]
 
@@ -75,7 +75,7 @@ class Terminal(Expect):
         os.kill(self._process.pid, signal.SIGSTOP)
 
     def go_on(self) -> None:
-        """Let it run again."""
+        """Let the process run again (SIGCONT)."""
         os.kill(self._process.pid, signal.SIGCONT)
 
     def expect_screen(self, pattern: str, *, timeout: float) -> None:
@@ -93,11 +93,11 @@ class Terminal(Expect):
 
     @property
     def pid(self) -> int:
-        """Of the child."""
+        """The process id of the child."""
         return self._process.pid
 
     def modes(self) -> list[object]:
-        """How the terminal is set (termios(3))."""
+        """Return how the terminal is set (termios(3))."""
         return termios.tcgetattr(self._master)
 
     def close(self) -> None:
@@ -118,12 +118,12 @@ class Terminal(Expect):
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
-            return False  # how Linux says that nobody has the other side open
+            return False  # this is how Linux says that nobody has the other side open
         self.seen += data
         return bool(data)
 
     def _draw(self) -> None:
-        """Only when somebody looks: pyte takes its time."""
+        """Draw what has come. This is only done when somebody looks, because pyte takes its time."""
         self._stream.feed(bytes(self.seen[self._drawn :]))
         self._drawn = len(self.seen)
 

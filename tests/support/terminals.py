@@ -14,19 +14,19 @@ from tests.support.tmux import Tmux
 
 
 def printed(data: bytes, rows: int = 24, columns: int = 80) -> Terminal:
-    """A terminal on which this was printed."""
+    """Return a terminal to which these bytes were printed."""
     terminal = Terminal(rows, columns)
     terminal.feed(data)
     return terminal
 
 
 def drawn(state: State, rows: int = 0, columns: int = 0) -> bytes:
-    """What draws it on a terminal of this size."""
+    """Return the bytes that draw a state on a terminal of this size."""
     return "".join(drawing(state, rows or state.rows, columns or state.columns)).encode()
 
 
 def state_of(terminal: Terminal) -> dict[str, object]:
-    """All that is seen of a terminal, and that later output depends on."""
+    """Return everything that is seen of a terminal, and everything that later output depends on."""
     return {
         "rows": _seen(terminal.grid),
         "main": _seen(terminal.main.grid),
@@ -42,7 +42,7 @@ def state_of(terminal: Terminal) -> dict[str, object]:
 
 
 def _seen(grid: Grid) -> list[list[Cell]]:
-    """Its cells; the pen of a blank counts where it can be seen."""
+    """Return the cells of a screen. The pen of a blank counts if it can be seen."""
     return [
         [(text, pen if text != " " or pen.is_seen_on_blanks else PLAIN) for text, pen in row] for row in grid.rows
     ]
@@ -50,7 +50,13 @@ def _seen(grid: Grid) -> list[list[Cell]]:
 
 @dataclass(frozen=True)
 class Real:
-    """What a real terminal shows: rows without the blanks at their ends, the same with attributes, and its modes."""
+    """What a real terminal shows.
+
+    Attributes:
+        lines: its rows, without the blanks at their ends.
+        cells: the same with attributes.
+        modes: its modes.
+    """
 
     lines: list[str]
     cells: list[str]
@@ -58,7 +64,7 @@ class Real:
 
 
 def on_tmux(data: bytes, rows: int = 24, columns: int = 80) -> Real:
-    """What tmux makes of it. The title, behind it, says that tmux has understood all."""
+    """Return what tmux makes of these bytes. A title behind them shows that tmux has understood all of them."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(data + b"\x18\x1b]2;all\x1b\\")
         file.flush()

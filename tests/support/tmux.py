@@ -26,7 +26,7 @@ _MODES = (
     *("mouse_all_flag", "mouse_button_flag", "mouse_standard_flag", "mouse_sgr_flag"),
 )
 _SGR = re.compile(r"(\x1b\[[\d;:]*m|[\x0e\x0f])")
-#: DEC's special characters, by what they are written with behind SO.
+#: DEC's special characters, by the letters with which they are written behind SO.
 _LINES = str.maketrans("`abcdefghijklmnopqrstuvwxyz{|}~", "◆▒␉␌␍␊°±␤␋┘┐┌└┼⎺⎻─⎼⎽├┤┴┬│≤≥π≠£·")
 _numbers = itertools.count()
 #: Of one row: characters that have the same attributes, and these attributes.
@@ -52,9 +52,8 @@ class Tmux:
     """One terminal, in a tmux server of its own.
 
     Args:
-        command: what runs in it; then it goes on as `cat`, so that what the command has left can be looked at.
-        rows, columns: of the terminal.
-        environment: more variables of the command's.
+        command: what runs in the terminal. Behind it `cat` runs, so that what the command has left can be looked at.
+        rows, columns: the size of the terminal.
     """
 
     def __init__(self, command: Sequence[str], *, rows: int = 24, columns: int = 80) -> None:
@@ -81,38 +80,38 @@ class Tmux:
         self._written.close()
 
     def send(self, data: bytes | str) -> None:
-        """Type."""
+        """Type `data`."""
         keys = data.encode() if isinstance(data, str) else data
         for at in range(0, len(keys), 256):
             self._tmux("send-keys", "-t", "t", "-H", *(f"{byte:02x}" for byte in keys[at : at + 256]))
 
     def mess_up(self, data: bytes) -> None:
-        """Have something else than the command write to it."""
+        """Write to the terminal as another program than the command would."""
         tty = self._tmux("display-message", "-p", "-t", "t", "#{pane_tty}").strip()
         Path(tty).write_bytes(data)
 
     def resize(self, rows: int, columns: int) -> None:
-        """Change its size."""
+        """Change the terminal's size."""
         self.rows = rows
         self._tmux("resize-window", "-t", "t", "-x", str(columns), "-y", str(rows))
 
     @property
     def lines(self) -> list[str]:
-        """What it shows, without colours."""
+        """What the terminal shows, without colours."""
         shown = self._tmux("capture-pane", "-p", "-t", "t").split("\n")
         return [line.rstrip() for line in shown[: self.rows]]
 
     @property
     def cells(self) -> list[str]:
-        """What it shows, with attributes."""
+        """What the terminal shows, with attributes."""
         return self._tmux("capture-pane", "-p", "-e", "-t", "t").split("\n")[: self.rows]
 
     @property
     def runs(self) -> list[Runs]:
         """What it shows, row by row: runs of characters with the same attributes; without blanks at the end.
 
-        Lines are the characters that they are shown as, however they were written. Blanks at the end may have been
-        written or erased; they look the same, but tmux does not show the colour of the latter.
+        Lines are the characters that they are shown as, however they were written. Blanks at the ends may have been
+        written or erased. Both look the same, but tmux does not show the colour of the latter.
         """
         shown = self._tmux("capture-pane", "-p", "-e", "-N", "-t", "t").split("\n")[: self.rows]
         pen, rows, shifted = PLAIN, [], False
@@ -131,20 +130,20 @@ class Tmux:
         return rows
 
     def modes(self) -> dict[str, str]:
-        """What it is set to, and where its cursor is."""
+        """Return the modes of the terminal, and where its cursor is."""
         said = self._tmux("display-message", "-p", "-t", "t", " ".join(f"#{{{mode}}}" for mode in _MODES))
         return dict(zip(_MODES, said.rstrip("\n").split(" "), strict=True))
 
     @property
     def title(self) -> str:
-        """What it was told to have as its title last."""
+        """The title that the terminal was given last."""
         return self._tmux("display-message", "-p", "-t", "t", "#{pane_title}").strip()
 
     def wait(self, what: Callable[[Self], bool], *, timeout: float = 30) -> None:
-        """Wait until that holds.
+        """Wait until `what` returns true.
 
         Raises:
-            ExpectError: the time was up, with what the terminal shows.
+            ExpectError: the time was up. The message has what the terminal shows.
         """
         deadline = Deadline(timeout)
         while not what(self):

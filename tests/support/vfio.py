@@ -30,19 +30,19 @@ VERSION: Final = (
 
 
 def request(command: int, payload: bytes = b"", *, number: int = 7, flags: int = 0) -> bytes:
-    """A message as a client sends it."""
+    """Return a message as a client sends it."""
     return m.HEADER.pack(number, command, m.HEADER.size + len(payload), flags, 0) + payload
 
 
 def read_request(offset: int, size: int = 1, *, region: int = m.BAR0_REGION, number: int = 7) -> bytes:
-    """REGION_READ."""
+    """Return the message REGION_READ."""
     return request(m.Command.REGION_READ, m.ACCESS.pack(offset, region, size), number=number)
 
 
 def write_request(
     offset: int, data: bytes, *, region: int = m.BAR0_REGION, posted: bool = False, number: int = 7
 ) -> bytes:
-    """REGION_WRITE."""
+    """Return the message REGION_WRITE."""
     flags = m.Flags.NO_REPLY if posted else 0
     return request(
         m.Command.REGION_WRITE, m.ACCESS.pack(offset, region, len(data)) + data, number=number, flags=flags
@@ -50,13 +50,13 @@ def write_request(
 
 
 def irq_request(flags: int, *, count: int = 1, data: bytes = b"", index: int = 0, start: int = 0) -> bytes:
-    """DEVICE_SET_IRQS."""
+    """Return the message DEVICE_SET_IRQS."""
     payload = b"".join(v.to_bytes(4, "little") for v in (20 + len(data), flags, index, start, count))
     return request(m.Command.DEVICE_SET_IRQS, payload + data)
 
 
 class Vmm:
-    """A client; whatever is not answered in time raises `TimeoutError`."""
+    """A client. If something is not answered in time, it raises `TimeoutError`."""
 
     def __init__(self, path: Path, *, greet: bool = True) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
@@ -69,7 +69,7 @@ class Vmm:
         self.sock.close()
 
     def send(self, data: bytes, fds: Sequence[int] = ()) -> None:
-        """Without waiting for an answer."""
+        """Send bytes without waiting for an answer."""
         socket.send_fds(self.sock, [data], list(fds))
 
     def answer(self) -> tuple[tuple[int, int, int, int, int], bytes]:
@@ -88,21 +88,21 @@ class Vmm:
         return payload
 
     def read(self, offset: int, size: int = 1, region: int = m.BAR0_REGION) -> int:
-        """What a guest reads."""
+        """Read from a region, as a guest does."""
         payload = self.ask(read_request(offset, size, region=region))
         assert payload[: m.ACCESS.size] == m.ACCESS.pack(offset, region, size)
         return int.from_bytes(payload[m.ACCESS.size :], "little")
 
     def write(self, offset: int, value: int, size: int = 1, region: int = m.BAR0_REGION) -> None:
-        """What a guest writes."""
+        """Write to a region, as a guest does."""
         self.ask(write_request(offset, value.to_bytes(size, "little"), region=region))
 
     def print(self, data: bytes, port: int = 0) -> None:
-        """The guest's driver writes to THR, posted."""
+        """Write bytes to THR as posted writes, as the guest's driver does."""
         self.sock.sendall(b"".join(write_request(8 * port, bytes((byte,)), posted=True) for byte in data))
 
     def received(self, port: int = 0) -> bytes:
-        """What the guest's driver finds in the receiver."""
+        """Return what the guest's driver finds in the receiver."""
         found = bytearray()
         while self.read(8 * port + 5) & 0x01:
             found.append(self.read(8 * port))
@@ -128,7 +128,7 @@ class Vmm:
 
 
 class LinkedServer:
-    """A server attached to a port, by hand."""
+    """A server that is attached to a port of a keeper, without the code of the server."""
 
     def __init__(self, path: Path, port: int = 0, have: int | None = None, *, attach: bool = True) -> None:
         self.output = bytearray()
@@ -212,7 +212,7 @@ class RunningKeeper:
         return made
 
     def stop(self) -> None:
-        """End it; whatever it raised is raised here."""
+        """End the keeper. An exception of its thread is raised here."""
         for one in self._open:
             one.close()
         self.keeper.stop()
@@ -221,7 +221,7 @@ class RunningKeeper:
         self.join()
 
     def join(self) -> None:
-        """Wait for its end."""
+        """Wait until the keeper has ended. An exception of its thread is raised here."""
         self._thread.join(scaled(PATIENCE))
         assert not self._thread.is_alive()
         if self.failed is not None:
@@ -236,7 +236,7 @@ class RunningKeeper:
 
 @contextlib.contextmanager
 def running_keeper(folder: Path, *, bar: str = "io", ports: int = 1) -> Iterator[RunningKeeper]:
-    """A keeper that ends with the block."""
+    """Run a keeper that ends with the block."""
     made = RunningKeeper(folder, bar=bar, ports=ports)
     try:
         yield made
@@ -245,7 +245,8 @@ def running_keeper(folder: Path, *, bar: str = "io", ports: int = 1) -> Iterator
 
 
 def open_descriptors() -> dict[str, str]:
-    """What this process has open, when what earlier tests left has been collected: that may have files of its own."""
+    """Return the open file descriptors of this process. What earlier tests have left is collected before, because it
+    may have files open."""
     gc.collect()
     found = {}
     for entry in Path("/proc/self/fd").iterdir():
@@ -255,7 +256,7 @@ def open_descriptors() -> dict[str, str]:
 
 
 def end_keeper(control: Path) -> None:
-    """Have a keeper process without a VMM end, and wait until it has. Does nothing where there is none."""
+    """Make a keeper process without a VMM end, and wait for that. If there is no keeper, nothing is done."""
     try:
         server = LinkedServer(control, attach=False)
     except OSError:
