@@ -35,7 +35,9 @@ _KEYS: Final = "Enter attach  ^W watch  ^R replay  ^P power  Tab mark, ^A all  ^
 _KEYS_SEARCHING: Final = "Enter attach  ^W watch  ^R replay  ^P power  Tab mark  Esc clear  ^C leave"
 _KEYS_MARKED: Final = "^T one text to all marked  Tab mark or not  ^A all or none  Esc clear  ^C leave"
 _TOO_MANY: Final = f"at most {SEVERAL_MAX} consoles can be marked"
-_NOBODY: Final = "there is no console at which you have any right; a [[grant]] of the server gives them"
+_NOBODY: Final = (
+    "there is no console at which you have any right: a [[grant]] in the server's configuration gives rights"
+)
 _SEARCH_MAX: Final = 64  # how long the text to search for may be, in characters
 #: A terminal with fewer rows has only the search and the list.
 _ROWS_FOR_ALL: Final = 8

@@ -49,7 +49,7 @@ async def handle(request: Request) -> ExitStatus:
         return await request.print_json(_rows(request, found))
     if not found:
         await request.peer.tell(
-            "there is no console at which you have any right; a [[grant]] of the server gives them"
+            "there is no console at which you have any right: a [[grant]] in the server's configuration gives rights"
         )
         return ExitStatus.OK
     for name, reason in sorted(request.services.vitals.unrecorded.items()):

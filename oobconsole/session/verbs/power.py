@@ -37,7 +37,7 @@ async def handle(request: Request) -> ExitStatus:
     if power is None:
         raise UsageError(f"nothing is configured that could switch {console.name} (power = …, oobconsole.toml(5))")
     if not request.args.yes:
-        raise UsageError(f"{action} of {console.name}: say it again with --yes")
+        raise UsageError(f"{action} of {console.name} was not done: if it is meant, say it again with --yes")
     try:
         said = await switch(request.services, console, power, action, request.who)
     except PowerError as error:

@@ -160,7 +160,9 @@ async def _search(request: Request, console: Console, reader: Reader, window: Wi
             return status
         await asyncio.sleep(_PAUSE_SECONDS)
     seconds = request.args.timeout
-    await request.peer.tell(f"{console.name}: it did not come in {seconds:g} s{window.unseen}; the last lines:")
+    await request.peer.tell(
+        f"{console.name}: the pattern did not come in {seconds:g} s{window.unseen}; the last lines:"
+    )
     await _show_last(request, console)
     return ExitStatus.TIMEOUT
 
