@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final, TypeVar
 
 import structlog
 
 from oobconsole import supervise
+from oobconsole.recording.callthread import CallThread, Result
 from oobconsole.recording.rawlog import RETRY_FIRST, Entry, Outcome, RawLog
 from oobconsole.recording.recorder import Recorder
 
@@ -54,11 +55,11 @@ class Writer:
         self._timer: asyncio.TimerHandle | None = None
         self._not_before = 0.0  # until when a little output waits, by the loop's time
         self._hurries = False  # whether the timer is for at once, because there is enough to write
-        self._thread = ThreadPoolExecutor(1, "recording-writer")
+        self._thread = CallThread("recording-writer")
 
     async def run(self, call: Callable[[], T]) -> T:
         """Call `call` in the thread that writes, and return its result."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        return await self._thread.run(call)
 
     def due(self, recorder: Recorder) -> None:
         """A recorder has something to write. If it waits for another attempt, it goes on waiting."""
@@ -110,7 +111,7 @@ class Writer:
         """Stop: nothing is written any more but what the thread has already."""
         for timer in (*self._paused.values(), *([self._timer] if self._timer else [])):
             timer.cancel()
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._thread.stop()
 
     # -- one batch ----------------------------------------------------------------------------------
 
@@ -140,16 +141,23 @@ class Writer:
         self._due.clear()
         if batch:
             self._not_before = asyncio.get_running_loop().time() + BETWEEN_SECONDS
-            self._writing = asyncio.ensure_future(self._write(batch, size))
+            self._write(batch, size)
 
-    async def _write(self, batch: Batch, size: int) -> None:
-        """Write a batch. Whatever happens costs what this batch has to write, and no later batch."""
+    def _write(self, batch: Batch, size: int) -> None:
+        """Have the thread write a batch. An error costs what was to be written, and no later batch."""
+        self._writing = asyncio.get_running_loop().create_future()
+        done = partial(self._written, batch, size)
         try:
-            outcomes = await self.run(lambda: [_write_one(recorder.log, entries) for recorder, entries in batch])
-        except Exception as error:  # for example there is no thread, or no memory
-            supervise.tell("the thread that writes recordings", error)
+            self._thread.call(partial(_write_all, batch), done)
+        except Exception as error:  # there is no thread, or no memory
+            done(Result(None, error))
+
+    def _written(self, batch: Batch, size: int, result: Result[list[Outcome]]) -> None:
+        outcomes = result.value
+        if outcomes is None:
+            supervise.tell("the thread that writes recordings", result.error)
             outcomes = [Outcome(INTERNAL, retry_s=RETRY_FIRST)] * len(batch)
-        self._writing = None
+        writing, self._writing = self._writing, None
         self._waiting -= size
         for (recorder, _), outcome in zip(batch, outcomes, strict=True):
             try:
@@ -158,6 +166,8 @@ class Writer:
                 supervise.tell(f"the recording of {recorder.console.name}", error)
         if self._due:
             self._soon()
+        if writing is not None:
+            writing.set_result(None)
 
     def _settle(self, recorder: Recorder, outcome: Outcome) -> None:
         if recorder in self._leaving.values():
@@ -183,6 +193,10 @@ class Writer:
                 recorder.note("recording")
         if recorder.has_entries:
             self.due(recorder)
+
+
+def _write_all(batch: Batch) -> list[Outcome]:
+    return [_write_one(recorder.log, entries) for recorder, entries in batch]
 
 
 def _write_one(raw: RawLog, entries: list[Entry]) -> Outcome:

@@ -364,7 +364,7 @@ async def test_an_unexpected_error_does_not_end_recording(
 
     with monkeypatch.context() as patch:
         if where == "without a thread":
-            patch.setattr(desk.recordings._writer, "run", fails)
+            patch.setattr(desk.recordings._writer._thread, "call", fails)
         elif where == "in telling":
             patch.setattr(desk.recordings._writer, "_done", fails)
         else:
