@@ -47,6 +47,7 @@ class Input:
         self._observers = observers
         self._announce = announce
         self._state = ConsoleState.WAITING
+        self._is_nobody = False  # the state is one of `NOBODY`
         self._device: Device | None = None
         self._send_break: Break | None = None
         self._pumped = asyncio.Event()
@@ -70,9 +71,9 @@ class Input:
 
     def follow(self, state: ConsoleState) -> None:
         """The console has moved to another state. Input that waits is lost when its guest has ended."""
-        self._state = state
+        self._state, self._is_nobody = state, state in NOBODY
         self._loss_told = False
-        if state in NOBODY:
+        if self._is_nobody:
             self._guests_gone += 1
             self._lose()
         self._pumped.set()
@@ -118,6 +119,9 @@ class Input:
 
     async def write(self, data: bytes, who: Principal | None = None) -> None:
         """Do what `Console.write` says."""
+        if len(data) <= PUMPED_MAX and len(self._queue) < INPUT_MAX and not self._turn.locked():
+            self._enqueue(data, who)  # a key: nobody else types, and there is room
+            return
         for at in range(0, len(data), _TURN):
             async with self._turn:
                 while len(self._queue) >= INPUT_MAX:
@@ -175,7 +179,7 @@ class Input:
         for observer in self._observers:
             observer.typed(part, who)
         self._empty.clear()
-        if self._state in NOBODY:
+        if self._is_nobody:
             self._lose()
         self.pump()
 

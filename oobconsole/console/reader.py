@@ -88,9 +88,9 @@ class Reader:
         """Show what was printed by the function that `next` was given. What that function cannot show is returned by
         `next`."""
         while self._at_once is not None and not self._notices:
-            chunk = self._output.read_from(self._position, PIECE - self._position % PIECE)
-            if not chunk.data:
+            if self._position == self._output.end:
                 return
+            chunk = self._output.read_from(self._position, PIECE - self._position % PIECE)
             if chunk.skipped or not self._shows(self._at_once, chunk.data):
                 break
             self._position += len(chunk.data)

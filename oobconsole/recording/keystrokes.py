@@ -102,10 +102,13 @@ class Keystrokes:
             if line is None:
                 break
             self._compare(line, byte)
-        self._finish()
+        if self._lines[0].ended:
+            self._finish()
 
     def expire(self, now: float) -> None:
         """Give up what has waited for too long. The caller calls this now and then while `pending`."""
+        if not self._lines:
+            return
         for line in tuple(self._lines):
             if line.waits and now - line.latest > ECHO_SECONDS:
                 self._hide_all()

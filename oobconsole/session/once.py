@@ -116,11 +116,12 @@ async def _filtered(safe: SafeFilter, data: bytes, now: float) -> bytes:
 
 def _filtered_at_once(safe: SafeFilter, data: bytes, now: float) -> bytes | None:
     """Return what `_filtered` returns, if `data` is nothing but text, or little."""
-    if len(data) <= _LITTLE:
-        return safe.feed(data, now)
-    before = safe.state(now)
-    if safe.passes(data, now) == len(data):
+    before = None if len(data) <= _LITTLE else safe.state(now)
+    plain = safe.passes(data, now)
+    if plain == len(data):
         return data
+    if before is None:
+        return data[:plain] + safe.feed(data[plain:], now)
     safe.follow(before, now)
     return None
 

@@ -215,6 +215,8 @@ class ScreenNotices(Notices):
         await self._show_now()
 
     def key(self) -> None:
+        if not self._board:
+            return
         self._age()
         if self._board.key():
             self._changed = True

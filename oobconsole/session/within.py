@@ -24,6 +24,8 @@ async def within(seconds: float | None, read: Callable[[], Awaitable[T]]) -> T |
         read: loses nothing when it is cancelled. It is called once more when the time is up, because what came while
             nobody could look has come in time.
     """
+    if seconds is None:
+        return await read()
     try:
         async with asyncio.timeout(seconds):
             return await read()
