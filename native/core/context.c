@@ -103,6 +103,7 @@ static struct oob_hidden take_from_stash(struct oob_context *context, uint64_t r
 }
 
 void oob_context_forget(struct oob_context *context, enum oob_gone_reason reason) {
+    oob_link_forsake(context);
     drop_vcpus(context);
     remember(context);
     if (!context->machine->contexts.events->gone(context, reason))
@@ -239,6 +240,7 @@ static bool has_tag(const struct oob_l2_vcpu *vcpu) {
 }
 
 void oob_context_restart(struct oob_context *context) {
+    oob_link_forsake(context);
     for (unsigned device = 0; device < context->machine->bus.devices; device++)
         oob_unit_restart(context, device);
     oob_irqchip_reset(&context->chip);

@@ -75,19 +75,23 @@ void oob_exchange_count(uint64_t stat[OOB_STATS_MAX], uint64_t ns) {
     stat[OOB_STAT_LATENCY + (bucket < BUCKETS ? bucket : BUCKETS - 1)]++;
 }
 
-bool oob_exchange_access(struct oob_context *context, unsigned vcpu, uint16_t port, unsigned size, bool write,
-                         uint32_t *value) {
+enum oob_outcome oob_exchange_access(struct oob_context *context, unsigned vcpu, uint16_t port, unsigned size,
+                                     bool write, uint32_t *value) {
     struct oob_machine *machine = context->machine;
     uint64_t start = oob_now_ns();
+    enum oob_outcome outcome;
 
     settle(context);
     if (!begin_access(context) || !oob_send_access(context, vcpu, port, size, write, machine->link.seq + 1, *value))
-        return false;
+        return OOB_UNANSWERED;
     oob_link_expect(machine);
-    if (!oob_link_flush(machine) || !oob_link_await(machine, start))
-        return false;
+    if (!oob_link_flush(machine))
+        return OOB_UNANSWERED;
+    outcome = oob_link_await(context, start);
+    if (outcome != OOB_ANSWERED)
+        return outcome;
     oob_exchange_count(machine->stat, oob_now_ns() - start);
     if (!write)
         *value = machine->link.answer;
-    return true;
+    return OOB_ANSWERED;
 }

@@ -5,6 +5,7 @@
 #define OOB_EXCHANGE_H
 
 #include "context.h"
+#include "link.h"
 
 /* Sends a write of one byte that needs no answer. Returns false when the server is away. */
 bool oob_exchange_post(struct oob_context *context, unsigned vcpu, uint16_t port, uint8_t value);
@@ -17,9 +18,10 @@ void oob_exchange_settle(struct oob_context *context, unsigned device);
 void oob_exchange_settle_all(struct oob_machine *machine);
 /* The guest is done with a device for now. Sends the posted bytes that wait for others to share a frame with. */
 void oob_exchange_done(struct oob_context *context, unsigned device);
-/* Sends an access and waits for its answer. Returns false when the server is away, or went away meanwhile. */
-bool oob_exchange_access(struct oob_context *context, unsigned vcpu, uint16_t port, unsigned size, bool write,
-                         uint32_t *value);
+/* Sends an access and waits for its answer. Whatever the outcome is, other vCPUs may have used core meanwhile. After
+ * OOB_ENDED the context must not be used. */
+enum oob_outcome oob_exchange_access(struct oob_context *context, unsigned vcpu, uint16_t port, unsigned size,
+                                     bool write, uint32_t *value);
 /* Counts an answer that came after `ns` nanoseconds. */
 void oob_exchange_count(uint64_t stat[OOB_STATS_MAX], uint64_t ns);
 

@@ -147,8 +147,8 @@ void oob_link_poll(struct oob_machine *machine) {
     bool sent;
 
     link->polled_ns = oob_now_ns();
-    if (!oob_stream_is_open(machine))
-        return;
+    if (!oob_stream_is_open(machine) || link->waiting)
+        return; /* a vCPU that waits takes everything in itself; what is to be sent goes when it has finished */
     sent = link->late ? drain(machine) : oob_link_flush(machine);
     while (oob_stream_is_open(machine) && receive(machine))
         ;
@@ -177,9 +177,9 @@ void oob_link_expect(struct oob_machine *machine) {
     machine->link.awaited = true;
 }
 
-/* Why spin before sleeping? It costs a core for at most SPIN_NS, and saves the two wake-ups that a sleep would
- * cost. */
-bool oob_link_await(struct oob_machine *machine, uint64_t start) {
+/* Waits until the answer has come, or the server is late or away. Why spin before sleeping? It costs a core for at
+ * most SPIN_NS, and saves the two wake-ups that a sleep would cost. */
+static void await(struct oob_machine *machine, uint64_t start) {
     uint64_t deadline = start + PATIENCE_NS;
 
     while (oob_link_up(machine) && machine->link.awaited) {
@@ -191,9 +191,38 @@ bool oob_link_await(struct oob_machine *machine, uint64_t start) {
         if (now >= deadline)
             go_late(machine);
         else if (now - start > SPIN_NS && oob_link_up(machine))
-            wait_until(machine, OOB_CHANNEL_INPUT, deadline);
+            oob_channel_rest(machine, machine->stream.channel, deadline);
     }
-    return oob_link_up(machine);
+}
+
+enum oob_outcome oob_link_await(struct oob_context *context, uint64_t start) {
+    struct oob_machine *machine = context->machine;
+    struct oob_link *link = &machine->link;
+    bool ended;
+
+    link->waiting = true;
+    link->waiter = context;
+    await(machine, start);
+    ended = !link->waiter;
+    link->waiting = false;
+    link->waiter = NULL;
+    if (machine->stream.tx_len)
+        oob_link_flush_soon(machine); /* what others have added meanwhile */
+    if (ended)
+        return OOB_ENDED;
+    return oob_link_up(machine) ? OOB_ANSWERED : OOB_UNANSWERED;
+}
+
+void oob_link_turn(struct oob_machine *machine) {
+    while (machine->link.waiting)
+        oob_channel_rest(machine, machine->stream.channel, oob_now_ns() + POLL_NS);
+}
+
+void oob_link_forsake(const struct oob_context *context) {
+    struct oob_link *link = &context->machine->link;
+
+    if (link->waiter == context)
+        link->waiter = NULL;
 }
 
 /* Notes which writes need no answer. The server's ranges are among ours (ranges.h checks that), but may come in

@@ -40,9 +40,11 @@ struct oob_link {
     bool said;        /* the log has a line about that */
     bool awaited;     /* an answer is due: to the access `seq`, or READY, which counts as the answer to access 0 */
     uint32_t seq, answer;
-    uint64_t heard_ns;              /* when the server last sent anything */
-    uint8_t posted[OOB_RANGES_MAX]; /* bit n: a write to register n of our range needs no answer (WELCOME) */
-    uint64_t resync_until;          /* while a server that came back is told what it missed: when to stop waiting */
+    uint64_t heard_ns;                /* when the server last sent anything */
+    uint8_t posted[OOB_RANGES_MAX];   /* bit n: a write to register n of our range needs no answer (WELCOME) */
+    const struct oob_context *waiter; /* whose vCPU waits for an answer; NULL: nobody's, or it ended meanwhile */
+    bool waiting;                     /* a vCPU waits for an answer */
+    uint64_t resync_until;            /* while a server that came back is told what it missed: when to stop waiting */
     bool flush_asked;
     uint64_t polled_ns, stats_ns;
 };
@@ -64,10 +66,23 @@ void oob_link_flush_soon(struct oob_machine *machine);
 uint64_t oob_link_polled_ns(const struct oob_machine *machine);
 
 /* How an access waits for its answer: after it was sent, oob_link_expect() notes its `seq`, and oob_link_await()
- * waits until the answer has come or OOB_PATIENCE_MS have passed since `start`. Returns false when the server is
- * late or away. */
+ * waits until the answer has come or OOB_PATIENCE_MS have passed since `start`.
+ *
+ * Who else waits meanwhile? The machine's lock is free while the vCPU sleeps, so L1's other vCPUs enter and leave
+ * their guests. Only accesses to our ports wait: one access is asked at a time, and the server sees accesses in the
+ * order in which the shadows were changed. */
+enum oob_outcome {
+    OOB_UNANSWERED, /* the server is late or away, or was so meanwhile */
+    OOB_ANSWERED,
+    OOB_ENDED, /* the context has ended or was reset meanwhile. It must not be used: it may be another guest's now */
+};
 void oob_link_expect(struct oob_machine *machine);
-bool oob_link_await(struct oob_machine *machine, uint64_t start);
+enum oob_outcome oob_link_await(struct oob_context *context, uint64_t start);
+/* Waits until no other vCPU waits for an answer. The host must call this before each access, and before it looks up
+ * the context of that access, because contexts may end meanwhile. */
+void oob_link_turn(struct oob_machine *machine);
+/* The context ends or is reset: a vCPU of it that waits for an answer gets none. */
+void oob_link_forsake(const struct oob_context *context);
 
 /* For the part of the host that connects to the server. oob_link_adopt() takes over a connection on which WELCOME
  * has arrived. oob_link_service() does what is due on it, and oob_link_hung_up() is for its end. */

@@ -4,7 +4,9 @@
  * functions below, and is linked with core. Core calls no other function.
  *
  * Who locks? The host. It has one lock for each machine, and calls core only while it holds that machine's lock.
- * Core itself takes no lock and starts no thread. All its data is in the `struct oob_machine` that it is given.
+ * Core itself takes no lock and starts no thread. Core asks the host to give the lock to others in one place only:
+ * while a vCPU sleeps until the server answers (oob_channel_rest). All its data is in the `struct oob_machine` that
+ * it is given.
  */
 #ifndef OOB_PLATFORM_H
 #define OOB_PLATFORM_H
@@ -77,8 +79,11 @@ enum { OOB_CHANNEL_INPUT = 1, OOB_CHANNEL_ROOM = 4 }; /* what can be waited for 
  * NULL when the server has closed the connection. */
 long oob_channel_send(struct oob_machine *machine, int channel, const void *data, size_t len, const char **why);
 long oob_channel_receive(struct oob_machine *machine, int channel, void *data, size_t len, const char **why);
-/* Sleeps until one of `events` has happened, or until the time `deadline_ns`. */
+/* Sleeps until one of `events` has happened, or until the time `deadline_ns`. The host keeps the machine's lock. */
 void oob_channel_wait(struct oob_machine *machine, int channel, int events, uint64_t deadline_ns);
+/* Sleeps until something has arrived, or until the time `deadline_ns`. The host gives the machine's lock to others
+ * meanwhile, so any other function of core may have been called when this one returns. */
+void oob_channel_rest(struct oob_machine *machine, int channel, uint64_t deadline_ns);
 /* Shuts the connection down, so that both ends notice. The host frees it when its own thread has noticed. */
 void oob_channel_shut(struct oob_machine *machine, int channel);
 

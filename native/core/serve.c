@@ -29,64 +29,80 @@ static void tell(struct oob_context *context, struct oob_target t, uint8_t value
         oob_unit_was_told(context, t, oob_exchange_read_served(context, t.device, t.reg, value));
 }
 
-/* Asks the server for a register that only it knows. If the server is not there, the shadow answers. Returns true
- * when the server has answered. */
-static bool ask(struct oob_context *context, unsigned index, struct oob_target t, uint16_t port, uint8_t *value) {
-    uint32_t answer = 0;
+/* Asks the server for a register that only it knows. If the server is not there, the shadow answers. */
+static enum oob_outcome ask(struct oob_context *context, unsigned index, struct oob_target t, uint16_t port,
+                            uint8_t *value) {
+    struct oob_machine *machine = context->machine;
+    uint32_t answer = 0xff;
+    enum oob_outcome outcome;
 
-    context->machine->stat[OOB_STAT_READS]++;
-    if (!oob_exchange_access(context, index, port, 1, false, &answer)) {
-        context->machine->stat[OOB_STAT_AWAY]++;
-        *value = oob_unit_idle_read(context, t);
-        return false;
-    }
+    machine->stat[OOB_STAT_READS]++;
+    outcome = oob_exchange_access(context, index, port, 1, false, &answer);
     *value = (uint8_t)answer;
-    return true;
+    if (outcome != OOB_ANSWERED)
+        machine->stat[OOB_STAT_AWAY]++;
+    if (outcome == OOB_UNANSWERED)
+        *value = oob_unit_idle_read(context, t);
+    return outcome;
 }
 
-static uint8_t read_byte(struct oob_context *context, unsigned index, uint16_t port) {
-    struct oob_target t = target_of(context, port);
-    enum oob_told told;
+/* The guest has read a value, from the shadow or from the server. */
+static void note_read(struct oob_context *context, struct oob_target t, uint8_t value, enum oob_told told,
+                      bool asked) {
     enum oob_look look;
-    uint8_t value = 0xff;
-    bool asked = false;
 
-    if (t.range < 0)
-        return value;
-    poll_sometimes(context->machine);
-    told = oob_unit_read(context, t, &value);
-    if (told == OOB_TOLD_UNKNOWN)
-        asked = ask(context, index, t, port, &value);
-    else
-        context->machine->stat[oob_link_up(context->machine) ? OOB_STAT_PUBLISHED : OOB_STAT_AWAY]++;
     tell(context, t, value, told);
     look = oob_unit_saw(context, t, value, asked);
     oob_lines_looked(context, t.device, look);
     if (look == OOB_LOOK_DONE)
         oob_exchange_done(context, t.device); /* the guest's driver will do something else now */
     oob_lines_drive(context, t.device);
-    return value;
+}
+
+/* Returns false when the context has ended meanwhile, and must not be used. */
+static bool read_byte(struct oob_context *context, unsigned index, uint16_t port, uint8_t *value) {
+    struct oob_target t = target_of(context, port);
+    enum oob_outcome outcome = OOB_UNANSWERED;
+    enum oob_told told;
+
+    *value = 0xff;
+    if (t.range < 0)
+        return true;
+    poll_sometimes(context->machine);
+    told = oob_unit_read(context, t, value);
+    if (told == OOB_TOLD_UNKNOWN)
+        outcome = ask(context, index, t, port, value);
+    else
+        context->machine->stat[oob_link_up(context->machine) ? OOB_STAT_PUBLISHED : OOB_STAT_AWAY]++;
+    if (outcome == OOB_ENDED)
+        return false;
+    note_read(context, t, *value, told, outcome == OOB_ANSWERED);
+    return true;
 }
 
 /* The devices are on a bus of eight bits, which makes one access for each byte of a wider one. */
 uint32_t oob_serve_read(struct oob_context *context, unsigned index, uint16_t port, unsigned size) {
     uint32_t value = 0;
+    uint8_t byte;
 
     oob_link_look(context->machine);
-    for (unsigned i = 0; i < size; i++)
-        value |= (uint32_t)read_byte(context, index, (uint16_t)(port + i)) << (8 * i);
+    for (unsigned i = 0; i < size; i++) {
+        if (!read_byte(context, index, (uint16_t)(port + i), &byte))
+            return UINT32_MAX;
+        value |= (uint32_t)byte << (8 * i);
+    }
     return value;
 }
 
 /* Sends a write. The guest does not wait if the shadow knows the effects of the write, and the server has said that
  * it needs no answer. */
-static bool send_write(struct oob_context *context, unsigned index, struct oob_target t, uint16_t port, bool awaited,
-                       uint8_t value) {
+static enum oob_outcome send_write(struct oob_context *context, unsigned index, struct oob_target t, uint16_t port,
+                                   bool awaited, uint8_t value) {
     const struct oob_machine *machine = context->machine;
     uint32_t wide = value;
 
     if (!awaited && (machine->link.posted[t.range] >> (t.reg - machine->bus.range[t.range].base) & 1))
-        return oob_exchange_post(context, index, port, value);
+        return oob_exchange_post(context, index, port, value) ? OOB_ANSWERED : OOB_UNANSWERED;
     return oob_exchange_access(context, index, port, 1, true, &wide);
 }
 
@@ -99,30 +115,37 @@ static void print(struct oob_context *context, unsigned device, uint8_t value) {
         oob_link_flush_soon(machine);
 }
 
-static void write_byte(struct oob_context *context, unsigned index, uint16_t port, uint8_t value) {
+/* Returns false when the context has ended meanwhile, and must not be used. */
+static bool write_byte(struct oob_context *context, unsigned index, uint16_t port, uint8_t value) {
+    struct oob_machine *machine = context->machine;
     struct oob_target t = target_of(context, port);
-    bool awaited, sent;
+    enum oob_outcome outcome;
+    bool awaited;
 
     if (t.range < 0)
-        return;
+        return true;
     awaited = oob_unit_awaits(context, t);
     if (!oob_unit_is_output(context,
                             t)) /* a read that is owed is told before this write, but output may make it needless */
         oob_exchange_settle(context, t.device);
     if (oob_unit_write(context, t, value))
         print(context, t.device, value);
-    sent = send_write(context, index, t, port, awaited, value);
-    if (!sent)
-        context->machine->stat[OOB_STAT_AWAY]++;
-    oob_unit_written(context, t, awaited, sent);
+    outcome = send_write(context, index, t, port, awaited, value);
+    if (outcome != OOB_ANSWERED)
+        machine->stat[OOB_STAT_AWAY]++;
+    if (outcome == OOB_ENDED)
+        return false;
+    oob_unit_written(context, t, awaited, outcome == OOB_ANSWERED);
     oob_lines_drive(context, t.device);
+    return true;
 }
 
 void oob_serve_write(struct oob_context *context, unsigned index, uint16_t port, unsigned size, uint32_t value) {
     oob_link_look(context->machine);
     context->machine->stat[OOB_STAT_WRITES]++;
     for (unsigned i = 0; i < size; i++)
-        write_byte(context, index, (uint16_t)(port + i), (uint8_t)(value >> (8 * i)));
+        if (!write_byte(context, index, (uint16_t)(port + i), (uint8_t)(value >> (8 * i))))
+            return;
 }
 
 static void serve_publish(struct oob_context *context, const struct oob_publish *publish) {

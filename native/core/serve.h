@@ -9,7 +9,10 @@
 #include "context.h"
 #include "frame.h"
 
-/* An access of `size` (1, 2, 4) bytes by vCPU `index` of the context. At least one of the bytes is at a port of
+/* Before the host looks up the context, it must call oob_link_turn(). Afterwards the context may have ended, because
+ * the vCPU may have waited for the server while others had the lock (link.h): the host must look it up again.
+ *
+ * An access of `size` (1, 2, 4) bytes by vCPU `index` of the context. At least one of the bytes is at a port of
  * ours. At the other ports there is no device: they read as all ones, and writes to them do nothing. */
 uint32_t oob_serve_read(struct oob_context *context, unsigned index, uint16_t port, unsigned size);
 void oob_serve_write(struct oob_context *context, unsigned index, uint16_t port, unsigned size, uint32_t value);

@@ -45,6 +45,12 @@ void oob_free(void *memory) {
     free(memory);
 }
 
+void oob_channel_rest(struct oob_machine *machine, int channel, uint64_t deadline_ns) {
+    oob_unlock();
+    oob_channel_wait(machine, channel, OOB_CHANNEL_INPUT, deadline_ns);
+    oob_lock();
+}
+
 bool oob_wake(struct oob_machine *machine) {
     (void)machine;
     return oob_connector_wake();

@@ -241,6 +241,8 @@ static bool register_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site
     else
         oob_reg_write(&oob_l1, vcpu, OOB_REG_RAX,
                       with_result(rax, size, oob_serve_read(l2->context, l2->index, port, size)));
+    if (entered(vcpu) != l2)
+        return true; /* L1 has given the guest's VMCB to another guest, while this vCPU waited for the server */
     if (site.immediate)
         return !oob_detour_exit_unseen(vcpu, l2, site, port);
     return !oob_detour_exit(vcpu, l2, site) && !oob_detour_take(vcpu, l2, site);
@@ -290,6 +292,8 @@ void oob_on_io(unsigned vcpu, union oob_io_site site) {
     if (!ours && !(site.out && oob_irqchip_is_pic_port(port)))
         return;
     oob_lock();
+    if (ours)
+        oob_link_turn(&oob_l1);
     l2 = running(vcpu);
     if (ours)
         step = on_ours(vcpu, l2, site, port);
@@ -305,6 +309,7 @@ unsigned oob_on_string_element(unsigned vcpu, uint64_t linear, uint32_t *value) 
     unsigned size = 0;
 
     oob_lock();
+    oob_link_turn(&oob_l1);
     l2 = entered(vcpu);
     if (l2 && oob_tcg(l2)->detour.active)
         size = oob_string_element(l2, linear, value);

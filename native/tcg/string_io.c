@@ -32,16 +32,16 @@ void oob_string_begin(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site s
 }
 
 unsigned oob_string_element(struct oob_l2_vcpu *l2, uint64_t linear, uint32_t *value) {
-    const struct oob_string *s = &oob_tcg(l2)->string;
+    const struct oob_string s = oob_tcg(l2)->string; /* a copy: `l2` may have ended when the access is served */
 
-    if (!s->active || linear - s->tss < s->tss_size)
+    if (!s.active || linear - s.tss < s.tss_size)
         return 0;
-    if (s->out) {
-        oob_serve_write(l2->context, l2->index, s->port, s->size, *value);
+    if (s.out) {
+        oob_serve_write(l2->context, l2->index, s.port, s.size, *value);
         return 0;
     }
-    *value = oob_serve_read(l2->context, l2->index, s->port, s->size);
-    return s->size;
+    *value = oob_serve_read(l2->context, l2->index, s.port, s.size);
+    return s.size;
 }
 
 void oob_string_end(unsigned vcpu, const struct oob_l2_vcpu *l2) {

@@ -143,7 +143,23 @@ ssize_t half_recv(int fd, void *data, size_t len, int flags) {
                     NULL, NULL);
 }
 
+/* Another vCPU's turn, while one waits for the server's answer and others have the lock. NULL: there is none. */
+static void (*other_vcpu)(void);
+
+void oob_channel_rest(struct oob_machine *of, int channel, uint64_t deadline_ns) {
+    void (*turn)(void) = other_vcpu;
+
+    other_vcpu = NULL; /* once */
+    if (turn)
+        turn();
+    oob_channel_wait(of, channel, OOB_CHANNEL_INPUT, deadline_ns);
+}
+
 /* What half.py calls, besides the native half's own functions. */
+
+void half_meanwhile(void (*turn)(void)) {
+    other_vcpu = turn;
+}
 
 bool half_begin(int argc, char **argv, bool (*turn)(void)) {
     struct oob_options options;
@@ -256,11 +272,32 @@ void half_write(uint32_t number, uint16_t port, unsigned size, uint32_t value) {
     oob_serve_write(oob_context_find(&machine, number), 0, port, size, value);
 }
 
-/* What no register of a 16550 needs: to wait for the server's answer. -1: there is none. */
+/* What no register of a 16550 needs: to wait for the server's answer. -1: there is none; -2: the guest has ended. */
 int half_ask(uint32_t number, uint16_t port) {
     uint32_t value = 0;
 
-    return oob_exchange_access(oob_context_find(&machine, number), 0, port, 1, false, &value) ? (int)value : -1;
+    switch (oob_exchange_access(oob_context_find(&machine, number), 0, port, 1, false, &value)) {
+    case OOB_ANSWERED: return (int)value;
+    case OOB_UNANSWERED: return -1;
+    default: return -2;
+    }
+}
+
+/* L1 has destroyed the guest, and has begun another one, whose context takes the place of the first. Returns the
+ * number of the new guest. */
+uint32_t half_replace(uint32_t number) {
+    const struct oob_context *former = oob_context_find(&machine, number), *context;
+
+    oob_context_forget(oob_context_find(&machine, number), OOB_GONE_DESTROYED);
+    if (former->number)
+        oob_context_end(oob_context_find(&machine, number)); /* as soon as the server knows of its end */
+    context = oob_context_new(&machine, 0x2000, 0x1000);
+    return context == former ? context->number : 0;
+}
+
+/* L1 has reset the guest. */
+void half_reset(uint32_t number) {
+    oob_context_restart(oob_context_find(&machine, number));
 }
 
 void half_gone(uint32_t number, unsigned reason) {

@@ -11,7 +11,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +32,7 @@ PATIENCE_NS: Final = 100_000_000  # OOB_PATIENCE_MS of link.h
 _TCG_PARTS: Final = "options socket"
 _CALLED_BY_US: Final = {"poll": "half_poll", "send": "half_send", "recv": "half_recv"}
 _Turn = ctypes.CFUNCTYPE(ctypes.c_bool)
+_Meanwhile = ctypes.CFUNCTYPE(None)
 
 
 def build(folder: Path) -> Path:
@@ -407,6 +408,23 @@ class Half:
     def keeps(self, context: int) -> bool:
         """Is there something of it that a server is still to be told?"""
         return bool(self._lib.half_kept(context))
+
+    def meanwhile(self, action: Callable[[], object]) -> None:
+        """Have another vCPU do this, once, while the next vCPU that waits for the server sleeps."""
+
+        def act() -> None:
+            action()
+
+        self._meanwhile = _Meanwhile(act)
+        self._lib.half_meanwhile(self._meanwhile)
+
+    def replace(self, context: int = 1) -> int:
+        """L1 destroys a guest and begins another one. Returns the new guest's number."""
+        return int(self._lib.half_replace(context))
+
+    def reset(self, context: int = 1) -> None:
+        """L1 resets a guest."""
+        self._lib.half_reset(context)
 
     def restart(self, context: int = 1) -> None:
         """A guest was reset."""
