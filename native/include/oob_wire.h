@@ -59,12 +59,12 @@ enum oob_capability {
 
 enum oob_direction { OOB_READ = 0, OOB_WRITE = 1 };
 enum oob_irq_mode { OOB_IRQ_LOW = 0, OOB_IRQ_HIGH = 1, OOB_IRQ_PULSE = 2 };
+/* Why a context is gone. 4 is no reason. */
 enum oob_gone_reason {
-    OOB_GONE_REPLACED = 1,
-    OOB_GONE_RESET = 2,
-    OOB_GONE_EVICTED = 3,
-    OOB_GONE_SHUTDOWN = 4,
-    OOB_GONE_DESTROYED = 5,
+    OOB_GONE_REPLACED = 1,  /* L1 uses what belonged to its vCPUs for another guest */
+    OOB_GONE_RESET = 2,     /* L1 was reset, and all its guests with it */
+    OOB_GONE_EVICTED = 3,   /* there were more guests than the native half can keep, and it had not run for longest */
+    OOB_GONE_DESTROYED = 5, /* L1 has taken its memory away */
 };
 
 /* Indices into oob_stats.counter. */

@@ -57,6 +57,7 @@ _HELLO, _ACCESS, _POSTED, _READ_SERVED = _body(HELLO), _body(ACCESS), _body(POST
 _GREETING_WORDS: Final = Struct("<8xIH")
 _CONTEXT_APPEARED, _CONTEXT_GONE = _body(CONTEXT_APPEARED), _body(CONTEXT_GONE)
 _GAP, _STATS_FRAME = _body(GAP), _body(STATS_FRAME)
+_GONE_REASONS: Final = frozenset(GoneReason)
 
 _event: Final = tuple.__new__  # a NamedTuple's own constructor takes twice as long
 
@@ -209,7 +210,7 @@ class Decoder:
     def _gone(self, buffer: bytes, at: int, length: int, context: int) -> ContextGone:
         reason, reserved = _CONTEXT_GONE.unpack_from(buffer, at)
         self._require_appeared(context)
-        known = 1 <= reason <= len(GoneReason)
+        known = reason in _GONE_REASONS
         _require(known and not reserved, f"CONTEXT_GONE has the unknown reason {reason}, or reserved bits set")
         self._contexts.discard(context)
         return ContextGone(context, GoneReason(reason))

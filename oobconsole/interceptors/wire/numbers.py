@@ -61,7 +61,6 @@ class GoneReason(IntEnum):
     REPLACED = 1
     RESET = 2
     EVICTED = 3
-    SHUTDOWN = 4
     DESTROYED = 5
 
     @property
@@ -74,7 +73,6 @@ _GONE_WORDS: Final = {
     GoneReason.REPLACED: "replaced",
     GoneReason.RESET: "reset",
     GoneReason.EVICTED: "evicted",
-    GoneReason.SHUTDOWN: "shutdown",
     GoneReason.DESTROYED: "destroyed",
 }
 

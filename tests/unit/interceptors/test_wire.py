@@ -132,6 +132,7 @@ REFUSED = [
     ([HELLO, appeared(1), posted(b"ab", count=1)], "says it has 1"),
     ([HELLO, appeared(1), gap(1, 0)], "GAP is about 0 lost bytes"),
     ([HELLO, appeared(1), gone(1, 9)], "reason 9"),
+    ([HELLO, appeared(1), gone(1, 4)], "reason 4"),
     ([HELLO, appeared(1), gone(1, 0)], "reason 0"),
     ([HELLO, appeared(1), gone(1), posted(b"x")], "has not appeared"),
     ([HELLO, struct.pack("<HBBI", 8, 2, 0, 1)], "ACCESS of 8 bytes"),
@@ -275,6 +276,5 @@ def test_why_a_guest_is_gone_is_said_in_these_words() -> None:
         GoneReason.REPLACED: "replaced",
         GoneReason.RESET: "reset",
         GoneReason.EVICTED: "evicted",
-        GoneReason.SHUTDOWN: "shutdown",
         GoneReason.DESTROYED: "destroyed",
     }
