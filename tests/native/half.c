@@ -295,6 +295,20 @@ uint32_t half_replace(uint32_t number) {
     return context == former ? context->number : 0;
 }
 
+/* How many bytes wait to be sent. */
+size_t half_unsent(void) {
+    size_t unsent;
+
+    oob_stream_unsent(&machine, &unsent);
+    return unsent;
+}
+
+/* The guest prints a long text. */
+void half_print(uint32_t number, uint16_t port, const uint8_t *text, size_t len) {
+    for (size_t i = 0; i < len; i++)
+        half_write(number, port, 1, text[i]);
+}
+
 /* L1 has reset the guest. */
 void half_reset(uint32_t number) {
     oob_context_restart(oob_context_find(&machine, number));
