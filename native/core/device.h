@@ -105,7 +105,8 @@ struct oob_device_ops {
     /* The level of the device's interrupt line `n`: 0 or 1, or -1 when only the server knows it. With `alone` there
      * is no server, and the result is 0 or 1. If NULL: -1, or 0 with `alone`. */
     int (*level)(const void *shadow, unsigned n, bool alone);
-    /* Line `n` is high for what may wait for a millisecond, and what waits becomes less work for the guest. False. */
+    /* Line `n` is high: may its interrupt wait for a millisecond? That is so when the guest has less work with
+     * several such interrupts in one than with each of them. If NULL: false. */
     bool (*can_wait)(const void *shadow, unsigned n);
 
     /* Fills in the writes that bring a new device to the registers of the guest. Returns their number. If NULL: 0. */

@@ -83,7 +83,7 @@ static bool pic_route(const struct oob_irqchip *chip, unsigned line, struct oob_
     if (!pic->ready || (pic->imr & 1u << (line & 7)))
         return false;
     if (line >= 8 && (!chip->pic[0].ready || (chip->pic[0].imr & 1u << 2)))
-        return false; /* the cascade */
+        return false; /* the second chip's interrupts come by line 2 of the first, which is masked */
     *route = (struct oob_route){.vector = pic->base + (line & 7)};
     return true;
 }

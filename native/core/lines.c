@@ -5,7 +5,7 @@
 #include "platform.h"
 #include "unit.h"
 
-/* In oob_line.drivers, behind a bit for each device. */
+/* The bit of oob_line.drivers that says that the server drives the line. The bits below it are the devices'. */
 enum { SERVER = 1 << 15 };
 
 _Static_assert(OOB_DEVICES_MAX <= 15, "a bit for each device");
@@ -14,12 +14,13 @@ bool oob_line_level(const struct oob_line *line) {
     return line->drivers != 0;
 }
 
-/* The level of a device's line `n`: -1 where only the server knows. */
+/* The level of a device's line `n`: 0 or 1, or -1 when only the server knows it. While there is no server, the shadow
+ * decides, so the level is always known. */
 static int level_of(const struct oob_context *context, unsigned device, unsigned n) {
     return oob_unit_level(context, device, n, !oob_link_up(context->machine));
 }
 
-/* Those of a line's devices of which only the server knows whether they drive it: a bit for each. */
+/* Of which devices on this line does only the server know whether they drive it? Returns a bit for each. */
 static uint16_t servers(const struct oob_context *context, unsigned number) {
     const struct oob_bus *bus = &context->machine->bus;
     uint16_t found = 0;
@@ -31,7 +32,8 @@ static uint16_t servers(const struct oob_context *context, unsigned number) {
     return found;
 }
 
-/* What the server says may be from before what the guest has done since: the shadows know better, if they know. */
+/* When the server said the level, it may not have known yet what the guest did last. A shadow knows that. So what the
+ * server says counts only if there is a device on the line whose shadow does not know the level. */
 void oob_lines_said(struct oob_context *context, const struct oob_irq *irq) {
     struct oob_line *line = &context->line[irq->line];
     uint16_t unknown = servers(context, irq->line);
@@ -98,8 +100,9 @@ bool oob_lines_high(const struct oob_context *context) {
     return false;
 }
 
-/* An 8259's interrupts go to the first vCPU; an IOAPIC's by its entry (82093AA datasheet, 3.2.4; AMD APM vol. 2,
- * 16.6.1; the flat model, and what Linux writes into LDR for it while it is not known). */
+/* Does an interrupt go to this vCPU? Those of an 8259 go to the first vCPU. Those of an IOAPIC go where the line's
+ * entry says (82093AA datasheet, 3.2.4; AMD APM vol. 2, 16.6.1). A logical destination is a set of bits, in the flat
+ * model. As long as the guest has not written its LDR, we take the bit that Linux writes there. */
 static bool is_destination(const struct oob_l2_vcpu *l2, const struct oob_route *route) {
     enum { BROADCAST = 0xff };
     unsigned logical = l2->logical_id ? l2->logical_id : 1u << (l2->apic_id & 7);
@@ -111,8 +114,8 @@ static bool is_destination(const struct oob_l2_vcpu *l2, const struct oob_route 
     return route->destination == BROADCAST || route->destination == l2->apic_id;
 }
 
-/* An IOAPIC's interrupt waits while the guest's task priority is as high; an 8259's does not (AMD APM vol. 2,
- * 16.6.4). */
+/* Must an interrupt wait because the guest's task priority is as high as its own? An 8259's interrupt never waits for
+ * that (AMD APM vol. 2, 16.6.4). */
 static bool is_masked(const struct oob_route *route, int priority) {
     return route->ioapic && route->vector >> 4 <= priority;
 }
@@ -125,7 +128,8 @@ static bool is_due(const struct oob_context *context, unsigned number, struct oo
     return !line->in_service || oob_now_ns() - line->since_ns >= OOB_REPEAT_NS;
 }
 
-/* Of one device: what any of its lines is high for. */
+/* Can the interrupt of this device on line `number` wait? It can if that is so for each reason that the device has.
+ */
 static bool device_can_wait(const struct oob_context *context, unsigned device, unsigned number) {
     const struct oob_device *of = &context->machine->bus.device[device];
 
@@ -135,7 +139,8 @@ static bool device_can_wait(const struct oob_context *context, unsigned device, 
     return true;
 }
 
-/* All that drives the line can wait. What only the server knows cannot. */
+/* Can the line's interrupt wait? Only if each device that drives the line can wait. If the server drives the line, we
+ * do not know for what, so the interrupt cannot wait. */
 static bool can_wait(const struct oob_context *context, unsigned number) {
     const struct oob_line *line = &context->line[number];
 
@@ -147,7 +152,8 @@ static bool can_wait(const struct oob_context *context, unsigned number) {
     return true;
 }
 
-/* A guest that prints short lines wants an interrupt for each of them. One exit for many of these is enough. */
+/* Is the line's interrupt to wait now? A guest that prints short lines wants an interrupt for each of them. One exit
+ * for many such interrupts is enough, so after one was delivered the next ones wait for OOB_WAIT_NS. */
 static bool waits(const struct oob_context *context, unsigned number) {
     const struct oob_line *line = &context->line[number];
 

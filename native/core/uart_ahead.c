@@ -23,13 +23,14 @@ static unsigned trigger_level(const struct oob_uart *uart) {
     return uart->fcr & UART_FCR_ENABLE ? level[uart->fcr >> 6] : 1;
 }
 
-/* What the receiver asks for with so many characters, as long as no time has passed. */
+/* What does the receiver ask for when it holds so many characters? A timeout, which comes when time passes, is not
+ * considered here. */
 static uint8_t receiver_by_level(const struct oob_uart *uart, unsigned held) {
     return held && held >= trigger_level(uart) ? UART_RX_DATA : UART_RX_NOTHING;
 }
 
-/* What the receiver asks for, as the image tells it: its IIR shows that only if the interrupt is enabled, and no
- * error comes first. */
+/* What does the receiver ask for, by this image? The image's IIR shows it only if the receiver's interrupt is
+ * enabled, and if no error of the line comes before it. */
 static uint8_t receiver_of(const struct oob_uart *uart, const struct oob_image *image) {
     uint8_t pending = image->value[UART_FCR] & IIR_PENDING;
 
@@ -74,8 +75,9 @@ static void copy_images(struct oob_uart *uart, const struct oob_publish *publish
     }
 }
 
-/* An image has the lines of the far side also in loopback, where MSR shows the guest's own outputs and is not valid:
- * when loopback ends, MSR shows these lines, and which of them have changed. */
+/* Takes over the modem's lines as the far side drives them. In loopback the guest's MSR shows its own outputs, so MSR
+ * is not valid in the image, but the image has the lines of the far side all the same. Why? When loopback ends, MSR
+ * must show those lines, and which of them have changed. */
 static void copy_modem(struct oob_uart *uart, const struct oob_publish *publish) {
     struct oob_uart_ahead *ahead = &uart->ahead;
     uint8_t msr = publish->image[0].value[UART_MSR];
@@ -86,9 +88,10 @@ static void copy_modem(struct oob_uart *uart, const struct oob_publish *publish)
     ahead->msr = oob_uart_modem_inputs(uart, ahead->inputs) | ((msr | ahead->msr) & MSR_DELTAS);
 }
 
-/* Another server counts. What the one before has handed over is the guest's all the same, before anything of the new
- * one's: that publishes again as soon as it is told of the last reading. Nobody measures the time for these
- * characters any more: the guest is to look at them now. */
+/* Another server numbers its images in its own way. The characters that the server before it has handed over are
+ * still the guest's, and come before those of the new server, which publishes again as soon as it is told of the last
+ * reading. No server measures the receiver's timeout for the old characters any more. So the receiver asks the guest
+ * to look at them now. */
 static void keep_of_another(struct oob_uart *uart) {
     struct oob_uart_ahead *ahead = &uart->ahead;
 
@@ -117,7 +120,8 @@ void oob_uart_publish(struct oob_uart *uart, const struct oob_publish *publish) 
         forget_errors(ahead, ahead->errors_of);
 }
 
-/* IIR, bits 3 to 0 (PC16550D, table 4), where the receiver asks for `receiver`; -1 when that is unknown. */
+/* Bits 3 to 0 of IIR (PC16550D, table 4), when the receiver asks for `receiver`. Returns -1 when IIR is unknown,
+ * because it depends on the receiver and nobody knows what the receiver asks for. */
 static int pending(const struct oob_uart *uart, uint8_t receiver) {
     const struct oob_uart_ahead *ahead = &uart->ahead;
 
@@ -134,7 +138,7 @@ static int pending(const struct oob_uart *uart, uint8_t receiver) {
     return UART_IIR_NONE;
 }
 
-/* Is all that may be pending known? */
+/* Bits 3 to 0 of IIR by what was published. Returns -1 when only the server knows them. */
 static int known_pending(const struct oob_uart *uart) {
     const struct oob_uart_ahead *ahead = &uart->ahead;
 
@@ -143,8 +147,8 @@ static int known_pending(const struct oob_uart *uart) {
     return ahead->count ? pending(uart, ahead->image[0].receiver) : -1;
 }
 
-/* A receiver whose state is unknown and that has something is believed to ask for attention: no guest waits for ever.
- */
+/* Bits 3 to 0 of IIR while there is no server to ask. If nobody knows what the receiver asks for, it is taken to ask
+ * for attention. Otherwise the guest might wait for ever for an interrupt of the characters that it has. */
 static int idle_pending(const struct oob_uart *uart) {
     const struct oob_uart_ahead *ahead = &uart->ahead;
     uint8_t receiver = ahead->count ? ahead->image[0].receiver : UART_RX_NOTHING;
@@ -182,7 +186,8 @@ static enum oob_uart_told read_iir(struct oob_uart *uart, int is_pending, uint8_
     return OOB_UART_EFFECT;
 }
 
-/* RBR is never asked for: an answer that came too late would be a character that is lost. */
+/* Why is the server never asked for RBR? Reading RBR takes a character away. If the answer came too late, that
+ * character would be lost. */
 static enum oob_uart_told read_rbr(struct oob_uart_ahead *ahead, uint8_t *value) {
     *value = ahead->count ? ahead->image[0].rbr : 0;
     if (ahead->count < 2)

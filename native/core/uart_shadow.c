@@ -161,7 +161,8 @@ static bool write(void *shadow, unsigned reg, uint8_t value) {
     return oob_uart_observe(shadow, reg, value);
 }
 
-/* What is on its way from the server does not know of the write yet: does it show what the write has changed? */
+/* What the server published before it has served this write does not know of the write. So it is out of date, as far
+ * as the write has changed what a publication shows: MCR changes the modem's lines, and FCR changes the receiver. */
 static void written(void *shadow, unsigned reg, bool awaited, bool sent, uint32_t accesses) {
     struct oob_uart_ahead *ahead = &((struct oob_uart *)shadow)->ahead;
 
@@ -171,8 +172,8 @@ static void written(void *shadow, unsigned reg, bool awaited, bool sent, uint32_
         ahead->from = sent ? accesses : accesses + OOB_NOTHING_COUNTS;
 }
 
-/* A guest that prints reads from IIR, for each FIFO that it fills, that THR is empty, and then fills the next: the
- * server is told of the last of these only. */
+/* Why is the server told later that the guest has read from IIR that THR is empty? A guest that prints reads that for
+ * each FIFO that it fills, and then fills the next one. Only the last of these readings matters to the server. */
 static enum oob_told read(void *shadow, unsigned reg, uint8_t *value) {
     struct oob_uart *uart = shadow;
 
@@ -191,7 +192,7 @@ static uint8_t idle_read(void *shadow, unsigned reg) {
     return oob_uart_idle_read(shadow, reg);
 }
 
-/* A driver looks at IIR until it says that nothing is pending: an interrupt before that would find nothing. */
+/* A driver reads IIR until IIR says that nothing is pending. An interrupt before that would find nothing to do. */
 static enum oob_look saw(void *shadow, unsigned reg, uint8_t value, bool asked) {
     if (reg != UART_FCR)
         return OOB_LOOK_NONE;
@@ -202,7 +203,8 @@ static enum oob_look saw(void *shadow, unsigned reg, uint8_t value, bool asked) 
     return value & UART_IIR_NONE ? OOB_LOOK_DONE : OOB_LOOK_MORE;
 }
 
-/* What is on its way from the server does not know of the reading yet. */
+/* What the server published before it was told of this reading does not know of it, and is out of date in that part.
+ */
 static void was_told(void *shadow, unsigned reg, uint32_t accesses) {
     struct oob_uart_ahead *ahead = &((struct oob_uart *)shadow)->ahead;
 
@@ -247,9 +249,9 @@ static int level(const void *shadow, unsigned n, bool alone) {
     return known < 0 && alone ? oob_uart_idle_irq(shadow) : known;
 }
 
-/* THR is empty again, and nothing else is pending. A driver that has not filled the FIFO had no more to print: it
- * gathers more while it waits, as it does where a line takes 87 us for each character. One that has filled the FIFO
- * has more already. */
+/* May the interrupt wait? It may if THR is empty again, nothing else is pending, and the driver had not filled the
+ * FIFO. Such a driver had no more to print, and gathers more while it waits, as it does on a real line, which takes
+ * 87 us for each character. A driver that has filled the FIFO has more to print already, and must not wait. */
 static bool can_wait(const void *shadow, unsigned n) {
     const struct oob_uart *uart = shadow;
 
@@ -257,7 +259,9 @@ static bool can_wait(const void *shadow, unsigned n) {
     return (uart->fcr & UART_FCR_ENABLE) && uart->burst && uart->burst < OOB_UART_FIFO && oob_uart_only_thre(uart);
 }
 
-/* Output was for the line: not for the divisor, nor for the receiver, if the guest has just made these of THR. */
+/* Output is sent again at a time at which the guest may have set DLAB or loopback. A byte for THR would then go into
+ * the divisor or into the receiver. So both are switched off before the output, and set as the guest has them behind
+ * it. */
 static size_t around_output(const void *shadow, bool behind, struct oob_write writes[OOB_REPLAY_MAX]) {
     const struct oob_uart *uart = shadow;
     uint8_t lcr = uart->lcr & (uint8_t)~UART_LCR_DLAB, mcr = uart->mcr & (uint8_t)~UART_MCR_LOOP;
@@ -269,7 +273,8 @@ static size_t around_output(const void *shadow, bool behind, struct oob_write wr
     return 2;
 }
 
-/* That THR is empty, how the modem's lines have changed, characters, and the errors of the one that is next. */
+/* What has the guest read while the server was late or away? That THR is empty, how the modem's lines have changed,
+ * some characters, and perhaps the errors of the character that is next. */
 static size_t reads(void *shadow, struct oob_write what[OOB_REPLAY_MAX]) {
     struct oob_uart *uart = shadow;
     size_t n = 0;

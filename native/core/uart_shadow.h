@@ -43,35 +43,38 @@ struct oob_uart_ahead {
     uint8_t msr, inputs;  /* `inputs`: MSR without loopback */
     uint32_t number;      /* of image[0] */
     uint32_t from;        /* what the server published before it had served so many accesses is out of date */
-    uint32_t errors_from; /* ... shows errors that the guest has seen, of the character of that number */
-    uint32_t errors_of;   /* that number */
-    uint32_t modem_from;  /* ... shows an MSR that the guest has changed, or read */
+    uint32_t errors_from; /* what the server published before it had served so many accesses may show errors of the
+                             character `errors_of` again, though the guest has seen them */
+    uint32_t errors_of;   /* the number of the image with that character */
+    uint32_t modem_from; /* what the server published before it had served so many accesses has an MSR from before the
+                            guest changed or read it */
     struct oob_uart_image image[OOB_IMAGES_MAX];
 };
 
 struct oob_uart {
     uint8_t dll, dlm, ier, fcr, lcr, mcr, scr;
     bool thre_pending;
-    uint8_t burst;  /* bytes that it was given since the guest has last read from IIR that THR is empty; see below */
-    bool thre_owed; /* the guest has read from IIR that THR is empty, and the server is still to be told */
+    uint8_t burst; /* how many bytes the guest has written to THR since it last read from IIR that THR is empty; it is
+                      never more than OOB_UART_FIFO */
+    bool thre_owed; /* the guest has read from IIR that THR is empty, and the server must still be told that */
     struct oob_uart_ahead ahead;
 };
 
-/* Follows a write, whoever serves it. True when it puts a byte on the line. */
+/* Applies a write of the guest's to the shadow. Returns true when the write puts a byte on the serial line. */
 bool oob_uart_observe(struct oob_uart *uart, unsigned reg, uint8_t value);
-/* Would a write to THR, now, be input of the guest's own (loopback)? */
+/* Would a byte that the guest writes to THR now become its own input? That is so in loopback. */
 bool oob_uart_is_looped(const struct oob_uart *uart, unsigned reg);
 
 /* Is the interrupt of an empty THR enabled, and pending? */
 bool oob_uart_thre(const struct oob_uart *uart);
 /* What the guest reads from one of the registers that only it changes. */
 uint8_t oob_uart_register(const struct oob_uart *uart, unsigned reg);
-/* Bits 7 to 4 of MSR, where `inputs` come from the far side: in loopback, the outputs are there instead. */
+/* Bits 7 to 4 of MSR, when the far side drives `inputs`. In loopback MSR shows the guest's own outputs instead. */
 uint8_t oob_uart_modem_inputs(const struct oob_uart *uart, uint8_t inputs);
 
 /* A device of eight ports and one interrupt line. */
 extern const struct oob_device_ops oob_uart_shadow;
 
-enum { OOB_UART_PORTS = 8, OOB_UART_FIFO = 16 /* the largest that `burst` becomes */ };
+enum { OOB_UART_PORTS = 8, OOB_UART_FIFO = 16 /* characters */ };
 
 #endif

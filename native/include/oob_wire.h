@@ -36,18 +36,19 @@ enum oob_type {
     OOB_POSTED = 0x03, /* writes that need no answer */
     OOB_CONTEXT_APPEARED = 0x04,
     OOB_CONTEXT_GONE = 0x05,
-    OOB_GAP = 0x06, /* output lost while the server was away */
-    OOB_STATS = 0x07,
-    OOB_ANNOUNCED = 0x08,   /* every context that a server has known has appeared: answered by RESUMEs, then READY */
-    OOB_READ_SERVED = 0x09, /* the guest has read a register whose reading has an effect; needs no answer */
+    OOB_GAP = 0x06,         /* some output was lost while the server was away */
+    OOB_STATS = 0x07,       /* the native half's counters */
+    OOB_ANNOUNCED = 0x08,   /* every context that a server has known has appeared. The server answers with RESUME
+                               frames, and then READY */
+    OOB_READ_SERVED = 0x09, /* the guest has read a register, and reading it has an effect. Needs no answer */
     /* server -> native half */
     OOB_WELCOME = 0x81,
     OOB_ANSWER = 0x82,
     OOB_IRQ = 0x83,
-    OOB_ATTENTION = 0x84, /* is anybody attached: only then is an idle guest's timer clamped */
-    OOB_PUBLISH = 0x85,   /* what the guest will read from a range's registers, ahead */
+    OOB_ATTENTION = 0x84, /* is anybody attached to the guest? Only then is an idle guest's timer brought forward */
+    OOB_PUBLISH = 0x85,   /* tells ahead what the guest will read from a range's registers */
     OOB_RESUME = 0x86,    /* how much of a port's output the server has */
-    OOB_READY = 0x87,     /* ... was said of all that it knows */
+    OOB_READY = 0x87,     /* a RESUME was sent for each port that the server knows */
 };
 
 enum oob_capability {
@@ -75,8 +76,8 @@ enum oob_stat {
     OOB_STAT_INJECTED = 3,  /* interrupts put into a VMCB */
     OOB_STAT_FORCED = 4,    /* exits forced to have a VMRUN to inject at */
     OOB_STAT_CLAMPED = 5,   /* timer deadlines brought forward */
-    OOB_STAT_REFUSED = 6,   /* accesses that belonged to no believable context */
-    OOB_STAT_AWAY = 7,      /* accesses served as an idle UART, the server being away */
+    OOB_STAT_REFUSED = 6,   /* accesses of which it was not certain that a guest made them */
+    OOB_STAT_AWAY = 7,      /* accesses that the shadow served because the server was late or away */
     OOB_STAT_DROPPED = 8,   /* output bytes lost while the server was away */
     OOB_STAT_RECONNECTS = 9,
     OOB_STAT_READ_NS = 10, /* time spent waiting for answers, ns */
@@ -146,14 +147,15 @@ struct oob_posted { /* followed by `count` bytes: that many byte-wide writes to 
     uint16_t reserved;
 };
 
-/* The guest has read `value`, answered from what was published, and reading has an effect that the server is to
- * apply. Of base registers that were read one after the other, the last one is told. An access, as a read is. */
+/* The guest has read `value`. The native half has answered from what was published, and the server must apply the
+ * effect of the reading to its device. If the guest has read the same base register several times in a row, one frame
+ * tells the last of these readings. The frame counts as one access. */
 struct oob_read_served {
     struct oob_header h;
     uint16_t port;
     uint8_t value;
     uint8_t reserved;
-    uint32_t number; /* of the image that the guest reads from next */
+    uint32_t number; /* the number of the image that the guest reads from next */
 };
 
 struct oob_context_appeared {
@@ -179,7 +181,9 @@ struct oob_gap {
     uint64_t lost; /* bytes, at this place in the port's output */
 };
 
-struct oob_stats { /* followed by nothing: `count` of the counters are meant */
+/* The frame always has room for OOB_STATS_MAX counters. The sender knows the first `count` of them, and the others
+ * are zero. */
+struct oob_stats {
     struct oob_header h;
     uint32_t count; /* OOB_STAT_COUNT of the sender, at most OOB_STATS_MAX */
     uint32_t reserved;
@@ -191,7 +195,7 @@ struct oob_irq {
     uint8_t line; /* ISA IRQ, 0 .. 15 */
     uint8_t mode; /* enum oob_irq_mode */
     uint16_t reserved;
-    uint32_t accesses; /* of this context that the server had served */
+    uint32_t accesses; /* how many accesses of this context the server had served when it said this */
 };
 
 struct oob_attention {
@@ -205,15 +209,16 @@ struct oob_resume {
     uint16_t port; /* the first of its range */
     uint16_t reserved;
     uint32_t reserved2;
-    uint64_t received; /* bytes of output since the context was bound, those told as lost by GAP included */
+    uint64_t received; /* bytes of output since the context was bound to a guest. Bytes that a GAP frame told as lost
+                          count, too */
 };
 
 /* What the guest will read from the registers of a range, as long as nothing but its own reading happens. */
 struct oob_image {
-    uint8_t valid; /* bit n: reading register n yields value[n] */
-    uint8_t
-        effects; /* bit n: ... and has an effect, of which READ_SERVED tells; of register 0: the next image follows */
-    uint8_t value[OOB_REGISTERS];
+    uint8_t valid;   /* bit n: reading register n yields value[n] */
+    uint8_t effects; /* bit n: reading register n has an effect, of which READ_SERVED tells. The effect of
+                        register 0 is that the guest reads from the next image afterwards */
+    uint8_t value[OOB_REGISTERS]; /* what the registers hold */
 };
 
 /* A list of images. The guest reads from the first one; each reading of the range's base register, register 0, moves
@@ -221,8 +226,8 @@ struct oob_image {
  * where a server begins to count is random. `count` images are sent, the frame ends behind them. */
 struct oob_publish {
     struct oob_header h;
-    uint32_t accesses; /* of this context that the server had served */
-    uint32_t number;   /* of image[0] */
+    uint32_t accesses; /* how many accesses of this context the server had served when it said this */
+    uint32_t number;   /* the number of image[0] */
     uint16_t port;     /* the first of the range */
     uint8_t count;     /* 1 .. OOB_IMAGES_MAX */
     uint8_t reserved;

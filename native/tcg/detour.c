@@ -117,7 +117,7 @@ bool oob_detour_take(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site si
     return true;
 }
 
-/* In L1's permission map. */
+/* Does L1 let L2 use these ports without an exit? L1's permission map says so. */
 static bool is_open(const struct oob_l2_vcpu *l2, uint16_t port, unsigned size) {
     uint64_t map = oob_phys_read_u64(&oob_l1, l2->block + VMCB_IOPM_BASE) & ~0xfffull;
     unsigned bits = map_read(map + port / 8) | (unsigned)map_read(map + port / 8 + 1) << 8;
@@ -131,8 +131,9 @@ static bool is_intercepted(const struct oob_l2_vcpu *l2, uint16_t port, unsigned
     return (intercepts & VMCB_INTERCEPT_INTR) && (intercepts & VMCB_INTERCEPT_IOIO) && !is_open(l2, port, size);
 }
 
-/* L1 may have a device at this port, or asks an emulator: so it is told of a physical interrupt instead. That loses
- * the trap of a single step, so there is no such exit while L2 is single-stepped. */
+/* L1 may have a device at the spare port, or may ask an emulator for one. So L1 is told of a physical interrupt
+ * instead of an access to that port. Such an exit loses the trap of a single step, so there is none while L2 is
+ * single-stepped. */
 static bool exit_at_spare_port(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site) {
     unsigned size = oob_io_size(site);
 
@@ -200,7 +201,8 @@ static void show_an_interrupt(unsigned vcpu, struct oob_l2_vcpu *l2) {
     oob_svm.show_interrupt(&oob_l1, l2->block, oob_tcg(l2)->detour.next);
 }
 
-/* A fault's handler in L1 may need the registers; and behind the access an interrupt may have come first. */
+/* When does L2 get its own registers back already at the exit? When the instruction has faulted, because L1 may need
+ * the registers to handle the fault, and when L2 is no longer at the instruction or right behind it. */
 uint64_t oob_detour_at_exit(unsigned vcpu, struct oob_l2_vcpu *l2, uint64_t code) {
     bool faulted = code == VMEXIT_NPF || (code >= VMEXIT_EXCEPTION && code <= VMEXIT_EXCEPTION_LAST);
     uint64_t rip;

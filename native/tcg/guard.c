@@ -28,7 +28,7 @@ static void give_back(struct oob_l2_vcpu *l2) {
 }
 
 bool oob_guard_holds(struct oob_l2_vcpu *l2) {
-    give_back(l2); /* still to be done if L1's vCPU was reset while L2 ran, without a #VMEXIT */
+    give_back(l2); /* if L1's vCPU was reset while L2 ran, there was no #VMEXIT that did it */
     /* If L2 takes interrupts, it takes the V_IRQ before that instruction, so the V_IRQ does no harm. */
     oob_tcg(l2)->guard.holds = oob_tcg(l2)->guard.holds &&
                                oob_phys_read_u64(&oob_l1, l2->block + VMCB_RIP) == oob_tcg(l2)->guard.rip &&

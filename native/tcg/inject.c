@@ -9,7 +9,8 @@
 #include "vcpu.h"
 #include "vmcb.h"
 
-/* L2's task priority. L1 keeps it in V_TPR, unless L2 uses the real one. */
+/* L2's task priority, or -1 when no interrupt has to wait for it. L1 keeps the priority in V_TPR if V_INTR_MASKING is
+ * set. Otherwise L2 uses the task priority of L1's own vCPU. */
 static int priority_of(const struct oob_l2_vcpu *l2) {
     uint32_t int_ctl = oob_phys_read_u32(&oob_l1, l2->block + VMCB_INT_CTL);
 
@@ -59,18 +60,19 @@ static bool relay_as_virq(struct oob_l2_vcpu *l2, uint64_t event, uint32_t int_c
     if (relay->returned >= RETURNS_MAX || !oob_takes_interrupts(l2))
         return false;
     relay->intercepts = oob_phys_read_u32(&oob_l1, l2->block + VMCB_INTERCEPTS_3);
-    /* The window that L1 may have opened waits for the next VMRUN: it is for what comes behind this interrupt. */
+    /* L1 may have asked to be told when L2 takes interrupts. It has something for L2 that comes behind this
+     * interrupt, so that waits until the next VMRUN. */
     oob_phys_write_u32(&oob_l1, l2->block + VMCB_INTERCEPTS_3, relay->intercepts & ~VMCB_INTERCEPT_VINTR);
     oob_phys_write_u64(&oob_l1, l2->block + VMCB_EVENTINJ, 0);
     set_virq(l2, int_ctl, event & VMCB_EVENTINJ_VECTOR);
     return true;
 }
 
-/* After an EVENTINJ of type 0 QEMU has an exception left over (helper_vmrun, SVM_EVTINJ_TYPE_INTR), and delivers the
- * interrupt once more, whatever IF says, as soon as another thread makes the vCPU leave its loop before the next
- * #VMEXIT. An L2 that prints without exits leaves much time for that. So an interrupt that L1 injects goes in
- * another way: that of an INT n, which at CPL 0 does the same, or else as a V_IRQ. False when L1 has V_IRQ as it
- * wants it. */
+/* Why is an interrupt that L1 injects by EVENTINJ put into the VMCB in another form? After an EVENTINJ of type 0 QEMU
+ * has an exception left over (helper_vmrun, SVM_EVTINJ_TYPE_INTR). QEMU delivers the interrupt once more, whatever IF
+ * says, if another thread makes the vCPU leave its loop before the next #VMEXIT. An L2 that prints without exits
+ * leaves much time for that. So at CPL 0 the interrupt takes the form of an INT n, which does the same there. At
+ * other levels it becomes a V_IRQ. Returns true when the VMCB's V_IRQ is used for that. */
 static bool relay(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
     uint64_t event = oob_phys_read_u64(&oob_l1, l2->block + VMCB_EVENTINJ);
     bool wanted = (event & VMCB_EVENTINJ_VALID) && !(event & VMCB_EVENTINJ_TYPE), virq = false;
@@ -86,6 +88,7 @@ static bool relay(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
     return virq;
 }
 
+/* At #VMEXIT: if the delivery of the interrupt was interrupted, L1 must find it in EXITINTINFO with its own type. */
 static void soft_at_exit(const struct oob_l2_vcpu *l2) {
     uint64_t event = oob_phys_read_u64(&oob_l1, l2->block + VMCB_EXITINTINFO);
 
@@ -103,8 +106,8 @@ static void virq_at_exit(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
     oob_phys_write_u64(&oob_l1, l2->block + VMCB_EXITINTINFO, oob_tcg(l2)->relay.event);
 }
 
-/* Puts an interrupt of ours into the VMCB. L1 opens an interrupt window with a V_IRQ of its own: it comes first, and
- * soon. */
+/* Puts an interrupt of ours into the VMCB, if one is due. If L1 has a V_IRQ of its own there, or waits until L2 takes
+ * interrupts, L1 comes first: its exit comes soon, and ours goes in at the next VMRUN. */
 static void arm(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
     struct oob_route route;
     int line;
@@ -129,6 +132,7 @@ void oob_inject_at_vmrun(struct oob_l2_vcpu *l2) {
     oob_guard_at_vmrun(l2);
 }
 
+/* At #VMEXIT: was our interrupt delivered? If it was not, it is due again. */
 static void armed_at_exit(struct oob_l2_vcpu *l2, uint32_t int_ctl) {
     uint64_t event = oob_phys_read_u64(&oob_l1, l2->block + VMCB_EXITINTINFO);
 

@@ -355,38 +355,43 @@ def test_a_header_that_does_not_fit(library: Path, name: str, field: str) -> Non
         frame[4] ^= 1
     taken, why = parse(library, bytes(frame) + bytes(16))
     assert taken == -1
-    assert why
+    about = {
+        "length": "not the length",
+        "flags": "flags set",
+        "context": "names a guest" if frame[4] else "which guest",
+    }
+    assert about[field] in why
 
 
 @pytest.mark.parametrize(
-    ("name", "offset", "value"),
+    ("name", "offset", "value", "words"),
     [
-        ("welcome", 8, 0),
-        ("welcome", 12, 99),
-        ("welcome", 14, 0),  # a range that is not meant
-        ("welcome", 14, 2),  # one that is nothing
-        ("welcome", 14, 9),
-        ("welcome", 24 + 2, 0),  # of no ports
-        ("welcome", 24 + 3, 0xFF),
-        ("welcome", 24 + 6, 0),
-        ("welcome", 24 + 6, 8),
-        ("welcome", 20, 1),
-        ("irq", 8, 16),
-        ("irq", 9, 3),
-        ("irq", 10, 1),
-        ("attention", 8, 2),
-        ("attention", 12, 1),
-        ("publish", 18, 0),
-        ("publish", 18, 18),
-        ("publish", 19, 1),
-        ("resume", 10, 1),
-        ("resume", 12, 1),
-        ("ready", 2, 0x7F),
+        ("welcome", 8, 0, "no oobconsole server"),
+        ("welcome", 12, 99, "another version of the protocol"),
+        ("welcome", 14, 0, "fields of a range that it does not count"),  # a range that is not meant
+        ("welcome", 14, 2, "a range without ports"),  # one that is nothing
+        ("welcome", 14, 9, "more ranges of ports"),
+        ("welcome", 24 + 2, 0, "a range without ports"),  # of no ports
+        ("welcome", 24 + 3, 0xFF, "a range without ports"),
+        ("welcome", 24 + 6, 0, "access widths"),
+        ("welcome", 24 + 6, 8, "access widths"),
+        ("welcome", 20, 1, "its WELCOME has bits set that are reserved"),
+        ("irq", 8, 16, "an interrupt line above 15"),
+        ("irq", 9, 3, "a mode that does not exist"),
+        ("irq", 10, 1, "an IRQ frame has bits set"),
+        ("attention", 8, 2, "says neither 0"),
+        ("attention", 12, 1, "an ATTENTION frame has bits set"),
+        ("publish", 18, 0, "another number of images"),
+        ("publish", 18, 18, "another number of images"),
+        ("publish", 19, 1, "a PUBLISH frame has bits set"),
+        ("resume", 10, 1, "a RESUME frame has bits set"),
+        ("resume", 12, 1, "a RESUME frame has bits set"),
+        ("ready", 2, 0x7F, "a type that no server may send"),
     ],
 )
-def test_fields_that_a_server_may_not_send(library: Path, name: str, offset: int, value: int) -> None:
+def test_fields_that_a_server_may_not_send(library: Path, name: str, offset: int, value: int, words: str) -> None:
     frame = bytearray(GOOD[name])
     frame[offset] = value
     taken, why = parse(library, bytes(frame))
     assert taken == -1
-    assert why
+    assert words in why
