@@ -33,6 +33,16 @@ SERVER: Final = (
     *(wire.encode_attention(1, attended) for attended in (True, False)),
 )
 
+#: At a limit or just beyond it: the last ports there are, all widths, one image and the most there can be, a WELCOME
+#: whose version is just about known, and kinds that a server does not send.
+SERVER_AT_LIMITS: Final = (
+    *(wire.encode_welcome(0, [wire.PortRange(first, 8, 0, 1)]) for first in (0xFFF8, 0xFFF9)),
+    *(wire.encode_welcome(0, [wire.PortRange(0x3F8, 8, 0, widths)]) for widths in (7, 8)),
+    *(wire.encode_publish(1, 0, 0x3F8, 0, _IMAGES[:1] * count) for count in (0, 1, wire.IMAGES_MAX + 1)),
+    *(wire.encode_welcome(0)[:length] for length in (13, 14)),
+    *(wire.HEADER.pack(length, kind, 0, 1) for length in (1, 8) for kind in (0x01, 0x88)),
+)
+
 #: From a native half to a server.
 NATIVE: Final = (
     wire.encode_hello("l1", 7, native_half.ALL_CAPABILITIES, ranges=[one._replace(posted=0) for one in _RANGES]),
@@ -58,6 +68,8 @@ _CONTENTS: Final[Mapping[FromFront, bytes]] = {
     FromFront.SIZE: frames.size(50, 132),
     FromFront.CREDIT: frames.count(65536),
     FromFront.DISMISS: b"revoked",
+    FromFront.BREAK: frames.status(1),
+    FromFront.SIGNAL: b"TERM",
 }
 
 #: From a front to the core.
@@ -71,7 +83,7 @@ def _streams(whole: tuple[bytes, ...], first: bytes) -> list[bytes]:
 
 #: For each target, the inputs.
 SEEDS: Final[Mapping[str, list[bytes]]] = {
-    "frame": _streams(SERVER, b""),
+    "frame": [*_streams(SERVER, b""), *SERVER_AT_LIMITS],
     "wire": [b"\x0f" + stream for stream in _streams(NATIVE, NATIVE[0] + NATIVE[1])],
     "front": [b"\x0f" + stream for stream in _streams(FRONT, b"")],
 }
