@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 LISTED_MAX: Final = 60
 #: How many logins of all users together are listed in `PERIOD` seconds. It is more than a server can do for long.
 LOGINS_MAX: Final = 6000
-#: In seconds.
+#: How long a period is, in seconds.
 PERIOD: Final = 60.0
 
 

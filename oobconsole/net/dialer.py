@@ -16,7 +16,7 @@ from typing import Final
 from oobconsole import supervise
 from oobconsole.supervise import Tasks
 
-#: Between two attempts to connect, in seconds: the first, and the longest.
+#: How many seconds are between two attempts to connect: at first, and at most.
 RETRY_FIRST: Final = 0.2
 RETRY_MAX: Final = 30.0
 #: How many seconds a good connection lasts. After a good one the next attempt comes soon.

@@ -19,7 +19,7 @@ from oobconsole.words import as_json
 
 
 class ExitStatus(IntEnum):
-    """What an ssh client's exit status says."""
+    """The exit status of a command, which an ssh client passes on."""
 
     OK = 0
     FAILED = 1
@@ -85,10 +85,13 @@ class Request:
     """One command of one user.
 
     Attributes:
-        args: what was said, validated.
-        terminal: the user's, when there is one.
-        verb: the line of the verb table (`oobconsole/verbs.py`) that the command began with.
-        run: carries out another command of the same user, with a peer that may be another.
+        args: the arguments of the command, validated.
+        peer: the client, which gets the answer.
+        terminal: the user's terminal; None: there is none.
+        services: what the server gives to every session.
+        who: the user.
+        verb: the line of the verb table (`oobconsole/verbs.py`) for the verb with which the command began.
+        run: carries out another command of the same user. Its peer may be another one.
     """
 
     args: argparse.Namespace
@@ -184,5 +187,5 @@ _ECHO_MAX = 64  # characters of a wrong command that an answer repeats
 
 
 def echo(text: str) -> str:
-    """What a user said, so that it acts on no terminal."""
+    """Return what a user has written, cut to a length and quoted, so that it acts on no terminal."""
     return repr(text if len(text) <= _ECHO_MAX else text[:_ECHO_MAX] + "…")

@@ -17,15 +17,16 @@ from oobconsole.events import Events, Kind
 
 
 class Member:
-    """One attached session.
+    """One session that is attached.
 
     Attributes:
-        who: attached.
-        reader: what shows the place to the member; notices go there.
-        watching: it does not want the keyboard.
-        since, typed_at: by `time.monotonic`.
-        ended: set with the reason when the session must end.
-        lender: the session of the same user that gets the keyboard back when this one leaves.
+        who: the user of the session.
+        reader: shows the place to the member, and gets the notices.
+        watching: whether the member does not want the keyboard.
+        since: when the session was attached, by `time.monotonic`.
+        typed_at: when the member has typed last, by `time.monotonic`.
+        ended: set, with the reason, when the session must end.
+        lender: the session of the same user that gets the keyboard back when this one leaves; None: there is none.
     """
 
     def __init__(self, who: Principal, reader: Listener, *, watching: bool) -> None:
@@ -53,7 +54,7 @@ class Place(Protocol):
     settings: ConsoleConfig
 
     def take(self) -> bool:
-        """Have another program that has the place open leave it; returns whether there was one."""
+        """Make another program that has the place open leave it. Returns whether there was one."""
 
 
 PlaceT = TypeVar("PlaceT", bound=Place)
@@ -68,6 +69,11 @@ class Listener(Protocol):
 
 class Room(Generic[PlaceT]):
     """Everybody at one place.
+
+    Args:
+        place: where they are.
+        access: who may do what.
+        events: told what they do.
 
     Attributes:
         place: where they are.

@@ -104,17 +104,20 @@ SKIPPED: Final = re.compile(
 #: The parameters of a control sequence that comes in pieces.
 PARAMETERS: Final = re.compile(rb"[ -?]++")
 
-#: In junk: what shows nothing; and the lead byte of a C1 control's form in UTF-8.
+#: In bytes that are no text: the bytes that show nothing; and the lead byte of a C1 control's form in UTF-8.
 _NOTHING_THERE: Final = re.compile(_NOTHING)
 _C1_LEAD: Final = re.compile(rb"\xc2(?=[\x80-\x9f])")
-#: ENQ, which has no place in what is left, marks where something was taken out: its neighbours are no character.
+#: ENQ marks where something was taken out, so that its neighbours do not become a character. ENQ itself never passes.
 _MARK: Final = b"\x05"
-#: A C1 control is the escape sequence of seven bits (but DECID, which makes a terminal answer); other bytes stay.
+#: A C1 control becomes the escape sequence of seven bits that means the same, except DECID, which makes a terminal
+#: answer. Other bytes stay.
 _JUNK: Final = {5: None, **{byte: f"\x1b{chr(byte - 0x40)}" for byte in range(0x80, 0xA0)}, 0x9A: None}
-#: Where only text may pass, they are replaced: what is dropped between two of them could make a character of both.
+#: The same if only text may pass. Bytes above C1 are replaced: dropping what is between two of them could make a
+#: character of both.
 _JUNK_STRICT: Final = {5: None, **dict.fromkeys(range(0x80, 0xA0)), **dict.fromkeys(range(0xA0, 0x100), "\ufffd")}
 
-#: What makes a terminal answer (DECID), or take UTF-8 for single bytes, among which C1 would be found (DOCS).
+#: Escape sequences that make a terminal answer (DECID), or take UTF-8 for single bytes, among which it would find C1
+#: controls (DOCS).
 _ESCAPES_DROPPED: Final = frozenset({b"\x1bZ", b"\x1b%@"})
 #: Final bytes, behind their intermediates, of what makes a terminal answer (DA, DSR, DECREQTPARM, DECRQM, DECRQCRA,
 #: XTREPORTSGR, …), test itself (DECTST), act on its window (XTWINOPS, DECSCPP, DECSNLS), or print (MC); the Linux
@@ -127,7 +130,7 @@ _CSI_DROPPED: Final = frozenset(
         *("]", "$}", "$~", '"p'),
     }
 )
-#: Of those, the ones that are harmless so: CSI u restores the cursor, CSI S scrolls, CSI q lights LEDs.
+#: The forms of these sequences that are harmless: CSI u restores the cursor, CSI S scrolls, CSI q lights LEDs.
 _CSI_HARMLESS: Final = re.compile(r"u|[\d;]*S|[\d;]*q", re.ASCII)
 _CSI_PARTS: Final = re.compile(r"([<=>?]?[\d:;]*)([ -/]*)([@-~])", re.ASCII)
 #: Modes that make a terminal send what nobody typed (reports of mouse, focus, size, theme; 1007: keys for the mouse's

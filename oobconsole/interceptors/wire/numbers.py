@@ -90,7 +90,8 @@ STATS: Final = (
     "reconnects",
     "read_ns",
 )
-#: More counters follow these: of accesses, by how long their answer took, in quarters of an octave from 1 us on.
+#: Behind these counters stand others: how many accesses were answered within which time, in quarters of an octave
+#: from 1 us on.
 LATENCY_BUCKETS: Final = 64
 #: The greatest value of an access, by its size in bytes.
 VALUE_MAX: Final = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFFFFFF}
