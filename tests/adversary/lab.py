@@ -57,29 +57,29 @@ class Report:
     log: str
 
     def value(self, key: str) -> str:
-        """What L1 said last of `key`."""
+        """Return what L1 has said last about `key`."""
         found = [line.removeprefix(f"{key}=") for line in self.lines if line.startswith(f"{key}=")]
         assert found, f"L1 said nothing of {key!r}; it said: {self.lines}"
         return found[-1]
 
     def number(self, key: str) -> int:
-        """The decimal number that L1 said last of `key`."""
+        """Return the decimal number that L1 has said last about `key`."""
         return int(self.value(key))
 
     @property
     def exits(self) -> list[int]:
-        """EXITINFO1 of each IOIO exit that L1 got."""
+        """EXITINFO1 of each IOIO exit that L1 has got."""
         return [int(info, 16) for line in self.lines for info in re.findall(r"\bioio=([0-9a-f]+)", line)]
 
     def stat(self, name: str) -> int:
-        """A counter of the native half, as the server logged it when QEMU ended."""
+        """Return a counter of the native half, as the server logged it when QEMU ended."""
         found = re.findall(rf"native half away.* {name}=(\d+)", self.log)
         assert found, f"the log says nothing of {name!r}:\n{self.log}"
         return int(found[-1])
 
 
 class HostileL1(Expect):
-    """QEMU running the payload, L1's own serial port on its standard input and output."""
+    """QEMU, which runs the payload. L1's own serial port is on its standard input and output."""
 
     def __init__(self, command: list[str], server: Server, number: int) -> None:
         super().__init__(command)
@@ -87,11 +87,11 @@ class HostileL1(Expect):
         self._server = server
 
     def console(self, name: str) -> Expect:
-        """An ssh client at console `a` or `b` of this machine."""
+        """Return an ssh client at console `a` or `b` of this machine."""
         return self._server.attach(f"{name}{self.number}", merge_stderr=False)
 
     def finish(self, timeout: float) -> Report:
-        """Wait until the attack is over."""
+        """Wait until the attack is over. Returns what was said and printed."""
         self.expect(rb"done=1\r?\n", timeout=timeout, fail=rb"died=[^\n]*\n")
         assert self.wait(10) == DONE
         with Expect(["tail", "-n", "+1", "-f", str(self._server.log)]) as log:
@@ -108,17 +108,17 @@ class HostileL1(Expect):
 
 
 def report_lines(said: bytes) -> list[str]:
-    """What L1 said, by lines."""
+    """Return what L1 has said, line by line."""
     return said.decode(errors="replace").replace("\r", "").splitlines()
 
 
 def printed_on(server: Server, console: str) -> bytes:
-    """Everything that is kept of a console's output."""
+    """Return everything that is kept of a console's output."""
     return server.run("attach", "--from-start", console).stdout
 
 
 def machine(attack: str, module: Path | None, smp: int, memory: int, options: Mapping[str, int]) -> list[str]:
-    """QEMU's command line, but for serial ports and the plugin."""
+    """Return QEMU's command line, without serial ports and without the plugin."""
     words = [f"attack={attack}", *(f"{name}={value}" for name, value in options.items())]
     # Whatever becomes of us, QEMU ends with us.
     command = ["setpriv", "--pdeathsig", "TERM", str(qemu()), "-accel", "tcg,thread=multi"]

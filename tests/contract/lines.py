@@ -78,19 +78,19 @@ class LineRig(ABC):
 
     @abstractmethod
     async def appear(self) -> None:
-        """The other end comes."""
+        """Make the other end come."""
 
     @abstractmethod
     async def vanish(self) -> None:
-        """It goes. Idempotent."""
+        """Make the other end go. A second call does nothing."""
 
     @abstractmethod
     def print(self, data: bytes) -> int:
-        """The guest prints; returns how much could be."""
+        """Print, as the guest does. Returns how many bytes could be printed."""
 
     @abstractmethod
     def typed(self) -> bytes:
-        """What the guest received since it was asked last."""
+        """Return what the guest has received since the last call."""
 
 
 class _SocketRig(LineRig):
@@ -122,7 +122,7 @@ class _SocketRig(LineRig):
 
 
 class DialRig(_SocketRig):
-    """QEMU listens (`server=on`), we connect."""
+    """A line to which QEMU listens (`server=on`), and to which we connect."""
 
     def __init__(self, folder: Path, family: socket.AddressFamily) -> None:
         super().__init__(folder)
@@ -149,7 +149,7 @@ class DialRig(_SocketRig):
 
 
 class ListenRig(_SocketRig):
-    """We listen, QEMU connects (`server=off,reconnect-ms=…`)."""
+    """A line at which we listen, and to which QEMU connects (`server=off,reconnect-ms=…`)."""
 
     def __init__(self, folder: Path, family: socket.AddressFamily) -> None:
         super().__init__(folder)
@@ -164,7 +164,7 @@ class ListenRig(_SocketRig):
         self.stream = ChardevStream("web1", parse(text))
 
     async def appear(self) -> None:
-        """It connects when we listen."""
+        """Do nothing: QEMU connects when we listen."""
 
     async def meet(self) -> None:
         self._peer = socket.socket(self._family)

@@ -36,15 +36,15 @@ from tests.support.server import NO_LIMITS
 
 
 class Lab:
-    """One machine with one guest, `web1`; `alice` may log in with `key`.
+    """One machine with one guest, `web1`. The user `alice` may log in with `key`.
 
-    The core and the SSH front, which are two processes of a real server, are in this one. Between them is a real
-    relay.
+    The core and the SSH front are two processes of a real server. Here both are in this process, with a real relay
+    between them.
 
     Args:
-        folder: where keys and configuration lie.
+        folder: where the keys and the configuration are.
         settings: more lines for `[server]`.
-        limits: those that are about clients' limits.
+        limits: the lines for `[server]` about limits of clients.
     """
 
     def __init__(self, folder: Path, settings: str = "", *, limits: str = NO_LIMITS) -> None:
@@ -109,17 +109,17 @@ class Lab:
 
     @property
     def visitor(self) -> Visitor:
-        """The only session, in the core."""
+        """The only session, as the core has it."""
         (visitor,) = self.lobby.visitors
         return visitor
 
     @property
     def console(self) -> Console:
-        """web1."""
+        """The console `web1`."""
         return self.machine.consoles[0]
 
     def appear(self, number: int = 1) -> tuple[PortHandler, MemoryGuest]:
-        """A guest boots: its ports, and its driver, which echoes."""
+        """Boot a guest. Returns its ports, and its driver, which echoes."""
         handler = self.interceptor.appear(number)
         assert handler is not None
         guest = MemoryGuest(self.interceptor, number, handler)
@@ -127,7 +127,7 @@ class Lab:
         return handler, guest
 
     async def connect(self, user: str = "alice", **options: object) -> asyncssh.SSHClientConnection:
-        """Log in; `options` are asyncssh's."""
+        """Log in. `options` are options of asyncssh."""
         return await asyncssh.connect(
             "127.0.0.1",
             self.port,

@@ -73,130 +73,131 @@ class Core:
         return int.from_bytes(bytes(self.memory[at : at + size]), "little")
 
     def set_reg(self, reg: int, value: int, vcpu: int = 0) -> None:
-        """A register of one of L1's vCPUs, which L2 has while it runs."""
+        """Set a register of one of L1's vCPUs. While L2 runs, the register is L2's."""
         self.lib.oob_reg_write(self.machine, vcpu, reg, ctypes.c_uint64(value))
 
     def reg(self, reg: int, vcpu: int = 0) -> int:
-        """What the register holds."""
+        """Return the content of a register."""
         return int(self.lib.oob_reg_read(self.machine, vcpu, reg))
 
     # -- guests -------------------------------------------------------------------------------------
 
     def vmcb(self, at: int, ncr3: int, *, rip: int = 0x1000, cs_base: int = 0, kernel: int = 0) -> int:
-        """Make a VMCB there, as L1 has it before VMRUN."""
+        """Make a VMCB at that address, as L1 has it before VMRUN. Returns the address."""
         self.memory[at : at + 0x1000] = [0] * 0x1000
         for field, value in ((N_CR3, ncr3), (SAVED_RIP, rip), (CS_BASE, cs_base), (LSTAR, kernel)):
             self.put(at + field, value)
         return at
 
     def enter(self, vmcb: int) -> int:
-        """VMRUN: the address of the vCPU."""
+        """Enter a guest, as VMRUN does. Returns the address of the vCPU."""
         return int(self.lib.oob_context_enter(self.machine, ctypes.c_uint64(vmcb)))
 
     def context(self, vcpu: int) -> int:
-        """The number of its guest."""
+        """Return the number of the context to which a vCPU belongs."""
         return int(self.lib.core_context(ctypes.c_void_p(vcpu)))
 
     def index(self, vcpu: int) -> int:
-        """Which of its guest's vCPUs it is."""
+        """Return which of the vCPUs of its context it is."""
         return int(self.lib.core_index(ctypes.c_void_p(vcpu)))
 
     @property
     def live(self) -> int:
-        """How many guests live."""
+        """How many contexts live."""
         return int(self.lib.core_live(self.machine))
 
     def tick(self) -> None:
-        """L1 did something: a moment to look for guests that are no more."""
+        """Let L1 do something: that is a moment to look for contexts that are gone."""
         self.lib.oob_context_tick(self.machine)
 
     def let_pass(self, ns: int) -> None:
-        """Time goes by."""
+        """Let so many ns go by."""
         self.lib.half_pass(ctypes.c_uint64(ns))
 
     @property
     def now(self) -> int:
-        """The clock."""
+        """The time by the clock, in ns."""
         return int(self.lib.half_clock())
 
     def read(self, vcpu: int, port: int, size: int = 1) -> int:
-        """L2 reads from a port."""
+        """Read from a port, as L2 does."""
         return int(self.lib.core_read(ctypes.c_void_p(vcpu), port, size)) & 0xFFFFFFFF
 
     def write(self, vcpu: int, port: int, value: int, size: int = 1) -> None:
-        """L2 writes to a port."""
+        """Write to a port, as L2 does."""
         self.lib.core_write(ctypes.c_void_p(vcpu), port, size, ctypes.c_uint32(value))
 
     # -- interrupts ---------------------------------------------------------------------------------
 
     def out(self, vcpu: int, port: int, value: int) -> None:
-        """L2 writes to an 8259."""
+        """Write to an 8259, as L2 does."""
         self.lib.core_out(ctypes.c_void_p(vcpu), port, value)
 
     def mmio(self, vcpu: int, address: int, value: int) -> None:
-        """L2 writes to an IOAPIC."""
+        """Write to an IOAPIC, as L2 does."""
         self.lib.core_mmio(ctypes.c_void_p(vcpu), ctypes.c_uint64(address), ctypes.c_uint32(value))
 
     def redirect(self, vcpu: int, line: int, low: int, high: int = 0) -> None:
-        """L2 writes an entry of the IOAPIC."""
+        """Write an entry of the IOAPIC, as L2 does."""
         for half, value in enumerate((low, high)):
             self.mmio(vcpu, 0xFEC00000, 0x10 + 2 * line + half)
             self.mmio(vcpu, 0xFEC00010, value)
 
     def route(self, vcpu: int, line: int) -> Route | None:
-        """Where an interrupt of that line goes."""
+        """Return where an interrupt of that line goes; None: nowhere."""
         found = int(self.lib.core_route(ctypes.c_void_p(vcpu), line))
         return None if found < 0 else Route(found & 0xFF, bool(found & 0x100), bool(found & 0x200), found >> 16)
 
     def due(self, vcpu: int, priority: int = -1) -> tuple[int, int] | None:
-        """The line and vector of the interrupt that is due on the vCPU."""
+        """Return the line and the vector of the interrupt that is due on the vCPU; None: none is."""
         found = int(self.lib.core_due(ctypes.c_void_p(vcpu), priority))
         return None if found < 0 else (found >> 8, found & 0xFF)
 
     def urgent(self, vcpu: int) -> bool:
-        """Is an interrupt due on the vCPU that is worth an exit of its own?"""
+        """Return whether an interrupt is due on the vCPU that is worth an exit of its own."""
         return bool(self.lib.oob_lines_urgent(ctypes.c_void_p(vcpu), -1))
 
     def end_halt(self, vcpu: int) -> bool:
-        """The vCPU has halted, and an interrupt is due on it: does it go on?"""
+        """Return whether a vCPU that has halted goes on, because an interrupt is due on it."""
         return bool(self.lib.oob_halt_end(ctypes.c_void_p(vcpu)))
 
     def level(self, vcpu: int, line: int) -> bool:
-        """Is the line high?"""
+        """Return whether the line is high."""
         return bool(self.lib.core_level(ctypes.c_void_p(vcpu), line))
 
     def arm(self, vcpu: int, line: int) -> None:
-        """An interrupt of the line is on its way into the vCPU."""
+        """Note that an interrupt of the line is on its way into the vCPU."""
         self.lib.oob_lines_arm(ctypes.c_void_p(vcpu), line)
 
     def delivered(self, vcpu: int) -> None:
-        """It came there."""
+        """Note that this interrupt has come into the vCPU."""
         self.lib.oob_lines_delivered(ctypes.c_void_p(vcpu))
 
     def disarm(self, vcpu: int) -> None:
-        """It did not."""
+        """Note that this interrupt has not come into the vCPU."""
         self.lib.oob_lines_disarm(ctypes.c_void_p(vcpu))
 
     # -- memory of L2 -------------------------------------------------------------------------------
 
     def nest(self, vcpu: int, levels: int) -> None:
-        """Its nested table has so many levels."""
+        """Say how many levels the nested page table has."""
         self.lib.core_nest(ctypes.c_void_p(vcpu), levels)
 
     def linear(self, vcpu: int, address: int, size: int = 8, *, saved: bool = False) -> bytes | None:
-        """What L2 has at a linear address, by its registers or by its VMCB; None: it is not mapped."""
+        """Return L2's memory at a linear address, found by L2's registers or by its VMCB (`saved`); None: it is not
+        mapped."""
         data = ctypes.create_string_buffer(size)
         l2, at = ctypes.c_void_p(vcpu), ctypes.c_uint64(address)
         found = self.lib.core_saved(l2, at, data, size) if saved else self.lib.core_linear(l2, 0, at, data, size)
         return data.raw if found else None
 
     def writable(self, vcpu: int, address: int) -> int | None:
-        """Where in L1's memory a linear address of L2 lies, if L2 may write there."""
+        """Return where a linear address of L2 lies in L1's memory; None: L2 may not write there."""
         at = int(self.lib.core_writable(ctypes.c_void_p(vcpu), 0, ctypes.c_uint64(address)))
         return None if at == UNMAPPED else at
 
     def stat(self, index: int) -> int:
-        """A counter, by its number (`enum oob_stat`)."""
+        """Return a counter, by its number (`enum oob_stat`)."""
         return int(self.lib.half_stat(index))
 
 
@@ -221,5 +222,5 @@ class MovInsn(ctypes.Structure):
 
 
 def packed(*values: int) -> bytes:
-    """Eight-byte entries of a table."""
+    """Return the entries of a table, of eight bytes each."""
     return struct.pack(f"<{len(values)}Q", *values)

@@ -173,23 +173,23 @@ class Half:
 
     @property
     def up(self) -> bool:
-        """Is the server there, and not late?"""
+        """Whether the server is there, and not late."""
         return bool(self._lib.half_up())
 
     @property
     def connected(self) -> bool:
-        """Is there a connection, late or not?"""
+        """Whether there is a connection, to a server that may be late."""
         return bool(self._lib.half_connected())
 
     def be_late(self) -> None:
-        """The server takes nothing for as long as a vCPU waits, and longer."""
+        """Make the server take nothing for longer than a vCPU waits."""
         self.silent = True
         self.ask(SCR)
         assert not self.up
         self.silent = False
 
     def come_back(self) -> None:
-        """The server serves what it has not, and the connecting thread takes that in."""
+        """Make the server serve what it has not served, and the connecting thread take that in."""
         self._server_turn()
         self.poll()
 
@@ -240,13 +240,13 @@ class Half:
             self._served[event.context] += 1
 
     def server_goes(self) -> None:
-        """The server closes the connection, and nobody has seen it yet."""
+        """Make the server close the connection. The native half has not seen that yet."""
         assert self._server is not None
         self._server.close()
         self._server = None
 
     def server_sees_the_end(self) -> bool:
-        """Has the native half closed the connection, behind what it has sent?"""
+        """Return whether the native half has closed the connection, behind what it has sent."""
         assert self._server is not None
         try:
             while self._server.recv(65536):
@@ -256,13 +256,13 @@ class Half:
         return True
 
     def take(self) -> list[Event]:
-        """As `sent`, when the connecting thread has sent what waited."""
+        """Do as `sent`, after the connecting thread has sent what waited."""
         if self.up:
             self.service()
         return self.sent()
 
     def sent(self) -> list[Event]:
-        """What the native half has sent since the last time, statistics left out; accesses are answered."""
+        """Return what the native half has sent since the last call, without statistics. Accesses are answered."""
         if self._server is not None:
             self._server_turn()
         taken: list[Event] = [event for event in self.received if not isinstance(event, wire.Stats)]
@@ -270,16 +270,16 @@ class Half:
         return taken
 
     def served(self, context: int = 1) -> int:
-        """How many accesses the server has had of it on this connection."""
+        """Return how many accesses of a context the server has had on this connection."""
         return self._served[context]
 
     def say(self, frames: bytes) -> None:
-        """The server sends frames, and the native half takes them in."""
+        """Send frames of the server, and make the native half take them in."""
         self.send(frames)
         self.poll()
 
     def send(self, frames: bytes) -> None:
-        """The server sends frames."""
+        """Send frames of the server."""
         assert self._server is not None
         self._server.sendall(frames)
 
@@ -295,14 +295,15 @@ class Half:
 
     @staticmethod
     def _image(data: bytes, **about: int) -> tuple[int, int, bytes]:
-        """What the guest reads while `data` is in the receiver; the values that are named are those of each image."""
+        """Return an image of the registers while `data` is in the receiver. Values that are named stand in each
+        image."""
         lsr = about.get("lsr", IDLE_LSR) | (DATA_READY if data else 0)
         iir = about.get("iir", 0xC4 if data else 0xC1)
         values = (data[0] if data else 0, about.get("ier", 0x01), iir, about.get("lcr", 0x03), about.get("mcr", 0x0B))
         return about.get("valid", 0xFF), int(bool(data)), bytes((*values, lsr, about.get("msr", CONNECTED), 0))
 
     def irq(self, mode: wire.IrqMode, *, line: int | None = None, served: int | None = None) -> None:
-        """The server drives the line."""
+        """Send the level that the server gives the interrupt line."""
         self.take()
         self.say(wire.encode_irq(1, line or self.line, mode, self.served() if served is None else served))
 
@@ -314,41 +315,41 @@ class Half:
         return 4 if self.base == COM1 else 3
 
     def read(self, register: int, *, base: int | None = None, context: int = 1, size: int = 1) -> int:
-        """The guest reads."""
+        """Read a register, as the guest does."""
         return int(self._lib.half_read(context, (base or self.base) + register, size))
 
     def write(self, register: int, value: int, *, base: int | None = None, context: int = 1, size: int = 1) -> None:
-        """The guest writes."""
+        """Write to a register, as the guest does."""
         self._lib.half_write(context, (base or self.base) + register, size, value)
 
     def ask(self, register: int) -> int | None:
-        """Something is read that only the server knows; None: it has not answered in time."""
+        """Read something that only the server knows. None: the server has not answered in time."""
         value = int(self._lib.half_ask(1, self.base + register))
         return None if value < 0 else value
 
     def prints(self, text: bytes) -> None:
-        """The guest writes to THR."""
+        """Write bytes to THR, as the guest does."""
         for byte in text:
             self.write(THR, byte)
 
     def asks(self, register: int) -> tuple[bool, int]:
-        """The guest reads: was the server asked, and what was read?"""
+        """Read a register, as the guest does. Returns whether the server was asked, and what was read."""
         before = self.asked
         value = self.read(register)
         return self.asked > before, value
 
     def asks_at(self, port: int) -> tuple[bool, int]:
-        """The same, at a port of any device."""
+        """Do as `asks`, at a port of any device."""
         before = self.asked
         value = self.read(0, base=port)
         return self.asked > before, value
 
     def level(self, base: int | None = None, *, context: int = 1) -> bool:
-        """The level of a port's interrupt line."""
+        """Return the level of a port's interrupt line."""
         return bool(self._lib.half_level(context, int((base or self.base) == COM2)))
 
     def line_level(self, line: int, *, context: int = 1) -> bool:
-        """The level of an interrupt line."""
+        """Return the level of an interrupt line."""
         return bool(self._lib.half_line_level(context, line))
 
     @property
@@ -367,20 +368,20 @@ class Half:
         return int(self._lib.half_receiver(1, 0))
 
     def attended(self, context: int = 1) -> bool:
-        """Is somebody attached to it?"""
+        """Return whether somebody is attached to the context."""
         return bool(self._lib.half_attended(context))
 
     def stat(self, name: str) -> int:
-        """A counter."""
+        """Return a counter, by its name."""
         return int(self._lib.half_stat(wire.STATS.index(name)))
 
     def latency(self, bucket: int) -> int:
-        """How many answers took that long."""
+        """Return how many answers took as long as that bucket says."""
         return int(self._lib.half_stat(len(wire.STATS) + bucket))
 
     @property
     def clock_ns(self) -> int:
-        """The clock."""
+        """The time by the clock of the native half, in ns."""
         return int(self._lib.half_clock())
 
     @property
@@ -389,31 +390,31 @@ class Half:
         return int(self._lib.half_woken())
 
     def let_pass(self, ns: int) -> None:
-        """Time goes by."""
+        """Let so many ns go by."""
         self._lib.half_pass(ctypes.c_uint64(ns))
 
     def pieces(self, count: int) -> None:
-        """The kernel takes and gives only so many bytes at a time, and is interrupted each other time."""
+        """Make the kernel take and give only so many bytes at a time, and be interrupted every other time."""
         self._lib.half_pieces(ctypes.c_ssize_t(count))
 
     def poll(self) -> None:
-        """Some vCPU, or the thread, takes in what has arrived."""
+        """Let a vCPU, or the thread, take in what has arrived."""
         self._lib.half_take_in()
 
     def service(self) -> None:
-        """The connecting thread was woken."""
+        """Let the connecting thread run, as when it was woken."""
         self._lib.half_service(self.fd)
 
     def gone(self, context: int, reason: wire.GoneReason) -> None:
-        """A guest is no more."""
+        """Let a context go, for that reason."""
         self._lib.half_gone(context, int(reason))
 
     def give_up(self, context: int) -> None:
-        """Of a guest that is no more, nothing can be kept any longer."""
+        """Take away the memory in which the native half keeps what is known of contexts that are gone."""
         self._lib.half_give_up()
 
     def keeps(self, context: int) -> bool:
-        """Is there something of it that a server is still to be told?"""
+        """Return whether there is something about a context that is gone and that a server is still to be told."""
         return bool(self._lib.half_kept(context))
 
     @property
@@ -443,9 +444,9 @@ class Half:
         self._lib.half_reset(context)
 
     def restart(self, context: int = 1) -> None:
-        """A guest was reset."""
+        """Reset a guest."""
         self._lib.half_restart(context)
 
     def end(self) -> None:
-        """QEMU ends."""
+        """End QEMU."""
         self._lib.half_end()
