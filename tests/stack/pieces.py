@@ -27,8 +27,14 @@ _IMPORTED: Final = re.compile(r"^from tests\.([\w.]*\btest_\w+) import ", re.MUL
 
 @dataclass(frozen=True)
 class Result:
-    """How one piece ended: tests by outcome, the time that it took, the load average at its end, and which tests
-    they were (`Piece.digest`)."""
+    """How one piece has ended.
+
+    Attributes:
+        passed, failed, skipped: how many tests ended in that way.
+        seconds: how long it took.
+        load: the load average at its end.
+        tests: which tests these were (`Piece.digest`).
+    """
 
     passed: int
     failed: int
@@ -55,7 +61,7 @@ class Piece:
 
     @property
     def words(self) -> frozenset[str]:
-        """By what it can be chosen, besides its round: its folder, its file."""
+        """The words by which the piece can be chosen, besides its round: its folder and its file."""
         paths = {str(self.path), self.folder, self.path.name, self.path.stem}
         return frozenset(paths | {f"tests/{path}" for path in paths})
 
@@ -87,7 +93,8 @@ def pieces(tests: Path = ROOT / "tests") -> list[Piece]:
 
 
 def chosen(every: Sequence[Piece], words: Iterable[str]) -> list[Piece]:
-    """Those that somebody wants: in one of the rounds that `words` name, and in one of the folders or files.
+    """Return the pieces that somebody wants: those in one of the rounds that `words` name, and in one of the folders
+    or files.
 
     Raises:
         ValueError: a word is neither a round, nor a folder, nor a file.
@@ -105,17 +112,18 @@ def chosen(every: Sequence[Piece], words: Iterable[str]) -> list[Piece]:
 
 
 class Durations:
-    """How long pieces took, by results of this code and of former code.
+    """How long pieces have taken, as results of this code and of former code say.
 
     Args:
-        results: by name of the piece; later ones count more.
+        results: by the name of the piece; later results count more.
     """
 
     def __init__(self, results: Iterable[Mapping[str, Result]]) -> None:
         self._seconds = {name: result.seconds for some in results for name, result in some.items()}
 
     def of(self, piece: Piece) -> float | None:
-        """What is expected of a piece, in seconds: what it took, or else what it took in another round."""
+        """Return how long a piece is expected to take, in seconds: as long as it took, or as it took in another
+        round."""
         own = self._seconds.get(piece.name)
         if own is not None:
             return own
@@ -123,7 +131,7 @@ class Durations:
         return next((seconds for seconds in others if seconds is not None), None)
 
     def estimate(self, left: Sequence[Piece]) -> str:
-        """How long they will take, in words."""
+        """Return how long the pieces will take, in words."""
         known = [seconds for piece in left if (seconds := self.of(piece)) is not None]
         if not known:
             return f"how long {len(left)} pieces take is not known: none of them has been run yet"

@@ -92,14 +92,14 @@ class FakePeer:
 
 
 def consoles(*names: str, drain_s: float = 0.02, drain_max_s: float = 5) -> Services:
-    """Consoles without guests."""
+    """Return services with consoles of these names, without guests."""
     config = MachineConfig.model_validate({"name": "rack7", "guest": [{"name": name} for name in names]})
     machine = Machine(config, MemoryInterceptor("rack7"), scrollback=4096)
     return of(machine, drain_s=drain_s, drain_max_s=drain_max_s)
 
 
 def of(*sources: Source, drain_s: float = 0.02, drain_max_s: float = 5) -> Services:
-    """The consoles of these sources, at which alice may do everything."""
+    """Return services with the consoles of these sources. The user alice may do everything there."""
     events = Events()
     directory = Directory(events)
     for source in sources:
@@ -119,14 +119,14 @@ def of(*sources: Source, drain_s: float = 0.02, drain_max_s: float = 5) -> Servi
 
 
 def machine_of(settings: Services) -> Machine:
-    """Where the consoles come from."""
+    """Return the machine from which the consoles come."""
     machine = settings.directory.sources[0]
     assert isinstance(machine, Machine)
     return machine
 
 
 def vanish(settings: Services, name: str) -> None:
-    """That guest is no more."""
+    """Let a guest vanish."""
     guest = settings.directory.guest(name)
     assert guest is not None
     settings.directory.vanished(guest)
@@ -134,7 +134,7 @@ def vanish(settings: Services, name: str) -> None:
 
 @asynccontextmanager
 async def recording(folder: Path) -> AsyncIterator[Services]:
-    """One console, web1, of a server that records into a folder."""
+    """Run a server with one console, web1, that is recorded into a folder."""
     made = consoles("web1")
     recordings = Recordings(RecordingConfig(), folder, made.events)
     made = replace(made, recordings=recordings)
@@ -147,7 +147,7 @@ async def recording(folder: Path) -> AsyncIterator[Services]:
 
 
 def request(settings: Services, peer: FakePeer, who: Principal = ALICE) -> Request:
-    """A command without arguments and without a terminal."""
+    """Return a request without arguments and without a terminal."""
     return request_for("menu", peer, settings, who)
 
 

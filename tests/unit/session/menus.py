@@ -73,10 +73,10 @@ class FakeTerminal:
             raise BrokenPipeError
 
     def lend(self, restored: Callable[[], bytes] | None) -> None:
-        """It is looked at as long as the menu shows."""
+        """Do nothing: the terminal is looked at only while the menu is shown."""
 
     def give_back(self) -> None:
-        """Nothing was lent."""
+        """Do nothing: nothing was lent."""
 
     async def break_wanted(self) -> Break:
         never: asyncio.Future[Break] = asyncio.get_running_loop().create_future()
@@ -105,7 +105,7 @@ def begin(
     place: Place | None = None,
     note: str = "",
 ) -> asyncio.Future[Choice | None]:
-    """Show the menu."""
+    """Show the menu. Returns the choice, when it is made."""
     settings = settings or consoles(*MANY)
 
     async def chosen() -> Choice | None:
@@ -116,7 +116,7 @@ def begin(
 
 
 async def of_a_client_that_does_not_read() -> tuple[FakeTerminal, asyncio.Future[Choice | None]]:
-    """A menu, and what a key has changed on it is not drawn yet."""
+    """Return a terminal with a menu on which a change by a key is not drawn yet, because the client does not read."""
     terminal = FakeTerminal()
     task = begin(terminal)
     await shown(terminal, "web00")
@@ -133,7 +133,7 @@ async def leave(terminal: FakeTerminal, task: asyncio.Future[Choice | None]) -> 
 
 
 def printed(settings: Services, name: str, data: bytes) -> Console:
-    """A guest that prints something."""
+    """Make a guest print something."""
     console = settings.directory.find(name)
     assert console is not None
     console.set_state(ConsoleState.LIVE)

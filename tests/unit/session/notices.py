@@ -46,7 +46,7 @@ class Sized:
     client = ""
 
     def size(self) -> tuple[int, int]:
-        """Rows and columns."""
+        """Return the numbers of rows and of columns."""
         return ROWS, COLUMNS
 
 
@@ -55,21 +55,21 @@ class Case:
     """What happens at a terminal.
 
     Attributes:
-        steps: output; how many notices come; or so many seconds pass.
+        steps: one after the other: output (bytes), a number of notices that come (int), or seconds that pass (float).
     """
 
     steps: list[bytes | int | float] = field(default_factory=list)
 
     @property
     def output(self) -> bytes:
-        """Of the guest, all of it."""
+        """All output of the guest."""
         return b"".join(step for step in self.steps if isinstance(step, bytes))
 
 
 def cases(
     seed: int, count: int, *, parts: Callable[[random.Random, int], list[bytes]] | None = None
 ) -> Iterator[Case]:
-    """So many, each other than those of another seed."""
+    """Yield so many cases, which are others than those of another seed."""
     for number in range(count):
         yield _case(random.Random(f"{seed}.{number}"), parts or _any_parts)
 
@@ -98,7 +98,7 @@ def _interrupted(case: Case, chosen: random.Random) -> None:
 
 
 async def sent(case: Case, monkeypatch: pytest.MonkeyPatch) -> bytes:
-    """What the terminal gets, until all notices are gone."""
+    """Return what the terminal is sent until all notices are gone."""
     clock, peer = stopped(monkeypatch, screen_notices, notices, mirror, once), FakePeer()
     monkeypatch.setattr(screen_notices, "SURE_SECONDS", 1e9)  # they wait as long as they can do harm
     shown = ScreenNotices(peer, Sized(), lambda: None, FilteredOnce(lambda: False), filtered=True)  # type: ignore[arg-type]
@@ -116,7 +116,8 @@ async def sent(case: Case, monkeypatch: pytest.MonkeyPatch) -> bytes:
 
 
 def agreed(chosen: random.Random, count: int) -> Iterator[bytes]:
-    """So many parts of output, behind each of which all terminals are the same, and tmux says what they show."""
+    """Yield so many parts of output. Behind each of them all terminals show the same, so that tmux says what they
+    show."""
     behind = Mirror(ROWS, COLUMNS)
     for data in (RESET, *chosen.choices(NO_HALVES, k=count)):
         tried = copy.deepcopy(behind)
@@ -128,7 +129,7 @@ def agreed(chosen: random.Random, count: int) -> Iterator[bytes]:
 
 
 async def shown_by(data: bytes) -> Mirror:
-    """Terminals of both kinds, behind that output."""
+    """Return models of both kinds of terminals, to which that output was sent."""
     terminals = Mirror(ROWS, COLUMNS)
     for at in range(0, len(data), 4096):
         terminals.sent(data[at : at + 4096])
