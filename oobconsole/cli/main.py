@@ -42,7 +42,8 @@ def _load(file: Path) -> Config:
     try:
         return load(file)
     except ConfigError as error:
-        typer.echo(f"oobconsole: {error}", err=True)
+        hint = "" if file.exists() else "; name the server's configuration: oobconsole --config FILE COMMAND"
+        typer.echo(f"oobconsole: {error}{hint}", err=True)
         raise typer.Exit(2) from error
 
 

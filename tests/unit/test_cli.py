@@ -72,6 +72,16 @@ def test_a_wrong_configuration_costs_one_line_and_status_2(config: Path, command
     )
 
 
+@pytest.mark.parametrize("command", ["ls", "check"])
+def test_whoever_names_no_configuration_that_is_there_is_told_how_to(tmp_path: Path, command: str) -> None:
+    done = oobconsole("--config", str(tmp_path / "none.toml"), command)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"oobconsole: {tmp_path}/none.toml: No such file or directory; "
+        "name the server's configuration: oobconsole --config FILE COMMAND\n"
+    )
+
+
 def test_qemu_options_name_plugin_socket_ports_and_lines(config: Path) -> None:
     done = oobconsole("qemu-options", "l1", "--config", str(config), "--plugin", "/opt/oob_tcg.so")
     option, plugin = shlex.split(done.stdout)
