@@ -50,7 +50,7 @@ class Limits:
         _bound(self._suppressed)
 
     def take(self, rule: str, console: str) -> int:
-        """How many were suppressed since `take` was called last; the count begins anew."""
+        """Return how many alerts of this rule at this console were suppressed since the last call, and count anew."""
         return self._suppressed.pop((rule, console), 0)
 
     def keep(self, rules: Collection[str]) -> None:

@@ -47,7 +47,7 @@ class Outbox:
         self._limit = LogLimit(_LOG_LINES)
 
     def has_room(self, rule: Rule) -> bool:
-        """Is there room for one more alert of that rule?"""
+        """Return whether there is room for one more alert of that rule."""
         return self._waiting[rule.name] < WAITING_MAX
 
     def put(self, rule: Rule, alert: Alert) -> None:

@@ -34,7 +34,7 @@ class Rule:
         return self.config.name
 
     def is_for(self, console: str) -> bool:
-        """Does the rule wait at the console with that name?"""
+        """Return whether the rule is for the console of that name."""
         return any(fnmatchcase(console, pattern) for pattern in self.config.consoles)
 
 

@@ -164,7 +164,7 @@ class Console:
 
     @property
     def closed(self) -> bool:
-        """Has the script left the console?"""
+        """Whether the script has left the console."""
         return self._task is None
 
     # -- its life -----------------------------------------------------------------------------------

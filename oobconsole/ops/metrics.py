@@ -84,10 +84,10 @@ class Tally:
         console.observe(self)
 
     def output(self, offset: int, data: bytes) -> None:
-        """The console's own offset counts it."""
+        """Do nothing: the console's own offset counts its output."""
 
     def gap(self, offset: int, lost: int) -> None:
-        """Output never reached us."""
+        """Count output that has never reached us."""
         self.gaps += 1
         self.lost_bytes += lost
 
@@ -96,7 +96,7 @@ class Tally:
         self.typed_bytes += len(data)
 
     def state_changed(self, state: ConsoleState, reason: str) -> None:
-        """Read when it is asked for."""
+        """Do nothing: the state is read when somebody asks for it."""
 
 
 #: What a family says of one console.
@@ -280,7 +280,7 @@ class Metrics:
 
 
 def _of_fronts(fronts: Mapping[str, FrontReport]) -> Iterator[Metric]:
-    """How much goes through each front."""
+    """Yield the metrics that say how much goes through each front."""
     for name, text, value in _FRONT_GAUGES:
         gauge = GaugeMetricFamily(name, text, labels=["front"])
         for front, does in fronts.items():

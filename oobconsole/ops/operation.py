@@ -18,7 +18,12 @@ log = structlog.get_logger(__name__)
 
 
 class Operation:
-    """What runs beside the server: it starts when the server serves, and stops with it."""
+    """What runs beside the server. It starts when the server serves, and stops with it.
+
+    Args:
+        config: the configuration.
+        services: what the server gives to sessions; metrics and health are read from these.
+    """
 
     def __init__(self, config: Config, services: Services) -> None:
         self._config = config
