@@ -19,8 +19,6 @@ from oobconsole.net.peer import credentials
 from oobconsole.vfio_user import messages as m
 from oobconsole.vfio_user.codec import Decoder
 from oobconsole.vfio_user.device import Device
-from oobconsole.vfio_user.pci import PORT_SIZE
-from oobconsole.vfio_user.port import Port
 
 #: How many ns to look for the next message before sleeping.
 SPIN_NS: Final = 100_000
@@ -39,14 +37,13 @@ class _Access(NamedTuple):
     """What to do for a message that is one register access.
 
     Attributes:
-        port, register: what the access reaches.
+        offset: what the access reaches: the offset in BAR 0, which is a port of the card's bus.
         write: whether it is a write.
         reply: the reply, without its first two bytes, which are the id, and without the value of a read; empty: none.
         size: the size of the message, in bytes.
     """
 
-    port: Port
-    register: int
+    offset: int
     write: bool
     reply: bytes
     size: int
@@ -70,6 +67,7 @@ class Client:
         self.gone = False
         self._sock = sock
         self._device = device
+        self._bus = device.bus
         self._busy = busy
         self._decoder = Decoder()
         self._accesses = _accesses(device)
@@ -176,20 +174,17 @@ class Client:
 
     def _access(self, access: _Access, data: bytes, at: int) -> int:
         """Serve one access. Returns where the next message begins."""
-        port, register, write, reply, size = access
+        offset, write, reply, size = access
         end = at + size
         if not write:
-            self._send(data[at : at + 2] + reply + bytes((port.read(register),)))
+            self._send(data[at : at + 2] + reply + bytes((self._bus.read(offset, 1),)))
         elif reply:
             self._send(data[at : at + 2] + reply)
-            port.write(register, data[end - 1 : end])
-        elif register == _THR:
-            run = self._posted_thr[port].match(data, at)
-            assert run is not None  # the message at `at` matches
-            end = run.end()
-            port.write(register, data[at + size - 1 : end : size])
+            self._bus.write_block(offset, data[end - 1 : end])
         else:
-            port.write(register, data[end - 1 : end])
+            if (thr := self._posted_thr.get(offset)) and (run := thr.match(data, at)):
+                end = run.end()
+            self._bus.write_block(offset, data[at + size - 1 : end : size])
         return end
 
     def _take_slowly(self, data: bytes, fds: list[int] | None = None) -> None:
@@ -228,17 +223,15 @@ class Client:
 def _accesses(device: Device) -> dict[bytes, _Access]:
     """Return every access of one byte that there can be, by its message without the id."""
     found = {}
-    for number, port in enumerate(device.ports):
-        assert isinstance(port, Port)
-        for register in range(PORT_SIZE):
-            access = m.ACCESS.pack(number * PORT_SIZE + register, m.BAR0_REGION, 1)
-            for flags in (0, m.Flags.NO_REPLY):
-                found[_begin(m.Command.REGION_WRITE, 1, flags) + access] = _Access(
-                    port, register, True, b"" if flags else _answer(m.Command.REGION_WRITE, 0) + access, _SIZE + 1
-                )
-            found[_begin(m.Command.REGION_READ, 0, 0) + access] = _Access(
-                port, register, False, _answer(m.Command.REGION_READ, 1) + access, _SIZE
+    for offset in (port for slot in device.bus.slots for port in slot.ports):
+        access = m.ACCESS.pack(offset, m.BAR0_REGION, 1)
+        for flags in (0, m.Flags.NO_REPLY):
+            found[_begin(m.Command.REGION_WRITE, 1, flags) + access] = _Access(
+                offset, True, b"" if flags else _answer(m.Command.REGION_WRITE, 0) + access, _SIZE + 1
             )
+        found[_begin(m.Command.REGION_READ, 0, 0) + access] = _Access(
+            offset, False, _answer(m.Command.REGION_READ, 1) + access, _SIZE
+        )
     return found
 
 
@@ -254,12 +247,11 @@ def _answer(command: int, data: int) -> bytes:
     return _begin(command, data, m.Flags.REPLY)
 
 
-def _posted_thr(device: Device) -> dict[Port, re.Pattern[bytes]]:
-    """Return, for each port, a pattern that matches posted bytes of output that follow each other."""
+def _posted_thr(device: Device) -> dict[int, re.Pattern[bytes]]:
+    """Return, for the offset of each THR, a pattern that matches posted bytes of output that follow each other."""
     found = {}
-    for number, port in enumerate(device.ports):
-        assert isinstance(port, Port)
-        access = m.ACCESS.pack(number * PORT_SIZE + _THR, m.BAR0_REGION, 1)
+    for offset in (slot.first + _THR for slot in device.bus.slots):
+        access = m.ACCESS.pack(offset, m.BAR0_REGION, 1)
         one = re.escape(_begin(m.Command.REGION_WRITE, 1, m.Flags.NO_REPLY) + access)
-        found[port] = re.compile(b"(?:.." + one + b".)+", re.DOTALL)
+        found[offset] = re.compile(b"(?:.." + one + b".)+", re.DOTALL)
     return found

@@ -1,13 +1,20 @@
 """The card that a client of vfio-user sees: regions, interrupt, and reset of one or more 16550s. No socket, no
-clock."""
+clock.
+
+The card has a bus, as a guest of a nested machine has (`devices/bus.py`). A port of this bus is an offset in BAR 0.
+All UARTs of the card drive the bus's only interrupt line, which is the pin INTA.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final
 
+from oobconsole.devices.bus import Bus, Slot
+from oobconsole.devices.device import Resources
+from oobconsole.devices.uart16550 import Uart16550
 from oobconsole.vfio_user import messages as m
 from oobconsole.vfio_user.intx import Intx, is_eventfd
 from oobconsole.vfio_user.pci import CONFIG_SIZE, PORT_SIZE, Card, ConfigSpace
@@ -17,20 +24,8 @@ from oobconsole.vfio_user.pci import CONFIG_SIZE, PORT_SIZE, Card, ConfigSpace
 _DEVICE_FLAGS: Final = 0x3
 _REGION_FLAGS: Final = 0x3
 _INTX_FLAGS: Final = 0x7
-_ABSENT: Final = 0xFF
-
-
-class Registers(Protocol):
-    """The eight registers of one UART of the card."""
-
-    def read(self, offset: int) -> int:
-        """Return the byte that the guest reads from a register."""
-
-    def write(self, offset: int, data: bytes) -> None:
-        """Write every byte of `data` to the register, in order."""
-
-    def reset(self) -> None:
-        """Reset the UART to its state after power-on."""
+#: The number of the bus's interrupt line that is the pin INTA.
+_PIN: Final = 0
 
 
 class Refusal(Exception):
@@ -50,15 +45,20 @@ class Device:
 
     Args:
         card: which real card it pretends to be.
-        ports: its UARTs, as many as that card has.
         intx: the interrupt pin that the UARTs drive.
+        failed: gets the slot and the error when a UART's method has raised (`Bus`).
+
+    Attributes:
+        bus: has an empty slot for each UART of the card.
     """
 
-    def __init__(self, card: Card, ports: Sequence[Registers], intx: Intx) -> None:
+    def __init__(self, card: Card, intx: Intx, failed: Callable[[Slot, Exception], object]) -> None:
         self.card = card
         self.config = ConfigSpace(card)
-        self.ports = ports
         self.intx = intx
+        self.bus = Bus(lambda _, level: intx.drive(level), failed)
+        for number in range(card.ports):
+            self.bus.add(Resources.of(Uart16550, (number * PORT_SIZE,), (_PIN,)))
         self._sizes = {m.BAR0_REGION: card.bar_size, m.CONFIG_REGION: CONFIG_SIZE}
 
     def serve(self, message: m.Message) -> bytes:
@@ -77,8 +77,9 @@ class Device:
     def reset(self) -> None:
         """Reset the card to its state after power-on. The descriptors of the interrupt stay, because they are the
         client's."""
-        for port in self.ports:
-            port.reset()
+        for slot in self.bus.slots:
+            if slot.device is not None:
+                self.bus.ask(slot, slot.device.reset, None)
         self.config.reset()
         self.intx.disabled = False
 
@@ -129,11 +130,7 @@ class Device:
     def _read(self, region: int, offset: int, count: int) -> bytes:
         if region == m.CONFIG_REGION:
             return self.config.read(offset, count)
-        return bytes(self._read_register(at) for at in range(offset, offset + count))
-
-    def _read_register(self, at: int) -> int:
-        number, register = divmod(at, PORT_SIZE)
-        return self.ports[number].read(register) if number < len(self.ports) else _ABSENT
+        return bytes(self.bus.read(at, 1) for at in range(offset, offset + count))
 
     def _write(self, region: int, offset: int, data: bytes) -> None:
         if region == m.CONFIG_REGION:
@@ -141,9 +138,7 @@ class Device:
             self.intx.disabled = self.config.intx_disabled
             return
         for at, value in enumerate(data, offset):  # a wider access is several, the lowest register first
-            number, register = divmod(at, PORT_SIZE)
-            if number < len(self.ports):
-                self.ports[number].write(register, bytes((value,)))
+            self.bus.write_block(at, bytes((value,)))
 
     def _set_irqs(self, request: m.SetIrqs, fds: list[int]) -> bytes:
         if request.irq != m.INTX_IRQ:

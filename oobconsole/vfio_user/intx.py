@@ -38,7 +38,7 @@ class Intx:
     def __init__(self, watch: Callable[[int | None], object]) -> None:
         self.disabled = False
         self._watch = watch
-        self._sources = 0
+        self._level = False
         self._told = False  # whether the client has a signal that it has not answered by unmasking
         self._masked = False  # whether the client has masked the pin
         self._trigger: int | None = None
@@ -49,21 +49,13 @@ class Intx:
         """Whether there is a level that the client has not been told of, and may be told of."""
         if self._told or self._masked or self.disabled:
             return False
-        return bool(self._sources) and self._trigger is not None
+        return self._level and self._trigger is not None
 
-    def drive(self, source: int, level: bool) -> None:
-        """Note the level of one of the UARTs that share the pin.
-
-        Args:
-            source: the number of the UART.
-            level: whether the UART wants an interrupt.
-        """
-        if level:
-            self._sources |= 1 << source
-        else:
-            self._sources &= ~(1 << source)
-            if not self._sources and self._told:
-                self._take_back()
+    def drive(self, level: bool) -> None:
+        """Change the level of the pin: high as long as any UART of the card drives it high."""
+        self._level = level
+        if not level and self._told:
+            self._take_back()
 
     def settle(self) -> None:
         """Signal the level, if the client is to be told of it."""

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from oobconsole.devices.bus import Slot
 from oobconsole.errors import EnvironmentFault
 from oobconsole.net.unixsocket import UnixSocket
 from oobconsole.vfio_user import link
@@ -85,8 +86,8 @@ class Keeper:
         self._selector = selectors.DefaultSelector()
         self._intx = Intx(self._watch_unmask)
         card = CARDS[settings.bar, settings.ports]
-        self._ports = [Port(self._driver(number)) for number in range(card.ports)]
-        self._device = Device(card, self._ports, self._intx)
+        self._device = Device(card, self._intx, self._device_failed)
+        self._ports = [Port(slot) for slot in self._device.bus.slots]
         self._instance = secrets.randbits(63) | 1
         self._client: Client | None = None
         self._client_since = 0.0
@@ -140,9 +141,8 @@ class Keeper:
 
     def _deadlines(self) -> Iterator[float]:
         """Yield the times at which something is due, by `time.monotonic`."""
-        for port in self._ports:
-            if port.deadline is not None:
-                yield port.deadline / 1e9
+        if (due := self._device.bus.next_deadline()) is not None:
+            yield due / 1e9
         if self._retry_at is not None:
             yield self._retry_at
         if self._alone_since is not None:
@@ -159,9 +159,7 @@ class Keeper:
     def _turn(self) -> None:
         """Do everything that is due, after whatever has happened."""
         now = time.monotonic()
-        for port in self._ports:
-            if port.deadline is not None and port.deadline <= now * 1e9:
-                port.poll()
+        self._device.bus.poll()
         if self._client is not None:
             self._serve_client(self._client, now)
         if self._retry_at is not None and now >= self._retry_at:
@@ -225,8 +223,11 @@ class Keeper:
         self._selector.unregister(self._listener.socket)
         self._say(f"the VMM is at fault: {client.fault}")
 
-    def _driver(self, number: int) -> Callable[[bool], object]:
-        return lambda level: self._intx.drive(number, level)
+    def _device_failed(self, _: Slot, error: Exception) -> None:
+        """A UART has raised an exception, which is a bug of ours. Its guest reads all ones, and goes on."""
+        sys.excepthook(type(error), error, error.__traceback__)
+        told = last_words(self._settings.control)
+        self._say(f"{self._reason}; but its UART has failed, a bug in oobconsole that {told} tells more of")
 
     def _watch_unmask(self, fd: int | None) -> None:
         if self._unmask is not None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import Final
 
+from oobconsole.devices.bus import Slot
 from oobconsole.devices.uart16550 import LINE_SPEED, Uart16550
 from oobconsole.vfio_user.backlog import Backlog
 
@@ -23,7 +23,7 @@ class Port:
     """A port.
 
     Args:
-        irq: is given the level of the UART's interrupt.
+        slot: where the guest finds the UART, which is plugged in there.
 
     Attributes:
         backlog: the newest output.
@@ -31,25 +31,18 @@ class Port:
             last.
     """
 
-    def __init__(self, irq: Callable[[bool], object]) -> None:
+    def __init__(self, slot: Slot) -> None:
         self.backlog = Backlog(BACKLOG_MAX)
         self.taken = self.breaks_taken = 0
         self._input: deque[bytes | None] = deque()  # None: a break
         self.uart = Uart16550(
             transmit=self.backlog.append,
-            irq=irq,
+            irq=slot.outputs[0],
             clock=time.monotonic_ns,
             drained=self._drained,
             speed=LINE_SPEED,
         )
-
-    def read(self, offset: int) -> int:
-        """Return what the guest reads from a register."""
-        return self.uart.read(offset)
-
-    def write(self, offset: int, data: bytes) -> None:
-        """Write every byte of `data` to a register, in order."""
-        self.uart.write_block(offset, data)
+        slot.plug(self.uart)
 
     @property
     def waiting(self) -> int:
@@ -83,15 +76,6 @@ class Port:
     def reset(self) -> None:
         """Reset the UART. What waits to be typed goes on waiting."""
         self.uart.reset()
-
-    @property
-    def deadline(self) -> int | None:
-        """When `poll` has something to do, in ns of `time.monotonic_ns`; None: never."""
-        return self.uart.next_deadline()
-
-    def poll(self) -> None:
-        """Raise the UART's character timeout if it is due."""
-        self.uart.poll()
 
     def _drained(self) -> None:
         while self._input and (first := self._input[0]) is not None:

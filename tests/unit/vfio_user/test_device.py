@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from typing import ClassVar
 
 import pytest
 
+from oobconsole.devices import device as devices
 from oobconsole.vfio_user import messages as m
 from oobconsole.vfio_user.device import Device
 from oobconsole.vfio_user.intx import Intx
@@ -16,18 +18,24 @@ from oobconsole.vfio_user.pci import CARDS, Card, ConfigSpace
 from tests.support.vfio import open_descriptors
 
 
-class Registers:
+class Registers(devices.Device):
     """Eight that write down what happens."""
+
+    sizes: ClassVar = (8,)
+    outputs: ClassVar = 1
 
     def __init__(self) -> None:
         self.log: list[tuple[object, ...]] = []
 
-    def read(self, offset: int) -> int:
-        self.log.append(("read", offset))
-        return 0x40 + offset
+    def read(self, register: int) -> int:
+        self.log.append(("read", register))
+        return 0x40 + register
 
-    def write(self, offset: int, data: bytes) -> None:
-        self.log.append(("write", offset, data))
+    def write(self, register: int, value: int) -> None:
+        self.write_block(register, bytes((value,)))
+
+    def write_block(self, register: int, data: bytes) -> None:
+        self.log.append(("write", register, data))
 
     def reset(self) -> None:
         self.log.append(("reset",))
@@ -38,7 +46,14 @@ class Lab:
         self.ports = [Registers() for _ in range(ports)]
         self.watched: list[int | None] = []
         self.intx = Intx(self.watched.append)
-        self.device = Device(CARDS[bar, ports], self.ports, self.intx)
+        self.failures: list[Exception] = []
+        self.device = Device(CARDS[bar, ports], self.intx, lambda _, error: self.failures.append(error))
+        for slot, port in zip(self.device.bus.slots, self.ports, strict=True):
+            slot.plug(port)
+
+    def drive(self, port: int, level: bool) -> None:
+        """A UART changes the level of its interrupt output."""
+        self.device.bus.slots[port].outputs[0](level)
 
     def ask(self, request: m.Request, *fds: int, no_reply: bool = False) -> bytes:
         """The reply's payload. Raises `OSError` for an error."""
@@ -136,6 +151,20 @@ class TestRegions:
         lab.ask(m.RegionWrite(0, 4095, b"x"))
         assert len(lab.ports[1].log) == 1
 
+    def test_a_uart_that_fails_reads_as_ones_and_is_told_once(
+        self, lab: Lab, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bug = IndexError("a bug")
+
+        def fail(*_: object) -> int:
+            raise bug
+
+        monkeypatch.setattr(lab.ports[0], "read", fail)
+        assert lab.ask(m.RegionRead(0, 4, 2))[16:] == b"\xff\xff"
+        lab.ask(m.RegionWrite(0, 0, b"a"))
+        assert lab.ports[0].log == [("write", 0, b"a")]
+        assert lab.failures == [bug]
+
     @pytest.mark.parametrize(
         "request_",
         [
@@ -189,7 +218,7 @@ class TestInterrupt:
         self.assign(lab, eventfd)
         lab.intx.settle()
         assert signals(eventfd) == 0
-        lab.intx.drive(0, True)
+        lab.drive(0, True)
         lab.intx.settle()
         lab.intx.settle()
         assert signals(eventfd) == 1
@@ -199,7 +228,7 @@ class TestInterrupt:
         assert lab.intx.due
         lab.intx.settle()
         assert signals(eventfd) == 1
-        lab.intx.drive(0, False)
+        lab.drive(0, False)
         self.act(lab, IrqSet.UNMASK)
         lab.intx.settle()
         assert signals(eventfd) == 0
@@ -207,21 +236,21 @@ class TestInterrupt:
 
     def test_a_level_that_falls_in_time_takes_the_signal_back(self, lab: Lab, eventfd: int) -> None:
         self.assign(lab, eventfd)
-        lab.intx.drive(0, True)
+        lab.drive(0, True)
         lab.intx.settle()
-        lab.intx.drive(0, False)
+        lab.drive(0, False)
         assert signals(eventfd) == 0
-        lab.intx.drive(0, True)
+        lab.drive(0, True)
         assert lab.intx.due  # nobody will unmask what nobody has seen
         lab.intx.close()
 
     def test_what_the_client_has_masked_stays_so_when_a_signal_is_taken_back(self, lab: Lab, eventfd: int) -> None:
         self.assign(lab, eventfd)
-        lab.intx.drive(0, True)
+        lab.drive(0, True)
         lab.intx.settle()
         self.act(lab, IrqSet.MASK)
-        lab.intx.drive(0, False)
-        lab.intx.drive(0, True)
+        lab.drive(0, False)
+        lab.drive(0, True)
         assert not lab.intx.due
         self.act(lab, IrqSet.UNMASK)
         assert lab.intx.due
@@ -230,10 +259,10 @@ class TestInterrupt:
     def test_ports_share_the_pin(self, eventfd: int) -> None:
         lab = Lab("io", 2)
         self.assign(lab, eventfd)
-        lab.intx.drive(0, True)
-        lab.intx.drive(1, True)
+        lab.drive(0, True)
+        lab.drive(1, True)
         lab.intx.settle()
-        lab.intx.drive(0, False)
+        lab.drive(0, False)
         assert signals(eventfd) == 1
         self.act(lab, IrqSet.UNMASK)
         lab.intx.settle()
@@ -241,7 +270,7 @@ class TestInterrupt:
         lab.intx.close()
 
     def test_mask_disable_and_the_command_register_keep_it_quiet(self, lab: Lab, eventfd: int) -> None:
-        lab.intx.drive(0, True)
+        lab.drive(0, True)
         lab.intx.settle()
         self.assign(lab, eventfd)
         self.act(lab, IrqSet.MASK)
@@ -254,15 +283,15 @@ class TestInterrupt:
         lab.intx.settle()
         assert signals(eventfd) == 1
         lab.ask(m.SetIrqs(0, IrqSet.TRIGGER, False, ()))
-        lab.intx.drive(0, False)
-        lab.intx.drive(0, True)
+        lab.drive(0, False)
+        lab.drive(0, True)
         lab.intx.settle()
         assert signals(eventfd) == 0
 
     def test_a_new_eventfd_is_told_of_a_level_that_the_former_had(self, lab: Lab, eventfd: int) -> None:
         before = open_descriptors()
         self.assign(lab, eventfd)
-        lab.intx.drive(0, True)
+        lab.drive(0, True)
         lab.intx.settle()
         assert signals(eventfd) == 1
         for _ in range(3):
@@ -285,7 +314,7 @@ class TestInterrupt:
         self.assign(lab, eventfd)
         self.assign(lab, eoi, IrqSet.UNMASK)
         assert lab.watched[-1] is not None
-        lab.intx.drive(0, True)
+        lab.drive(0, True)
         lab.intx.settle()
         lab.intx.unmasked_by_eventfd()
         assert not lab.intx.due
@@ -314,7 +343,7 @@ class TestInterrupt:
         fd = os.eventfd((1 << 32) - 1)
         os.eventfd_write(fd, (1 << 64) - (1 << 32) - 1)
         self.assign(lab, fd)
-        lab.intx.drive(0, True)
+        lab.drive(0, True)
         lab.intx.settle()
         lab.intx.close()
         os.close(fd)

@@ -1,23 +1,22 @@
-"""The keeper: real sockets, a client and servers that behave, and those that do not."""
+"""The keeper: real sockets, a client that behaves, servers, and the end."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from oobconsole.errors import EnvironmentFault
-from oobconsole.vfio_user import client, keeper
+from oobconsole.vfio_user import keeper
 from oobconsole.vfio_user import messages as m
 from oobconsole.vfio_user.keeper import Keeper, Settings
 from oobconsole.vfio_user.link import Kind
 from oobconsole.vfio_user.port import BACKLOG_MAX, BREAKS_MAX, INPUT_MAX
-from tests.support.pace import Deadline, scaled
+from tests.support.pace import Deadline
 from tests.support.vfio import (
     RunningKeeper,
     Vmm,
@@ -30,18 +29,6 @@ from tests.support.vfio import (
 )
 
 IIR, LCR, MCR, IER, FCR = 2, 3, 4, 1, 2
-
-
-@pytest.fixture
-def kept(tmp_path: Path) -> Iterator[RunningKeeper]:
-    with running_keeper(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not so much that a good client would be taken for one that says nothing."""
-    monkeypatch.setattr(client, "PATIENCE_S", round(scaled(0.1), 1))
 
 
 def line_status(vmm: Vmm) -> int:
@@ -61,6 +48,22 @@ class TestClient:
         vmm.write(0, 0x0C01, size=2)
         assert vmm.read(0, size=2) == 0x0C01
         assert vmm.read(0, size=4) == 0x83010C01
+
+    def test_a_uart_that_fails_is_told_to_the_server_and_its_guest_goes_on(
+        self, kept: RunningKeeper, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        vmm, server = kept.vmm(), kept.server()
+
+        def fail(_: int) -> int:
+            raise IndexError("the bug")
+
+        monkeypatch.setattr(kept.keeper._ports[0].uart, "read", fail)
+        assert [vmm.read(5), vmm.read(5, 2)] == [0xFF, 0xFFFF]
+        server.until(lambda: "its UART has failed" in server.states[-1]["reason"])
+        assert server.states[-1]["up"]
+        assert "IndexError: the bug" in capfd.readouterr().err
+        vmm.print(b"it goes on")
+        server.until(lambda: server.output == b"it goes on")
 
     def test_config_space(self, kept: RunningKeeper) -> None:
         vmm = kept.vmm()
@@ -258,91 +261,6 @@ class TestClient:
             assert wait(lambda: len(open_descriptors()) == len(before) + len(fds))
         for fd in fds:
             os.close(fd)
-
-
-def garbage(vmm: Vmm) -> None:
-    vmm.send(b"\r\n\r\nHELP ME PLEASE\r\n")
-
-
-def wrong_length(vmm: Vmm) -> None:
-    vmm.send(request(m.Command.REGION_READ, bytes(17)))
-
-
-def four_gib(vmm: Vmm) -> None:
-    vmm.send(m.HEADER.pack(1, 9, 0xFFFFFFFF, 0, 0))
-
-
-def half_a_message(vmm: Vmm) -> None:
-    vmm.send(read_request(0)[:20])
-
-
-def half_a_message_then_the_end(vmm: Vmm) -> None:
-    vmm.send(read_request(0)[:20])
-    vmm.sock.shutdown(socket.SHUT_WR)
-
-
-def too_many_descriptors(vmm: Vmm) -> None:
-    vmm.send(request(m.Command.DMA_MAP, bytes(32)), [0] * 20)
-
-
-def version_again(vmm: Vmm) -> None:
-    vmm.send(request(m.Command.VERSION, b"\0\0\0\0"))
-
-
-def answers_unread(vmm: Vmm) -> None:
-    for _ in range(40):
-        vmm.send(read_request(0) * 400)
-
-
-BAD = (
-    garbage,
-    wrong_length,
-    four_gib,
-    half_a_message,
-    half_a_message_then_the_end,
-    too_many_descriptors,
-    version_again,
-    answers_unread,
-)
-
-
-@pytest.mark.usefixtures("impatient")
-class TestBadClients:
-    @pytest.mark.parametrize("what", BAD)
-    def test_one_costs_a_reason_and_the_next_retry(self, kept: RunningKeeper, what: Callable[[Vmm], None]) -> None:
-        server = kept.server()
-        vmm = kept.vmm()
-        server.until(lambda: server.states[-1]["up"])
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it is closed already
-            what(vmm)
-        state = server.until_down()
-        assert state["reason"].startswith("the VMM is at fault: ")
-        assert 0 < state["retry_s"] <= 0.24
-        assert vmm.closed()
-        assert kept.vmm().read(5) == 0x60
-
-    def test_nothing_at_all(self, kept: RunningKeeper) -> None:
-        server = kept.server()
-        assert kept.vmm(greet=False).closed()
-        server.until(lambda: "at fault" in server.states[-1]["reason"])
-        assert f"it said nothing for {client.PATIENCE_S:g} s" in server.states[-1]["reason"]
-
-    def test_half_a_version_over_and_over_waits_ever_longer(self, kept: RunningKeeper) -> None:
-        server = kept.server()
-        waits: list[float] = []
-        for _ in range(3):
-            count = len(server.states)
-            kept.vmm(greet=False).send(b"\1\0")
-            server.until(lambda count=count: any(s["retry_s"] for s in server.states[count:]))
-            waits.append(server.states[-1]["retry_s"])
-            server.until(lambda: server.states[-1]["retry_s"] is None)
-        assert waits[0] < waits[1] < waits[2]
-
-    def test_a_slow_one_that_goes_on_is_served(self, kept: RunningKeeper) -> None:
-        vmm = kept.vmm()
-        for half in (read_request(5)[:9], read_request(5)[9:]):
-            vmm.send(half)
-        assert vmm.answer()[1][16:] == b"\x60"
 
 
 class TestServers:
