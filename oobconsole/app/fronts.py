@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from oobconsole.front.kinds import Kind
-from oobconsole.ssh.kind import KIND as SSH
+from oobconsole.ssh.kind import KIND
 
+SSH: Final = KIND
 KINDS: Final[tuple[Kind, ...]] = (SSH,)

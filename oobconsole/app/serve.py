@@ -24,7 +24,7 @@ from oobconsole import supervise
 from oobconsole.alerts.alerts import Alerts
 from oobconsole.app import build
 from oobconsole.app.files import make_state_dir, write_ports
-from oobconsole.app.fronts import KINDS
+from oobconsole.app.fronts import KINDS, SSH
 from oobconsole.app.reload import Reloader, part, services_take
 from oobconsole.audit.chain import load_or_make_key
 from oobconsole.audit.log import AuditLog
@@ -44,7 +44,7 @@ from oobconsole.session.run import Sessions
 from oobconsole.session.seat import Seats
 from oobconsole.session.services import Services
 from oobconsole.session.view import Views
-from oobconsole.ssh import hostkeys
+from oobconsole.ssh.kind import host_key
 from oobconsole.ssh.local import AdminSocket
 from oobconsole.supervise import Tasks
 from oobconsole.vitals import Vitals
@@ -97,9 +97,10 @@ class _Server:
         self.reload = reloader.reload
         self._services = self._make_services(reloader)
         self._reception = Reception(Sessions(self._services), self._events)
-        self._fronts = Fronts(KINDS, prepare(KINDS, config), self._reception, self._events)
+        prepared = prepare(KINDS, config)
+        self._fronts = Fronts(KINDS, prepared, self._reception, self._events)
         self._services.vitals.fronts = self._fronts.report
-        self._host_key = hostkeys.load_or_make(config.server.host_key_file)
+        self._host_key = host_key(prepared.settings[SSH.name])
         self._admin: AdminSocket | None = None
         self._alerts = Alerts(config, self._events)
         self._operation = Operation(config, self._services)

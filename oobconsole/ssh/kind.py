@@ -27,7 +27,7 @@ def prepare(config: Config, before: bytes | None) -> bytes:
         EnvironmentFault: a file cannot be used.
     """
     server = config.server
-    key = _host_key(server, before)
+    key = hostkeys.load_or_make(server.host_key_file) if before is None else host_key(before)
     files = {
         "host_certificate": server.host_certificate,
         "user_ca": server.user_ca,
@@ -50,10 +50,9 @@ def prepare(config: Config, before: bytes | None) -> bytes:
     ).encode()
 
 
-def _host_key(server: ServerConfig, before: bytes | None) -> asyncssh.SSHKey:
-    if before is None:
-        return hostkeys.load_or_make(server.host_key_file)
-    return asyncssh.import_private_key(decode(before).host_key)
+def host_key(settings: bytes) -> asyncssh.SSHKey:
+    """Return the host key in the settings of a front. The local socket has the same host key."""
+    return asyncssh.import_private_key(decode(settings).host_key)
 
 
 def _certificate(server: ServerConfig, key: asyncssh.SSHKey) -> str | None:

@@ -9,23 +9,20 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.keys import Keys as Key
 from prompt_toolkit.layout import ConditionalContainer, FormattedTextControl, HSplit, Layout, Window
 
 from oobconsole.session.tui.bindings import Bindings
 from oobconsole.session.tui.lines import Content, Lines
-from oobconsole.session.tui.pace import PacedApplication
-from oobconsole.session.tui.terminal import Keys, Terminal, output
+from oobconsole.session.tui.screen import ROWS_FOR_ALL, OwnScreen
+from oobconsole.session.tui.terminal import Keys, Terminal
 from oobconsole.terminal.text import plain
 
 #: How many lines are kept. The oldest are dropped, and the screen says how many.
 LINES_MAX: Final = 10_000
 _ASIDE: Final = 20  # by how many columns Left and Right move the text
 _HELP: Final = "Up Down PgUp PgDn Home End Left Right look around"
-#: A terminal with fewer rows has only the line that says how it goes, and the list.
-_ROWS_FOR_ALL: Final = 8
 
 
 class Transcript:
@@ -60,7 +57,7 @@ class Transcript:
         self._changed()
 
 
-class Answers:
+class Answers(OwnScreen[None]):
     """One screen that shows the answers. It follows the newest line until the user moves to older lines.
 
     Args:
@@ -75,25 +72,7 @@ class Answers:
         self._stop = stop
         self._at: int | None = None  # the line at the cursor, counted from the very first; None: the newest
         self._aside = 0
-        self._note = ""
-        self._page = 1
-        self.app: PacedApplication[None] = PacedApplication(
-            drawing=lambda: None,
-            layout=self._layout(),
-            key_bindings=self._bindings(),
-            full_screen=True,
-            input=keys,
-            output=output(terminal),
-        )
-
-    def say(self, note: str) -> None:
-        """Show `note` until the next key."""
-        self._note = note
-        self.app.invalidate()
-
-    def quit(self) -> None:
-        """Leave the screen of answers."""
-        self.app.leave(None)
+        super().__init__(keys, terminal)
 
     # -- keys ---------------------------------------------------------------------------------------
 
@@ -106,9 +85,6 @@ class Answers:
         bindings.bind(["c-c", "c-d"], lambda _: self._interrupt())
         bindings.bind([Key.Any, Key.BracketedPaste], lambda _: None)
         return bindings
-
-    def _pressed(self) -> None:
-        self._note = ""
 
     def _move(self, by: int) -> None:
         first, last = self._ends()
@@ -137,18 +113,15 @@ class Answers:
         return first, max(first, first + len(self._transcript.lines) - 1)
 
     def _layout(self) -> Layout:
-        def rows_for(rows: int) -> Condition:
-            return Condition(lambda: self.app.output.get_size().rows >= rows)
-
         state = Window(FormattedTextControl(self._state, show_cursor=False), height=1, style="bold")
         keys = Window(FormattedTextControl(self._help), height=1, style="reverse")
-        body = Window(Lines(self._content, lambda: self.app.invalidate()))
+        body = Window(Lines(self._content, self._again))
         return Layout(
             HSplit(
                 [
-                    ConditionalContainer(state, rows_for(2)),
+                    ConditionalContainer(state, self._rows_for(2)),
                     body,
-                    ConditionalContainer(keys, rows_for(_ROWS_FOR_ALL)),
+                    ConditionalContainer(keys, self._rows_for(ROWS_FOR_ALL)),
                 ]
             )
         )

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.keys import Keys as Key
 from prompt_toolkit.layout import (
@@ -25,9 +24,9 @@ from oobconsole.session.sending import SEVERAL_MAX
 from oobconsole.session.tui.bindings import Bindings
 from oobconsole.session.tui.catalogue import Catalogue
 from oobconsole.session.tui.lines import Content, Lines
-from oobconsole.session.tui.pace import PacedApplication
+from oobconsole.session.tui.screen import ROWS_FOR_ALL, OwnScreen
 from oobconsole.session.tui.table import Table
-from oobconsole.session.tui.terminal import Keys, Terminal, output
+from oobconsole.session.tui.terminal import Keys, Terminal
 from oobconsole.session.view import Found
 from oobconsole.terminal.text import plain
 
@@ -39,8 +38,6 @@ _NOBODY: Final = (
     "there is no console at which you have any right: a [[grant]] in the server's configuration gives rights"
 )
 _SEARCH_MAX: Final = 64  # how long the text to search for may be, in characters
-#: A terminal with fewer rows has only the search and the list.
-_ROWS_FOR_ALL: Final = 8
 
 
 class Action(StrEnum):
@@ -80,7 +77,7 @@ class Place:
     marks: set[str] = field(default_factory=set)
 
 
-class Menu:
+class Menu(OwnScreen[Choice]):
     """One showing of the menu. `app.run_async` returns the choice, or None.
 
     Args:
@@ -94,31 +91,10 @@ class Menu:
     def __init__(self, catalogue: Catalogue, keys: Keys, terminal: Terminal, place: Place, note: str) -> None:
         self._catalogue = catalogue
         self._place = place
-        self._note = note
         self._at = 0
-        self._page = 1
         self._list: Found | None = None
         self._table = Table(catalogue)
-        self.app: PacedApplication[Choice | None] = PacedApplication(
-            drawing=self._drawing,
-            layout=self._layout(),
-            key_bindings=self._bindings(),
-            full_screen=True,
-            input=keys,
-            output=output(terminal),
-        )
-
-    def say(self, note: str) -> None:
-        """Show `note` below the menu until the next key."""
-        self._note = note
-        self.app.invalidate()
-
-    def _again(self) -> None:
-        self.app.invalidate()
-
-    def quit(self) -> None:
-        """Leave the menu without a choice."""
-        self.app.leave(None)
+        super().__init__(keys, terminal, note)
 
     # -- keys ---------------------------------------------------------------------------------------
 
@@ -138,9 +114,6 @@ class Menu:
         bind(["escape", "c-u"], lambda _: self._look_for(""))
         bind(["c-c", "c-d"], lambda _: self.quit())
         return bindings
-
-    def _pressed(self) -> None:
-        self._note = ""
 
     def _look_for(self, text: str) -> None:
         self._place.search = plain(text.replace("\t", " "))[:_SEARCH_MAX]
@@ -189,9 +162,6 @@ class Menu:
     # -- what is shown ------------------------------------------------------------------------------
 
     def _layout(self) -> Layout:
-        def rows_for(rows: int) -> Condition:
-            return Condition(lambda: self.app.output.get_size().rows >= rows)
-
         search = Window(
             FormattedTextControl(self._search_line, focusable=True),
             height=1,
@@ -208,11 +178,11 @@ class Menu:
         return Layout(
             HSplit(
                 [
-                    ConditionalContainer(search, rows_for(2)),
-                    ConditionalContainer(titles, rows_for(_ROWS_FOR_ALL)),
+                    ConditionalContainer(search, self._rows_for(2)),
+                    ConditionalContainer(titles, self._rows_for(ROWS_FOR_ALL)),
                     Window(Lines(self._content, self._again)),
-                    ConditionalContainer(note, rows_for(_ROWS_FOR_ALL)),
-                    ConditionalContainer(keys, rows_for(_ROWS_FOR_ALL)),
+                    ConditionalContainer(note, self._rows_for(ROWS_FOR_ALL)),
+                    ConditionalContainer(keys, self._rows_for(ROWS_FOR_ALL)),
                 ]
             )
         )
