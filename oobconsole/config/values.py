@@ -5,14 +5,12 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
 
 from oobconsole.access import Right
 from oobconsole.config.table import one_or_more
-
-_DOMAIN_MAX: Final = 37  # so that `.console15` can follow
 
 
 def _address(value: str) -> str:

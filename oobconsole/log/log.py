@@ -119,6 +119,11 @@ class LogLimit:
         return self._written <= self._lines
 
 
+#: How many log lines a minute one user may cause, and for how many users that is counted.
+USER_LINES: Final = 120
+USERS_MAX: Final = 1024
+
+
 class LogLimits:
     """One `LogLimit` for each of many names, such as users.
 

@@ -68,7 +68,8 @@ class Recordings:
         self._late = Latecomers(self._begin, self._still_not)
         self._late_listeners: list[Callable[[Console], object]] = []
         self._typing: set[Recorder] = set()
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._tidying: asyncio.TimerHandle | None = None  # the next time at which old segments are removed
+        self._expiring: asyncio.TimerHandle | None = None  # the next time at which typed lines may be complete
         self._writer = Writer(self._written)
         self._janitor = Janitor(settings, self.has, self._is_live)
         self._readers = ThreadPoolExecutor(READERS, "recording-reader")
@@ -168,8 +169,9 @@ class Recordings:
                 log.error("the end of a recording is lost, as the server stops", console=recorder.console.name,
                           reason=recorder.reason, bytes=recorder.waiting)  # fmt: skip
         self._events.remove_sink(self._event)
-        for timer in self._timers.values():
-            timer.cancel()
+        for timer in (self._tidying, self._expiring):
+            if timer is not None:
+                timer.cancel()
         self._writer.stop()
         self._janitor.stop()
         self._readers.shutdown(wait=False, cancel_futures=True)
@@ -204,8 +206,8 @@ class Recordings:
 
     def typing(self, recorder: Recorder) -> None:
         self._typing.add(recorder)
-        if "typing" not in self._timers:
-            self._timers["typing"] = self._loop.call_later(1.0, self._expire)
+        if self._expiring is None:
+            self._expiring = self._loop.call_later(1.0, self._expire)
 
     def stopped(self, recorder: Recorder, reason: str) -> None:
         name = recorder.console.name
@@ -241,7 +243,7 @@ class Recordings:
             self._janitor.tidy(recorder.log.folder)
 
     def _expire(self) -> None:
-        del self._timers["typing"]
+        self._expiring = None
         still = {recorder for recorder in self._typing if recorder.expire()}
         self._typing = set()
         for recorder in still:
@@ -256,7 +258,7 @@ class Recordings:
         for recorder in self._recorders.values():
             self._janitor.tidy(recorder.log.folder)
         self._janitor.tidy_gone(self.folder, self._writer.leaving)
-        self._timers["tidy"] = self._loop.call_later(TIDY_SECONDS, self._tidy_all)
+        self._tidying = self._loop.call_later(TIDY_SECONDS, self._tidy_all)
 
     # -- in threads ---------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from oobconsole.events import Kind
 from oobconsole.patterns import TooSlow
@@ -15,9 +15,6 @@ from oobconsole.session.request import Request, UsageError
 from oobconsole.session.when import When
 
 T = TypeVar("T")
-
-#: How many results are shown at most. Beyond that the user is told that there are more.
-FOUND_MAX: Final = 10_000
 
 
 class History:

@@ -8,7 +8,7 @@ import re
 from typing import Final
 
 from oobconsole.session.request import Peer
-from oobconsole.session.typed import LOST_END_SECONDS, PASTE, PASTE_END, REPORTS
+from oobconsole.session.typed import LOST_END_SECONDS, PASTE, PASTE_END, REPORTS, SEQUENCE
 from oobconsole.session.within import within
 
 #: Within how many seconds the rest of a control sequence comes. An Escape that is alone for longer is the key Esc.
@@ -19,7 +19,6 @@ QUIET_SECONDS: Final = 0.1
 _SWALLOW_SECONDS: Final = 10.0
 #: How many bytes of a paste are kept. No answer needs more.
 _PASTE_MAX: Final = 4096
-_SEQUENCE: Final = re.compile(rb"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|O[@-~])")
 _BEGINNING: Final = re.compile(rb"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}|O)?")
 _REPORT: Final = re.compile(rb"\x1b\[[0-9;?]{0,64}[" + REPORTS + rb"]")
 
@@ -114,7 +113,7 @@ class Keyboard:
     async def _sequence(self, data: bytes) -> bytes:
         """Return the control sequence at the beginning of `data`, and wait for the rest of it. What stands behind the
         sequence is put back. If no sequence comes about, this is the first byte alone."""
-        while not (found := _SEQUENCE.match(data)):
+        while not (found := SEQUENCE.match(data)):
             more = await self._soon(SPLIT_SECONDS) if _BEGINNING.fullmatch(data) else b""
             if not more:
                 self.put_back(data[1:] if not _BEGINNING.fullmatch(data) else b"")

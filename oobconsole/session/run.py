@@ -14,7 +14,7 @@ import structlog
 
 from oobconsole.access import Principal
 from oobconsole.errors import HungUp
-from oobconsole.log.log import LogLimits
+from oobconsole.log.log import USER_LINES, USERS_MAX, LogLimits
 from oobconsole.session.commands import described, run
 from oobconsole.session.request import ExitStatus, Peer
 from oobconsole.session.services import Services
@@ -23,10 +23,6 @@ from oobconsole.supervise import Tasks
 
 log = structlog.get_logger(__name__)
 
-#: How many log lines about one user are written in a minute; and for how many users that is counted. The user who has
-#: been silent for longest is dropped first.
-USER_LINES: Final = 120
-USERS_MAX: Final = 1024
 _STOP_SECONDS: Final = 0.5  # for sessions to end by themselves, and for one to take the reason for its end
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import Final
 
@@ -17,6 +18,8 @@ LOST_END_SECONDS: Final = 3.0
 #: fast. A program that waits for a guest's echo before it types more is slower, too: through OpenSSH and two
 #: pseudo-terminals, the quickest of 300 such answers took 1.5 ms (2 processors, nothing else running).
 AT_ONCE_SECONDS: Final = 0.0005
+#: A whole sequence of a key, such as an arrow key's.
+SEQUENCE: Final = re.compile(rb"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|O[@-~])")
 _ESC: Final = 0x1B
 _BRACKET: Final = 0x5B
 _TILDE: Final = 0x7E

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 import asyncssh
 
 from oobconsole.front.ends import INPUT_WINDOW, OUTPUT_WINDOW, PORTION, SessionEnd
-from oobconsole.front.frames import Opening
+from oobconsole.front.frames import TERM_MAX, Opening
 from oobconsole.session.signals import SIGNALS
 from oobconsole.ssh import private
 from oobconsole.ssh.private import TermModes, TermSize
@@ -18,7 +18,6 @@ from oobconsole.ssh.private import TermModes, TermSize
 if TYPE_CHECKING:
     from oobconsole.ssh.sessionchannel import SessionChannel
 
-_TERM_MAX: Final = 64  # characters of TERM
 #: How long a client may keep a channel open without beginning a session, in seconds.
 _UNUSED_SECONDS: Final = 120.0
 _SIZE_MAX: Final = 65535
@@ -58,7 +57,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._unused = asyncio.get_running_loop().call_later(_UNUSED_SECONDS, self.finish, 1)
 
     def pty_requested(self, term_type: str, term_size: TermSize, term_modes: TermModes) -> bool:
-        return len(term_type) <= _TERM_MAX
+        return len(term_type) <= TERM_MAX
 
     def shell_requested(self) -> bool:
         return True  # the client gets the menu, because there is no shell

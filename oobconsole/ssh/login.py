@@ -14,7 +14,7 @@ import structlog
 
 from oobconsole.access import Principal
 from oobconsole.front.ends import Core, SessionEnd
-from oobconsole.log.log import LogLimits
+from oobconsole.log.log import USER_LINES, USERS_MAX, LogLimits
 from oobconsole.ssh import auth
 from oobconsole.ssh.algorithms import SIGNATURES
 from oobconsole.ssh.auth import Allowed, Offered
@@ -45,10 +45,6 @@ _NOT_SSH: Final = (
     *(PacketDecodeError, UnicodeDecodeError),
 )
 _KEY_MAX: Final = 65536  # bytes of a key or certificate
-#: How many log lines a minute one user may cause, and for how many users that is counted. The user who has been
-#: silent for the longest time is forgotten first.
-_USER_LINES: Final = 120
-_USERS_MAX: Final = 1024
 _NO_LONGER: Final = "the key that you logged in with counts no longer"
 
 
@@ -150,7 +146,7 @@ class Host:
         self.core = core
         self.connections: dict[asyncssh.SSHServerConnection, Login] = {}
         self.numbers = itertools.count(1)
-        self.user_log = LogLimits(_USER_LINES, _USERS_MAX)
+        self.user_log = LogLimits(USER_LINES, USERS_MAX)
 
 
 class Login(asyncssh.SSHServer):

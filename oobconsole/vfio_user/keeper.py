@@ -15,7 +15,6 @@ import random
 import secrets
 import selectors
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +28,7 @@ from oobconsole.vfio_user import link
 from oobconsole.vfio_user.attached import Attached
 from oobconsole.vfio_user.client import Client
 from oobconsole.vfio_user.device import Device
+from oobconsole.vfio_user.door import Door
 from oobconsole.vfio_user.intx import Intx
 from oobconsole.vfio_user.pci import CARDS
 from oobconsole.vfio_user.port import Port
@@ -96,11 +96,10 @@ class Keeper:
         self._unmask: int | None = None
         self._reason = f"no VMM has connected to {settings.socket} yet"
         self._delay = RETRY_FIRST
-        self._retry_at: float | None = None
         self._alone_since: float | None = time.monotonic()
         self._ended = False
-        self._on(self._listener.socket, self._accept_client)
-        self._on(self._control.socket, self._accept_server)
+        self._front_door = Door(self._selector, self._listener.socket, self._accept_client)
+        self._back_door = Door(self._selector, self._control.socket, self._accept_server)
 
     def run(self) -> None:
         """Serve the device until nobody is there any more, or `stop` is called."""
@@ -143,8 +142,9 @@ class Keeper:
         """Yield the times at which something is due, by `time.monotonic`."""
         if (due := self._device.bus.next_deadline()) is not None:
             yield due / 1e9
-        if self._retry_at is not None:
-            yield self._retry_at
+        for door in (self._front_door, self._back_door):
+            if door.opens_at is not None:
+                yield door.opens_at
         if self._alone_since is not None:
             yield self._alone_since + LINGER_S
         if self._client is not None and (deadline := self._client.deadline()) is not None:
@@ -162,9 +162,8 @@ class Keeper:
         self._device.bus.poll()
         if self._client is not None:
             self._serve_client(self._client, now)
-        if self._retry_at is not None and now >= self._retry_at:
-            self._retry_at = None
-            self._on(self._listener.socket, self._accept_client)
+        self._back_door.open_if_due(now)
+        if self._front_door.open_if_due(now):
             self._say(self._reason)
         self._pass_on()
         for server in [server for server in self._servers if server.closed]:
@@ -182,7 +181,7 @@ class Keeper:
     # -- the client ---------------------------------------------------------------------------------
 
     def _accept_client(self) -> None:
-        sock = _accepted(self._listener.socket)
+        sock = self._front_door.accept()
         if sock is None:
             return
         if self._client is not None:
@@ -219,8 +218,7 @@ class Keeper:
             self._delay = RETRY_FIRST
         wait = self._delay * random.uniform(1 - _JITTER, 1 + _JITTER)
         self._delay = min(RETRY_MAX, self._delay * 2)
-        self._retry_at = time.monotonic() + wait
-        self._selector.unregister(self._listener.socket)
+        self._front_door.shut(wait)
         self._say(f"the VMM is at fault: {client.fault}")
 
     def _device_failed(self, _: Slot, error: Exception) -> None:
@@ -239,7 +237,7 @@ class Keeper:
     # -- the servers --------------------------------------------------------------------------------
 
     def _accept_server(self) -> None:
-        sock = _accepted(self._control.socket)
+        sock = self._back_door.accept()
         if sock is None:
             return
         if len(self._servers) >= SERVERS_MAX:
@@ -278,7 +276,8 @@ class Keeper:
         """Return what a STATE frame says: `up`, `reason`, and in how many seconds a client is accepted again
         (`retry_s`)."""
         up = self._client is not None and self._client.negotiated
-        wait = None if self._retry_at is None else max(0.0, self._retry_at - time.monotonic())
+        opens_at = self._front_door.opens_at
+        wait = None if opens_at is None else max(0.0, opens_at - time.monotonic())
         return {"up": up, "reason": self._reason, "retry_s": wait}
 
     def _remove(self, server: Attached) -> None:
@@ -305,15 +304,6 @@ class Keeper:
         for server in self._servers:
             if server.port is not None and not server.closed:
                 server.state(self.state())
-
-
-def _accepted(listener: socket.socket) -> socket.socket | None:
-    try:
-        sock, _ = listener.accept()
-    except OSError:
-        return None  # the other end has left, or there is no file descriptor left; the selector asks again
-    sock.setblocking(False)
-    return sock
 
 
 def main(argument: str) -> int:

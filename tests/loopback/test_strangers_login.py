@@ -22,6 +22,7 @@ from asyncssh.constants import (
 from asyncssh.packet import Boolean, String, UInt32
 
 from oobconsole.events import DENIALS_MAX, DENIALS_PERIOD
+from oobconsole.log.log import USER_LINES
 from oobconsole.session import parsing
 from oobconsole.session.request import UsageError
 from oobconsole.ssh import channel, login, transport
@@ -98,12 +99,12 @@ class TestChannels:
         """security.md 9: refused channel opens."""
         async with Lab(tmp_path) as lab, await soon(lab.connect()) as client:
             kept = [await soon(attach(client)) for _ in range(login._SESSIONS_MAX)]
-            for _ in range(login._USER_LINES * 2):
+            for _ in range(USER_LINES * 2):
                 with pytest.raises(asyncssh.ChannelOpenError):
                     await soon(attach(client))
             assert len(kept) == login._SESSIONS_MAX
         said = capsys.readouterr().out
-        assert said.count("too many sessions") <= login._USER_LINES
+        assert said.count("too many sessions") <= USER_LINES
         assert said.count("more of this is not logged") == 1
 
     async def test_one_that_is_never_used_has_an_end(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from enum import IntEnum, IntFlag
 from typing import Final
 
+from oobconsole.config.places import RANGES_MAX as RANGES_MAX
+
 MAGIC: Final = 0x31424F4F
 VERSION: Final = 2
 FRAME_MAX: Final = 4096
 POSTED_MAX: Final = 2048
 CONTEXTS_MAX: Final = 256
 STATS_MAX: Final = 80
-RANGES_MAX: Final = 8
 #: How many registers one image has.
 REGISTERS: Final = 8
 IMAGES_MAX: Final = 17

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from oobconsole.session.tui.pace import PacedApplication, pace
 from oobconsole.session.tui.terminal import Keys, Terminal
-from oobconsole.session.typed import LOST_END_SECONDS, PASTE, PASTE_END, came_at_once
+from oobconsole.session.typed import LOST_END_SECONDS, PASTE, PASTE_END, SEQUENCE, came_at_once
 from oobconsole.session.within import within
 
 #: How many bytes of keys are looked at before others have their turn. Each byte costs up to a millisecond.
@@ -29,7 +29,6 @@ _ESCAPE_SECONDS: Final = 0.5
 #: Ctrl-D).
 _CHOOSES: Final = re.compile(rb"[\r\x17\x12\x10\x14\t\x01\x03\x04]")
 _MARKED: Final = re.compile(re.escape(PASTE) + rb".*?(?:" + re.escape(PASTE_END) + rb"|\Z)", re.DOTALL)
-_SEQUENCE: Final = re.compile(rb"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|O[@-~])")  # such as that of an arrow key
 _NO_TEXT: Final = bytes(range(0x20)) + b"\x7f"
 
 
@@ -188,4 +187,4 @@ def _at_once(data: bytes) -> int:
 
 
 def _is_text(data: bytes) -> bool:
-    return bool(_SEQUENCE.sub(b"", data).strip(_NO_TEXT))
+    return bool(SEQUENCE.sub(b"", data).strip(_NO_TEXT))
