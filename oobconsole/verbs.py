@@ -39,7 +39,7 @@ class Verb:
         words: what the first words behind the verb mean. Words that have no fixed meaning are not listed.
         right: the right that the user needs at the console. None: the verb concerns no single console.
         server_user: only the user who runs the server, and root, may use this verb, through the admin socket.
-        text: the last argument is a text, which reaches to the end of the line (`session/words.py`).
+        text: the last argument is a text, which reaches to the end of the line (`session/freetext.py`).
         options_behind: options may also stand between the console's name and the text.
         handed_on: the local command hands this verb on to the running server. False: the local command has a
             subcommand of that name with a meaning of its own.

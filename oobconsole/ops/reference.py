@@ -108,9 +108,9 @@ def keys(table: type[Table]) -> Iterator[tuple[str, FieldInfo]]:
     """The keys that a table may have in the file, with their fields. Keys that are tables of TABLES are left out."""
     own = tuple(TABLES.values())
     for name, field in table.model_fields.items():
-        inner = _plain(field.annotation)
+        inner = _bare(field.annotation)
         listed = typing.get_args(inner)[0] if typing.get_origin(inner) is list else None
-        if field.alias is None or _plain(listed) not in own:
+        if field.alias is None or _bare(listed) not in own:
             yield field.alias or name, field
 
 
@@ -144,17 +144,17 @@ def _value(value: Any) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
-def _plain(kind: Any) -> Any:
+def _bare(kind: Any) -> Any:
     """A type without its annotations, and without `| None`."""
     if typing.get_origin(kind) is typing.Annotated:
-        return _plain(typing.get_args(kind)[0])
+        return _bare(typing.get_args(kind)[0])
     if typing.get_origin(kind) in (types.UnionType, typing.Union):
-        return _plain(next(part for part in typing.get_args(kind) if part is not type(None)))
+        return _bare(next(part for part in typing.get_args(kind) if part is not type(None)))
     return kind
 
 
 def _type(kind: Any) -> str:
-    kind = _plain(kind)
+    kind = _bare(kind)
     if typing.get_origin(kind) is list:
         return f"list of {_type(typing.get_args(kind)[0])}s"
     if typing.get_origin(kind) is typing.Literal:

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, NoReturn
 
+from oobconsole.session.freetext import Joined, Words, divide
 from oobconsole.session.request import UsageError, echo
 from oobconsole.session.verbs import load
-from oobconsole.session.words import Joined, Words, divide
 from oobconsole.terminal.text import escaped
 from oobconsole.verbs import VERBS, Verb
 

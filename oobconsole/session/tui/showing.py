@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from oobconsole import supervise
 from oobconsole.session.tui.pace import pace
 from oobconsole.session.tui.terminal import Keys, Terminal
-from oobconsole.session.tui.typed import Screen, Typing
+from oobconsole.session.tui.typist import Screen, Typist
 from oobconsole.terminal.restore import Lent
 
 _REFRESH_SECONDS: Final = 1.0
@@ -49,7 +49,7 @@ class Showing:
         with pace().spending():
             screen = make(keys)
         await pace().turn()
-        typing = Typing(self._terminal, keys, screen)
+        typing = Typist(self._terminal, keys, screen)
         result = None
         self._terminal.on_resize(self.changed)
         helpers = supervise.Tasks(supervise.PEERS)

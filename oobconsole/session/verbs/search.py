@@ -7,11 +7,11 @@ from functools import partial
 from typing import Final
 
 from oobconsole.session.arguments import add_console, add_since, pattern
+from oobconsole.session.freetext import FreeText, misplaced
 from oobconsole.session.history import History
 from oobconsole.session.pipe import first_done
 from oobconsole.session.request import ExitStatus, Request
 from oobconsole.session.searching import Search
-from oobconsole.session.words import FreeText, misplaced
 
 #: How many lines are printed at most. Then the user is told that there are more.
 FOUND_MAX: Final = 10_000

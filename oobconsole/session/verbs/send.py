@@ -7,11 +7,11 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from oobconsole.session.arguments import add_console
+from oobconsole.session.freetext import FreeText
 from oobconsole.session.pipe import first_done
 from oobconsole.session.request import ExitStatus, Request, UsageError, echo
 from oobconsole.session.safe import eased
 from oobconsole.session.sending import SEVERAL_MAX, Several, send
-from oobconsole.session.words import FreeText
 
 #: How many characters a pattern that names consoles may have: no name is as long, and a pattern of 60,000 characters
 #: takes a second to be understood. And with how many names the pattern is compared in one slice of the event loop.

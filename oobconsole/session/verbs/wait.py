@@ -13,12 +13,12 @@ from oobconsole.console.console import Console
 from oobconsole.console.reader import Notice, Reader
 from oobconsole.patterns import Match, Matcher, Pattern, TooSlow, as_typed
 from oobconsole.session.arguments import add_console, count, multiline
+from oobconsole.session.freetext import FreeText, misplaced
 from oobconsole.session.lastline import text_from
 from oobconsole.session.pipe import first_done
 from oobconsole.session.request import ExitStatus, Request, UsageError, echo
 from oobconsole.session.safe import slices
 from oobconsole.session.within import within
-from oobconsole.session.words import FreeText, misplaced
 from oobconsole.terminal.plain import PlainLines
 from oobconsole.terminal.text import plain
 

@@ -11,7 +11,7 @@ from prompt_toolkit.keys import Keys as Key
 from oobconsole import supervise
 from oobconsole.access import Grant, Principal, Right
 from oobconsole.console.console import Console
-from oobconsole.session.tui import showing, typed
+from oobconsole.session.tui import showing, typist
 from oobconsole.session.tui.catalogue import Catalogue, Row
 from oobconsole.session.tui.choose import choose
 from oobconsole.session.tui.menu import Action, Choice, Place
@@ -375,7 +375,7 @@ class TestPastes:
 
     @pytest.mark.parametrize("size", [10, 10_000])
     async def test_one_whose_end_is_lost_ends_by_itself(self, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(typed, "LOST_END_SECONDS", 0.05)
+        monkeypatch.setattr(typist, "LOST_END_SECONDS", 0.05)
         terminal = FakeTerminal()
         task = begin(terminal)
         terminal.type(b"\x1b[200~" + b"\r" * size + b"\x1b[20")

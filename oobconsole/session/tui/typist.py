@@ -46,7 +46,7 @@ class Screen(Protocol):
         """Leave the screen without a result. A second call does nothing."""
 
 
-class Typing:
+class Typist:
     """Gives a screen what the user types. What is typed after the end of the screen is kept for what comes next.
 
     Args:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oobconsole.session.freetext import HEAD_MAX, without_quotes
 from oobconsole.session.parsing import COMMAND_MAX, parse
 from oobconsole.session.request import UsageError
-from oobconsole.session.words import HEAD_MAX, without_quotes
 
 #: As ssh makes them of `ssh HOST send web1 TEXT`: the user's shell has taken one level of quotes away.
 TEXTS = [
