@@ -8,12 +8,13 @@
 #define OOB_HIDE_H
 
 #include "context.h"
+#include "virt.h"
 
 /* How long after its last access a console counts as in use, in ns. */
 #define OOB_IN_USE_NS 1000000000ull
 
 /* At #VMEXIT: hides the registers that L1 does not need for this exit. At VMRUN: gives L2 its registers back. */
-void oob_hide_at_exit(unsigned vcpu, struct oob_l2_vcpu *l2, uint64_t exit_code);
+void oob_hide_at_exit(unsigned vcpu, struct oob_l2_vcpu *l2, const struct oob_exit *exit);
 void oob_hide_restore(unsigned vcpu, struct oob_l2_vcpu *l2);
 
 #endif

@@ -8,12 +8,14 @@
 #include "detour.h"
 #include "hide.h"
 #include "inject.h"
+#include "learn.h"
 #include "link.h"
 #include "marks.h"
 #include "qemu_plugin_api.h"
 #include "ioperm.h"
 #include "serve.h"
 #include "string_io.h"
+#include "svm.h"
 #include "timer.h"
 #include "vcpu.h"
 #include "vmcb.h"
@@ -21,8 +23,6 @@
 
 #define EFER_SVME (1u << 12)
 #define EFER_KNOWN 0xffffffffull
-
-enum { CPUID_FEATURES = 1, CPUID_TOPOLOGY = 0xb };
 
 /* Two witnesses tell L1 from L2 after a VMRUN:
  *
@@ -90,15 +90,6 @@ static uint64_t new_secret(void) {
     return state;
 }
 
-/* L1 answers an L2's CPUID: leaves 1 and 0xb hold the APIC ID (AMD APM vol. 3, E.3.2 and E.4.7). */
-static void learn_cpuid_answer(unsigned vcpu, struct oob_l2_vcpu *l2) {
-    if (l2->cpuid_leaf == CPUID_FEATURES)
-        l2->apic_id = oob_reg_read(&oob_l1, vcpu, OOB_REG_RBX) >> 24 & 0xff;
-    else if (l2->cpuid_leaf == CPUID_TOPOLOGY)
-        l2->apic_id = (uint32_t)oob_reg_read(&oob_l1, vcpu, OOB_REG_RDX);
-    l2->cpuid_leaf = 0;
-}
-
 static void mark_host(unsigned vcpu, uint64_t marker) {
     oob_reg_write(&oob_l1, vcpu, OOB_REG_EFER, (oob_reg_read(&oob_l1, vcpu, OOB_REG_EFER) & EFER_KNOWN) | marker);
 }
@@ -123,7 +114,7 @@ void oob_on_vmrun(unsigned vcpu, bool certain) {
     if (state->l2) {
         state->tag = state->l2->tag;
         state->l2->context->nested = tables_of_l1(vcpu);
-        learn_cpuid_answer(vcpu, state->l2);
+        oob_learn_at_entry(vcpu, state->l2);
         oob_hide_restore(vcpu, state->l2);
         oob_detour_at_vmrun(vcpu, state->l2);
         oob_inject_at_vmrun(state->l2);
@@ -168,39 +159,10 @@ void oob_on_reset_vector(unsigned vcpu) {
     oob_unlock();
 }
 
-/* The value that L2 was about to store into an interrupt controller when the nested page fault stopped it. */
-static void learn_mmio_write(unsigned vcpu, struct oob_l2_vcpu *l2) {
-    uint64_t vmcb = l2->block, gpa = oob_phys_read_u64(&oob_l1, vmcb + VMCB_EXITINFO2);
-    struct oob_paging paging = oob_paging_saved(l2->context, vmcb);
-    uint64_t rip = oob_phys_read_u64(&oob_l1, vmcb + VMCB_RIP);
-    uint64_t base = paging.efer & (1u << 10) ? 0 : oob_phys_read_u64(&oob_l1, vmcb + VMCB_CS_BASE);
-    enum oob_mode mode = paging.efer & (1u << 10) ? OOB_MODE_64 : OOB_MODE_32;
-    uint8_t bytes[OOB_INSN_MAX];
-    size_t len = sizeof bytes;
-    struct oob_mov_insn mov;
-    uint32_t value;
-
-    if ((gpa & ~0x1full) != OOB_IOAPIC_BASE && gpa != OOB_APIC_LDR)
-        return;
-    while (len && !oob_paging_read(&paging, base + rip, bytes, len))
-        len--; /* the instruction may be the last before an unmapped page */
-    if (!oob_decode_mov(bytes, len, mode, &mov) || !mov.store)
-        return;
-    if (mov.immediate)
-        value = mov.value;
-    else if (mov.reg == OOB_REG_RAX)
-        value = (uint32_t)oob_phys_read_u64(&oob_l1, vmcb + VMCB_RAX);
-    else
-        value = (uint32_t)oob_reg_read(&oob_l1, vcpu, OOB_REG_RAX + mov.reg);
-    if (gpa == OOB_APIC_LDR)
-        l2->logical_id = (uint8_t)(value >> 24);
-    else
-        oob_irqchip_mmio_write(&l2->context->chip, gpa, value);
-}
-
 void oob_on_exit(unsigned vcpu) {
     const struct vcpu_state *state = &vcpus[vcpu];
     uint64_t code = exit_code(state);
+    struct oob_exit seen; /* the exit as L1 sees it */
     struct oob_l2_vcpu *l2;
 
     mark_host(vcpu, 0);
@@ -211,12 +173,10 @@ void oob_on_exit(unsigned vcpu) {
     if (l2 && code != state->nonce) {
         code = oob_inject_at_exit(l2, code);
         code = oob_detour_at_exit(vcpu, l2, code);
-        code = oob_inject_at_halt(l2, code);
-        if (code == VMEXIT_NPF)
-            learn_mmio_write(vcpu, l2);
-        else if (code == VMEXIT_CPUID)
-            l2->cpuid_leaf = (uint32_t)oob_phys_read_u64(&oob_l1, l2->block + VMCB_RAX);
-        oob_hide_at_exit(vcpu, l2, code);
+        oob_inject_at_halt(l2, code);
+        seen = oob_svm.exit(&oob_l1, l2->block);
+        oob_learn_at_exit(vcpu, l2, &seen);
+        oob_hide_at_exit(vcpu, l2, &seen);
     }
     oob_unlock();
     oob_mark_guest(vcpu, false);

@@ -83,6 +83,11 @@ int core_route(const struct oob_l2_vcpu *l2, unsigned line) {
     return route.vector | route.ioapic << 8 | route.logical << 9 | route.destination << 16;
 }
 
+/* The server drives the line high. */
+void core_raise(struct oob_l2_vcpu *l2, unsigned line) {
+    l2->context->line[line].drivers = 1;
+}
+
 bool core_level(const struct oob_l2_vcpu *l2, unsigned line) {
     return oob_line_level(&l2->context->line[line]);
 }
