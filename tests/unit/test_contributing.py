@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import re
 import subprocess
@@ -12,9 +13,11 @@ from types import ModuleType
 import pytest
 
 from oobconsole import verbs
+from oobconsole.app import fronts as app_fronts
 from oobconsole.config import places
 from oobconsole.config.guests import MachineConfig
 from oobconsole.console.console import ConsoleState
+from oobconsole.front.fronts import Fronts, prepare
 from oobconsole.guests import fittings
 from oobconsole.guests.line import Line
 from oobconsole.guests.nested import Machine
@@ -22,6 +25,7 @@ from oobconsole.interceptors.memory import MemoryInterceptor
 from oobconsole.session import commands
 from oobconsole.session import verbs as implementations
 from oobconsole.session.request import ExitStatus
+from tests.loopback.lab import Lab
 from tests.support.aio import soon, until
 from tests.unit.session.fakes import ALICE, FakePeer, consoles
 
@@ -53,6 +57,9 @@ def test_the_page_has_an_example_of_each() -> None:
         "oobconsole/lines/program.py",
         "oobconsole/session/verbs/idle.py",
         "in oobconsole/verbs.py",
+        "oobconsole/oneline/server.py",
+        "oobconsole/oneline/kind.py",
+        "in oobconsole/app/fronts.py",
     }
 
 
@@ -124,6 +131,49 @@ async def test_a_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert peer.got == b"never\n"
     assert await soon(commands.run("help", peer, None, known, ALICE)) is ExitStatus.OK
     assert b"idle    for how long a guest has printed nothing" in peer.got
+
+
+async def test_a_front(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a process of its own, with the rights of one, and with the core's side as it is in the server."""
+    package = tmp_path / "more" / "oneline"
+    package.mkdir(parents=True)
+    for file in ("server.py", "kind.py"):
+        (package / file).write_text(EXAMPLES[f"oobconsole/oneline/{file}"])
+    (tmp_path / "more" / "sitecustomize.py").write_text(
+        f"import oobconsole\noobconsole.__path__.append({str(tmp_path / 'more')!r})\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "more"))
+    one_line = load("oobconsole/oneline/kind.py", tmp_path).KIND
+    names = {**vars(app_fronts), "ONELINE": one_line}
+    exec(EXAMPLES["in oobconsole/app/fronts.py"], names)
+    assert names["KINDS"] == (*app_fronts.KINDS, one_line)
+    async with Lab(tmp_path) as lab:
+        state = lab.config.server.state_dir
+        state.mkdir(exist_ok=True)
+        (state / "passwords.json").write_text('{"alice": "sesame"}')
+        prepared = prepare([one_line], lab.config)
+        running = Fronts([one_line], prepared, lab.reception, lab.services.events)
+        (address,) = (await soon(running.start()))["oneline"]
+        try:
+            said = await ask(address, b"alice sesame ls\n")
+            assert b"web1" in said
+            assert said.endswith(b"exit 0\n")
+            assert await ask(address, b"alice sesame status\n") == (
+                b"oobconsole: 'status' is for the server's own user: 'oobconsole status' on its host\nexit 3\n"
+            )
+            for wrong in (b"alice open ls\n", b"mallory sesame ls\n", b"alice\n", b"\n", b"x" * 5000):
+                assert await ask(address, wrong) == b"refused: no such user, or another password\n"
+        finally:
+            await running.stop()
+
+
+async def ask(address: str, line: bytes) -> bytes:
+    host, _, port = address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(line)
+    said = await soon(reader.read())
+    writer.close()
+    return said
 
 
 def test_the_list_of_targets_is_what_make_prints() -> None:
