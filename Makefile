@@ -1,5 +1,5 @@
 PY := .venv/bin/python
-SCRIPTS := $(wildcard tests/stack/*.sh) $(wildcard tests/stack/guests/*.sh) $(wildcard tests/fuzz/*.sh)
+SCRIPTS := $(wildcard tests/real/*.sh) $(wildcard tests/stack/*.sh) $(wildcard tests/stack/guests/*.sh) $(wildcard tests/fuzz/*.sh)
 SECONDS ?= 600
 SOAK_JOBS ?= 1
 
@@ -82,7 +82,7 @@ soak: setup ## runs the tests on a busy machine, goes on where it was stopped: h
 	@$(PY) -m tests.stack.soak $(if $(MINUTES),--minutes $(MINUTES)) --jobs $(SOAK_JOBS) $(ONLY)
 
 # Its files are named so that `make test` passes them over.
-real: setup ## boots Debian's installer, memtest86+ and a menu of syslinux's: 2 minutes
+real: setup ## boots Debian's installer, memtest86+, a menu of syslinux's, and systemd with our unit: 3 minutes
 	@tests/stack/packages.sh real
 	@tests/stack/real.sh
 	@$(PY) -m pytest -o python_files='real_*.py' --durations=0 tests/real
