@@ -134,13 +134,16 @@ class Visitor:
         self._break_due.set()
 
     def signalled(self, signal: str) -> None:
-        """The client has sent a signal. Raises `FrontError` if the signal means nothing here.
+        """The client has sent a signal. It does nothing to a session that is over. Raises `FrontError` if the signal
+        means nothing here.
 
         A key that a signal stands for needs no credit. So it is typed only once until the session has read it, as a
         process has one pending signal of each kind (signal(7)).
         """
         if signal not in SIGNALS:
             raise FrontError(f"SIGNAL is {signal[:8]!r}, which no front passes on")
+        if self._is_over:
+            return
         key = key_of(signal, self.command, terminal=self.has_terminal)
         if not key:
             self.dismissed(f"ended by signal {signal}")

@@ -19,10 +19,10 @@ from tests.unit.front.fakes import FakeClient
 class Both:
     """A visitor, and its client."""
 
-    def __init__(self, term: str | None = None, window: int = WINDOW) -> None:
+    def __init__(self, term: str | None = None, window: int = WINDOW, command: str | None = None) -> None:
         self.client = FakeClient()
         self.closed: list[Visitor] = []
-        self.visitor = Visitor(Opening(term=term), self.client, self.closed.append, window=window)
+        self.visitor = Visitor(Opening(command, term=term), self.client, self.closed.append, window=window)
 
 
 async def test_output_stops_where_credit_ends_and_keeps_its_order() -> None:
@@ -134,6 +134,29 @@ async def test_one_who_is_dismissed_and_reads_nothing_ends_all_the_same(monkeypa
     both.visitor.dismissed("enough")
     await both.visitor.gone()
     assert both.client.statuses == [1]
+
+
+async def test_signals_end_a_session_once() -> None:
+    both = Both(command="wait web1 x")
+    for _ in range(1000):
+        both.visitor.signalled("TERM")
+    await both.visitor.gone()
+    both.visitor.signalled("TERM")
+    assert both.client.errors == b"oobconsole: ended by signal TERM\n"
+    assert both.client.statuses == [1]
+
+
+async def test_a_signal_that_is_a_key_is_typed_once_until_it_was_read() -> None:
+    both = Both(term="xterm", command="web1")
+    for _ in range(1000):
+        both.visitor.signalled("INT")
+        both.visitor.signalled("QUIT")
+    assert await both.visitor.read() == b"\x03\x1c"
+    both.visitor.signalled("INT")
+    both.visitor.input_ended()
+    assert await both.visitor.read() == b"\x03"
+    both.visitor.signalled("INT")
+    assert await both.visitor.read() == b""
 
 
 async def test_breaks_beyond_the_limit_are_counted() -> None:
