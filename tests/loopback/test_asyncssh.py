@@ -261,7 +261,7 @@ class TestTerminals:
             process.change_terminal_size(i, 1000 - i)
         process.send_signal("INT")
         process.stdin.write(b"still here")
-        await until(lambda: guest.received == b"still here", lambda: guest.received)
+        await until(lambda: guest.received == b"\x03still here", lambda: guest.received)
 
     async def test_the_menu_survives_any_size(self, client: asyncssh.SSHClientConnection) -> None:
         for size in ((0, 0), (1, 1), (2**32 - 1, 2**32 - 1)):

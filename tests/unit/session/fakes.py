@@ -39,6 +39,7 @@ class FakePeer:
         self.errors = bytearray()
         self.writable = asyncio.Event()
         self.writable.set()
+        self.offered = 0  # bytes that it was to take, whether or not it has taken them
         self._typed: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
         self._taken = 0.0
         self.pause = 0.0
@@ -72,6 +73,7 @@ class FakePeer:
         self._put_back = data + self._put_back
 
     async def write(self, data: bytes) -> None:
+        self.offered += len(data)
         await self.writable.wait()
         self.got += data
 
