@@ -82,9 +82,10 @@ soak: setup ## runs the tests on a busy machine, goes on where it was stopped: h
 	@$(PY) -m tests.stack.soak $(if $(MINUTES),--minutes $(MINUTES)) --jobs $(SOAK_JOBS) $(ONLY)
 
 # Its files are named so that `make test` passes them over.
-real: setup ## boots Debian's installer, memtest86+, a menu of syslinux's, and systemd with our unit: 3 minutes
+real: setup ## boots Debian's installer, memtest86+, a menu of syslinux's, systemd with our unit, and Xen: 5 minutes
 	@tests/stack/packages.sh real
 	@tests/stack/real.sh
+	@tests/stack/xen.sh
 	@$(PY) -m pytest -o python_files='real_*.py' --durations=0 tests/real
 
 leak: setup ## what L1 can find of a secret on L2's console: minutes

@@ -162,9 +162,12 @@ class NestedStack:
         command += ["-smp", str(self._vcpus), "-m", str(self._megabytes)]
         command += ["-nodefaults", "-display", "none", *([] if self._reboot else ["-no-reboot"])]
         command += ["-chardev", f"stdio,id=console,logfile={self._l1_log}", "-serial", "chardev:console"]
-        command += ["-kernel", str(CACHE / "guests" / "vmlinuz"), "-initrd", str(self._initramfs[0])]
-        command += ["-append", self._append, *self._l0_options]
+        command += [*self._boot(), *self._l0_options]
         return [*command, *(self._plugin_options() if self._intercept else [])]
+
+    def _boot(self) -> list[str]:
+        kernel = ["-kernel", str(CACHE / "guests" / "vmlinuz"), "-initrd", str(self._initramfs[0])]
+        return [*kernel, "-append", self._append]
 
     def _plugin_options(self) -> list[str]:
         words = [sys.executable, "-m", "oobconsole", "qemu-options", "l1", "--config", str(self.server.config)]
