@@ -32,6 +32,13 @@ struct oob_hidden {
 /* Room for what the host itself wants to keep about an L2's vCPU. It is zero at first, and core does not use it. */
 enum { OOB_HOST_WORDS = 24 };
 
+/* A deadline that is other than L2 has written it, while L1 answers the hypercall that names it (xen.h). */
+struct oob_xen_timer {
+    bool changed;
+    uint64_t at; /* where in L1's memory it stands */
+    uint64_t own, ours;
+};
+
 /* One vCPU of an L2. */
 struct oob_l2_vcpu {
     uint64_t block; /* its VMCB, or what takes the VMCB's place (virt.h); 0: a free slot */
@@ -48,6 +55,7 @@ struct oob_l2_vcpu {
     struct oob_hidden hidden;
     uint64_t tsc, tsc_ns;           /* the last time stamp that this vCPU read, and our clock's time then */
     uint64_t base_tsc, base_tsc_ns; /* an earlier time stamp: both together give the rate */
+    struct oob_xen_timer xen_timer;
 };
 
 /* An interrupt line into an L2. */
@@ -82,6 +90,7 @@ struct oob_context {
     uint64_t first_block;
     uint64_t last_run_ns, last_access_ns;
     uint64_t last_input_ns; /* when input last waited for the guest */
+    uint64_t xen_time;      /* where in its physical memory Xen tells it the time (xen.h); 0: not known */
     uint64_t kernel;        /* LSTAR, the address of its kernel: it identifies a restored guest; 0: none yet */
     unsigned vcpus;
     bool at_reset;     /* its first vCPU has not left the reset vector */

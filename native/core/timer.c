@@ -17,8 +17,9 @@ void oob_timer_saw_tsc(struct oob_l2_vcpu *l2, uint64_t tsc) {
     l2->tsc_ns = now;
 }
 
-/* How long this vCPU may sleep, in ns; 0: as long as it likes. */
-static uint64_t patience(const struct oob_context *context, uint64_t now) {
+uint64_t oob_timer_patience(const struct oob_context *context) {
+    uint64_t now = oob_now_ns();
+
     if (context->attended && now - context->last_input_ns < OOB_ACTIVE_NS)
         return OOB_BUSY_MAX_NS;
     /* Another vCPU of a guest that prints may raise what only this one is to take. */
@@ -41,13 +42,23 @@ static uint64_t tsc_in(const struct oob_l2_vcpu *l2, uint64_t ns) {
     return ticks * (ns < ns_max ? ns : ns_max) / elapsed;
 }
 
-bool oob_timer_clamp(struct oob_l2_vcpu *l2, uint64_t *deadline) {
-    uint64_t elapsed = l2->tsc_ns - l2->base_tsc_ns, now = oob_now_ns(), limit;
-    uint64_t sleep_ns = patience(l2->context, now);
+static bool knows_rate(const struct oob_l2_vcpu *l2) {
+    return l2->tsc_ns - l2->base_tsc_ns >= RATE_MIN_NS;
+}
 
-    if (!sleep_ns || !*deadline || elapsed < RATE_MIN_NS)
+bool oob_timer_tsc_now(const struct oob_l2_vcpu *l2, uint64_t *tsc) {
+    if (!knows_rate(l2))
         return false;
-    limit = l2->tsc + tsc_in(l2, now - l2->tsc_ns + sleep_ns);
+    *tsc = l2->tsc + tsc_in(l2, oob_now_ns() - l2->tsc_ns);
+    return true;
+}
+
+bool oob_timer_clamp(struct oob_l2_vcpu *l2, uint64_t *deadline) {
+    uint64_t sleep_ns = oob_timer_patience(l2->context), limit;
+
+    if (!sleep_ns || !*deadline || !knows_rate(l2))
+        return false;
+    limit = l2->tsc + tsc_in(l2, oob_now_ns() - l2->tsc_ns + sleep_ns);
     if (*deadline <= limit)
         return false;
     *deadline = limit;

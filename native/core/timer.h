@@ -19,6 +19,10 @@
 #define OOB_ACTIVE_NS 200000000ull
 
 void oob_timer_saw_tsc(struct oob_l2_vcpu *l2, uint64_t tsc);
+/* How long may a vCPU of this guest sleep, in ns? 0: as long as it likes. */
+uint64_t oob_timer_patience(const struct oob_context *context);
+/* What the guest would read from its TSC now. Returns false while the rate of its TSC is not known. */
+bool oob_timer_tsc_now(const struct oob_l2_vcpu *l2, uint64_t *tsc);
 /* Brings a deadline, in units of the guest's TSC, forward. Returns false when it may stay as it is. */
 bool oob_timer_clamp(struct oob_l2_vcpu *l2, uint64_t *deadline);
 

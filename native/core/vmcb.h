@@ -64,6 +64,7 @@ enum vmexit_code {
     VMEXIT_IOIO = 0x7b,
     VMEXIT_MSR = 0x7c,
     VMEXIT_SHUTDOWN = 0x7f, /* a triple fault */
+    VMEXIT_VMMCALL = 0x81,
     VMEXIT_NPF = 0x400,
     VMEXIT_END = 0x1000, /* all of AMD's codes are smaller; -1 and the codes that software makes up are larger */
 };

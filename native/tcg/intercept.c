@@ -20,7 +20,9 @@
 #include "vcpu.h"
 #include "vmcb.h"
 #include "paging.h"
+#include "xen.h"
 
+#define EFER_LMA (1u << 10)
 #define EFER_SVME (1u << 12)
 #define EFER_KNOWN 0xffffffffull
 
@@ -116,6 +118,7 @@ void oob_on_vmrun(unsigned vcpu, bool certain) {
         state->l2->context->nested = tables_of_l1(vcpu);
         oob_learn_at_entry(vcpu, state->l2);
         oob_hide_restore(vcpu, state->l2);
+        oob_xen_put_back(state->l2);
         oob_detour_at_vmrun(vcpu, state->l2);
         oob_inject_at_vmrun(state->l2);
     }
@@ -159,6 +162,21 @@ void oob_on_reset_vector(unsigned vcpu) {
     oob_unlock();
 }
 
+/* A hypercall, as Xen takes it from 64-bit code: of a kernel, for Xen refuses others. RAX is in the VMCB. */
+static void on_hypercall(unsigned vcpu, struct oob_l2_vcpu *l2) {
+    struct oob_xen_call call = {
+        .number = oob_phys_read_u64(&oob_l1, l2->block + VMCB_RAX),
+        .command = oob_reg_read(&oob_l1, vcpu, OOB_REG_RDI),
+        .vcpu = oob_reg_read(&oob_l1, vcpu, OOB_REG_RSI),
+        .argument = oob_reg_read(&oob_l1, vcpu, OOB_REG_RDX),
+    };
+    uint8_t cpl;
+
+    oob_phys_read(&oob_l1, l2->block + VMCB_CPL, &cpl, sizeof cpl);
+    if (cpl == 0 && (oob_phys_read_u64(&oob_l1, l2->block + VMCB_EFER) & EFER_LMA))
+        oob_xen_on_call(l2, &call);
+}
+
 void oob_on_exit(unsigned vcpu) {
     const struct vcpu_state *state = &vcpus[vcpu];
     uint64_t code = exit_code(state);
@@ -174,6 +192,8 @@ void oob_on_exit(unsigned vcpu) {
         code = oob_inject_at_exit(l2, code);
         code = oob_detour_at_exit(vcpu, l2, code);
         oob_inject_at_halt(l2, code);
+        if (code == VMEXIT_VMMCALL)
+            on_hypercall(vcpu, l2);
         seen = oob_svm.exit(&oob_l1, l2->block);
         oob_learn_at_exit(vcpu, l2, &seen);
         oob_hide_at_exit(vcpu, l2, &seen);
