@@ -35,6 +35,8 @@ QUESTIONS_MAX: Final = 64
 SESSIONS_MAX: Final = 10_000
 #: A content of at most so many bytes is copied behind its header, because one write is cheaper than two.
 _JOINED_MAX: Final = 4096
+#: When so many bytes of frames are gathered, they are written at once.
+_GATHERED_MAX: Final = 32768
 #: How many characters a user's name may have. A front says it, and others see it.
 _NAME_MAX: Final = 64
 _KEY_THREADS: Final = ThreadPoolExecutor(2, thread_name_prefix="keys")
@@ -95,6 +97,9 @@ class Relay(asyncio.Protocol):
         self._serving: dict[int, asyncio.Future[None]] = {}
         self._questions = Tasks()
         self._transport: asyncio.Transport | None = None
+        self._loop = loop
+        self._gathered = bytearray()  # frames that are sent at the end of this turn of the event loop
+        self._flushing: asyncio.Handle | None = None
         self._turn: asyncio.Handle | None = None
         self._has_room = True
         self._is_reading = True
@@ -142,14 +147,32 @@ class Relay(asyncio.Protocol):
         self.send(FromCore.STOP, 0)
 
     def send(self, kind: FromCore, number: int, content: bytes = b"") -> None:
-        """Send a frame at once."""
+        """Send a frame, at the end of this turn of the event loop, together with the others of this turn.
+
+        Why not at once? Each write is a system call that wakes the front, and a line that a hundred people watch is a
+        hundred frames.
+        """
         if self._transport is None:
             return
         self.counts.sent_bytes += frames.HEADER.size + len(content)
-        if len(content) <= _JOINED_MAX:
-            self._transport.write(frames.frame(kind, number, content))
-        else:
+        if len(content) > _JOINED_MAX:
+            self._flush()
             self._transport.writelines((frames.header(kind, number, len(content)), content))
+            return
+        self._gathered += frames.frame(kind, number, content)
+        if len(self._gathered) > _GATHERED_MAX:
+            self._flush()
+        elif self._flushing is None:
+            self._flushing = self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """Write the frames that were gathered."""
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
+        gathered, self._gathered = self._gathered, bytearray()
+        if gathered and self._transport is not None:
+            self._transport.write(gathered)
 
     # -- the connection -----------------------------------------------------------------------------
 
