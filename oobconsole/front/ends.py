@@ -16,8 +16,9 @@ from oobconsole.front.frames import Opening
 #: How many bytes of input a client's end may send before it gets credit. A session may give more credit when it
 #: begins.
 INPUT_WINDOW: Final = 4096
-#: How many bytes of output a session may send before it gets credit.
-OUTPUT_WINDOW: Final = 65536
+#: How many bytes of output a session may send before it gets credit: twice as many as a frame may have. While the
+#: front handles one frame, the next one is on its way.
+OUTPUT_WINDOW: Final = 131072
 #: Credit is given back only when it is at least this part of the window (a fourth), so that a key and its echo need
 #: no third frame.
 PORTION: Final = 4

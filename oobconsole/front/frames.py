@@ -22,6 +22,10 @@ from oobconsole.errors import FrontError
 HEADER: Final = struct.Struct(">BII")
 #: How much input or output of a session one frame may have, in bytes.
 DATA_MAX: Final = 65536
+#: The contents of so many OUTPUT frames that were sent last and are longer than `KEPT_MIN` bytes can be sent to other
+#: sessions by AGAIN. Both sides keep them. Its content is 0 for the newest of them, 1 for the one before, and so on.
+KEPT: Final = 4
+KEPT_MIN: Final = 4096
 #: How long a command line may be, in bytes. `session/commands.py` allows 65,536 characters, but a longer command line
 #: must arrive, so that its user can be told. SSH's largest packet bounds it.
 COMMAND_MAX: Final = 256 << 10
@@ -81,6 +85,7 @@ class FromCore(IntEnum):
     PING = 71  # asks for a sign of life; the number is that of the ping
     STOP = 72  # accept no more clients, let those that are there leave, and end; number 0
     BROKE = 73  # the answer to a BREAK that wants one: whether the break was sent
+    AGAIN = 74  # this session's standard output gets bytes that another session has got; the content says which
 
 
 #: For each kind: the least and the greatest length of the content, in bytes.
@@ -112,6 +117,7 @@ CORE_SIZES: Final[Mapping[int, tuple[int, int]]] = {
     FromCore.EXIT: (_STATUS.size, _STATUS.size),
     FromCore.PING: (0, 0),
     FromCore.STOP: (0, 0),
+    FromCore.AGAIN: (_STATUS.size, _STATUS.size),
     FromCore.BROKE: (_STATUS.size, _STATUS.size),
 }
 

@@ -4,7 +4,7 @@ frames for the core."""
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol, cast
 
@@ -111,6 +111,7 @@ class Link(asyncio.Protocol):
         self._sessions: dict[int, _RemoteSession] = {}
         self._of: defaultdict[int, set[int]] = defaultdict(set)  # a connection's sessions
         self._last = 0
+        self._kept: deque[bytes] = deque(maxlen=frames.KEPT)  # what AGAIN can name
         self._questions: dict[int, asyncio.Future[bytes]] = {}
         self._asked = 0
         self._tasks = Tasks()
@@ -227,9 +228,22 @@ class Link(asyncio.Protocol):
             answer.set_result(frame.content)
 
     def _on_output(self, frame: Frame) -> None:
-        client = self._clients.get(frame.number)
+        if len(frame.content) > frames.KEPT_MIN:
+            self._kept.appendleft(frame.content)
+        self._show(frame.number, frame.content)
+
+    def _on_again(self, frame: Frame) -> None:
+        self._show(frame.number, self._kept[frames.as_status(frame.content)])
+
+    def _show(self, number: int, data: bytes) -> None:
+        client = self._clients.get(number)
         if client is not None:  # else the session is over, and the core does not know that yet
-            client.send(frame.content, error=frame.kind == FromCore.ERROR)
+            client.send(data, error=False)
+
+    def _on_error(self, frame: Frame) -> None:
+        client = self._clients.get(frame.number)
+        if client is not None:
+            client.send(frame.content, error=True)
 
     def _on_taken(self, frame: Frame) -> None:
         client = self._clients.get(frame.number)
@@ -262,7 +276,8 @@ class Link(asyncio.Protocol):
         FromCore.SETTINGS: _on_settings,
         FromCore.KEYS: _on_keys,
         FromCore.OUTPUT: _on_output,
-        FromCore.ERROR: _on_output,
+        FromCore.AGAIN: _on_again,
+        FromCore.ERROR: _on_error,
         FromCore.TAKEN: _on_taken,
         FromCore.EXIT: _on_exit,
         FromCore.PING: _on_ping,

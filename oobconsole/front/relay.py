@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -55,7 +56,10 @@ class _RemoteClient:
         self._number = number
 
     def send(self, data: bytes, *, error: bool) -> None:
-        self._relay.send(FromCore.ERROR if error else FromCore.OUTPUT, self._number, data)
+        if error:
+            self._relay.send(FromCore.ERROR, self._number, data)
+        else:
+            self._relay.send_output(self._number, data)
 
     def taken(self, count: int) -> None:
         self._relay.send(FromCore.TAKEN, self._number, frames.count(count))
@@ -103,6 +107,7 @@ class Relay(asyncio.Protocol):
         self._turn: asyncio.Handle | None = None
         self._has_room = True
         self._is_reading = True
+        self._kept: deque[bytes] = deque(maxlen=frames.KEPT)  # what the front keeps, too
 
     # -- what the core says -------------------------------------------------------------------------
 
@@ -173,6 +178,17 @@ class Relay(asyncio.Protocol):
         gathered, self._gathered = self._gathered, bytearray()
         if gathered and self._transport is not None:
             self._transport.write(gathered)
+
+    def send_output(self, number: int, data: bytes) -> None:
+        """Send output to a session. Many people may watch a console, and all of them are given the same object: its
+        bytes go to the front only once."""
+        if len(data) > frames.KEPT_MIN:
+            for place, kept in enumerate(self._kept):
+                if kept is data:
+                    self.send(FromCore.AGAIN, number, frames.status(place))
+                    return
+            self._kept.appendleft(data)
+        self.send(FromCore.OUTPUT, number, data)
 
     # -- the connection -----------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from oobconsole.errors import FrontError, HungUp
 from oobconsole.front.ends import INPUT_WINDOW, OUTPUT_WINDOW, PORTION, ClientEnd
-from oobconsole.front.frames import DATA_MAX, Opening
+from oobconsole.front.frames import DATA_MAX, KEPT_MIN, Opening
 from oobconsole.session.arrival import Arrivals
 from oobconsole.session.breaks import Break
 from oobconsole.session.request import ExitStatus
@@ -319,6 +319,11 @@ class Visitor:
         while self._unsent and self._credit and self._room:
             data, error = self._unsent.popleft()
             most = min(self._credit, DATA_MAX)
+            if most < len(data) <= DATA_MAX and len(data) > KEPT_MIN:
+                # What others get, too, is sent whole, so that it can be sent to all of them at once. There will be
+                # credit for it: a client keeps back less than a fourth of the window, which is twice as large.
+                self._unsent.appendleft((data, error))
+                break
             if len(data) > most:
                 self._unsent.appendleft((data[most:], error))
                 data = data[:most]
