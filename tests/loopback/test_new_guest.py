@@ -21,6 +21,7 @@ async def test_the_screen_begins_anew(tmp_path: Path) -> None:
             while not any(text in row for row in terminal.text):
                 data = await soon(process.stdout.read(65536))
                 assert isinstance(data, bytes)
+                assert data, "the session has ended"
                 got.extend(data)
                 terminal.feed(data)
 

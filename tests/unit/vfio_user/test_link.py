@@ -73,11 +73,9 @@ class FakeKeeper:
 
     async def connected(self) -> asyncio.StreamWriter:
         """The next connection of a server, greeted; what it answers is not read."""
-        while True:
-            reader, writer = await soon(self.connections.get())
-            self.reader = reader
-            writer.write(link.encode(Kind.HELLO, self.hello))
-            return writer
+        self.reader, self.writer = await soon(self.connections.get())  # asyncio closes a writer that nobody keeps
+        self.writer.write(link.encode(Kind.HELLO, self.hello))
+        return self.writer
 
 
 @pytest.fixture
@@ -286,8 +284,9 @@ class HelloOnly(asyncio.Protocol):
 async def attach_of(fake: FakeKeeper) -> dict[str, object]:
     """What the server says first."""
     decoder = link.Decoder()
-    while True:
-        for frame in decoder.feed(await soon(fake.reader.read(4096))):
+    while data := await soon(fake.reader.read(4096)):
+        for frame in decoder.feed(data):
             assert frame.kind is Kind.ATTACH
             found: dict[str, object] = json.loads(frame.payload)
             return found
+    raise AssertionError("the server has closed the connection")
