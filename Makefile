@@ -63,7 +63,7 @@ check: venv plugin ## static checks: style, types, layers, C warnings: half a mi
 	$(PY) -m mypy
 	.venv/bin/lint-imports
 	.venv/bin/clang-format --dry-run -Werror native/include/*.h native/core/*.[ch] native/tcg/*.[ch] tests/adversary/payload/*.[ch] \
-		tests/native/*.c tests/leak/*.c tests/fuzz/*.[ch] tests/stack/*.c tests/contract/guest/*.c tests/faults/*.c
+		tests/native/*.[ch] tests/leak/*.c tests/fuzz/*.[ch] tests/stack/*.c tests/contract/guest/*.c tests/faults/*.c
 	shellcheck -x $(SCRIPTS) .ci/run
 
 check-c: venv ## the branches that the tests of native/core take, and the same tests under sanitizers: 1 minute

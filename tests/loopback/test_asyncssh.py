@@ -34,12 +34,6 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
         yield running
 
 
-@pytest_asyncio.fixture
-async def client(lab: Lab) -> AsyncIterator[asyncssh.SSHClientConnection]:
-    async with await soon(lab.connect()) as connected:
-        yield connected
-
-
 async def attach(client: asyncssh.SSHClientConnection, *, terminal: bool) -> Process:
     process = await soon(client.create_process("web1", encoding=None, term_type="xterm" if terminal else None))
     if terminal:

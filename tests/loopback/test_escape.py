@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from oobconsole.devices.uart16550 import Lsr
 from oobconsole.interceptors.base import PortHandler, Publication
@@ -323,12 +322,6 @@ class _Spy(PortHandler):
 
     def publications(self) -> tuple[Publication, ...]:
         return self._handler.publications()
-
-
-@pytest_asyncio.fixture
-async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
-    async with Lab(tmp_path) as running:
-        yield running
 
 
 async def test_a_break_is_one_to_the_guests_uart(lab: Lab) -> None:

@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import asyncssh
 import pytest
-import pytest_asyncio
 
 from oobconsole.console import input as console_input
 from tests.loopback.lab import Lab
 from tests.support.aio import soon, until
 
 Process = asyncssh.SSHClientProcess[bytes]
-
-
-@pytest_asyncio.fixture
-async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
-    async with Lab(tmp_path) as running:
-        yield running
-
-
-@pytest_asyncio.fixture
-async def client(lab: Lab) -> AsyncIterator[asyncssh.SSHClientConnection]:
-    async with await soon(lab.connect()) as connected:
-        yield connected
 
 
 async def begun(client: asyncssh.SSHClientConnection, command: str | None, *, terminal: bool) -> Process:

@@ -13,31 +13,11 @@
 #include "connector.h"
 #include "exchange.h"
 #include "host.h"
+#include "no_cpu.h"
 #include "svm.h"
 #include "uart_shadow.h"
 
 enum { COM1 = 0x3f8 };
-
-/* There is no CPU. */
-bool oob_phys_read(struct oob_machine *machine, uint64_t addr, void *data, size_t len) {
-    (void)machine, (void)addr;
-    memset(data, 0, len);
-    return false;
-}
-
-bool oob_phys_write(struct oob_machine *machine, uint64_t addr, const void *data, size_t len) {
-    (void)machine, (void)addr, (void)data, (void)len;
-    return false;
-}
-
-uint64_t oob_reg_read(struct oob_machine *machine, unsigned vcpu, enum oob_reg reg) {
-    (void)machine, (void)vcpu, (void)reg;
-    return 0;
-}
-
-void oob_reg_write(struct oob_machine *machine, unsigned vcpu, enum oob_reg reg, uint64_t value) {
-    (void)machine, (void)vcpu, (void)reg, (void)value;
-}
 
 bool oob_connector_wake(void) {
     return true;

@@ -27,6 +27,7 @@
 
 #include "connector.h"
 #include "host.h"
+#include "../../native/no_cpu.h"
 #include "lines.h"
 #include "serve.h"
 #include "svm.h"
@@ -47,27 +48,6 @@ enum {
 };
 
 static struct oob_context *context;
-
-/* There is no CPU. */
-bool oob_phys_read(struct oob_machine *machine, uint64_t addr, void *data, size_t len) {
-    (void)machine, (void)addr;
-    memset(data, 0, len);
-    return false;
-}
-
-bool oob_phys_write(struct oob_machine *machine, uint64_t addr, const void *data, size_t len) {
-    (void)machine, (void)addr, (void)data, (void)len;
-    return false;
-}
-
-uint64_t oob_reg_read(struct oob_machine *machine, unsigned vcpu, enum oob_reg reg) {
-    (void)machine, (void)vcpu, (void)reg;
-    return 0;
-}
-
-void oob_reg_write(struct oob_machine *machine, unsigned vcpu, enum oob_reg reg, uint64_t value) {
-    (void)machine, (void)vcpu, (void)reg, (void)value;
-}
 
 static struct {
     const uint8_t *text; /* what it prints */
