@@ -2,7 +2,7 @@
 
 asyncssh itself has no such limits. It handles everything that was read before it returns, begins a key exchange
 whenever a client asks for one, keeps without a bound what it cannot send yet, and goes on answering a client that
-does not read. Each of these is bounded here, with the hooks of `private.py`.
+does not read. Each of these is bounded here, with the hooks of `private`.
 """
 
 from __future__ import annotations

@@ -18,8 +18,9 @@ import oobconsole
 from oobconsole.ssh import login, private, sessionchannel, transport
 
 SOURCES = Path(oobconsole.__file__).parent
+OF_PRIVATES = SOURCES / "ssh" / "private"
 
-#: What `private.py` replaces or calls, and the arguments that asyncssh gives or takes.
+#: What `ssh/private` replaces or calls, and the arguments that asyncssh gives or takes.
 CONNECTION = {
     "_recv_pkthdr": "self",
     "_finish_recv_packet": "self, pkttype, seq, _task, is_async",
@@ -110,16 +111,16 @@ def is_private(name: str) -> bool:
 
 THEIRS = set(filter(is_private, set[str]().union(*map(attributes, (connection, channel, public_key)))))
 OF_CIPHERS = set(filter(is_private, attributes(encryption) | attributes(cipher)))
-#: What `private.py` itself adds.
+#: What `ssh/private` itself adds.
 OURS = {"_window_adjust", "_request", "_heard", "_padding", "_open_packet", "_take_data"}
 
 
 def test_each_private_name_that_we_use_is_there() -> None:
-    tree = ast.parse(inspect.getsource(private))
-    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and is_private(node.attr)}
+    nodes = [node for file in OF_PRIVATES.glob("*.py") for node in ast.walk(ast.parse(file.read_text()))]
+    used = {node.attr for node in nodes if isinstance(node, ast.Attribute) and is_private(node.attr)}
     lacking = sorted(used - OURS - THEIRS - OF_CIPHERS)
     assert len(used) > 30
-    assert not lacking, f"asyncssh {asyncssh.__version__} lacks what ssh/private.py uses: {', '.join(lacking)}"
+    assert not lacking, f"asyncssh {asyncssh.__version__} lacks what ssh/private uses: {', '.join(lacking)}"
 
 
 def test_handlers_for_the_packets_that_we_take_are_the_ones_that_we_call() -> None:
@@ -154,9 +155,9 @@ def test_a_cipher_keeps_its_key_and_the_nonce_of_the_next_packet() -> None:
 
 
 def others() -> Iterator[tuple[Path, ast.AST]]:
-    """What every module but `private.py` consists of."""
+    """What every module consists of that is not in `ssh/private`."""
     for file in SOURCES.rglob("*.py"):
-        if file.name != "private.py":
+        if file.parent != OF_PRIVATES:
             for node in ast.walk(ast.parse(file.read_text())):
                 yield file.relative_to(SOURCES), node
 
