@@ -8,12 +8,13 @@
 
 #include "context.h"
 
-/* After a #VMEXIT for HLT, of an L2 for which an interrupt is due: makes the exit look as if a physical interrupt had
- * come right behind the HLT. L1 finds none when it looks, and runs L2 again, which takes the interrupt that is due.
- * L2 goes on behind its HLT: to halt once more after the interrupt's handler would lose what the handler has woken.
+/* To be called after L2 has left for HLT, while an interrupt of ours is due for it. Makes the exit look as if a
+ * physical interrupt had come right behind the HLT. L1 finds no interrupt when it looks, and runs L2 again. L2 then
+ * takes the interrupt that is due, and goes on behind its HLT. Why behind? If L2 halted once more after the
+ * interrupt's handler, it would sleep though the handler has woken one of its processes.
  *
- * False, and nothing is changed, where that cannot be: L2 takes no interrupts or is single-stepped, L1 does not
- * intercept physical interrupts, L1 has something of its own for L2, or the instruction is not a plain HLT. */
+ * Returns false, and changes nothing, in these cases: L2 takes no interrupts, or is single-stepped. L1 does not
+ * intercept physical interrupts. L1 has an interrupt of its own for L2. The instruction is not a plain HLT. */
 bool oob_halt_end(const struct oob_l2_vcpu *l2);
 
 #endif

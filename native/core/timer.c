@@ -3,13 +3,13 @@
 
 #include "machine.h"
 
-/* Below this distance the rate of two time stamps is not exact enough. */
+/* Two time stamps that are nearer to each other than so many ns do not give the rate of a TSC exactly enough. */
 #define RATE_MIN_NS 20000000ull
 
 void oob_timer_saw_tsc(struct oob_l2_vcpu *l2, uint64_t tsc) {
     uint64_t now = oob_now_ns();
 
-    if (!l2->base_tsc || tsc < l2->tsc) { /* the first one, or the guest's TSC was set back */
+    if (!l2->base_tsc || tsc < l2->tsc) { /* it is the first one, or the guest's TSC was set back */
         l2->base_tsc = tsc;
         l2->base_tsc_ns = now;
     }
@@ -22,17 +22,18 @@ uint64_t oob_timer_patience(const struct oob_context *context) {
 
     if (context->attended && now - context->last_input_ns < OOB_ACTIVE_NS)
         return OOB_BUSY_MAX_NS;
-    /* Another vCPU of a guest that prints may raise what only this one is to take. */
+    /* The vCPU that prints may raise an interrupt that only another vCPU takes. That one must not sleep for long,
+     * even if nobody is attached. */
     if (context->vcpus > 1 && now - context->last_access_ns < OOB_ACTIVE_NS)
         return OOB_BUSY_MAX_NS;
     return context->attended ? OOB_IDLE_MAX_NS : 0;
 }
 
-/* How far the guest's TSC goes in `ns`, by two of its time stamps. In whole numbers, of which the kernel alone has no
- * others: the rate to 23 bits, which is 1 ns in 8 ms. */
+/* Returns by how much the guest's TSC grows in `ns`. Two of its time stamps give the rate. Why whole numbers? A
+ * kernel module has no floating point. The rate is exact to 23 bits, which is 1 ns in 8 ms. */
 static uint64_t tsc_in(const struct oob_l2_vcpu *l2, uint64_t ns) {
     enum { RATE_BITS = 24 };
-    const uint64_t ns_max = 1ull << 36; /* a minute: a product of these, and of 8 GHz, has room in 64 bits */
+    const uint64_t ns_max = 1ull << 36; /* about a minute: at up to 8 GHz the product below has room in 64 bits */
     uint64_t elapsed = l2->tsc_ns - l2->base_tsc_ns, ticks = l2->tsc - l2->base_tsc;
 
     while (elapsed >> RATE_BITS) {

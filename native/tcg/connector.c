@@ -47,11 +47,17 @@ static const char *mismatch(const struct oob_port_range *range) {
 }
 
 static const char *other_version(unsigned version) {
-    static char text[128];
+    static char text[256];
+    const char *what_to_do =
+        version > OOB_VERSION
+            ? "Restart this QEMU with the oob_tcg.so of the server's release, which is the newer one."
+            : "Install the server of the plugin's release, which is the newer one.";
 
-    snprintf(text, sizeof text,
-             "the server speaks version %u of the protocol, this plugin version %u: both are to be of one release",
-             version, OOB_VERSION);
+    snprintf(
+        text, sizeof text,
+        "the server speaks version %u of the protocol, this plugin version %u: both must come from one release of "
+        "oobconsole. %s",
+        version, OOB_VERSION, what_to_do);
     return text;
 }
 

@@ -196,7 +196,8 @@ void oob_on_exit(unsigned vcpu) {
             on_hypercall(vcpu, l2);
         seen = oob_svm.exit(&oob_l1, l2->block);
         oob_learn_at_exit(vcpu, l2, &seen);
-        oob_hide_at_exit(vcpu, l2, &seen);
+        if (!oob_options.show_registers)
+            oob_hide_at_exit(vcpu, l2, &seen);
     }
     oob_unlock();
     oob_mark_guest(vcpu, false);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The part of QEMU's TCG plugin interface that we use, API version 7 (QEMU 11.1). Debian does not
- * package QEMU's own header; these declarations follow QEMU's documentation of the interface.
+ * package QEMU's own header; these declarations follow QEMU's documentation of the interface. They leave out what
+ * nobody here uses, so the members of an enum have the numbers that QEMU gives them.
  */
 #ifndef QEMU_PLUGIN_API_H
 #define QEMU_PLUGIN_API_H
@@ -47,14 +48,15 @@ typedef struct {
 } qemu_plugin_u64;
 
 enum qemu_plugin_cb_flags { CB_NO_REGS, CB_R_REGS, CB_RW_REGS, CB_RW_REGS_PC };
-enum qemu_plugin_cond { COND_NEVER, COND_ALWAYS, COND_EQ, COND_NE, COND_LT, COND_LE, COND_GT, COND_GE };
-enum qemu_plugin_op { OP_ADD_U64, OP_STORE_U64 };
-enum qemu_plugin_discon_type { DISCON_INTERRUPT = 1, DISCON_EXCEPTION = 2 };
+enum qemu_plugin_cond { COND_NE = 3, COND_GE = 7 };
+enum qemu_plugin_op { OP_ADD_U64 = 0 };
+enum qemu_plugin_discon_type { DISCON_EXCEPTION = 2 };
 enum qemu_plugin_mem_rw { MEM_R = 1, MEM_W = 2 };
 
 typedef uint32_t qemu_plugin_meminfo_t;
 struct qemu_plugin_hwaddr;
 
+/* QEMU returns this structure by value, so it has all of QEMU's members: they determine its size. */
 typedef struct {
     int type;
     union {
@@ -86,7 +88,6 @@ void qemu_plugin_register_atexit_cb(qemu_plugin_id_t id, qemu_plugin_udata_cb_t 
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t index);
 size_t qemu_plugin_insn_data(const struct qemu_plugin_insn *insn, void *dest, size_t len);
-size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
 char *qemu_plugin_insn_disas(const struct qemu_plugin_insn *insn);
 uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
 void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn, qemu_plugin_vcpu_udata_cb_t cb,

@@ -224,14 +224,21 @@ def test_a_break_is_seen_though_the_server_is_late_again_and_again(server: Serve
         assert guest.read.read_bytes().count(b"\0") == TIMES
 
 
-def test_a_server_of_another_release_is_named_by_its_version(built: Path, tmp_path: Path) -> None:
-    """It answers a WELCOME of its own version, which may have another length, and hangs up. The native half tries
-    again, and says so once."""
+@pytest.mark.parametrize(
+    ("version", "what_to_do"),
+    [(7, rb"Restart this QEMU with the oob_tcg.so of the server's release"), (1, rb"Install the server of the")],
+    ids=["newer", "older"],
+)
+def test_a_server_of_another_release_is_named_by_its_version(
+    built: Path, tmp_path: Path, version: int, what_to_do: bytes
+) -> None:
+    """The server answers with a WELCOME of its own version, which may have another length, and hangs up. The native
+    half tries again, and says once which versions the two speak, and which of them is to be updated."""
     text, path = tmp_path / "prints", tmp_path / "socket"
     text.write_bytes(b".")
     words = [str(built), str(text), str(tmp_path / "reads"), f"socket={path}", "machine=l1"]
     welcome = bytearray(wire.encode_welcome(0))
-    welcome[12:14] = (7).to_bytes(2, "little")
+    welcome[12:14] = version.to_bytes(2, "little")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
@@ -243,7 +250,9 @@ def test_a_server_of_another_release_is_named_by_its_version(built: Path, tmp_pa
                     assert len(peer.recv(wire.HELLO.size, socket.MSG_WAITALL)) == wire.HELLO.size
                     peer.sendall(answer)
             guest.expect_told(
-                rb"the server speaks version 7 of the protocol, this plugin version 2: both", timeout=20
+                rb"the server speaks version %d of the protocol, this plugin version 2: both[^\n]* %s"
+                % (version, what_to_do),
+                timeout=20,
             )
             guest.expect(rb"ready\n", timeout=20)
-            assert guest.told.count(b"version 7") == 1
+            assert guest.told.count(b"version %d of" % version) == 1

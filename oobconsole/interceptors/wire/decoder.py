@@ -62,6 +62,17 @@ _GONE_REASONS: Final = frozenset(GoneReason)
 _event: Final = tuple.__new__  # a NamedTuple's own constructor takes twice as long
 
 
+def _other_version(version: int) -> str:
+    if version < VERSION:
+        what_to_do = "Restart its QEMU with the oob_tcg.so of this server's release, which is the newer one."
+    else:
+        what_to_do = "Install the server of the native half's release, which is the newer one."
+    return (
+        f"the native half speaks version {version} of the protocol, this server {VERSION}: both must come from one "
+        f"release of oobconsole. {what_to_do}"
+    )
+
+
 def _require(condition: bool, reason: str) -> None:
     if not condition:
         raise WireError(reason)
@@ -182,10 +193,7 @@ class Decoder:
         magic, version = _GREETING_WORDS.unpack_from(buffer, at)
         _require(magic == MAGIC, "HELLO does not begin with the magic number: what has connected is no native half")
         if version != VERSION:
-            raise VersionError(
-                f"the native half speaks version {version} of the protocol, this server {VERSION}: install both from "
-                "one release"
-            )
+            raise VersionError(_other_version(version))
         _require(length == HELLO.size, f"HELLO of {length} bytes: such a frame has {HELLO.size} bytes")
         _, _, count, capabilities, name, instance, ranges = _HELLO.unpack_from(buffer, at)
         text, _, padding = name.partition(b"\0")

@@ -90,6 +90,8 @@ REFUSED = [
     ([appeared(1)], "the first frame is CONTEXT_APPEARED and not HELLO"),
     ([HELLO, HELLO], "HELLO came twice"),
     ([wire.encode_hello("l1", 7, version=9)], "version 9 of the protocol, this server 2"),
+    ([wire.encode_hello("l1", 7, version=9)], "Install the server of the native half's release"),
+    ([wire.encode_hello("l1", 7, version=1)], "Restart its QEMU with the oob_tcg.so of this server's release"),
     ([struct.pack("<HBBIIHHI48sI", 72, 1, 0, 0, wire.MAGIC, 1, 0, 0, b"l1", 7)], "version 1 of the protocol"),
     ([struct.pack("<H", len(HELLO) + 1) + HELLO[2:] + b"x"], "HELLO of 137 bytes"),
     ([HELLO[:14] + b"\x09" + HELLO[15:]], "HELLO announces 9 port ranges"),
