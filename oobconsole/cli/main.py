@@ -29,6 +29,7 @@ from oobconsole.verbs import VERBS
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(audit_app, name="audit")
 
@@ -67,13 +68,34 @@ def _forward(
     ctx: typer.Context,
     words: Annotated[list[str] | None, typer.Argument(autocompletion=completion.words)] = None,
 ) -> None:
-    """Hand a verb and the words behind it to the running server, and exit with the status that it returns."""
+    """Hand a verb and the words behind it to the running server, and exit with the status that it returns.
+
+    Somebody who asks for the verb's help gets it from here, so that no server need run, and no configuration exist.
+    """
+    line = [str(ctx.info_name), *(words or ())]
+    if help_lines := _explained(line):
+        typer.echo("\n".join(help_lines))
+        return
     _, socket = ctx.obj
     if socket is None:
         socket = _load(config_file(ctx)).server.admin_socket
     from oobconsole.cli import remote
 
-    raise typer.Exit(remote.run(socket, [str(ctx.info_name), *(words or ())]))
+    raise typer.Exit(remote.run(socket, line))
+
+
+def _explained(line: list[str]) -> list[str]:
+    """Return the lines that explain a verb, if a command line asks for them with `-h` or `--help`; otherwise none."""
+    if not {"-h", "--help"}.intersection(line):
+        return []
+    from oobconsole.session.parsing import explained, parse  # here, because the other commands start faster without
+    from oobconsole.session.request import UsageError
+
+    try:
+        verb, arguments = parse(shlex.join(line), local=True)
+    except UsageError:
+        return []  # the server says what is wrong, as it does for every other command line
+    return explained(VERBS[arguments.verb]) if verb.name == "help" and arguments.verb in VERBS else []
 
 
 for _verb in filter(attrgetter("handed_on"), VERBS.values()):

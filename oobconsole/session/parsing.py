@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import re
 import shlex
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, NoReturn
@@ -23,9 +24,23 @@ COMMAND_MAX: Final = 65536
 WORDS_LENGTH_MAX: Final = 4096
 WORDS_MAX: Final = 64
 _ERROR_MAX: Final = 500
+#: The options that ask for a verb's help in place of carrying the verb out.
+HELP_OPTIONS: Final = ("-h", "--help")
 
 _PARSERS: Final = ThreadPoolExecutor(2, thread_name_prefix="commands")
 _FIRST: Final = re.compile(rf"({'|'.join(VERBS)})(?:[ \t\r\n]|$)")
+
+
+class _HelpWanted(Exception):
+    """A command line asks what its verb does."""
+
+
+class _Help(argparse.Action):
+    """What `-h` and `--help` do. argparse carries out an option where it stands, so it does not matter whether an
+    argument is missing, or what stands behind the option."""
+
+    def __call__(self, *_: object) -> NoReturn:
+        raise _HelpWanted
 
 
 class Parser(argparse.ArgumentParser):
@@ -37,7 +52,10 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         self.takes_value: dict[str, bool] = {}
-        super().__init__(**options)
+        super().__init__(add_help=False, allow_abbrev=False, **options)
+        # The method of the base class, because these two are not among the verb's own options: behind a console's
+        # name, where a text begins, they are text. The usage does not show them, so that it stays short.
+        super().add_argument(*HELP_OPTIONS, action=_Help, nargs=0, help=argparse.SUPPRESS)
 
     def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
         action = super().add_argument(*names, **options)
@@ -52,13 +70,21 @@ class Parser(argparse.ArgumentParser):
 
 def parser_of(verb: Verb) -> Parser:
     """Return the parser that understands the words behind a verb, and describes them."""
-    parser = Parser(prog=verb.name, add_help=False, allow_abbrev=False, description=verb.summary)
+    parser = Parser(prog=verb.name, description=verb.summary)
     load(verb).arguments(parser)
     return parser
 
 
+def explained(verb: Verb) -> list[str]:
+    """Return the lines that explain a verb: its usage, what it does, and its arguments and options."""
+    return parser_of(verb).format_help().strip().split("\n")
+
+
 def parse(command: str | None, *, local: bool = False) -> tuple[Verb, argparse.Namespace]:
     """Understand a command line.
+
+    Somebody who writes `-h` or `--help` behind a verb gets the verb `help` with that verb as its argument. A text
+    begins behind the console's name (`session/freetext.py`), so there these two words are text.
 
     Args:
         command: the command line; empty or None: the menu.
@@ -74,7 +100,7 @@ def parse(command: str | None, *, local: bool = False) -> tuple[Verb, argparse.N
     verb = _with_text(line)
     try:
         if verb is not None:
-            return verb, _parse_text(verb, line[len(verb.name) + 1 :], local=local)
+            return _or_help(verb, lambda: _parse_text(verb, line[len(verb.name) + 1 :], local=local))
         return _parse_words(line)
     except UsageError as error:
         text = str(error)
@@ -100,6 +126,14 @@ def _with_text(line: str) -> Verb | None:
     return VERBS[first[1]] if first is not None and VERBS[first[1]].text else None
 
 
+def _or_help(verb: Verb, arguments: Callable[[], argparse.Namespace]) -> tuple[Verb, argparse.Namespace]:
+    """Return the verb with its arguments, or the verb `help` if that is what the arguments ask for."""
+    try:
+        return verb, arguments()
+    except _HelpWanted:
+        return VERBS["help"], argparse.Namespace(verb=verb.name)
+
+
 def _parse_text(verb: Verb, line: str, *, local: bool) -> argparse.Namespace:
     parser = parser_of(verb)
     divided = divide(Words(line) if local else Joined(line), parser.takes_value, behind=verb.options_behind)
@@ -117,7 +151,10 @@ def _parse_words(line: str) -> tuple[Verb, argparse.Namespace]:
         raise UsageError(f"{echo(line)} cannot be understood: {error}") from error
     if len(words) > WORDS_MAX:
         raise UsageError(f"a command has at most {WORDS_MAX} words; this one has {len(words)}")
+    if words[0] in HELP_OPTIONS:
+        return VERBS["help"], argparse.Namespace(verb=None)
     first, rest = (words[0], words[1:]) if words[0] in VERBS else ("attach", words)
     if VERBS[first].text:
         raise UsageError(f"{first} is to be written without quotes: what is behind it is taken as it stands")
-    return VERBS[first], parser_of(VERBS[first]).parse_args(rest)
+    verb = VERBS[first]
+    return _or_help(verb, lambda: parser_of(verb).parse_args(rest))

@@ -33,6 +33,24 @@ def test_the_verbs_say_what_ssh_says(server: Server) -> None:
         assert server.run_local(*words).returncode == server.run(*words).returncode == status
 
 
+@pytest.mark.parametrize("words", [("status", "--help"), ("status", "-h"), ("power", "web1", "--help"), ("ls", "-h")])
+def test_help_for_a_verb(server: Server, words: tuple[str, ...]) -> None:
+    """Through ssh and locally; and locally also where there is no server and no configuration."""
+    through_ssh = server.run(*words)
+    assert (through_ssh.returncode, through_ssh.stderr) == (0, b"")
+    assert through_ssh.stdout.startswith(b"usage: " + words[0].encode())
+    alone = [sys.executable, "-m", "oobconsole", "--config", "/nonexistent", *words]
+    for done in (server.run_local(*words), subprocess.run(alone, capture_output=True, check=False)):
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert done.stdout == through_ssh.stdout
+
+
+def test_help_for_the_local_commands() -> None:
+    for words in (("-h",), ("serve", "-h"), ("audit", "verify", "-h")):
+        done = subprocess.run([sys.executable, "-m", "oobconsole", *words], capture_output=True, check=False)
+        assert (done.returncode, b"Usage: oobconsole" in done.stdout) == (0, True), done
+
+
 def test_words_arrive_as_they_are(server: Server) -> None:
     text = "a  b'c\"d $HOME \\ -- --no-enter äöü"
     assert server.run_local("send", "web2", text).returncode == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from oobconsole.session.parsing import parser_of
+from oobconsole.session.parsing import explained
 from oobconsole.session.request import ExitStatus, Request, UsageError, echo
 from oobconsole.verbs import VERBS
 
@@ -31,4 +31,4 @@ async def handle(request: Request) -> ExitStatus:
         )
     if name not in VERBS:
         raise UsageError(f"there is no command {echo(name)}; 'help' lists them")
-    return await request.print(parser_of(VERBS[name]).format_help().strip().split("\n"))
+    return await request.print(explained(VERBS[name]))

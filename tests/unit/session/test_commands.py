@@ -134,6 +134,54 @@ async def test_help(command: str) -> None:
     assert b"wait" in peer.got
 
 
+@pytest.mark.parametrize("option", ["-h", "--help"])
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("local", [False, True], ids=["through ssh", "locally"])
+def test_each_verb_has_help(verb: str, option: str, local: bool) -> None:
+    found, args = parse(f"{verb} {option}", local=local)
+    assert (found.name, args.verb) == ("help", verb)
+
+
+@pytest.mark.parametrize(
+    ("command", "verb"),
+    [
+        ("status --help", "status"),
+        ("ls --json -h", "ls"),
+        ("power web1 --help", "power"),
+        ("log web9 --help", "log"),
+        ("web1 --help", "attach"),
+        ("send --no-enter --help web1 text", "send"),
+        ("wait -h web1", "wait"),
+        ("help --help", "help"),
+    ],
+)
+async def test_help_is_asked_for_by_an_option(command: str, verb: str) -> None:
+    """The verb is not carried out. Its help says what `help VERB` says, also to a user who may not use the verb."""
+    asked, told = FakePeer(), FakePeer()
+    assert await soon(run(command, asked, None, consoles("web1"), ALICE)) is ExitStatus.OK
+    assert await soon(run(f"help {verb}", told, None, consoles("web1"), ALICE)) is ExitStatus.OK
+    assert asked.got == told.got
+    assert asked.got.startswith(f"usage: {verb} ".encode())
+    assert VERBS[verb].summary.encode() in asked.got
+    assert asked.told == []
+
+
+async def test_help_without_a_verb_lists_them_all() -> None:
+    asked, told = FakePeer(), FakePeer()
+    assert await soon(run("--help", asked, None, consoles("web1"), ALICE)) is ExitStatus.OK
+    assert await soon(run("help", told, None, consoles("web1"), ALICE)) is ExitStatus.OK
+    assert asked.got == told.got
+
+
+@pytest.mark.parametrize("local", [False, True], ids=["through ssh", "locally"])
+def test_the_words_for_help_are_text_where_a_text_begins(local: bool) -> None:
+    assert parse("send web1 --help", local=local)[1].text == "--help"
+    assert parse("send web1 ls -h", local=local)[1].text == "ls -h"
+    assert parse("wait web1 --help", local=local)[0].name == "wait"
+    assert parse("search web1 --context 3 -h", local=local)[0].name == "search"
+    assert parse("send -- web1 -h", local=local)[1].text == "-h"
+
+
 async def test_no_command_and_no_terminal_lists_and_says_how() -> None:
     peer = FakePeer()
     assert await soon(run(None, peer, None, consoles("web1"), ALICE)) is ExitStatus.USAGE
