@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from qemu.qmp import ExecuteError, QMPError
+from qemu.qmp import ExecInterruptedError, ExecuteError, QMPError
 
 from oobconsole.errors import EnvironmentFault
 from oobconsole.log.log import LogLimit
@@ -81,15 +81,20 @@ class Qmp:
         Raises:
             EnvironmentFault: the monitor is not connected, does not answer, or refuses.
         """
-        if self._connection is None:
-            raise EnvironmentFault(f"{self.path}: QEMU's monitor is not connected: {self._why}")
+        connection = self._connection
+        if connection is None or connection.is_ending:
+            why = self._why if connection is None else "it has just ended"
+            raise EnvironmentFault(f"{self.path}: QEMU's monitor is not connected: {why}")
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                return await self._connection.execute(command, arguments or None)
+                return await connection.execute(command, arguments or None)
         except TimeoutError as error:
             raise EnvironmentFault(f"{self.path}: QEMU did not answer {command} in {ANSWER_SECONDS:g} s") from error
         except ExecuteError as error:
             raise EnvironmentFault(f"QEMU refuses {command}: {brief(str(error))}") from error
+        except ExecInterruptedError as error:
+            lost = f"it ended before it had answered {command}"
+            raise EnvironmentFault(f"{self.path}: QEMU's monitor was lost: {lost}") from error
         except QMPError as error:
             raise EnvironmentFault(f"{self.path}: QEMU's monitor was lost: {brief(str(error))}") from error
 

@@ -76,6 +76,11 @@ class Connection(QMPClient):
                 raise
             raise OSError(_CLOSED) from error  # it ended before the library had looked whether it is connected
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether either side has ended the connection, and the library has not yet put everything away."""
+        return self.runstate is not Runstate.RUNNING
+
     async def ended(self) -> None:
         """Wait until either side has ended the connection: the library's two tasks end then."""
         while self.runstate is Runstate.RUNNING:

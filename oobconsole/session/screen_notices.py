@@ -183,11 +183,11 @@ class ScreenNotices(Notices):
     # -- ours ---------------------------------------------------------------------------------------
 
     async def say(self, text: str, *, asked: bool = False) -> None:
-        self._board.say(text, asked=asked)
+        self._aged().say(text, asked=asked)
         await self._show_now()
 
     async def welcome(self, text: str) -> None:
-        self._board.welcome(text)
+        self._aged().welcome(text)
         await self._show_now()
 
     async def welcome_again(self, text: str) -> None:
@@ -195,11 +195,11 @@ class ScreenNotices(Notices):
             await self._show_now()
 
     async def show(self, title: str, lines: Sequence[str]) -> None:
-        self._board.show(title, lines)
+        self._aged().show(title, lines)
         await self._show_now()
 
     async def ask(self, question: str) -> None:
-        self._board.ask(question)
+        self._aged().ask(question)
         await self._show_now()
 
     async def echo(self, keys: bytes) -> None:
@@ -353,6 +353,11 @@ class ScreenNotices(Notices):
     def _due_at(self) -> float:
         """When our lines may be put over again at the earliest, by `time.monotonic`."""
         return max(self._not_before, self._repaint_at)
+
+    def _aged(self) -> Board:
+        """Return the board, on which the time until now is counted: for a new entry, the time begins now."""
+        self._age()
+        return self._board
 
     def _age(self) -> None:
         """Count the time until now for all lines that can be seen. A line that is away for a moment is counted as

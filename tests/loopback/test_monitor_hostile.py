@@ -35,7 +35,7 @@ SAID = {
     "garbled": NONE,
     "endless": NONE,
     "refusing": "it is no QEMU monitor that can be used: it refuses to begin",
-    "leaving": "QEMU closed it|QEMU's monitor was lost: .*",
+    "leaving": "QEMU closed it|it has just ended|QEMU's monitor was lost: it ended before it had answered .*",
     "deaf": "QEMU did not answer query-status in 10 s",
     "mute": "QEMU did not answer query-status in 10 s",
     "dripping": "QEMU did not answer query-status in 10 s",

@@ -69,6 +69,26 @@ async def test_what_happens_is_told_while_an_answer_is_late(
     assert server.connections == 1
 
 
+async def test_a_command_while_the_connection_ends_is_told_so_in_our_words(server: Monitor, monitor: Qmp) -> None:
+    """Between the end of QEMU and the moment at which the library has put everything away. On a busy machine
+    `power` answered with "Call disconnect() to return to IDLE state"."""
+    connection = monitor._connection
+    assert connection is not None
+    server.hang_up()
+    await until(lambda: connection.is_ending, lambda: connection.runstate)
+    with pytest.raises(EnvironmentFault, match=r"qmp: QEMU's monitor is not connected: (it has just ended|QEMU .*)$"):
+        await monitor.execute("cont")
+
+
+async def test_a_command_whose_answer_never_comes_is_named(server: Monitor, monitor: Qmp) -> None:
+    server.held.add("cont")
+    asked = asyncio.ensure_future(monitor.execute("cont"))
+    await until(lambda: "cont" in server.commands, lambda: server.commands)
+    server.hang_up()
+    with pytest.raises(EnvironmentFault, match=r"monitor was lost: it ended before it had answered cont$"):
+        await soon(asked)
+
+
 @pytest.mark.parametrize(
     "line",
     [

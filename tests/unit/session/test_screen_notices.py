@@ -69,6 +69,28 @@ async def person(monkeypatch: pytest.MonkeyPatch) -> Person:
     return someone
 
 
+class TestAge:
+    """For how long a line has been seen."""
+
+    async def test_a_new_line_has_not_been_seen_for_as_long_as_the_line_before_it(self, person: Person) -> None:
+        """On a busy machine the second line went with the first one, before it was drawn."""
+        await person.notices.say("bob has left")
+        person.clock.now += 60.0  # the server had no processor time meanwhile
+        await person.notices.say("carol is attached")
+        assert person.sees("[oobconsole: carol is attached]")
+        await person.passes(SHOWN_SECONDS)
+        assert person.sees("carol")
+
+    async def test_a_key_does_not_take_a_line_that_has_just_come(self, person: Person) -> None:
+        await person.notices.say("bob has left")
+        person.clock.now += SHOWN_SECONDS - 0.5
+        await person.notices.say("carol is attached")
+        person.notices.key()
+        await person.passes(0.1)
+        assert person.sees("carol")
+        assert not person.sees("bob")
+
+
 class TestWaits:
     """For a cursor that all terminals have at the same place."""
 
