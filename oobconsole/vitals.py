@@ -41,6 +41,7 @@ class FrontReport(TypedDict):
         connections, sessions: how many there are now, of users who have logged in.
         logins: how many users have logged in, since the server was started.
         refused: how many clients have left without a login.
+        turned_away: how many connections the front has closed at once, because of a limit or a penalty.
         received_bytes, sent_bytes: how much has gone between the front and the core, towards the core and from it.
     """
 
@@ -54,6 +55,7 @@ class FrontReport(TypedDict):
     sessions: int
     logins: int
     refused: int
+    turned_away: int
     received_bytes: int
     sent_bytes: int
 

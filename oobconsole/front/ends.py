@@ -132,3 +132,10 @@ class Core(Protocol):
         Raises:
             Unavailable: the file cannot be used.
         """
+
+
+class CoreOfFront(Core, Protocol):
+    """The core, as a front in a process of its own sees it."""
+
+    def turned_away(self) -> None:
+        """The front has closed a connection at once, because of a limit or a penalty. The core counts these."""

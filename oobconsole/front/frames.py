@@ -40,6 +40,9 @@ SETTINGS_MAX: Final = 64 << 20
 #: How long a user's file of keys may be, in bytes, with the byte that says that it was found.
 KEYS_MAX: Final = (4 << 20) + 1
 
+#: The largest number that the content of CREDIT, TAKEN and PONG can be.
+COUNT_MAX: Final = 2**32 - 1
+
 _OPENING: Final = struct.Struct(">IBHHBH")  # connection, flags, rows, columns, length of TERM, of the client's name
 _LOGIN: Final = struct.Struct(">d")  # seconds since the connection began
 _STAMP: Final = struct.Struct(">Q")  # CLOCK_MONOTONIC, in nanoseconds
@@ -69,7 +72,7 @@ class FromFront(IntEnum):
     DEAF = 13  # the client reads no more, but wants to know how the session ends
     DISMISS = 14  # the user has lost the right to be here: tell why, and end the session
     CLOSED = 15  # the client has closed the session: the front sends nothing more about it
-    PONG = 16  # the answer to the PING of this number
+    PONG = 16  # the answer to the PING of this number: how many connections were turned away since the last PONG
     SIGNAL = 17  # the client has sent a signal, with this name
 
 
@@ -105,7 +108,7 @@ FRONT_SIZES: Final[Mapping[int, tuple[int, int]]] = {
     FromFront.DEAF: (0, 0),
     FromFront.DISMISS: (1, TEXT_MAX),
     FromFront.CLOSED: (0, 0),
-    FromFront.PONG: (0, 0),
+    FromFront.PONG: (_COUNT.size, _COUNT.size),
     FromFront.SIGNAL: (1, SIGNAL_MAX),
 }
 CORE_SIZES: Final[Mapping[int, tuple[int, int]]] = {
@@ -348,12 +351,12 @@ def as_size(content: bytes) -> tuple[int, int]:
 
 
 def count(number: int) -> bytes:
-    """Return the content of CREDIT and TAKEN: a number of bytes."""
+    """Return the content of CREDIT and TAKEN, a number of bytes; or that of PONG, a number of connections."""
     return _COUNT.pack(number)
 
 
 def as_count(content: bytes) -> int:
-    """Return the number of bytes of a CREDIT or TAKEN."""
+    """Return the number that a CREDIT, TAKEN or PONG holds."""
     (number,) = _COUNT.unpack(content)
     return int(number)
 

@@ -122,6 +122,7 @@ class Fronts:
                 "sessions": front.sessions,
                 "logins": front.counts.logins,
                 "refused": front.counts.refused,
+                "turned_away": front.counts.turned_away,
                 "received_bytes": front.counts.received_bytes,
                 "sent_bytes": front.counts.sent_bytes,
             }

@@ -1,5 +1,5 @@
-"""A front's side of the relay. The server that lets people in calls the methods of `Core` here, and the calls become
-frames for the core."""
+"""A front's side of the relay. The server that lets people in calls the methods of `ends.CoreOfFront` here, and the
+calls become frames for the core."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class _RemoteSession:
 
 
 class Link(asyncio.Protocol):
-    """The connection to the core. It implements `ends.Core`.
+    """The connection to the core. It implements `ends.CoreOfFront`.
 
     Args:
         lost: called when the core is gone.
@@ -114,6 +114,7 @@ class Link(asyncio.Protocol):
         self._kept: deque[bytes] = deque(maxlen=frames.KEPT)  # what AGAIN can name
         self._questions: dict[int, asyncio.Future[bytes]] = {}
         self._asked = 0
+        self._turned_away = 0  # since the last PONG
         self._tasks = Tasks()
         self._settling = asyncio.Lock()
         self._transport: asyncio.Transport | None = None
@@ -173,6 +174,11 @@ class Link(asyncio.Protocol):
     def refused(self, who: Principal, reason: str) -> None:
         """Send REFUSED (`ends.Core.refused`)."""
         self.send(FromFront.REFUSED, 0, frames.texts(who.name, who.key, who.address, reason))
+
+    def turned_away(self) -> None:
+        """Count one more for the next PONG (`ends.CoreOfFront.turned_away`). However many strangers knock, the core
+        gets no more frames by that."""
+        self._turned_away += 1
 
     def open(self, connection: int, wanted: Opening, client: ClientEnd) -> _RemoteSession:
         """Send OPEN, and return the session's end (`ends.Core.open`)."""
@@ -261,7 +267,9 @@ class Link(asyncio.Protocol):
             client.finish(frames.as_status(frame.content))
 
     def _on_ping(self, frame: Frame) -> None:
-        self.send(FromFront.PONG, frame.number)
+        told = min(self._turned_away, frames.COUNT_MAX)
+        self._turned_away -= told
+        self.send(FromFront.PONG, frame.number, frames.count(told))
 
     def _on_stop(self, frame: Frame) -> None:
         self._tasks.start(self._stop(), "the end of a front")

@@ -344,6 +344,7 @@ class Relay(asyncio.Protocol):
         if not self.pongs < frame.number <= self._pings:
             raise FrontError(f"PONG answers ping {frame.number}, which was not asked, or is answered already")
         self.pongs = frame.number
+        self.counts.turned_away += frames.as_count(frame.content)
 
     _handlers: Final[Mapping[int, Callable[[Relay, Frame], None]]] = {
         FromFront.READY: _on_ready,

@@ -59,6 +59,11 @@ _FRONT_COUNTERS: Final[tuple[_FrontMetric, ...]] = (
         lambda front: front["refused"],
     ),
     (
+        "oobconsole_front_turned_away",
+        "How many connections the front has closed at once, because of a limit or a penalty.",
+        lambda front: front["turned_away"],
+    ),
+    (
         "oobconsole_front_received_bytes",
         "How many bytes the core has read from the front: what is typed, and the frames around it.",
         lambda front: front["received_bytes"],

@@ -26,11 +26,13 @@ class Doorkeeper:
     Args:
         gate: says who is refused.
         admit: makes the protocol that goes on with an accepted connection.
+        refused: called for each connection that is refused.
     """
 
-    def __init__(self, gate: Gate, admit: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(self, gate: Gate, admit: Callable[[], asyncio.Protocol], refused: Callable[[], object]) -> None:
         self.gate = gate
         self.admit = admit
+        self._refused = refused
         self.lingering = 0
         self._limit = LogLimit(10)
 
@@ -38,8 +40,9 @@ class Doorkeeper:
         """Make a door for the next connection."""
         return Door(self)
 
-    def log_refusal(self, address: str, reason: str) -> None:
-        """Log a refusal, unless there have been many in the last minute."""
+    def report(self, address: str, reason: str) -> None:
+        """Count a refusal, and log it unless there have been many in the last minute."""
+        self._refused()
         if self._limit.allows(about="connections that were refused"):
             log.warning("connection refused", address=address, reason=reason)
 
@@ -56,7 +59,7 @@ class Door(asyncio.Protocol):
         address = str((transport.get_extra_info("peername") or ("",))[0])
         reason = self._keeper.gate.refuses(address)
         if reason:
-            self._keeper.log_refusal(address, reason)
+            self._keeper.report(address, reason)
             self._refuse(transport, reason)
             return
         protocol = self._keeper.admit()

@@ -1,4 +1,5 @@
-"""The SSH server. It uses asyncssh, takes only public keys, and has no shell. It runs in a process of its own."""
+"""The SSH server. It uses asyncssh, takes only public keys, and has no shell. It runs in a process of its own, where
+`ssh/front.py` makes it when the core has sent the first settings."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from typing import Final
 import asyncssh
 import structlog
 
-from oobconsole.front.ends import BACKLOG, Core, UserKeys
+from oobconsole.front.ends import BACKLOG, CoreOfFront, UserKeys
 from oobconsole.ssh import algorithms, auth, hostkeys, revoked
 from oobconsole.ssh import settings as told
 from oobconsole.ssh.auth import Trust
@@ -38,89 +39,92 @@ _STOP_SECONDS: Final = 0.5  # how long each step of a stop may take
 
 
 @dataclass(frozen=True, slots=True)
-class _Now:
-    """The settings by which the server works now, and what was made of them."""
+class Understood:
+    """The settings that the core has sent, with everything in them read and checked.
+
+    Attributes:
+        settings: the settings as they came.
+        key: the host key.
+        certificates: the host's certificate, or none.
+        cas: the keys of those who may certify users.
+        gone: which keys do not count any more.
+    """
 
     settings: Settings
-    trust: Trust
-    options: asyncssh.SSHServerConnectionOptions
+    key: asyncssh.SSHKey
+    certificates: Sequence[asyncssh.SSHCertificate]
+    cas: tuple[asyncssh.SSHKey, ...]
+    gone: Revoked
+
+
+def understood(data: bytes) -> Understood:
+    """Read the settings that the core has sent. This may take long, so it belongs into a thread.
+
+    Raises:
+        EnvironmentFault: the settings cannot be used. The core has checked them before, so this is a bug.
+    """
+    settings = told.decode(data)
+    key = asyncssh.import_private_key(settings.host_key)
+    certificates: list[asyncssh.SSHCertificate] = []
+    if settings.host_certificate is not None:
+        of, path = told.as_bytes(settings.host_certificate), Path(settings.files["host_certificate"])
+        certificates.append(hostkeys.parse_certificate(of, path, key))
+    cas: tuple[asyncssh.SSHKey, ...] = ()
+    gone = Revoked()
+    if settings.user_ca is not None:
+        cas = auth.parse_cas(told.as_bytes(settings.user_ca), Path(settings.files["user_ca"]))
+    if settings.revoked_keys is not None:
+        gone = revoked.parse(told.as_bytes(settings.revoked_keys), Path(settings.files["revoked_keys"]))
+    return Understood(settings, key, certificates, cas, gone)
 
 
 class SshServer(Host):
-    """Lets in the users that the settings name, and begins their sessions in the core.
+    """Lets in the users that the settings name, and begins their sessions in the core. To be made in a coroutine.
 
     Args:
         core: begins the sessions.
-        listening: sockets that are listening already.
+        turns: whose packets are handled next.
+        settings: the first settings.
+
+    Attributes:
+        config: the present settings.
+        trust: whom the present settings trust.
+        options: the options of asyncssh for new connections.
+        gate: says which new connections are refused.
+        login_threads: check the keys of clients who want to log in.
     """
 
-    def __init__(self, core: Core, listening: Sequence[socket.socket]) -> None:
+    def __init__(self, core: CoreOfFront, turns: Turns, settings: Understood) -> None:
         super().__init__(core)
-        self.turns = Turns()
+        self.turns = turns
         self.login_threads = ThreadPoolExecutor(_LOGIN_THREADS, "login")
-        self._listening = listening
+        self.config = settings.settings
+        self.trust = self._trust_of(settings)
+        self.options = self._options(settings)
+        self.gate = Gate(self.config)
+        self._doors = Doorkeeper(self.gate, self._admit, core.turned_away)
+        self._loop = asyncio.get_running_loop()
         self._servers: list[asyncio.Server] = []
         self._tasks = Tasks()
-        self._now: _Now | None = None
 
-    @property
-    def config(self) -> Settings:
-        """The present settings."""
-        return self._given.settings
+    async def begin(self, listening: Sequence[socket.socket]) -> None:
+        """Accept clients at these sockets, which are listening already."""
+        for sock in listening:
+            self._servers.append(await self._loop.create_server(self._doors.door, sock=sock, backlog=BACKLOG))
 
-    @property
-    def trust(self) -> Trust:
-        """Whom the present settings trust."""
-        return self._given.trust
+    def settle(self, settings: Understood) -> None:
+        """Serve by these settings from now on. Connections are ended whose key does not count any more."""
+        self.config = self.gate.limits = settings.settings
+        self.trust = self._trust_of(settings)
+        self.options = self._options(settings)
+        self._tasks.start(self._end_untrusted(), "end of connections that are not trusted")
 
-    @property
-    def options(self) -> asyncssh.SSHServerConnectionOptions:
-        """The options of asyncssh for new connections."""
-        return self._given.options
-
-    @property
-    def _given(self) -> _Now:
-        if self._now is None:
-            raise RuntimeError("the SSH server has no settings before the first `settle`, which begins to serve")
-        return self._now
-
-    async def settle(self, settings: bytes) -> None:
-        """Serve by these settings from now on. The first call begins to serve. Connections are ended whose key does
-        not count any more."""
-        self._now, is_first = await asyncio.to_thread(self._understood, settings), self._now is None
-        if is_first:
-            self.gate = Gate(self.config)
-            await self._begin(Doorkeeper(self.gate, self._admit))
-        else:
-            self.gate.limits = self.config
-            self._tasks.start(self._end_untrusted(), "end of connections that are not trusted")
-
-    def _understood(self, data: bytes) -> _Now:
-        settings = told.decode(data)
-        key = asyncssh.import_private_key(settings.host_key)
-        certificates = []
-        if settings.host_certificate is not None:
-            of, path = told.as_bytes(settings.host_certificate), Path(settings.files["host_certificate"])
-            certificates.append(hostkeys.parse_certificate(of, path, key))
-        return _Now(settings, self._trust_of(settings), self._options(settings, key, certificates))
-
-    def _trust_of(self, settings: Settings) -> Trust:
-        cas: tuple[asyncssh.SSHKey, ...] = ()
-        gone = Revoked()
-        if settings.user_ca is not None:
-            cas = auth.parse_cas(told.as_bytes(settings.user_ca), Path(settings.files["user_ca"]))
-        if settings.revoked_keys is not None:
-            gone = revoked.parse(told.as_bytes(settings.revoked_keys), Path(settings.files["revoked_keys"]))
-        return Trust(Path(), cas, gone, ask=self._ask)
+    def _trust_of(self, settings: Understood) -> Trust:
+        return Trust(Path(), settings.cas, settings.gone, ask=self._ask)
 
     def _ask(self, user: str) -> UserKeys:
         """Ask the core for a user's keys. To be called in a thread, which waits for the answer."""
         return asyncio.run_coroutine_threadsafe(self.core.keys(user), self._loop).result()
-
-    async def _begin(self, doors: Doorkeeper) -> None:
-        self._loop = asyncio.get_running_loop()
-        for sock in self._listening:
-            self._servers.append(await self._loop.create_server(doors.door, sock=sock, backlog=BACKLOG))
 
     async def _end_untrusted(self) -> None:
         logins = list(self.connections.values())
@@ -129,19 +133,12 @@ class SshServer(Host):
             users = {login.who.name for login, gone in zip(logins, ended, strict=True) if gone and login.who}
             log.warning("connections ended: their keys count no longer", users=sorted(users))
 
-    def _options(
-        self, settings: Settings, key: asyncssh.SSHKey, certificates: Sequence[asyncssh.SSHCertificate]
-    ) -> asyncssh.SSHServerConnectionOptions:
-        return options(
-            lambda: KeyLogin(self), key, server_host_certs=certificates, login_timeout=settings.login_grace_s
-        )
+    def _options(self, of: Understood) -> asyncssh.SSHServerConnectionOptions:
+        grace = of.settings.login_grace_s
+        return options(lambda: KeyLogin(self), of.key, server_host_certs=of.certificates, login_timeout=grace)
 
     def _admit(self) -> Connection:
         return Connection(asyncio.get_running_loop(), self.options, self.turns)
-
-    def set_room(self, room: bool) -> None:
-        """Say whether the core takes frames now. While it does not, nothing that a client sends is handled."""
-        self.turns.set_room(room)
 
     async def stop(self) -> None:
         """Accept no more clients, give those that are there a moment to leave, and close the rest."""

@@ -30,6 +30,7 @@ from oobconsole.session.seat import Seats
 from oobconsole.session.services import Services
 from oobconsole.session.view import Views
 from oobconsole.ssh import kind
+from oobconsole.ssh.front import SshFront
 from oobconsole.ssh.server import SshServer
 from oobconsole.vitals import Vitals
 from tests.support.server import NO_LIMITS
@@ -91,12 +92,14 @@ class Lab:
         self.port = int(address.rpartition(":")[2])
         self.relay = Relay(self.lobby, kind.keys(self.config))
         self._link = Link(lambda: None)
-        self.ssh = self._link.server = SshServer(self._link, listening)
+        front = self._link.server = SshFront(self._link, listening)
         for sock, protocol in zip(socket.socketpair(), (self.relay, self._link), strict=True):
             sock.setblocking(False)
             await hand_over(sock, partial(_itself, protocol))
         self._link.ready([])
         await self.relay.settle(kind.prepare(self.config, None))
+        assert front.server is not None
+        self.ssh: SshServer = front.server
         return self
 
     async def __aexit__(

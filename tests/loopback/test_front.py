@@ -280,12 +280,17 @@ def test_several_share_nothing_but_the_address() -> None:
 
 
 def test_what_has_gone_through_it_is_counted_and_kept_when_it_ends() -> None:
-    with Server(limits="") as counted:
+    with Server(limits="max_connections_per_source = 1") as counted:
         stranger = counted.make_key("mallory", authorize=False)
         with counted.attach("web1") as remote:
             remote.expect("attached", timeout=PATIENCE)
             there = fronts(counted)["ssh 1"]
             assert (there["connections"], there["sessions"], there["logins"], there["refused"]) == (1, 1, 1, 0)
+            assert there["turned_away"] == 0
+            assert counted.run("ls").returncode == 255
+            eventually(
+                lambda: fronts(counted)["ssh 1"]["turned_away"] == 1, lambda: fronts(counted), seconds=PATIENCE
+            )
         refused = subprocess.run(counted.ssh("ls", key=stranger), capture_output=True, check=False)
         assert refused.returncode == 255
         eventually(lambda: fronts(counted)["ssh 1"]["refused"] == 1, lambda: fronts(counted), seconds=PATIENCE)
@@ -295,7 +300,7 @@ def test_what_has_gone_through_it_is_counted_and_kept_when_it_ends() -> None:
         os.kill(pid, signal.SIGKILL)
         pid_of(counted, other=pid)
         after = fronts(counted)["ssh 1"]
-        assert (after["logins"], after["refused"]) == (1, 1)
+        assert (after["logins"], after["refused"], after["turned_away"]) == (1, 1, 1)
         for name in ("received_bytes", "sent_bytes"):
             assert int(str(after[name])) >= int(str(before[name])) > 0
 

@@ -136,6 +136,18 @@ class TestLimits:
             client.expect("Entering interactive session", timeout=PATIENCE)
             assert b"your address has 1 connections" in ssh(server, "ls").stderr
 
+    async def test_how_many_were_turned_away_is_told_with_each_sign_of_life(self, tmp_path: Path) -> None:
+        async with Lab(tmp_path, limits="max_connections_per_source = 1") as lab, await soon(lab.connect()):
+            told = []
+            for refused_now in (3, 0, 2):
+                for _ in range(refused_now):
+                    await say(lab.port, b"")
+                lab.relay.ping()
+                await until(lambda: not lab.relay.unanswered, lambda: lab.relay.unanswered)
+                told.append(lab.relay.counts.turned_away)
+            assert told == [3, 3, 5]
+            assert lab.relay.counts.refused == 0
+
     def test_a_flood_of_connections(self) -> None:
         """Whoever comes in between is served, and nothing is left of the flood."""
         with Server(limits='max_startups = "10:30:100"\npenalties_exempt = "127.0.0.1"') as server:

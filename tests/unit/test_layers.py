@@ -20,6 +20,8 @@ CONTRACTS: list[dict[str, Any]] = tomllib.loads((SERVER.parent / "pyproject.toml
 EVERYBODY = {"structlog", "_typeshed"}
 #: Modules of the server that a script's process may load with `oobconsole.client`: they draw a terminal's text.
 OF_A_CLIENT = {"client", "terminal"}
+#: Modules of SSH that the core imports: the local socket, and what tells the core about SSH's fronts.
+OF_THE_CORE = {"local", "kind"}
 
 
 def imported(folder: Path) -> Iterator[tuple[Path, str]]:
@@ -54,6 +56,7 @@ def test_nobody_imports_devices_by_another_name() -> None:
 
 def test_each_package_that_is_imported_has_a_contract() -> None:
     protected = {name for contract in CONTRACTS for name in contract.get("protected_modules", [])}
+    protected = {name for name in protected if not name.startswith("oobconsole.")}
     packages = {name.partition(".")[0] for _, name in imported(SERVER) if not is_standard(name)}
     loaded_when_wanted = {"libvirt", "libvirt_qemu"}  # an extra: `test_libvirt_is_loaded_in_one_place`
     assert packages - {"oobconsole"} - EVERYBODY - loaded_when_wanted == protected
@@ -70,3 +73,12 @@ def test_what_a_client_may_not_import_is_all_but_what_it_may() -> None:
     folders = {file.parent.name for file in SERVER.glob("*/__init__.py")}
     everything = {f"oobconsole.{name}" for name in (files | folders) - OF_A_CLIENT}
     assert set(contract["forbidden_modules"]) == everything
+
+
+def test_of_ssh_the_core_imports_the_local_socket_and_what_starts_a_front() -> None:
+    ours = [name for contract in CONTRACTS for name in contract.get("protected_modules", [])]
+    folder = SERVER / "ssh"
+    modules = {file.stem for file in folder.glob("*.py")} - {"__init__"}
+    folders = {file.parent.name for file in folder.glob("*/__init__.py")}
+    everything = {f"oobconsole.ssh.{name}" for name in (modules | folders) - OF_THE_CORE}
+    assert {name for name in ours if name.startswith("oobconsole.ssh")} == everything

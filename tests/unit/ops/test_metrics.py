@@ -76,6 +76,7 @@ async def test_how_much_goes_through_each_front_is_told(tmp_path: Path) -> None:
         "oobconsole_front_sessions": 3,
         "oobconsole_front_logins_total": 4,
         "oobconsole_front_refused_total": 5,
+        "oobconsole_front_turned_away_total": 8,
         "oobconsole_front_received_bytes_total": 6,
         "oobconsole_front_sent_bytes_total": 7,
     }
@@ -100,6 +101,7 @@ def front(state: str, begun_again: int) -> FrontReport:
         "sessions": 3,
         "logins": 4,
         "refused": 5,
+        "turned_away": 8,
         "received_bytes": 6,
         "sent_bytes": 7,
     }
