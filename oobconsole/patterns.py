@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
 import regex
+
+from oobconsole.spellings import all_spellings, as_typed
 
 #: How many characters a pattern may have.
 PATTERN_MAX: Final = 1000
@@ -32,12 +33,6 @@ GROUPS_MAX: Final = 20
 _COUNTED: Final = re.compile(r"\{([0-9]*)")
 #: The flag x, with which blanks and comments could stand anywhere in a repetition.
 _VERBOSE: Final = re.compile(r"\(\?[A-Za-z0-9^-]*x")
-
-#: One element of a pattern: an escape, the name of a group, a character class, or a character with the marks that
-#: belong to it.
-_TOKEN: Final = regex.compile(r"\\.|\(\?(?:P?<(?![=!])|P[=>]|&)\w*|\[\^?\]?(?:\\.|[^\]\\])*\]|\X", regex.DOTALL)
-#: What `_all_spellings` makes of a character.
-_SPELLINGS: Final = re.compile(r"\(\?:([^()|]+(?:\|[^()|]+)+)\)")
 
 Pattern = regex.Pattern[str]
 Match = regex.Match[str]
@@ -70,7 +65,7 @@ def compile_pattern(text: str, *, multiline: bool = False) -> Pattern:
         raise BadPattern(
             f"repeats too much: with its repetitions written out it may have at most {EXPANDED_MAX} elements"
         )
-    spelt = _all_spellings(text)
+    spelt = all_spellings(text)
     if spelt != text and _expanded(spelt) <= EXPANDED_MAX:
         text = spelt
     try:
@@ -81,31 +76,6 @@ def compile_pattern(text: str, *, multiline: bool = False) -> Pattern:
     if found.groups > GROUPS_MAX:
         raise BadPattern(f"has {found.groups} groups, and may have {GROUPS_MAX}: (?:…) groups without keeping")
     return found
-
-
-def _all_spellings(text: str) -> str:
-    """Return the pattern with a group in the place of each character that Unicode can spell in several ways (NFC: one
-    code point; NFD: a letter and its marks, UAX 15). So nothing has to be done with what guests print, and offsets
-    stay right."""
-    return "".join(map(_spellings, _TOKEN.findall(text)))
-
-
-def _spellings(token: str) -> str:
-    if token.isascii() or token[0] in "[(\\":
-        return token
-    forms = dict.fromkeys((token, unicodedata.normalize("NFC", token), unicodedata.normalize("NFD", token)))
-    return f"(?:{'|'.join(forms)})" if len(forms) > 1 else token
-
-
-def as_typed(pattern: Pattern) -> str:
-    """Return the pattern as it was given to `compile_pattern`, to be shown."""
-
-    def first(found: re.Match[str]) -> str:
-        forms = found[1].split("|")
-        alike = len({unicodedata.normalize("NFC", form) for form in forms}) == 1
-        return forms[0] if alike else found[0]
-
-    return _SPELLINGS.sub(first, pattern.pattern)
 
 
 def _expanded(text: str) -> int:

@@ -205,10 +205,14 @@ class Connection:
             CommandRefused: there is no console of that name, or the user has no right to watch it.
             ConnectFailed: the server cannot be reached any more.
         """
-        attached = Console(self, console, watch=watch, offset=offset)
-        await attached.start()
         self._consoles = [other for other in self._consoles if not other.closed]
+        attached = Console(self, console, watch=watch, offset=offset)
         self._consoles.append(attached)
+        try:
+            await attached.start()
+        except BaseException:  # also when it is cancelled: a console that nobody has must not stay attached
+            await attached.close()
+            raise
         return attached
 
     async def command(self, *words: str, status: Sequence[int] = (0,)) -> tuple[int, str]:

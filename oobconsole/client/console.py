@@ -6,7 +6,6 @@ When the connection is lost, the output goes on where it ended: no byte is missi
 from __future__ import annotations
 
 import asyncio
-import codecs
 import json
 import secrets
 import shlex
@@ -28,6 +27,7 @@ from oobconsole.client.errors import (
 )
 from oobconsole.client.texts import Match, Pattern, compiled, encoded, first_of
 from oobconsole.client.transcript import TRANSCRIPT_MAX, Transcript
+from oobconsole.spellings import as_typed
 from oobconsole.terminal.model import Terminal
 
 if TYPE_CHECKING:
@@ -75,6 +75,23 @@ class CommandResult:
     output: str
     status: int
     missing: int = 0
+
+
+@dataclass
+class _Search:
+    """What one `expect` looks for, and how far it has looked. Several may go on at the same time.
+
+    Attributes:
+        patterns: what it looks for.
+        begin: the position in the transcript at which it begins.
+        again: how many characters are looked at again when more has come; no match may be longer.
+        looked: the position up to which it has looked.
+    """
+
+    patterns: Sequence[Pattern]
+    begin: int
+    again: int
+    looked: int = 0
 
 
 class _Channel(asyncssh.SSHClientSession[bytes]):
@@ -149,7 +166,6 @@ class Console:
         self._transcript = Transcript()
         self._at = 0  # position in the transcript: what `expect` has not given out
         self._looked = 0  # position in the transcript: what `expect` has not looked at
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._changed = asyncio.Event()
         self._attached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._over: Exception | None = None
@@ -210,7 +226,7 @@ class Console:
 
         channel = await self._connection.opened(begin)
         self._channel, self._session = channel, session
-        self._changed.set()
+        self._wake()
         try:
             await session.ended
         finally:
@@ -224,14 +240,19 @@ class Console:
             self._over = error
         if not self._attached.done():
             self._attached.set_exception(error)
+        self._wake()
+
+    def _wake(self) -> None:
+        """Wake everybody who waits for something to change. Each of several that wait is woken."""
         self._changed.set()
+        self._changed = asyncio.Event()
 
     # -- what comes ---------------------------------------------------------------------------------
 
     def _output(self, data: bytes) -> None:
         self.offset += len(data)
-        self._transcript.feed(self._decoder.decode(data))
-        self._changed.set()
+        self._transcript.feed(data)
+        self._wake()
         if self._transcript.end - self._looked > _UNREAD_MAX and self._channel is not None:
             self._channel.pause_reading()
 
@@ -248,7 +269,7 @@ class Console:
             self.state = str(notice["state"])
         if "text" in notice:
             self.notices.append(str(notice["text"]))
-        self._changed.set()
+        self._wake()
 
     def _began(self, offset: int, state: str) -> None:
         if 0 <= self.offset != offset:  # the server has forgotten: it was begun anew without its recording
@@ -260,16 +281,19 @@ class Console:
     def _gap(self, gap: Gap) -> None:
         self.gaps.append(gap)
         self._transcript.note(f"\n[{gap.bytes} bytes are missing here: {gap.reason}]\n")
-        self._changed.set()
+        self._wake()
 
     # -- what a script does -------------------------------------------------------------------------
 
     async def expect(self, pattern: str, *, timeout: float = 30, fail: str | Iterable[str] = ()) -> Match:
         """Wait until the guest prints what matches a pattern, behind the match of the `expect` before.
 
+        Several may wait at the same time: each looks at everything behind what was matched when it was called.
+
         Args:
             pattern: a regular expression of the package `regex`. `.` matches every character, a line ends with
-                `\\r\\n`, and a terminal's escape sequences are left out. A match must lie within the last mebibyte.
+                `\\r\\n`, and a terminal's escape sequences are left out. A letter with an accent matches in both of
+                Unicode's spellings. A match must lie within the last mebibyte.
             timeout: how many seconds to wait. What comes before they are over is looked at; with 0 nothing else is.
             fail: a pattern, or several, after which it is useless to wait any longer. Of all patterns the one whose
                 match begins first in the output counts.
@@ -290,51 +314,61 @@ class Console:
         return (await self._expect(wanted, failures, timeout=timeout))[1]
 
     async def _expect(
-        self, wanted: Pattern, failures: Sequence[Pattern], *, timeout: float, again: int = TRANSCRIPT_MAX
+        self,
+        wanted: Pattern,
+        failures: Sequence[Pattern],
+        *,
+        timeout: float,
+        begin: int | None = None,
+        again: int = TRANSCRIPT_MAX,
     ) -> tuple[int, Match]:
         """Wait for a pattern; returns the position of the text that it was found in, and the match.
 
         Args:
+            begin: the position from which on is looked; None: behind the match of the `expect` before.
             again: so many characters are looked at again when more has come; no match may be longer.
         """
         slow = False
-        patterns = (wanted, *failures)
+        search = _Search((wanted, *failures), self._at if begin is None else begin, again)
         try:
             async with asyncio.timeout(timeout):
                 while True:
-                    self._changed.clear()
+                    changed = self._changed  # of before the look: what comes meanwhile is looked at next
                     began = time.monotonic()
-                    start, first, late = await self._look(patterns, again)
+                    start, first, late = await self._look(search)
                     slow = slow or late
                     if first is not None:
                         return start, self._taken(first, wanted, start)
                     if self._over is not None:
                         raise self._over
-                    await self._changed.wait()
+                    await changed.wait()
                     await asyncio.sleep(time.monotonic() - began if late else 0)
         except TimeoutError as error:
             if not slow:  # what came before the time was up counts, however late we are to look at it
-                start, first, slow = await self._look(patterns, again)
+                start, first, slow = await self._look(search)
                 if first is not None:
                     return start, self._taken(first, wanted, start)
             why = "; it takes too long to match: make it simpler" if slow else ""
             raise ExpectTimeout(
-                f"{self.name}: {wanted.pattern!r} did not come in {timeout:g} s{why}{self._seen()}"
+                f"{self.name}: {as_typed(wanted)!r} did not come in {timeout:g} s{why}{self._seen()}"
             ) from error
 
-    async def _look(self, patterns: Sequence[Pattern], again: int) -> tuple[int, Match | None, bool]:
+    async def _look(self, search: _Search) -> tuple[int, Match | None, bool]:
         """The position of what was looked at, what was found in it first, and whether a look was too slow to end."""
         text, start = self._transcript.text, self._transcript.start
-        since = max(self._at, start, self._looked - again)
-        first, late = await first_of(patterns, text, since - start)
-        self._looked = max(self._looked, start + len(text))
+        since = max(search.begin, start, search.looked - search.again)
+        first, late = await first_of(search.patterns, text, since - start)
+        search.looked = start + len(text)
+        self._looked = max(self._looked, search.looked)
         self._go_on()
         return start, first, late
 
     def _taken(self, found: Match, wanted: Pattern, start: int) -> Match:
         if found.re is not wanted:
-            raise ExpectFailed(f"{self.name}: {found.re.pattern!r} came instead of {wanted.pattern!r}{self._seen()}")
-        self._at = start + found.end()
+            raise ExpectFailed(
+                f"{self.name}: {as_typed(found.re)!r} came instead of {as_typed(wanted)!r}{self._seen()}"
+            )
+        self._at = max(self._at, start + found.end())
         self._looked = self._at
         return found
 
@@ -349,7 +383,7 @@ class Console:
     def screen(self, rows: int = _SHOWN_LINES, columns: int = 80) -> str:
         """Return what a terminal of so many rows and columns would show now, as lines of text without colours."""
         terminal = Terminal(rows, columns)
-        terminal.feed(self._transcript.raw.encode(errors="replace"))
+        terminal.feed(self._transcript.raw)
         return "\n".join(line.rstrip() for line in terminal.text[:rows])
 
     async def send(self, text: str | bytes) -> None:
@@ -367,7 +401,6 @@ class Console:
         while self._channel is None or self._session is None:
             if self._over is not None:
                 raise self._over
-            self._changed.clear()
             await self._changed.wait()
         self._channel.write(data)
         await self._session.writable.wait()
@@ -424,10 +457,12 @@ class Console:
         quoted = f"{mark[:3]}''{mark[3:]}"  # typed, it does not look like what is printed
         await self._typed(self.send(f"echo {quoted}.; eval {shlex.quote(command)}; echo {quoted}:$?:\r"), timeout)
         begin = regex.compile(rf"{mark}\.\r?\n")
-        await self._expect(begin, (), timeout=deadline - time.monotonic(), again=_MARK_MAX)
-        printed = self._at
+        start, found = await self._expect(begin, (), timeout=deadline - time.monotonic(), again=_MARK_MAX)
+        printed = start + found.end()
         ended = regex.compile(rf"{mark}:(\d+):")
-        start, found = await self._expect(ended, (), timeout=deadline - time.monotonic(), again=_MARK_MAX)
+        start, found = await self._expect(
+            ended, (), timeout=deadline - time.monotonic(), begin=printed, again=_MARK_MAX
+        )
         output = found.string[max(0, printed - start) : found.start()]
         return CommandResult(output.replace("\r\n", "\n"), int(found[1]), max(0, start - printed))
 

@@ -9,6 +9,7 @@ from typing import Final
 import regex
 
 from oobconsole.client.errors import CommandRefused
+from oobconsole.spellings import all_spellings
 
 #: The most seconds that one look for a pattern takes. A look that needs more is made again when more output has come.
 LOOK_SECONDS: Final = 0.5
@@ -19,13 +20,14 @@ Pattern = regex.Pattern[str]
 
 
 def compiled(pattern: str) -> Pattern:
-    """Compile a pattern as `expect` uses it: a dot also means a line feed.
+    """Compile a pattern as `expect` uses it: a dot also means a line feed, and a letter with an accent means both of
+    Unicode's spellings.
 
     Raises:
         CommandRefused: it is not a regular expression.
     """
     try:
-        return regex.compile(pattern, regex.DOTALL)
+        return regex.compile(all_spellings(pattern), regex.DOTALL)
     except (regex.error, OverflowError, RecursionError, ValueError) as error:
         raise CommandRefused("expect", _USAGE, f"{pattern!r} is no regular expression: {error}") from error
 

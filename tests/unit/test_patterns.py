@@ -8,7 +8,8 @@ from typing import Literal
 import pytest
 import regex
 
-from oobconsole.patterns import GROUPS_MAX, BadPattern, TooSlow, as_typed, compile_pattern, find
+from oobconsole.patterns import GROUPS_MAX, BadPattern, TooSlow, compile_pattern, find
+from oobconsole.spellings import as_typed
 
 #: Each took the event loop for seconds, and from 50 MB to all memory there is; one of them ended the process.
 BOMBS = [

@@ -11,7 +11,7 @@ from typing import Final
 
 from oobconsole.console.console import Console
 from oobconsole.console.reader import Notice, Reader
-from oobconsole.patterns import Match, Matcher, Pattern, TooSlow, as_typed
+from oobconsole.patterns import Match, Matcher, Pattern, TooSlow
 from oobconsole.session.arguments import add_console, count, multiline
 from oobconsole.session.freetext import FreeText, misplaced
 from oobconsole.session.lastline import text_from
@@ -19,6 +19,7 @@ from oobconsole.session.pipe import first_done
 from oobconsole.session.request import ExitStatus, Request, UsageError, echo
 from oobconsole.session.safe import slices
 from oobconsole.session.within import within
+from oobconsole.spellings import as_typed
 from oobconsole.terminal.plain import PlainLines
 from oobconsole.terminal.text import plain
 

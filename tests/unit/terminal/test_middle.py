@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oobconsole.client.transcript import Words
+from oobconsole.client.transcript import Transcript
 from oobconsole.console import output as output_module
 from oobconsole.console.console import Console
 from oobconsole.console.textscreen import TextScreen
@@ -169,9 +169,11 @@ def test_the_same_in_a_recording() -> None:
 
 def test_the_same_at_a_client() -> None:
     now = 0.0
-    words = Words(lambda: now)
-    assert words.feed("a\x1b]0;title") == "a"
+    transcript = Transcript(lambda: now)
+    transcript.feed(b"a\x1b]0;title")
     now = 0.5
-    assert words.feed("more") == ""
+    transcript.feed(b"more")
+    assert transcript.text == "a"
     now = 2.0
-    assert words.feed("login: ") == "login: "
+    transcript.feed(b"login: ")
+    assert transcript.text == "alogin: "
