@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Protocol, Self, TypeVar
 
 import asyncssh
 
@@ -27,7 +27,15 @@ CONNECTIONS_MAX: Final = 32
 RECONNECT_SECONDS: Final = 60.0
 _PAUSE_FIRST, _PAUSE_MAX = 0.05, 2.0
 
-T = TypeVar("T")
+
+class _Session(Protocol):
+    """A session over a connection."""
+
+    def close(self) -> None:
+        """End the session. It does not wait for the server."""
+
+
+SessionT = TypeVar("SessionT", bound=_Session)
 
 
 def connect(
@@ -122,8 +130,9 @@ class Connection:
             self._links.append(made)
             return made
 
-    async def opened(self, begin: Callable[[asyncssh.SSHClientConnection], Awaitable[T]]) -> T:
-        """Begin a session. When a connection has as many as the server allows, it is begun over another one.
+    async def opened(self, begin: Callable[[asyncssh.SSHClientConnection], Awaitable[SessionT]]) -> SessionT:
+        """Begin a session. When a connection has as many as the server allows, it is begun over another one. When
+        the caller is cancelled meanwhile, the session is closed as soon as it has begun.
 
         Args:
             begin: begins it over the connection that it is given, and returns what came of it.
@@ -138,7 +147,7 @@ class Connection:
             link = await self.ssh(full)
             self._sessions[link] += 1
             try:
-                return await begin(link)
+                return await _unless_cancelled(begin(link))
             except asyncssh.ChannelOpenError as error:
                 self._sessions[link] -= 1
                 if link.is_closed():
@@ -231,7 +240,11 @@ class Connection:
         """
         line = _command(words)
         try:
-            done = await self.opened(lambda ssh: ssh.run(line, encoding="utf-8", errors="replace"))
+            running = await self.opened(lambda ssh: ssh.create_process(line, encoding="utf-8", errors="replace"))
+            try:
+                done = await running.wait()
+            finally:
+                running.close()  # also when nobody waits for it any more: the server must not go on with it
         except (OSError, asyncssh.Error) as error:
             raise ConnectFailed(f"{self.target}: was lost before {words[0]!r} had an answer: {error}") from error
         if done.exit_status is None and done.exit_signal is None:
@@ -295,6 +308,22 @@ class Connection:
                     yield json.loads(line)
         except (OSError, asyncssh.Error) as error:
             raise ConnectFailed(f"{self.target}: was lost: {error}") from error
+
+
+async def _unless_cancelled(beginning: Awaitable[SessionT]) -> SessionT:
+    """Return the session that begins. asyncssh cannot take a session back that it has asked the server for: when the
+    caller is cancelled, the session is closed once it is there."""
+    task = asyncio.ensure_future(beginning)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.add_done_callback(_close)
+        raise
+
+
+def _close(task: asyncio.Future[SessionT]) -> None:
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()
 
 
 def _command(words: Sequence[str]) -> str:

@@ -66,6 +66,19 @@ async def test_an_attach_that_is_cancelled_leaves_nobody_attached(lab: Lab, paus
     assert not [task for task in others if "Console._run" in repr(task)]
 
 
+@pytest.mark.parametrize("pause", [0.0, 0.001, 0.01, 0.1])
+async def test_a_command_that_is_cancelled_ends_at_the_server(lab: Lab, pause: float) -> None:
+    """It went on there, for as long as its time limit allowed, and ten of them filled a connection."""
+    async with client(lab) as there:
+        for _ in range(3):
+            waiting = asyncio.ensure_future(there.command("wait", "web1", "never"))
+            await asyncio.sleep(pause)
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+        await until(lambda: not lab.lobby.visitors, lambda: lab.lobby.visitors)
+        assert len(await there.ls()) == 1
+
+
 @pytest.mark.parametrize("printed", ["Größe", "Gro\u0308ße"])
 @pytest.mark.parametrize("pattern", ["Größe: ", "Gro\u0308ße: ", "(?i)gRÖSSE|GRÖßE: "])
 async def test_a_letter_is_found_in_both_spellings(lab: Lab, printed: str, pattern: str) -> None:
