@@ -1,7 +1,8 @@
 """Measures what each attack does to an honest person's echo and to a guest's vCPU, and prints a table in Markdown.
 
-`ONLY=name` does one of them; `ATTACK_SECONDS` is how long each takes; `SHOW_HELD=1` shows what held the event loop,
-by the product's watchdog, and `SHOW_ERRORS=1` what the attack itself says on standard error.
+Variables of the environment: `ONLY=name` runs one attack. `ATTACK_SECONDS` is how long each attack takes.
+`SHOW_HELD=1` shows what has held the event loop, as the server's watchdog says it. `SHOW_ERRORS=1` shows what the
+attack itself writes to standard error.
 """
 
 from __future__ import annotations
@@ -26,14 +27,15 @@ from tests.support.expect import Expect
 from tests.support.server import MEMORY_MACHINE, Server
 
 ATTACK_SECONDS: Final = float(os.environ.get("ATTACK_SECONDS", "8"))
-#: Between two keys, in seconds.
+#: The pause between two keys, in seconds.
 KEY_SECONDS: Final = 0.02
-#: An echo that does not come in so many seconds counts as that.
+#: For how many seconds an echo is waited for. An echo that does not come counts as having taken so long.
 LONGEST_SECONDS: Final = 60
 
 
 def echoes(client: Expect, other: Expect, seconds: float) -> list[float]:
-    """Type for so long; returns how long each key's echo took, in milliseconds. `other` is typed at as well."""
+    """Type at a console, and also at `other`, for so many seconds. Returns how long each key's echo took, in
+    milliseconds."""
     ends = time.monotonic() + seconds
     found: list[float] = []
     while time.monotonic() < ends:
@@ -48,13 +50,13 @@ def echoes(client: Expect, other: Expect, seconds: float) -> list[float]:
 
 
 def shown(values: list[float]) -> str:
-    """Median, 99th percentile and maximum."""
+    """Return median, 99th percentile and maximum, as the table shows them."""
     ordered = sorted(values)
     return " / ".join(f"{ordered[int(part * (len(ordered) - 1))]:.0f}" for part in (0.5, 0.99, 1))
 
 
 def resident_mib(pid: int, what: str = "VmRSS") -> float:
-    """Of a process, by proc_pid_status(5); 0 if it has just ended."""
+    """Return how much memory a process has, in MiB (proc_pid_status(5)); 0 if the process has just ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
@@ -63,13 +65,15 @@ def resident_mib(pid: int, what: str = "VmRSS") -> float:
 
 
 def memory_mib(server: Server, what: str = "VmRSS") -> float:
-    """Of the core and of its fronts, together. The spare is one of them."""
+    """Return how much memory the core and its fronts have together, in MiB. The spare process is one of the
+    fronts."""
     return sum(resident_mib(pid, what) for pid in (server.pid, *server.fronts()))
 
 
 def measure(attack: Any, driver: Path) -> str:
-    """One row of the table: a server of its own, so that memory is this attack's. Nobody is made to wait for an
-    offence: that is how it is when each connection comes from another address."""
+    """Return one row of the table. Each attack gets a server of its own, so that the memory is what this attack
+    costs. The server has no penalties. That is what an attacker has whose connections all come from different
+    addresses."""
     name = attack.__name__
     machines = fronts.SETTINGS.get(name, "") + MEMORY_MACHINE + MACHINE + MACHINES.get(name, "")
     with Server(machines, limits='max_startups = "10:30:100"\npenalties_exempt = "127.0.0.0/8"\n') as server:
@@ -102,14 +106,14 @@ def measure(attack: Any, driver: Path) -> str:
 
 
 def honest(server: Server, name: str) -> tuple[list[str], list[str]]:
-    """The command lines of the honest person, who is at two consoles."""
+    """Return the command lines of the honest person, who is at two consoles."""
     if name in fronts.LOCAL:
         return server.local("attach", "web1"), server.local("attach", "vcpu")
     return server.ssh("web1"), server.ssh("vcpu")
 
 
 def held(said: str) -> str:
-    """What the product's own watchdog says: how often, and for how long at most."""
+    """Return how often the event loop was held, and for how long at most, as the server's own watchdog says it."""
     found = [int(number) for number in re.findall(r"something held the event loop.*?milliseconds=(\d+)", said)]
     if os.environ.get("SHOW_HELD"):
         print(*re.findall(r"something held the event loop.*", said), sep="\n", file=sys.stderr)
@@ -117,13 +121,14 @@ def held(said: str) -> str:
 
 
 def blamed(said: str) -> str:
-    """What addresses were blamed for."""
+    """Return the offences that the server has logged."""
     return "; ".join(sorted(set(re.findall(r"left without a login.*?reason='([^']*)'", said)))) or "nothing"
 
 
 @contextlib.contextmanager
 def attacking(attack: Any, server: Server, key: Path, spared: int) -> Iterator[subprocess.Popen[bytes]]:
-    """In a process of its own. `spared` is the process id of a front that is not attacked itself; 0: of none."""
+    """Run the attack in a process of its own. `spared` is the process id of a front that is not attacked itself; 0:
+    every front is attacked."""
     words = [attack.__name__, str(server.port), "mallory", str(key), str(server.folder), str(ATTACK_SECONDS)]
     words += [str(server.pid), str(spared)]
     errors = None if os.environ.get("SHOW_ERRORS") else subprocess.DEVNULL

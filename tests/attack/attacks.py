@@ -76,7 +76,7 @@ async def half_exchange(target: Target) -> None:
     client = await target.connect()
     await client.create_session(asyncssh.SSHClientSession, "watch web2", encoding=None, window=(1 << 32) - 1)
     client._send_kexinit()
-    client._kex_complete = True  # so that what follows is sent
+    client._kex_complete = True  # asyncssh then sends what follows
     while target.goes_on and not client.is_closed():
         client.send_packet(MSG_IGNORE, String(b""))
         await asyncio.sleep(0.1)
@@ -251,7 +251,7 @@ async def typing(target: Target) -> None:
 
 
 async def _pour(client: asyncssh.SSHClientConnection, send: Callable[[], None]) -> None:
-    """As fast as the socket takes it; 1 MiB waits at most."""
+    """Send these bytes again and again, as fast as the socket takes them. At most 1 MiB waits to be sent."""
     try:
         while not client.is_closed():
             for _ in range(200):

@@ -1,7 +1,7 @@
-"""What ends or stops the processes that strangers reach, while clients come in by them without end.
+"""Attacks that end or stop the fronts, while clients come in by them without end.
 
-A real attacker cannot send signals. What an attacker may find is a hole in a library, or a packet that costs a lot:
-then the process ends, or is busy for ever. SIGKILL and SIGSTOP show what either costs everybody else at worst.
+A real attacker cannot send signals. But an attacker may find a hole in a library, or a packet that costs a lot. The
+front then ends, or is busy for ever. SIGKILL and SIGSTOP show what this costs everybody else at worst.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from typing import Final
 from tests.attack.target import Attack, Target
 from tests.support.server import Server, fronts_of
 
-#: Between two signals, in seconds. A new process serves within a second, so that each process serves a little.
+#: The pause between two signals, in seconds. A new process serves within a second, so each process serves for a
+#: moment.
 SIGNAL_SECONDS: Final = 0.5
-#: How long a client waits that has come to a process which is stopped, in seconds.
+#: How long a client waits whose front is stopped, in seconds.
 CLIENT_SECONDS: Final = 2.0
 #: How many clients come in at the same time.
 CLIENTS: Final = 6
@@ -67,7 +68,8 @@ async def _come_in(target: Target) -> None:
 
 @contextlib.contextmanager
 def only_first(server: Server) -> Iterator[int]:
-    """Whoever comes in meanwhile comes in by the first front. Yields its process id."""
+    """Stop all fronts but the first one, so that whoever comes in meanwhile comes in by the first. Yields its process
+    id."""
     first, *others = server.fronts()
     for pid in others:
         os.kill(pid, signal.SIGSTOP)
@@ -82,5 +84,5 @@ def only_first(server: Server) -> Iterator[int]:
 ATTACKS: Final[tuple[Attack, ...]] = (front_killed, front_stopped, only_front_killed, only_front_stopped)
 #: Lines for the server's configuration, by the attack's name.
 SETTINGS: Final = dict.fromkeys(("front_killed", "front_stopped"), "[front]\nworkers = 2\n")
-#: In these the honest person is local, because there is no other front.
+#: The attacks in which the honest person uses the local socket, because there is no other front.
 LOCAL: Final = frozenset({"only_front_killed", "only_front_stopped"})

@@ -1,4 +1,4 @@
-"""What comes from the host's side: guests, monitors, and the local socket."""
+"""Attacks from the host's side: by guests, by monitors, and at the local socket."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from typing import Final
 from tests.attack.target import FAULTS, Attack, Target
 from tests.support.hostile_monitor import FLOODS
 
-#: Invalid UTF-8, wide and combining characters, strings that do not end, sequences with thousands of parameters,
-#: scrolling and clearing: each of them, over and over.
+#: What a hostile guest prints, over and over: invalid UTF-8, wide and combining characters, strings that do not end,
+#: sequences with thousands of parameters, scrolling and clearing.
 HOSTILE: Final = (
     b"\xff\xfe\x80\x9b" * 2000
     + "日本語\u0301\U0001f468\u200d\U0001f4bb".encode() * 400
@@ -66,7 +66,7 @@ async def hostile_guest(target: Target) -> None:
 
 @contextlib.contextmanager
 def _watcher(target: Target, number: int, output: int) -> Iterator[subprocess.Popen[bytes]]:
-    """OpenSSH's client; every second one at a terminal on which nothing can be painted over."""
+    """Start OpenSSH's client at the console. Every second one has a terminal that cannot move its cursor."""
     environment = {**os.environ, "TERM": "xterm" if number % 2 else "dumb"}
     settings = ["StrictHostKeyChecking=no", f"UserKnownHostsFile={os.devnull}", "LogLevel=ERROR", "ControlPath=none"]
     options = [word for setting in settings for word in ("-o", setting)]
@@ -84,7 +84,7 @@ def _watcher(target: Target, number: int, output: int) -> Iterator[subprocess.Po
 
 
 async def _print(target: Target, data: bytes) -> None:
-    """As fast as the server takes it."""
+    """Print as fast as the server reads."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.CancelledError):

@@ -1,4 +1,5 @@
-"""Connects to a socket as often as it can, until a moment of `time.monotonic`; says how often it was let in."""
+"""A program that connects to a socket as often as it can, until a time of `time.monotonic`. Prints how often it was
+let in."""
 
 from __future__ import annotations
 

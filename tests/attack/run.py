@@ -1,4 +1,4 @@
-"""One attack, in a process of its own: NAME PORT USER KEY FOLDER SECONDS CORE SPARED."""
+"""Runs one attack, in a process of its own. The command line is NAME PORT USER KEY FOLDER SECONDS CORE SPARED."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.attack import attacks, fronts, inside
 from tests.attack.target import FAULTS, Attack, Target
 
 ATTACKS: Final[tuple[Attack, ...]] = (*attacks.ATTACKS, *inside.ATTACKS, *fronts.ATTACKS)
-#: What some need in the server's configuration, by name.
+#: Lines that some attacks need in the server's configuration, by the attack's name.
 MACHINES: Final = inside.MACHINES
 
 

@@ -1,4 +1,4 @@
-"""What attacks are given, and how often they do it."""
+"""What an attack knows of its target, and how it repeats what it does."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Any, Final
 import asyncssh
 
 Attack = Callable[["Target"], Awaitable[None]]
-#: What ends an attempt, and not the attack.
+#: The errors that end one attempt, and not the attack.
 FAULTS: Final = (OSError, asyncssh.Error, asyncio.IncompleteReadError, TimeoutError)
 
 
 class Target:
-    """The server, and whose key the attacker has.
+    """The server that is attacked, and the user whose key the attacker has.
 
     Attributes:
-        folder: the server's, for what comes by way of sockets.
-        core: the server's process id.
+        folder: the server's folder, which has its sockets.
+        core: the process id of the server's core.
         spared: the process id of the front by which the honest person has come in; 0: by none.
     """
 
@@ -41,14 +41,14 @@ class Target:
         return time.monotonic() < self.ends
 
     async def connect(self, **options: Any) -> asyncssh.SSHClientConnection:
-        """Log in."""
+        """Log in, and return the connection."""
         fixed = {"known_hosts": None, "config": None, "agent_path": None}
         return await asyncssh.connect(
             "127.0.0.1", self.port, username=self.user, client_keys=[self.key], **(fixed | options)
         )
 
     async def again(self, times: int, what: Callable[[], Awaitable[object]]) -> None:
-        """Do it at so many connections at once, as often as there is time."""
+        """Do the same again and again while there is time, so many times at once."""
 
         async def one() -> None:
             while self.goes_on:

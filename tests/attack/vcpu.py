@@ -1,6 +1,7 @@
-"""A guest whose accesses are timed while the server is attacked: the native half, under a driver without a CPU.
+"""A guest whose accesses are timed while the server is attacked. It is the native half, driven by a program in place
+of a CPU.
 
-What it waits for an access is what the vCPU of a nested guest waits, but for QEMU's own part.
+The time that an access takes here is what the vCPU of a nested guest would wait, without QEMU's own part.
 """
 
 from __future__ import annotations
@@ -16,20 +17,21 @@ from tests.stack.nested import ROOT
 from tests.support.expect import Expect
 from tests.support.server import Server
 
-#: Of a server's configuration.
+#: What a server's configuration needs for it.
 MACHINE: Final = '[[machine]]\nname = "l1"\n[[machine.guest]]\nname = "vcpu"\n'
 _WAITS: Final = rb"waits (\d+), median (\d+), 99th percentile (\d+), longest (\d+) us\n"
 
 
 def build(folder: Path) -> Path:
-    """The driver's program; without sanitizers, whose time would count. Raises `CalledProcessError`."""
+    """Build the driver's program, and return its path. It has no sanitizers, because they would make accesses slower.
+    Raises `CalledProcessError`."""
     words = ["make", "-s", "-C", str(ROOT / "tests" / "contract" / "guest"), f"OUT={folder}", "CHECKS="]
     subprocess.run(words, check=True)
     return folder / "guest"
 
 
 class Vcpu(Expect):
-    """It reads, prints as much, and restarts its transmitter all the time."""
+    """The guest. All the time it reads, prints as much, and restarts its transmitter."""
 
     def __init__(self, program: Path, server: Server) -> None:
         prints = server.folder / "prints"
@@ -40,6 +42,7 @@ class Vcpu(Expect):
         super().__init__([str(program), str(prints), str(server.folder / "reads"), *options.split(",")[1:]])
 
     def waits(self) -> str:
-        """Of all accesses since this was asked last: median, 99th percentile and maximum, in microseconds."""
+        """Return median, 99th percentile and maximum of the times of all accesses since the last call, in
+        microseconds."""
         self._process.send_signal(signal.SIGUSR2)
         return " / ".join(word.decode() for word in self.expect(_WAITS, timeout=20).groups()[1:])

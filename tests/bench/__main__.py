@@ -1,4 +1,7 @@
-"""`make bench [ONLY=group]`: measures, prints a table, writes `.cache/bench.json`. Ratios come from one run."""
+"""`make bench [ONLY=group]`: measures the groups of figures, prints them as a table, and writes `.cache/bench.json`.
+
+Both sides of each ratio are measured in one run, because machines and their load differ.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +27,13 @@ BOOTS = 3
 
 
 def _boot_seconds(intercept: bool, kernel_log: bool) -> float:
-    """L2's own time from its kernel's start to its shell, as it prints it just before the first prompt."""
+    """Boot an L2. Returns the seconds from the start of its kernel to its shell. L2 prints them before its first
+    prompt."""
     ready = rb"L2 is ready after ([\d.]+) s"
     with NestedStack(intercept=intercept, l1_append="oob.l2append=loglevel=7" if kernel_log else "") as stack:
         if intercept:
-            with Expect(stack.server.ssh("web1", options=("-tt",))) as client:  # a terminal shows the scrollback too
+            # A terminal also shows what was printed before the client came.
+            with Expect(stack.server.ssh("web1", options=("-tt",))) as client:
                 return float(client.expect(ready, timeout=180)[1])
         printed = stack.l1_run("until grep -q ready /com1-1; do sleep 0.5; done; cat /com1-1", timeout=180)
         found = re.search(ready, printed)
@@ -36,11 +41,12 @@ def _boot_seconds(intercept: bool, kernel_log: bool) -> float:
         return float(found[1])
 
 
-#: Prints the data to our port.
+#: Makes L2 print the data to the port that we serve.
 COM1 = "cat /tmp/data"
-#: To L1's: `cat` returns when the driver has all, `stty` then waits until the wire has it too.
+#: Makes L2 print the data to the port that L1 serves. `cat` returns when the driver has all bytes, and `stty` then
+#: waits until the port has them.
 COM2 = "cat /tmp/data >/dev/ttyS1; stty -F /dev/ttyS1 raw -echo"
-#: What consoles mostly carry: lines of a few bytes, each with a CR LF that the line discipline adds.
+#: Consoles mostly carry lines of a few bytes. The terminal driver adds a CR LF to each of these lines.
 SHORT_LINES = 4000
 SHORT_COM1 = f"seq 1 {SHORT_LINES}"
 COOKED_COM2 = "stty -F /dev/ttyS1 raw -echo opost onlcr"
@@ -55,7 +61,8 @@ def _seconds(console: L2Console, command: str, timeout: float = 120) -> float:
 
 
 def _access_us(stack: NestedStack) -> tuple[float, float]:
-    """As the server logs it when QEMU ends; ends both."""
+    """End QEMU and the server. Returns the median and the 99th percentile of an access's time, in microseconds, as
+    the server logs them when QEMU ends."""
     assert stack.l1 is not None
     stack.l1.close()
     stack.server.stop()
@@ -67,26 +74,26 @@ def _access_us(stack: NestedStack) -> tuple[float, float]:
 
 
 def nested() -> Results:
-    """The nested path against L1's own emulated serial port."""
+    """Compare our port of an L2 with the port that L1 itself emulates."""
     out: Results = {}
     with NestedStack(l1_append="oob.com2=1") as stack:
         with stack.console() as console:
             console.run(f"head -c {KIB * 1024 * 3 // 4} /dev/urandom | base64 -w 64 >/tmp/data")
-            console.run("stty -F /dev/ttyS1 raw -echo; stty -F /dev/ttyS0 -opost")  # the same line discipline on both
+            console.run("stty -F /dev/ttyS1 raw -echo; stty -F /dev/ttyS0 -opost")  # neither port adds bytes
             ours = [_seconds(console, COM1) for _ in range(RUNS)]
             theirs = [_seconds(console, COM2) for _ in range(3)]
             out["nested.com1_20kib_s"] = statistics.median(ours)
             out["nested.com2_20kib_s"] = statistics.median(theirs)
             out["nested.throughput_ratio"] = out["nested.com2_20kib_s"] / out["nested.com1_20kib_s"]
             out |= _short_lines(console)
-            for _ in range(RUNS):  # the counters are mostly of a guest that prints
+            for _ in range(RUNS):  # so that most accesses that are counted are those of a guest that prints
                 _seconds(console, COM1)
         out["nested.access_us.median"], out["nested.access_us.p99"] = _access_us(stack)
     return out | _echo() | _boots("boot", kernel_log=True) | _boots("quiet_boot", kernel_log=False)
 
 
 def _short_lines(console: L2Console) -> Results:
-    """Lines of a few bytes, on both ports. Theirs takes a minute and a half, so once."""
+    """Print lines of a few bytes to both ports. L1's port takes a minute and a half, so it is measured only once."""
     console.run("stty -F /dev/ttyS0 opost; " + COOKED_COM2)
     ours = statistics.median(_seconds(console, SHORT_COM1) for _ in range(RUNS))
     theirs = _seconds(console, SHORT_COM2, timeout=600)
@@ -98,7 +105,7 @@ def _short_lines(console: L2Console) -> Results:
     }
 
 
-#: As an administrator starts a guest by hand: its serial port is where L1's shell is.
+#: How an administrator of L1 starts a guest by hand. The guest's serial port is on the terminal of L1's shell.
 L1S_OWN_GUEST = (
     "qemu-system-x86_64 -accel kvm -cpu host -m 128 -nodefaults -display none -serial stdio"
     " -kernel /vmlinuz -initrd /l2.cpio -append 'console=ttyS0 panic=1 quiet'"
@@ -106,8 +113,8 @@ L1S_OWN_GUEST = (
 
 
 def _echo() -> Results:
-    """A key typed to an idle guest's shell, through us; and as one would without: at L1, to its QEMU. Of the way to
-    L1 only its console is in that, and no ssh."""
+    """Measure how long the echo of a key takes at an idle guest's shell, in milliseconds: first through us, and then
+    as one would do it without us, in L1's terminal, where its QEMU runs. That second way has no ssh in it."""
     out: Results = {}
     with NestedStack() as stack, stack.console() as console:
         ours = quantiles(echo_ms(console))
@@ -124,7 +131,8 @@ def _echo() -> Results:
 
 
 def _boots(name: str, kernel_log: bool) -> Results:
-    """A guest whose kernel logs to its console, as one with `console=ttyS0` does, or is told to be quiet."""
+    """Compare the boot of a guest with us and without us. `kernel_log`: its kernel logs to its console, as a kernel
+    with `console=ttyS0` does; otherwise it is told to be quiet."""
     boots = [[_boot_seconds(intercept, kernel_log) for intercept in (True, False)] for _ in range(BOOTS)]
     with_us, without = map(min, zip(*boots, strict=True))
     return {
@@ -146,7 +154,7 @@ GROUPS: dict[str, Callable[[], Results]] = {
 
 
 def main(only: list[str]) -> int:
-    """Measure the groups named, or all."""
+    """Measure the groups that are named, or all groups. Returns the exit status."""
     unknown = [name for name in only if name not in GROUPS]
     if unknown:
         print(f"there is no group {unknown[0]!r}; there are: {', '.join(GROUPS)}", file=sys.stderr)

@@ -1,7 +1,7 @@
-"""Many clients in one process: asyncssh's, plain TCP connections, or programs that it starts.
+"""Many clients in one process. A client is one of asyncssh's, a plain TCP connection, or a program that is started.
 
-`python -m tests.bench.crowd FILE` reads who is to attach, then obeys commands; both are JSON, as in source.py. Each
-client keeps no more than a hash of what it gets.
+`python -m tests.bench.crowd FILE` reads from the file which clients are to attach. Then it carries out commands. Both
+are JSON, as in `source.py`. Of what a client gets, only a hash is kept.
 """
 
 from __future__ import annotations
@@ -19,14 +19,18 @@ import asyncssh
 
 from tests.bench.source import MARK
 
-#: Logins at the same time: more only wait for each other.
+#: How many clients log in at the same time. If there were more, they would only wait for each other.
 _AT_ONCE: Final = 8
-#: A client that gets nothing for so long, in seconds, gets no more.
+#: A client that gets nothing for so many seconds has got all that it will get.
 _QUIET_SECONDS: Final = 10.0
 
 
 class Tally:
-    """What one client gets: all bytes counted, those of a flood hashed."""
+    """Counts the bytes that one client gets, and hashes those that belong to a flood.
+
+    Args:
+        size: how many bytes the flood has.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -35,10 +39,11 @@ class Tally:
         self.attached = asyncio.Event()
         self._hash = hashlib.sha256()
         self._complete = asyncio.Event()
-        self._before: bytearray | None = bytearray()  # what may hold a part of the mark
+        # The last bytes before the flood, which may hold a part of the mark. None: the flood has begun.
+        self._before: bytearray | None = bytearray()
 
     def feed(self, data: bytes) -> None:
-        """It got that."""
+        """The client has got these bytes."""
         self.total += len(data)
         self.at = time.monotonic()
         self.attached.set()
@@ -61,14 +66,14 @@ class Tally:
             self._complete.set()
 
     async def end(self) -> None:
-        """Wait until it has the flood, or gets nothing more."""
+        """Wait until the client has got the whole flood, or gets nothing any more."""
         asked = time.monotonic()
         while not self._complete.is_set() and (left := max(asked, self.at) + _QUIET_SECONDS - time.monotonic()) > 0:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._complete.wait(), left)
 
     def report(self) -> dict[str, Any]:
-        """The result."""
+        """Return what the client has got, as JSON can hold it."""
         return {"total": self.total, "got": self.got, "sha256": self._hash.hexdigest(), "at": self.at}
 
 
@@ -77,7 +82,7 @@ class _Session(asyncssh.SSHClientSession[bytes]):
         self._tally = tally
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
-        self._tally.attached.set()  # the server says so, to a program on standard error
+        self._tally.attached.set()  # a message on standard error also says that the client is attached
         if datatype is None:
             self._tally.feed(data)
 
@@ -102,10 +107,10 @@ class _Program(asyncio.SubprocessProtocol):
 
 
 class Crowd:
-    """All of them.
+    """All the clients.
 
     Args:
-        size: of the flood that is to come, in bytes.
+        size: how many bytes the flood has that will come.
     """
 
     def __init__(self, size: int) -> None:
@@ -115,7 +120,7 @@ class Crowd:
         self._kept: list[Any] = []
 
     async def attach(self, about: dict[str, Any]) -> None:
-        """One more client; returns when it is attached."""
+        """Attach one more client. Returns when it is attached."""
         tally = Tally(self._size)
         self._tallies.append(tally)
         loop = asyncio.get_running_loop()
@@ -151,13 +156,13 @@ class Crowd:
         self._kept.append((connection, session))
 
     async def do(self, command: dict[str, Any]) -> Any:
-        """Obey."""
+        """Carry out a command. Returns a report of each client."""
         if command["do"] == "flooded":
             await asyncio.gather(*(tally.end() for tally in self._tallies))
         return [tally.report() for tally in self._tallies]
 
     def close(self) -> None:
-        """End the programs."""
+        """End the clients that are programs."""
         for kept in self._kept:
             if isinstance(kept[0], asyncio.SubprocessTransport):
                 kept[0].close()

@@ -1,4 +1,7 @@
-"""What the server is to reach beside conserver, in the same run: told with what was measured, and never asserted."""
+"""The figures that the server shall reach, most of them in comparison with conserver in the same run.
+
+`make bench` prints each goal with what was measured. A goal that is missed does not make it fail.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,14 @@ from tests.bench.trust import Results
 
 
 class Goal(NamedTuple):
-    """One figure of ours, and how far it may be from somebody else's.
+    """A goal for one of our figures.
 
     Attributes:
-        what: is measured, and in which unit.
-        key: of the figure in the results.
-        factor: ours may be at most, or has to be at least, so many times the other figure.
-        beside: the key of that figure; empty: `factor` is the goal itself.
-        at_least: more is better.
+        what: what the figure is, with its unit.
+        key: the key of the figure in the results.
+        factor: our figure may be at most so many times the other figure, or must be at least so many times that.
+        beside: the key of the other figure; empty: there is none, and `factor` is the goal itself.
+        at_least: whether more is better.
     """
 
     what: str
@@ -25,7 +28,7 @@ class Goal(NamedTuple):
     at_least: bool = False
 
     def told(self, results: Results) -> str:
-        """In one line; empty: it was not measured."""
+        """Return the goal and what was measured, in one line; empty: one of the figures was not measured."""
         ours, theirs = results.get(self.key), results.get(self.beside, 1.0 if not self.beside else None)
         if ours is None or theirs is None:
             return ""
@@ -57,5 +60,5 @@ GOALS: Final = (
 
 
 def told(results: Results) -> list[str]:
-    """A line for each goal that was measured."""
+    """Return a line for each goal whose figures were measured."""
     return [line for goal in GOALS if (line := goal.told(results))]

@@ -1,4 +1,5 @@
-"""A domain's console through us and through `virsh console`: the same guest, the same port, one after the other."""
+"""A domain's console through us, compared with `virsh console`. Both use the same port of the same guest, one after
+the other."""
 
 from __future__ import annotations
 
@@ -19,12 +20,12 @@ KIB = 128
 RUNS = 5
 BOOT_SECONDS = 90
 IDLE_SECONDS = 10
-#: Only newlines are as the program writes them: what is counted is what was sent.
+#: Makes the guest send newlines as the program writes them, so that as many bytes come out as are counted.
 PREPARE = f"stty -opost; head -c {KIB * 768} /dev/urandom | base64 -w 64 >/tmp/data; echo re''ady"
 
 
 def libvirt() -> Results:
-    """Throughput from the guest, a key to its echo, and what an idle console costs."""
+    """Measure the throughput from the guest, the time from a key to its echo, and what an idle console costs."""
     out: Results = {}
     with Libvirtd() as libvirtd:
         other = f"<serial type='unix'><source mode='bind' path='{libvirtd.folder}/com2'/></serial>"
@@ -55,7 +56,8 @@ def _live(server: Server) -> None:
 
 
 def _prompt(client: Expect) -> None:
-    """Press Enter until the shell answers: what is typed before a client is at the console goes nowhere."""
+    """Press Enter until the shell answers. Why more than once? What is typed before a client is at the console is
+    lost."""
     for _ in range(BOOT_SECONDS):
         client.send("\n")
         with contextlib.suppress(ExpectError):
@@ -73,7 +75,7 @@ def _measured(name: str, client: Expect, command: str) -> Results:
 
 
 def _rate(shell: Expect, reader: Expect, command: str) -> float:
-    """KiB a second that come out when the shell runs `command`."""
+    """Return how many KiB a second arrive at `reader` when the shell runs `command`."""
     where = "" if shell is reader else " >/dev/ttyS1"
     times = []
     if where:
@@ -88,7 +90,7 @@ def _rate(shell: Expect, reader: Expect, command: str) -> float:
 
 
 def _idle_percent(pid: int) -> float:
-    """Of one processor."""
+    """Return how much of one processor a process uses, in per cent."""
     return _difference(lambda: _cpu_seconds(pid)) / IDLE_SECONDS * 100
 
 
@@ -99,6 +101,6 @@ def _difference(value: Callable[[], float]) -> float:
 
 
 def _cpu_seconds(pid: int) -> float:
-    """proc_pid_stat(5): utime and stime, in hundredths."""
+    """Return the processor time of a process, in seconds (utime and stime of proc_pid_stat(5), in hundredths)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / 100

@@ -1,7 +1,9 @@
-"""Ten thousand consoles: what it costs to find one, to list a few, to type a key in the menu, and to be scraped.
+"""A server of ten thousand consoles. What does it cost to find one of them, to list a few, to type a key in the menu,
+and to answer a scrape of the metrics?
 
-Each of these must cost what is shown, and not what exists (tests/unit/session/test_view.py counts the work). Goals: a
-console is found in less than 50 us, a key in the menu is answered in less than 10 ms.
+The price of each of these must depend on how much is shown, not on how many consoles exist
+(`tests/unit/session/test_view.py` counts the work). The goals are: a console is found in less than 50 us, and a key
+in the menu is answered in less than 10 ms.
 """
 
 from __future__ import annotations
@@ -26,19 +28,20 @@ from tests.bench.trust import Results, quantiles
 from tests.support.server import Server
 
 CONSOLES: Final = int(os.environ.get("MANY_CONSOLES", "10000"))
-#: Guests of one machine; a configuration may have 1,024.
+#: How many guests a machine gets. A configuration allows 1,024.
 A_MACHINE: Final = 1000
-#: One of them, that is not among the first.
+#: The name of a console that is not among the first.
 _NAME: Final = f"web{CONSOLES * 7 // 9:05}"
 KEYS: Final = 60
 RUNS: Final = 10
-#: Between two keys, in seconds: a person's, and long enough for the menu to have rested.
+#: The pause between two keys, in seconds. A person's pause is about as long, and the menu has drawn everything by
+#: then.
 KEY_SECONDS: Final = 0.1
 _SETTINGS: Final = '[recording]\nenabled = false\n[metrics]\nlisten = "127.0.0.1:0"\n'
 
 
 def many() -> Results:
-    """All of it, as `server.many_consoles.…`."""
+    """Measure all of it. The keys of the results begin with `server.many_consoles.`."""
     out = {"find_us": _find_us()}
     start = time.monotonic()
     with Server(_SETTINGS + _machines(), patience=300) as server:
@@ -64,7 +67,7 @@ def _machines() -> str:
 
 
 def _find_us() -> float:
-    """To find a console by its name in this process, in microseconds."""
+    """Return how long it takes to find a console by its name in this process, in microseconds."""
     directory, source = Directory(Events()), Lines("rack", [], settings=ConsoleConfig())
     for number in range(CONSOLES):
         name = f"web{number:05}"
@@ -86,7 +89,7 @@ def _times(name: str, do: Callable[[], object]) -> Results:
 
 
 def _head(server: Server, *command: str) -> None:
-    """`ssh HOST … | head -n 1`, from its start to its end."""
+    """Run `ssh HOST … | head -n 1` from its start to its end."""
     with subprocess.Popen(server.ssh(*command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as client:
         assert client.stdout is not None
         client.stdout.readline()
@@ -94,7 +97,7 @@ def _head(server: Server, *command: str) -> None:
 
 
 class _Menu:
-    """The menu of consoles at the client that users have."""
+    """The menu of consoles, at OpenSSH's client."""
 
     def __init__(self, server: Server) -> None:
         self._client = subprocess.Popen(server.ssh(options=("-tt",)), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -112,7 +115,7 @@ class _Menu:
         self._client.communicate(b"\x03", timeout=30)
 
     def _read(self, seconds: float) -> bool:
-        """What is drawn within so many seconds; False: nothing."""
+        """Wait for the menu to draw something, for so many seconds at most. Returns whether it did."""
         there = bool(select.select([self._out], [], [], seconds)[0])
         if there:
             part = os.read(self._out.fileno(), 1 << 16)
@@ -121,7 +124,8 @@ class _Menu:
         return there
 
     def key_ms(self, key: bytes) -> float:
-        """From a key to the first of what is drawn for it, once nothing is drawn any more for what was before."""
+        """Press a key when the menu is at rest. Returns the milliseconds until the first bytes that are drawn for the
+        key."""
         while self._read(KEY_SECONDS):
             pass
         start = time.monotonic()
@@ -132,7 +136,7 @@ class _Menu:
 
 
 def _keys(server: Server) -> Results:
-    """Letters of a search that finds ever less and is cleared again, and moves of the cursor."""
+    """Type letters of a search, which finds less with each letter and is cleared again, and then move the cursor."""
     out: Results = {}
     with _Menu(server) as menu:
         searched = [menu.key_ms(key) for _ in range(KEYS // 5) for key in (b"w", b"0", b"7", b"\x7f", b"\x15")]
@@ -149,7 +153,7 @@ def _scrape(server: Server) -> None:
 
 
 def _lag(server: Server) -> Results:
-    """How long anything of this has held the event loop, in the last half minute."""
+    """Return for how long the event loop was held at most, in the last half minute."""
     status = server.run_local("status", "--json").stdout
     worst = float(status.partition(b'"loop_lag_worst_s":')[2].partition(b",")[0])
     return {"loop_lag_worst_ms": worst * 1000}

@@ -1,4 +1,4 @@
-"""oobconsole, and what it is compared with, each as a server of the same lines."""
+"""oobconsole, conserver and ser2net, each as a server of the same lines."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from typing import Any, Self
 from tests.support.expect import Expect, ExpectError
 from tests.support.server import Server
 
-#: conserver takes a second for each 16 lines.
+#: How long a server may take to start, in seconds. conserver needs a second for each 16 lines.
 _START_SECONDS = 180.0
 
 
 class Process:
-    """A process of ours that obeys: JSON in, JSON out, one a line."""
+    """A process of the benchmark that carries out orders. Orders and answers are JSON, one in each line."""
 
     def __init__(self, module: str, *words: str, ready: float = _START_SECONDS) -> None:
         command = [sys.executable, "-m", f"tests.bench.{module}", *words]
@@ -58,17 +58,17 @@ class Process:
         return self._process.pid
 
     def begin(self, what: str, **about: object) -> None:
-        """Give an order; `end` returns what became of it."""
+        """Give an order, without waiting. `end` returns the answer."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"do": what, **about}).encode() + b"\n")
         self._process.stdin.flush()
 
     def end(self, timeout: float = 300) -> Any:
-        """Wait for the answer."""
+        """Wait for the answer to the last order, and return it."""
         return self._answer(timeout)
 
     def do(self, what: str, **about: object) -> Any:
-        """Both."""
+        """Give an order, and wait for the answer."""
         self.begin(what, **about)
         return self.end()
 
@@ -83,13 +83,15 @@ class Process:
 
 
 class Rig(ABC):
-    """A console server at a source of lines.
+    """A console server that is connected to lines of a source (`source.py`). The server runs as long as the block
+    does.
 
     Args:
-        count: of lines; their consoles are `g0`, `g1`, …
+        count: how many lines there are. Their consoles are `g0`, `g1`, …
 
     Attributes:
-        start_seconds: how long it took from its start until all lines were connected, or it listened.
+        start_seconds: how many seconds passed from the server's start until all lines were connected. A server that
+            connects to a line only when somebody comes is ready when it listens.
     """
 
     name = ""
@@ -122,33 +124,33 @@ class Rig(ABC):
 
     @abstractmethod
     def stop(self) -> None:
-        """End it. Idempotent."""
+        """End the server. It may have ended already."""
 
     def runs(self) -> bool:
-        """Has it not crashed?"""
+        """Return whether the server still runs."""
         return True
 
     @abstractmethod
     def pids(self) -> list[int]:
-        """Its processes, itself first."""
+        """Return the ids of the server's processes, its main process first."""
 
     @abstractmethod
     def client(self, number: int) -> list[str]:
-        """The client that users have, at one console, on pipes."""
+        """Return the command line of the client that users have, for one console, on pipes."""
 
     @abstractmethod
     def watcher(self, number: int, *, terminal: bool = False) -> dict[str, object]:
-        """One of a crowd."""
+        """Return what describes a client for `crowd.py`."""
 
     def attach(self, number: int) -> Expect:
-        """A client that has shown that it is attached: what it types comes back."""
+        """Return a client that is attached for certain: what it has typed has come back."""
         client = Expect(self.client(number))
         client.send("hello\n")
         client.expect(rb"hello", timeout=20)
         return client
 
     def crowd(self, watchers: Sequence[dict[str, object]], flood: int = 0) -> Process:
-        """Attach them all."""
+        """Attach all of these clients. `flood` is how many bytes the flood has that they will get."""
         file = self.folder / "crowd.json"
         file.write_text(json.dumps({"flood": flood, "clients": list(watchers)}))
         return Process("crowd", str(file), ready=300)
@@ -162,7 +164,7 @@ class Rig(ABC):
 
 
 class Oobconsole(Rig):
-    """Ours, with its recordings."""
+    """Our server, which records each console."""
 
     name = "oobconsole"
 
@@ -187,13 +189,13 @@ class Oobconsole(Rig):
         return {"kind": "ssh", "terminal": terminal, "command": command, **about}
 
     def recorded(self, number: int) -> bytes:
-        """What is on disk of a console's output."""
+        """Return what is on disk of a console's output."""
         folder = self.server.folder / "state" / "recordings" / f"g{number}"
         return b"".join(path.read_bytes() for path in sorted(folder.glob("*.raw")))
 
 
 class _Daemon(Rig):
-    """A server of Debian's, in the foreground."""
+    """A server that Debian packages. It runs in the foreground."""
 
     _process: subprocess.Popen[bytes] | None = None
 
@@ -210,7 +212,7 @@ class _Daemon(Rig):
             self._process.terminate()
             self._process.wait(20)
             self._process = None
-            for child in children:  # conserver's outlive it when it ends too early
+            for child in children:  # those of conserver go on when conserver ends too early
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child, signal.SIGTERM)
 
@@ -227,7 +229,7 @@ class _Daemon(Rig):
 
 
 class Conserver(_Daemon):
-    """With a log file for each console, and its own client."""
+    """conserver, with a log file for each console. Users have its own client."""
 
     name = "conserver"
 
@@ -255,7 +257,7 @@ class Conserver(_Daemon):
 
 
 class Ser2net(_Daemon):
-    """Plain TCP; it keeps no log."""
+    """ser2net. Its consoles are plain TCP connections, and it keeps no log."""
 
     name = "ser2net"
 
@@ -278,7 +280,7 @@ class Ser2net(_Daemon):
         return {"kind": "tcp", "port": self.ports[number]}
 
     def _wait_connected(self) -> None:
-        self._wait_listening(self.ports[-1])  # it connects to a line only when somebody comes
+        self._wait_listening(self.ports[-1])  # ser2net connects to a line only when somebody comes
 
 
 def _answers(port: int) -> bool:
@@ -287,7 +289,7 @@ def _answers(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """TCP ports that nobody has now."""
+    """Return TCP ports that nobody uses now."""
     with contextlib.ExitStack() as stack:
         held = [stack.enter_context(socket.socket()) for _ in range(count)]
         for sock in held:
@@ -296,22 +298,23 @@ def free_ports(count: int) -> list[int]:
 
 
 def family(pid: int) -> list[int]:
-    """A process, its children (a server's front is one), and theirs."""
+    """Return the ids of a process and of everything that descends from it. A server's front is a child of the
+    server."""
     found = [pid]
     for each in found:
         for task in Path(f"/proc/{each}/task").iterdir():
-            with contextlib.suppress(OSError):  # it has just ended
+            with contextlib.suppress(OSError):  # the process has just ended
                 found += map(int, (task / "children").read_text().split())
     return found
 
 
 def memory_mib(pids: Sequence[int]) -> float:
-    """Of all processes together; what they share counts once (PSS)."""
+    """Return how much memory these processes use together, in MiB. What they share counts once (PSS)."""
     return sum(_field(pid, "smaps_rollup", "Pss") for pid in pids) / 1024
 
 
 def cpu_seconds(pids: Sequence[int]) -> float:
-    """Processor time that they have used so far."""
+    """Return how much processor time these processes have used so far, in seconds."""
     ticks = os.sysconf("SC_CLK_TCK")
     total = 0
     for pid in pids:

@@ -1,4 +1,4 @@
-"""The server with many consoles and clients, beside Debian's conserver and ser2net at the same lines."""
+"""Our server with many consoles and clients, compared with Debian's conserver and ser2net at the same lines."""
 
 from __future__ import annotations
 
@@ -28,22 +28,23 @@ ATTACHES: Final = int(os.environ.get("ATTACHES", "60"))
 FLOOD: Final = 16 << 20
 KEYS: Final = 200
 WARM_UP: Final = 10
-#: Between two keys, in seconds: faster than anybody types, and slow enough that each is alone.
+#: The pause between two keys, in seconds. Nobody types faster, and a key's echo has come before the next key.
 KEY_SECONDS: Final = 0.02
-#: How long processor time is counted, in seconds.
+#: For how many seconds processor time is counted.
 WINDOW_SECONDS: Final = 10.0
 IDLE_CONSOLES: Final = 200
 RIGS: Final = (Oobconsole, Conserver, Ser2net)
-#: What the machine's other work changes is measured so often, by turns, and the median counts.
+#: How often a figure is measured that other work of the machine changes. The servers are measured by turns, and the
+#: median counts.
 ROUNDS: Final = int(os.environ.get("ROUNDS", "3"))
-#: A crowd that is told nothing for so long, in seconds, has nothing of ours on its terminals: our lines go after some
-#: seconds of being seen.
+#: When a crowd has been told nothing for so many seconds, no line of ours is on its terminals any more: our lines
+#: disappear some seconds after they were shown.
 _STILL_SECONDS: Final = 10.0
 _STILL_MAX_SECONDS: Final = 90.0
 
 
 def server() -> Results:
-    """Everything, of each server."""
+    """Measure everything, for each of the servers."""
     out = _idle_memory()
     with contextlib.ExitStack() as stack:
         rigs = [stack.enter_context(kind(4)) for kind in RIGS]
@@ -57,12 +58,12 @@ def server() -> Results:
             except (OSError, ExpectError):
                 if rig.runs():
                     raise
-                out[f"server.{rig.name}.many.survives"] = 0.0  # ser2net does not always
+                out[f"server.{rig.name}.many.survives"] = 0.0  # ser2net does not always survive
     return out | many()
 
 
 def _round(rigs: Sequence[Rig], measure: Callable[[Rig], Results]) -> Results:
-    """In turn: what else this machine does disturbs all of them alike."""
+    """Measure one server after the other, so that whatever else this machine does disturbs all of them alike."""
     out: Results = {}
     for rig in rigs:
         out |= _of(rig, measure)
@@ -78,7 +79,8 @@ def _of(rig: Rig, measure: Callable[[Rig], Results]) -> Results:
 
 
 def _idle_memory() -> Results:
-    """Of a server with one console of an L2, and what each further idle one adds."""
+    """Return how much memory a server with one console of an L2 needs, and how much each further idle console
+    adds."""
 
     def machines(count: int) -> str:
         guests = "".join(f'[[machine.guest]]\nname = "g{i}"\n' for i in range(count))
@@ -96,7 +98,8 @@ def _idle_memory() -> Results:
 
 
 def _attach(rig: Rig) -> Results:
-    """From the client's start to the echo of what it typed at once; ours also to the first screen."""
+    """Measure the time from the client's start to the echo of what it types at once. For our server, also measure the
+    time to the first screen."""
     out = _times("attach_ms", [_attach_ms(rig, i % rig.count) for i in range(ATTACHES)])
     if isinstance(rig, Oobconsole):
         out |= _times("screen_ms", [_screen_ms(rig, i % rig.count) for i in range(ATTACHES)])
@@ -110,7 +113,7 @@ def _attach_ms(rig: Rig, number: int) -> float:
 
 
 def _screen_ms(rig: Oobconsole, number: int) -> float:
-    """What the guest printed before is on the screen."""
+    """Return how many ms pass until the screen shows what the guest has printed before."""
     start = time.monotonic()
     with Expect(rig.server.ssh(f"g{number}", options=("-tt",))) as client:
         client.expect(rb"hello", timeout=20)
@@ -118,7 +121,7 @@ def _screen_ms(rig: Oobconsole, number: int) -> float:
 
 
 def _echo(rig: Rig, name: str = "alone") -> Results:
-    """At a console that nobody else watches."""
+    """Measure the echo of a key at a console that nobody else watches."""
     with rig.attach(1) as client:
         return _times(f"echo_ms.{name}", [_key_ms(client, i) for i in range(WARM_UP + KEYS)][WARM_UP:])
 
@@ -141,9 +144,10 @@ def _times(name: str, values: list[float]) -> Results:
 
 
 def _throughput(rig: Rig) -> Results:
-    """What a guest gets rid of with nobody there, and what the client that users have gets of it."""
+    """Measure how fast a guest can print while nobody is attached, and how fast the client that users have gets
+    it."""
     out: Results = {}
-    if not isinstance(rig, Ser2net):  # which takes nothing while nobody is there
+    if not isinstance(rig, Ser2net):  # ser2net reads nothing while nobody is attached
         out["flood_mib_s.nobody"] = _mib_s(rig.source.do("flood", line=1, size=FLOOD)["seconds"])
     with _Client(rig, 2) as client:
         start = time.monotonic()
@@ -156,7 +160,7 @@ def _throughput(rig: Rig) -> Results:
 
 
 def _flood(rig: Rig) -> Results:
-    """One guest prints as fast as it can, many watch, one of them is stopped."""
+    """Let one guest print as fast as it can. Many clients watch it, and one of the clients is stopped."""
     others = [rig.watcher(3, terminal=i % 2 == 0) for i in range(WATCHERS - 1)]
     with _Client(rig, 3) as stopped, rig.crowd(others, FLOOD) as crowd:
         _wait_until_still(crowd)
@@ -185,8 +189,8 @@ def _flood(rig: Rig) -> Results:
 
 
 def _wait_until_still(crowd: Process) -> None:
-    """Until our lines have gone from its terminals: whoever came was told of all who came later, and what comes
-    between the bytes of a flood would make them another flood."""
+    """Wait until our lines have disappeared from a crowd's terminals. Why? Each client was told of all who came
+    later. Bytes of such a line between those of the flood would make another flood of it."""
     deadline = time.monotonic() + _STILL_MAX_SECONDS
     before, since = -1, time.monotonic()
     while time.monotonic() < deadline and time.monotonic() - since < _STILL_SECONDS:
@@ -201,7 +205,7 @@ def _mib_s(seconds: float) -> float:
 
 
 class _Client:
-    """The client that users have, at one console; what it shows goes into files."""
+    """The client that users have, at one console. What it shows goes into files."""
 
     def __init__(self, rig: Rig, number: int) -> None:
         self._files = [rig.folder / f"shown.{number}", rig.folder / f"notices.{number}"]
@@ -229,18 +233,18 @@ class _Client:
         return self._files[0].stat().st_size
 
     def flood(self) -> bytes:
-        """What came of it, when it is whole."""
+        """Return the bytes of the flood that the client has shown, when the flood is whole."""
         _until(lambda: self._size - self._before >= FLOOD)
         return self._files[0].read_bytes()[self._before :]
 
     def got_or_told(self) -> int:
-        """Bytes that it got, and those of which it was told that it did not."""
+        """Return how many bytes the client has got, and of how many it was told that it has missed them."""
 
         def count() -> int:
             told = re.findall(rb"(\d+) bytes of output are not kept", self._files[1].read_bytes())
             return sum(map(int, told)) + self._size - self._before
 
-        with contextlib.suppress(AssertionError):  # what the others do not tell, they do not tell
+        with contextlib.suppress(AssertionError):  # the other servers do not tell of bytes that are lost
             _until(lambda: count() >= FLOOD)
         return count()
 
@@ -256,7 +260,7 @@ def _until(true: Callable[[], bool], seconds: float = 20.0) -> None:
 
 
 def _many(rig: Rig) -> Results:
-    """All idle, then all print once a second."""
+    """Measure a server whose consoles are all idle at first, and then all print once a second."""
     few = memory_mib(rig.pids())
     numbers = [i * CONSOLES // CLIENTS for i in range(CLIENTS)]
     with rig.crowd([rig.watcher(number, terminal=i % 2 == 0) for i, number in enumerate(numbers)]) as crowd:
@@ -278,7 +282,7 @@ def _many(rig: Rig) -> Results:
 
 
 def _printing(rig: Rig, crowd: Process, before: Sequence[int], numbers: Sequence[int]) -> Results:
-    """While all consoles print."""
+    """Measure while all consoles print."""
     out = {
         "many.cpu_percent.printing": _cpu_percent(rig.pids()),
         "many.crowd_cpu_percent": _cpu_percent([crowd.pid]),
@@ -292,7 +296,7 @@ def _printing(rig: Rig, crowd: Process, before: Sequence[int], numbers: Sequence
 
 
 def _whole(crowd: Process, wanted: Sequence[int]) -> int:
-    """How many have got all that was printed for them, and nothing else."""
+    """Return how many clients have got everything that their guest printed, and nothing else."""
 
     def count() -> int:
         return sum(report["total"] == total for report, total in zip(crowd.do("count"), wanted, strict=True))
@@ -303,7 +307,7 @@ def _whole(crowd: Process, wanted: Sequence[int]) -> int:
 
 
 def _cpu_percent(pids: Sequence[int]) -> float:
-    """Of one core."""
+    """Return how much of one processor these processes use, in per cent."""
     start, used = time.monotonic(), cpu_seconds(pids)
     time.sleep(WINDOW_SECONDS)
     return (cpu_seconds(pids) - used) / (time.monotonic() - start) * 100

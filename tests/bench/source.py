@@ -1,7 +1,7 @@
-"""The other ends of many lines, in a process of its own: they echo, print now and then, and flood.
+"""The guests at the other ends of many lines, in a process of its own. They echo, print now and then, and flood.
 
-`python -m tests.bench.source FOLDER COUNT` serves the sockets FOLDER/0 to FOLDER/COUNT-1; commands and answers are
-JSON, one a line, on standard input and output.
+`python -m tests.bench.source FOLDER COUNT` serves the sockets FOLDER/0 to FOLDER/COUNT-1. Commands come on standard
+input and answers go to standard output. Both are JSON, one in each line.
 """
 
 from __future__ import annotations
@@ -16,23 +16,24 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-#: Stands before the bytes of a flood.
+#: These bytes come just before those of a flood.
 MARK: Final = b"\r\n== flood ==\r\n"
-#: What guests print now and then; there are no capital letters in it.
+#: What guests print now and then. It has no capital letters, because the keys that are typed meanwhile are capital
+#: letters.
 _LINE: Final = b"[%10.3f] eth0: link is up, 1000 mbit/s, full duplex\r\n"
 LINE_LENGTH: Final = len(_LINE % 0.0)
 _BLOCK: Final = 65536
 
 
 def flood(size: int) -> bytes:
-    """The bytes of a flood: lines of text, of which no two stretches are alike."""
+    """Return the bytes of a flood: lines of text in blocks, each of which begins with its number."""
     text = base64.encodebytes(random.Random(1).randbytes(_BLOCK)).replace(b"\n", b"\r\n")[: _BLOCK - 12]
     blocks = range(size // _BLOCK + 1)
     return b"".join(b"%010d\r\n" % number + text for number in blocks)[:size]
 
 
 class Line(asyncio.Protocol):
-    """One guest: echoes."""
+    """One guest. It echoes whatever it gets."""
 
     def __init__(self, lines: set[Line]) -> None:
         self._lines = lines
@@ -58,7 +59,8 @@ class Line(asyncio.Protocol):
         self._room.set()
 
     async def flood(self, data: bytes) -> None:
-        """Print it as fast as the other end takes it; returns when that has the last byte or the kernel has."""
+        """Print these bytes as fast as the other end takes them. Returns when the other end, or the kernel, has the
+        last one."""
         self.transport.set_write_buffer_limits(high=0)
         self.transport.write(MARK)
         for at in range(0, len(data), _BLOCK):
@@ -68,7 +70,7 @@ class Line(asyncio.Protocol):
 
 
 class Source:
-    """All lines, and what they are told to do."""
+    """All lines. It carries out the commands for them."""
 
     def __init__(self, folder: Path, count: int) -> None:
         self._folder = folder
@@ -77,13 +79,13 @@ class Source:
         self._printed = [0] * count
 
     async def start(self) -> None:
-        """Listen."""
+        """Listen at the socket of each line."""
         loop = asyncio.get_running_loop()
         for number, lines in enumerate(self._lines):
             await loop.create_unix_server(lambda lines=lines: Line(lines), str(self._folder / str(number)))  # type: ignore[misc]
 
     async def do(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Obey."""
+        """Carry out a command. Returns the answer."""
         match command["do"]:
             case "count":
                 return {"connected": sum(map(bool, self._lines))}
@@ -107,7 +109,8 @@ class Source:
         return {"seconds": seconds, "sha256": hashlib.sha256(data).hexdigest()}
 
     async def _print(self, seconds: float) -> None:
-        """Every line prints once in so many seconds, spread over them as guests are."""
+        """Let every line print once in so many seconds. The lines do not print at the same moment, as guests do
+        not."""
         began, turn = time.monotonic(), 0
         while True:
             for place, lines in enumerate(self._lines):

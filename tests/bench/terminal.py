@@ -1,4 +1,4 @@
-"""What the dearest output costs the terminal model, for each slice that the event loop is held for."""
+"""For how long does the terminal model hold the event loop, at the output that costs it most?"""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _TIMES = 7
 
 
 def terminal() -> Results:
-    """Milliseconds for one slice of each dear sequence at the largest size; the least of several times: the machine
-    is shared."""
+    """Measure one slice of each expensive sequence on the largest screen, in ms. The smallest of several values
+    counts, because other programs use the machine, too."""
     return {f"terminal.{name.replace(' ', '_')}_ms": _least_ms(*sequence) for name, sequence in DEAR.items()}
 
 

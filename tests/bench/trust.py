@@ -1,4 +1,4 @@
-"""What interception costs when several guests talk at once, and how soon a key comes back."""
+"""What does interception cost when several guests print at once, and how soon does a key come back?"""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ WARM_UP = 20
 TALKERS = (1, 4, 16)
 #: How often the server is killed.
 KILLS = 20
-#: What each guest prints, in KiB, while the others do the same.
+#: How many KiB each guest prints while the others do the same.
 TALK_KIB = 32
 
 Results = dict[str, float]
 
 
 def quantiles(values: list[float]) -> tuple[float, float]:
-    """Median, and the value that 99 of 100 do not exceed."""
+    """Return the median, and the value that 99 of 100 values do not exceed."""
     ordered = sorted(values)
     return statistics.median(ordered), ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
 
 
 def echo_ms(client: Expect) -> list[float]:
-    """Type a key, and wait for it to come back; the first ones are not counted."""
+    """Type a key and wait for its echo, many times. Returns the milliseconds that each took, without the first
+    ones."""
     times = []
     for i in range(WARM_UP + KEYS):
         key = bytes((ord("a") + i % 26,))
@@ -42,8 +43,8 @@ def echo_ms(client: Expect) -> list[float]:
 
 
 def kills() -> Results:
-    """How long a guest that prints stands still, by its own clock, while the server is killed again and again; and in
-    as many rounds without that."""
+    """Measure for how long a guest that prints stands still, by its own clock, while the server is killed again and
+    again. For comparison, measure as many rounds in which the server is not killed."""
     with NestedStack() as stack:
         with stack.console() as console:
             console.run("touch /tmp/go")
@@ -55,12 +56,12 @@ def kills() -> Results:
     return {"kills.pause_ms": killed * 1000, "kills.pause_without_ms": calm * 1000}
 
 
-#: The guest's uptime, in seconds, to hundredths (proc(5)).
+#: Matches the guest's uptime, in seconds with two decimals (proc(5)).
 _AT = rb"at ([\d.]+), and on\r\n"
 
 
 def _longest_pause(stack: NestedStack, *, kill: bool) -> float:
-    """In seconds, between two lines, as they were recorded."""
+    """Return the longest pause between two lines of a recording, in seconds."""
     seen: list[float] = []
     for _ in range(KILLS):
         with Expect(stack.server.ssh("web1")) as client:
@@ -76,8 +77,8 @@ def _longest_pause(stack: NestedStack, *, kill: bool) -> float:
 
 
 def guests(access_us: Callable[[NestedStack], tuple[float, float]]) -> Results:
-    """One synchronous access while so many guests print at once, all under one L1 with one vCPU: with two, QEMU by
-    itself resets guests now and then (README)."""
+    """Measure one synchronous access while several guests print at once. All of them run under one L1 with one vCPU.
+    Why one? With two vCPUs, QEMU by itself resets guests now and then (`docs/decisions.md`)."""
     out: Results = {}
     for count in TALKERS:
         with NestedStack(l2=count) as stack:

@@ -1,6 +1,7 @@
-"""A guest of a plain QEMU with three serial ports at once: QEMU's own isa-serial, and our card with either BAR.
+"""A guest of a plain QEMU with three kinds of serial ports: QEMU's own isa-serial, and our card with either kind of
+BAR.
 
-All run in one guest and one run. A fourth port has the shell that makes the others print.
+All three are measured in one run of one guest. A shell at a fourth port makes the others print.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ vfio_user = { socket = "io.vfio", bar = "io" }
 name = "memory"
 vfio_user = { socket = "memory.vfio", bar = "memory" }
 """
-#: Which of the guest's ports a console is.
+#: Which of the guest's ports belongs to each console.
 TTYS: Final = {"isa": "/dev/ttyS1", "io": "/dev/ttyS2", "memory": "/dev/ttyS3"}
 ROUNDS: Final = 5
-#: Of five rounds each, for what cannot be measured side by side.
+#: How many times five rounds are measured, where two ways cannot be measured at the same time.
 TURNS: Final = 8
 KIB: Final = 64
 KEYS: Final = 200
@@ -46,7 +47,7 @@ PATIENCE: Final = 120.0
 
 
 class Pipe:
-    """A client that is read in bytes: nothing looks at what they say."""
+    """A client whose bytes are read and counted, and not looked at."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
@@ -64,12 +65,13 @@ class Pipe:
             stream.close()
 
     def send(self, data: bytes) -> None:
-        """Type."""
+        """Type these bytes."""
         assert self._process.stdin is not None
         self._process.stdin.write(data)
 
     def read(self, size: int, timeout: float = PATIENCE) -> bytes:
-        """Read so many bytes. Raises `TimeoutError` with how many there were."""
+        """Read so many bytes. Raises `TimeoutError`, which says how many bytes have come, when too few come in
+        time."""
         assert self._process.stdout is not None
         fd, data = self._process.stdout.fileno(), bytearray()
         deadline = time.monotonic() + timeout
@@ -81,7 +83,8 @@ class Pipe:
 
 
 class Lab:
-    """A server for the shell and the cards, one for the isa-serial, which can be stopped alone, and the guest."""
+    """The guest, with two servers. One has the shell and our cards. The other has the isa-serial, and can be stopped
+    alone."""
 
     def __init__(self, stack: contextlib.ExitStack) -> None:
         self.server = stack.enter_context(Server(CONFIG, settings="tail_lines = 0"))
@@ -103,16 +106,17 @@ class Lab:
         return shlex.split(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
 
     def client(self, name: str) -> Pipe:
-        """The OpenSSH client at a console."""
+        """Return OpenSSH's client at a console."""
         return Pipe((self.isa_server if name == "isa" else self.server).ssh(name))
 
     def socat(self) -> Pipe:
-        """Straight at the isa-serial's socket, while its server is stopped: QEMU serves one client at a time."""
+        """Return a socat that is connected to the isa-serial's socket itself. The server of that port is stopped
+        meanwhile, because QEMU serves one client at a time."""
         return Pipe(["socat", "-", f"UNIX-CONNECT:{self.server.folder}/isa"])
 
 
 def _ready(client: Pipe, shell: L2Console, tty: str) -> None:
-    """What is printed now reaches the client: QEMU keeps nothing for one that comes later."""
+    """Wait until what the guest prints reaches the client. QEMU keeps nothing for a client that comes later."""
     for _ in range(30):
         shell.run(f"printf x >{tty}")
         with contextlib.suppress(TimeoutError):
@@ -122,7 +126,7 @@ def _ready(client: Pipe, shell: L2Console, tty: str) -> None:
 
 
 def _kib_s(lab: Lab, client: Pipe, tty: str) -> float:
-    """Once all of the file."""
+    """Let the guest print the whole file once. Returns the KiB per second."""
     start = time.monotonic()
     lab.shell.send(f"cat /tmp/data >{tty}\n")
     client.read(KIB * 1024)
@@ -132,7 +136,8 @@ def _kib_s(lab: Lab, client: Pipe, tty: str) -> float:
 
 
 def _echo_ms(client: Pipe) -> list[float]:
-    """Type a key, and wait for it to come back; the first ones are not counted."""
+    """Type a key and wait for its echo, many times. Returns the milliseconds that each took, without the first
+    ones."""
     times = []
     for i in range(WARM_UP + KEYS):
         start = time.monotonic()
@@ -143,7 +148,8 @@ def _echo_ms(client: Pipe) -> list[float]:
 
 
 def _throughput(lab: Lab) -> Results:
-    """Round by round one after the other, so that the machine's moods are everybody's."""
+    """Measure the ports one after the other in each round, so that other work of the machine disturbs all of them
+    alike."""
     found: dict[str, list[float]] = {name: [] for name in TTYS}
     with contextlib.ExitStack() as stack:
         clients = {name: stack.enter_context(lab.client(name)) for name in TTYS}
@@ -167,7 +173,7 @@ def _echo(lab: Lab) -> Results:
 
 
 def _chardev_against_socat(lab: Lab) -> Results:
-    """The same isa-serial in turn through us and through socat."""
+    """Measure the same isa-serial by turns through us and through socat."""
     tty, through_us, through_socat = TTYS["isa"], [], []
     for _ in range(TURNS):
         with lab.client("isa") as client:
@@ -183,7 +189,7 @@ def _chardev_against_socat(lab: Lab) -> Results:
 
 
 def vms() -> Results:
-    """Everything."""
+    """Measure everything."""
     with contextlib.ExitStack() as stack:
         lab = Lab(stack)
         out = _throughput(lab) | _chardev_against_socat(lab) | _echo(lab)

@@ -1,8 +1,9 @@
-"""`make leak`: what L1 can find of a secret that L2's console carried. Prints a table, writes `.cache/leak.json`.
+"""`make leak`: how much can L1 find of a secret that L2's console has carried? Prints a table, and writes
+`.cache/leak.json`.
 
-One boot, two ways for the same 32 random bytes. First they are typed into L2, and printed by it, through us. Then L2
-prints them on its second serial port, which L1 emulates, and L1 types them back into it there: the same search must
-find that, or it would show nothing.
+In one boot the same 32 random bytes go two ways. First they are typed into L2, and printed by it, through us. Then L2
+prints them on its second serial port, which L1 emulates, and L1 types them back into L2 there. The search must find
+the secret after this second way. If it did not, finding nothing after the first way would prove nothing.
 """
 
 from __future__ import annotations
@@ -27,17 +28,23 @@ from tests.leak.memory import FRAME, PAGE, USER_HALF, Ram, Run, runs
 from tests.stack.nested import CACHE, ROOT, L2Console, NestedStack
 
 RECORDER: Final = ROOT / "tests" / "leak" / "recorder.so"
-N_CR3: Final = 0xB0  # in the VMCB: AMD APM vol. 2, appendix B
-#: Pieces of the secret that are shorter than this many bytes occur in memory by chance.
+N_CR3: Final = 0xB0  # the offset of nCR3 in the VMCB (AMD APM vol. 2, appendix B)
+#: Pieces of the secret that have fewer bytes than this occur in memory by chance.
 MINIMUM: Final = 8
 MIB: Final = 1 << 20
-#: What an L2 may have mapped: its RAM, and its firmware's ROM.
+#: How many MiB an L2 may have mapped: its RAM, and its firmware's ROM.
 L2_MIB: Final = 128 + 1
 
 
 @dataclass
 class Finding:
-    """Of one class: how often the whole secret was found, how often a piece of it, and where."""
+    """What was found in one kind of places.
+
+    Attributes:
+        whole: how often the whole secret was found.
+        pieces: how often a piece of it was found.
+        where: a line for each place, with what was found there.
+    """
 
     whole: int
     pieces: int
@@ -45,7 +52,7 @@ class Finding:
 
     @classmethod
     def of(cls, hits: Iterable[Hit], secret: bytes) -> Finding:
-        """Sums hits up, by place."""
+        """Sum up hits by their places."""
         by_place: dict[str, list[int]] = {}
         for hit in sorted(hits):
             by_place.setdefault(hit.place, []).append(hit.length)
@@ -57,7 +64,16 @@ class Finding:
 
 @dataclass
 class Measure:
-    """One way of the secret. `al_exits` are those that had a byte of it in AL while L2's driver moved it."""
+    """What was found after the secret has gone one way.
+
+    Attributes:
+        findings: what was found, by the kind of places.
+        searched_mib: how much memory was searched.
+        l2_mib: how much memory was not searched, because it is L2's.
+        exits: how many exits there were.
+        forced_exits: how many of them the interceptor has forced.
+        al_exits: how many of them had a byte of the secret in AL while L2's driver moved that byte.
+    """
 
     findings: dict[str, Finding]
     searched_mib: float
@@ -72,7 +88,7 @@ def _place(run: Run) -> str:
 
 
 class Laboratory:
-    """The nested stack, with L1's memory in a file and the recorder beside the interceptor."""
+    """The nested stack. L1's memory is in a file, and the recorder (`recorder.c`) runs beside the interceptor."""
 
     def __init__(self, folder: Path) -> None:
         self._ram = folder / "ram"
@@ -89,19 +105,26 @@ class Laboratory:
         )
 
     def mark(self) -> int:
-        """How much the recorder has written."""
+        """Return how many bytes the recorder has written."""
         return self._exits.stat().st_size
 
     def measure(self, secret: bytes, since: int) -> Measure:
-        """Stops L1, and looks for what it has got of the secret since the recorder had written so much."""
+        """Stop L1, and look for what it has got of the secret.
+
+        Args:
+            secret: the secret.
+            since: how many bytes the recorder had written before the secret was sent (`mark`).
+        """
         with self._stopped():
             exits = Exits(self._exits, since)
             with Ram(self._ram) as ram:
                 findings, searched, l2 = _search_memory(ram, exits, secret)
-        # Only now: reading them through L1's shell brings them into L1's memory and onto its console.
+        # This comes last, because reading these files through L1's shell brings them into L1's memory and onto its
+        # console.
         findings["L1's devices' output"] = Finding.of(self._search_devices(secret), secret)
         findings["L2's registers at exits"] = Finding.of(exits.search(secret), secret)
-        # One driver serves both ports; at ours it causes no exits that would say where it moves a byte.
+        # Where does L2's driver move a byte? The exits at L1's port say it. At our port there are no exits, but the
+        # same driver serves it.
         moving = exits.moving(secret, Exits(self._exits).instructions(COM["com2"][0]))
         return Measure(findings, searched / MIB, l2 / MIB, exits.count(), exits.count(FORCED), moving)
 
@@ -120,9 +143,10 @@ class Laboratory:
 
 
 def _search_memory(ram: Ram, exits: Exits, secret: bytes) -> tuple[dict[str, Finding], int, int]:
-    """What was found, how many bytes were searched, and how many were not: L2's."""
+    """Search L1's memory. Returns what was found, how many bytes were searched, and how many were not because they
+    are L2's."""
     l2 = ram.mapped(ram.u64(_only("VMCB", {record.vmcb for record in exits.records}) + N_CR3))
-    # KVM enters its guest in the address space of the process that runs it.
+    # KVM enters a guest in the address space of the process that runs the guest.
     process = ram.mapped(_only("CR3 of L1", {record.cr3 & FRAME for record in exits.records}), USER_HALF)
     _check(l2, process)
     searched, found = ram.search(secret, MINIMUM, without=l2)
@@ -139,7 +163,8 @@ def _only(what: str, values: set[int]) -> int:
 
 
 def _check(l2: set[int], process: set[int]) -> None:
-    """Leaving out too much would hide a leak."""
+    """Raise `AssertionError` if L2's pages are not what they must be. A search that leaves out too many pages would
+    miss a leak."""
     if not l2 or len(l2) * PAGE > L2_MIB * MIB:
         raise AssertionError(f"L2 has {L2_MIB} MiB, its nested page table maps {len(l2) * PAGE / MIB:.1f}")
     if l2 - process:
@@ -172,8 +197,8 @@ def _through_l1(stack: NestedStack, console: L2Console) -> None:
 
 
 def measure() -> tuple[Measure, Measure]:
-    """Through us, and through L1."""
-    secret = secrets.token_urlsafe(24)  # 32 characters, each one of 64
+    """Send the secret through us, and then through L1. Returns what was found after each way."""
+    secret = secrets.token_urlsafe(24)  # 32 characters, each of which is one of 64
     with tempfile.TemporaryDirectory(prefix="oob-") as folder:
         lab = Laboratory(Path(folder))
         with lab.stack as stack, stack.console() as console:
@@ -207,7 +232,8 @@ def _report(ours: Measure, control: Measure) -> None:
 
 
 def main() -> int:
-    """Measure; 0 when L1 has nothing of what went through us, and something everywhere of what went through it."""
+    """Measure. Returns the exit status, which is 0 if L1 has nothing of the secret that went through us, and has, in
+    each kind of places, something of the one that went through itself."""
     try:
         ours, control = measure()
     except (AssertionError, OSError) as error:

@@ -1,4 +1,5 @@
-"""L1's physical memory, as L0 keeps it in a file: what page tables in it map, and where pieces of a secret are."""
+"""L1's physical memory, which L0 keeps in a file. Which pages do the page tables in it map, and where are pieces of a
+secret?"""
 
 from __future__ import annotations
 
@@ -11,19 +12,27 @@ from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 PAGE: Final = 4096
-#: A page table entry of long mode: AMD APM vol. 2, 5.3 and, for nested tables, 15.25.
+#: Bits of a page table entry of long mode (AMD APM vol. 2, 5.3; nested tables have the same ones, 15.25).
 PRESENT: Final = 1
 LARGE: Final = 1 << 7
 FRAME: Final = 0x000F_FFFF_FFFF_F000
-#: Of the 512 entries of a root table, those of user space come first.
+#: How many of the 512 entries of a root table are those of user space. They come first.
 ALL: Final = 512
 USER_HALF: Final = 256
-#: Bytes of a secret are also looked for with others between them: UTF-16, text with attributes, arrays of integers.
+#: How far apart the bytes of a secret may be. Other bytes lie between them in UTF-16, in text with attributes, and in
+#: arrays of integers.
 STRIDES: Final = (1, 2, 4, 8)
 
 
 class Run(NamedTuple):
-    """So many bytes of the secret, from its byte `first` on, `stride` apart, the first of them at `at`."""
+    """A piece of the secret.
+
+    Attributes:
+        at: where its first byte is.
+        first: which byte of the secret that is.
+        length: how many bytes the piece has.
+        stride: how far apart its bytes are.
+    """
 
     at: int
     first: int
@@ -32,9 +41,11 @@ class Run(NamedTuple):
 
 
 def runs(data: bytes | mmap.mmap, secret: bytes, minimum: int, start: int = 0, stop: int | None = None) -> set[Run]:
-    """The longest pieces of `secret`, of `minimum` bytes or more, that stand in `data` between `start` and `stop`.
+    """Return the longest pieces of `secret` that stand in `data` between `start` and `stop`. They have `minimum`
+    bytes or more.
 
-    A piece of `minimum` bytes holds, whole, one of the chunks of half that size into which the secret is cut.
+    How are they found? The secret is cut into chunks of half as many bytes as `minimum`. Each piece that is long
+    enough contains at least one whole chunk, so it is enough to look around the chunks.
     """
     stop = len(data) if stop is None else stop
     size = (minimum + 1) // 2
@@ -58,7 +69,8 @@ def _widened(data: bytes | mmap.mmap, secret: bytes, at: int, first: int, length
 
 
 class Ram:
-    """L1's memory, mapped; L1 must stand still. Physical addresses are offsets: below 3 GiB there is no hole."""
+    """L1's memory, which L1 must not change meanwhile. A physical address is an offset in the file, because below 3
+    GiB there is no hole."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb")
@@ -77,13 +89,13 @@ class Ram:
         return len(self._bytes)
 
     def u64(self, at: int) -> int:
-        """Eight bytes, little-endian."""
+        """Return the eight bytes at an address as a number."""
         return int.from_bytes(self._bytes[at : at + 8], "little")
 
     def mapped(self, root: int, entries: int = ALL) -> set[int]:
-        """The page frames (numbers of 4 KiB pages) that the four-level table at `root` maps to memory.
+        """Return the page frames (numbers of 4 KiB pages) that the four-level table at `root` maps to memory.
 
-        Entries that name no memory are left out: with such, KVM marks where a guest has devices.
+        Entries that name no memory are left out. KVM makes such entries where a guest has devices.
         """
         frames: set[int] = set()
         self._walk(root & FRAME, 3, entries, frames)
@@ -101,7 +113,8 @@ class Ram:
                 frames.update(range(first, min(first + size, len(self._bytes) // PAGE)))
 
     def pieces(self, without: set[int]) -> Iterator[tuple[int, int]]:
-        """Start and end of each stretch of memory that was ever written to and is in none of these page frames."""
+        """Return start and end of each part of the memory that was ever written to, and that is in none of these page
+        frames."""
         for start, stop in self._written():
             for frame in range(start // PAGE, stop // PAGE):
                 if frame in without:
@@ -116,13 +129,14 @@ class Ram:
         while stop < size:
             try:
                 start = os.lseek(self._file.fileno(), stop, os.SEEK_DATA)
-            except OSError:  # ENXIO: nothing more
+            except OSError:  # ENXIO: no written part follows
                 return
             stop = os.lseek(self._file.fileno(), start, os.SEEK_HOLE)
             yield start, stop
 
     def search(self, secret: bytes, minimum: int, without: set[int]) -> tuple[int, set[Run]]:
-        """Looks for `minimum` bytes or more of `secret`; returns how many bytes were searched, and what was found."""
+        """Look for pieces of `secret` that have `minimum` bytes or more. Returns how many bytes were searched, and
+        what was found."""
         searched = 0
         found: set[Run] = set()
         for start, stop in self.pieces(without):

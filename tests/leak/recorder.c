@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A second plugin, for the leak measure alone: what L1 gets of L2's registers at each #VMEXIT, and what stands in the
- * VMCB when L2 goes on. Apart from the interceptor, so that what is measured is the interceptor as it is used.
+ * A second plugin, which only `make leak` uses. It records what L1 gets of L2's registers at each #VMEXIT, and what
+ * stands in the VMCB when L2 goes on. Why is it a plugin of its own? The interceptor must be measured as it is used,
+ * without anything added to it.
  *
- * Option: out=FILE, to which records are appended (tests/leak/exits.py reads them).
+ * It has one option: out=FILE. Records are appended to that file (tests/leak/exits.py reads them).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,18 +25,18 @@ enum kind { ENTRY, EXIT };
 
 struct record {
     uint64_t kind;
-    uint64_t vmcb; /* its physical address */
-    uint64_t cr3;  /* L1's */
+    uint64_t vmcb; /* the physical address of the VMCB */
+    uint64_t cr3;  /* L1's CR3 */
     uint64_t exitcode, exitinfo1;
     uint64_t rip;
-    uint64_t rax;                  /* the VMCB's: L2's */
-    uint64_t gpr[OOB_REG_R15 + 1]; /* the CPU's: L2's, but for RAX and RSP */
+    uint64_t rax;                  /* L2's RAX, from the VMCB */
+    uint64_t gpr[OOB_REG_R15 + 1]; /* the CPU's registers. They are L2's, except RAX and RSP */
 };
 
 static int out = -1;
-/* VMRUN is one instruction of KVM's: L1 goes on right behind it. */
+/* KVM has one VMRUN instruction. After a #VMEXIT, L1 goes on right behind it. */
 static uint64_t after_vmrun;
-static uint64_t vmcbs[OOB_VCPUS_MAX]; /* 0: no VMRUN without its #VMEXIT yet */
+static uint64_t vmcbs[OOB_VCPUS_MAX]; /* 0: every VMRUN was followed by its #VMEXIT */
 
 static void die(const char *what, const char *detail) {
     fprintf(stderr, "recorder: %s: %s\n", what, detail);

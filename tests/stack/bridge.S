@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A guest that is a wire: what comes in at COM1 goes out at COM2, and the other way round, as fast as the other one takes
- * it. The FIFOs stay off: switching them on would lose what has come before. It boots in a tenth of a second (Multiboot
- * specification 0.6.96, 3.2: 32-bit protected mode).
+ * A guest that is a wire. What comes in at COM1 goes out at COM2, and the other way round, as fast as the other port
+ * takes it. The FIFOs stay off, because switching them on would lose what has come before. The guest boots in a tenth of
+ * a second. It is started in 32-bit protected mode (Multiboot specification 0.6.96, 3.2).
  */
 #define MULTIBOOT_MAGIC 0x1badb002
 #define COM1 0x3f8

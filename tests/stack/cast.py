@@ -1,4 +1,4 @@
-"""`make cast`: records `make demo`, with somebody who types, as docs/demo.cast (asciicast v2)."""
+"""`make cast`: records `make demo` as `docs/demo.cast` (asciicast v2), while a script types as a person would."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from tests.support.terminal import Terminal
 CAST: Final = Path(__file__).parents[2] / "docs" / "demo.cast"
 ROWS, COLUMNS = 32, 100
 BOOT_SECONDS: Final = 300
-#: So that whoever watches can follow: between two keys, and before each step.
+#: Pauses between two keys and before each step, in seconds, so that whoever watches can follow.
 KEY_SECONDS, READ_SECONDS = 0.06, 1.5
-#: What is typed, and what of the answer is waited for. A guest echoes each key; an escape key shows nothing.
+#: What is typed, and which part of the answer is waited for. A guest echoes each key, and an escape key shows
+#: nothing.
 STEPS: Final = (
     ("uname -sr", rb"Linux \S+\r\n"),
     ("grep ttyS0 /proc/interrupts", rb"IO-APIC.*ttyS0\r\n"),
@@ -34,7 +35,7 @@ def _type(terminal: Terminal, line: str) -> None:
 
 
 def main() -> int:
-    """Record it; returns the exit status of what was recorded."""
+    """Record the demonstration. Returns the exit status of what was recorded."""
     command = f"echo '$ make demo'; exec {sys.executable} -m tests.stack.demo"
     record = [sys.executable, "-m", "asciinema", "rec", "--quiet", "--overwrite", "--idle-time-limit", "2"]
     with Terminal(

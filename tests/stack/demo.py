@@ -1,6 +1,7 @@
 """`make demo`: from power-on to the guest's console, through a real ssh client.
 
-In a terminal it attaches you; without one it runs a script in L2 and says what L1 saw of it.
+In a terminal it attaches you to the console. Without a terminal it runs a script in L2, and says how much of it L1
+has seen.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from tests.stack.nested import NestedStack
 
 SCRIPT = ("uname -a", "cat /proc/interrupts", "echo hello from L2, through L0")
 CONTROL = "a line that only L1 prints"
-#: Shorter lines could be in anybody's output by chance.
+#: How many bytes a line must have. Shorter lines could be in anybody's output by chance.
 TELLING = 12
 
 
@@ -31,12 +32,12 @@ def _progress() -> Callable[[str], None]:
 
 
 def telling_lines(output: bytes) -> set[bytes]:
-    """The lines of a console's output that are long enough to be recognized elsewhere."""
+    """Return the lines of a console's output that are long enough to be recognized elsewhere."""
     return {line.strip() for line in output.replace(b"\r", b"\n").split(b"\n") if len(line.strip()) >= TELLING}
 
 
 def leaked(lines: set[bytes], carrier: bytes) -> int:
-    """How many bytes of those lines stand in what somebody else's console carried."""
+    """Return how many bytes of these lines another console has carried."""
     return sum(len(line) for line in lines if line in carrier)
 
 

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Preloaded before ThreadSanitizer's runtime, so that QEMU runs under it. ThreadSanitizer follows setjmp and longjmp
- * by the stack pointer, in one stack for each thread: QEMU's coroutines, which jump between stacks of the main
- * thread, are beyond it ("can't find longjmp buf"), so the main thread's jumps go to libc's. A vCPU's must go to
- * ThreadSanitizer, which else takes the callbacks that qemu_plugin_set_pc() leaves for ones that go on; and these
- * QEMU makes by
- * __longjmp_chk (_FORTIFY_SOURCE), which ThreadSanitizer does not know.
+ * A library that is preloaded before ThreadSanitizer's runtime, so that QEMU runs under it. It decides for each call
+ * of setjmp and longjmp whether libc or ThreadSanitizer carries it out.
+ *
+ * Why libc, on the main thread? ThreadSanitizer follows these jumps by the stack pointer, and knows one stack for
+ * each thread. QEMU's coroutines jump between several stacks of the main thread. ThreadSanitizer does not understand
+ * that ("can't find longjmp buf").
+ *
+ * Why ThreadSanitizer, on a vCPU's thread? qemu_plugin_set_pc() leaves a callback by a jump. If ThreadSanitizer does
+ * not see the jump, it believes that the callback still runs. QEMU makes these jumps by __longjmp_chk
+ * (_FORTIFY_SOURCE), which ThreadSanitizer does not know, so that name is defined here as well.
  */
 #include <dlfcn.h>
 #include <stdbool.h>
@@ -26,7 +30,7 @@ static void *find(void *where, const char *name) {
 __attribute__((constructor)) static void find_all(void) {
     void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
 
-    tsan_sigsetjmp = find(RTLD_NEXT, "__sigsetjmp"); /* it is preloaded next */
+    tsan_sigsetjmp = find(RTLD_NEXT, "__sigsetjmp"); /* that of ThreadSanitizer, which is preloaded next */
     tsan_siglongjmp = find(RTLD_NEXT, "siglongjmp");
     libc_sigsetjmp = find(libc, "__sigsetjmp");
     libc_siglongjmp = find(libc, "siglongjmp");
@@ -48,7 +52,8 @@ __attribute__((used)) static void *which_siglongjmp(void) {
     return on_main_thread() ? libc_siglongjmp : tsan_siglongjmp;
 }
 
-/* The frame that sigsetjmp() saves must be its caller's: nothing of ours may stand between. */
+/* sigsetjmp() must save the frame of its caller. So these functions have no frame of their own: they end with a
+ * jump. */
 #define GO_ON_IN(name, which)                                            \
     __asm__(".globl " #name "\n.type " #name ", @function\n" #name ":\n" \
             "push %rdi\npush %rsi\nsub $8, %rsp\ncall " #which "\nadd $8, %rsp\npop %rsi\npop %rdi\njmp *%rax\n")

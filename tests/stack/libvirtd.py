@@ -1,4 +1,5 @@
-"""Debian's own libvirtd with a folder to itself: a session daemon, so that it never meets the system's."""
+"""Debian's own libvirtd, with a folder of its own. It is a session daemon, so it never meets the system's
+libvirtd."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from tests.support.expect import ExpectError, wait_for
 from tests.support.pace import Deadline
 
 START_SECONDS: Final = 20
-#: As root a libvirtd is the system's: then ours runs as this user ("nobody").
+#: A libvirtd that root starts is the system's. So if root runs the tests, ours runs as this user ("nobody").
 NOBODY: Final = 65534
 LINUX: Final = f"""
 <kernel>{CACHE}/guests/vmlinuz</kernel><initrd>{CACHE}/guests/l2.cpio</initrd>
@@ -28,14 +29,14 @@ LINUX: Final = f"""
 
 
 def emulator() -> Path:
-    """The system's QEMU, where there is one: ours takes that one's modules for its own when libvirt asks what it has,
-    and ends."""
+    """Return the system's QEMU, or ours where the system has none. Why not always ours? When libvirt asks our QEMU
+    what it can do, it loads the modules of the system's QEMU as its own, and ends."""
     system = shutil.which("qemu-system-x86_64")
     return Path(system) if system else qemu()
 
 
 def bridge(folder: Path) -> str:
-    """Boot elements for a guest that joins COM1 and COM2 (`bridge.S`)."""
+    """Return the XML elements that boot a guest which joins COM1 and COM2 (`bridge.S`)."""
     built = folder / "bridge"
     if not built.exists():
         fixed = ["-m32", "-nostdlib", "-static", "-no-pie", "-Wl,-Ttext=0x100000,--build-id=none,-z,noexecstack"]
@@ -44,11 +45,11 @@ def bridge(folder: Path) -> str:
 
 
 class Libvirtd:
-    """Runs from `start` to `stop`; its domains end with it.
+    """A libvirtd that runs from `start` to `stop`. As a context manager it also ends its domains.
 
     Attributes:
-        folder: its own; sockets of domains may lie in it.
-        uri: where it is.
+        folder: its own folder. Sockets of domains may lie in it.
+        uri: the URI by which clients connect to it.
     """
 
     def __init__(self) -> None:
@@ -57,7 +58,7 @@ class Libvirtd:
         self._process: subprocess.Popen[bytes] | None = None
         self._log = self.folder / "libvirtd.log"
         self._config = self.folder / "libvirtd.conf"
-        # two on one host, so that domains can migrate, must not be the same host
+        # Two libvirtds on one host, between which domains migrate, must not believe that they are the same host.
         self._config.write_text(f'host_uuid = "{uuid.uuid4()}"\n')
         if os.geteuid() == 0:
             os.chown(self.folder, NOBODY, NOBODY)
@@ -76,7 +77,7 @@ class Libvirtd:
         self.close()
 
     def close(self) -> None:
-        """End everything. Idempotent."""
+        """End the daemon and its domains. They may have ended already."""
         self.stop()
         self._end_guests()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -84,7 +85,7 @@ class Libvirtd:
     # -- the daemon ---------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start, and wait until it answers."""
+        """Start the daemon, and wait until it answers."""
         user = ["--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups"] if os.geteuid() == 0 else []
         names = ("HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")
         with self._log.open("ab") as log:
@@ -100,7 +101,7 @@ class Libvirtd:
                 raise ExpectError(f"libvirtd did not start:\n{self._log.read_text()[-2000:]}")
 
     def stop(self) -> None:
-        """End the daemon; its domains go on. Idempotent."""
+        """End the daemon, which may have ended already. Its domains go on."""
         process, self._process = self._process, None
         if process is not None:
             process.send_signal(signal.SIGCONT)
@@ -113,16 +114,16 @@ class Libvirtd:
 
     @property
     def running(self) -> bool:
-        """Was it started?"""
+        """Return whether the daemon was started."""
         return self._process is not None
 
     def hang(self) -> None:
-        """Let it answer no more, until `go_on`."""
+        """Stop the daemon's process, so that it does not answer until `go_on`."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
-        """As before."""
+        """Let the daemon answer again."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
@@ -134,7 +135,7 @@ class Libvirtd:
     # -- its domains --------------------------------------------------------------------------------
 
     def virsh(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run virsh to its end."""
+        """Run virsh to its end, and return what it printed."""
         done = subprocess.run(["virsh", "-q", "-c", self.uri, *words], capture_output=True, text=True, check=False)
         if check and done.returncode:
             log = self._log.read_text(errors="replace")[-2000:]
@@ -150,7 +151,7 @@ class Libvirtd:
         memory: int = 256,
         ident: str = "",
     ) -> Path:
-        """A file with the XML of a TCG domain."""
+        """Write the XML of a TCG domain into a file, and return its path."""
         file = self.folder / f"{name}-{secrets.token_hex(4)}.xml"
         file.write_text(
             f"<domain type='qemu'><name>{name}</name>{f'<uuid>{ident}</uuid>' if ident else ''}"
@@ -162,12 +163,12 @@ class Libvirtd:
         return file
 
     def bridge(self, name: str, line: Path, ident: str = "") -> Path:
-        """XML of a domain whose console is joined to the UNIX socket `line`."""
+        """Write the XML of a domain whose console is joined to the UNIX socket `line`. Returns the file's path."""
         other = f"<serial type='unix'><source mode='bind' path='{line}'/></serial>"
         return self.xml(
             name, boot=bridge(self.folder), devices=("<serial type='pty'/>", other), memory=32, ident=ident
         )
 
     def define(self, xml: Path) -> None:
-        """Make a domain known."""
+        """Tell the daemon of a domain, without starting it."""
         self.virsh("define", str(xml))

@@ -1,5 +1,5 @@
-"""The whole nested stack, for tests, demo and benchmarks alike: our server, QEMU (L0) with the plugin, an
-unmodified Debian KVM hypervisor (L1), unmodified Linux guests in it (L2)."""
+"""The whole nested stack, which tests, the demonstration and benchmarks use. It is our server, QEMU (L0) with the
+plugin, an unmodified Debian with KVM as the hypervisor (L1), and unmodified Linux guests in it (L2)."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ CACHE = ROOT / ".cache"
 PLUGIN = ROOT / "native" / "tcg" / "oob_tcg.so"
 PROMPT = rb"l2# (?:\x1b\[6n)?"
 PANIC = rb"Kernel panic - not syncing"
-#: From then on Linux prints no message of its own in the middle of what a program prints, but for a panic.
+#: A command. After it Linux prints no message of its own, except a panic, in the middle of what a program prints.
 NO_MESSAGES = "dmesg -n 1"
-#: The command line of a tiny guest's kernel. A kernel that a busy host starves reports a "soft lockup" as an
-#: emergency, which no log level keeps from the console: `nowatchdog` keeps it out of output that a test compares.
-#: A kernel that is not given a processor while it counts its first timer interrupts panics ("IO-APIC + timer doesn't
-#: work"): `no_timer_check` spares it that count, as KVM's guests spare it themselves.
+#: The command line of a tiny guest's kernel. A kernel that gets too little time from a busy host reports a "soft
+#: lockup" as an emergency, which no log level keeps from the console. `nowatchdog` keeps it out of output that a test
+#: compares. A kernel that gets no processor while it counts its first timer interrupts panics ("IO-APIC + timer
+#: doesn't work"). `no_timer_check` switches that count off, as KVM's guests do by themselves.
 KERNEL_WORDS = "console=ttyS0 panic=-1 quiet nowatchdog no_timer_check"
 BOOT_SECONDS = 180.0
-#: How much of each console and log a failure shows, in bytes.
+#: How many bytes of each console and log a failure shows.
 SHOWN = 2000
 
 
 def qemu() -> Path:
-    """QEMU 11.1 or newer, as set up by `make`.
+    """Return the path of QEMU 11.1 or newer, which `make` sets up.
 
     Raises:
-        FileNotFoundError: with what to do.
+        FileNotFoundError: there is none yet. The message says what to do.
     """
     path = Path(os.environ.get("OOB_QEMU", CACHE / "qemu" / "qemu-system-x86_64"))
     if not path.exists():
@@ -51,22 +51,23 @@ def qemu() -> Path:
 
 
 class NestedStack:
-    """Boots on entry, ends everything on exit; an exception that leaves it carries what was seen last.
+    """The stack boots when the block begins, and ends with the block. An exception that leaves the block gets a note
+    with what the consoles and the log have shown last.
 
     Args:
-        l2: how many L2s L1 starts; their consoles are `web1`, `web2`, …
-        uarts: those of each L2 that we serve.
-        l1_append: more for L1's kernel command line (tests/stack/guests/l1-init.sh).
-        l1_more: archives of `.cache/guests` that L1's initramfs has besides.
-        smp: vCPUs of L1 that its guests run on. Beside several there is another, kept from them: a fault of
-            QEMU's (docs/decisions.md) strikes a guest on vCPU 0, when there are others.
-        intercept: with the plugin; without it L1's own isa-serial serves L2.
-        reboot: L1 may reset itself; else QEMU ends when it does.
-        settings: more lines for `[server]`.
-        l0_options: more for the command line of L1's QEMU (L0).
-        plugin: which build of the plugin.
-        launch: what starts QEMU: words in front of its command line.
-        progress: gets a sentence at each step.
+        l2: how many L2s L1 starts. Their consoles are `web1`, `web2`, …
+        uarts: which UARTs of each L2 we serve.
+        l1_append: further words of L1's kernel command line (`tests/stack/guests/l1-init.sh`).
+        l1_more: further archives of `.cache/guests` that L1's initramfs has.
+        smp: on how many vCPUs of L1 its guests run. If there are several, L1 has one more, on which no guest runs:
+            if L1 has several vCPUs, a fault of QEMU's strikes a guest that runs on vCPU 0 (`docs/decisions.md`).
+        intercept: whether QEMU has the plugin. Without it, L1's own isa-serial serves L2.
+        reboot: whether L1 may reset itself. If not, QEMU ends when L1 does so.
+        settings: further lines for `[server]`.
+        l0_options: further words of the command line of QEMU (L0).
+        plugin: which build of the plugin is used.
+        launch: words before QEMU's command line, by which another program starts QEMU.
+        progress: called with a sentence at each step.
     """
 
     def __init__(
@@ -87,7 +88,8 @@ class NestedStack:
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="oob-"))
         guests = "".join(f'[[machine.guest]]\nname = "web{i + 1}"\nuarts = {list(uarts)}\n' for i in range(l2))
-        # Shared: several scripts type at one console here; who may type is tests/loopback/test_roles.py's.
+        # The console is shared, because several scripts type at one console here. tests/loopback/test_roles.py tests
+        # who may type.
         machine = f'[console]\nshare = true\n[[machine]]\nname = "l1"\n{guests}'
         self.server = Server(machine, settings=settings, folder=self.folder)
         self._l1_log = self.folder / "l1-console.log"
@@ -134,7 +136,7 @@ class NestedStack:
             error.add_note(self.report())
 
     def report(self) -> str:
-        """What was seen last: on L1's console, on L2's, and in the server's log."""
+        """Return what was seen last on L1's console, on L2's, and in the server's log."""
         log = self.server.log.read_bytes() if self.server.log.exists() else b""
         parts = {"L1's console": self.l1_console(), "the server's log": log}
         if self._latest is not None:
@@ -145,7 +147,8 @@ class NestedStack:
         )
 
     def _join_initramfs(self) -> None:
-        """Linux takes several archives one behind the other, QEMU one file."""
+        """Join the archives in one file. Linux takes several archives one behind the other, and QEMU takes one
+        file."""
         if len(self._initramfs) == 1:
             return
         joined = self.folder / "initramfs.cpio"
@@ -156,7 +159,7 @@ class NestedStack:
         self._initramfs = [joined]
 
     def _command(self) -> list[str]:
-        # Whatever becomes of us, QEMU ends with us.
+        # However this process ends, QEMU ends with it.
         command = ["setpriv", "--pdeathsig", "TERM", *self._launch, str(qemu())]
         command += ["-accel", "tcg,thread=multi", "-cpu", "qemu64,+svm,+npt"]
         command += ["-smp", str(self._vcpus), "-m", str(self._megabytes)]
@@ -175,25 +178,25 @@ class NestedStack:
         return shlex.split(done.stdout)
 
     def l1_console(self) -> bytes:
-        """Everything that L1's own console has carried."""
+        """Return everything that L1's own console has carried."""
         return self._l1_log.read_bytes() if self._l1_log.exists() else b""
 
     def l1_run(self, command: str, timeout: float = 30) -> bytes:
-        """Run a command in L1's shell; returns what it printed."""
+        """Run a command in L1's shell. Returns what it printed."""
         assert self.l1 is not None
         return run_in_shell(self.l1, command, timeout)
 
     def l2_files(self, count: int) -> bytes:
-        """What L1's own emulated serial ports of its L2s have carried."""
+        """Return what the serial ports that L1 emulates for its L2s have carried."""
         return b"".join(self.l1_run(f"cat /com1-{i + 1}") for i in range(count))
 
     def wait_for_guest(self, name: str = "web1", timeout: float = BOOT_SECONDS) -> None:
-        """Wait until an L2 has used its serial port, and so has become console `name`."""
+        """Wait until an L2 has used its serial port. It then has the console `name`."""
         with Expect(["tail", "-n", "+1", "-f", str(self.server.log)]) as log:
             log.expect(rf"guest bound [^\n]*guest='?{name}\b", timeout=timeout)
 
     def console(self, name: str = "web1", timeout: float = BOOT_SECONDS) -> L2Console:
-        """A script at an L2's console, once there is a shell prompt."""
+        """Wait for a shell prompt at an L2's console. Returns a script that is attached there."""
         self._latest = console = L2Console(self.server, name)
         try:
             console.wake(timeout)
@@ -204,7 +207,8 @@ class NestedStack:
 
 
 class L2Console(Expect):
-    """An `ssh HOST CONSOLE` pipe to a shell in L2. What the server tells is apart from what the guest prints."""
+    """A shell in L2, through the pipes of `ssh HOST CONSOLE`. What the server says is kept apart from what the guest
+    prints."""
 
     def __init__(self, server: Server, name: str) -> None:
         super().__init__(server.ssh(name), merge_stderr=False)
@@ -213,14 +217,15 @@ class L2Console(Expect):
 
     @property
     def conversation(self) -> bytes:
-        """What the console carried since the first prompt: before it, a shell says what L1's says, too."""
+        """What the console has carried since the first prompt. Before it, L2's shell prints the same greeting as
+        L1's."""
         return bytes(self.seen[self._first_prompt :])
 
     def wake(self, timeout: float) -> None:
-        """Ask the shell until it answers. It answers with a number that stands nowhere in what is typed: a prompt may
-        be one from before. Whatever was typed in vain has been answered, too, when this returns.
+        """Ask the shell until it answers. When this returns, the shell has also answered whatever was typed before.
 
-        Nothing of what is typed has a meaning of its own to a shell that gets only a part of it.
+        Why not wait for a prompt? It may be an older one. So the shell is to answer with a number that does not occur
+        in what is typed. A shell that gets only a part of what is typed finds no command in it.
         """
         begin, number = self._at, 10**8 + secrets.randbelow(9 * 10**8)
         question = f"{NO_MESSAGES}; printf %d {number:#x}\n"
@@ -231,15 +236,15 @@ class L2Console(Expect):
         self._first_prompt = first.start() if first else begin
 
     def run(self, command: str, timeout: float = 30) -> bytes:
-        """Run a command in the shell; returns what it printed."""
+        """Run a command in the shell. Returns what it printed."""
         return run_in_shell(self, command, timeout)
 
 
 def run_in_shell(shell: Expect, command: str, timeout: float) -> bytes:
-    """Run a command in a shell at a serial console; returns what it printed.
+    """Run a command in a shell at a serial console. Returns what it printed.
 
-    The shell echoes what is typed, wrapped at some width, and prompts: what the command prints lies between two
-    lines that stand nowhere in what was typed, nor in what the console has carried before.
+    How is that told from the shell's echo, which is wrapped at some width, and from its prompt? It lies between two
+    lines that occur neither in what was typed nor in what the console has carried before.
 
     Raises:
         ExpectError: the command ended with a status other than 0, or did not end in time.

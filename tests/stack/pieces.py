@@ -1,4 +1,4 @@
-"""What `make soak` is made of: which tests are one piece, which pieces somebody wants, and how long they take."""
+"""The pieces of `make soak`: which tests form one piece, which pieces somebody wants, and how long they take."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tests.stack.nested import ROOT
 ROUNDS: Final = 5
 #: Folders that are run `ROUNDS` times, file by file.
 AGAIN: Final = ("vm", "contract", "loopback")
-#: Folders that are run once, and whose files are pieces of their own, since each takes long.
+#: Folders that are run once. Each of their files is a piece, because each takes long.
 BY_FILE: Final = ("adversary",)
-#: What no test depends on: a result stays one when only these have changed.
+#: Files that no test depends on. A result stays valid when only these have changed.
 PROSE: Final = ("**/*.md", "docs/demo.cast")
-#: What only those pieces depend on that run it, or import it.
+#: Files on which only those pieces depend that run or import them.
 TESTS: Final = "tests/**/test_*.py"
 _IMPORTED: Final = re.compile(r"^from tests\.([\w.]*\btest_\w+) import ", re.MULTILINE)
 
@@ -66,7 +66,7 @@ class Piece:
         return frozenset(paths | {f"tests/{path}" for path in paths})
 
     def digest(self, tests: Path = ROOT / "tests") -> str:
-        """Names its files of tests, and those that they import, as they are now, by a hash."""
+        """Return a hash of the piece's test files, and of the test files that these import, as they are now."""
         path = tests / self.path
         files: set[Path] = set()
         left = list(path.rglob("test_*.py")) if path.is_dir() else [path]
@@ -77,7 +77,7 @@ class Piece:
 
 
 def pieces(tests: Path = ROOT / "tests") -> list[Piece]:
-    """All of them, in the order in which they are run."""
+    """Return all pieces, in the order in which they are run."""
     files = sorted(path.relative_to(tests) for path in tests.rglob("test_*.py"))
     folders = sorted({path.parts[0] for path in files})
     found = []
@@ -142,7 +142,7 @@ class Durations:
 
 
 def in_words(seconds: float) -> str:
-    """Hours and minutes, or minutes and seconds."""
+    """Return a duration as hours and minutes, or as minutes and seconds."""
     whole = round(seconds)
     return (
         f"{whole // 3600} h {whole % 3600 // 60:02} min" if whole >= 3600 else f"{whole // 60} min {whole % 60:02} s"
@@ -150,8 +150,8 @@ def in_words(seconds: float) -> str:
 
 
 def code_under_test(root: Path = ROOT) -> str:
-    """Names by a hash what every piece depends on: all files, as they are now, committed or not, but the files of
-    tests (`Piece.digest`)."""
+    """Return a hash of what every piece depends on. These are all files as they are now, committed or not, except the
+    files of tests (`Piece.digest`)."""
     left_out = [f":(exclude,glob){pattern}" for pattern in (*PROSE, TESTS)]
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", ".", *left_out]
     names = sorted(
@@ -173,15 +173,15 @@ def _digest(files: Iterable[tuple[bytes, Path]]) -> str:
 
 
 class Progress:
-    """What has been done for one state of the code, on disk.
+    """What has been done for one state of the code. It is kept on disk.
 
     Args:
         base: the folder with all results.
-        code: which state (`code_under_test`).
-        every: the pieces as they are now; a result of other tests is none of theirs.
+        code: which state of the code it is (`code_under_test`).
+        every: the pieces as they are now. A result of other tests does not count for them.
 
     Attributes:
-        done: results by name of the piece.
+        done: the results, by the name of the piece.
     """
 
     def __init__(self, base: Path, code: str, every: Iterable[Piece] = ()) -> None:
@@ -195,7 +195,7 @@ class Progress:
         self._former = [_read(file) for file in files if file != self._file]
 
     def add(self, piece: Piece, result: Result) -> None:
-        """Keep a result, so that it survives whatever comes."""
+        """Write a result to disk, so that it is kept if the machine or this program ends."""
         self.done[piece.name] = result
         fresh = self._file.with_suffix(".new")
         fresh.write_text(json.dumps({name: asdict(one) for name, one in self.done.items()}, indent=1))
@@ -203,7 +203,7 @@ class Progress:
 
     @property
     def durations(self) -> Durations:
-        """What is known of how long pieces take."""
+        """Return what is known about how long pieces take."""
         return Durations([*self._former, self.done])
 
 

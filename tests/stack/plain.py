@@ -1,4 +1,4 @@
-"""A guest in a stock QEMU, with no layer between: what most people have."""
+"""A guest in a stock QEMU, without a layer between, as most people have it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Self
 from tests.stack.nested import CACHE, KERNEL_WORDS, qemu
 from tests.support.expect import Expect
 
-#: A tiny Linux with a shell on its serial port.
+#: QEMU's options that boot a tiny Linux with a shell on its serial port.
 LINUX = (
     *("-kernel", str(CACHE / "guests" / "vmlinuz"), "-initrd", str(CACHE / "guests" / "l2.cpio")),
     *("-append", KERNEL_WORDS),
@@ -18,13 +18,13 @@ LINUX = (
 
 
 class PlainGuest:
-    """It ends with the test, whatever becomes of that.
+    """The guest. It ends with the test, however the test ends.
 
     Args:
-        folder: where its sockets lie: `serial`, `qmp`.
-        serial: what `-serial` gets.
-        options: more for QEMU.
-        boot: what it boots, as options of QEMU.
+        folder: the folder of its sockets, which are `serial` and `qmp`.
+        serial: the value of QEMU's option `-serial`.
+        options: further options of QEMU.
+        boot: the options of QEMU that say what the guest boots.
     """
 
     def __init__(
@@ -47,16 +47,16 @@ class PlainGuest:
         self.stop()
 
     def start(self) -> None:
-        """Power on."""
+        """Power the guest on."""
         self._process = Expect(self._command)
 
     @property
     def running(self) -> bool:
-        """Has QEMU not ended?"""
+        """Return whether QEMU runs."""
         return self._process is not None and self._process.running
 
     def stop(self) -> None:
-        """Pull the plug. Idempotent."""
+        """Power the guest off at once. It may be off already."""
         if self._process is not None:
             self._process.close()
             self._process = None

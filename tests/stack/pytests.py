@@ -1,4 +1,4 @@
-"""pytest as a process of its own: what it prints goes into a file, and it is ended with all that it has started."""
+"""Runs pytest as a process of its own. What it prints goes into a file, and it ends with all that it has started."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from tests.support.expect import wait_for
 WITH_US: Final = ("setpriv", "--pdeathsig", "TERM")
 #: How long pytest may take to undo what its fixtures have done, and then to end at all, in seconds.
 UNDO_S, END_S = 30.0, 5.0
-#: pytest prints this when it has found its tests; from then on they are what it runs.
+#: pytest prints this when it has found its tests. After it, pytest runs them.
 _BEGUN: Final = re.compile(rb"^collected \d+ item", re.MULTILINE)
 SHOWN_LINES: Final = 20
 
 
 class NoResultError(Exception):
-    """Nothing can be said about the tests, because pytest has not run them. Says what pytest printed last."""
+    """pytest has not run the tests, so nothing can be said about them. The message says what pytest printed last."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class Counts:
 
 
 class PytestRun:
-    """One pytest, which is ended when the block is left. It is in a session of its own, so that a Ctrl-C at our
-    terminal reaches only us, and we decide how it ends.
+    """One process of pytest, which ends with the block. It is in a session of its own. So a Ctrl-C at our terminal
+    reaches only this program, which decides how pytest ends.
 
     Args:
-        folder: where pytest runs.
-        words: its arguments.
-        log: the file that gets what it prints.
-        environment: variables besides our own.
+        folder: the folder in which pytest runs.
+        words: pytest's arguments.
+        log: the file that gets what pytest prints.
+        environment: variables of the environment that pytest gets besides ours.
     """
 
     def __init__(
@@ -56,7 +56,8 @@ class PytestRun:
         self._report = log.with_suffix(".xml")
         self._report.unlink(missing_ok=True)
         self._log = log
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background: pytest would, too
+        # Does a shell run this in the background? Then the signal is ignored, and pytest would ignore it as well.
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         with log.open("wb") as output:
             self._process = subprocess.Popen(
@@ -83,13 +84,13 @@ class PytestRun:
         return self._pidfd
 
     def close(self) -> None:
-        """End it if it goes on, and leave nothing behind but its log."""
+        """End pytest if it still runs. Nothing is left of it but its log."""
         self.end()
         os.close(self._pidfd)
         self._report.unlink(missing_ok=True)
 
     def wait(self, seconds: float | None) -> bool:
-        """Wait for its end, for so long at most; says whether it has ended."""
+        """Wait until pytest has ended, for so many seconds at most. Returns whether it has."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -97,8 +98,8 @@ class PytestRun:
         return True
 
     def end(self) -> None:
-        """End it, and whatever of its process group is left. It is interrupted first, as by Ctrl-C, because only its
-        fixtures know of the programs that they have started outside of its process group."""
+        """End pytest, and whatever is left of its process group. At first it is interrupted, as by Ctrl-C, because
+        its fixtures may have started programs outside of its process group, of which only they know."""
         for number, seconds in ((signal.SIGINT, UNDO_S), (signal.SIGTERM, END_S), (signal.SIGKILL, END_S)):
             if self._process.poll() is None:
                 self._process.send_signal(number)
@@ -108,11 +109,11 @@ class PytestRun:
             os.killpg(self._process.pid, signal.SIGTERM)
 
     def counts(self) -> Counts:
-        """How the tests ended, once pytest has ended by itself. A pytest that crashed while it ran them counts as a
-        test that failed, and so does one that found no test.
+        """Return how the tests have ended, after pytest has ended by itself. A pytest that has crashed while it ran
+        the tests counts as a test that failed, and so does one that has found no test.
 
         Raises:
-            NoResultError: it has not begun to run them.
+            NoResultError: pytest has not begun to run the tests.
         """
         if not self._report.exists():
             if not _BEGUN.search(self._log.read_bytes()):
@@ -126,5 +127,5 @@ class PytestRun:
         return Counts(passed, bad or int(self._process.returncode != 0), total["skipped"])
 
     def last_lines(self) -> str:
-        """The end of what it printed."""
+        """Return the end of what pytest has printed."""
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-SHOWN_LINES:])

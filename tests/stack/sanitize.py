@@ -1,6 +1,7 @@
-"""`make sanitize`: the nested stack with the plugin under AddressSanitizer, then under ThreadSanitizer.
+"""`make sanitize`: runs the nested stack with the plugin under AddressSanitizer, and then under ThreadSanitizer.
 
-QEMU itself is not instrumented: what is found is the plugin's. Ends with status 1 when there is a report.
+QEMU itself is not instrumented, so whatever is found is a fault of the plugin. The exit status is 1 if a sanitizer
+has reported something.
 """
 
 from __future__ import annotations
@@ -18,22 +19,22 @@ from tests.stack.nested import L2Console, NestedStack
 from tests.support.expect import ExpectError
 
 NATIVE = Path(__file__).resolve().parents[2] / "native" / "tcg"
-#: Prints until it is killed, so that there is output at any time.
+#: A command for L2 that prints until it is killed, so that there is output at any time.
 TICKER = "{ while :; do echo tick; usleep 20000; done & }"
-#: ThreadSanitizer makes a boot three times as long, a busy machine yet longer.
+#: How long a boot may take, in seconds. ThreadSanitizer makes it three times as long, and a busy machine even longer.
 SECONDS = 120.0
 
 
 class Sanitizer(NamedTuple):
-    """A way to build and run the plugin.
+    """One way to build and run the plugin.
 
     Attributes:
-        name: gcc's for it.
-        runtimes: gcc's libraries, to be preloaded into QEMU.
-        variables: of the environment, for its options.
-        options: what it is told, besides where the report goes.
-        started: what it logs when it is in charge.
-        findings: what a report begins with.
+        name: the sanitizer's name for gcc.
+        runtimes: gcc's libraries that are preloaded into QEMU.
+        variables: the variables of the environment that have the sanitizer's options.
+        options: the sanitizer's options, besides the one that says where the report goes.
+        started: what the sanitizer logs when it has started.
+        findings: how a report begins.
     """
 
     name: str
@@ -53,7 +54,7 @@ SANITIZERS = (
         "AddressSanitizer Init done",
         ("ERROR: ", "runtime error: "),
     ),
-    # What QEMU's uninstrumented code does to its own memory is none of our business, and would be misread.
+    # QEMU's own code is not instrumented, so what it does to its memory would be misunderstood.
     Sanitizer(
         "thread",
         ("libtsan.so",),
@@ -66,7 +67,7 @@ SANITIZERS = (
 
 
 def _build(sanitizer: Sanitizer, folder: Path) -> list[str]:
-    """The plugin, and what is to be preloaded for it."""
+    """Build the plugin. Returns its path, and the libraries that are to be preloaded for it."""
     subprocess.run(["make", "-s", "-C", str(NATIVE), f"SANITIZE={sanitizer.name}"], check=True)
     found = [
         subprocess.run(["gcc", f"-print-file-name={name}"], check=True, capture_output=True, text=True).stdout.strip()
@@ -83,14 +84,14 @@ def _build(sanitizer: Sanitizer, folder: Path) -> list[str]:
 
 
 def _launch(sanitizer: Sanitizer, folder: Path) -> list[str]:
-    # The runtimes of older compilers find no room for their shadow where addresses are random.
+    # The runtimes of older compilers find no room for their shadow memory if addresses are random.
     options = f"{sanitizer.options}:verbosity=1:log_path={folder / 'report'}"
     preload = " ".join(_build(sanitizer, folder))
     return ["setarch", "-R", "env", f"LD_PRELOAD={preload}", *(f"{name}={options}" for name in sanitizer.variables)]
 
 
 def _type_and_print(console: L2Console) -> None:
-    """Both directions, with more than fits into a FIFO."""
+    """Type and print, more than fits into a FIFO."""
     console.run("uname -a; head -c 8192 /dev/urandom | od -x", timeout=SECONDS)
     console.send("stty raw -echo; echo rea''dy; head -c 4096 >/tmp/typed; stty sane; echo ta''ken\n")
     console.expect(rb"ready\r?\n", timeout=SECONDS)
@@ -99,7 +100,7 @@ def _type_and_print(console: L2Console) -> None:
 
 
 def _lose_the_server(stack: NestedStack) -> None:
-    """It dies and comes back; it hangs for longer than a vCPU waits."""
+    """Kill the server and start it again, and then let it hang for longer than a vCPU waits."""
     assert stack.l1 is not None
     stack.server.kill()
     stack.l1.expect(rb"oob_tcg: [^\n]*went away", timeout=SECONDS)
@@ -116,7 +117,7 @@ def _lose_the_server(stack: NestedStack) -> None:
 
 
 def _exercise(stack: NestedStack) -> int:
-    """Use all that the plugin does; returns QEMU's exit status, after L1 has switched itself off."""
+    """Use everything that the plugin does. At last L1 switches itself off. Returns QEMU's exit status."""
     assert stack.l1 is not None
     with stack.console("web1", timeout=SECONDS) as first, stack.console("web2", timeout=SECONDS) as second:
         second.run(TICKER, timeout=SECONDS)
@@ -131,7 +132,8 @@ def _exercise(stack: NestedStack) -> int:
 
 
 def _boot(launch: list[str], plugin: Path) -> str | None:
-    """Boot once and use everything. What went wrong, if something did: a report may say why, or be the reason."""
+    """Boot once, and use everything. Returns what went wrong; empty: nothing did. A report may say why, or be the
+    reason."""
     try:
         with NestedStack(l2=2, smp=2, l1_append="oob.l2smp=2", plugin=plugin, launch=launch) as stack:
             status = _exercise(stack)
@@ -141,7 +143,7 @@ def _boot(launch: list[str], plugin: Path) -> str | None:
 
 
 def run(sanitizer: Sanitizer) -> bool:
-    """True when there is nothing to report; prints what there is."""
+    """Run one sanitizer, and print what it reports. Returns whether it reports nothing."""
     with tempfile.TemporaryDirectory(prefix="oob-") as name:
         folder, start = Path(name), time.monotonic()
         wrong = _boot(_launch(sanitizer, folder), NATIVE / f"oob_tcg.{sanitizer.name}.so")
@@ -157,7 +159,7 @@ def run(sanitizer: Sanitizer) -> bool:
 
 
 def main() -> int:
-    """Run every sanitizer; returns the exit status."""
+    """Run every sanitizer. Returns the exit status."""
     clean = {sanitizer.name: run(sanitizer) for sanitizer in SANITIZERS}
     return 0 if all(clean.values()) else 1
 

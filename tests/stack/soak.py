@@ -1,9 +1,11 @@
-"""`make soak`: the tests while other programs keep every processor busy.
+"""`make soak`: runs the tests while other programs keep every processor busy.
 
-Once everything that `make test` runs, and five times all the folders whose tests wait for real processes. It goes
-piece by piece, and what has been done is kept in `build/soak/`, by what was tested: a run that was stopped, by
-`MINUTES` or by hand, goes on with the next call. A piece that was stopped has no result and is begun anew. A piece
-that failed stays failed until its own file of tests changes, or a file that all depend on; its output is kept.
+Everything that `make test` runs is run once, and the folders whose tests wait for real processes are run five times.
+
+The tests are run piece by piece. What has been done is kept in `build/soak/`, for the state of the code that was
+tested. A run that was stopped, by `MINUTES` or by hand, is continued by the next call. A piece that was stopped has
+no result, and is begun anew. A piece that has failed stays failed until its own file of tests changes, or a file on
+which all tests depend. Its output is kept.
 """
 
 from __future__ import annotations
@@ -28,19 +30,20 @@ from tests.stack.nested import ROOT
 from tests.stack.pieces import Piece, Progress, Result, chosen, code_under_test, in_words, pieces
 from tests.stack.pytests import WITH_US, NoResultError, PytestRun
 
-#: What runs beside the tests.
+#: The program that keeps processors busy while the tests run.
 LOAD: Final = ("stress-ng", "--cpu", "4", "--vm", "1", "--vm-bytes", "512M")
-#: In the first round the server is late 500 times, for up to 2 s (tests/contract/test_late_server.py).
+#: Variables of the environment for the first round. The server is then late 500 times, for up to 2 s
+#: (tests/contract/test_late_server.py).
 THOROUGH: Final = {"OOB_LATE": "500"}
-#: epoll(7) refuses to wait for more than 24 days; in seconds.
+#: The longest time to wait, in seconds. epoll(7) refuses to wait for more than 24 days.
 _LONGEST_WAIT: Final = 86400.0
-#: Exit statuses: everything passed; something failed; there is no result; there is more to do.
+#: Exit statuses: everything has passed; something has failed; there is no result; there is more to do.
 PASSED, FAILED, NO_RESULT, MORE = range(4)
 
 
 @contextlib.contextmanager
 def busy_machine() -> Iterator[subprocess.Popen[bytes]]:
-    """The load, for as long as the block lasts."""
+    """Keep the processors busy for as long as the block lasts."""
     with subprocess.Popen([*WITH_US, *LOAD], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as load:
         try:
             yield load
@@ -54,14 +57,14 @@ class _Working:
     tested: PytestRun
     log: Path
     since: float
-    tests: str  # as they were at the begin
+    tests: str  # as they were at the beginning
 
 
 class Crew:
-    """The pieces that are being tested, each by a pytest of its own. Those left are ended with the block.
+    """The pieces that are being tested, each by a pytest of its own. Those that still run end with the block.
 
     Args:
-        progress: in whose folder the output of those stays in which something failed.
+        progress: its folder keeps the output of pieces in which something has failed.
     """
 
     def __init__(self, progress: Progress, tests: Path = ROOT / "tests") -> None:
@@ -93,7 +96,7 @@ class Crew:
         self._selector.register(tested, selectors.EVENT_READ)
 
     def ended(self, seconds: float | None) -> Iterator[tuple[Piece, Result]]:
-        """Wait until one or more have ended, for so long at most, and tell how.
+        """Wait until one or more pieces have ended, for so many seconds at most. Returns their results.
 
         Raises:
             NoResultError: pytest did not start.
@@ -108,7 +111,7 @@ class Crew:
 
 
 def _result(working: _Working) -> Result:
-    """Of tests that have ended; their output stays if any failed."""
+    """Return the result of a piece that has ended. Its output is kept if any test has failed."""
     working.tested.wait(None)
     counts = working.tested.counts()
     seconds = time.monotonic() - working.since
@@ -121,8 +124,8 @@ def _result(working: _Working) -> Result:
 
 
 def soak(progress: Progress, wanted: Sequence[Piece], minutes: float, jobs: int) -> None:
-    """Run what has not been done yet, in so many minutes, so many pieces at a time. A piece that is known to take
-    longer than what is left of the time is passed over.
+    """Run the pieces that have not been done yet, for so many minutes, so many pieces at the same time. A piece that
+    is known to take longer than the time that is left is not begun.
 
     Raises:
         NoResultError: pytest did not start, or the load has ended.
@@ -153,7 +156,7 @@ def _begin_in_time(piece: Piece, progress: Progress, crew: Crew, seconds: float)
 
 
 def table(done: dict[str, Result], every: Sequence[Piece]) -> str:
-    """The result, as docs/testing.md has it."""
+    """Return the results as a table, like the one in `docs/testing.md`."""
     lines = [
         "| round | folder | passed | skipped | failed | time | load |",
         "| --- | --- | --- | --- | --- | --- | --- |",
@@ -172,7 +175,7 @@ def table(done: dict[str, Result], every: Sequence[Piece]) -> str:
 
 
 def summary(progress: Progress, every: Sequence[Piece]) -> int:
-    """Print what there is of a result, whatever part of it somebody wanted now; returns the status."""
+    """Print all results so far, also of pieces that were not wanted now. Returns the exit status."""
     left = [piece for piece in every if piece.name not in progress.done]
     failed = [name for name, result in progress.done.items() if result.failed]
     head = subprocess.run(
@@ -190,14 +193,15 @@ def summary(progress: Progress, every: Sequence[Piece]) -> int:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Whoever ends us ends the tests in good order, too; once, though make passes on what it gets itself."""
+    """End the tests in good order when this program is to end. A second signal is ignored, because make passes on
+    each signal that it gets itself."""
     signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def main() -> int:
-    """Returns 0 when everything passed, 1 when something failed, 2 when there is no result, 3 when there is more to
-    do."""
+    """Run what is wanted. Returns the exit status: 0 when everything has passed, 1 when something has failed, 2 when
+    there is no result, and 3 when there is more to do."""
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="end after so long")
     parser.add_argument("--jobs", type=int, default=1, help="so many pieces at a time")

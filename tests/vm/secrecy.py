@@ -1,4 +1,4 @@
-"""What L1 can have seen of its guests' consoles."""
+"""Checks that L1 has seen nothing of its guests' consoles."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from tests.stack.nested import NestedStack
 
 
 def assert_l1_has_nothing(stack: NestedStack, lines: set[bytes]) -> None:
-    """None of these lines of the consoles was carried by L1's own console, nor by the serial port that it emulates
-    for its first guest. That the search finds anything at all is seen by a line that L1 itself prints."""
+    """Check that none of these lines, which consoles have carried, was on L1's own console, or at the serial port
+    that L1 emulates for its first guest. L1 itself prints a line, too, and the search must find that one."""
     marker = secrets.token_hex(16).encode()
     stack.l1_run(f"echo {marker.decode()}")
     emulated = stack.l2_files(1)
@@ -22,8 +22,8 @@ def assert_l1_has_nothing(stack: NestedStack, lines: set[bytes]) -> None:
 
 
 def assert_booted_from(stack: NestedStack, word: str, lines: set[bytes]) -> None:
-    """The guest's Linux was started with what was typed at its boot loader, and L1 has seen nothing of all that its
-    console has carried: `lines`, and what is said to its shell here."""
+    """Check that the guest's Linux was started with what was typed at its boot loader. Check also that L1 has seen
+    nothing of what the guest's console has carried: `lines`, and what is typed into its shell here."""
     with stack.console() as shell:
         assert f"oob.word={word}".encode() in shell.run("cat /proc/cmdline")
         assert_l1_has_nothing(stack, lines | telling_lines(shell.conversation))

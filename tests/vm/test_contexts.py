@@ -1,5 +1,5 @@
-"""Several L2s under one L1: which console is whose, and what becomes of it when L1 kills, restarts, stops, restores
-or is reset."""
+"""Several L2s under one L1. Which console belongs to which L2, and what happens to the consoles when L1 kills,
+restarts, stops or restores an L2, or is itself reset?"""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def four() -> Iterator[NestedStack]:
 
 
 def say(console: L2Console, word: str) -> None:
-    """Have the guest remember a word, and say it."""
+    """Make the guest remember a word, and print it."""
     assert word.encode() in console.run(f"echo {word} | tee -a /tmp/words")
 
 
 def words(console: L2Console) -> list[str]:
-    """Those that the guest remembers."""
+    """Return the words that the guest remembers."""
     return console.run("cat /tmp/words").decode().split()
 
 
@@ -49,7 +49,8 @@ def test_four_guests_have_four_consoles(four: NestedStack) -> None:
 
 
 def l2_of(stack: NestedStack, name: str) -> int:
-    """L1's number of the L2 whose console that is: its other port is L1's, which keeps by number what it carries."""
+    """Return L1's number of the L2 whose console that is. How does one know? Each L2 has a second port that L1
+    serves. L1 keeps what this port carries in a file whose name has the number."""
     mark = secrets.token_hex(8)
     with stack.console(name) as console:
         console.run(f"echo {mark} >/dev/ttyS1")

@@ -1,6 +1,9 @@
-"""From power-on: SeaBIOS's boot menu, GRUB on SeaBIOS's console and by its own serial driver, the kernel's first
-words, and the shell. All of it on one console, typed at through a real ssh client. What draws a screen is read from
-the screen: it may put any character of a word by an address of its own."""
+"""One console from power-on to the shell, typed at through a real ssh client. It shows SeaBIOS's boot menu, then
+GRUB, first on SeaBIOS's console and later by GRUB's own serial driver, then the kernel's first lines, and the shell.
+
+What a program draws is read from the screen and not from the bytes, because a program may place each character of a
+word by itself.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +20,18 @@ from tests.vm.secrecy import assert_booted_from
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(300)]
 DOWN = "\x1b[B"
-ROWS = 25  # of SeaBIOS's and GRUB's screen
+ROWS = 25  # the size of SeaBIOS's and GRUB's screen
 
 
 @pytest.fixture(scope="module")
 def bare() -> Iterator[NestedStack]:
-    """L1 without an L2."""
+    """An L1 that has started no L2."""
     with NestedStack(l1_append="oob.l2=0") as running:
         yield running
 
 
 def press(console: Terminal, text: str) -> None:
-    """Key by key, as a person would: SeaBIOS keeps no more than 15 that nobody has read."""
+    """Press one key after the other, as a person would. SeaBIOS keeps at most 15 keys that nobody has read."""
     for at, key in enumerate(text, start=1):
         console.send(key)
         console.expect_screen(re.escape(text[:at].rstrip()) + "$", timeout=10)
@@ -44,7 +47,7 @@ def choose_disk_in_seabios(console: Terminal) -> None:
 
 
 def talk_to_grub(console: Terminal, word: str) -> None:
-    """Its command line, on SeaBIOS's console."""
+    """Use GRUB's command line, on SeaBIOS's console."""
     console.expect_screen("executed automatically in", timeout=50)
     console.send("c")
     console.expect_screen("^grub>$", timeout=20)
@@ -54,7 +57,7 @@ def talk_to_grub(console: Terminal, word: str) -> None:
 
 
 def choose_linux_in_grub(console: Terminal) -> None:
-    """Its menu, by its own driver of the port."""
+    """Choose Linux in GRUB's menu, which uses GRUB's own driver of the port."""
     console.expect_screen(r"\*An entry that boots nothing", timeout=20)
     console.expect_screen("Linux", timeout=20)
     console.send(DOWN)
@@ -73,5 +76,6 @@ def test_from_firmware_to_shell_and_all_of_it_on_one_console(bare: NestedStack) 
         console.expect(rb"Linux version .*Command line: ", timeout=60, fail=PANIC)
         console.expect(rf"oob\.word={word}", timeout=10)
         ready = console.expect(rb"L2 is ready", timeout=60, fail=PANIC)
-        lines = telling_lines(bytes(console.seen[: ready.end()]))  # L1's shell has the same greeting
+        # Only up to there, because L1's shell then prints the same greeting.
+        lines = telling_lines(bytes(console.seen[: ready.end()]))
     assert_booted_from(bare, word, lines)

@@ -1,4 +1,4 @@
-"""Interrupts into L2: none lost, whichever controller the guest has programmed, and on whichever vCPU."""
+"""No interrupt into L2 is lost, whichever controller the guest has programmed, and on whichever vCPU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from tests.stack.nested import L2Console, NestedStack
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
 PAIRS = 10_000
-#: How an L2 of two vCPUs is told to program its interrupt controllers, and what it then calls the one of ttyS0.
+#: The kernel's options by which an L2 of two vCPUs programs its interrupt controllers in different ways, and the name
+#: that Linux then has for the controller of ttyS0.
 CONTROLLERS = {
     "": rb"IO-APIC +4-edge",
     "nox2apic": rb"IO-APIC +4-edge",
@@ -20,14 +21,14 @@ CONTROLLERS = {
 
 
 def interrupts(console: L2Console) -> list[int]:
-    """How many ttyS0's line has had, on each vCPU."""
+    """Return how many interrupts of ttyS0 there were on each vCPU."""
     line = re.search(rb"^ *4:((?: +\d+)+) ", console.run("cat /proc/interrupts"), re.MULTILINE)
     assert line is not None
     return [int(count) for count in line[1].split()]
 
 
 def request_and_answer(console: L2Console, pairs: int) -> None:
-    """Type a byte, and wait for it to come back, so many times."""
+    """Type a byte and wait for it to come back, so many times."""
     console.send(f"stty raw -echo; echo rea''dy; head -c {pairs}; stty sane; echo fi''nis\n")
     console.expect(rb"ready\n", timeout=20)
     for i in range(pairs):
@@ -39,7 +40,7 @@ def request_and_answer(console: L2Console, pairs: int) -> None:
 
 @pytest.mark.parametrize("load", ["idle", "busy"])
 def test_ten_thousand_requests_and_answers(stack: NestedStack, load: str) -> None:
-    """With the guest otherwise idle, and with a process that never rests."""
+    """The guest is otherwise idle at first, and then has a process that never rests."""
     with stack.console() as console:
         if load == "busy":
             console.run("touch /tmp/busy; (while [ -e /tmp/busy ]; do :; done) >/dev/null 2>&1 & true")
@@ -47,20 +48,21 @@ def test_ten_thousand_requests_and_answers(stack: NestedStack, load: str) -> Non
         request_and_answer(console, PAIRS)
         count = sum(interrupts(console)) - before
         console.run("rm -f /tmp/busy")
-    # At least one for each byte that came; a storm would be many for each.
+    # There is at least one interrupt for each byte that came. In an interrupt storm there would be many for each
+    # byte.
     assert PAIRS <= count <= 4 * PAIRS
 
 
 @pytest.fixture(scope="module", params=CONTROLLERS, ids=lambda words: words or "default")
 def two_vcpus(request: pytest.FixtureRequest) -> Iterator[tuple[NestedStack, bytes]]:
-    """An L2 with two vCPUs, under an L1 with two."""
+    """An L2 with two vCPUs, under an L1 with two vCPUs."""
     words = request.param
     with NestedStack(smp=2, l1_append=f"oob.l2smp=2 oob.l2append={words}") as running:
         yield running, CONTROLLERS[words]
 
 
 def test_every_controller_and_both_vcpus(two_vcpus: tuple[NestedStack, bytes]) -> None:
-    """Through the 8259 to the first vCPU, or through the IOAPIC to whichever its entry names."""
+    """Interrupts come through the 8259 to the first vCPU, or through the IOAPIC to the vCPU that its entry names."""
     stack, controller = two_vcpus
     routed = b"IO-APIC" in controller
     with stack.console() as console:

@@ -1,4 +1,4 @@
-"""Domains of a real libvirtd: real QEMU, real Linux, the real OpenSSH client and virsh."""
+"""Domains of a real libvirtd, with real QEMU, real Linux, the real OpenSSH client and virsh."""
 
 from __future__ import annotations
 
@@ -35,13 +35,14 @@ def server(libvirtd: Libvirtd) -> Iterator[Server]:
 
 
 def consoles(server: Server) -> dict[str, dict[str, Any]]:
-    """What `ls` says, by console."""
+    """Return what `ls` says about each console."""
     rows = map(json.loads, server.run("ls", "--json").stdout.splitlines())
     return {row["console"]: row for row in rows}
 
 
 def eventually(seen: Callable[[], object], wanted: object) -> None:
-    """Wait for what somebody else does; each look takes a while by itself."""
+    """Wait until somebody else has done something. There is no pause between two looks, because each look takes a
+    while."""
     deadline = Deadline(PATIENCE)
     while (last := seen()) != wanted:
         assert deadline.left, f"waited {deadline} for {wanted!r}; seen last: {last!r}"
@@ -75,13 +76,13 @@ def test_a_domain_is_defined_runs_reboots_ends_and_is_undefined(server: Server, 
         console.expect_told(rb"web1: web1 is shut off: it was destroyed", timeout=PATIENCE)
         libvirtd.virsh("undefine", "web1")
         console.expect_told(rb"web1: web1 is gone: [^\n]*undefined", timeout=PATIENCE)
-        assert states(server) == {"web1": "gone"}  # as long as somebody is there
+        assert states(server) == {"web1": "gone"}  # the console stays listed while somebody is attached
         events.expect(rb"state='gone'", timeout=PATIENCE)
     eventually(lambda: states(server), {})
 
 
 def test_whoever_is_at_a_domain_that_is_defined_again_is_there_again(server: Server, libvirtd: Libvirtd) -> None:
-    libvirtd.virsh("create", str(libvirtd.xml("web1")))  # not persistent: gone when it ends
+    libvirtd.virsh("create", str(libvirtd.xml("web1")))  # such a domain is not persistent: it disappears when it ends
     eventually(lambda: states(server), {"web1": "live"})
     with L2Console(server, "web1") as console:
         console.wake(90)
@@ -97,7 +98,7 @@ def test_power(server: Server, libvirtd: Libvirtd) -> None:
     libvirtd.define(libvirtd.xml("web1"))
     eventually(lambda: states(server), {"web1": "off"})
     with L2Console(server, "web1") as console:
-        assert server.run("power", "web1", "on").returncode == 2  # it must be meant
+        assert server.run("power", "web1", "on").returncode == 2  # nothing is switched without --yes
         refused = server.run("power", "web1", "reset", "--yes").stderr
         assert refused.startswith(b"oobconsole: reset of web1 failed: libvirt refuses: "), refused
         assert server.run("power", "web1", "on", "--yes").stdout == b"the guest is started\n"
@@ -151,7 +152,7 @@ def test_who_else_has_the_console_and_force(server: Server, libvirtd: Libvirtd) 
             eventually(lambda: states(server), {"web1": "live"})
     with Terminal(["virsh", "-c", libvirtd.uri, "console", "--force", "web1"]) as other:
         eventually(lambda: states(server), {"web1": "fault"})
-    eventually(lambda: states(server), {"web1": "live"})  # by itself, once virsh is gone
+    eventually(lambda: states(server), {"web1": "live"})  # the console becomes live by itself when virsh is gone
 
 
 def test_libvirtd_that_ends_and_comes_back(server: Server, libvirtd: Libvirtd) -> None:
@@ -213,7 +214,7 @@ def test_a_guest_that_does_not_read_keeps_no_other_from_it(server: Server, libvi
         stuck.expect_told(rb"web1: web1 is shut off", timeout=PATIENCE)
         libvirtd.virsh("start", "web1")
         stuck.expect(rb"L2 is ready", timeout=90)
-        stuck.expect(PROMPT, timeout=20, fail=rb"#####")  # what was typed before was not meant for this run
+        stuck.expect(PROMPT, timeout=20, fail=rb"#####")  # what was typed before must not reach this run
 
 
 def test_ports_of_other_kinds(server: Server, libvirtd: Libvirtd) -> None:
@@ -260,7 +261,7 @@ def test_live_migration(libvirtd: Libvirtd) -> None:
 
 
 def test_a_domain_that_moves_to_another_host_keeps_its_console(libvirtd: Libvirtd) -> None:
-    """One UUID at two hosts, then the first one's ends."""
+    """A domain has the same UUID at two hosts, and then ends at the first host."""
     ident = str(uuid.uuid4())
     with Libvirtd() as there:
         hosts = f'[[libvirt]]\nname = "a"\nuri = "{libvirtd.uri}"\n[[libvirt]]\nname = "b"\nuri = "{there.uri}"\n'

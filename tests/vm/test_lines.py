@@ -1,4 +1,5 @@
-"""Guests of a stock QEMU, over its own emulated serial port: real QEMU, real Linux, the real OpenSSH client."""
+"""Guests of a stock QEMU, at QEMU's own emulated serial port, with real QEMU, real Linux and the real OpenSSH
+client."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.vm
 
-#: We connect to QEMU, or QEMU to us: `chardev` of the configuration, `-serial` of QEMU.
+#: `chardev` of the configuration and `-serial` of QEMU, for two cases: we connect to QEMU, or QEMU connects to us.
 SIDES = {
     "we connect": ("unix:serial", "unix:{folder}/serial,server=on,wait=off"),
     "QEMU connects": ("unix-listen:serial", "unix:{folder}/serial,server=off,reconnect-ms=200"),
@@ -43,7 +44,7 @@ def test_a_guest_that_comes_goes_and_comes_again(server: Server, side: tuple[str
         assert b"Linux" in console.run("uname -a")
         text = console.run("seq 1 3000")
         assert text.replace(b"\r", b"").split() == [str(i).encode() for i in range(1, 3001)]
-        console.expect(PROMPT, timeout=20)  # or it would be taken for the prompt of the next boot
+        console.expect(PROMPT, timeout=20)  # if this prompt were left, it would be taken for that of the next boot
         guest.stop()
         console.expect_told(rb"db2: the other end closed the connection", timeout=20)
         assert b"fault" in server.run("ls").stdout
@@ -56,7 +57,7 @@ def test_power_and_break_by_the_monitor(server: Server, side: tuple[str, str]) -
     with guest_of(server.folder, side):
         with L2Console(server, "db2") as console:
             console.wake(90)
-            assert server.run("power", "db2", "reset").returncode == 2  # it must be meant
+            assert server.run("power", "db2", "reset").returncode == 2  # nothing is switched without --yes
             done = server.run("power", "db2", "reset", "--yes")
             assert (done.returncode, done.stdout) == (0, b"the guest is reset\n"), done
             console.expect_told(rb"db2: the guest is reset \(host-qmp-system-reset\)", timeout=20)

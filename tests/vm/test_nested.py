@@ -1,4 +1,4 @@
-"""The whole stack: stock QEMU, unmodified L1 and L2, our UART in between, a real ssh client on top."""
+"""The whole stack: stock QEMU, an unmodified L1 and L2, our UART in between, and a real ssh client on top."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_64_kib_of_random_bytes_reach_the_client_unharmed(console: L2Console) ->
     digest = re.search(rb"([0-9a-f]{64})", console.run("sha256sum /tmp/random"))
     assert digest is not None
     received = b""
-    for part in range(4):  # a native half keeps 64 KiB for a server that is late: not all of it at once
+    for part in range(4):  # in parts, because a native half keeps no more than 64 KiB for a server that is late
         start = secrets.token_hex(8)
         piece = f"dd if=/tmp/random bs={size // 4} skip={part} count=1 2>/dev/null"
         console.send(f"stty raw -echo; echo {start[:8]}''{start[8:]}; {piece}; stty sane; echo fi''nis\n")
@@ -68,8 +68,8 @@ def test_16_kib_of_random_bytes_reach_the_guest_unharmed(console: L2Console) -> 
 
 
 def test_a_server_that_is_late_again_and_again_loses_nothing(stack: NestedStack, console: L2Console) -> None:
-    """As tests/contract/test_late_server.py has it, with a real guest: 4 KiB each way, while the server does nothing
-    for up to 0.5 s, 8 times."""
+    """The same as in `tests/contract/test_late_server.py`, with a real guest. 4 KiB go each way, while the server
+    does nothing for up to 0.5 s, 8 times."""
     size, times = 4096, 8
     chance = random.Random(seed := secrets.randbits(32))
     print(f"seed {seed}")
@@ -100,7 +100,7 @@ def test_two_clients_see_the_same(stack: NestedStack, console: L2Console) -> Non
 
 
 def test_an_idle_tickless_guest_answers_a_key(console: L2Console) -> None:
-    """That it answers at all; how fast is measured in `make bench`."""
+    """The guest must answer. How soon it answers is measured by `make bench`."""
     for key in b"abcdefgh":
         console.send(bytes((key,)))
         console.expect(re.escape(bytes((key,))), timeout=5)
@@ -111,7 +111,7 @@ def test_an_idle_tickless_guest_answers_a_key(console: L2Console) -> None:
 def test_ctrl_c_interrupts_what_runs_in_the_guest(console: L2Console) -> None:
     console.send("echo run''ning; sleep 1000\n")
     console.expect(rb"running", timeout=10)
-    for _ in range(10):  # the first may reach the shell before it has started `sleep`, which then goes on
+    for _ in range(10):  # the first key may reach the shell before it has started `sleep`, which then goes on
         console.send(b"\x03")
         with contextlib.suppress(ExpectError):
             console.expect(PROMPT, timeout=1)
@@ -128,7 +128,8 @@ def test_l1_has_seen_nothing_of_it(stack: NestedStack, console: L2Console) -> No
 
 
 def test_a_server_killed_twenty_times_loses_nothing(stack: NestedStack) -> None:
-    """In the middle of output: what is shown after a kill joins what was shown before it."""
+    """The server is killed in the middle of output. What is shown afterwards follows what was shown before, byte for
+    byte."""
     line = rb"line (\d+) of a guest that goes on\r\n"
     numbers: list[int] = []
     with stack.console() as console:
@@ -141,7 +142,7 @@ def test_a_server_killed_twenty_times_loses_nothing(stack: NestedStack) -> None:
         numbers += [int(n) for n in re.findall(line, bytes(console.seen))]
     for _ in range(20):
         stack.server.start()
-        # The guest may print more than a screen until the server is back.
+        # Until the server is back, the guest may print more than a screen shows.
         with Expect(stack.server.ssh("-tt", "web1", "--lines", "2000")) as client:
             client.expect(rf"line {numbers[-1] + 20} of", timeout=60)
             stack.server.kill()
@@ -156,8 +157,8 @@ def test_a_server_killed_twenty_times_loses_nothing(stack: NestedStack) -> None:
 
 
 def test_what_does_not_fit_while_the_server_is_away_is_a_gap_of_its_size(stack: NestedStack) -> None:
-    """The guest is told over its other port, which is L1's, to print, and says there that it has. Before the server
-    is killed, the last that it prints until then is recorded: no echo or prompt of its shell may come behind that."""
+    """The guest is told to print over its other port, which L1 serves, and says there when it has printed. The server
+    is killed only when the guest's last output before that is recorded. No echo or prompt of its shell may follow."""
     size = 200_000
     with stack.console() as console:
         console.run(f"head -c {size} /dev/zero | tr '\\0' x >/tmp/much")
@@ -168,12 +169,13 @@ def test_what_does_not_fit_while_the_server_is_away_is_a_gap_of_its_size(stack: 
         console.expect(rb"silent\r?\n", timeout=10)
         (*_, recorded) = sorted((stack.folder / "state" / "recordings" / "web1").glob("*.raw"))
         with Expect(["tail", "-n", "+1", "-f", str(recorded)]) as recording:
-            recording.expect(rb"silent\r?\n", timeout=10)  # what is not yet recorded would be lost, too
+            recording.expect(rb"silent\r?\n", timeout=10)  # what is not yet recorded would be lost as well
         stack.server.kill()
         assert b"xxx" not in console.read_to_end(timeout=20)
     stack.l1_run("until grep -q 'all printed' /com2-1; do echo print >/com2-in-1; sleep 1; done", timeout=60)
     stack.server.start()
-    # The native half may be back before this client: what was lost is told with the lines around it.
+    # The native half may be connected again before this client is. So the gap is looked for together with the lines
+    # around it.
     with Expect(stack.server.ssh("-tt", "web1", "--lines", "3")) as client:
         told = client.expect(rb"web1: (\d+) bytes of output were lost", timeout=20)
         client.expect(rb"finis\r?\n", timeout=20)

@@ -1,4 +1,5 @@
-"""One L2 with four serial ports, two to an interrupt: a shell on each, and nothing of one on another."""
+"""An L2 with four serial ports, of which two share an interrupt line each. There is a shell at each port, and nothing
+of one port comes out at another."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ LINES = 1000
 
 @pytest.fixture(scope="module")
 def ported() -> Iterator[NestedStack]:
-    """An L2 with all the serial ports of a PC."""
+    """An L2 that has all the serial ports of a PC."""
     with NestedStack(uarts=COMS, l1_append="oob.l2append=8250.nr_uarts=4") as running:
         with running.console() as first:
             for tty in ("ttyS1", "ttyS2", "ttyS3"):
@@ -31,7 +32,7 @@ def ported() -> Iterator[NestedStack]:
 
 @pytest.fixture
 def shells(ported: NestedStack) -> Iterator[list[L2Console]]:
-    """One on each port."""
+    """A script at the shell of each port."""
     with contextlib.ExitStack() as stack:
         yield [stack.enter_context(ported.console(name)) for name in NAMES]
 
@@ -44,7 +45,7 @@ def test_each_port_has_its_address_and_its_interrupt(shells: list[L2Console]) ->
 
 
 def interrupts(shell: L2Console) -> tuple[int, int]:
-    """How many lines 4 and 3 have had. Linux names a line after the first port on it."""
+    """Return how many interrupts came on line 4 and on line 3. Linux calls a line by the name of its first port."""
     table = shell.run("cat /proc/interrupts")
     of_4, of_3 = (
         re.search(rb"^ *%d: +(\d+) .*%b$" % port, table, re.MULTILINE) for port in ((4, b"ttyS0"), (3, b"ttyS1"))

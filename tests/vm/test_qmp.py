@@ -1,4 +1,4 @@
-"""QEMU's monitor beside a console: real QEMU, real Linux."""
+"""QEMU's monitor beside a console, with real QEMU and real Linux."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.vm
 
 
 class Watched(Qmp):
-    """A monitor that writes down what it is told."""
+    """A monitor of ours that writes down the events that it is told."""
 
     def __init__(self, path: Path) -> None:
         self.told: list[str] = []
@@ -55,8 +55,8 @@ async def test_state_events_and_power(monitor: Watched, tmp_path: Path) -> None:
 
 
 async def helped(monitor: Watched, line: Path, console: Expect) -> bool:
-    """Does Linux take a key behind a break for a SysRq key? It must come within 5 s, and those do not grow with the
-    machine (SYSRQ_TIMEOUT of Linux's serial_core.h): so there are several tries."""
+    """Return whether Linux takes a key behind a break for a SysRq key. The key must come within 5 s, by a clock that
+    does not wait for a slow machine (SYSRQ_TIMEOUT of Linux's serial_core.h). So there are several tries."""
     for _ in range(5):
         await monitor.send_break(str(line))
         console.send(b"h")
@@ -90,5 +90,5 @@ async def test_what_is_no_monitor_costs_one_sentence(monitor: Watched, tmp_path:
             peer.shutdown(socket.SHUT_RDWR)
         with pytest.raises(EnvironmentFault, match="is not connected"):
             await monitor.execute("query-status")
-        peer, _ = await soon(asyncio.get_running_loop().sock_accept(listener))  # it tries again
+        peer, _ = await soon(asyncio.get_running_loop().sock_accept(listener))  # the server connects again
         peer.close()

@@ -1,7 +1,7 @@
-"""A UEFI guest, from its firmware's boot manager to a Linux shell: one console, typed at through a real ssh client.
+"""One console of a UEFI guest, from its firmware's boot manager to a Linux shell, typed at through a real ssh client.
 
-EDK2 writes CR8 whenever it returns from an interrupt: without native/tcg/guard.c that ends L0's QEMU
-(real-guests.md F1).
+EDK2 writes CR8 whenever it returns from an interrupt. Without `native/tcg/guard.c` that ends L0's QEMU
+(`docs/qemu-assumptions.md`).
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from tests.vm.secrecy import assert_booted_from
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
 DOWN = "\x1b[B"
-#: The firmware alone takes half a minute here, and five times that on a busy machine.
+#: How long to wait, in seconds. The firmware alone takes half a minute, and five times as long on a busy machine.
 FIRMWARE_SECONDS = 300
-#: ESC is pressed so often, in seconds of its own clock.
+#: The pause between two presses of ESC, in seconds of the guest's own clock.
 ESC_EVERY = 15
-#: White on black, and where it stands: so the entry is shown that Enter chooses.
+#: Matches the entry that Enter chooses: it is white on black, behind the sequence that says where it stands.
 MARKED = rb"\x1b\[37m\x1b\[40m\x1b\[\d+;\d+H([^\x1b ][^\x1b]*)\x1b"
-#: A menu has drawn itself when no entry has been marked for so long, in seconds.
+#: A menu is drawn when no entry has been marked for so many seconds.
 REST_SECONDS = 3
 
 
 @pytest.fixture(scope="module")
 def bare() -> Iterator[NestedStack]:
-    """L1 without an L2, and with what UEFI guests need."""
+    """An L1 that has started no L2, and that has what UEFI guests need."""
     with NestedStack(l1_append="oob.l2=0", l1_more=["uefi.cpio"]) as running:
         yield running
 
 
 def press(console: Expect, text: str) -> None:
-    """Key by key, as a person would."""
+    """Press one key after the other, as a person would."""
     for key in text:
         console.send(key)
         console.expect(re.escape(key), timeout=60)
@@ -46,7 +46,8 @@ def press(console: Expect, text: str) -> None:
 
 
 def has_drawn(console: Expect) -> None:
-    """Wait until the firmware marks no entry any more: a mark that is drawn late answers no key."""
+    """Wait until the firmware marks no entry any more. A mark that is drawn late would be taken for the answer to a
+    key."""
     with contextlib.suppress(ExpectError):
         while True:
             console.expect(MARKED, timeout=REST_SECONDS)
@@ -65,10 +66,11 @@ def choose(console: Expect, entry: bytes) -> None:
 
 
 def stop_the_firmware(console: Expect) -> None:
-    """Press ESC until the firmware's own program begins, and not once more: that would end the program.
+    """Press ESC until the firmware's own program begins, and not once more, because that would end the program.
 
-    The firmware throws away what was typed before its console was opened, says nothing while it waits for the key,
-    and waits for 60 s by its own clock, however slow the machine is: so the key's period is one of that clock, too.
+    The firmware throws away what was typed before it has opened its console, and prints nothing while it waits for
+    the key. It waits for 60 s by its own clock, however slow the machine is. So the pause between two presses is
+    measured by that clock, too.
     """
     console.insist("\x1b", rb'loading Boot\d+ "UiApp"', timeout=FIRMWARE_SECONDS, every=ESC_EVERY)
 
@@ -92,7 +94,7 @@ def talk_to_the_shell(console: Expect) -> None:
 
 
 def choose_linux_in_grub(console: Expect, word: str) -> None:
-    """Its command line and its menu, on the firmware's console."""
+    """Use GRUB's command line and its menu, on the firmware's console."""
     console.expect(rb"\*An entry that boots nothing.*Linux", timeout=120)
     console.send("c")
     console.expect(rb"grub> ", timeout=60)
@@ -106,7 +108,8 @@ def choose_linux_in_grub(console: Expect, word: str) -> None:
 
 
 def test_from_uefi_firmware_to_shell_and_all_of_it_on_one_console(bare: NestedStack) -> None:
-    """real-guests.md F1: its boot manager, its shell, GRUB for EFI, and Linux, whose EFI stub GRUB starts."""
+    """The console shows the firmware's boot manager and its shell, GRUB for EFI, and Linux, whose EFI stub GRUB
+    starts."""
     word = secrets.token_hex(8)
     bare.l1_run("start_l2_from_uefi 1")
     bare.wait_for_guest()
@@ -117,7 +120,8 @@ def test_from_uefi_firmware_to_shell_and_all_of_it_on_one_console(bare: NestedSt
         console.expect(rb"Linux version .*Command line: ", timeout=FIRMWARE_SECONDS, fail=PANIC)
         console.expect(rf"oob\.word={word}", timeout=60)
         ready = console.expect(rb"L2 is ready", timeout=FIRMWARE_SECONDS, fail=PANIC)
-        lines = telling_lines(bytes(console.seen[: ready.end()]))  # L1's shell has the same greeting
+        # Only up to there, because L1's shell then prints the same greeting.
+        lines = telling_lines(bytes(console.seen[: ready.end()]))
     with bare.console() as shell:
         assert b"efi: EFI v2." in shell.run("dmesg")
         lines |= telling_lines(shell.conversation)

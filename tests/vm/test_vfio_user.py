@@ -1,4 +1,5 @@
-"""Our serial card in guests of a stock QEMU: real QEMU, real Linux, the OpenSSH client, and a server that dies."""
+"""Our serial card in guests of a stock QEMU, with real QEMU, real Linux, the OpenSSH client, and a server that is
+killed."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ from tests.support.vfio import end_keeper
 pytestmark = pytest.mark.vm
 
 KILLS = 20
-#: BAR, ports, machine type.
+#: The kinds of cards and machines: BAR, number of ports, machine type.
 CARDS = {
     "io, i440fx": ("io", 1, "pc"),
     "io, q35, 2 ports": ("io", 2, "q35"),
@@ -34,7 +35,8 @@ CARDS = {
 
 
 class Lab:
-    """A server with one VM that has our card; the VM is started as `qemu-options` says."""
+    """A server with one VM that has our card. The VM is started with the options that `oobconsole qemu-options`
+    prints."""
 
     def __init__(self, bar: str, ports: int, machine: str = "pc") -> None:
         self.server = Server(
@@ -71,13 +73,14 @@ def test_a_shell_a_reset_and_another_guest(lab: Lab) -> None:
         assert re.search(rb"ttyS0", console.run("cat /proc/interrupts"))
         if ports == 2:
             console.run("stty -F /dev/ttyS1 raw -echo; echo second port >/dev/ttyS1")
-            second = partial(lab.server.run, "log", "web.port2")  # a way of its own, which may be the slower one
+            # The other port has a connection of its own, which may be slower.
+            second = partial(lab.server.run, "log", "web.port2")
             eventually(lambda: b"second port" in second().stdout, lambda: second())
         assert lab.server.run("power", "web", "reset", "--yes").returncode == 0
         console.expect(rb"L2 is ready", timeout=90)
         console.expect(PROMPT, timeout=20)
         assert b"Linux" in console.run("uname -a")
-        console.expect(PROMPT, timeout=20)  # or it would be taken for the prompt of the next boot
+        console.expect(PROMPT, timeout=20)  # if this prompt were left, it would be taken for that of the next boot
         guest.stop()
         console.expect_told(rb"web: the VMM is gone", timeout=20)
         assert b"fault" in lab.server.run("ls").stdout
@@ -91,7 +94,7 @@ def test_what_is_typed_arrives_whole(lab: Lab) -> None:
     with lab.guest(), L2Console(lab.server, "web") as console:
         console.wake(90)
         console.send(b"stty -echo; echo rea''dy; cat >/tmp/typed; stty echo; echo ty''ped\n")
-        console.expect(rb"ready\r?\n", timeout=20)  # the shell no longer reads the terminal's keys by itself
+        console.expect(rb"ready\r?\n", timeout=20)  # from now on the shell does not read the keys itself
         console.send(data + b"\x04")
         console.expect(rb"typed\r?\n", timeout=60)
         assert console.run("cat /tmp/typed", timeout=60) == data
@@ -101,7 +104,7 @@ def test_break_is_sysrq(lab: Lab) -> None:
     with lab.guest():
         with L2Console(lab.server, "web") as console:
             console.wake(90)
-        # On a dumb terminal no notice is repainted in the middle of the words that are waited for.
+        # On a dumb terminal, no notice is drawn in the middle of the words that are waited for.
         with Terminal(lab.server.ssh("web", options=("-t", "-e", "none")), term="dumb") as person:
             person.expect(rb"you have the keyboard", timeout=20)
             person.send("\r~s")
@@ -112,7 +115,8 @@ def test_break_is_sysrq(lab: Lab) -> None:
 
 @pytest.mark.parametrize("lab", [("io", 1), ("memory", 1)], ids=["io", "memory"], indirect=True)
 def test_a_server_that_is_killed_20_times_under_load_costs_nothing(lab: Lab) -> None:
-    """The guest counts, without pause; every number is in the recording, once and in order, whatever dies when."""
+    """The guest counts without a pause. Each number must be in the recording, once and in order, whenever the server
+    is killed."""
     with lab.guest() as guest:
         with L2Console(lab.server, "web") as console:
             console.wake(90)
@@ -132,7 +136,8 @@ def test_a_server_that_is_killed_20_times_under_load_costs_nothing(lab: Lab) -> 
 
 
 def check_numbers(folder: Path) -> None:
-    """In a recording, no number is missing but where it says that bytes are lost, and none is there twice."""
+    """Check a recording. No number is there twice, and none is missing except where the recording says that bytes are
+    lost."""
     text, lost = b"", []
     for raw in sorted(folder.glob("*.raw")):
         text += raw.read_bytes()
