@@ -1,64 +1,35 @@
-"""One console that a script is attached to: it waits for output, types, and runs commands in the guest's shell.
-
-When the connection is lost, the output goes on where it ended: no byte is missing, and none comes twice.
-"""
+"""One console that a script is attached to: it waits for output, types, and runs commands in the guest's shell."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import shlex
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import asyncssh
 import regex
 
+from oobconsole.client.attachment import Attachment, Gap
 from oobconsole.client.errors import (
     ClientError,
-    CommandRefused,
-    ConsoleEnded,
     ExpectFailed,
     ExpectTimeout,
 )
 from oobconsole.client.texts import Match, Pattern, compiled, encoded, first_of
-from oobconsole.client.transcript import TRANSCRIPT_MAX, Transcript
+from oobconsole.client.transcript import TRANSCRIPT_MAX
 from oobconsole.spellings import as_typed
 from oobconsole.terminal.model import Terminal
 
 if TYPE_CHECKING:
     from oobconsole.client.connection import Connection
 
-#: Output that no `expect` has looked at makes the server wait, in characters.
-_UNREAD_MAX: Final = TRANSCRIPT_MAX // 2
-_GAPS_MAX: Final = 1000
 _SHOWN_LINES: Final = 24
-#: A session that was lost, or that a stopping server ended, is begun again after so many seconds: at first, at most.
-_AGAIN_SECONDS, _AGAIN_MAX = 0.05, 2.0
 #: How `run` marks its output's end, and how many characters that can take.
 _MARK_MAX: Final = 64
-#: A line of the server's notices is no longer than this, in bytes.
-_NOTICE_MAX: Final = 1 << 16
-DENIED, USAGE = 3, 2
-
-
-@dataclass(frozen=True)
-class Gap:
-    """A place in a console's output where some of it is missing.
-
-    Attributes:
-        offset: the absolute offset of the first byte that is missing.
-        bytes: how many bytes are missing.
-        reason: why, in words.
-    """
-
-    offset: int
-    bytes: int
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -94,194 +65,59 @@ class _Search:
     looked: int = 0
 
 
-class _Channel(asyncssh.SSHClientSession[bytes]):
-    """One session of `attach --json-notices`: the guest's bytes come on standard output, and JSON objects, one a
-    line, on standard error."""
-
-    def __init__(self, output: Callable[[bytes], object], notice: Callable[[dict[str, Any]], object]) -> None:
-        self._output = output
-        self._notice = notice
-        self._line = bytearray()
-        self.said: deque[str] = deque(maxlen=10)
-        self.status: int | None = None
-        self.writable = asyncio.Event()
-        self.writable.set()
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
-        if datatype is None:
-            self._output(data)
-            return
-        self._line += data
-        *lines, rest = bytes(self._line).split(b"\n")
-        self._line[:] = rest[:_NOTICE_MAX]
-        for line in lines:
-            self._said(line.decode(errors="replace"))
-
-    def _said(self, line: str) -> None:
-        text = line.removeprefix("oobconsole: ")
-        try:
-            notice = json.loads(text)
-        except ValueError:
-            notice = None
-        if isinstance(notice, dict):
-            self._notice(notice)
-        else:
-            self.said.append(text)
-
-    def pause_writing(self) -> None:
-        self.writable.clear()
-
-    def resume_writing(self) -> None:
-        self.writable.set()
-
-    def exit_status_received(self, status: int) -> None:
-        self.status = status
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.writable.set()
-        if not self.ended.done():
-            self.ended.set_result(None)
-
-
 class Console:
     """A console that the script is attached to. `Connection.attach` makes it.
 
     Attributes:
         name: the console's name.
-        offset: the absolute offset of the byte that comes next; -1 until the server has said where it begins.
-        gaps: the latest 1,000 places where output is missing.
-        state: how the guest is, as the server says it: `live`, `away`, `gone`, … (docs/sessions.md).
-        notices: the latest 100 lines that the server has said about the console.
     """
 
     def __init__(self, connection: Connection, name: str, *, watch: bool, offset: int | None) -> None:
         self.name = name
-        self.offset = -1 if offset is None else offset
-        self.gaps: deque[Gap] = deque(maxlen=_GAPS_MAX)
-        self.notices: deque[str] = deque(maxlen=100)
-        self.state = ""
-        self._connection = connection
-        self._watch = watch
-        self._transcript = Transcript()
+        self._attachment = Attachment(connection, name, watch=watch, offset=offset)
         self._at = 0  # position in the transcript: what `expect` has not given out
-        self._looked = 0  # position in the transcript: what `expect` has not looked at
-        self._changed = asyncio.Event()
-        self._attached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._over: Exception | None = None
-        self._channel: asyncssh.SSHClientChannel[bytes] | None = None
-        self._session: _Channel | None = None
-        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def offset(self) -> int:
+        """The absolute offset of the byte that comes next; -1 until the server has said where it begins."""
+        return self._attachment.offset
+
+    @property
+    def gaps(self) -> deque[Gap]:
+        """The latest 1,000 places where output is missing."""
+        return self._attachment.gaps
+
+    @property
+    def state(self) -> str:
+        """How the guest is, as the server says it: `live`, `away`, `gone`, … (docs/sessions.md)."""
+        return self._attachment.state
+
+    @property
+    def notices(self) -> deque[str]:
+        """The latest 100 lines that the server has said about the console."""
+        return self._attachment.notices
 
     @property
     def transcript(self) -> str:
         """The last mebibyte of output as patterns see it, which is without a terminal's escape sequences."""
-        return self._transcript.text
+        return self._attachment.transcript.text
 
     @property
     def closed(self) -> bool:
         """Whether the script has left the console."""
-        return self._task is None
+        return self._attachment.closed
 
     # -- its life -----------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Attach; `Connection.attach` calls this, and says what it raises."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
-        await self._attached
+        await self._attachment.start()
 
     async def close(self) -> None:
         """Leave the console; the guest goes on. Whatever waits in `expect`, `send` or `run` raises `ConsoleEnded`.
         A second call does nothing.
         """
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        self._end(ConsoleEnded(f"{self.name}: it was closed here"))
-
-    async def _run(self) -> None:
-        pause = _AGAIN_SECONDS
-        while self._over is None:
-            began = time.monotonic()
-            try:
-                await self._stay()
-            except (OSError, asyncssh.Error):
-                pass  # the connection is lost: the next one goes on where this one ended
-            except ClientError as error:
-                self._end(error)
-            pause = _AGAIN_SECONDS if time.monotonic() - began > _AGAIN_MAX else min(_AGAIN_MAX, pause * 2)
-            await asyncio.sleep(pause)
-
-    async def _stay(self) -> None:
-        """Attached over one connection, until it ends."""
-        words = ["watch" if self._watch else "attach", self.name, "--json-notices"]
-        words += [] if self.offset < 0 else ["--from", str(self.offset)]
-        command = shlex.join(words)
-        session = _Channel(self._output, self._noticed)
-
-        async def begin(ssh: asyncssh.SSHClientConnection) -> asyncssh.SSHClientChannel[bytes]:
-            channel, _ = await ssh.create_session(lambda: session, command, encoding=None)
-            return channel
-
-        channel = await self._connection.opened(begin)
-        self._channel, self._session = channel, session
-        self._wake()
-        try:
-            await session.ended
-        finally:
-            self._channel = None
-            channel.abort()
-        if session.status in (USAGE, DENIED):
-            self._end(CommandRefused(command, session.status, " ".join(session.said)))
-
-    def _end(self, error: Exception) -> None:
-        if self._over is None:
-            self._over = error
-        if not self._attached.done():
-            self._attached.set_exception(error)
-        self._wake()
-
-    def _wake(self) -> None:
-        """Wake everybody who waits for something to change. Each of several that wait is woken."""
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    # -- what comes ---------------------------------------------------------------------------------
-
-    def _output(self, data: bytes) -> None:
-        self.offset += len(data)
-        self._transcript.feed(data)
-        self._wake()
-        if self._transcript.end - self._looked > _UNREAD_MAX and self._channel is not None:
-            self._channel.pause_reading()
-
-    def _noticed(self, notice: dict[str, Any]) -> None:
-        kind = notice.get("kind")
-        if kind == "attached":
-            self._began(int(notice["offset"]), str(notice["state"]))
-        elif kind == "skipped":
-            self._gap(Gap(int(notice["offset"]), int(notice["bytes"]), "not kept any more"))
-            self.offset = int(notice["offset"]) + int(notice["bytes"])
-        elif kind == "lost":
-            self._gap(Gap(int(notice["offset"]), int(notice["bytes"]), "lost before it reached the server"))
-        elif kind == "state":
-            self.state = str(notice["state"])
-        if "text" in notice:
-            self.notices.append(str(notice["text"]))
-        self._wake()
-
-    def _began(self, offset: int, state: str) -> None:
-        if 0 <= self.offset != offset:  # the server has forgotten: it was begun anew without its recording
-            self._gap(Gap(self.offset, max(0, offset - self.offset), "the server has begun anew"))
-        self.offset, self.state = offset, state
-        if not self._attached.done():
-            self._attached.set_result(None)
-
-    def _gap(self, gap: Gap) -> None:
-        self.gaps.append(gap)
-        self._transcript.note(f"\n[{gap.bytes} bytes are missing here: {gap.reason}]\n")
-        self._wake()
+        await self._attachment.close()
 
     # -- what a script does -------------------------------------------------------------------------
 
@@ -333,14 +169,14 @@ class Console:
         try:
             async with asyncio.timeout(timeout):
                 while True:
-                    changed = self._changed  # of before the look: what comes meanwhile is looked at next
+                    changed = self._attachment.changed  # of before the look: what comes meanwhile is looked at next
                     began = time.monotonic()
                     start, first, late = await self._look(search)
                     slow = slow or late
                     if first is not None:
                         return start, self._taken(first, wanted, start)
-                    if self._over is not None:
-                        raise self._over
+                    if self._attachment.over is not None:
+                        raise self._attachment.over
                     await changed.wait()
                     await asyncio.sleep(time.monotonic() - began if late else 0)
         except TimeoutError as error:
@@ -355,12 +191,13 @@ class Console:
 
     async def _look(self, search: _Search) -> tuple[int, Match | None, bool]:
         """The position of what was looked at, what was found in it first, and whether a look was too slow to end."""
-        text, start = self._transcript.text, self._transcript.start
+        attachment = self._attachment
+        text, start = attachment.transcript.text, attachment.transcript.start
         since = max(search.begin, start, search.looked - search.again)
         first, late = await first_of(search.patterns, text, since - start)
         search.looked = start + len(text)
-        self._looked = max(self._looked, search.looked)
-        self._go_on()
+        attachment.looked = max(attachment.looked, search.looked)
+        attachment.go_on()
         return start, first, late
 
     def _taken(self, found: Match, wanted: Pattern, start: int) -> Match:
@@ -369,12 +206,8 @@ class Console:
                 f"{self.name}: {as_typed(found.re)!r} came instead of {as_typed(wanted)!r}{self._seen()}"
             )
         self._at = max(self._at, start + found.end())
-        self._looked = self._at
+        self._attachment.looked = self._at
         return found
-
-    def _go_on(self) -> None:
-        if self._channel is not None:
-            self._channel.resume_reading()
 
     def _seen(self) -> str:
         lines = self.screen().rstrip().split("\n")
@@ -383,7 +216,7 @@ class Console:
     def screen(self, rows: int = _SHOWN_LINES, columns: int = 80) -> str:
         """Return what a terminal of so many rows and columns would show now, as lines of text without colours."""
         terminal = Terminal(rows, columns)
-        terminal.feed(self._transcript.raw)
+        terminal.feed(self._attachment.transcript.raw)
         return "\n".join(line.rstrip() for line in terminal.text[:rows])
 
     async def send(self, text: str | bytes) -> None:
@@ -397,13 +230,7 @@ class Console:
             ConnectFailed: the server was lost, and did not come back in time.
             CommandRefused: it is no text: a letter of another encoding, from a command line or a file's name.
         """
-        data = encoded(text) if isinstance(text, str) else text
-        while self._channel is None or self._session is None:
-            if self._over is not None:
-                raise self._over
-            await self._changed.wait()
-        self._channel.write(data)
-        await self._session.writable.wait()
+        await self._attachment.send(encoded(text) if isinstance(text, str) else text)
 
     async def send_line(self, text: str = "") -> None:
         """Type a text and the Enter key behind it. Raises as `send` does."""
