@@ -8,7 +8,6 @@ as those of any file are.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,8 +16,9 @@ from typing import Any, Final, NamedTuple
 
 from oobconsole import clock
 from oobconsole.config.schema import RecordingConfig
-from oobconsole.recording import segments
+from oobconsole.recording import ending, segments
 from oobconsole.recording.asciicast import Asciicast
+from oobconsole.recording.entries import CLOCK, Binding, Entry, Printed, Record, line, line_of_output
 from oobconsole.recording.pieces import Pieces
 from oobconsole.recording.segmentfiles import Changed, SegmentFiles
 from oobconsole.recording.segments import CAST, INDEX, KINDS, RAW, TYPED, Segment
@@ -29,61 +29,8 @@ RETRY_FIRST: Final = 1.0
 RETRY_LAST: Final = 60.0
 #: A clock that went back by more than this, in seconds, was set.
 SET_BACK: Final = 5.0
-#: In every so many bytes of an index the binding stands at least once, so that a restart has to read no more.
-BINDING_EVERY: Final = 32768
-#: The kind of a record that is written to no file. It says by which clock the times behind it are
-#: (`clock.Reading.booted`).
-CLOCK: Final = "clock"
 #: How many bytes of its index are kept when a segment without output is begun anew.
 _KEPT_MAX: Final = 32768
-
-
-@dataclass(slots=True)
-class Printed:
-    """Output.
-
-    Attributes:
-        at: when it began to come, in seconds since 1970.
-        offset: the offset of its first byte.
-        data: the bytes.
-    """
-
-    at: float
-    offset: int
-    data: bytes | bytearray
-
-
-class Record(NamedTuple):
-    """Anything else than output. It goes into the index, or, if `kind` is `typed`, into the file of what was typed.
-
-    Attributes:
-        at: when it happened, in seconds since 1970.
-        offset: at which place of the output.
-        kind: what it is, such as `state` or `binding`.
-        about: the fields that stand behind the kind.
-    """
-
-    at: float
-    offset: int
-    kind: str
-    about: tuple[Any, ...] = ()
-
-
-Entry = Printed | Record
-
-
-class Binding(NamedTuple):
-    """Which context the output of a console comes from.
-
-    Attributes:
-        instance: the random number of the native half, as HELLO has it.
-        number: the number of the context.
-        base: the offset at which the server's count of the context's output is 0 (RESUME in docs/wire-protocol.md).
-    """
-
-    instance: int
-    number: int
-    base: int
 
 
 class Outcome(NamedTuple):
@@ -194,10 +141,10 @@ class RawLog:
             segments.mend(last.path(kind))
         header = last.header()
         if last.compressed:  # somebody has compressed the last segment by hand
-            self.end = last.start + _length(last)
+            self.end = last.start + ending.length(last)
             return
         self.end = last.start + last.path(RAW).stat().st_size
-        self.binding = _binding_of(last, header)
+        self.binding = ending.binding_of(last, header)
         if "time" in header and (last.path(CAST).exists() or not self._settings.asciicast):
             self._go_on_with(last, header)
 
@@ -205,7 +152,7 @@ class RawLog:
         self._files = SegmentFiles(last)
         self._files.go_on_with(KINDS)
         self._began = float(header["time"])
-        self._last = _last_time(last)
+        self._last = ending.last_time(last)
         self._cast = Asciicast(self._began) if self._settings.asciicast else None
         if "boot" in header and "booted" in header:
             self._segment_clock = str(header["boot"]), float(header["booted"])
@@ -289,7 +236,7 @@ class RawLog:
         hole = offset - self.end
         self._files, self._began = SegmentFiles(Segment(offset, self.folder)), at
         self._cast = Asciicast(at) if self._settings.asciicast else None
-        self._files.make(INDEX, _line(self._header(at, offset, hole)) + kept)
+        self._files.make(INDEX, line(self._header(at, offset, hole)) + kept)
         if self._cast is not None:
             self._files.make(CAST, self._cast.header(self.folder.name, *self._size))
         self._files.make(RAW, b"")
@@ -316,17 +263,17 @@ class RawLog:
             return
         if isinstance(entry, Printed):
             data = bytes(entry.data)  # no copy is made if the data came in one piece
-            run.index.add(_line_of_output(entry))
+            run.index.add(line_of_output(entry))
             run.raw.add(data)
             if self._cast is not None:
                 run.cast.add(self._cast.output(entry.at, data))
         elif entry.kind == "typed":
-            run.typed.add(_line([round(entry.at, 3), entry.offset, *entry.about]))
+            run.typed.add(line([round(entry.at, 3), entry.offset, *entry.about]))
         else:
             self._add_record(entry, run)
 
     def _add_record(self, entry: Record, run: _Run) -> None:
-        run.index.add(_line([round(entry.at, 3), entry.offset, entry.kind, *entry.about]))
+        run.index.add(line([round(entry.at, 3), entry.offset, entry.kind, *entry.about]))
         if entry.kind == "binding":
             self._note_bindings([entry])
         elif self._cast is not None:
@@ -337,8 +284,8 @@ class RawLog:
         """Write a run. The index is written first: it may be ahead of the raw file, but no byte may be in the raw
         file whose binding is not in the index."""
         self._indexed += len(run.index)
-        if self._indexed >= BINDING_EVERY and self.binding is not None:
-            run.index.add(_line([round(time.time(), 3), self.end + len(run.raw), "binding", *self.binding]))
+        if self._indexed >= ending.BINDING_EVERY and self.binding is not None:
+            run.index.add(line([round(time.time(), 3), self.end + len(run.raw), "binding", *self.binding]))
             self._indexed = 0
         parts = {kind: data for kind, data in ((INDEX, run.index), (RAW, run.raw), (CAST, run.cast)) if data}
         typed = {TYPED: run.typed} if run.typed else {}
@@ -419,46 +366,3 @@ class RawLog:
         for entry in entries:
             if isinstance(entry, Record) and entry.kind == "binding":
                 self.binding = Binding(*entry.about) if entry.about else None
-
-
-#: The encoder is made once, because `json.dumps` with these options would make one for every line.
-_encoder: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-
-
-def _line(value: object) -> bytes:
-    return _encoder.encode(value).encode("utf-8", "replace") + b"\n"
-
-
-def _line_of_output(entry: Printed) -> bytes:
-    """Return what `_line` makes of [time, offset], in an eighth of the time: a guest that prints needs thousands of
-    these lines in a second. JSON writes numbers as Python does."""
-    return b"[%r,%d]\n" % (round(entry.at, 3), entry.offset)
-
-
-def _binding_of(segment: Segment, header: dict[str, Any]) -> Binding | None:
-    """Return the last binding in the end of the index. If the index is short, the header may have it."""
-    end = segments.tail(segment.path(INDEX), 2 * BINDING_EVERY)
-    for line in reversed(end.splitlines(keepends=True)):
-        found = segments.parse(line)
-        if isinstance(found, list) and found[2:3] == ["binding"]:
-            return Binding(*found[3:6]) if len(found) == 6 and all(isinstance(n, int) for n in found[3:6]) else None
-    told = header.get("binding") if len(end) < 2 * BINDING_EVERY else None
-    return Binding(*told) if isinstance(told, list) and len(told) == 3 else None
-
-
-def _last_time(segment: Segment) -> float:
-    """Return the time of the last whole record in a segment's index, in seconds since 1970; 0: there is none."""
-    for line in reversed(segments.tail(segment.path(INDEX), BINDING_EVERY).splitlines(keepends=True)):
-        found = segments.parse(line)
-        if isinstance(found, list) and found and isinstance(found[0], int | float):
-            return float(found[0])
-    return 0.0
-
-
-def _length(segment: Segment) -> int:
-    """Return how many bytes of output a segment has, by reading its raw file, which may be compressed."""
-    file = segment.open(RAW)
-    if file is None:
-        return 0
-    with file:
-        return sum(len(part) for part in iter(lambda: file.read(1 << 18), b""))

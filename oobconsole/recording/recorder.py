@@ -9,8 +9,9 @@ from typing import Any, Final, Protocol
 from oobconsole import clock
 from oobconsole.access import Principal
 from oobconsole.console.console import Console, ConsoleState
+from oobconsole.recording.entries import CLOCK, Binding, Entry, Printed, Record
 from oobconsole.recording.keystrokes import Keystrokes
-from oobconsole.recording.rawlog import CLOCK, Binding, Entry, Outcome, Printed, RawLog, Record
+from oobconsole.recording.rawlog import Outcome, RawLog
 
 #: How much output of one console may wait for the disk, in bytes. When there is more, the recording has a hole.
 WAITING_MAX: Final = 4 << 20

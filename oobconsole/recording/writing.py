@@ -19,7 +19,8 @@ import structlog
 
 from oobconsole import supervise
 from oobconsole.recording.callthread import CallThread, Result
-from oobconsole.recording.rawlog import RETRY_FIRST, Entry, Outcome, RawLog
+from oobconsole.recording.entries import Entry
+from oobconsole.recording.rawlog import RETRY_FIRST, Outcome, RawLog
 from oobconsole.recording.recorder import Recorder
 
 log = structlog.get_logger(__name__)

@@ -14,8 +14,9 @@ from structlog.testing import capture_logs
 from oobconsole import clock
 from oobconsole.config.schema import RecordingConfig
 from oobconsole.recording import retention
+from oobconsole.recording.entries import CLOCK, Printed, Record
 from oobconsole.recording.frames import Frame
-from oobconsole.recording.rawlog import CLOCK, Printed, RawLog, Record
+from oobconsole.recording.rawlog import RawLog
 from oobconsole.recording.segments import CAST, INDEX, segments
 from oobconsole.recording.transcript import Transcript
 from tests.support.aio import until

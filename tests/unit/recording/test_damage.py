@@ -15,8 +15,9 @@ from structlog.testing import capture_logs
 from oobconsole.config.schema import RecordingConfig
 from oobconsole.events import Events, Kind
 from oobconsole.recording import retention
+from oobconsole.recording.entries import Printed, Record
 from oobconsole.recording.frames import Frame
-from oobconsole.recording.rawlog import Printed, RawLog, Record
+from oobconsole.recording.rawlog import RawLog
 from oobconsole.recording.segments import CAST, INDEX, RAW, TYPED, Segment, segments
 from oobconsole.recording.transcript import Transcript
 from oobconsole.vitals import Vitals

@@ -8,9 +8,10 @@ import pytest
 
 from oobconsole.config.schema import RecordingConfig
 from oobconsole.console.console import NEW_GUEST
+from oobconsole.recording.entries import Entry, Printed, Record
 from oobconsole.recording.frames import SLICE, Begun, Frame, Lost, before, frames, joined
 from oobconsole.recording.past import past
-from oobconsole.recording.rawlog import Entry, Printed, RawLog, Record
+from oobconsole.recording.rawlog import RawLog
 from oobconsole.recording.retention import compress
 from oobconsole.recording.segments import INDEX, Segment, segments
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from oobconsole.config.schema import RecordingConfig
-from oobconsole.recording import rawlog
-from oobconsole.recording.rawlog import Binding, Entry, Outcome, Printed, RawLog, Record
+from oobconsole.recording import ending, rawlog
+from oobconsole.recording.entries import Binding, Entry, Printed, Record
+from oobconsole.recording.rawlog import Outcome, RawLog
 from oobconsole.recording.segmentfiles import SegmentFiles
 from oobconsole.recording.segments import CAST, INDEX, RAW, Segment, segments
 from oobconsole.recording.transcript import Transcript
@@ -154,7 +155,7 @@ def test_the_binding_of_a_long_index_is_found_at_its_end(folder: Path) -> None:
         log.write([printed(at + i, b"x", NOW + at + i) for i in range(100)])
     again = RawLog(folder, RecordingConfig())
     again.recover()
-    assert segments(folder)[0].path(INDEX).stat().st_size > 4 * rawlog.BINDING_EVERY
+    assert segments(folder)[0].path(INDEX).stat().st_size > 4 * ending.BINDING_EVERY
     assert (again.end, again.binding) == (20000, Binding(7, 1, -5))
 
 

@@ -16,8 +16,9 @@ from oobconsole.console.reader import Notice, Reader
 from oobconsole.errors import EnvironmentFault
 from oobconsole.events import Event, Events, Kind
 from oobconsole.recording import rawlog, recorder, recordings, writing
+from oobconsole.recording.entries import Entry
 from oobconsole.recording.frames import Frame
-from oobconsole.recording.rawlog import Entry, Outcome, RawLog
+from oobconsole.recording.rawlog import Outcome, RawLog
 from oobconsole.recording.recordings import Recordings
 from oobconsole.recording.segments import CAST, TYPED, segments
 from oobconsole.recording.transcript import Transcript

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from oobconsole.config.schema import RecordingConfig
+from oobconsole.recording.entries import Printed
 from oobconsole.recording.frames import SLICE, Frame
-from oobconsole.recording.rawlog import Printed, RawLog
+from oobconsole.recording.rawlog import RawLog
 from oobconsole.recording.retention import compress, tidy
 from oobconsole.recording.segments import RAW, segments
 from oobconsole.recording.transcript import Transcript

@@ -13,7 +13,8 @@ from oobconsole.access import Access, Grant, Principal, Right
 from oobconsole.config.schema import RecordingConfig
 from oobconsole.events import Event, Kind
 from oobconsole.log.log import LogLimit
-from oobconsole.recording.rawlog import Printed, RawLog
+from oobconsole.recording.entries import Printed
+from oobconsole.recording.rawlog import RawLog
 from oobconsole.recording.segments import INDEX, RAW, Segment, segments
 from oobconsole.session import commands
 from oobconsole.session.request import ExitStatus
