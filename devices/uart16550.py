@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar, Final
 
-from oobconsole.devices.device import Ahead, Device, Image
+from oobconsole.devices.device import Ahead, Device
+from oobconsole.devices.uart16550_ahead import FIFOS_ON, IDLE, LINE_ERRORS, ahead
 from oobconsole.devices.uart16550_format import Format
+from oobconsole.devices.uart16550_interrupts import NONE, THR_EMPTY, Interrupts
 from oobconsole.devices.uart16550_modem import Modem
 from oobconsole.devices.uart16550_receiver import BREAK, Receiver
 from oobconsole.devices.uart16550_receiver import FIFO_SIZE as FIFO_SIZE
@@ -31,12 +33,7 @@ from oobconsole.devices.uart16550_registers import Reg as Reg
 LINE_SPEED: Final = 64
 
 # IntFlag arithmetic costs more than a register access may: plain integers where it counts.
-_RDI, _THRI, _RLSI, _MSI = int(Ier.RDI), int(Ier.THRI), int(Ier.RLSI), int(Ier.MSI)
 _DLAB, _LOOP, _OUT2 = int(Lcr.DLAB), int(Mcr.LOOP), int(Mcr.OUT2)
-_MSR_BIT = 1 << 6  # of an image: MSR is register 6
-_IDLE: Final = int(Lsr.THRE | Lsr.TEMT)
-_FIFOS_ON: Final = 0xC0
-_LINE_ERRORS: Final = int(Lsr.OE | Lsr.PE | Lsr.FE | Lsr.BI)
 
 
 def _nothing(*_: object) -> None:
@@ -85,14 +82,15 @@ class Uart16550(Device):
         self._speed = speed
         self._receiver = Receiver(clock, first)
         self._modem = Modem()
+        self._interrupts = Interrupts(self._receiver, self._modem)
         self._level = False
         self._outputs = 0
         self._power_on()
 
     def _power_on(self) -> None:
         self._in_use = False
-        self._ier = self._scr = 0
-        self._thre_pending = False
+        self._scr = 0
+        self._interrupts.reset()
         self._receiver.empty()
         self._receiver.fcr = self._receiver.overrun = 0
         self._modem.reset()
@@ -140,48 +138,15 @@ class Uart16550(Device):
         """Return what `read` would, if and only if reading has no side effect now; else None."""
         if register == 0 and not self.divisor_latch and self._receiver.characters:
             return None
-        if register == 2 and self._pending() == 0x02:
+        if register == 2 and self._interrupts.pending() == THR_EMPTY:
             return None
         if (register == 5 and self._receiver.errors()) or (register == 6 and self._modem.deltas):
             return None
         return _READERS[register](self)
 
     def ahead(self) -> Ahead:
-        """One image for each received character, and one for the empty receiver behind them. Of the first two
-        registers an image has the values of RBR and IER; while DLAB is set, the divisor is there, and neither is
-        valid."""
-        receiver = self._receiver
-        held = len(receiver.characters)
-        images = [self._image(0, receiver.status(), self._pending())]
-        for taken in range(1, held + 1):
-            status = receiver.status(taken)
-            pending = self._highest(held - taken, status & _LINE_ERRORS, False)  # reading ends a timeout
-            images.append(self._image(taken, status, pending))
-        return Ahead(receiver.number, tuple(images))
-
-    def _image(self, taken: int, status: int, pending: int) -> Image:
-        """The registers when the guest has read so many characters, with the receiver's bits of LSR and bits 3-0 of
-        IIR.
-
-        In loopback MSR is not valid: its value has the lines of the far side, which MSR shows when loopback has
-        ended. A shadow knows the outputs that MSR shows instead, because the guest has written them."""
-        receiver, modem = self._receiver, self._modem
-        here = taken < len(receiver.characters)
-        values = (
-            receiver.characters[taken] & 0xFF if here else 0,
-            self._ier,
-            pending | (_FIFOS_ON if receiver.fcr & 1 else 0),
-            self._format.lcr,
-            modem.mcr,
-            _IDLE | status,
-            modem.lines | modem.deltas,
-            self._scr,
-        )
-        dlab = self._format.lcr & _DLAB
-        valid = (0xFC if dlab else 0xFF) & (~_MSR_BIT if modem.mcr & _LOOP else 0xFF)
-        errors = bool(status & _LINE_ERRORS)
-        effects = (here and not dlab) | (pending == 0x02) << 2 | errors << 5 | bool(modem.deltas) << 6
-        return Image(valid, effects & valid, bytes(values))
+        """Return one image for each received character, and one for the empty receiver behind them."""
+        return ahead(self._interrupts, self._format.lcr, self._scr)
 
     def served(self, register: int, value: int, number: int) -> None:
         """Reading IIR has ended THRE; reading LSR, the errors that it showed; reading MSR, its deltas."""
@@ -190,8 +155,8 @@ class Uart16550(Device):
         count = (number - self._receiver.number) & 0xFFFFFFFF
         if 0 < count <= len(self._receiver.characters):  # else it is no news
             self._take(count)
-        if register == 2 and value & 0x0F == 0x02:
-            self._thre_pending = False
+        if register == 2 and value & 0x0F == THR_EMPTY:
+            self._interrupts.thr_empty = False
         elif register == 5:
             self._receiver.end_errors(value)
         elif register == 6:
@@ -235,37 +200,34 @@ class Uart16550(Device):
     def _load_thr(self) -> None:
         """Loading THR ends its interrupt, which comes back as the byte leaves: the line falls and rises,
         and an edge-triggered interrupt controller sees it."""
-        if self._level and self._thre_pending:
-            self._thre_pending = False
+        if self._level and self._interrupts.thr_empty:
+            self._interrupts.thr_empty = False
             self._update()
-        self._thre_pending = True
+        self._interrupts.thr_empty = True
 
     def _read_ier(self) -> int:
-        return self._format.divisor >> 8 if self._format.lcr & _DLAB else self._ier
+        return self._format.divisor >> 8 if self._format.lcr & _DLAB else self._interrupts.ier
 
     def _write_ier(self, value: int) -> None:
         if self._format.lcr & _DLAB:
             self._set_divisor((self._format.divisor & 0xFF) | value << 8)
             return
-        if (value ^ self._ier) & _THRI:
-            # THRE is always true here: enabling its interrupt asks for it at once.
-            self._thre_pending = bool(value & _THRI)
-        self._ier = value & 0x0F
+        self._interrupts.enable(value)
         self._update()
 
     def _read_iir(self) -> int:
-        pending = self._pending()
-        if pending == 0x02:
-            self._thre_pending = False
+        pending = self._interrupts.pending()
+        if pending == THR_EMPTY:
+            self._interrupts.thr_empty = False
             self._update()
-        return pending | (_FIFOS_ON if self._receiver.fcr & 1 else 0)
+        return pending | (FIFOS_ON if self._receiver.fcr & 1 else 0)
 
     def _write_fcr(self, value: int) -> None:
         if (value ^ self._receiver.fcr) & Fcr.ENABLE:
             value |= Fcr.RESET_RX | Fcr.RESET_TX
         self._receiver.fcr = int(value & (Fcr.ENABLE | Fcr.DMA | Fcr.TRIGGER))
         if value & Fcr.RESET_TX:
-            self._thre_pending = True
+            self._interrupts.thr_empty = True
         if value & Fcr.RESET_RX:
             self._receiver.empty()
         self._update()
@@ -309,10 +271,10 @@ class Uart16550(Device):
 
     def _read_lsr(self) -> int:
         status = self._receiver.status()
-        if status & _LINE_ERRORS:
+        if status & LINE_ERRORS:
             self._receiver.end_errors(status)
             self._update()
-        return _IDLE | status
+        return IDLE | status
 
     def _read_msr(self) -> int:
         value = self._modem.inputs() | self._modem.deltas
@@ -372,33 +334,10 @@ class Uart16550(Device):
 
     # -- what follows from it -----------------------------------------------------------------------
 
-    def _pending(self) -> int:
-        """IIR bits 3-0: the highest pending and enabled interrupt."""
-        receiver = self._receiver
-        held = len(receiver.characters)
-        errors = receiver.errors() if held else receiver.overrun
-        return self._highest(held, errors, receiver.timed_out)
-
-    def _highest(self, held: int, errors: int, timeout: bool) -> int:
-        """IIR bits 3-0 with so many characters in the receiver, and those errors of the next one (table 4)."""
-        ier = self._ier
-        if ier & _RLSI and errors:
-            return 0x06
-        if ier & _RDI:
-            if timeout:
-                return 0x0C
-            if held and held >= self._receiver.threshold:
-                return 0x04
-        if ier & _THRI and self._thre_pending:
-            return 0x02
-        if ier & _MSI and self._modem.deltas:
-            return 0x00
-        return 0x01
-
     @property
     def irq_level(self) -> bool:
         """Level of the interrupt line, as OUT2 lets it pass."""
-        return bool(self._modem.mcr & _OUT2) and self._pending() != 0x01
+        return bool(self._modem.mcr & _OUT2) and self._interrupts.pending() != NONE
 
     def _update(self) -> None:
         level = self.irq_level
