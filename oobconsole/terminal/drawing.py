@@ -14,7 +14,6 @@ from typing import Final
 from oobconsole.terminal.grid import Cell, Grid, Row
 from oobconsole.terminal.pen import PLAIN
 from oobconsole.terminal.state import (
-    COLUMNS_MAX,
     CURSOR,
     CURSOR_KEYS,
     INSERT,
@@ -23,6 +22,7 @@ from oobconsole.terminal.state import (
     ORIGIN,
     PASTE,
     REVERSED,
+    TABS_AT_FIRST,
     WRAP,
     Cursor,
     Shown,
@@ -86,7 +86,7 @@ def drawing(state: State, rows: int, columns: int) -> Iterator[str]:
 
 def _tabs(state: State, columns: int) -> str:
     """Sets the tab stops, unless they are every eight columns."""
-    if state.tabs == set(range(8, COLUMNS_MAX, 8)):
+    if state.tabs == TABS_AT_FIRST:
         return ""
     return "\x1b[3g" + "".join(f"\x1b[{stop + 1}G\x1bH" for stop in sorted(state.tabs) if stop < columns)
 

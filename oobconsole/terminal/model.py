@@ -15,7 +15,7 @@ from typing import Any, Final
 from oobconsole.terminal.grid import width
 from oobconsole.terminal.pen import PLAIN
 from oobconsole.terminal.safe import SafeFilter
-from oobconsole.terminal.state import INSERT, NEW_LINE, ORIGIN, WRAP, State
+from oobconsole.terminal.state import INSERT, NEW_LINE, ORIGIN, TABS_AT_FIRST, WRAP, State
 
 #: A larger parameter counts as this.
 _NUMBER_MAX: Final = 9999
@@ -100,7 +100,8 @@ class Terminal(State):
     def _draw_one(self, character: str, columns: int) -> None:
         cursor = self.cursor
         before = cursor.x if cursor.wraps else cursor.x - 1
-        if columns == 0 or (before >= 0 and self._ends_with_joiner(cursor.y, before)):
+        # An ASCII character is joined to nothing, however the output was cut into pieces (as tmux has it).
+        if columns == 0 or (before >= 0 and not character.isascii() and self._ends_with_joiner(cursor.y, before)):
             if before >= 0:
                 self.grid.join(cursor.y, before, character)
             return
@@ -195,6 +196,11 @@ class Terminal(State):
 
     def _set_tab(self) -> None:
         self.tabs.add(self.cursor.x)
+
+    def _set_tabs(self, how: int) -> None:
+        """DECST8C: with 5, set the tab stops every eight columns, as at first."""
+        if how == 5:
+            self.tabs = set(TABS_AT_FIRST)
 
     def _clear_tab(self, how: int) -> None:
         if how == 0:
@@ -328,6 +334,7 @@ _SEQUENCES: Final[dict[str, Callable[..., Any]]] = {
     "P": lambda t, n, *_: t._delete(n),
     "S": lambda t, n, *_: t._scroll(max(n, 1)),
     "T": lambda t, n, *_: t._scroll(-max(n, 1)),
+    "?W": lambda t, n, *_: t._set_tabs(n),
     "X": lambda t, n, *_: t._erase(n),
     "Z": lambda t, n, *_: t._back_tab(n),
     "`": lambda t, n, *_: t._to_column(n),

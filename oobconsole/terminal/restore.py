@@ -9,10 +9,15 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from oobconsole.terminal.state import TABS_AT_FIRST
+
 _MAIN_SCREEN: Final = b"\x1b[?1049l"
 #: Switches margins and origin mode off. Both move the cursor, so the cursor is saved before and restored after them.
 #: With the cursor, a terminal also restores an origin mode that was on when the cursor was saved.
-_NO_MARGINS: Final = b"\x1b7\x1b[r\x1b[?6l\x1b8"
+_NO_MARGINS: Final = b"\x1b7\x1b[r\x1b[?6l%b\x1b8"
+#: Sets tab stops every eight columns, with the cursor's help. On a narrower terminal the last one is in the last
+#: column, to which a tab goes anyhow. DECST8C, where a terminal knows it, leaves none there.
+_TABS: Final = b"\x1b[3g" + b"".join(b"\x1b[%dG\x1bH" % (x + 1) for x in sorted(TABS_AT_FIRST)) + b"\x1b[?5W"
 _NO_ORIGIN: Final = b"\x1b[?6l\x1b[999;1H"
 _SANE: Final = (
     b"\x1b[?2026l"  # synchronized output: what follows is shown
@@ -24,15 +29,18 @@ _SANE: Final = (
     b"\x1b[?2004l"  # bracketed paste
     b"\x1b[0 q\x1b[?12l\x1b[?25h"  # the cursor's shape, blinking, and that it is seen
 )
-#: Undoes what a guest can ask a terminal for where nothing was filtered: reports of mouse, focus, theme and size, and
-#: other codes for keys (XTMODKEYS, and kitty's).
+#: Undoes what a guest can ask a terminal for where nothing was filtered: reports of mouse, focus, theme and size;
+#: other codes for keys (XTMODKEYS, kitty's, xterm's for other keyboards, mintty's for Escape); other widths for
+#: characters (2027); a locked keyboard (KAM); and protection from being erased (EPA, DECSCA).
 _NO_REPORTS: Final = (
     b"\x1b[?1000;1002;1003;1004;1006l\x1b[?9;1001;1005;1007;1015;1016;2031;2048l\x1b[>4m\x1b[=0;1u\x1b[2l"
+    b'\x1b[?1050;1051;1052;1053;1060;1061;7727;2027l\x1bW\x1b[0"q'
 )
 #: Switches attributes, fonts, character sets and margins off, and puts the cursor in the last row.
 _PLAIN: Final = b"\x1b[0m\x0f\x1b(B\x1b[?6l\x1b[4l\x1b[r\x1b[999;1H"
-#: Sequences that decide how the terminal is given back: private modes, RIS, DECSTR.
-_DECIDES: Final = re.compile(rb"\x1b(?:\[\?([\d;:]{1,64})([hl])|(c)|(\[!p))")
+#: Sequences that decide how the terminal is given back: private modes, RIS, DECSTR, and what sets or clears tab
+#: stops (HTS, TBC).
+_DECIDES: Final = re.compile(rb"\x1b(?:\[\?([\d;:]{1,64})([hl])|(c)|(\[!p)|(H|\[[\d;]{0,64}g))")
 _BEGUN: Final = re.compile(rb"\x1b(?:\[[?!]?[\d;:]{0,64})?\Z")
 _ALTERNATE: Final = frozenset({b"47", b"1047", b"1049"})
 
@@ -58,6 +66,7 @@ class Lent:
         self._filtered = filtered
         self._alternate = False
         self._origin = False
+        self._tabs = False  # the tab stops were changed
         self._begun = b""
 
     def feed(self, shown: bytes) -> None:
@@ -72,7 +81,8 @@ class Lent:
         self._begun = begun[0] if begun else b""
 
     def _follow(self, found: re.Match[bytes]) -> None:
-        modes, final, full_reset, soft_reset = found.groups()
+        modes, final, full_reset, soft_reset, tabs = found.groups()
+        self._tabs = (self._tabs and not full_reset) or bool(tabs)
         if full_reset or soft_reset:
             self._origin = False
             self._alternate = self._alternate and not full_reset
@@ -91,7 +101,7 @@ class Lent:
                 cancel,
                 b"" if self._filtered else _NO_REPORTS,
                 _MAIN_SCREEN if self._alternate else b"",
-                _NO_MARGINS,
+                _NO_MARGINS % (_TABS if self._tabs else b""),
                 _NO_ORIGIN if self._origin else b"",
                 _SANE,
             )

@@ -109,43 +109,54 @@ _NOTHING_THERE: Final = re.compile(_NOTHING)
 _C1_LEAD: Final = re.compile(rb"\xc2(?=[\x80-\x9f])")
 #: ENQ marks where something was taken out, so that its neighbours do not become a character. ENQ itself never passes.
 _MARK: Final = b"\x05"
-#: A C1 control becomes the escape sequence of seven bits that means the same, except DECID, which makes a terminal
-#: answer. Other bytes stay.
-_JUNK: Final = {5: None, **{byte: f"\x1b{chr(byte - 0x40)}" for byte in range(0x80, 0xA0)}, 0x9A: None}
+#: A C1 control becomes the escape sequence of seven bits that means the same, except those that are dropped in that
+#: form, too (SPA, EPA, DECID). Other bytes stay.
+_JUNK: Final = {
+    **{byte: f"\x1b{chr(byte - 0x40)}" for byte in range(0x80, 0xA0)},
+    **dict.fromkeys((5, 0x96, 0x97, 0x9A)),
+}
 #: The same if only text may pass. Bytes above C1 are replaced: dropping what is between two of them could make a
 #: character of both.
 _JUNK_STRICT: Final = {5: None, **dict.fromkeys(range(0x80, 0xA0)), **dict.fromkeys(range(0xA0, 0x100), "\ufffd")}
 
 #: Escape sequences that make a terminal answer (DECID), or take UTF-8 for single bytes, among which it would find C1
-#: controls (DOCS).
-_ESCAPES_DROPPED: Final = frozenset({b"\x1bZ", b"\x1b%@"})
+#: controls (DOCS); that make a row's characters twice as large (DECDHL, DECDWL), so that half of the row has no room;
+#: and that protect what is written from being erased (SPA, EPA), also by whoever has the terminal afterwards.
+_ESCAPES_DROPPED: Final = frozenset({b"\x1bZ", b"\x1b%@", b"\x1b#3", b"\x1b#4", b"\x1b#6", b"\x1bV", b"\x1bW"})
 #: Final bytes, behind their intermediates, of what makes a terminal answer (DA, DSR, DECREQTPARM, DECRQM, DECRQCRA,
 #: XTREPORTSGR, …), test itself (DECTST), act on its window (XTWINOPS, DECSCPP, DECSNLS), or print (MC); the Linux
 #: console's own (`]`: screen blanking, bell, which console is shown); what moves output to a status line (DECSSDT,
-#: DECSASD); another conformance level (DECSCL), in which nothing else would be understood.
+#: DECSASD); another conformance level (DECSCL), in which nothing else would be understood; protection from being
+#: erased (DECSCA).
 _CSI_DROPPED: Final = frozenset(
     {
         *("c", "n", "x", "t", "i", "y", "q", "S", "u", "$p", "*y", "$w", "$u", "&u"),
         *('"v', "'|", "'z", "'w", "#R", "#Q", "#|", "$|", "*|"),
-        *("]", "$}", "$~", '"p'),
+        *("]", "$}", "$~", '"p', '"q'),
     }
 )
 #: The forms of these sequences that are harmless: CSI u restores the cursor, CSI S scrolls, CSI q lights LEDs.
 _CSI_HARMLESS: Final = re.compile(r"u|[\d;]*S|[\d;]*q", re.ASCII)
 _CSI_PARTS: Final = re.compile(r"([<=>?]?[\d:;]*)([ -/]*)([@-~])", re.ASCII)
-#: Modes that make a terminal send what nobody typed (reports of mouse, focus, size, theme; 1007: keys for the mouse's
-#: wheel), raise its window at a bell, change its size (DECCOLM, and 40, which allows it), have margins at its sides
-#: (DECLRMM), or no longer know the alternate screen (1046) or ECMA-48 (DECANM). Without a question mark: lock its
-#: keyboard (KAM), show controls instead of obeying them (CRM), echo what is typed (SRM), send two characters for
+#: The modes that a guest may set: those of which it is known what they change, and which are set back when the
+#: terminal is given back (`restore.py`). With a question mark: cursor keys, smooth scrolling, reverse screen, origin,
+#: wrapping, repeating keys; the cursor's blinking, and that it is seen; the alternate screen and the saved cursor;
+#: keypad, what Backspace sends; bracketed paste, synchronized output. Without: inserting.
+#:
+#: Why not a list of what is forbidden? Terminals have some hundred modes, and each has some of its own. Some of them
+#: make a terminal send what nobody typed (reports of mouse, focus, size, theme), or other bytes for a key; raise its
+#: window, change its size or open another one (DECTEK); take other widths for characters than we do (2027); write a
+#: log; have margins at its sides; or no longer know the alternate screen or ECMA-48. Without a question mark: lock
+#: its keyboard (KAM), show controls instead of obeying them (CRM), echo what is typed (SRM), send two characters for
 #: Enter (LNM).
-_MODES_DROPPED: Final = {
+_MODES: Final = {
     "?": frozenset(
         {
-            *("2", "3", "9", "40", "69", "1000", "1001", "1002", "1003", "1004", "1005", "1006", "1007"),
-            *("1015", "1016", "1042", "1043", "1046", "2031", "2048"),
+            *("1", "4", "5", "6", "7", "8", "12", "25", "47", "1047", "1048", "1049", "66", "67"),
+            *("2004", "2026"),
         }
     ),
-    "": frozenset({"2", "3", "12", "20"}),
+    "": frozenset({"4"}),
 }
 
 
@@ -193,6 +204,6 @@ def safe_csi(body: bytes, *, strict: bool) -> bytes:
 def _safe_modes(parameters: str, final: str) -> bytes:
     """Set or reset (SM, RM, DECSET, DECRST) those of the modes that a guest may."""
     private = "?" if parameters.startswith("?") else ""
-    dropped = _MODES_DROPPED[private]
-    kept = [mode for mode in parameters[len(private) :].split(";") if mode.lstrip("0") not in dropped]
+    allowed = _MODES[private]
+    kept = [mode for mode in parameters[len(private) :].split(";") if mode.lstrip("0") in allowed]
     return f"\x1b[{private}{';'.join(kept)}{final}".encode() if kept else b""

@@ -19,6 +19,10 @@ KEYPAD: Final = "="
 _KNOWN: Final = frozenset({INSERT, NEW_LINE, CURSOR_KEYS, REVERSED, ORIGIN, WRAP, CURSOR, PASTE})
 _ALTERNATE: Final = frozenset({"?47", "?1047", "?1049"})
 MODES_AT_FIRST: Final = frozenset({WRAP, CURSOR})
+#: DECNKM, which is another name for the keypad's mode.
+_KEYPAD_TOO: Final = "?66"
+#: The tab stops of a terminal at first, as columns counted from 0.
+TABS_AT_FIRST: Final = frozenset(range(8, COLUMNS_MAX, 8))
 
 
 @dataclass
@@ -79,7 +83,7 @@ class State:
         self.top, self.bottom = 0, self.rows - 1
         self.modes = set(MODES_AT_FIRST)
         self.cursor_style = 0
-        self.tabs = set(range(8, COLUMNS_MAX, 8))
+        self.tabs = set(TABS_AT_FIRST)
 
     @property
     def is_alternate(self) -> bool:
@@ -118,6 +122,8 @@ class State:
             self._switch(on, saves=mode == "?1049")
         elif mode == "?1048":
             (self.save if on else self.restore)()
+        elif mode == _KEYPAD_TOO:
+            self.keypad(on)
         elif mode in _KNOWN:
             (self.modes.add if on else self.modes.discard)(mode)
             if mode == ORIGIN:

@@ -22,6 +22,8 @@ PASS = [
     "é € 😀 ─│┌ \u00a0".encode(),
     b"latin-1: caf\xe9 ",
     b"\x1b[4h\x1b[4l\x1b[2 q\x1b[!p\x1bc\x1b[?6h\x1b[?5h",
+    b"\x1b[?12;25h\x1b[?47h\x1b[?1047l\x1b[?1048h\x1b[?66h\x1b[?67l\x1b[?2026h\x1b[?4;8h",
+    b"\x1b[3g\x1bH\x1b[g\x1b[?5W\x1b#5",
 ]
 #: Sequences that make a terminal answer or act outside its window, by their names.
 DROP = {
@@ -75,6 +77,15 @@ DROP = {
     "DECSCL": b'\x1b[61"p',
     "VT52": b"\x1b[?2l",
     "keyboard lock": b"\x1b[2h",
+    "a window of Tektronix's": b"\x1b[?38h",
+    "other bytes for keys": b"\x1b[?1034h\x1b[?1036h\x1b[?1050;1061h\x1b[?7727h",
+    "other widths for emoji": b"\x1b[?2027h",
+    "BiDi by the terminal": b"\x1b[8l\x1b[?2501h",
+    "going back over a row's beginning": b"\x1b[?45h",
+    "a log file": b"\x1b[?46h",
+    "modes that nobody knows": b"\x1b[?4711h\x1b[42h\x1b[h\x1b[?l",
+    "large characters": b"\x1b#3\x1b#4\x1b#6",
+    "protected characters": b'\x1bV\x1bW\x1b[1"q\x96\x97',
     "single bytes for UTF-8": b"\x1b%@",
     "C1 CSI": b"\x9bc",
     "C1 OSC": b"\x9d0;x\x9c",

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oobconsole.terminal.model import Terminal
 from oobconsole.terminal.restore import Lent
 
 #: What faults.md 11 names.
@@ -29,6 +30,38 @@ def test_a_mouse_is_undone_where_nothing_was_filtered() -> None:
     """faults.md 11."""
     assert b"\x1b[?1000;1002;1003;1004;1006l" in Lent(filtered=False).restored()
     assert b"1000" not in Lent(filtered=True).restored()
+
+
+@pytest.mark.parametrize("wanted", [b"1060;1061", b";2027l", b"\x1bW", b'\x1b[0"q'])
+def test_other_keys_widths_and_protection_are_undone_where_nothing_was_filtered(wanted: bytes) -> None:
+    """faults.md 11, variations."""
+    assert wanted in Lent(filtered=False).restored()
+
+
+@pytest.mark.parametrize("shown", [b"\x1b[3g", b"\x1b[5G\x1bH", b"\x1b[9G\x1b[g", b"\x1b[3g\x1b[4G\x1bH\x1b[H"])
+@pytest.mark.parametrize("columns", [40, 80, 132])
+def test_tab_stops_are_set_back(shown: bytes, columns: int) -> None:
+    """faults.md 11, a variation: the user's shell had no tab stops, or a guest's, in every later `ls`."""
+    screen = pyte.Screen(columns, 24)
+    stream = pyte.ByteStream(screen)
+    at_first = set(screen.tabstops)
+    lent = Lent(filtered=True)
+    for part in (b"\x1b[7;7H", shown):
+        stream.feed(part)
+        lent.feed(part)
+    before = screen.cursor.y, screen.cursor.x
+    stream.feed(re.sub(rb"\x1b\[0 q", b"", lent.restored()))  # pyte takes it for text
+    assert screen.tabstops - {columns - 1} == at_first  # a tab goes to the last column anyhow
+    assert (screen.cursor.y, screen.cursor.x) == before
+    model = Terminal(24, columns)
+    model.feed(shown + lent.restored())
+    assert model.tabs == Terminal(24, columns).tabs
+
+
+def test_tab_stops_that_nobody_has_changed_cost_nothing() -> None:
+    lent = Lent(filtered=True)
+    lent.feed(b"\x1b[3g\x1bc\x1b[H\x1b[?25h")
+    assert b"\x1bH" not in lent.restored()
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,18 @@ def test_the_text_is_the_text(text: str) -> None:
         assert unicodedata.normalize("NFC", again.text[0]) == unicodedata.normalize("NFC", text)
 
 
+@pytest.mark.parametrize(
+    "text", ["क्\u200da", "क्\u200d b", "\u0647\u200d 1447", "क्\u200dष", "👩\u200d🚀", "👩\u200dok"]
+)
+@pytest.mark.parametrize("columns", [2, 3, 20])
+def test_where_a_text_is_cut_makes_no_difference(text: str, columns: int) -> None:
+    """faults.md 12, a variation: an ASCII character behind a joiner took no column if both came in one piece."""
+    whole, pieces = printed(text.encode(), 3, columns), printed(b"", 3, columns)
+    for byte in text.encode():
+        pieces.feed(bytes((byte,)))
+    assert state_of(whole) == state_of(pieces)
+
+
 @pytest.mark.needs("tmux")
 @pytest.mark.parametrize("columns", WIDTHS)
 def test_a_real_terminal_shows_the_same_at_every_width(columns: int) -> None:
