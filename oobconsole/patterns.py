@@ -34,6 +34,12 @@ _COUNTED: Final = re.compile(r"\{([0-9]*)")
 #: The flag x, with which blanks and comments could stand anywhere in a repetition.
 _VERBOSE: Final = re.compile(r"\(\?[A-Za-z0-9^-]*x")
 
+_CLASS: Final = re.compile(r"\[\^?\]?(?:\\.|[^\]\\])*\]")
+_NEGATED_CLASS: Final = re.compile(r"\[\^\]?(?:\\.|[^\]\\])*\]")
+_LINE_END: Final = re.compile(r"[\n\r]|\\[nr]")
+#: A carriage return that no quantifier makes optional.
+_RETURN: Final = re.compile(r"(?:\r|\\r)(?![?*{])")
+
 Pattern = regex.Pattern[str]
 Match = regex.Match[str]
 
@@ -99,6 +105,21 @@ def _expanded(text: str) -> int:
 def is_bounded(pattern: Pattern) -> bool:
     """Return whether what the pattern finds is never longer than the pattern itself."""
     return not _UNBOUNDED.search(pattern.pattern)
+
+
+def wants_line_end(pattern: Pattern) -> bool:
+    """Return whether the pattern names a line feed or a carriage return, other than as what must not come."""
+    return bool(_LINE_END.search(_NEGATED_CLASS.sub("", _without_backslashes(pattern))))
+
+
+def wants_return(pattern: Pattern) -> bool:
+    """Return whether the pattern names a carriage return that may not be missing, as far as that is easily seen."""
+    return bool(_RETURN.search(_CLASS.sub("", _without_backslashes(pattern))))
+
+
+def _without_backslashes(pattern: Pattern) -> str:
+    """Return the pattern without the backslashes that it looks for."""
+    return pattern.pattern.replace(r"\\", "")
 
 
 def find(pattern: Pattern, text: str, *, seconds: float, begin: int = 0) -> Match | None:

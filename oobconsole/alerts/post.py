@@ -40,7 +40,11 @@ async def post(url: str, body: bytes, timeout_s: float) -> None:
             status = await _status(parts, body)
     except TimeoutError as error:
         raise PostFault(f"{parts.netloc} did not answer in {timeout_s:g} s") from error
-    except ValueError as error:  # an answer without a line feed, or a host name that cannot be one
+    except ssl.SSLCertVerificationError as error:  # it is a ValueError, too
+        raise PostFault(f"{parts.netloc} has no certificate that is valid for it: {error.verify_message}") from error
+    except UnicodeError as error:
+        raise PostFault(f"{parts.netloc} cannot be reached: that is no host's name") from error
+    except ValueError as error:  # an answer without a line feed
         raise PostFault(f"{parts.netloc} gave no answer of HTTP: {error}") from error
     except OSError as error:
         raise PostFault(f"{parts.netloc} cannot be reached: {why(error)}") from error

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from oobconsole.patterns import Match, Pattern, find, is_bounded
+from oobconsole.patterns import Match, Pattern, find, is_bounded, wants_line_end
 from oobconsole.recording.frames import Begun, Frame, Item, Lost
 from oobconsole.session.when import begins, shown
 from oobconsole.terminal.plain import PlainText
@@ -30,7 +30,6 @@ TURN_SECONDS: Final = 0.05
 #: How many characters of a long line are shown.
 SHOWN_MAX: Final = 4096
 _END: Final = re.compile(rb"\r*\n|\r+")
-_NOT_THESE: Final = re.compile(r"\[\^(?:\\.|[^\]])*\]")
 
 
 class Line(NamedTuple):
@@ -200,7 +199,7 @@ class Search:
                 f"{self._lines.divided} lines are longer than {PIECE} characters: a match in them is found for "
                 f"sure only if it has at most {OVERLAP}"
             )
-        if not self.found and re.search(r"\n|\\n", _NOT_THESE.sub("", self._pattern.pattern)):
+        if not self.found and wants_line_end(self._pattern):
             told.append("lines are searched one by one: nothing is found that has a line end in it")
         return told
 

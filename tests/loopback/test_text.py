@@ -128,6 +128,17 @@ def test_a_match_may_be_divided_by_any_limit(server: Server) -> None:
         assert done.returncode == 0, (pattern, done.stderr)
 
 
+def test_who_waits_for_a_carriage_return_is_told_that_none_comes(server: Server) -> None:
+    """faults.md 8, a variation: `expect` of the client has them, so patterns with them come from scripts."""
+    begin = end_of(server)
+    assert server.run("web1", data=b"one\r\ntwo\r\n").returncode == 0
+    done = server.run("wait", "--from", str(begin), "--timeout", "1", "web1", r"one\r\ntwo")
+    assert done.returncode == 4
+    assert rb"every line ends with \n here, however the guest ended it: \r is found nowhere" in done.stderr
+    done = server.run("wait", "--from", str(begin), "--timeout", "20", "web1", r"one\r?\ntwo")
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_what_was_not_looked_at_is_said(server: Server) -> None:
     """faults.md 8: a limit makes no silent no."""
     begin = end_of(server)

@@ -8,7 +8,15 @@ from typing import Literal
 import pytest
 import regex
 
-from oobconsole.patterns import GROUPS_MAX, BadPattern, TooSlow, compile_pattern, find
+from oobconsole.patterns import (
+    GROUPS_MAX,
+    BadPattern,
+    TooSlow,
+    compile_pattern,
+    find,
+    wants_line_end,
+    wants_return,
+)
 from oobconsole.spellings import as_typed
 
 #: Each took the event loop for seconds, and from 50 MB to all memory there is; one of them ended the process.
@@ -121,3 +129,24 @@ def test_every_kind_of_loop_looks_at_the_limit(text: str) -> None:
     """One that did not would go on for hours here: the limit is in processor time, so that no load changes this."""
     with pytest.raises(TooSlow, match="takes too long"):
         find(compile_pattern(text), "a" * 65535 + "X", seconds=0.02)
+
+
+@pytest.mark.parametrize(
+    ("text", "line_end", "return_"),
+    [
+        (r"a\r\nb", True, True),
+        ("a\r\nb", True, True),
+        (r"a\nb", True, False),
+        (r"a\r?\nb", True, False),
+        (r"a\r*$", True, False),
+        (r"[\r\n]+", True, False),
+        (r"[^\r\n]+", False, False),
+        (r"C:\\new\\root", False, False),
+        (r"C:\\\r", True, True),
+        (r"plain [\]] text", False, False),
+    ],
+)
+def test_which_patterns_name_a_line_end(text: str, line_end: bool, return_: bool) -> None:
+    """faults.md 8, a variation: whoever looks for such a pattern must be told that lines end otherwise here."""
+    pattern = compile_pattern(text)
+    assert (wants_line_end(pattern), wants_return(pattern)) == (line_end, return_)

@@ -11,7 +11,7 @@ from typing import Final
 
 from oobconsole.console.console import Console
 from oobconsole.console.reader import Notice, Reader
-from oobconsole.patterns import Match, Matcher, Pattern, TooSlow
+from oobconsole.patterns import Match, Matcher, Pattern, TooSlow, wants_return
 from oobconsole.session.arguments import add_console, count, multiline
 from oobconsole.session.freetext import FreeText, misplaced
 from oobconsole.session.lastline import text_from
@@ -119,6 +119,8 @@ async def handle(request: Request) -> ExitStatus:
     _known(request, console)
     if hint := misplaced(request.args.pattern.pattern, ("--timeout", "--fail", "--from")):
         await request.peer.tell(hint)
+    if any(wants_return(pattern) for pattern in (request.args.pattern, *request.args.fail)):
+        await request.peer.tell("every line ends with \\n here, however the guest ended it: \\r is found nowhere")
     reader, window = console.attach(request.args.offset), Window()
     window.begin_behind(console.before(reader.position))
     try:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from oobconsole.alerts import unlooked
 from oobconsole.alerts.alerts import Alerts
@@ -262,6 +268,45 @@ async def test_it_is_configured_anew(tmp_path: Path) -> None:
         assert not setup.alerts._watches
         assert not web1._aside
         assert not db1._aside
+
+
+def self_signed(folder: Path) -> ssl.SSLContext:
+    """What a TLS server needs whose certificate nobody has reason to trust."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")])
+    began = datetime.now(UTC) - timedelta(days=1)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(began)
+        .not_valid_after(began + timedelta(days=3))
+        .sign(key, hashes.SHA256())
+    )
+    plain = serialization.NoEncryption()
+    (folder / "both.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / "both.pem")
+    return context
+
+
+async def test_a_certificate_that_is_not_valid_is_named_as_the_reason(tmp_path: Path) -> None:
+    """The reason was 'no answer of HTTP', because this error of TLS is a `ValueError`, too."""
+
+    async def handle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(handle, "127.0.0.1", 0, ssl=self_signed(tmp_path)) as server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook?key=secret"
+        with pytest.raises(PostFault, match="no certificate that is valid for it: self-signed certificate") as caught:
+            await soon(post(url, b"{}", 30))
+        assert "secret" not in str(caught.value)
+
+
+async def test_a_name_that_is_none_is_named_as_the_reason() -> None:
+    with pytest.raises(PostFault, match=r"^a\.\.b cannot be reached: that is no host's name$"):
+        await soon(post("http://a..b/secret", b"{}", 30))
 
 
 @pytest.mark.parametrize(
