@@ -56,12 +56,15 @@ class _Search:
         patterns: what it looks for.
         begin: the position in the transcript at which it begins.
         again: how many characters are looked at again when more has come; no match may be longer.
+        at_cursor: whether the first pattern may also match what stands before the cursor, in a row that has begun
+            since.
         looked: the position up to which it has looked.
     """
 
     patterns: Sequence[Pattern]
     begin: int
     again: int
+    at_cursor: bool = False
     looked: int = 0
 
 
@@ -157,15 +160,17 @@ class Console:
         timeout: float,
         begin: int | None = None,
         again: int = TRANSCRIPT_MAX,
+        at_cursor: bool = False,
     ) -> tuple[int, Match]:
         """Wait for a pattern; returns the position of the text that it was found in, and the match.
 
         Args:
             begin: the position from which on is looked; None: behind the match of the `expect` before.
             again: so many characters are looked at again when more has come; no match may be longer.
+            at_cursor: as in `_Search`.
         """
         slow = False
-        search = _Search((wanted, *failures), self._at if begin is None else begin, again)
+        search = _Search((wanted, *failures), self._at if begin is None else begin, again, at_cursor)
         try:
             async with asyncio.timeout(timeout):
                 while True:
@@ -198,6 +203,9 @@ class Console:
         search.looked = start + len(text)
         attachment.looked = max(attachment.looked, search.looked)
         attachment.go_on()
+        if first is None and search.at_cursor and "\n" in text[max(search.begin, start) - start :]:
+            first, late_too = await first_of(search.patterns[:1], attachment.transcript.before_cursor, 0)
+            start, late = search.looked - (first.end() if first else 0), late or late_too
         return start, first, late
 
     def _taken(self, found: Match, wanted: Pattern, start: int) -> Match:
@@ -253,7 +261,8 @@ class Console:
         Args:
             user: the guest's user.
             password: that user's password.
-            prompt: a pattern for the shell's prompt, which is waited for at the end.
+            prompt: a pattern for the shell's prompt, which is waited for at the end. What the shell prints at the
+                right of its prompt need not be in it.
             timeout: how many seconds each of the steps may take.
 
         Raises:
@@ -266,7 +275,8 @@ class Console:
         await self._typed(self.type(f"{user}\r"), timeout)
         await self.expect(r"[Pp]assword: ", timeout=timeout)
         await self._typed(self.type(f"{password}\r"), timeout)
-        await self.expect(prompt, timeout=timeout, fail=r"[Ll]ogin incorrect")
+        incorrect = compiled(r"[Ll]ogin incorrect")
+        await self._expect(compiled(prompt), [incorrect], timeout=timeout, at_cursor=True)
 
     async def run(self, command: str, *, timeout: float = 30) -> CommandResult:
         """Run a command in the POSIX shell that waits at the console with its prompt, and wait for its end.

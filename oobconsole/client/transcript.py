@@ -10,12 +10,16 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from oobconsole.terminal.model import Terminal
 from oobconsole.terminal.plain import PlainText
+from oobconsole.terminal.state import COLUMNS_MAX
 
 #: What is kept of the output, in characters; a pattern is looked for in it.
 TRANSCRIPT_MAX: Final = 1 << 20
 #: What is kept of it as it came, in bytes: enough to draw a screen.
 RAW_MAX: Final = 1 << 16
+#: How many of these bytes are drawn to know the row in which the cursor is.
+_ROW_MAX: Final = 4096
 
 
 class Transcript:
@@ -57,6 +61,15 @@ class Transcript:
     def raw(self) -> bytes:
         """The last 64 KiB as they came, with a terminal's sequences."""
         return self._raw[-RAW_MAX:]
+
+    @property
+    def before_cursor(self) -> str:
+        """The text that stands in the cursor's row before the cursor. Some shells print something at the right of
+        their prompt, and go back."""
+        terminal = Terminal(2, COLUMNS_MAX)
+        terminal.feed(self._raw[-_ROW_MAX:])
+        cursor = terminal.cursor
+        return "".join(text for text, _ in terminal.grid.rows[cursor.y][: cursor.x])
 
     def feed(self, data: bytes) -> None:
         """Add output that has come, in whatever pieces. A character or sequence whose end has not come is held

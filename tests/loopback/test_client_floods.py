@@ -110,6 +110,11 @@ PROMPTS = {
     "osc 133": "\x1b]133;A\x07web1# \x1b]133;B\x07",
     "osc ended by st": "\x1b]133;A\x1b\\$ \x1b]133;B\x1b\\",
     "fish": "root@web1 ~# \x1b[K\r\x1b[13C\x1b[?1h\x1b=",
+    "zsh, and the time at the right": "\x1b[1m%\x1b[0m"
+    + " " * 79
+    + "\r \r\x1b[Jweb1# \x1b[K\x1b[60C12:00:01\x1b[68D",
+    "bash, and the time at the right": "\x1b[s\x1b[70C12:00\x1b[uweb1# ",
+    "the time at the right, and back by columns": "web1# \x1b[75G\x1b[2m12:00\x1b[0m\x1b[7G\x1b[?2004h",
 }
 
 
