@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -16,6 +16,7 @@ from typing import Any, Self, TypeVar
 from oobconsole.client import connection as asynchronous
 from oobconsole.client.console import CommandResult
 from oobconsole.client.console import Console as AsyncConsole
+from oobconsole.client.errors import ConnectFailed
 from oobconsole.client.texts import Match
 
 T = TypeVar("T")
@@ -29,7 +30,16 @@ class _Loop:
         self._thread = threading.Thread(target=self._loop.run_forever, name="oobconsole client", daemon=True)
         self._thread.start()
 
+    @property
+    def closed(self) -> bool:
+        """Whether the connection was closed, so that nothing more can be done."""
+        return self._loop.is_closed()
+
     def run(self, what: Coroutine[Any, Any, T]) -> T:
+        """Do something in the loop, and wait for its result. Raises `ConnectFailed` when the loop is closed."""
+        if self.closed:
+            what.close()
+            raise ConnectFailed("the connection was closed here")
         future = asyncio.run_coroutine_threadsafe(what, self._loop)
         try:
             return future.result()
@@ -37,7 +47,16 @@ class _Loop:
             future.cancel()
             raise
 
+    def call(self, what: Callable[[], T]) -> T:
+        """Call a function in the loop's thread, in which everything changes that the function reads."""
+
+        async def called() -> T:
+            return what()
+
+        return what() if self.closed else self.run(called())
+
     def close(self) -> None:
+        """End the thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -64,11 +83,13 @@ class Console:
     @property
     def transcript(self) -> str:
         """The last mebibyte of output as patterns see it, which is without a terminal's escape sequences."""
-        return self.console.transcript
+        return self._loop.call(lambda: self.console.transcript)
 
     def close(self) -> None:
-        """Leave the console; the guest goes on. A second call does nothing."""
-        self._loop.run(self.console.close())
+        """Leave the console; the guest goes on. A second call does nothing, and neither does one after the connection
+        was closed."""
+        if not self._loop.closed:
+            self._loop.run(self.console.close())
 
     def expect(self, pattern: str, *, timeout: float = 30, fail: str | Iterable[str] = ()) -> Match:
         """Wait until the guest prints what matches a pattern, at most `timeout` seconds; returns the match."""
@@ -96,7 +117,7 @@ class Console:
 
     def screen(self, rows: int = 24, columns: int = 80) -> str:
         """Return what a terminal of so many rows and columns would show now, as lines of text without colours."""
-        return self.console.screen(rows, columns)
+        return self._loop.call(lambda: self.console.screen(rows, columns))
 
 
 class Connection:

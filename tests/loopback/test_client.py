@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from oobconsole.client import (
     CommandRefused,
     ConnectFailed,
     Connection,
+    Console,
     ConsoleEnded,
     ExpectFailed,
     ExpectTimeout,
@@ -227,6 +229,29 @@ def test_plainly(server: Server) -> None:
         with pytest.raises(ExpectTimeout):
             console.expect("never", timeout=0.1)
         assert [row["console"] for row in there.ls()] == ["web1", "web2"]
+
+
+def test_what_is_read_is_read_where_it_changes(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script that looked at the transcript while output came could lose a piece of it, for `expect`, too."""
+    monkeypatch.setattr(Console, "transcript", property(lambda _: threading.current_thread().name))
+    monkeypatch.setattr(Console, "screen", lambda *_: threading.current_thread().name)
+    target = f"alice@127.0.0.1:{server.port}"
+    with sync.connect(target, keys=[server.key], known_hosts=None) as there, there.attach("web1") as console:
+        assert console.transcript == console.screen() == "oobconsole client"
+
+
+def test_after_the_end_every_error_is_one_of_the_clients(server: Server) -> None:
+    """They were errors of the event loop; and to leave a console behind its connection was one."""
+    with sync.connect(f"alice@127.0.0.1:{server.port}", keys=[server.key], known_hosts=None) as there:
+        console = there.attach("web1")
+        console.send_line("last words")
+        console.expect("last words")
+    console.close()
+    assert "last words" in console.transcript
+    assert "last words" in console.screen()
+    for late in (there.ls, console.send_line, lambda: console.expect("words", timeout=1)):
+        with pytest.raises(ConnectFailed, match="was closed here"):
+            late()
 
 
 def test_a_failed_test_shows_its_transcript(server: Server, pytester: pytest.Pytester) -> None:
