@@ -42,11 +42,12 @@ class Reader:
 
     Attributes:
         keeps_up: the reader is not slow, so the guest may have to wait for it (pace.py).
+        position: the offset of the byte that `next` returns first. Others only read it.
     """
 
     def __init__(self, output: Output, position: int, notices: Iterable[tuple[int, Notice]]) -> None:
         self._output = output
-        self._position = position
+        self.position = position
         self.keeps_up = True
         self._notices = deque(notices, maxlen=_NOTICES_MAX)
         self._waiter: asyncio.Future[None] | None = None  # of `next`, which waits
@@ -88,12 +89,12 @@ class Reader:
         """Show what was printed by the function that `next` was given. What that function cannot show is returned by
         `next`."""
         while self._at_once is not None and not self._notices:
-            if self._position == self._output.end:
+            if self.position == self._output.end:
                 return
-            chunk = self._output.read_from(self._position, PIECE - self._position % PIECE)
+            chunk = self._output.read_from(self.position, PIECE - self.position % PIECE)
             if chunk.skipped or not self._shows(self._at_once, chunk.data):
                 break
-            self._position += len(chunk.data)
+            self.position += len(chunk.data)
             self._output.has_read(self)
         self.wake()
 
@@ -107,18 +108,18 @@ class Reader:
     def _take(self, limit: int) -> bytes | Notice:
         if self._notices:
             place, notice = self._notices[0]
-            if place <= self._position:
+            if place <= self.position:
                 self._notices.popleft()
                 return notice
-            limit = min(limit, place - self._position)
-        limit = min(limit, PIECE - self._position % PIECE)
-        chunk = self._output.read_from(self._position, limit)
+            limit = min(limit, place - self.position)
+        limit = min(limit, PIECE - self.position % PIECE)
+        chunk = self._output.read_from(self.position, limit)
         if chunk.skipped:
-            self._position = chunk.offset
+            self.position = chunk.offset
             self._output.skipped += chunk.skipped
             detail = {"offset": chunk.offset - chunk.skipped, "bytes": chunk.skipped}
             return Notice(f"{chunk.skipped} bytes of output are not kept any more, and skipped", "skipped", detail)
-        self._position += len(chunk.data)
+        self.position += len(chunk.data)
         self._output.has_read(self)
         return chunk.data
 
@@ -126,16 +127,16 @@ class Reader:
         """Go on at that offset, unless the reader is already behind it. The output before it was shown in another
         way.
         """
-        self._position = max(self._position, min(offset, self._output.end))
+        self.position = max(self.position, min(offset, self._output.end))
         self._output.has_read(self)
 
     def shift(self, by: int) -> None:
         """All offsets have grown by `by`. A program is told so by a notice of the kind `skipped`."""
-        before, self._position = self._position, self._position + by
+        before, self.position = self.position, self.position + by
         text = "the recording from before goes on here: offsets are higher"
         notice = Notice(f"{self._output.name}: {text} by {by}", "skipped", {"offset": before, "bytes": by})
         later = ((place + by, told) for place, told in self._notices)
-        self._notices = deque(((self._position, notice), *later), maxlen=_NOTICES_MAX)
+        self._notices = deque(((self.position, notice), *later), maxlen=_NOTICES_MAX)
         self.wake()
 
     def wake(self, notice: Notice | None = None) -> None:
@@ -147,14 +148,9 @@ class Reader:
             self._waiter.set_result(None)
 
     @property
-    def position(self) -> int:
-        """The offset of the byte that `next` returns first."""
-        return self._position
-
-    @property
     def behind(self) -> bool:
         """Whether `next` would return something at once."""
-        return bool(self._notices) or self._output.end > self._position
+        return bool(self._notices) or self._output.end > self.position
 
     def close(self) -> None:
         """Stop reading. A second call does nothing."""

@@ -32,6 +32,9 @@ class RingBuffer:
 
     Args:
         capacity: in bytes, at least 1.
+
+    Attributes:
+        end: the offset that the next byte will have. Others only read it.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -40,18 +43,13 @@ class RingBuffer:
         self.capacity = capacity
         self._data = bytearray()  # grows up to the capacity, so that an idle console costs no memory
         self._base = 0  # the offset of the byte at index 0
-        self._end = 0
+        self.end = 0
         self._shared: dict[tuple[int, int], bytes] = {}  # by offset and length
 
     @property
     def start(self) -> int:
         """The offset of the oldest byte that the ring still has."""
-        return self._end - len(self._data)
-
-    @property
-    def end(self) -> int:
-        """The offset that the next byte will have."""
-        return self._end
+        return self.end - len(self._data)
 
     def restart(self, end: int, data: bytes) -> None:
         """Replace the contents by the last bytes of `data`, as many as fit. They are the bytes before the offset
@@ -60,14 +58,14 @@ class RingBuffer:
         self._shared.clear()
         self._data.clear()
         data = data[-self.capacity :]
-        self._base = self._end = end - len(data)
+        self._base = self.end = end - len(data)
         self.append(data)
 
     def shift(self, by: int) -> None:
         """Add `by` to all offsets."""
         self._shared.clear()
         self._base += by
-        self._end += by
+        self.end += by
 
     def forget_chunks(self) -> None:
         """Forget the chunks that are kept for other readers, because there are none."""
@@ -78,20 +76,20 @@ class RingBuffer:
         room = self.capacity - len(self._data)
         if room:
             self._data += data[:room]
-            self._end += min(room, len(data))
+            self.end += min(room, len(data))
             data = data[room:]
-        self._end += len(data)
+        self.end += len(data)
         data = data[-self.capacity :]
-        at = (self._end - len(data) - self._base) % self.capacity
+        at = (self.end - len(data) - self._base) % self.capacity
         first = min(len(data), self.capacity - at)
         self._data[at : at + first] = data[:first]
         self._data[: len(data) - first] = data[first:]
 
     def read(self, offset: int, limit: int) -> Chunk:
         """Read up to `limit` bytes from `offset` on, or from the oldest byte on if that is later."""
-        offset = min(offset, self._end)
+        offset = min(offset, self.end)
         begin = max(offset, self.start)
-        length = min(limit, self._end - begin)
+        length = min(limit, self.end - begin)
         if not SHARED_MIN <= length <= SHARED_MAX:
             return Chunk(begin, begin - offset, self._copied(begin, length))
         data = self._shared.get((begin, length))

@@ -90,7 +90,8 @@ class Keystrokes:
             if not line.secret:
                 line.typed.append(byte)
                 self._waiting += 1
-        self._finish()
+        if self._lines and self._lines[0].ended:
+            self._finish()
 
     def output(self, data: bytes, now: float) -> None:
         """The guest printed `data`, which may be the echo of what was typed. `now` is as in `typed`."""
@@ -98,7 +99,7 @@ class Keystrokes:
             return
         self.expire(now)
         for byte in data:
-            line = next((line for line in self._lines if line.waits), None)
+            line = self._first_that_waits()
             if line is None:
                 break
             self._compare(line, byte)
@@ -107,8 +108,8 @@ class Keystrokes:
 
     def expire(self, now: float) -> None:
         """Give up what has waited for too long. The caller calls this now and then while `pending`."""
-        if not self._lines:
-            return
+        if not self._lines or now - self._lines[0].latest <= ECHO_SECONDS:
+            return  # the first line is the oldest one
         for line in tuple(self._lines):
             if line.waits and now - line.latest > ECHO_SECONDS:
                 self._hide_all()
@@ -130,7 +131,8 @@ class Keystrokes:
 
     def _line_of(self, who: Principal | None, now: float) -> _Line:
         if self._lines and not self._lines[-1].ended:
-            if self._lines[-1].who == who:
+            former = self._lines[-1].who
+            if former is who or former == who:  # almost always it is the same object, which is compared at once
                 return self._lines[-1]
             self._lines[-1].ended = True
         if len(self._lines) >= LINES_MAX:
@@ -138,6 +140,13 @@ class Keystrokes:
             self._finish()
         self._lines.append(_Line(who, now, now))
         return self._lines[-1]
+
+    def _first_that_waits(self) -> _Line | None:
+        """Return the line whose echo comes next. None: no line waits for an echo."""
+        for line in self._lines:
+            if line.waits:
+                return line
+        return None
 
     def _compare(self, line: _Line, byte: int) -> None:
         returned, self._returned = self._returned, byte == ord("\r")
