@@ -156,6 +156,11 @@ class Console(Output):
         """
         return self._input.write(data, who)
 
+    def write_at_once(self, data: bytes, who: Principal | None = None) -> bool:
+        """Do what `write` does, if nobody has to wait for it. Returns False if that is not possible now; nothing has
+        been typed then."""
+        return self._input.write_at_once(data, who)
+
     async def send_break(self, key: bytes = b"", who: Principal | None = None) -> bool:
         """Send a break condition after everything that was typed before, and then `key`. Nobody else can type between
         the two. The break waits, as typed text does, while the line has no room or is away. Returns False when there

@@ -50,16 +50,13 @@ class Input:
         self._is_nobody = False  # the state is one of `NOBODY`
         self._device: Device | None = None
         self._send_break: Break | None = None
-        self._pumped = asyncio.Event()
         self._takes = False  # the device took something of the last offer
         self._pumps = False  # the next turn of the event loop gives the rest of the input to the device
         self._guests_gone = 0
         self._loss_told = False
         self._queue = bytearray()
         self._turn = asyncio.Lock()
-        self._room = asyncio.Event()
-        self._empty = asyncio.Event()
-        self._changed()
+        self._changed = asyncio.Event()  # wakes whoever waits for something here, to look again
 
     # -- the guest's side ---------------------------------------------------------------------------
 
@@ -76,7 +73,7 @@ class Input:
         if self._is_nobody:
             self._guests_gone += 1
             self._lose()
-        self._pumped.set()
+        self._changed.set()
 
     def hold(self, reason: str) -> None:
         """Do what `Console.hold_input` says."""
@@ -86,11 +83,11 @@ class Input:
             self._announce(reason or "input is taken again")
             if reason:
                 self._lose()
-            self._pumped.set()
+            self._changed.set()
 
     def pump(self) -> None:
         """Give the device as much input as it accepts. The device's owner calls this when there is room again."""
-        self._pumped.set()
+        self._changed.set()
         given = 0
         while self._queue and self._device is not None and not self.held:
             if given >= PUMPED_MAX:
@@ -101,7 +98,6 @@ class Input:
             given += taken
             self._takes = taken > 0
             del self._queue[:taken]
-            self._changed()
             if taken < len(offer):
                 return
 
@@ -119,18 +115,24 @@ class Input:
 
     async def write(self, data: bytes, who: Principal | None = None) -> None:
         """Do what `Console.write` says."""
-        if len(data) <= PUMPED_MAX and len(self._queue) < INPUT_MAX and not self._turn.locked():
-            self._enqueue(data, who)  # a key: nobody else types, and there is room
+        if self.write_at_once(data, who):
             return
         for at in range(0, len(data), _TURN):
             async with self._turn:
                 while len(self._queue) >= INPUT_MAX:
-                    self._room.clear()
-                    await self._room.wait()
+                    await self._change()
                 for part in range(at, min(at + _TURN, len(data)), PUMPED_MAX):
                     if part and self._takes:
                         await asyncio.sleep(0)
                     self._enqueue(data[part : min(part + PUMPED_MAX, at + _TURN)], who)
+
+    def write_at_once(self, data: bytes, who: Principal | None = None) -> bool:
+        """Do what `Console.write_at_once` says. It is possible for a key, as long as nobody else types, and there is
+        room."""
+        if len(data) > PUMPED_MAX or len(self._queue) >= INPUT_MAX or self._turn.locked():
+            return False
+        self._enqueue(data, who)
+        return True
 
     async def send_break(self, key: bytes = b"", who: Principal | None = None) -> bool:
         """Do what `Console.send_break` says."""
@@ -140,11 +142,10 @@ class Input:
             while self._may_take_break():
                 if guests_gone != self._guests_gone:
                     raise LineFault("the guest for which it was meant is gone")
-                self._pumped.clear()
                 if await self._break_sent():
                     self._enqueue(key, who)
                     return True
-                await self._pumped.wait()
+                await self._change()
         return False
 
     def _may_take_break(self) -> bool:
@@ -178,7 +179,6 @@ class Input:
         self._queue += part
         for observer in self._observers:
             observer.typed(part, who)
-        self._empty.clear()
         if self._is_nobody:
             self._lose()
         self.pump()
@@ -190,13 +190,13 @@ class Input:
 
     async def taken(self) -> None:
         """Wait until the guest's UART has accepted everything that was typed."""
-        await self._empty.wait()
+        while self._queue:
+            await self._change()
 
-    def _changed(self) -> None:
-        if len(self._queue) < INPUT_MAX:
-            self._room.set()
-        if not self._queue:
-            self._empty.set()
+    async def _change(self) -> None:
+        """Wait until the device was offered input, or something else has happened to the input that waits."""
+        self._changed.clear()
+        await self._changed.wait()
 
     def _lose(self) -> None:
         if self._queue and not self._loss_told:
@@ -204,4 +204,4 @@ class Input:
             self._announce("what is typed now is lost, until there is a guest again")
         self.lost += len(self._queue)
         self._queue.clear()
-        self._changed()
+        self._changed.set()

@@ -11,12 +11,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from oobconsole import supervise
 from oobconsole.errors import FrontError, HungUp
 from oobconsole.front.ends import INPUT_WINDOW, OUTPUT_WINDOW, PORTION, ClientEnd
 from oobconsole.front.frames import DATA_MAX, KEPT_MIN, Opening
 from oobconsole.session.arrival import Arrivals
 from oobconsole.session.breaks import Break
-from oobconsole.session.request import ExitStatus
+from oobconsole.session.request import AtOnce, ExitStatus
 from oobconsole.session.signals import SIGNALS, has_breaks, key_of
 from oobconsole.supervise import Tasks
 from oobconsole.words import harmless
@@ -70,6 +71,7 @@ class Visitor:
         self._may_come = INPUT_WINDOW
         self._arrivals = Arrivals()
         self._readable = asyncio.Event()
+        self._at_once: AtOnce | None = None  # takes input while the session waits in `read`
         self._unsent: deque[tuple[bytes, bool]] = deque()
         self._credit = OUTPUT_WINDOW
         self._room = True
@@ -100,9 +102,23 @@ class Visitor:
 
     def _take(self, data: bytes, at: float) -> None:
         is_first = not self._input
-        self._input += data
         self._arrivals.came(min(at, time.monotonic()), first=is_first, full=self._may_come == 0)
-        self._readable.set()
+        if is_first and self._is_taken_at_once(data):
+            self._was_read(len(data))
+        else:
+            self._input += data
+            self._readable.set()
+
+    def _is_taken_at_once(self, data: bytes) -> bool:
+        """Return whether the session, which waits in `read`, has taken this input. Input behind a break that is not
+        sent yet is not taken, so that it does not overtake the break."""
+        if self._at_once is None or self._input_ended or self._breaks:
+            return False
+        try:
+            return self._at_once(data, self._arrivals.next_pause)
+        except Exception as error:  # a bug in one session must not end the front, which all sessions share
+            supervise.tell("input of a session", error)
+            return True
 
     def input_ended(self) -> None:
         """The client will type no more. Output goes on."""
@@ -195,20 +211,33 @@ class Visitor:
         """The pause before the last input, as `Peer.pause` defines it."""
         return self._arrivals.pause
 
-    async def read(self) -> bytes:
-        """Wait for input, and return it. Empty: the client will type no more."""
-        while not self._input and not self._input_ended:
-            self._readable.clear()
-            await self._readable.wait()
+    async def read(self, at_once: AtOnce | None = None) -> bytes:
+        """Wait for input, and return it. Empty: the client will type no more.
+
+        Args:
+            at_once: while this waits, input is taken by this function, as long as it can. No task is woken then,
+                which is a third of what a key costs.
+        """
+        self._at_once = at_once
+        try:
+            while not self._input and not self._input_ended:
+                self._readable.clear()
+                await self._readable.wait()
+        finally:
+            self._at_once = None
         data = bytes(self._input)
         self._input.clear()
+        self._was_read(len(data))
+        return data
+
+    def _was_read(self, size: int) -> None:
+        """The session has read all input that there was, which is `size` bytes."""
         self._signal_keys.clear()
         self._arrivals.was_read()
-        self._read += len(data)
+        self._read += size
         if self._breaks:
             self._break_due.set()
         self._give_credit()
-        return data
 
     def _give_credit(self) -> None:
         """Give the client credit for input that was read. Small amounts wait, because the client can use the rest of

@@ -30,9 +30,14 @@ class Arrivals:
         self._newest = now
         self._full = self._full or full
 
+    @property
+    def next_pause(self) -> float:
+        """What `pause` will be when the input that waits has been read."""
+        return max(0.0, self._oldest - self._read)
+
     def was_read(self) -> None:
         """All input that waited has been read."""
-        self.pause, self._read = max(0.0, self._oldest - self._read), self._newest
+        self.pause, self._read = self.next_pause, self._newest
 
     def was_put_back(self) -> None:
         """Input that was read waits again, before all other input."""

@@ -12,7 +12,7 @@ from oobconsole.console.reader import Notice, Reader
 from oobconsole.session.actions import Actions
 from oobconsole.session.escape import Command, EscapeFilter, Typed
 from oobconsole.session.once import once
-from oobconsole.session.pipe import END_SECONDS, first_done, gather, type_in
+from oobconsole.session.pipe import END_SECONDS, first_done, gather, type_at_once, type_in
 from oobconsole.session.prompt import Keys
 from oobconsole.session.request import ExitStatus, Request
 from oobconsole.session.room import Member
@@ -47,6 +47,7 @@ class Attended:
         self._prefix = console.settings.escape
         self._told_watching = False
         self._typing = asyncio.Lock()
+        self._escape = EscapeFilter(self._prefix.encode())
         self._notices = notices_for(
             request.peer,
             request.terminal,
@@ -187,8 +188,7 @@ class Attended:
     # -- input --------------------------------------------------------------------------------------
 
     async def _type(self) -> ExitStatus:
-        escape = EscapeFilter(self._prefix.encode())
-        while (typed := await self._next(escape)) is not None:
+        while (typed := await self._next()) is not None:
             command = typed.command
             if typed.guest:
                 async with self._typing:
@@ -205,11 +205,13 @@ class Attended:
                 await self._actions.do(command)
         return ExitStatus.OK
 
-    async def _next(self, escape: EscapeFilter) -> Typed | None:
+    async def _next(self) -> Typed | None:
         """Return what is typed next, or a command that nothing has followed in time; None: the input has ended. Input
-        that came while a command was held follows that command, even if the server sees it late."""
+        that came while a command was held follows that command, even if the server sees it late. While this waits,
+        keys that are only for the guest are typed at once, and are not returned."""
+        escape = self._escape
         holds = escape.holds
-        data = await within(holds, self._keys.read)
+        data = await (self._keys.read(self._type_at_once) if holds is None else within(holds, self._keys.read))
         if data is None:
             return escape.expire()
         if data:
@@ -217,6 +219,18 @@ class Attended:
             return escape.feed(data, pause if holds is None else min(pause, _WITHIN * holds))
         last = escape.end()
         return last if last.guest or last.command else None
+
+    def _type_at_once(self, data: bytes, pause: float) -> bool:
+        """Do what `_type` does with keys that are only for the guest, if nobody has to wait for it. Else return
+        False, and do nothing."""
+        if self._typing.locked() or not self._escape.passes(data):
+            return False
+        if not type_at_once(self._room, self._member, data):
+            return False
+        self._notices.key()
+        self._escape.feed(data, pause)
+        self._told_watching = False
+        return True
 
     async def _doubt(self, keys: bytes) -> None:
         """Tell the user about keys that went to the guest, but may have been meant as a command: a slow link may have

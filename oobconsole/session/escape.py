@@ -153,6 +153,10 @@ class EscapeFilter:
         typed = self.expire()
         return typed._replace(guest=typed.guest + begun)
 
+    def passes(self, data: bytes) -> bool:
+        """Return whether `feed` would return just these bytes, all of them for the guest."""
+        return self._held is None and self._paste is None and self._is_plain(data)
+
     def feed(self, data: bytes, pause: float = 0.0) -> Typed:
         """Look at bytes that came at once, up to the first command that they complete.
 

@@ -7,7 +7,7 @@ import asyncio
 import re
 from typing import Final
 
-from oobconsole.session.request import Peer
+from oobconsole.session.request import AtOnce, Peer
 from oobconsole.session.typed import LOST_END_SECONDS, PASTE, PASTE_END, REPORTS, SEQUENCE
 from oobconsole.session.within import within
 
@@ -40,11 +40,15 @@ class Keyboard:
         self._put_back = False  # whether what `read` returned last had been put back before
         self.reports = b""
 
-    async def read(self) -> bytes:
-        """Return input as it comes, and wait for it; empty at the end of the input."""
+    async def read(self, at_once: AtOnce | None = None) -> bytes:
+        """Return input as it comes, and wait for it; empty at the end of the input.
+
+        Args:
+            at_once: takes input while this waits, as `Peer.read` says.
+        """
         data, self._waiting = self._waiting, b""
         self._put_back = bool(data)
-        return data or await self._peer.read()
+        return data or await self._peer.read(at_once)
 
     @property
     def pause(self) -> float:

@@ -67,6 +67,15 @@ async def type_in(room: Room[Console], member: Member, data: bytes) -> bool:
     return True
 
 
+def type_at_once(room: Room[Console], member: Member, data: bytes) -> bool:
+    """Type `data` into the guest without waiting. Returns False if that is not possible now, or if this member may
+    not type; nothing has been done then."""
+    if not room.may_type(member) or not room.place.write_at_once(data, member.who):
+        return False
+    room.typed(member)
+    return True
+
+
 class Pipe:
     """The session of one script. When its input ends, it stays until the guest has taken the input and has then been
     quiet for a moment.

@@ -37,6 +37,11 @@ class Denied(Exception):
     """A command that this user may not do, in one sentence."""
 
 
+#: A function that takes input without waiting. It is given the input, and the seconds since the input before that
+#: (`Peer.pause`). It returns False if it cannot take the input, and has then done nothing.
+AtOnce = Callable[[bytes, float], bool]
+
+
 class Peer(Protocol):
     """The other end: an SSH channel, or anything that reads and writes bytes."""
 
@@ -51,8 +56,13 @@ class Peer(Protocol):
         pause.
         """
 
-    async def read(self) -> bytes:
-        """Wait for input, and return it. Empty: no more will come."""
+    async def read(self, at_once: AtOnce | None = None) -> bytes:
+        """Wait for input, and return it. Empty: no more will come.
+
+        Args:
+            at_once: while this waits, input may be taken by this function. What the function does not take is
+                returned.
+        """
 
     def put_back(self, data: bytes) -> None:
         """Put input back, so that the next `read` returns it first: the caller was not meant to have it."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from oobconsole.session import switch
 from oobconsole.session.prompt import Keys, PeerPrompt
-from oobconsole.session.request import ExitStatus, Peer, Request
+from oobconsole.session.request import AtOnce, ExitStatus, Peer, Request
 from oobconsole.session.together import send_together
 from oobconsole.session.tui.catalogue import Catalogue
 from oobconsole.session.tui.choose import choose
@@ -43,10 +43,10 @@ class _Heard:
         """The peer's `pause`, in seconds."""
         return self._peer.pause
 
-    async def read(self) -> bytes:
+    async def read(self, at_once: AtOnce | None = None) -> bytes:
         """Return what was typed behind the end of a screen, and then what the peer types."""
         typed, self.typed = self.typed, b""
-        return typed or await self._peer.read()
+        return typed or await self._peer.read(at_once)
 
     async def tell(self, text: str) -> None:
         """Tell the peer `text`, and keep it in `last`."""

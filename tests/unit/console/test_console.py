@@ -412,3 +412,33 @@ class TestBreak:
         answer.set_result(None)
         assert await soon(sent)
         assert not console.break_unanswered
+
+
+async def test_a_key_is_written_at_once_unless_somebody_has_to_wait() -> None:
+    device = Device(3)
+    console = make(device)
+    assert console.write_at_once(b"abc")
+    assert device.taken == b"abc"
+    assert not console.write_at_once(b"x" * (PUMPED_MAX + 1))
+    assert console.write_at_once(b"d")  # it waits for the guest, as what `write` was given does
+    assert console.input_waiting == 1
+    await soon(console.write(b"x" * (INPUT_MAX - 1)))
+    assert not console.write_at_once(b"e")
+    device.room = INPUT_MAX
+    console.pump()
+    await soon(console.input_taken())
+    assert device.taken == b"abcd" + b"x" * (INPUT_MAX - 1)
+
+
+async def test_a_key_that_is_written_at_once_does_not_overtake_a_break() -> None:
+    device = Device(0)
+    console = make(device)
+    console.bind(device, lambda: True)
+    assert console.write_at_once(b"a")
+    sending = asyncio.create_task(console.send_break())
+    await asyncio.sleep(0)
+    assert not console.write_at_once(b"b")
+    device.room = 1
+    console.pump()
+    assert await soon(sending)
+    assert console.write_at_once(b"b")

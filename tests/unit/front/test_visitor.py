@@ -176,3 +176,76 @@ async def test_nothing_is_sent_while_the_way_to_the_client_has_no_room() -> None
     both.visitor.set_room(True)
     await writing
     assert both.client.output == b"x"
+
+
+class Taker:
+    """Takes input at once, as long as it `takes` it."""
+
+    def __init__(self) -> None:
+        self.takes = True
+        self.took: list[tuple[bytes, float]] = []
+
+    def __call__(self, data: bytes, pause: float) -> bool:
+        if self.takes:
+            self.took.append((data, pause))
+        return self.takes
+
+
+async def test_input_is_taken_at_once_while_the_session_waits_for_it() -> None:
+    both, taker = Both(), Taker()
+    both.visitor.typed(b"before", 0.5)
+    assert await both.visitor.read(taker) == b"before"
+    both.visitor.typed(b"nobody waits", 1.0)
+    assert await both.visitor.read(taker) == b"nobody waits"
+    reading = asyncio.create_task(both.visitor.read(taker))
+    await asyncio.sleep(0)
+    both.visitor.typed(b"a", 1.5)
+    both.visitor.typed(b"b", 2.5)
+    assert taker.took == [(b"a", 0.5), (b"b", 1.0)]
+    taker.takes = False
+    both.visitor.typed(b"c", 3.0)
+    taker.takes = True
+    both.visitor.typed(b"d", 3.5)  # it must not overtake the `c`, which waits to be read
+    assert await reading == b"cd"
+    assert both.visitor.pause == 0.5
+    assert len(taker.took) == 2
+
+
+async def test_input_behind_a_break_waits_until_the_break_is_sent() -> None:
+    both, taker = Both("xterm", command="attach c"), Taker()
+    reading = asyncio.create_task(both.visitor.read(taker))
+    await asyncio.sleep(0)
+    both.visitor.break_asked(answer=False)
+    both.visitor.typed(b"behind", 0.0)
+    assert not taker.took
+    await both.visitor.break_wanted()
+    assert await reading == b"behind"
+
+
+async def test_input_that_is_taken_at_once_gives_credit_and_is_bounded() -> None:
+    both, taker = Both(window=INPUT_WINDOW), Taker()
+    reading = asyncio.create_task(both.visitor.read(taker))
+    await asyncio.sleep(0)
+    for _ in range(INPUT_WINDOW):
+        both.visitor.typed(b"x", 0.0)
+    assert both.client.credit >= INPUT_WINDOW // 2
+    with pytest.raises(FrontError, match="more input"):
+        both.visitor.typed(b"x" * (INPUT_WINDOW + 1), 0.0)
+    both.visitor.input_ended()
+    assert await reading == b""
+
+
+async def test_a_bug_in_a_session_that_takes_input_is_told_and_ends_no_front(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("oobconsole.supervise.tell", lambda name, _: told.append(name))
+
+    def broken(data: bytes, pause: float) -> bool:
+        raise RuntimeError("a bug")
+
+    both = Both()
+    reading = asyncio.create_task(both.visitor.read(broken))
+    await asyncio.sleep(0)
+    both.visitor.typed(b"x", 0.0)
+    both.visitor.input_ended()
+    assert await reading == b""
+    assert told == ["input of a session"]

@@ -19,7 +19,7 @@ from oobconsole.guests.guest import Source
 from oobconsole.guests.nested import Machine
 from oobconsole.interceptors.memory import MemoryInterceptor
 from oobconsole.recording.recordings import Recordings
-from oobconsole.session.request import ExitStatus, Peer, Request
+from oobconsole.session.request import AtOnce, ExitStatus, Peer, Request
 from oobconsole.session.seat import Seats
 from oobconsole.session.services import Services
 from oobconsole.session.view import Views
@@ -60,7 +60,7 @@ class FakePeer:
     def hang_up(self) -> None:
         self._gone.set()
 
-    async def read(self) -> bytes:
+    async def read(self, at_once: AtOnce | None = None) -> bytes:
         data, self._put_back = self._put_back, b""
         if data:
             self.pause = 0.0

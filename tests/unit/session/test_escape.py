@@ -136,6 +136,32 @@ PASTE = b"cat <<E\r~bob/.profile\r~sam/bin\r~ops\r~.x\r~.\r~?\rE\r~b"
 MARKED = b"\x1b[200~" + PASTE + b"\x1b[201~"
 
 
+@given(
+    st.lists(
+        st.sampled_from([b"a", b"~", b"\r", b".", b"b/", b"\x1b[A", b"\x1b[200~", b"\x1b[201~", b"ls\r"]), max_size=12
+    )
+)
+def test_what_passes_is_what_the_guest_would_be_given(pieces: list[bytes]) -> None:
+    """The caller may type what passes before `feed` has seen it."""
+    escape = EscapeFilter(b"~")
+    for piece in pieces:
+        passes = escape.passes(piece)
+        typed = escape.feed(piece)
+        assert not passes or typed == Typed(piece, None, b"")
+
+
+def test_keys_that_may_be_a_command_do_not_pass() -> None:
+    escape = EscapeFilter(b"~")
+    assert escape.passes(b"ls\r")
+    assert not escape.passes(b"~")
+    escape.feed(b"~")
+    assert not escape.passes(b".")
+    escape.feed(b".")
+    assert not escape.passes(b"x")  # it follows a command that is held
+    escape.feed(b"x")
+    assert escape.passes(b"x")
+
+
 @pytest.mark.parametrize("size", range(1, len(MARKED) + 1))
 def test_a_marked_paste_is_the_guests_byte_for_byte(size: int) -> None:
     """faults.md 10: however the packets cut it, no part of it is a command, and its end mark is the guest's, too."""

@@ -13,7 +13,7 @@ from oobconsole.errors import HungUp
 from oobconsole.events import Event, Kind
 from oobconsole.session import prompt, together
 from oobconsole.session.commands import run
-from oobconsole.session.request import ExitStatus
+from oobconsole.session.request import AtOnce, ExitStatus
 from oobconsole.session.services import Services
 from oobconsole.session.tui.answers import LINES_MAX, Transcript
 from oobconsole.session.tui.menu import Action, Choice, Place
@@ -36,7 +36,7 @@ class Person(FakeTerminal):
         self._put_back = b""
         self._gone = asyncio.Event()
 
-    async def read(self) -> bytes:
+    async def read(self, at_once: AtOnce | None = None) -> bytes:
         data, self._put_back = self._put_back, b""
         return b"" if self._gone.is_set() else data or await super().read()
 
