@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from wcwidth import wcwidth
+import regex
 
+from oobconsole.terminal.grid import width
 from oobconsole.terminal.text import plain
 
 #: For how many seconds a notice is seen at least before a key takes it away: somebody who is typing would not have
@@ -20,6 +21,10 @@ SHOWN_MAX_SECONDS: Final = 60.0
 CHARACTERS_A_SECOND: Final = 20
 #: How many entries there are at most. Of more entries nobody would read the oldest, so these are dropped.
 ENTRIES_MAX: Final = 32
+#: What people call a character: with its marks, and with whatever is joined to it (UAX 29).
+_CLUSTER: Final = regex.compile(r"\X")
+#: With this behind it, some terminals take two columns for a symbol that otherwise has one.
+_AS_EMOJI: Final = "\ufe0f"
 
 
 @dataclass
@@ -161,15 +166,28 @@ def _last_rows(lines: Sequence[str], columns: int, most: int) -> list[str]:
 
 
 def _wrapped(line: str, columns: int) -> list[str]:
-    """Return the line in rows, broken between two words where there are any."""
+    """Return the line in rows, broken between two words where there are any, and never within a character as people
+    see it. No row takes more columns than there are: what has no room would spoil the guest's screen."""
     rows, row, used = [], "", 0
-    for character in line:
-        width = max(0, wcwidth(character))
-        if used + width > columns:
+    for part in _parts(line, columns):
+        more = _columns(part)
+        while row and used + more > columns:
             whole, blank, begun = row.rpartition(" ")
             rows.append(whole if blank and whole.strip() else row)
             row = begun if blank and whole.strip() else ""
-            used = sum(max(0, wcwidth(each)) for each in row)
-        row += character
-        used += width
+            used = _columns(row)
+        row += part
+        used += more
     return [*rows, row]
+
+
+def _parts(line: str, columns: int) -> Iterator[str]:
+    """Yield the parts of a line that are not divided. Only a character that is wider than the screen is:
+    somebody may join any number of pictures to one."""
+    for found in _CLUSTER.finditer(line):
+        yield from [found[0]] if _columns(found[0]) <= columns else found[0]
+
+
+def _columns(text: str) -> int:
+    """Return the most columns that a terminal takes for a text."""
+    return sum(map(width, text)) + text.count(_AS_EMOJI)

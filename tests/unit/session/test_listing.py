@@ -7,7 +7,6 @@ import sys
 from types import FrameType
 
 import pytest
-from wcwidth import wcwidth
 
 from oobconsole.access import ALL, Access, Grant, Principal
 from oobconsole.console.console import Console, ConsoleState
@@ -22,6 +21,7 @@ from oobconsole.session.tui.catalogue import Catalogue
 from oobconsole.session.verbs import events
 from oobconsole.session.verbs.send import PATTERN_MAX
 from oobconsole.session.view import RIGHTS_A_SLICE
+from oobconsole.terminal.grid import width
 from oobconsole.terminal.plain import PlainLines
 from tests.support.aio import Work, idle, soon, until
 from tests.unit.session.fakes import ALICE, FakePeer, consoles, request_for
@@ -211,9 +211,9 @@ def test_of_lines_of_any_length_only_what_is_shown_is_looked_at(end: str, monkey
     def counted(character: str) -> int:
         nonlocal looked_at
         looked_at += 1
-        return wcwidth(character)
+        return width(character)
 
-    monkeypatch.setattr("oobconsole.session.board.wcwidth", counted)
+    monkeypatch.setattr("oobconsole.session.board.width", counted)
     shown_board = Board()
     shown_board.show("the last lines", ("x" * 80 + end).split("\n") * 10_000 + ["y" * 1_000_000 + "z"])
     rows = shown_board.rows(80, 24)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from oobconsole.session.board import LEAST_SECONDS, SHOWN_MAX_SECONDS, Board
 from oobconsole.session.mirror import BEHIND_MAX, Mirror
 from oobconsole.session.overlay import place, put_over
-from oobconsole.terminal.grid import Cell
+from oobconsole.terminal.grid import Cell, width
 from oobconsole.terminal.model import Terminal
 from oobconsole.terminal.pen import PLAIN
 from tests.unit.session.notices import Case, cases, sent, shown_by
@@ -58,6 +59,40 @@ async def test_the_cursor_is_kept_where_the_model_may_be_wrong(exact: bool) -> N
     await terminal.catch_up()
     assert terminal.model.text[23] == "hello"
     assert (terminal.model.cursor.y, terminal.model.cursor.x) == (mirror.model.cursor.y, mirror.model.cursor.x + 3)
+
+
+#: Texts of many scripts, one a line.
+TEXTS = (Path(__file__).parents[1] / "terminal" / "scripts.txt").read_text().splitlines()
+HOSTILE = ["👩\u200d" * 200, "z" + "\u0301" * 500, "🇩🇪" * 99, "❤\ufe0f" * 99, "नी" * 99, "漢" * 99 + "\u0903" * 99]
+
+
+@pytest.mark.parametrize("columns", [20, 21, 37, 40, 61, 80, 131])
+def test_lines_of_every_script_stay_in_their_rows(columns: int) -> None:
+    """faults.md 12 and 13, a variation: `~l` took spacing vowels for narrower than a terminal does, so its rows ran
+    over into others, and scrolled the guest's screen."""
+    for text in [*(" ".join([text] * 9) for text in TEXTS), *HOSTILE]:
+        board, terminal = Board(), Terminal(24, columns)
+        board.show("the last lines", [text])
+        rows = board.rows(columns, 23)
+        terminal.feed(b"".join(b"\x1b[%d;1Hguest" % (y + 1) for y in range(24)))
+        top = 24 - len(rows)
+        terminal.feed(put_over(terminal, rows, top, exact=False))
+        assert terminal.text[:top] == ["guest"] * top
+        for shown, row in zip(terminal.text[top:], rows, strict=True):
+            assert row.startswith(shown.rstrip())  # marks beyond those that a cell holds are missing
+            assert sum(map(width, row)) <= columns
+
+
+@pytest.mark.parametrize("columns", range(20, 32))
+def test_what_people_call_a_character_is_not_divided(columns: int) -> None:
+    """faults.md 12, a variation: half of a flag is a letter, and half of a family is somebody else."""
+    board = Board()
+    for picture in ("🇩🇪", "👨\u200d👩\u200d👧", "👩🏽\u200d🚀", "क्षि"):
+        board.show("", [picture * 40])
+        shown = "".join(board.rows(columns, 1000)).replace(" ", "")
+        assert picture * 40 in shown
+        assert all(row.count(picture) * len(picture) == len(row) for row in board.rows(columns, 1000)[2:])
+        board = Board()
 
 
 def test_our_lines_are_not_over_the_cursor() -> None:
