@@ -11,7 +11,9 @@ from prompt_toolkit.layout import Layout
 from oobconsole.session.tui.bindings import Bindings
 from oobconsole.session.tui.pace import PacedApplication
 from oobconsole.session.tui.terminal import Keys, Terminal, output
+from oobconsole.session.tui.widths import use_our_widths
 
+use_our_widths()
 #: A terminal with fewer rows has only the first line of a screen, and its list.
 ROWS_FOR_ALL: Final = 8
 Result = TypeVar("Result")

@@ -15,6 +15,7 @@ from oobconsole.session.services import Services
 from oobconsole.session.tui.catalogue import Catalogue
 from oobconsole.session.tui.choose import choose
 from oobconsole.session.tui.menu import Choice, Place
+from oobconsole.terminal.model import Terminal
 from tests.support.aio import idle, soon, until
 from tests.unit.session.fakes import ALICE, consoles
 
@@ -87,6 +88,21 @@ class FakeTerminal:
 
     def on_resize(self, call: Callable[[], object] | None) -> None:
         self._resized = call
+
+
+class ModelTerminal(FakeTerminal):
+    """A terminal of our own model, which knows more scripts than pyte's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._model = Terminal(*self.size())
+
+    @property
+    def lines(self) -> list[str]:
+        return self._model.text
+
+    def draw(self, text: str) -> None:
+        self._model.feed(text.encode())
 
 
 async def shown(terminal: FakeTerminal, text: str) -> None:

@@ -18,7 +18,26 @@ from oobconsole.session.tui.menu import Action, Choice, Place
 from oobconsole.session.tui.terminal import PASTE_MAX, Keys
 from tests.support.aio import idle, soon, stays, until
 from tests.unit.session.fakes import ALICE, consoles, machine_of, vanish
-from tests.unit.session.menus import FakeTerminal, begin, leave, of_a_client_that_does_not_read, printed, seen, shown
+from tests.unit.session.menus import (
+    FakeTerminal,
+    ModelTerminal,
+    begin,
+    leave,
+    of_a_client_that_does_not_read,
+    printed,
+    seen,
+    shown,
+)
+
+
+async def test_last_lines_of_every_script_change_in_place() -> None:
+    """faults.md 12, a variation: behind a spacing vowel, what changed came to stand in the wrong column."""
+    terminal, settings = ModelTerminal(), consoles("web1", "web2")
+    task = begin(terminal, settings)
+    for text in ("हिन्दी में कितना समय लगेगा यह", "हिन्दी में कितनाा x", "short", "தமிழ் மொழி 漢字 end", "தமிழ் மொழ 字 end"):
+        printed(settings, "web1", f"\r\n{text}".encode())
+        await seen(terminal, f"web1 .*  {text}$")
+    await leave(terminal, task)
 
 
 class TestChoose:
