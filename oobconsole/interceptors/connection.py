@@ -70,14 +70,20 @@ class Owner(Protocol):
 
 
 class Binding:
-    """One context of a connected native half."""
+    """One context of a connected native half.
 
-    __slots__ = ("accesses", "context", "failed", "handler", "published")
+    Attributes:
+        levels: the levels of the interrupt lines that have been driven in this batch of frames, and that are not
+            told yet, by the line's number.
+    """
+
+    __slots__ = ("accesses", "context", "failed", "handler", "levels", "published")
 
     def __init__(self, context: Context) -> None:
         self.context = context
         self.handler: PortHandler | None = None
         self.accesses = 0
+        self.levels: dict[int, bool] = {}
         self.published: tuple[int, tuple[Publication, ...]] | None = None
         self.failed = False
 
@@ -140,8 +146,17 @@ class Connection:
 
     def set_irq(self, bound: Binding, line: int, level: bool) -> None:
         """Send the level of an interrupt line. The publications go first, because an interrupted guest must not read
-        registers that are out of date. Within a batch that is not necessary: the guest's own access has made the old
-        publications invalid."""
+        registers that are out of date.
+
+        Within a batch that is not necessary: the guest's own access has made the old publications invalid. A line
+        goes up and down many times while a batch of output is served. The native half would take in all these frames
+        one after the other, and the last one counts. So only the last level is sent, at the end of the batch or
+        before the next ANSWER.
+        """
+        if self._in_batch and self._capabilities & _LEVEL:
+            bound.levels[line] = level
+            self._touched.add(bound)
+            return
         if self._capabilities & _LEVEL:
             mode = IrqMode.HIGH if level else IrqMode.LOW
         elif level and self._capabilities & _PULSE:
@@ -228,6 +243,7 @@ class Connection:
                 if self.closed:
                     break
             for bound in self._touched:
+                self._append_levels(bound)
                 self._append_publications(bound)
         except WireError as error:
             broken = f"protocol error: {error}"
@@ -258,6 +274,7 @@ class Connection:
                     value = handler.read(event.port, event.size) & mask
             except Exception:
                 self._failed(bound)
+        self._append_levels(bound)
         self._append_publications(bound)  # first: the guest may read these registers as soon as it has the answer
         self._out += wire.encode_answer(event.context, event.seq, 0 if event.write else value)
 
@@ -344,6 +361,7 @@ class Connection:
     def _ready(self) -> None:
         """Say from which byte on the output of each known context must be sent, and that the server is ready."""
         for bound in self.bound.values():
+            self._append_levels(bound)
             if bound.handler is not None:
                 for port, received in bound.handler.received():
                     self._out += wire.encode_resume(bound.context.number, port, received)
@@ -355,6 +373,13 @@ class Connection:
         bound.handler = self._owner.context_appeared(bound.context)
 
     # -- what goes out ------------------------------------------------------------------------------
+
+    def _append_levels(self, bound: Binding) -> None:
+        """Append the levels of a context's interrupt lines that this batch has driven."""
+        for line, level in bound.levels.items():
+            mode = IrqMode.HIGH if level else IrqMode.LOW
+            self._out += wire.encode_irq(bound.context.number, line, mode, bound.accesses)
+        bound.levels.clear()
 
     def _append_publications(self, bound: Binding) -> None:
         """Append a context's publications to the output, unless the native half has them already."""

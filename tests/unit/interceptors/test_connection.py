@@ -207,6 +207,45 @@ async def test_registers_are_said_behind_accesses_to_them_and_not_behind_others(
     assert pair.read() == b"", "whoever changes them says so"
 
 
+async def test_of_a_line_that_a_batch_moves_only_the_last_level_is_said(pair: Pair) -> None:
+    """The level is said before the answer behind it, because the guest may go on as soon as it has the answer."""
+
+    class Printer(Recorder):
+        def write_block(self, port: int, data: bytes) -> None:
+            for level in data:
+                pair.connection.set_irq(pair.connection.bound[1], 4, bool(level))
+
+    pair.owner.handler = Printer(MemoryInterceptor("l1"), Context("l1", 1))
+    await pair.greet()
+    pair.read()
+    pair.peer.send(posted(bytes((1, 0, 1))) + posted(bytes((0, 1))))
+    pair.connection.serve()
+    assert pair.read() == wire.encode_irq(1, 4, wire.IrqMode.HIGH, 5)
+    pair.peer.send(posted(bytes((0, 1, 0))) + access(1) + posted(b"\x01"))
+    pair.connection.serve()
+    said = wire.encode_irq(1, 4, wire.IrqMode.LOW, 9) + wire.encode_answer(1, 1, 0x78)
+    assert pair.read() == said + wire.encode_irq(1, 4, wire.IrqMode.HIGH, 10)
+    pair.peer.send(stats(1))
+    pair.connection.serve()
+    assert pair.read() == b"", "it was said"
+    pair.connection.set_irq(pair.connection.bound[1], 4, True)
+    assert pair.read() == wire.encode_irq(1, 4, wire.IrqMode.HIGH, 10), "said again, because nobody else may know"
+
+
+async def test_pulses_are_said_one_by_one(pair: Pair) -> None:
+    class Printer(Recorder):
+        def write_block(self, port: int, data: bytes) -> None:
+            for level in data:
+                pair.connection.set_irq(pair.connection.bound[1], 4, bool(level))
+
+    pair.owner.handler = Printer(MemoryInterceptor("l1"), Context("l1", 1))
+    await pair.greet(int(wire.Capability.IRQ_PULSE))
+    pair.read()
+    pair.peer.send(posted(bytes((1, 0, 1))))
+    pair.connection.serve()
+    assert pair.read() == wire.encode_irq(1, 4, wire.IrqMode.PULSE, 3) * 2
+
+
 async def test_each_context_appears_and_goes_once(pair: Pair) -> None:
     """Those of the former connection that are not announced are gone when something else is said, and then only."""
     pair.owner.missing = {number: Context("l1", number) for number in (5, 6)}
