@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import shlex
 import time
 from collections import deque
 from collections.abc import Coroutine, Iterable, Sequence
@@ -19,7 +18,7 @@ from oobconsole.client.errors import (
     ExpectFailed,
     ExpectTimeout,
 )
-from oobconsole.client.texts import Match, Pattern, compiled, encoded, first_of
+from oobconsole.client.texts import Match, Pattern, as_word, compiled, encoded, first_of
 from oobconsole.client.transcript import TRANSCRIPT_MAX
 from oobconsole.spellings import as_typed
 from oobconsole.terminal.model import Terminal
@@ -292,7 +291,7 @@ class Console:
         deadline = time.monotonic() + timeout
         mark = f"oob{secrets.token_hex(8)}"
         quoted = f"{mark[:3]}''{mark[3:]}"  # typed, it does not look like what is printed
-        await self._typed(self.send(f"echo {quoted}.; eval {shlex.quote(command)}; echo {quoted}:$?:\r"), timeout)
+        await self._typed(self.send(f"echo {quoted}.; eval {as_word(command)}; echo {quoted}:$?:\r"), timeout)
         begin = regex.compile(rf"{mark}\.\r?\n")
         start, found = await self._expect(begin, (), timeout=deadline - time.monotonic(), again=_MARK_MAX)
         printed = start + found.end()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import shlex
 from collections.abc import Iterable
 from typing import Final
 
@@ -14,6 +16,10 @@ from oobconsole.spellings import all_spellings
 #: The most seconds that one look for a pattern takes. A look that needs more is made again when more output has come.
 LOOK_SECONDS: Final = 0.5
 _USAGE: Final = 2
+#: Characters that are keys to a shell that reads a line, but for the line feed: a Tab completes a word, Ctrl-C drops
+#: the line.
+_KEYS: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
+_CONTROLS: Final = re.compile(r"[\\\x00-\x1f\x7f]")
 
 Match = regex.Match[str]
 Pattern = regex.Pattern[str]
@@ -42,6 +48,15 @@ def encoded(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError as error:
         raise CommandRefused("send", _USAGE, f"{text!r} is no text that UTF-8 can carry") from error
+
+
+def as_word(command: str) -> str:
+    """A command as one word that can be typed at a POSIX shell. Where it has characters that would be keys, they are
+    written as numbers, which the shell's own `printf` reads."""
+    if not _KEYS.search(command):
+        return shlex.quote(command)
+    numbered = _CONTROLS.sub(lambda found: f"\\0{ord(found[0]):03o}", command)
+    return f'"$(printf %b {shlex.quote(numbered)})"'
 
 
 async def first_of(patterns: Iterable[Pattern], text: str, at: int) -> tuple[Match | None, bool]:

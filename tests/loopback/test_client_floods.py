@@ -178,6 +178,23 @@ async def test_run_returns_all_lines_of_a_long_output(shell: Server, lines: int)
         assert done.missing == 0
 
 
+@pytest.mark.parametrize(
+    ("command", "output"),
+    [
+        ("printf '[a\tb]'", "[a\tb]"),
+        ("printf '%s' 'x\ty\n\\n 100%\x7f' | od -An -tx1", " 78 09 79 0a 5c 6e 20 31 30 30 25 7f\n"),
+        ("printf '\x03\x04\x1a\x1c' | od -An -tx1", " 03 04 1a 1c\n"),
+        ("for x in 1 2\ndo\n\techo $x\ndone", "1\n2\n"),
+        ("echo 'it''s' \"$HOME\" >/dev/null; echo ünï", "ünï\n"),
+    ],
+)
+async def test_run_runs_what_was_given(shell: Server, command: str, output: str) -> None:
+    """A Tab in it was a key, with which the shell completed a word or asked a question; Ctrl-C dropped the line."""
+    async with attached(shell) as console:
+        done = await console.run(command, timeout=scaled(20))
+        assert (done.output, done.status) == (output, 0)
+
+
 async def test_run_says_how_much_of_its_output_was_too_much(shell: Server) -> None:
     async with attached(shell) as console:
         done = await console.run("seq 1 300000; false", timeout=scaled(120))
