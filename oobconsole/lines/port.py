@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 from abc import ABC, abstractmethod
@@ -28,6 +29,8 @@ WRITE_MAX: Final = 4096
 _QUEUE_MAX: Final = 65536
 #: How often, in seconds, pyserial's reader and the other end are looked at: are they still there?
 POLL_SECONDS: Final = 1.0
+#: How often it is looked whether a port has sent everything, so that a break can be sent.
+LOOK_SECONDS: Final = 0.05
 
 
 class Owner(Protocol):
@@ -58,7 +61,12 @@ class Port(ABC):
 
 
 class Tty(Port):
-    """A tty of this host, non-blocking."""
+    """A tty of this host, non-blocking.
+
+    Breaks and the close have a thread, because the kernel makes whoever asks for these wait: for a break until
+    everything that was written is sent (drivers/tty/tty_io.c, TIOCSBRK), which is never at a guest that holds its
+    input up; and for a close up to 30 s for the same (`closing_wait`, setserial(8)).
+    """
 
     def __init__(self, port: serial.Serial, owner: Owner) -> None:
         self._port = port
@@ -66,7 +74,10 @@ class Tty(Port):
         self._loop = asyncio.get_running_loop()
         self._fd = port.fileno()
         self._waiting = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._look: asyncio.TimerHandle | None = None
+        self._breaking = False
+        self._asked = threading.Lock()  # held by the thread that asks the driver for something
+        self._closed = threading.Event()
         self._loop.add_reader(self._fd, self._readable)
 
     def _readable(self) -> None:
@@ -100,30 +111,73 @@ class Tty(Port):
         self._loop.remove_writer(self._fd)
         self._owner.room()
 
-    def send_break(self) -> bool:
+    def send_break(self) -> bool | Awaitable[None]:
+        if self._breaking or self._unsent():
+            self._look_again()
+            return False
+        self._breaking = True
+        sent: asyncio.Future[None] = self._loop.create_future()
+        supervise.thread(self._break, sent, name=f"break of {self._port.name}")
+        return sent
+
+    def _unsent(self) -> int:
+        """How many bytes the kernel still has to send; 0 where the driver does not tell."""
         try:
-            self._port.break_condition = True
-        except OSError as error:  # a driver may not be able to: cdc_acm says EPIPE, others ENOTTY or EOPNOTSUPP
-            raise LineFault(f"the port refuses it: {why(error)}") from error
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_later(BREAK_SECONDS, self._end_break)
-        return True
+            return int(self._port.out_waiting)
+        except OSError:
+            return 0
+
+    def _look_again(self) -> None:
+        """Say that there is room in a moment, so that whoever wants to send a break tries it again."""
+        if self._look is None:
+            self._look = self._loop.call_later(LOOK_SECONDS, self._looked)
+
+    def _looked(self) -> None:
+        self._look = None
+        self._owner.room()
+
+    def _break(self, sent: asyncio.Future[None]) -> None:
+        """Send a break; in a thread. If it cannot be ended, that ends the line."""
+        with self._asked:
+            refused = ""
+            try:
+                if self._closed.is_set():
+                    raise OSError("the line was lost meanwhile")
+                self._port.break_condition = True
+            except OSError as error:  # a driver may not be able to: cdc_acm says EPIPE, others ENOTTY or EOPNOTSUPP
+                refused = f"the port refuses it: {why(error)}"
+            else:
+                self._closed.wait(BREAK_SECONDS)
+                self._end_break()
+        self._tell(self._break_done, sent, refused)
+
+    def _break_done(self, sent: asyncio.Future[None], refused: str) -> None:
+        self._breaking = False
+        _settle(sent, refused)
 
     def _end_break(self) -> None:
-        self._timer = None
         try:
             self._port.break_condition = False
         except OSError as error:
-            self._owner.ended(self, f"its break cannot be ended: {why(error)}")
+            self._tell(self._owner.ended, self, f"its break cannot be ended: {why(error)}")
+
+    def _tell(self, call: Callable[..., object], *args: object) -> None:
+        """Have the event loop's thread call a function, unless the server has ended."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(call, *args)
 
     def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._look is not None:
+            self._look.cancel()
         self._loop.remove_reader(self._fd)
         if self._waiting:
             self._loop.remove_writer(self._fd)
-        self._port.close()
+        self._closed.set()
+        supervise.thread(self._close, name=f"close {self._port.name}")
+
+    def _close(self) -> None:
+        with self._asked:
+            self._port.close()
 
 
 class Remote(Port):

@@ -10,14 +10,17 @@ import itertools
 import os
 import pty
 import socket
+import struct
 import subprocess
+import termios
 import threading
 import tty
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import serial
 
 from oobconsole.config.guests import SerialConfig
 from oobconsole.errors import LineFault
@@ -32,6 +35,7 @@ from tests.support.ports import free_port
 
 #: asm-generic/ioctls.h
 TIOCSBRK = 0x5427
+TIOCCBRK = 0x5428
 KINDS = {
     "unix": lambda folder: DialRig(folder, socket.AF_UNIX),
     "tcp": lambda folder: DialRig(folder, socket.AF_INET),
@@ -186,9 +190,72 @@ async def test_a_driver_that_refuses_a_break(number: int, tmp_path: Path, monkey
     with monkeypatch.context() as driver:
         driver.setattr(fcntl, "ioctl", ioctl)
         with pytest.raises(LineFault, match=f"^the port refuses it: {os.strerror(number)}$"):
-            rig.stream.send_break()
+            await soon(settled(rig.stream.send_break()))
     rig.print(b"still here")
     await until(lambda: rig.events.got == b"still here", lambda: rig.events.got)
+    await rig.stop()
+
+
+async def settled(sending: bool | Awaitable[None]) -> None:
+    """Wait until it is known whether a break was sent; raises what the line says then."""
+    assert not isinstance(sending, bool), sending
+    await sending
+
+
+class Driver:
+    """Stands in the place of a driver whose port has sent what was written only when the test says so. As in the
+    kernel (tty_ioctl), a break waits for that, for as long as it takes, and so does a close."""
+
+    def __init__(self, patched: pytest.MonkeyPatch) -> None:
+        self.unsent = 0
+        self.sent = threading.Event()
+        self.calls: list[str] = []
+        real = fcntl.ioctl
+
+        def ioctl(descriptor: int, request: int, *rest: Any) -> Any:
+            if request == termios.TIOCOUTQ:
+                return struct.pack("I", self.unsent)
+            if request == TIOCSBRK:
+                self.sent.wait(60)
+            if request in (TIOCSBRK, TIOCCBRK):
+                self.calls.append("break" if request == TIOCSBRK else "end")
+            return real(descriptor, request, *rest)
+
+        def close(port: serial.Serial) -> None:
+            self.sent.wait(60)
+            self.calls.append("close")
+            real_close(port)
+
+        real_close = serial.Serial.close
+        patched.setattr(fcntl, "ioctl", ioctl)
+        patched.setattr(serial.Serial, "close", close)
+
+
+async def test_a_driver_that_makes_a_break_wait_holds_up_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """faults.md 20, variation: with flow control a guest that reads nothing made the kernel wait for ever, and with it
+    every console of the server."""
+    rig = PtyRig(tmp_path)
+    await rig.start()
+    driver = Driver(monkeypatch)
+    driver.unsent = 17
+    assert rig.stream.send_break() is False  # it is not asked for before everything is sent
+    tries = rig.events.writable_calls
+    await until(lambda: rig.events.writable_calls > tries, lambda: rig.events.writable_calls)  # then it is tried again
+    driver.unsent = 0
+    sending = rig.stream.send_break()
+    rig.print(b"meanwhile")
+    await until(lambda: rig.events.got == b"meanwhile", lambda: rig.events.got)
+    assert (rig.stream.send_break(), driver.calls) == (False, [])  # one at a time
+    driver.sent.set()
+    await soon(settled(sending))
+    assert driver.calls == ["break", "end"]
+    driver.sent.clear()
+    await soon(rig.stream.stop())
+    assert "close" not in driver.calls
+    driver.sent.set()
+    await until(lambda: "close" in driver.calls, lambda: driver.calls)
     await rig.stop()
 
 
