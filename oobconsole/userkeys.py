@@ -92,13 +92,12 @@ def file_of(folder: Path, user: str, reserved: Collection[Path] = ()) -> Path | 
         return None
     for path in (folder / user, folder / f"{user}.pub"):
         try:
-            found = path.stat()
+            if stat.S_ISREG(path.stat().st_mode) and not _is_reserved(path, reserved):
+                return path
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
             raise Unusable(path, f"cannot be looked at: {error.strerror}", ours=True) from error
-        if stat.S_ISREG(found.st_mode) and not _is_reserved(path, reserved):
-            return path
     return None
 
 
@@ -115,10 +114,11 @@ def lines(path: Path, *, strict: bool = True) -> list[str]:
     try:
         with path.open("rb") as file:
             why = _why_not_trusted(os.fstat(file.fileno())) if strict else ""
+            why = why or (_why_not_trusted(path.parent.stat()) if strict else "")
             data = b"" if why else file.read(_FILE_MAX + 1)
     except OSError as error:
         raise Unusable(path, f"cannot be read: {error.strerror}", ours=True) from error
-    if why or (strict and (why := _why_not_trusted(path.parent.stat()))):
+    if why:
         raise Unusable(path, f"is not used: {why}, or set strict_modes = false")
     if len(data) > _FILE_MAX:
         raise Unusable(path, f"is too large: more than {_FILE_MAX} bytes")

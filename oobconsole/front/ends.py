@@ -22,6 +22,8 @@ OUTPUT_WINDOW: Final = 131072
 #: Credit is given back only when it is at least this part of the window (a fourth), so that a key and its echo need
 #: no third frame.
 PORTION: Final = 4
+#: How many questions about users' keys of one front may be without an answer at the same time.
+QUESTIONS_MAX: Final = 64
 #: How many connections may wait to be accepted, also while there is no front to accept them.
 BACKLOG: Final = 1024
 

@@ -10,7 +10,7 @@ from typing import Final, Protocol, cast
 
 from oobconsole.access import Principal
 from oobconsole.front import frames
-from oobconsole.front.ends import ClientEnd, Unavailable, UserKeys
+from oobconsole.front.ends import QUESTIONS_MAX, ClientEnd, Unavailable, UserKeys
 from oobconsole.front.frames import CORE_SIZES, DATA_MAX, Decoder, Frame, FromCore, FromFront, Opening
 from oobconsole.supervise import Tasks
 
@@ -200,7 +200,13 @@ class Link(asyncio.Protocol):
 
     async def keys(self, user: str) -> UserKeys:
         """Ask the core for a user's file of keys (`ends.Core.keys`). Raises `Unavailable`, also when the core does
-        not answer within `ANSWER_SECONDS`."""
+        not answer within `ANSWER_SECONDS`.
+
+        A question counts until the core has answered it, because the core ends a front that asks too many at the same
+        time. The core's own file system may not answer for minutes.
+        """
+        if len(self._questions) >= QUESTIONS_MAX:
+            raise Unavailable("the core has not answered what was asked before", ours=True)
         self._asked += 1
         number = self._asked
         answer = self._questions[number] = asyncio.get_running_loop().create_future()
@@ -210,8 +216,6 @@ class Link(asyncio.Protocol):
                 said = await answer
         except TimeoutError:
             raise Unavailable("the core does not answer", ours=True) from None
-        finally:
-            del self._questions[number]
         kind, text = said[:1], said[1:].decode(errors="replace")
         if kind != _FOUND:
             raise Unavailable(text, ours=kind == _OUR_TROUBLE)
@@ -229,7 +233,7 @@ class Link(asyncio.Protocol):
         self.send(FromFront.SERVING, number)
 
     def _on_keys(self, frame: Frame) -> None:
-        answer = self._questions.get(frame.number)
+        answer = self._questions.pop(frame.number, None)
         if answer is not None and not answer.done():
             answer.set_result(frame.content)
 

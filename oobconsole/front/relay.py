@@ -19,6 +19,7 @@ from oobconsole.access import Principal
 from oobconsole.errors import FrontError
 from oobconsole.front import frames
 from oobconsole.front.counts import Counts
+from oobconsole.front.ends import QUESTIONS_MAX
 from oobconsole.front.frames import FRONT_SIZES, Decoder, Frame, FromCore, FromFront
 from oobconsole.front.reception import Lobby
 from oobconsole.front.visitor import Visitor
@@ -30,8 +31,6 @@ TURN_SECONDS: Final = 0.002
 WAITING_MAX: Final = 256 << 10
 #: When so many bytes of frames wait for the front to read them, its sessions wait.
 UNREAD_MAX: Final = 256 << 10
-#: How many questions about users' keys a front may ask at the same time.
-QUESTIONS_MAX: Final = 64
 #: How many sessions one front may have. Sessions that have ended, but are not closed, count.
 SESSIONS_MAX: Final = 10_000
 #: A content of at most so many bytes is copied behind its header, because one write is cheaper than two.
@@ -42,7 +41,8 @@ _GATHERED_MAX: Final = 32768
 _NAME_MAX: Final = 64
 _KEY_THREADS: Final = ThreadPoolExecutor(2, thread_name_prefix="keys")
 
-#: Returns the lines of a user's file of keys as one text; raises `Unavailable`.
+#: Returns the content of KEYS for a user. It may take long, and it always returns: the front counts the question until
+#: then.
 Keys = Callable[[str], bytes]
 
 

@@ -6,6 +6,7 @@ from functools import partial
 
 import asyncssh
 
+from oobconsole import supervise
 from oobconsole.config.schema import Config, ServerConfig
 from oobconsole.front.ends import Unavailable
 from oobconsole.front.kinds import Kind
@@ -90,6 +91,9 @@ def _keys(trust: Trust, user: str) -> bytes:
         return found(trust.keys(user))
     except Unavailable as error:
         return not_found(str(error), ours=error.ours)
+    except Exception as error:  # whatever it is: the front waits for an answer
+        supervise.tell("reading a user's keys", error)
+        return not_found("a bug in oobconsole; the server's log has more", ours=True)
 
 
 KIND = Kind(

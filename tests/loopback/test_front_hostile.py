@@ -21,10 +21,11 @@ from oobconsole.access import Principal
 from oobconsole.events import Event, Kind
 from oobconsole.front import frames, relay
 from oobconsole.front.ends import INPUT_WINDOW
+from oobconsole.front.ends import QUESTIONS_MAX
 from oobconsole.front.frames import DATA_MAX, FRONT_SIZES, FromFront, Opening
 from oobconsole.front.reception import SESSIONS_MAX, WINDOW, Lobby
 from oobconsole.front.refusals import LISTED_MAX, LOGINS_MAX
-from oobconsole.front.relay import QUESTIONS_MAX, Relay
+from oobconsole.front.relay import Relay
 from oobconsole.net.listener import hand_over
 from oobconsole.ssh import kind
 from tests.loopback.lab import Lab
