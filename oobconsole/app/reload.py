@@ -81,7 +81,7 @@ class Reloader:
         return f"reloaded: {text}"
 
     async def _reload(self) -> list[str]:
-        new = await asyncio.to_thread(load, self._file)
+        new = await asyncio.to_thread(_load_again, self._file)
         changed = differences(self._config, new)
         fixed = [key for key in changed if not CHANGEABLE.fullmatch(key)]
         if fixed:
@@ -93,6 +93,14 @@ class Reloader:
             if isawaitable(part_taken):
                 await part_taken
         return changed
+
+
+def _load_again(file: Path) -> Config:
+    """Read the configuration again. A pipe may be read at the start; to read it again could wait for ever, and with it
+    each later reload, and the end of the server."""
+    if file.exists() and not file.is_file():
+        raise ConfigError(str(file), "", "is no file, and cannot be read again: put a file there, or restart the server")
+    return load(file)
 
 
 def part(take: Callable[[Config], object]) -> Prepare:

@@ -24,7 +24,9 @@ FIELDS_MAX: Final = 24
 VALUE_MAX: Final = 4096
 _LEVELS: Final = frozenset({"debug", "info", "warning", "error", "critical"})
 #: Fields that the log itself sets, or that have another meaning for structlog or Python.
-_OURS: Final = frozenset({"event", "level", "timestamp", "front", "self", "exc_info", "stack_info", "stack"})
+_OURS: Final = frozenset(
+    {"event", "level", "timestamp", "front", "self", "method_name", "exc_info", "stack_info", "stack"}
+)
 #: The field of a traceback. It is renamed, because structlog's console prints this field as it is, whatever it holds.
 _TRACEBACK: Final = "exception"
 

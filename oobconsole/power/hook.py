@@ -32,6 +32,8 @@ _REST_SECONDS: Final = 0.01
 _KILL_SECONDS: Final = 2.0
 #: How many outputs are read on for programs that stay in the background; beyond that, the oldest is closed.
 _DRAINS_MAX: Final = 64
+#: How often it is looked whether a program has ended, where nothing else says so.
+_LOOK_SECONDS: Final = 0.05
 
 
 class Output:
@@ -214,7 +216,12 @@ async def _ended(process: subprocess.Popen[bytes]) -> None:
     """Wait until the process ends. It stays a zombie, so that no other process can get its number."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
-    descriptor = os.pidfd_open(process.pid)
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except OSError:  # the server has no descriptor left; the process must have its end all the same
+        while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            await asyncio.sleep(_LOOK_SECONDS)
+        return
     loop.add_reader(descriptor, ended.set)
     try:
         await ended.wait()

@@ -123,3 +123,18 @@ class TestReload:
             done = ssh(plain, *words)
             assert (done.returncode, done.stdout) == (3, b"")
             assert b"is for the server's own user" in done.stderr
+
+
+def test_a_configuration_that_has_become_a_pipe_is_refused() -> None:
+    """faults.md 27, variation: a reload that nobody ends kept each later one waiting, and the server from ending."""
+    with Server() as server:
+        good = server.config.read_text()
+        server.config.unlink()
+        os.mkfifo(server.config)
+        os.kill(server.pid, signal.SIGHUP)
+        wait_for_log(server, "is no file, and cannot be read again")
+        server.config.unlink()
+        server.config.write_text(good.replace('rights = "all"', 'rights = "watch"'))
+        os.kill(server.pid, signal.SIGHUP)
+        wait_for_log(server, "configuration reloaded")
+        assert server.stop() == 0

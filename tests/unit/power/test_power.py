@@ -209,3 +209,21 @@ def test_whoever_leaves_ends_the_hook_that_still_runs(tmp_path: Path) -> None:
         await until(lambda: not alive(pid), lambda: pid)
 
     run(switched)
+
+
+def test_a_hook_that_hangs_is_ended_without_a_descriptor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """faults.md 18 and 25, variation: the descriptors run out when the hook has just been started. It went on for
+    ever, and its output was never closed."""
+
+    def none_left(pid: int) -> int:
+        raise OSError(24, os.strerror(24))
+
+    async def hang() -> None:
+        with pytest.raises(PowerError, match="did not end in 1 s, and was ended"):
+            await power("sh", "-c", f"trap '' TERM; echo $$ > {pid}; sleep 600", timeout_s=1).do(PowerAction.ON)
+
+    pid = tmp_path / "pid"
+    monkeypatch.setattr(os, "pidfd_open", none_left)
+    run(hang)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
