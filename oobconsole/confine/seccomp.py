@@ -33,7 +33,6 @@ _CALLS: Final[dict[str, tuple[int | None, int | None]]] = {
     "getpeername": (52, 205),
     "setsockopt": (54, 208),
     "getsockopt": (55, 209),
-    "listen": (50, 201),  # libuv calls it for a socket that listens already
     "socketpair": (53, 199),  # an event loop makes one, to wake itself
     "pipe2": (293, 59),
     "eventfd2": (290, 19),

@@ -6,8 +6,10 @@ import contextlib
 import json
 import os
 import pty
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -191,3 +193,27 @@ class TestDisk:
             wait_for_log(server, "missing=0")
             assert b"is not recorded" not in ssh(server, "ls").stderr
             assert server.stop() == 0
+
+
+class TestDescriptors:
+    def test_a_front_that_has_none_left_waits(self) -> None:
+        """faults.md 25, variation: the front may open no file, and without that the event loop's own servers tried
+        to accept a connection again and again without a pause, with all of a processor."""
+        with Server(through=("prlimit", "--nofile=44:44")) as server, contextlib.ExitStack() as held:
+            (front, *_) = server.fronts()
+            for _ in range(60):
+                held.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            wait_for_log(server, "no connection can be accepted now.*Too many open files")
+            before = _ticks(front)
+            time.sleep(2)
+            assert _ticks(front) - before < 10
+            assert server.run_local("ls").returncode == 0
+            held.close()
+            serves(server)
+            assert server.fronts()[0] == front
+
+
+def _ticks(pid: int) -> int:
+    """How much processor time a process has had, in hundredths of a second (proc(5), /proc/PID/stat)."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(words[11]) + int(words[12])
