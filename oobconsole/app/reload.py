@@ -96,10 +96,14 @@ class Reloader:
 
 
 def _load_again(file: Path) -> Config:
-    """Read the configuration again. A pipe may be read at the start; to read it again could wait for ever, and with it
-    each later reload, and the end of the server."""
+    """Read the configuration again.
+
+    Why is a pipe refused, though it may be read at the start? Reading it again could wait for ever, and each later
+    reload would wait for this one, and so would the end of the server.
+    """
     if file.exists() and not file.is_file():
-        raise ConfigError(str(file), "", "is no file, and cannot be read again: put a file there, or restart the server")
+        reason = "is no file, and cannot be read again: put a file there, or restart the server"
+        raise ConfigError(str(file), "", reason)
     return load(file)
 
 

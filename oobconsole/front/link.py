@@ -228,8 +228,14 @@ class Link(asyncio.Protocol):
         self._tasks.start(self._settle(frame.number, frame.content), "new settings of a front")
 
     async def _settle(self, number: int, settings: bytes) -> None:
-        async with self._settling:
-            await self.server.settle(settings)
+        """Serve by new settings, or end. The core waits for the answer, and settings that it has given up may let
+        somebody in who is not to come in any more."""
+        try:
+            async with self._settling:
+                await self.server.settle(settings)
+        except Exception:
+            self.stopped.set()
+            raise
         self.send(FromFront.SERVING, number)
 
     def _on_keys(self, frame: Frame) -> None:

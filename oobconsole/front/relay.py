@@ -41,8 +41,8 @@ _GATHERED_MAX: Final = 32768
 _NAME_MAX: Final = 64
 _KEY_THREADS: Final = ThreadPoolExecutor(2, thread_name_prefix="keys")
 
-#: Returns the content of KEYS for a user. It may take long, and it always returns: the front counts the question until
-#: then.
+#: Returns the content of KEYS for a user. It may take long, and it always returns: until then the front counts its
+#: question.
 Keys = Callable[[str], bytes]
 
 

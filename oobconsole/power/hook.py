@@ -32,7 +32,7 @@ _REST_SECONDS: Final = 0.01
 _KILL_SECONDS: Final = 2.0
 #: How many outputs are read on for programs that stay in the background; beyond that, the oldest is closed.
 _DRAINS_MAX: Final = 64
-#: How often it is looked whether a program has ended, where nothing else says so.
+#: How often it is looked whether a program has ended while there is no descriptor that says so, in seconds.
 _LOOK_SECONDS: Final = 0.05
 
 
@@ -216,18 +216,28 @@ async def _ended(process: subprocess.Popen[bytes]) -> None:
     """Wait until the process ends. It stays a zombie, so that no other process can get its number."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
-    try:
-        descriptor = os.pidfd_open(process.pid)
-    except OSError:  # the server has no descriptor left; the process must have its end all the same
-        while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            await asyncio.sleep(_LOOK_SECONDS)
-        return
+    while (descriptor := _pidfd(process)) is None:  # the process must have its end all the same
+        if _is_over(process):
+            return
+        await asyncio.sleep(_LOOK_SECONDS)
     loop.add_reader(descriptor, ended.set)
     try:
         await ended.wait()
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)
+
+
+def _pidfd(process: subprocess.Popen[bytes]) -> int | None:
+    """Return a descriptor that can be read when the process has ended; None: the server has no descriptor left."""
+    try:
+        return os.pidfd_open(process.pid)
+    except OSError:
+        return None
+
+
+def _is_over(process: subprocess.Popen[bytes]) -> bool:
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 async def _end(process: subprocess.Popen[bytes]) -> None:

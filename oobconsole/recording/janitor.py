@@ -103,5 +103,6 @@ class Janitor:
 
 
 def _behind_others() -> None:
-    """Give the thread a low priority."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+    """Give the thread a low priority, unless the process may not (systemd.exec(5): SystemCallFilter=~@resources)."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

@@ -234,7 +234,7 @@ class Driver:
 async def test_a_driver_that_makes_a_break_wait_holds_up_nobody_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """faults.md 20, variation: with flow control a guest that reads nothing made the kernel wait for ever, and with it
+    """faults.md 20, variation: with flow control a guest that reads nothing made the kernel wait for ever, and so
     every console of the server."""
     rig = PtyRig(tmp_path)
     await rig.start()
@@ -242,7 +242,7 @@ async def test_a_driver_that_makes_a_break_wait_holds_up_nobody_else(
     driver.unsent = 17
     assert rig.stream.send_break() is False  # it is not asked for before everything is sent
     tries = rig.events.writable_calls
-    await until(lambda: rig.events.writable_calls > tries, lambda: rig.events.writable_calls)  # then it is tried again
+    await until(lambda: rig.events.writable_calls > tries, lambda: rig.events.writable_calls)
     driver.unsent = 0
     sending = rig.stream.send_break()
     rig.print(b"meanwhile")

@@ -20,8 +20,7 @@ from structlog.testing import capture_logs
 from oobconsole.access import Principal
 from oobconsole.events import Event, Kind
 from oobconsole.front import frames, relay
-from oobconsole.front.ends import INPUT_WINDOW
-from oobconsole.front.ends import QUESTIONS_MAX
+from oobconsole.front.ends import INPUT_WINDOW, QUESTIONS_MAX
 from oobconsole.front.frames import DATA_MAX, FRONT_SIZES, FromFront, Opening
 from oobconsole.front.reception import SESSIONS_MAX, WINDOW, Lobby
 from oobconsole.front.refusals import LISTED_MAX, LOGINS_MAX

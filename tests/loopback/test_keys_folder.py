@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from oobconsole.front import link
 from oobconsole.front.ends import QUESTIONS_MAX, Unavailable
 from oobconsole.ssh import kind
 from tests.loopback.lab import Lab
-from tests.support.aio import soon
+from tests.support.aio import soon, until
 
 
 async def test_a_folder_that_does_not_answer_ends_no_front(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,22 +30,19 @@ async def test_a_folder_that_does_not_answer_ends_no_front(lab: Lab, monkeypatch
         with monkeypatch.context() as patched:
             patched.setattr(link, "ANSWER_SECONDS", 0.01)
             for _ in range(QUESTIONS_MAX + 10):
-                with pytest.raises(Unavailable, match="the core (does not answer|has not answered)") as refused:
+                with pytest.raises(Unavailable, match=r"the core (does not answer|has not answered)") as refused:
                     await soon(lab.ssh.core.keys("alice"))
                 assert refused.value.ours
         assert not lab.relay.ended.done()
         assert "web1" in str((await soon(before.run("ls"))).stdout)
         back.set()
-        while lab.relay._questions:
-            await asyncio.sleep(0.01)
+        await until(lambda: not lab.relay._questions, lambda: len(lab.relay._questions))
     async with await soon(lab.connect()) as after:
         assert "web1" in str((await soon(after.run("ls"))).stdout)
 
 
 @pytest.mark.parametrize("what", ["a file of another meaning", "the folder"])
-async def test_what_cannot_be_looked_at_is_our_trouble(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch, what: str
-) -> None:
+async def test_what_cannot_be_looked_at_is_our_trouble(lab: Lab, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     """security.md 29, variation: the front got no answer, and clients waited for 10 s."""
     folder, real = lab.config.server.authorized_keys, Path.stat
     broken = folder if what == "the folder" else folder / "elsewhere"
@@ -56,9 +52,12 @@ async def test_what_cannot_be_looked_at_is_our_trouble(
             raise OSError(5, "Input/output error")
         return real(path, **how)
 
-    monkeypatch.setattr(Path, "stat", stat)
-    with pytest.raises(userkeys.Unusable, match="Input/output error") as unusable:
-        file = userkeys.file_of(folder, "alice", [broken] if broken != folder else [])
+    def look() -> None:
+        file = userkeys.file_of(folder, "alice", [] if broken == folder else [broken])
         assert file is not None
         userkeys.lines(file)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    with pytest.raises(userkeys.Unusable, match="Input/output error") as unusable:
+        look()
     assert unusable.value.ours

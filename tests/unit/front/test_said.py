@@ -17,8 +17,8 @@ def names() -> list[str]:
     """The names of all arguments on the way of a log line through structlog."""
     bound = structlog.make_filtering_bound_logger(0)
     found = {"event", "level", "timestamp", "front", "log_level"}
-    for function in (bound.info, bound.error, *(getattr(bound, name) for name in ("_proxy_to_logger", "_process_event"))):
-        found |= set(inspect.signature(function).parameters)
+    for name in ("info", "error", "_proxy_to_logger", "_process_event"):
+        found |= set(inspect.signature(getattr(bound, name)).parameters)
     return sorted(found)
 
 

@@ -15,9 +15,10 @@ from oobconsole.console.console import Console, ConsoleState
 from oobconsole.console.reader import Notice, Reader
 from oobconsole.errors import EnvironmentFault
 from oobconsole.events import Event, Events, Kind
-from oobconsole.recording import rawlog, recorder, recordings, writing
+from oobconsole.recording import rawlog, recorder, recordings, retention, writing
 from oobconsole.recording.entries import Entry
 from oobconsole.recording.frames import Frame
+from oobconsole.recording.janitor import Janitor
 from oobconsole.recording.rawlog import Outcome, RawLog
 from oobconsole.recording.recordings import Recordings
 from oobconsole.recording.segments import CAST, TYPED, segments
@@ -418,3 +419,21 @@ async def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFault, match=r"file/recordings: cannot be used for recordings: Not a directory"):
         async with Desk(tmp_path / "file" / "recordings"):
             pass
+
+
+def test_a_host_that_allows_no_other_priority_is_tidied_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """faults.md 2, variation: without the right to set a priority (systemd's ~@resources) no recording was ever
+    compressed or removed, and the disk filled up."""
+
+    def refused(*about: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "setpriority", refused)
+    tidied = threading.Event()
+    janitor = Janitor(RecordingConfig(), lambda _: True, lambda _: True)
+    monkeypatch.setattr(retention, "tidy", lambda *about, **more: tidied.set())
+    janitor.tidy(tmp_path)
+    assert tidied.wait(scaled(10))
+    janitor.stop()
