@@ -1,19 +1,29 @@
-"""The UNIX socket of a machine's native half: private from its first moment, and never somebody else's."""
+"""Accepting connections: at sockets that listen already, and at a UNIX socket of our own, which is private from its
+first moment, and never somebody else's."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
+import structlog
+
+from oobconsole.log.log import LogLimit
 from oobconsole.net.unixsocket import UnixSocket
+from oobconsole.supervise import Tasks
+
+log = structlog.get_logger(__name__)
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 #: When the process or the host has no descriptor left, in seconds.
 RETRY_SECONDS: Final = 1.0
+#: How many lines a minute the log gets about connections that cannot be accepted.
+LOG_LINES: Final = 5
 
 
 async def hand_over(sock: socket.socket, make: Callable[[], P]) -> P:
@@ -79,6 +89,45 @@ class Acceptor:
             return
         connection.setblocking(False)
         self._accepted(connection)
+
+
+class Entrance:
+    """Accepts connections at sockets that listen already, and gives each to a protocol of its own.
+
+    Why not by the event loop's own servers? When no descriptor is left, uvloop's close one that they have in reserve,
+    and must open a file to have it again. A front may open none: its server would try again without a pause, with all
+    of a processor. Here connections wait until there is a descriptor, and the log says so.
+
+    Args:
+        listening: the sockets; closed with the entrance.
+        make: makes the protocol of each connection.
+    """
+
+    def __init__(self, listening: Sequence[socket.socket], make: Callable[[], asyncio.BaseProtocol]) -> None:
+        self._make = make
+        self._limit = LogLimit(LOG_LINES)
+        self._tasks = Tasks()
+        self._acceptors = []
+        for sock in listening:
+            sock.setblocking(False)
+            self._acceptors.append(Acceptor(sock, self._accepted, self._not_accepted))
+
+    def close(self) -> None:
+        """Accept nobody any more, and close the listening sockets. A second call does nothing."""
+        acceptors, self._acceptors = self._acceptors, []
+        for acceptor in acceptors:
+            acceptor.close()
+
+    def _accepted(self, sock: socket.socket) -> None:
+        self._tasks.start(self._enter(sock), "the beginning of a connection")
+
+    async def _enter(self, sock: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # it is over already
+            await hand_over(sock, self._make)
+
+    def _not_accepted(self, reason: str) -> None:
+        if self._limit.allows(about="connections that cannot be accepted"):
+            log.error("no connection can be accepted now; those that come wait", reason=reason)
 
 
 class Listener(Acceptor):

@@ -33,7 +33,7 @@ class SshFront:
         found = await asyncio.to_thread(understood, settings)
         if self.server is None:
             self.server = SshServer(self._core, self._turns, found)
-            await self.server.begin(self._listening)
+            self.server.begin(self._listening)
         else:
             self.server.settle(found)
 

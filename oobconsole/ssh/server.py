@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +15,7 @@ import asyncssh
 import structlog
 
 from oobconsole.front.ends import CoreOfFront, UserKeys
-from oobconsole.log.log import LogLimit
-from oobconsole.net.listener import Acceptor, hand_over
+from oobconsole.net.listener import Entrance
 from oobconsole.ssh import algorithms, auth, hostkeys, revoked
 from oobconsole.ssh import settings as told
 from oobconsole.ssh.auth import Trust
@@ -107,30 +105,12 @@ class SshServer(Host):
         self.gate = Gate(self.config)
         self._doors = Doorkeeper(self.gate, self._admit, core.turned_away)
         self._loop = asyncio.get_running_loop()
-        self._acceptors: list[Acceptor] = []
-        self._accept_log = LogLimit(5)
+        self._entrance: Entrance | None = None
         self._tasks = Tasks()
 
-    async def begin(self, listening: Sequence[socket.socket]) -> None:
-        """Accept clients at these sockets, which are listening already.
-
-        Why not by the event loop's own servers? When no descriptor is left, uvloop's have one in reserve, which they
-        must open again, and that needs a file: this process may open none. They would then try without a pause.
-        """
-        for sock in listening:
-            sock.setblocking(False)
-            self._acceptors.append(Acceptor(sock, self._accepted, self._not_accepted))
-
-    def _accepted(self, sock: socket.socket) -> None:
-        self._tasks.start(self._enter(sock), "the beginning of a connection")
-
-    async def _enter(self, sock: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # it is over already
-            await hand_over(sock, self._doors.door)
-
-    def _not_accepted(self, reason: str) -> None:
-        if self._accept_log.allows(about="connections that cannot be accepted"):
-            log.error("no connection can be accepted now; those that come wait", reason=reason)
+    def begin(self, listening: Sequence[socket.socket]) -> None:
+        """Accept clients at these sockets, which are listening already."""
+        self._entrance = Entrance(listening, self._doors.door)
 
     def settle(self, settings: Understood) -> None:
         """Serve by these settings from now on. Connections are ended whose key does not count any more."""
@@ -162,8 +142,8 @@ class SshServer(Host):
 
     async def stop(self) -> None:
         """Accept no more clients, give those that are there a moment to leave, and close the rest."""
-        for acceptor in self._acceptors:
-            acceptor.close()
+        if self._entrance is not None:
+            self._entrance.close()
         await leave(list(self.connections))
         await self._tasks.stop()
         self.login_threads.shutdown(wait=False, cancel_futures=True)
