@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
@@ -176,8 +177,10 @@ class Events:
         self._sinks.append(sink)
 
     def remove_sink(self, sink: Callable[[Event], object]) -> None:
-        """Do not call `sink` any more. Raises `ValueError` if it was not added."""
-        self._sinks.remove(sink)
+        """Do not call `sink` any more. If it was not added, as by a part that could not be started, nothing
+        happens."""
+        with contextlib.suppress(ValueError):
+            self._sinks.remove(sink)
 
     def subscribe(self) -> Subscription:
         """Subscribe to events, to wait for them: `with events.subscribe() as subscription`."""

@@ -61,11 +61,13 @@ class Outbox:
 
     async def _send(self, rule: Rule, alert: Alert) -> None:
         try:
-            async with self._turns[rule.name]:
-                faults = await asyncio.gather(self._command(rule, alert), self._url(rule, alert))
+            # a group waits for both, also when the server stops: a program that ignores SIGTERM takes its time to end
+            async with self._turns[rule.name], asyncio.TaskGroup() as both:
+                command = both.create_task(self._command(rule, alert))
+                url = both.create_task(self._url(rule, alert))
         finally:
             self._waiting[rule.name] -= 1
-        reason = "; ".join(filter(None, faults))
+        reason = "; ".join(filter(None, (command.result(), url.result())))
         if reason:
             if self._limit.allows(alert=alert.name):
                 log.warning("an alert did not arrive", alert=alert.name, console=alert.console, reason=reason)

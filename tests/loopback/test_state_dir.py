@@ -17,7 +17,7 @@ from oobconsole.audit.verify import verify
 from oobconsole.recording.segments import RAW, segments
 from tests.faults.faulty import Faulty
 from tests.loopback.access import ssh, wait_for_log
-from tests.support.expect import Expect
+from tests.support.expect import Expect, ExpectError
 from tests.support.server import Server
 from tests.support.sync import eventually
 
@@ -96,3 +96,17 @@ def test_somebody_changes_the_files_of_a_recording(deed: Callable[[Path], None])
         (damage,) = [entry for entry in audit if entry.get("state") == "damaged"]
         assert (damage["console"], damage["missing"] > 0) == ("web1", True)
         intact(server)
+
+
+@pytest.mark.parametrize("deed", [lambda path: path.write_text("x"), lambda path: path.symlink_to("nowhere")])
+def test_a_folder_of_recordings_that_is_none(deed: Callable[[Path], None]) -> None:
+    """faults.md 2, variation: a start that fails says why, in one sentence. The stop of what had not begun failed,
+    too, and nothing but its traceback was seen."""
+    server = Server()
+    (server.folder / "state").mkdir(mode=0o700)
+    deed(server.folder / "state" / "recordings")
+    with pytest.raises(ExpectError) as failed, server:
+        pass
+    assert "Traceback" not in str(failed.value)
+    assert "oobconsole: " in str(failed.value)
+    assert "state/recordings" in str(failed.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -19,8 +20,9 @@ from cryptography.x509.oid import NameOID
 from oobconsole.alerts import unlooked
 from oobconsole.alerts.alerts import Alerts
 from oobconsole.alerts.limits import PERIOD, Limits
-from oobconsole.alerts.outbox import RUNNING_MAX
+from oobconsole.alerts.outbox import RUNNING_MAX, Outbox
 from oobconsole.alerts.post import PostFault, post
+from oobconsole.alerts.rules import Alert, Rule
 from oobconsole.config.load import load
 from oobconsole.config.schema import Config
 from oobconsole.console.console import Console
@@ -340,3 +342,25 @@ async def test_what_a_server_answers(answer: bytes, reason: str) -> None:
         with pytest.raises(PostFault, match=reason) as caught:
             await soon(post(url, b"{}", seconds))
         assert "secret" not in str(caught.value)
+
+
+async def test_a_stop_ends_programs_that_ignore_it(tmp_path: Path) -> None:
+    """faults.md 18, variation: with a URL that does not answer beside it, the program of an alert lived on when the
+    server had ended."""
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as listening:
+        port, pid = listening.sockets[0].getsockname()[1], tmp_path / "pid"
+        script = f"trap '' TERM; echo $$ > {pid}.new; mv {pid}.new {pid}; while :; do sleep 0.1; done"
+        does = f'url = "http://127.0.0.1:{port}/"\ncommand = {["sh", "-c", script]}'
+        config = configured(tmp_path, f'[[alert]]\nname = "a"\npattern = "x"\n{does}\n')
+        rule = Rule.of(config.alerts[0])
+        outbox = Outbox(lambda alert, reason: None)
+        outbox.put(rule, Alert("a", "web1", "x", 0, 0.0, 0, 0))
+        await until(pid.exists, lambda: list(tmp_path.iterdir()))
+        await soon(outbox.stop())
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
