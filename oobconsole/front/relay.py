@@ -132,8 +132,12 @@ class Relay(asyncio.Protocol):
         self.send(FromCore.PING, self._pings)
 
     def allow(self, connections: int, keys: Keys) -> None:
-        """Let the front have so many connections from now on, and read users' files of keys by `keys`."""
-        self._lobby.most = connections
+        """Let the front have so many connections from now on, and read users' files of keys by `keys`.
+
+        Why does a smaller number not count here? Who was connecting when the number became smaller may still log in.
+        The front itself accepts no more; the core's bound is for a front that was taken over.
+        """
+        self._lobby.most = max(self._lobby.most, connections)
         self._keys = keys
 
     async def settle(self, settings: bytes) -> None:

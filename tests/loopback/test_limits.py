@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import re
 import socket
+import threading
 from pathlib import Path
 
 import asyncssh
 import pytest
 
+from oobconsole.ssh import kind
 from oobconsole.ssh.gate import Offence
 from tests.loopback.access import PATIENCE, refused, ssh, wait_for_log
 from tests.loopback.lab import Lab
@@ -159,3 +161,24 @@ class TestLimits:
             while ssh(server, "ls").returncode != 0:
                 assert deadline.left
             assert server.log.read_text().count("\n") < 200
+
+
+async def test_a_smaller_limit_does_not_end_the_front(lab: Lab) -> None:
+    """security.md 2, variation: after a reload with a smaller max_connections, a client that was just logging in
+    was taken for a front's lie, and everybody was disconnected."""
+    asked, may, keys = threading.Event(), threading.Event(), kind.keys(lab.config)
+
+    def slow(user: str) -> bytes:
+        asked.set()
+        may.wait(60)
+        return keys(user)
+
+    async with await soon(lab.connect()) as one, await soon(lab.connect()):
+        lab.relay.allow(1000, slow)
+        third = asyncio.ensure_future(lab.connect())
+        await until(asked.is_set, lambda: "nobody asks")
+        lab.relay.allow(1, keys)  # as a reload does
+        may.set()
+        async with await soon(third):
+            assert "web1" in str((await soon(one.run("ls"))).stdout)
+        assert not lab.relay.ended.done()
