@@ -24,6 +24,9 @@ OUTPUT_WINDOW: Final = 131072
 PORTION: Final = 4
 #: How many questions about users' keys of one front may be without an answer at the same time.
 QUESTIONS_MAX: Final = 64
+#: How many sessions one front may have. Sessions that have ended, but that the client has not closed, count. A front
+#: refuses more, and the core ends a front that does not.
+FRONT_SESSIONS_MAX: Final = 10_000
 #: How many connections may wait to be accepted, also while there is no front to accept them.
 BACKLOG: Final = 1024
 

@@ -19,7 +19,7 @@ from oobconsole.access import Principal
 from oobconsole.errors import FrontError
 from oobconsole.front import frames
 from oobconsole.front.counts import Counts
-from oobconsole.front.ends import QUESTIONS_MAX
+from oobconsole.front.ends import FRONT_SESSIONS_MAX, QUESTIONS_MAX
 from oobconsole.front.frames import FRONT_SIZES, Decoder, Frame, FromCore, FromFront
 from oobconsole.front.reception import Lobby
 from oobconsole.front.visitor import Visitor
@@ -31,8 +31,6 @@ TURN_SECONDS: Final = 0.002
 WAITING_MAX: Final = 256 << 10
 #: When so many bytes of frames wait for the front to read them, its sessions wait.
 UNREAD_MAX: Final = 256 << 10
-#: How many sessions one front may have. Sessions that have ended, but are not closed, count.
-SESSIONS_MAX: Final = 10_000
 #: A content of at most so many bytes is copied behind its header, because one write is cheaper than two.
 _JOINED_MAX: Final = 4096
 #: When so many bytes of frames are gathered, they are written at once.
@@ -297,8 +295,8 @@ class Relay(asyncio.Protocol):
         number = frame.number
         if number <= self._last_session:
             raise FrontError(f"session {number} begins twice, or after a session with a higher number")
-        if len(self._sessions) >= SESSIONS_MAX:
-            raise FrontError(f"OPEN begins more than {SESSIONS_MAX} sessions at the same time")
+        if len(self._sessions) >= FRONT_SESSIONS_MAX:
+            raise FrontError(f"OPEN begins more than {FRONT_SESSIONS_MAX} sessions at the same time")
         connection, wanted = frames.as_opening(frame.content)
         self._last_session = number
         visitor = self._lobby.open(connection, wanted, _RemoteClient(self, number))

@@ -13,6 +13,7 @@ import asyncssh
 import structlog
 
 from oobconsole.access import Principal
+from oobconsole.front import ends
 from oobconsole.front.ends import Core, SessionEnd
 from oobconsole.log.log import USER_LINES, USERS_MAX, LogLimits
 from oobconsole.ssh import auth
@@ -148,6 +149,11 @@ class Host:
         self.numbers = itertools.count(1)
         self.user_log = LogLimits(USER_LINES, USERS_MAX)
 
+    @property
+    def sessions(self) -> int:
+        """How many sessions there are, of all connections. Those count that the client has not closed yet."""
+        return sum(login.sessions for login in self.connections.values())
+
 
 class Login(asyncssh.SSHServer):
     """A client that is logged in, or is about to be. asyncssh's defaults refuse everything that nobody may do here,
@@ -180,17 +186,28 @@ class Login(asyncssh.SSHServer):
         age = asyncio.get_running_loop().time() - self.began
         self.host.core.logged_in(self._number, self.who, age)
 
+    @property
+    def sessions(self) -> int:
+        """How many sessions this connection has, with those that have ended and that the client has not closed."""
+        return len(self._sessions)
+
     def session_requested(self) -> Channel | bool:
         running = sum(not channel.has_exited for channel in self._sessions)
-        if running >= _SESSIONS_MAX or len(self._sessions) >= _CHANNELS_MAX:
-            user = self.who.name if self.who is not None else ""
-            if self.host.user_log.allows(user, user=user):
-                log.warning("too many sessions of one connection", user=user, limit=_SESSIONS_MAX)
-            return False
+        if running >= _SESSIONS_MAX or self.sessions >= _CHANNELS_MAX:
+            return self._too_many("too many sessions of one connection", _SESSIONS_MAX)
+        if self.host.sessions >= ends.FRONT_SESSIONS_MAX:
+            return self._too_many("too many sessions of all connections", ends.FRONT_SESSIONS_MAX)
         channel = Channel(self._begin, self._sessions.discard)
         channel.set_room(self._room)
         self._sessions.add(channel)
         return channel
+
+    def _too_many(self, what: str, limit: int) -> bool:
+        """Log that a session is refused, and return False, which refuses it."""
+        user = self.who.name if self.who is not None else ""
+        if self.host.user_log.allows(user, user=user):
+            log.warning(what, user=user, limit=limit)
+        return False
 
     def command(self, asked: str | None) -> str | None:
         """Return the command to run when the client asks for `asked`; None: it asks for no command."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import asyncssh
 import pytest
 
+from oobconsole.front import ends, relay
 from oobconsole.ssh import kind
 from oobconsole.ssh.gate import Offence
 from tests.loopback.access import PATIENCE, refused, ssh, wait_for_log
@@ -182,3 +183,20 @@ async def test_a_smaller_limit_does_not_end_the_front(lab: Lab) -> None:
         async with await soon(third):
             assert "web1" in str((await soon(one.run("ls"))).stdout)
         assert not lab.relay.ended.done()
+
+
+async def test_more_sessions_than_a_front_may_have_are_refused(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """security.md 20, variation: whoever may log in could open 10,000 sessions over 250 connections. The core took
+    the front for a hostile one, and everybody was disconnected."""
+    monkeypatch.setattr(ends, "FRONT_SESSIONS_MAX", 12)
+    monkeypatch.setattr(relay, "FRONT_SESSIONS_MAX", 12)
+    async with await soon(lab.connect()) as one, await soon(lab.connect()) as two:
+        for _ in range(8):
+            await soon(one.create_process("watch web1"))
+        kept = [await soon(two.create_process("watch web1")) for _ in range(4)]
+        with pytest.raises(asyncssh.ChannelOpenError):
+            await soon(two.create_process("ls"))
+        assert not lab.relay.ended.done()
+        kept[0].close()
+        await soon(kept[0].wait_closed())
+        assert "web1" in str((await soon(two.run("ls"))).stdout)
