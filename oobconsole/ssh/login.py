@@ -18,7 +18,7 @@ from oobconsole.front.ends import Core, SessionEnd
 from oobconsole.log.log import USER_LINES, USERS_MAX, LogLimits
 from oobconsole.ssh import auth
 from oobconsole.ssh.algorithms import SIGNATURES
-from oobconsole.ssh.auth import Allowed, Offered
+from oobconsole.ssh.auth import Allowed, Offered, Trust
 from oobconsole.ssh.channel import Channel
 from oobconsole.ssh.gate import Offence
 from oobconsole.ssh.private import PacketDecodeError
@@ -263,6 +263,7 @@ class KeyLogin(Login):
         self._offered: Offered | None = None
         self.user = ""
         self.reason = ""
+        self._trust: Trust | None = None  # by which the last key was checked
         self._our_trouble = False  # the client was refused because of a fault of this host, which is no offence
 
     # -- the connection -----------------------------------------------------------------------------
@@ -316,13 +317,24 @@ class KeyLogin(Login):
         return await self._beside(auth.offered, key_data)
 
     async def consider(self, offered: Offered | None) -> Allowed | None:
-        """Return how the key lets the user in, or None when it does not; `reason` says why."""
+        """Return how the key lets the user in, or None when it does not; `reason` says why.
+
+        The check may take long. If a reload has changed meanwhile who is trusted, the key is checked anew.
+        """
+        trust = None
+        while trust is not self.server.trust:
+            trust = self.server.trust
+            allowed = await self._considered(trust, offered)
+        self._trust = trust
+        return allowed
+
+    async def _considered(self, trust: Trust, offered: Offered | None) -> Allowed | None:
         self._offered = offered or self._offered
         if offered is None:
             self.reason = "a kind of key that is not supported"
             return None
         try:
-            return await self._beside(self.server.trust.allows, self.user, offered, self._address)
+            return await self._beside(trust.allows, self.user, offered, self._address)
         except auth.Refused as error:
             self.reason = str(error)
             self._our_trouble = error.ours
@@ -349,6 +361,8 @@ class KeyLogin(Login):
     def auth_completed(self) -> None:
         self.server.gate.logged_in()
         super().auth_completed()
+        if self._trust is not self.server.trust:
+            self.server.recheck([self])
 
     def principal(self) -> Principal:
         key = self._offered.text if self._offered is not None else ""

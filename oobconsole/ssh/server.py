@@ -21,7 +21,7 @@ from oobconsole.ssh import settings as told
 from oobconsole.ssh.auth import Trust
 from oobconsole.ssh.door import Doorkeeper
 from oobconsole.ssh.gate import Gate
-from oobconsole.ssh.login import Connection, Host, KeyLogin
+from oobconsole.ssh.login import Connection, Host, KeyLogin, Login
 from oobconsole.ssh.revoked import Revoked
 from oobconsole.ssh.settings import Settings
 from oobconsole.ssh.turns import Turns
@@ -117,7 +117,11 @@ class SshServer(Host):
         self.config = self.gate.limits = settings.settings
         self.trust = self._trust_of(settings)
         self.options = self._options(settings)
-        self._tasks.start(self._end_untrusted(), "end of connections that are not trusted")
+        self.recheck(list(self.connections.values()))
+
+    def recheck(self, logins: Sequence[Login]) -> None:
+        """End those of these connections whose key does not count any more, in the background."""
+        self._tasks.start(self._end_untrusted(logins), "end of connections that are not trusted")
 
     def _trust_of(self, settings: Understood) -> Trust:
         return Trust(Path(), settings.cas, settings.gone, ask=self._ask)
@@ -126,8 +130,7 @@ class SshServer(Host):
         """Ask the core for a user's keys. To be called in a thread, which waits for the answer."""
         return asyncio.run_coroutine_threadsafe(self.core.keys(user), self._loop).result()
 
-    async def _end_untrusted(self) -> None:
-        logins = list(self.connections.values())
+    async def _end_untrusted(self, logins: Sequence[Login]) -> None:
         ended = await asyncio.gather(*(login.end_if_not_trusted() for login in logins))
         if any(ended):
             users = {login.who.name for login, gone in zip(logins, ended, strict=True) if gone and login.who}

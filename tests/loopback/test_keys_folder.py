@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from pathlib import Path
 
+import asyncssh
 import pytest
 
 from oobconsole import userkeys
@@ -61,3 +63,27 @@ async def test_what_cannot_be_looked_at_is_our_trouble(lab: Lab, monkeypatch: py
     with pytest.raises(userkeys.Unusable, match="Input/output error") as unusable:
         look()
     assert unusable.value.ours
+
+
+async def test_a_key_that_is_revoked_while_it_is_checked(lab: Lab, tmp_path: Path) -> None:
+    """security.md 22, variation: who was logging in during the reload got in by the list of before, and stayed."""
+    may, keys = threading.Event(), kind.keys(lab.config)
+    calls = 0
+
+    def slow(user: str) -> bytes:
+        nonlocal calls
+        calls += 1
+        if calls == 2:  # the first question is whether the key would do; the second one comes with the signature
+            may.wait(60)
+        return keys(user)
+
+    revoked = tmp_path / "revoked"
+    revoked.write_bytes(lab.key.export_public_key())
+    server = lab.config.server.model_copy(update={"revoked_keys": revoked})
+    lab.relay.allow(1000, slow)
+    login = asyncio.ensure_future(lab.connect())
+    await until(lambda: calls == 2, lambda: calls)
+    await soon(lab.relay.settle(kind.prepare(lab.config.model_copy(update={"server": server}), None)))
+    may.set()
+    with pytest.raises(asyncssh.PermissionDenied):
+        await soon(login)
