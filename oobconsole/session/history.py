@@ -71,8 +71,11 @@ class History:
             raise UsageError(f"{self.name}: its recording cannot be read: {error}") from error
 
     async def next(self, items: Iterator[T]) -> T | None:
-        """Return the next item, which is made in a reader's thread; None at the end."""
-        return await self.call(partial(next, items, None))
+        """Return the next item, which is made in a reader's thread; None at the end. Raises `Denied` or `UsageError`
+        when a reload has taken away the user's right meanwhile."""
+        item: T | None = await self.call(partial(next, items, None))
+        self.request.keep_right()
+        return item
 
     async def offset_since(self, since: When) -> int | None:
         """Return the offset of the first output since that moment; None: nothing was printed since. A duration means

@@ -112,6 +112,18 @@ class Request:
     verb: Verb
     run: Run
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_grants", self.services.access.grants)
+
+    def keep_right(self) -> None:
+        """For a verb that lasts: look whether the user still has the verb's right at the console.
+
+        Raises:
+            UsageError, Denied: as `console`. A reload has taken the right away since the verb began.
+        """
+        if self.services.access.grants is not self._grants:  # type: ignore[attr-defined]  # __post_init__
+            self._need(self._right)
+
     def console(self, also: Right | None = None) -> Console:
         """Return the console that the command names.
 

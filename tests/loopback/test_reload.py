@@ -7,6 +7,8 @@ import re
 import signal
 import socket
 
+import pytest
+
 from tests.loopback.access import (
     CA,
     PATIENCE,
@@ -48,6 +50,21 @@ class TestReload:
                     assert bob.wait(PATIENCE) != 0
                     server.run("send", "web1", "still-here")
                     alice.expect(rb"still-here", timeout=PATIENCE)
+
+    @pytest.mark.parametrize("words", [("--timeout", "60", "web1", "needle"), ("web1", "needle")])
+    def test_a_right_that_is_taken_away_ends_a_wait(self, words: tuple[str, ...]) -> None:
+        """security.md 22, variation: whoever waited for a pattern was shown what matched it, long after that."""
+        server = Server()
+        key = server.make_key("bob")
+        grant(server, "bob", "watch")
+        with server, Expect(server.ssh("wait", *words, user="bob", key=key, options=("-v",))) as bob:
+            bob.expect("Sending command", timeout=PATIENCE)
+            wait_for_log(server, "session begins.*user='bob'")
+            server.config.write_text(server.config.read_text().replace('users = "bob"', 'users = "carol"'))
+            self.hup(server, "configuration reloaded.*grant")
+            server.run("send", "web1", "needle-and-secret")
+            bob.expect("there is no console 'web1'", timeout=PATIENCE)
+            assert bob.wait(PATIENCE) == 2
 
     def test_limits(self) -> None:
         server = Server(limits='penalties = false\nmax_startups = "1:100:1"')

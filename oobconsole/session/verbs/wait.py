@@ -151,6 +151,7 @@ async def _search(request: Request, console: Console, reader: Reader, window: Wi
             break
         if left == 0 and end is None:
             end = console.end
+        request.keep_right()
         if isinstance(item, Notice):
             window.skipped += int(item.detail.get("bytes", 0))
             if item.kind == "state" and "offset" in item.detail:
@@ -162,6 +163,7 @@ async def _search(request: Request, console: Console, reader: Reader, window: Wi
         if status is not None:
             return status
         await asyncio.sleep(_PAUSE_SECONDS)
+    request.keep_right()
     seconds = request.args.timeout
     await request.peer.tell(
         f"{console.name}: the pattern did not come in {seconds:g} s{window.unseen}; the last lines:"
