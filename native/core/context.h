@@ -32,11 +32,12 @@ struct oob_hidden {
 /* Room for what the host itself wants to keep about an L2's vCPU. It is zero at first, and core does not use it. */
 enum { OOB_HOST_WORDS = 24 };
 
-/* A deadline that is other than L2 has written it, while L1 answers the hypercall that names it (xen.h). */
+/* The timer of a guest of Xen's (xen.h). */
 struct oob_xen_timer {
-    bool changed;
-    uint64_t at; /* where in L1's memory it stands */
-    uint64_t own, ours;
+    bool changed;       /* the deadline is other than L2 has written it, until L1 has answered the hypercall */
+    bool awake;         /* L2 has not halted since its deadline was brought forward the last time */
+    uint64_t at;        /* where in L1's memory the deadline stands */
+    uint64_t own, ours; /* the deadline as L2 has written it, and as we have */
 };
 
 /* One vCPU of an L2. */

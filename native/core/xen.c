@@ -49,9 +49,18 @@ static uint64_t scaled(const struct time_info *time, uint64_t ticks) {
     return (shifted >> 32) * time->multiplier + ((shifted & 0xffffffff) * time->multiplier >> 32);
 }
 
+/* How long may the vCPU sleep, in ns? One that is awake need not be woken. A timer that fires costs Xen and the guest
+ * about a millisecond. If the next one fired sooner than that each time, the guest would get no further, and Xen
+ * would always have an interrupt of its timer for the guest before ours. */
+static uint64_t patience(const struct oob_l2_vcpu *l2) {
+    uint64_t sleep_ns = oob_timer_patience(l2->context);
+
+    return sleep_ns && l2->xen_timer.awake ? OOB_IDLE_MAX_NS : sleep_ns;
+}
+
 /* What stands at `at` is L2's deadline. Is there a sooner one that it is to have? */
 static bool bound(struct oob_l2_vcpu *l2, const struct time_info *time, uint64_t *deadline) {
-    uint64_t sleep_ns = oob_timer_patience(l2->context), tsc, limit;
+    uint64_t sleep_ns = patience(l2), tsc, limit;
 
     if (!sleep_ns || !oob_timer_tsc_now(l2, &tsc))
         return false;
@@ -75,7 +84,7 @@ static void bring_forward(struct oob_l2_vcpu *l2, const struct oob_paging *pagin
     if (!bound(l2, &time, &deadline))
         return;
     oob_phys_write_u64(machine, l2->xen_timer.at, deadline);
-    l2->xen_timer.changed = true;
+    l2->xen_timer.changed = l2->xen_timer.awake = true;
     l2->xen_timer.own = own;
     l2->xen_timer.ours = deadline;
     machine->stat[OOB_STAT_CLAMPED]++;
@@ -91,6 +100,10 @@ void oob_xen_on_call(struct oob_l2_vcpu *l2, const struct oob_xen_call *call) {
         learn_page(l2, &paging, call);
     else if (call->command == SET_SINGLESHOT_TIMER)
         bring_forward(l2, &paging, call->argument);
+}
+
+void oob_xen_on_halt(struct oob_l2_vcpu *l2) {
+    l2->xen_timer.awake = false;
 }
 
 void oob_xen_put_back(struct oob_l2_vcpu *l2) {

@@ -25,6 +25,8 @@ struct oob_xen_call {
 /* After the exit for a hypercall, before L1 sees it. Calls that do not matter here, and those of guests of another
  * L1 than Xen, change nothing. */
 void oob_xen_on_call(struct oob_l2_vcpu *l2, const struct oob_xen_call *call);
+/* After the exit for HLT: the vCPU sleeps now. */
+void oob_xen_on_halt(struct oob_l2_vcpu *l2);
 /* Before L1 enters L2 again: puts back what oob_xen_on_call() has changed. */
 void oob_xen_put_back(struct oob_l2_vcpu *l2);
 

@@ -195,6 +195,8 @@ void oob_on_exit(unsigned vcpu) {
         if (code == VMEXIT_VMMCALL)
             on_hypercall(vcpu, l2);
         seen = oob_svm.exit(&oob_l1, l2->block);
+        if (seen.kind == OOB_EXIT_HALT)
+            oob_xen_on_halt(l2);
         oob_learn_at_exit(vcpu, l2, &seen);
         if (!oob_options.show_registers)
             oob_hide_at_exit(vcpu, l2, &seen);

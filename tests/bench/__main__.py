@@ -46,6 +46,8 @@ COM1 = "cat /tmp/data"
 #: Makes L2 print the data to the port that L1 serves. `cat` returns when the driver has all bytes, and `stty` then
 #: waits until the port has them.
 COM2 = "cat /tmp/data >/dev/ttyS1; stty -F /dev/ttyS1 raw -echo"
+#: How much is pasted into a guest at once.
+INPUT_BYTES = 16 << 10
 #: Consoles mostly carry lines of a few bytes. The terminal driver adds a CR LF to each of these lines.
 SHORT_LINES = 4000
 SHORT_COM1 = f"seq 1 {SHORT_LINES}"
@@ -86,10 +88,21 @@ def nested() -> Results:
             out["nested.com2_20kib_s"] = statistics.median(theirs)
             out["nested.throughput_ratio"] = out["nested.com2_20kib_s"] / out["nested.com1_20kib_s"]
             out |= _short_lines(console)
+            out["nested.input_16kib_s"] = statistics.median(_input_seconds(console) for _ in range(RUNS))
             for _ in range(RUNS):  # so that most accesses that are counted are those of a guest that prints
                 _seconds(console, COM1)
         out["nested.access_us.median"], out["nested.access_us.p99"] = _access_us(stack)
     return out | _echo() | _boots("boot", kernel_log=True) | _boots("quiet_boot", kernel_log=False)
+
+
+def _input_seconds(console: L2Console) -> float:
+    """Return for how many seconds the guest reads input that is pasted at once."""
+    console.send(f"stty raw -echo; echo rea''dy; head -c {INPUT_BYTES} >/dev/null; stty sane; echo ta''ken\n")
+    console.expect(rb"ready\r?\n", timeout=20)
+    start = time.monotonic()
+    console.send(b"x" * INPUT_BYTES)
+    console.expect(rb"taken", timeout=120)
+    return time.monotonic() - start
 
 
 def _short_lines(console: L2Console) -> Results:

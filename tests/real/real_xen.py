@@ -19,7 +19,7 @@ from tests.support.pace import scaled
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1200)]
 BOOT_SECONDS = 300.0
 KEYS = 50
-#: Of an idle host; the median of a busy one is allowed more.
+#: Of nine keys in ten, on an idle host; a busy one is allowed more.
 ECHO_MS = 20.0
 
 
@@ -36,8 +36,9 @@ def test_an_idle_domu_answers_a_key_soon(console: L2Console) -> None:
     console.expect(rb"cat >/dev/null\r?\n", timeout=20)
     took = sorted(_key_ms(console, b"%c" % (ord("a") + number % 26)) for number in range(KEYS))
     console.send("\n\x04")
-    print(f"median {statistics.median(took):.1f}, p90 {took[KEYS * 9 // 10]:.1f}, max {took[-1]:.1f} ms")
-    assert statistics.median(took) < scaled(ECHO_MS)
+    p90 = took[KEYS * 9 // 10]
+    print(f"median {statistics.median(took):.1f}, p90 {p90:.1f}, max {took[-1]:.1f} ms")
+    assert p90 < scaled(ECHO_MS)
 
 
 def _key_ms(console: L2Console, key: bytes) -> float:
