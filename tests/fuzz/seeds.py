@@ -67,6 +67,7 @@ _CONTENTS: Final[Mapping[FromFront, bytes]] = {
     FromFront.INPUT: frames.typed(1, 1.5, b"ls\r")[frames.HEADER.size :],
     FromFront.SIZE: frames.size(50, 132),
     FromFront.CREDIT: frames.count(65536),
+    FromFront.PONG: frames.count(3),
     FromFront.DISMISS: b"revoked",
     FromFront.BREAK: frames.status(1),
     FromFront.SIGNAL: b"TERM",
