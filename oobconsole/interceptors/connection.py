@@ -153,19 +153,18 @@ class Connection:
         one after the other, and the last one counts. So only the last level is sent, at the end of the batch or
         before the next ANSWER.
         """
-        if self._in_batch and self._capabilities & _LEVEL:
-            bound.levels[line] = level
-            self._touched.add(bound)
-            return
         if self._capabilities & _LEVEL:
-            mode = IrqMode.HIGH if level else IrqMode.LOW
+            bound.levels[line] = level
+            if self._in_batch:
+                self._touched.add(bound)
+            else:
+                self._append_publications(bound)
+                self._append_levels(bound)
+                self._flush()
         elif level and self._capabilities & _PULSE:
-            mode = IrqMode.PULSE
-        else:
-            return
-        if not self._in_batch:
-            self._append_publications(bound)
-        self._send(wire.encode_irq(bound.context.number, line, mode, bound.accesses))
+            if not self._in_batch:
+                self._append_publications(bound)
+            self._send(wire.encode_irq(bound.context.number, line, IrqMode.PULSE, bound.accesses))
 
     def set_attention(self, bound: Binding, attended: bool) -> None:
         """Tell the native half whether anybody is attached to a context's console."""
@@ -375,7 +374,7 @@ class Connection:
     # -- what goes out ------------------------------------------------------------------------------
 
     def _append_levels(self, bound: Binding) -> None:
-        """Append the levels of a context's interrupt lines that this batch has driven."""
+        """Append the levels of a context's interrupt lines that were driven and are not told yet."""
         for line, level in bound.levels.items():
             mode = IrqMode.HIGH if level else IrqMode.LOW
             self._out += wire.encode_irq(bound.context.number, line, mode, bound.accesses)

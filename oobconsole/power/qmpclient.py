@@ -83,7 +83,7 @@ class Connection(QMPClient):
 
     async def ended(self) -> None:
         """Wait until either side has ended the connection: the library's two tasks end then."""
-        while self.runstate is Runstate.RUNNING:
+        while not self.is_ending:
             await self.runstate_changed()
 
     async def finish(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
 
@@ -111,9 +111,10 @@ class Request:
     who: Principal
     verb: Verb
     run: Run
+    _grants: object = field(init=False, repr=False, compare=False)  # of when the command began
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_grants", self.services.access.grants)
+        object.__setattr__(self, "_grants", self.services.access.grants)  # the class is frozen
 
     def keep_right(self) -> None:
         """For a verb that lasts: look whether the user still has the verb's right at the console.
@@ -121,7 +122,7 @@ class Request:
         Raises:
             UsageError, Denied: as `console`. A reload has taken the right away since the verb began.
         """
-        if self.services.access.grants is not self._grants:  # type: ignore[attr-defined]  # __post_init__
+        if self.services.access.grants is not self._grants:
             self._need(self._right)
 
     def console(self, also: Right | None = None) -> Console:

@@ -11,6 +11,7 @@ from typing import Self
 
 import asyncssh
 
+from oobconsole import client
 from oobconsole.config.load import access_of, load
 from oobconsole.config.schema import Config
 from oobconsole.console.console import Console
@@ -128,6 +129,14 @@ class Lab:
         guest = MemoryGuest(self.interceptor, number, handler)
         guest.boot(b"login: ")
         return handler, guest
+
+    def script(self, port: int = 0) -> client.Connection:
+        """Return `alice`'s connection of `oobconsole.client`. `port` is that of a proxy, if there is one."""
+        file = self.folder / "id"
+        if not file.exists():
+            file.touch(mode=0o600)
+            file.write_bytes(self.key.export_private_key())
+        return client.connect(f"alice@127.0.0.1:{port or self.port}", keys=[file], known_hosts=None)
 
     async def connect(self, user: str = "alice", **options: object) -> asyncssh.SSHClientConnection:
         """Log in. `options` are options of asyncssh."""

@@ -166,11 +166,9 @@ class TestLostConnections:
     async def test_cost_no_byte_and_double_none(self, lab: Lab) -> None:
         proxy = Proxy(lab.port)
         port = await proxy.start()
-        (lab.folder / "id").write_bytes(lab.key.export_private_key())
-        (lab.folder / "id").chmod(0o600)
         _, guest = lab.appear()
         guest.echo = False
-        async with connect(f"alice@127.0.0.1:{port}", keys=[lab.folder / "id"], known_hosts=None) as there:
+        async with lab.script(port) as there:
             console = await soon(there.attach("web1"))
             lines = 0
             for _ in range(20):
@@ -192,9 +190,7 @@ class TestLostConnections:
         async with Lab(tmp_path, "scrollback_kib = 4") as lab:
             proxy = Proxy(lab.port)
             port = await proxy.start()
-            (lab.folder / "id").write_bytes(lab.key.export_private_key())
-            (lab.folder / "id").chmod(0o600)
-            async with connect(f"alice@127.0.0.1:{port}", keys=[lab.folder / "id"], known_hosts=None) as there:
+            async with lab.script(port) as there:
                 lab.appear()
                 console = await soon(there.attach("web1"))
                 begun = console.offset

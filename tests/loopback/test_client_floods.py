@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from oobconsole.client import CommandRefused, ConnectFailed, Connection, Console, ExpectFailed, ExpectTimeout, connect
+from oobconsole.client import CommandRefused, ConnectFailed, Console, ExpectFailed, ExpectTimeout, connect
 from tests.loopback.lab import Lab
 from tests.support.aio import until
 from tests.support.pace import Deadline, scaled
@@ -24,13 +24,7 @@ LINE = b"[    1.234567] a line of a boot log that is as long as such lines are\r
 async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
     async with Lab(tmp_path, "scrollback_kib = 4096") as running:
         running.appear()
-        (tmp_path / "id").write_bytes(running.key.export_private_key())
-        (tmp_path / "id").chmod(0o600)
         yield running
-
-
-def client(lab: Lab) -> Connection:
-    return connect(f"alice@127.0.0.1:{lab.port}", keys=[lab.folder / "id"], known_hosts=None)
 
 
 async def flood(lab: Lab, size: int, then: bytes = b"") -> None:
@@ -44,7 +38,7 @@ async def flood(lab: Lab, size: int, then: bytes = b"") -> None:
 @pytest.mark.parametrize("size", [300_000, 600_000, 2_000_000])
 async def test_a_prompt_is_found_behind_much_output(lab: Lab, size: int) -> None:
     """faults.md 4: beyond 512 KiB `expect` stopped the output that it waited for."""
-    async with client(lab) as there:
+    async with lab.script() as there:
         console = await there.attach("web1")
         printing = asyncio.ensure_future(flood(lab, size, b"web1 login: "))
         await console.expect("login: ", timeout=scaled(60))
@@ -54,7 +48,7 @@ async def test_a_prompt_is_found_behind_much_output(lab: Lab, size: int) -> None
 
 async def test_what_nobody_expects_makes_the_server_wait_and_is_found_later(lab: Lab) -> None:
     """faults.md 4, the other side: output that no `expect` has looked at is not thrown away."""
-    async with client(lab) as there:
+    async with lab.script() as there:
         console = await there.attach("web1")
         lab.console.output(b"the very first line\r\n")
         await flood(lab, 2_000_000, b"web1 login: ")
@@ -71,7 +65,7 @@ async def test_a_time_limit_holds_while_a_guest_floods(lab: Lab) -> None:
         while True:
             await flood(lab, 1 << 16)
 
-    async with client(lab) as there:
+    async with lab.script() as there:
         console = await there.attach("web1")
         printing = asyncio.ensure_future(for_ever())
         deadline = Deadline(30)
@@ -82,7 +76,7 @@ async def test_a_time_limit_holds_while_a_guest_floods(lab: Lab) -> None:
 
 
 async def test_a_pattern_that_takes_for_ever_says_so(lab: Lab) -> None:
-    async with client(lab) as there:
+    async with lab.script() as there:
         console = await there.attach("web1")
         await console.send("a" * 60 + "\r")
         with pytest.raises(ExpectTimeout, match="takes too long to match"):
@@ -91,7 +85,7 @@ async def test_a_pattern_that_takes_for_ever_says_so(lab: Lab) -> None:
 
 async def test_of_two_patterns_the_earlier_one_counts(lab: Lab) -> None:
     """faults.md 5: a later failure pattern beat an earlier match when the script came late."""
-    async with client(lab) as there:
+    async with lab.script() as there:
         console = await there.attach("web1")
         lab.console.output(b"web1 login: \r\n[FAILED] something else\r\nand that is all")
         await until(lambda: "and that is all" in console.transcript, lambda: console.transcript)
@@ -121,7 +115,7 @@ PROMPTS = {
 @pytest.mark.parametrize("prompt", PROMPTS.values(), ids=PROMPTS)
 async def test_login_finds_prompts_with_sequences_behind_them(lab: Lab, prompt: str) -> None:
     """faults.md 6."""
-    async with client(lab) as there:
+    async with lab.script() as there:
         console = await there.attach("web1")
 
         async def getty() -> None:
@@ -272,7 +266,7 @@ async def test_nor_is_it_typed_or_looked_for(shell: Server) -> None:
 
 async def test_what_is_there_already_takes_no_time(lab: Lab) -> None:
     """faults.md 4, 5, their kind: with no time left, what had come was not looked at."""
-    async with client(lab) as there:
+    async with lab.script() as there:
         console = await there.attach("web1")
         lab.console.output(b"it came; and this, too\r\n")
         await until(lambda: "this, too" in console.transcript, lambda: console.transcript)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from oobconsole.client import Connection, connect
 from tests.loopback.lab import Lab
 from tests.support.aio import until
 from tests.support.pace import scaled
@@ -18,13 +17,7 @@ from tests.support.pace import scaled
 async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
     async with Lab(tmp_path) as running:
         running.appear()
-        (tmp_path / "id").write_bytes(running.key.export_private_key())
-        (tmp_path / "id").chmod(0o600)
         yield running
-
-
-def client(lab: Lab) -> Connection:
-    return connect(f"alice@127.0.0.1:{lab.port}", keys=[lab.folder / "id"], known_hosts=None)
 
 
 #: Finds `END`, at once. Without it, looking takes all the time that a look has.
@@ -35,7 +28,7 @@ SLOW = r"(?=[^E]*END)|(?:a|aa|aaa)+$b"
 async def test_several_wait_at_the_same_time(lab: Lab, quick: str) -> None:
     """faults.md 4 and 5, variations: whoever was quick to look made others miss what had come while they were
     looking, until their time was up; and what the quick one had found was taken away from the others."""
-    async with client(lab) as there:
+    async with lab.script() as there:
         console = await there.attach("web1")
         lab.console.output(b"a" * 60)
         await until(lambda: "aaa" in console.transcript, lambda: console.transcript)
@@ -54,7 +47,7 @@ async def test_several_wait_at_the_same_time(lab: Lab, quick: str) -> None:
 async def test_an_attach_that_is_cancelled_leaves_nobody_attached(lab: Lab, pause: float) -> None:
     """The session went on behind the script's back, with the keyboard, and came again when the connection was
     closed."""
-    async with client(lab) as there:
+    async with lab.script() as there:
         attaching = asyncio.ensure_future(there.attach("web1"))
         await asyncio.sleep(pause)
         attaching.cancel()
@@ -69,7 +62,7 @@ async def test_an_attach_that_is_cancelled_leaves_nobody_attached(lab: Lab, paus
 @pytest.mark.parametrize("pause", [0.0, 0.001, 0.01, 0.1])
 async def test_a_command_that_is_cancelled_ends_at_the_server(lab: Lab, pause: float) -> None:
     """It went on there, for as long as its time limit allowed, and ten of them filled a connection."""
-    async with client(lab) as there:
+    async with lab.script() as there:
         for _ in range(3):
             waiting = asyncio.ensure_future(there.command("wait", "web1", "never"))
             await asyncio.sleep(pause)
@@ -83,7 +76,7 @@ async def test_a_command_that_is_cancelled_ends_at_the_server(lab: Lab, pause: f
 @pytest.mark.parametrize("pattern", ["Größe: ", "Gro\u0308ße: ", "(?i)gRÖSSE|GRÖßE: "])
 async def test_a_letter_is_found_in_both_spellings(lab: Lab, printed: str, pattern: str) -> None:
     """faults.md 7, a variation: as by the verbs `wait` and `search`, and alerts."""
-    async with client(lab) as there:
+    async with lab.script() as there:
         console = await there.attach("web1")
         lab.console.output(f"{printed}: 5\r\n".encode())
         await console.expect(pattern, timeout=scaled(10))

@@ -207,15 +207,22 @@ async def test_registers_are_said_behind_accesses_to_them_and_not_behind_others(
     assert pair.read() == b"", "whoever changes them says so"
 
 
+class Printer(Recorder):
+    """A guest's ports, at which each byte that is written is the level of line 4."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(MemoryInterceptor("l1"), Context("l1", 1))
+        self._connection = connection
+
+    def write_block(self, port: int, data: bytes) -> None:
+        for level in data:
+            self._connection.set_irq(self._connection.bound[1], 4, bool(level))
+
+
 async def test_of_a_line_that_a_batch_moves_only_the_last_level_is_said(pair: Pair) -> None:
     """The level is said before the answer behind it, because the guest may go on as soon as it has the answer."""
 
-    class Printer(Recorder):
-        def write_block(self, port: int, data: bytes) -> None:
-            for level in data:
-                pair.connection.set_irq(pair.connection.bound[1], 4, bool(level))
-
-    pair.owner.handler = Printer(MemoryInterceptor("l1"), Context("l1", 1))
+    pair.owner.handler = Printer(pair.connection)
     await pair.greet()
     pair.read()
     pair.peer.send(posted(bytes((1, 0, 1))) + posted(bytes((0, 1))))
@@ -233,12 +240,7 @@ async def test_of_a_line_that_a_batch_moves_only_the_last_level_is_said(pair: Pa
 
 
 async def test_pulses_are_said_one_by_one(pair: Pair) -> None:
-    class Printer(Recorder):
-        def write_block(self, port: int, data: bytes) -> None:
-            for level in data:
-                pair.connection.set_irq(pair.connection.bound[1], 4, bool(level))
-
-    pair.owner.handler = Printer(MemoryInterceptor("l1"), Context("l1", 1))
+    pair.owner.handler = Printer(pair.connection)
     await pair.greet(int(wire.Capability.IRQ_PULSE))
     pair.read()
     pair.peer.send(posted(bytes((1, 0, 1))))
