@@ -21,6 +21,14 @@ MEND: Final = (
 )
 
 
+def mend(path: Path, error: Exception) -> str:
+    """Return what to do about a private key that a library refuses with that error."""
+    about = str(error).lower()
+    if "passphrase" in about or "password" in about:
+        return f"the server has nobody to ask for it: remove it with ssh-keygen -p -f {path}"
+    return MEND
+
+
 def load_or_make(path: Path, what: str) -> bytes:
     """Return the bytes of the private key in `path`. When there is none, make an Ed25519 key in OpenSSH's format
     there.

@@ -12,6 +12,7 @@ import gc
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from importlib.metadata import version
@@ -37,6 +38,7 @@ from oobconsole.front.fronts import Fronts, prepare
 from oobconsole.front.reception import Reception
 from oobconsole.guests.directory import Directory
 from oobconsole.guests.recorded import record
+from oobconsole.log.log import close as close_log
 from oobconsole.ops import notify
 from oobconsole.ops.operation import Operation
 from oobconsole.recording.recordings import Recordings
@@ -55,6 +57,9 @@ STOPPING = "the console server stops; the guest goes on"
 #: How long a thread that computes keeps Python's lock while the event loop waits for it, in seconds. With Python's
 #: own 5 ms, a guest's access waited 15 ms (99th percentile) while alerts were looked for in a flood; now 7 ms.
 SWITCH_SECONDS: Final = 0.0005
+#: How long the end of the server may take, in seconds, before it leaves what hangs. The parts that write files give
+#: up by themselves after 5 s each. systemd waits longer (`TimeoutStopSec` in `docs/systemd/oobconsole.service`).
+STOP_SECONDS: Final = 15.0
 
 
 async def serve(config: Config, file: Path) -> None:
@@ -73,7 +78,24 @@ async def serve(config: Config, file: Path) -> None:
         await stop.wait()
         log.info("stopping")
     finally:
+        _leave_in(STOP_SECONDS)
         await server.stop()
+
+
+def _leave_in(seconds: float) -> None:
+    """End the process after so many seconds if it has not ended by itself. On a file system that hangs, a thread may
+    wait for ever, and Python waits for its threads."""
+
+    def leave() -> None:
+        time.sleep(seconds)
+        log.error(
+            "the server leaves, although a part of it has not ended: a file system, or a device, does not answer",
+            seconds=seconds,
+        )
+        close_log()
+        os._exit(1)
+
+    supervise.thread(leave, name="the end of the server")
 
 
 class _Server:
@@ -166,7 +188,8 @@ class _Server:
             await self._admin.stop()
         await self._fronts.stop()
         self._events.emit(Kind.SERVER_STOPPED)
-        await asyncio.to_thread(self._audit.close)
+        # Not in a thread: nobody is served any more, and each thread of the pool may wait for a disk that hangs.
+        self._audit.close()
         _log_head("audit log closed", self._audit)
 
 

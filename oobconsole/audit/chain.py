@@ -137,7 +137,7 @@ def load_or_make_key(path: Path) -> Ed25519PrivateKey:
     try:
         key = ser.load_ssh_private_key(data, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise EnvironmentFault(f"{path}: is no usable private key: {error}; {keyfile.MEND}") from error
+        raise EnvironmentFault(f"{path}: is no usable private key: {error}; {keyfile.mend(path, error)}") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise EnvironmentFault(f"{path}: the audit log's key must be Ed25519, without a passphrase")
     return key

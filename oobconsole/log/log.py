@@ -26,19 +26,26 @@ def lost() -> int:
     return sum(sink.lost for sink in _sinks)
 
 
+def close() -> None:
+    """Write the lines that wait, for a few seconds at most. What is logged afterwards is lost."""
+    for sink in _sinks:
+        if isinstance(sink, LogSink):  # the journal has each line already
+            sink.close()
+
+
 def setup(style: Literal["console", "json", "journald"]) -> None:
     """Send every log record, ours and the libraries', to one place in one style.
 
     Raises:
         EnvironmentFault: the style is `journald`, and there is no journal.
     """
+    atexit.register(close)
     logging.getLogger("asyncssh").setLevel(logging.ERROR)
     if style == "journald":
         _to_journal(journal.SOCKET)
     else:
         append(STANDARD_ERROR)
         sink = LogSink(STANDARD_ERROR, _lost_as_json if style == "json" else _lost_as_text)
-        atexit.register(sink.close)
         _sinks.append(sink)
         _to_stream(style == "json", sink)
 

@@ -25,7 +25,7 @@ def load_or_make(path: Path) -> asyncssh.SSHKey:
     try:
         return asyncssh.import_private_key(data)
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
-        raise EnvironmentFault(f"{path}: is no usable private key: {error}; {keyfile.MEND}") from error
+        raise EnvironmentFault(f"{path}: is no usable private key: {error}; {keyfile.mend(path, error)}") from error
 
 
 def load_certificate(path: Path, key: asyncssh.SSHKey) -> SSHOpenSSHCertificate:

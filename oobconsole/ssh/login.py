@@ -34,6 +34,9 @@ T = TypeVar("T")
 _SESSIONS_MAX: Final = 10  # sessions of one connection, as in OpenSSH's MaxSessions
 #: The same, with sessions that have ended but that the client has not closed: it may still be reading their output.
 _CHANNELS_MAX: Final = 40
+#: One user may have at most this part (a fourth) of the sessions that all users together may have, so that a user who
+#: fills them keeps nobody else out.
+_USERS_SHARE: Final = 4
 _USER_SHOWN: Final = 64  # characters of a user name in the log
 #: A refused key is answered after so many seconds at least, and a random part of them more, so that the time does not
 #: tell which users exist (OpenSSH's auth2.c, `auth_failure_delay`).
@@ -154,6 +157,10 @@ class Host:
         """How many sessions there are, of all connections. Those count that the client has not closed yet."""
         return sum(login.sessions for login in self.connections.values())
 
+    def sessions_of(self, who: Principal | None) -> int:
+        """Return how many of these sessions one user has."""
+        return sum(one.sessions for one in self.connections.values() if one.who and who and one.who.is_user(who))
+
 
 class Login(asyncssh.SSHServer):
     """A client that is logged in, or is about to be. asyncssh's defaults refuse everything that nobody may do here,
@@ -191,23 +198,26 @@ class Login(asyncssh.SSHServer):
         """How many sessions this connection has, with those that have ended and that the client has not closed."""
         return len(self._sessions)
 
-    def session_requested(self) -> Channel | bool:
+    def session_requested(self) -> Channel:
         running = sum(not channel.has_exited for channel in self._sessions)
         if running >= _SESSIONS_MAX or self.sessions >= _CHANNELS_MAX:
-            return self._too_many("too many sessions of one connection", _SESSIONS_MAX)
+            raise self._too_many("of one connection", _SESSIONS_MAX)
+        if self.host.sessions_of(self.who) >= ends.FRONT_SESSIONS_MAX // _USERS_SHARE:
+            raise self._too_many("of one user", ends.FRONT_SESSIONS_MAX // _USERS_SHARE)
         if self.host.sessions >= ends.FRONT_SESSIONS_MAX:
-            return self._too_many("too many sessions of all connections", ends.FRONT_SESSIONS_MAX)
+            raise self._too_many("of all connections", ends.FRONT_SESSIONS_MAX)
         channel = Channel(self._begin, self._sessions.discard)
         channel.set_room(self._room)
         self._sessions.add(channel)
         return channel
 
-    def _too_many(self, what: str, limit: int) -> bool:
-        """Log that a session is refused, and return False, which refuses it."""
+    def _too_many(self, whose: str, limit: int) -> asyncssh.ChannelOpenError:
+        """Log that a session is refused, and return the error that tells the client."""
         user = self.who.name if self.who is not None else ""
         if self.host.user_log.allows(user, user=user):
-            log.warning(what, user=user, limit=limit)
-        return False
+            log.warning(f"too many sessions {whose}", user=user, limit=limit)
+        reason = f"too many sessions {whose}: there may be {limit}; end one first"
+        return asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, reason)
 
     def command(self, asked: str | None) -> str | None:
         """Return the command to run when the client asks for `asked`; None: it asks for no command."""

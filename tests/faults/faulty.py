@@ -18,6 +18,8 @@ from tests.support.server import Server
 from tests.support.sync import eventually
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EFBIG, errno.EPIPE)
+#: In place of an error: the calls never return.
+HANGS = -1
 _PLAN = struct.Struct("6i")
 
 
@@ -26,16 +28,17 @@ class Faulty:
 
     Args:
         folder: for the shim; the server has one of its own.
+        below: the beginning of the paths that fail, in the server's folder: `s` is state/ and server.log.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, below: str = "s") -> None:
         library, plan = preload("shim", folder), folder / "plan"
         plan.write_bytes(bytes(_PLAN.size))
         with plan.open("r+b") as file:
             self._plan = mmap.mmap(file.fileno(), _PLAN.size)
         self.server = Server()
-        below = f"OOB_FAULTS_BELOW={self.server.folder}/s"  # state/ and server.log
-        self.server.through = ("env", f"LD_PRELOAD={library}", f"OOB_FAULTS={plan}", below)
+        where = f"OOB_FAULTS_BELOW={self.server.folder}/{below}"
+        self.server.through = ("env", f"LD_PRELOAD={library}", f"OOB_FAULTS={plan}", where)
 
     def __enter__(self) -> Self:
         self.server.__enter__()
@@ -47,7 +50,7 @@ class Faulty:
         self.server.__exit__(kind, error, tb)
 
     def arm(self, first: int, length: int, number: int) -> None:
-        """From now on: calls from number `first` on fail, so many."""
+        """From now on: calls from number `first` on fail, so many, with the error of that number (or they hang)."""
         self._plan[:] = _PLAN.pack(1, first, length, number, 0, 0)
 
     def disarm(self) -> int:

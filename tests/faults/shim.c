@@ -17,7 +17,11 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-/* The first call that fails is number `first`, counted from when `calls` was set to 0; `length` calls fail. */
+/*
+ * The first call that fails is number `first`, counted from when `calls` was set to 0; `length` calls fail. An
+ * `error` of HANGS has these calls never return, as on a file system over a network whose server is gone.
+ */
+enum { HANGS = -1 };
 struct plan {
     int armed, first, length, error, calls, failed;
 };
@@ -50,6 +54,8 @@ static int fails(const char *path) {
     if (call < plan->first || call - plan->first >= plan->length)
         return 0;
     __atomic_add_fetch(&plan->failed, 1, __ATOMIC_SEQ_CST);
+    while (plan->error == HANGS)
+        pause();
     errno = plan->error;
     return 1;
 }

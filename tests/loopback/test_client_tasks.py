@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -25,15 +26,25 @@ SLOW = r"(?=[^E]*END)|(?:a|aa|aaa)+$b"
 
 
 @pytest.mark.parametrize("quick", ["a", "END one"])
-async def test_several_wait_at_the_same_time(lab: Lab, quick: str) -> None:
+async def test_several_wait_at_the_same_time(lab: Lab, monkeypatch: pytest.MonkeyPatch, quick: str) -> None:
     """faults.md 4 and 5, variations: whoever was quick to look made others miss what had come while they were
     looking, until their time was up; and what the quick one had found was taken away from the others."""
+    looking, real = threading.Event(), asyncio.to_thread
+
+    async def to_thread(look: Callable[..., object], *args: object, **named: object) -> object:
+        def looks() -> object:
+            looking.set()
+            return look(*args, **named)
+
+        return await real(looks)
+
+    monkeypatch.setattr(asyncio, "to_thread", to_thread)
     async with lab.script() as there:
         console = await there.attach("web1")
         lab.console.output(b"a" * 60)
         await until(lambda: "aaa" in console.transcript, lambda: console.transcript)
         slow = asyncio.ensure_future(console.expect(SLOW, timeout=scaled(60)))
-        await asyncio.sleep(0.1)  # it is looking now
+        await until(looking.is_set, lambda: "the slow one does not look")
         other = asyncio.ensure_future(console.expect(f"{quick}|never", timeout=scaled(60)))
         lab.console.output(b"END one")
         await other

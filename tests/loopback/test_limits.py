@@ -13,7 +13,7 @@ import asyncssh
 import pytest
 
 from oobconsole.front import ends, relay
-from oobconsole.ssh import kind
+from oobconsole.ssh import kind, login
 from oobconsole.ssh.gate import Offence
 from tests.loopback.access import PATIENCE, refused, ssh, wait_for_log
 from tests.loopback.lab import Lab
@@ -190,6 +190,7 @@ async def test_more_sessions_than_a_front_may_have_are_refused(lab: Lab, monkeyp
     the front for a hostile one, and everybody was disconnected."""
     monkeypatch.setattr(ends, "FRONT_SESSIONS_MAX", 12)
     monkeypatch.setattr(relay, "FRONT_SESSIONS_MAX", 12)
+    monkeypatch.setattr(login, "_USERS_SHARE", 1)
     async with await soon(lab.connect()) as one, await soon(lab.connect()) as two:
         for _ in range(8):
             await soon(one.create_process("watch web1"))
@@ -197,6 +198,23 @@ async def test_more_sessions_than_a_front_may_have_are_refused(lab: Lab, monkeyp
         with pytest.raises(asyncssh.ChannelOpenError):
             await soon(two.create_process("ls"))
         assert not lab.relay.ended.done()
+        kept[0].close()
+        await soon(kept[0].wait_closed())
+        assert "web1" in str((await soon(two.run("ls"))).stdout)
+
+
+async def test_one_user_leaves_room_for_others(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """security.md 20, variation: one user could have all sessions that a front may have, and nobody else got one."""
+    monkeypatch.setattr(ends, "FRONT_SESSIONS_MAX", 12)
+    (lab.folder / "keys" / "bob").write_bytes(lab.key.export_public_key())
+    async with contextlib.AsyncExitStack() as stack:
+        one, two = [await stack.enter_async_context(await soon(lab.connect())) for _ in range(2)]
+        bob = await stack.enter_async_context(await soon(lab.connect("bob")))
+        kept = [await soon(client.create_process("watch web1")) for client in (one, one, two)]
+        for client in (one, two):
+            with pytest.raises(asyncssh.ChannelOpenError, match="too many sessions of one user: there may be 3"):
+                await soon(client.create_process("ls"))
+        assert (await soon(bob.run("ls"))).exit_status == 0
         kept[0].close()
         await soon(kept[0].wait_closed())
         assert "web1" in str((await soon(two.run("ls"))).stdout)

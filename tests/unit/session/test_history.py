@@ -65,6 +65,27 @@ async def test_only_who_may_reads(recorded: Services) -> None:
         assert (status, bytes(peer.got)) == (ExitStatus.DENIED, b"")
 
 
+@pytest.mark.parametrize("command", ["log web1 --raw --lines 9999", "search web1 x", "replay web1"])
+async def test_a_right_that_is_taken_away_ends_what_lasts(tmp_path: Path, command: str) -> None:
+    """security.md 22, variation: a log, a search or a replay went on to its end."""
+    async with recording(tmp_path) as made:
+        console = made.directory.find("web1")
+        assert console is not None
+        for number in range(3):
+            console.output(b"x%d\r\n" % number * 30_000)
+        assert made.recordings is not None
+        await made.recordings.flush()
+        whole = bytes((await run(made, command))[1].got)
+        peer = FakePeer()
+        peer.writable.clear()
+        task = await stays(commands.run(command, peer, None, made, ALICE))
+        made.access.grants = ()
+        peer.writable.set()
+        assert await soon(task) is ExitStatus.USAGE
+        assert peer.told[-1].startswith("there is no console 'web1'")
+        assert len(peer.got) < len(whole)
+
+
 async def test_nothing_is_recorded() -> None:
     status, peer = await run(consoles("web1"), "log web1")
     assert (status, "nothing is recorded" in peer.told[0]) == (ExitStatus.USAGE, True)

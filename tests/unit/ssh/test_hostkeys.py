@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +44,15 @@ def test_what_is_no_key_is_refused_and_kept(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFault, match="is no usable private key"):
         load_or_make(path)
     assert path.read_text() == "not a key"
+
+
+@pytest.mark.parametrize("form", [(), ("-m", "PEM")])
+def test_a_key_with_a_passphrase(tmp_path: Path, form: tuple[str, ...]) -> None:
+    """The advice was to restore the key from a backup, which has the same passphrase."""
+    path = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ecdsa", "-N", "secret", "-f", path, *form], check=True)
+    with pytest.raises(EnvironmentFault, match=re.escape(f"remove it with ssh-keygen -p -f {path}")):
+        load_or_make(path)
 
 
 def test_a_place_that_cannot_be_had(tmp_path: Path) -> None:
