@@ -76,9 +76,10 @@ def _longest_pause(stack: NestedStack, *, kill: bool) -> float:
     return max(after - before for before, after in itertools.pairwise(times))
 
 
-def guests(access_us: Callable[[NestedStack], tuple[float, float]]) -> Results:
-    """Measure one synchronous access while several guests print at once. All of them run under one L1 with one vCPU.
-    Why one? With two vCPUs, QEMU by itself resets guests now and then (`docs/decisions.md`)."""
+def guests(accesses: Callable[[NestedStack], tuple[int, float, float]]) -> Results:
+    """Count the accesses that guests wait for, and measure these waits, while several guests print at once. All of
+    them run under one L1 with one vCPU. Why one? With two vCPUs, QEMU by itself resets guests now and then
+    (`docs/decisions.md`)."""
     out: Results = {}
     for count in TALKERS:
         with NestedStack(l2=count) as stack:
@@ -89,6 +90,7 @@ def guests(access_us: Callable[[NestedStack], tuple[float, float]]) -> Results:
                     console.send(f"head -c {TALK_KIB * 768} /dev/zero | base64 -w 64; echo fi''nis\n")
                 for console in consoles:
                     console.expect(rb"finis\r?\n", timeout=600)
-            median, p99 = access_us(stack)
+            waited, median, p99 = accesses(stack)
+        out[f"guests.{count}.accesses"] = waited
         out[f"guests.{count}.access_us.median"], out[f"guests.{count}.access_us.p99"] = median, p99
     return out

@@ -229,8 +229,10 @@ class L2Console(Expect):
         """
         begin, number = self._at, 10**8 + secrets.randbelow(9 * 10**8)
         question = f"{NO_MESSAGES}; printf %d {number:#x}\n"
-        self.insist(question, rf"(?<!\d){number}(?!\d)", timeout=timeout, every=scaled(1), fail=PANIC)
-        self.run("true")
+        self.insist(
+            question, rf"(?<!\d){number}(?!\d)", timeout=timeout, every=scaled(timeout / BOOT_SECONDS), fail=PANIC
+        )
+        self.run("true", timeout)
         self.expect(PROMPT, timeout=20)
         first = re.compile(PROMPT).search(self.seen, begin)
         self._first_prompt = first.start() if first else begin
