@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 from oobconsole.config.guests import MachineConfig, SerialConfig, VmConfig
 from oobconsole.config.places import devices_of
 from oobconsole.config.schema import Config
@@ -16,12 +19,22 @@ from oobconsole.vfio_user.keeper import Settings as KeeperSettings
 from oobconsole.vfio_user.stream import KeeperProcess, VfioUserStream
 
 
-def make(config: Config, machine: MachineConfig) -> Interceptor:
-    """Make the interceptor of a machine; `start` begins its work."""
-    if machine.interceptor == "memory":
-        return MemoryInterceptor(machine.name, echo=len(machine.guests))
+def _memory(config: Config, machine: MachineConfig) -> Interceptor:
+    return MemoryInterceptor(machine.name, echo=len(machine.guests))
+
+
+def _tcg(config: Config, machine: MachineConfig) -> Interceptor:
     ranges = served_ranges(devices_of(machine))
     return TcgInterceptor(machine.name, config.socket_of(machine), spin_us=machine.spin_us, ranges=ranges)
+
+
+#: Makes the interceptor of a machine, by the name that the configuration has for it.
+INTERCEPTORS: Final[dict[str, Callable[[Config, MachineConfig], Interceptor]]] = {"memory": _memory, "tcg": _tcg}
+
+
+def make(config: Config, machine: MachineConfig) -> Interceptor:
+    """Make the interceptor of a machine; `start` begins its work."""
+    return INTERCEPTORS[machine.interceptor](config, machine)
 
 
 def make_lines(config: Config, vm: VmConfig) -> list[Stream]:

@@ -7,6 +7,7 @@ have a vCPU waiting for the answer.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol
@@ -100,6 +101,20 @@ class InterceptorState(Enum):
     STARTED = "started"
 
 
+class Report(NamedTuple):
+    """What an interceptor's native half has counted, for metrics.
+
+    Attributes:
+        accesses: how many accesses the server has served whose vCPU waited for the answer.
+        counters: the native half's own counters, by name (docs/wire-protocol.md).
+        latency: how many of these waits were how long, in buckets that `wire.Stats` describes.
+    """
+
+    accesses: int
+    counters: Mapping[str, int]
+    latency: Sequence[int]
+
+
 class Interceptor(ABC):
     """The Python half of an interceptor: brings the device accesses of one machine's guests to the server."""
 
@@ -117,6 +132,10 @@ class Interceptor(ABC):
         """Is there a connection that is the native half's, or may turn out to be? Its contexts may not have appeared
         yet."""
         return False
+
+    def report(self) -> Report | None:
+        """Return what the native half has counted; None: there is no native half."""
+        return None
 
     @abstractmethod
     async def start(self, events: InterceptorEvents) -> None:

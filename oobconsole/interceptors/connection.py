@@ -7,7 +7,6 @@ the event loop sleep. docs/wire-protocol.md says what each frame means.
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -19,7 +18,6 @@ from oobconsole.interceptors import wire
 from oobconsole.interceptors.base import Context, PortHandler, Publication
 from oobconsole.interceptors.ranges import Served, disagreement
 from oobconsole.interceptors.wire import Capability, IrqMode
-from oobconsole.net.peer import credentials
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +42,24 @@ class Counters:
     accesses: int = 0  # accesses whose vCPU waited for the answer
     batches: int = 0
     spins: int = 0  # batches that arrived while `serve` was spinning, that is, looking for them without sleeping
+
+
+class Channel(Protocol):
+    """What carries a native half's bytes, such as a socket. Its descriptor is readable when there is something to
+    receive, and writable when there is room."""
+
+    def fileno(self) -> int:
+        """The descriptor to wait for."""
+
+    def recv(self, size: int, /) -> bytes:
+        """Receive up to `size` bytes; none means that the other end has closed. Raises `BlockingIOError` when nothing
+        is there, and `OSError`."""
+
+    def send(self, data: bytearray, /) -> int:
+        """Send some of `data`, and return how much. Raises `BlockingIOError` when there is no room, and `OSError`."""
+
+    def close(self) -> None:
+        """Close it."""
 
 
 class Owner(Protocol):
@@ -92,16 +108,18 @@ class Connection:
     """One native half, from `accept` to the end of its stream.
 
     Attributes:
+        peer: the other end, in words, for the log.
         bound: the contexts that the native half has announced, by number.
         missing: the contexts of its former connection that it has not announced again. As long as there are any, no
             new context is bound, because a new guest may have taken the place of a missing one. When the native half
             sends anything but an announcement, the missing contexts are gone.
     """
 
-    def __init__(self, sock: socket.socket, owner: Owner) -> None:
+    def __init__(self, sock: Channel, owner: Owner, peer: str) -> None:
         self.bound: dict[int, Binding] = {}
         self.missing: dict[int, Context] = {}
         self.closed = False
+        self.peer = peer
         self._socket = sock
         self._owner = owner
         self._decoder = wire.Decoder()
@@ -117,11 +135,6 @@ class Connection:
         self._turn_due = False
         self._hello_timer = self._loop.call_later(HELLO_SECONDS, self._hello_due)
         self._loop.add_reader(sock.fileno(), self._readable)
-
-    @property
-    def peer(self) -> str:
-        """The process at the other end, in words: its process id."""
-        return f"process {credentials(self._socket).pid}"
 
     def close(self, reason: str) -> None:
         """Close the connection, and tell its owner why. A second call does nothing."""

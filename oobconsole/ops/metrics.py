@@ -22,7 +22,6 @@ from oobconsole.console.console import Console, ConsoleState
 from oobconsole.events import Kind
 from oobconsole.guests.guest import Guest
 from oobconsole.guests.nested import Machine
-from oobconsole.interceptors.tcg import TcgInterceptor
 from oobconsole.log import log
 from oobconsole.session.services import Services
 from oobconsole.vitals import FrontReport
@@ -275,12 +274,12 @@ class Metrics:
         for machine in self._services.directory.sources:
             for name, there in machine.links.items():
                 connected.add_metric([name], there)
-            interceptor = machine.interceptor if isinstance(machine, Machine) else None
-            if isinstance(interceptor, TcgInterceptor):
-                served.add_metric([machine.name], interceptor.counters.accesses)
-                for counter, value in interceptor.stats.counters.items():
+            report = machine.interceptor.report() if isinstance(machine, Machine) else None
+            if report is not None:
+                served.add_metric([machine.name], report.accesses)
+                for counter, value in report.counters.items():
                     native.add_metric([machine.name, counter], value)
-                latency.add_metric([machine.name], _buckets(interceptor.stats.latency), sum_value=None)
+                latency.add_metric([machine.name], _buckets(report.latency), sum_value=None)
         yield from (connected, served, native, latency)
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from oobconsole.interceptors import connection, wire
 from oobconsole.interceptors.base import Context
-from oobconsole.interceptors.tcg import LOG_LINES, PENDING_MAX
+from oobconsole.interceptors.native import LOG_LINES
+from oobconsole.interceptors.tcg import PENDING_MAX
 from tests.contract.logged import Output
 from tests.contract.rigs import PORT, TcgRig
 from tests.support.aio import idle, until

@@ -135,7 +135,7 @@ class Server:
         ours.setblocking(False)
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-        self.connection = Connection(ours, self)
+        self.connection = Connection(ours, self, "a test")
         theirs.send(wire.encode_hello("l1", 7, int(wire.Capability(0xF))))
         self.connection.serve()
         theirs.recv(wire.WELCOME.size, socket.MSG_WAITALL)

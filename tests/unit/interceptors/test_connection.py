@@ -67,7 +67,7 @@ class Pair:
         ours.setblocking(False)
         self.fd = ours.fileno()
         self.owner = Owner()
-        self.connection = Connection(ours, self.owner)
+        self.connection = Connection(ours, self.owner, "a test")
 
     async def greet(self, capabilities: int = 0x0F) -> None:
         """Until a context is there."""
