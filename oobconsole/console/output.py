@@ -96,6 +96,11 @@ class Output:
         return tuple(self._begun)
 
     @property
+    def silences(self) -> tuple[int, ...]:
+        """The offsets of the first byte after each of the latest silences."""
+        return tuple(self._silences)
+
+    @property
     def began(self) -> int:
         """The offset at which the output of the present guest, or else of the last one, begins. 0 if unknown."""
         return self._begun[-1][0] if self._begun else 0

@@ -240,6 +240,19 @@ class Recorder:
             at = chunk.offset + len(chunk.data)
         self._hub.due(self)
 
+    def succeed(self, former: Recorder) -> None:
+        """Take over what another recorder of this console's recording could not write before its console went. The
+        console goes on at the offset where that console ended, so what both of them print is in order."""
+        self._entries, self._waiting = former._entries, former._waiting
+        self._skipping, self.reason = former._skipping, former.reason
+        self._booted, self.binding = former._booted, former.binding
+        self._hub.due(self)
+
+    @property
+    def missing(self) -> int:
+        """How many bytes of output are not in the recording. Only while the writer's thread has nothing of it."""
+        return max(0, self.console.end - self.log.end)
+
     def take(self) -> list[Entry]:
         """Return the entries to be written, which are the writer's from now on. Behind a hole stands an entry that
         shows where the hole ends."""

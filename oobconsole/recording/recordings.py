@@ -18,6 +18,7 @@ import structlog
 from oobconsole import supervise
 from oobconsole.config.schema import RecordingConfig
 from oobconsole.console.console import Console
+from oobconsole.console.states import ENDED
 from oobconsole.errors import EnvironmentFault
 from oobconsole.events import Event, Events, Kind
 from oobconsole.log.log import LogLimit
@@ -70,7 +71,7 @@ class Recordings:
         self._typing: set[Recorder] = set()
         self._tidying: asyncio.TimerHandle | None = None  # the next time at which old segments are removed
         self._expiring: asyncio.TimerHandle | None = None  # the next time at which typed lines may be complete
-        self._writer = Writer(self._written)
+        self._writer = Writer(self._written, self._is_lost)
         self._janitor = Janitor(settings, self.has, self._is_live)
         self._readers = ThreadPoolExecutor(READERS, "recording-reader")
         self._limit = LogLimit(LOG_LINES)
@@ -93,8 +94,11 @@ class Recordings:
 
     async def adopt(self, console: Console) -> None:
         """Go on with the recording of a console that comes while the server runs, before anything is printed."""
-        await self._writer.left(console.name)
-        await self._add(console)
+        former = await self._writer.left(console.name)
+        if former is not None:
+            self._succeed(console, former)
+        else:
+            await self._add(console)
 
     async def _add(self, console: Console) -> None:
         try:
@@ -141,13 +145,25 @@ class Recordings:
             for call in self._late_listeners:
                 call(console)
 
+    def _succeed(self, console: Console, former: Recorder) -> None:
+        """Begin the recording of a console that has come back before the end of its recording could be written."""
+        recorder = Recorder(console, former.log, self, keystrokes=self._settings.keystrokes)
+        gone = former.console
+        kept = gone.read_from(gone.start, console.scrollback)
+        console.resume(gone.end, kept.data, begun=gone.begun, silences=gone.silences, ended=gone.state in ENDED)
+        recorder.succeed(former)
+        self._recorders[console.name] = recorder
+        console.observe(recorder)
+        if recorder.reason:
+            self.stopped(recorder, recorder.reason)
+
     def on_late(self, call: Callable[[Console], object]) -> None:
         """Have `call` called with each console that could not be recorded at first, when its recording begins. The
         offsets of its output are others from then on."""
         self._late_listeners.append(call)
 
     def forget(self, console: Console) -> None:
-        """Stop recording a console. Its output so far is still written."""
+        """Stop recording a console. Its output so far is still written, as soon as the disk takes it."""
         self._late.forget(console.name)
         recorder = self._recorders.pop(console.name, None)
         if recorder is not None:
@@ -164,7 +180,7 @@ class Recordings:
                 await self._writer.flush(again=True)
         except TimeoutError:
             log.error("the end of the recordings could not be written in time", seconds=PATIENCE)
-        for recorder in self._recorders.values():
+        for recorder in (*self._recorders.values(), *self._writer.leaving):
             if recorder.reason and recorder.waiting:
                 log.error("the end of a recording is lost, as the server stops", console=recorder.console.name,
                           reason=recorder.reason, bytes=recorder.waiting)  # fmt: skip
@@ -242,6 +258,13 @@ class Recordings:
         if outcome.rotated:
             self._janitor.tidy(recorder.log.folder)
 
+    def _is_lost(self, recorder: Recorder, reason: str) -> None:
+        name, missing = recorder.console.name, recorder.missing
+        self._events.emit(Kind.RECORDING, name, state="lost", reason=reason, missing=missing)
+        if self._limit.allows():
+            log.error("the end of a recording is lost, as its console is gone", console=name, reason=reason,
+                      missing=missing)  # fmt: skip
+
     def _expire(self) -> None:
         self._expiring = None
         still = {recorder for recorder in self._typing if recorder.expire()}
@@ -257,7 +280,7 @@ class Recordings:
     def _tidy_all(self) -> None:
         for recorder in self._recorders.values():
             self._janitor.tidy(recorder.log.folder)
-        self._janitor.tidy_gone(self.folder, self._writer.leaving)
+        self._janitor.tidy_gone(self.folder, {recorder.console.name for recorder in self._writer.leaving})
         self._tidying = self._loop.call_later(TIDY_SECONDS, self._tidy_all)
 
     # -- in threads ---------------------------------------------------------------------------------

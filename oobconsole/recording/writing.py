@@ -6,6 +6,10 @@ some tens of milliseconds after it was printed.
 
 What if it cannot be written? Then it waits in its recorder until the next attempt. A recorder has the same bounds for
 that as for a slow disk.
+
+What if its console goes meanwhile? The last words of a guest that has crashed are what a recording is for, so they
+wait on, but not for ever: `LEAVING_SECONDS`, for `LEAVING_MAX` such consoles. If the console comes back before that,
+its next recorder takes over what still waits.
 """
 
 from __future__ import annotations
@@ -34,6 +38,10 @@ BETWEEN_SECONDS: Final = 0.05
 ENOUGH: Final = 256 << 10
 #: How many bytes of output may wait for the disk, of all consoles together.
 WAITING_MAX: Final = 64 << 20
+#: For how many seconds the server tries to write what a console that is gone has left. And for how many such consoles
+#: at the same time: each of them keeps its scrollback in memory until then.
+LEAVING_SECONDS: Final = 300.0
+LEAVING_MAX: Final = 256
 INTERNAL: Final = "internal error"
 
 Batch = list[tuple[Recorder, list[Entry]]]
@@ -44,13 +52,18 @@ class Writer:
 
     Args:
         done: told, on the event loop, what became of what a recorder had.
+        lost: told, on the event loop, that what a recorder still has is lost, and why: its console is gone, and the
+            time for further attempts is over.
     """
 
-    def __init__(self, done: Callable[[Recorder, Outcome], object]) -> None:
+    def __init__(self, done: Callable[[Recorder, Outcome], object], lost: Callable[[Recorder, str], object]) -> None:
         self._done = done
+        self._lost = lost
         self._due: set[Recorder] = set()
         self._paused: dict[Recorder, asyncio.TimerHandle] = {}  # could not be written, and wait to be tried again
-        self._leaving: dict[str, Recorder] = {}  # of consoles that are gone, but not yet written to the end
+        #: The recorders whose consoles are gone, and until when their ends are tried, by the loop's time.
+        self._leaving: dict[Recorder, float] = {}
+        self._taken: set[Recorder] = set()  # of whose entries the thread is writing some now
         self._waiting = 0  # how many bytes of output wait, of all consoles
         self._writing: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -80,22 +93,31 @@ class Writer:
         return True
 
     def leave(self, recorder: Recorder) -> None:
-        """A recorder's console is gone: write what the recorder has, in one attempt."""
-        self._leaving = {name: left for name, left in self._leaving.items() if self._has(left)}
-        self._leaving[recorder.console.name] = recorder
-        self._try_now(recorder)
+        """A recorder's console is gone: write what the recorder has, now or as soon as the disk takes it."""
+        if self._has(recorder):
+            self._leaving[recorder] = asyncio.get_running_loop().time() + LEAVING_SECONDS
+            self._try_now(recorder)
 
     @property
-    def leaving(self) -> set[str]:
-        """The consoles that are gone, but whose recordings are still being written."""
-        return {name for name, left in self._leaving.items() if self._has(left)}
+    def leaving(self) -> list[Recorder]:
+        """The recorders whose consoles are gone, but whose recordings are not written to the end yet."""
+        return [recorder for recorder in self._leaving if self._has(recorder)]
 
-    async def left(self, name: str) -> None:
-        """Wait until everything that a console of that name has left is written, or cannot be."""
-        recorder = self._leaving.get(name)
-        while recorder is not None and self._has(recorder):
+    async def left(self, name: str) -> Recorder | None:
+        """Try now to write everything that a console of that name has left, as a console of that name has come back.
+
+        Returns the recorder that still has what could not be written; None: there is nothing more to write. That
+        recorder gets no further attempts of its own.
+        """
+        found = next((recorder for recorder in self._leaving if recorder.console.name == name), None)
+        if found is None:
+            return None
+        self._try_now(found)
+        while found in self._due or found in self._taken:
             await self._one_batch()
-        self._leaving.pop(name, None)
+        self._leaving.pop(found, None)
+        self._pause_ends(found)
+        return found if found.has_entries else None
 
     async def flush(self, *, again: bool = False) -> None:
         """Wait until everything gathered so far is written, or cannot be.
@@ -117,7 +139,7 @@ class Writer:
     # -- one batch ----------------------------------------------------------------------------------
 
     def _has(self, recorder: Recorder) -> bool:
-        return recorder in self._due or self._writing is not None
+        return recorder.has_entries or recorder in self._taken
 
     def _soon(self) -> None:
         if self._writing is None and self._timer is None:
@@ -147,6 +169,7 @@ class Writer:
     def _write(self, batch: Batch, size: int) -> None:
         """Have the thread write a batch. An error costs what was to be written, and no later batch."""
         self._writing = asyncio.get_running_loop().create_future()
+        self._taken = {recorder for recorder, _ in batch}
         done = partial(self._written, batch, size)
         try:
             self._thread.call(partial(_write_all, batch), done)
@@ -160,6 +183,7 @@ class Writer:
             outcomes = [Outcome(INTERNAL, retry_s=RETRY_FIRST)] * len(batch)
         writing, self._writing = self._writing, None
         self._waiting -= size
+        self._taken = set()
         for (recorder, _), outcome in zip(batch, outcomes, strict=True):
             try:
                 self._settle(recorder, outcome)
@@ -171,27 +195,53 @@ class Writer:
             writing.set_result(None)
 
     def _settle(self, recorder: Recorder, outcome: Outcome) -> None:
-        if recorder in self._leaving.values():
-            if outcome.error:
-                log.error("the end of a recording is lost, as its console is gone", console=recorder.console.name,
-                          reason=outcome.error)  # fmt: skip
-            return
         before = recorder.waiting
         recorder.give_back(outcome.rest)
         self._waiting += recorder.waiting - before
         if outcome.error:
             self._due.discard(recorder)
-            loop = asyncio.get_running_loop()
-            self._paused[recorder] = loop.call_later(outcome.retry_s, self._try_now, recorder)
+            self._pause(recorder, outcome.retry_s)
         self._done(recorder, outcome)
+        if outcome.error:
+            self._bound_leaving(recorder, outcome.error)
+        elif not recorder.has_entries:
+            self._leaving.pop(recorder, None)
+
+    def _pause(self, recorder: Recorder, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        until = self._leaving.get(recorder)
+        if until is not None:
+            seconds = min(seconds, max(0.0, until - loop.time()))
+        self._paused[recorder] = loop.call_later(seconds, self._try_now, recorder)
+
+    def _pause_ends(self, recorder: Recorder) -> bool:
+        """Plan no further attempt. Returns whether one was planned."""
+        timer = self._paused.pop(recorder, None)
+        if timer is not None:
+            timer.cancel()
+        return timer is not None
+
+    def _bound_leaving(self, recorder: Recorder, reason: str) -> None:
+        """Give up recorders whose consoles are gone, if it was tried for long enough, or if they are too many."""
+        until = self._leaving.get(recorder)
+        if until is not None and (not recorder.has_entries or asyncio.get_running_loop().time() >= until):
+            self._give_up(recorder, reason)
+        waiting = [left for left in self._leaving if left in self._paused]
+        for oldest in waiting[: max(0, len(waiting) - LEAVING_MAX)]:
+            self._give_up(oldest, reason)
+
+    def _give_up(self, recorder: Recorder, reason: str) -> None:
+        self._pause_ends(recorder)
+        del self._leaving[recorder]
+        self._waiting -= recorder.waiting
+        recorder.take()
+        self._due.discard(recorder)
+        self._lost(recorder, reason)
 
     def _try_now(self, recorder: Recorder) -> None:
         """Try to write now, even if nothing was printed, because somebody may wait for the recording to go on."""
-        paused = self._paused.pop(recorder, None)
-        if paused is not None:
-            paused.cancel()
-            if not recorder.has_entries:
-                recorder.note("recording")
+        if self._pause_ends(recorder) and not recorder.has_entries:
+            recorder.note("recording")
         if recorder.has_entries:
             self.due(recorder)
 
