@@ -1,10 +1,13 @@
 """The table of verbs: every command of the server has one line here, and one file in `session/verbs/`.
 
-A verb is the first word behind `ssh HOST`, and behind the local command `oobconsole`. Four parts of the program read
+A verb is the first word behind `ssh HOST`, and behind the local command `oobconsole`. These parts of the program read
 this table instead of having a list of their own:
 
 - `config/table.py` refuses to give a console the name of a verb;
+- `config/schema.py` gives no console of a libvirt domain such a name;
 - `session/parsing.py` and `session/commands.py` understand a command line and carry it out;
+- `session/verbs/help.py` lists the verbs and explains one of them;
+- `session/signals.py` knows which sessions read keys, and which can send a break to a guest;
 - `cli/main.py` makes a subcommand of each verb that the local command hands on to the running server;
 - `cli/completion.py` completes the words that stand behind a verb.
 
@@ -15,7 +18,7 @@ module stands low and imports nothing heavy, because the local command must star
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import Final
 
 from oobconsole.access import Right
@@ -27,6 +30,18 @@ class Argument(StrEnum):
     CONSOLE = "console"
     VERB = "verb"
     POWER_ACTION = "power action"
+
+
+class Keys(Enum):
+    """Which sessions of a verb read what the client types, key by key.
+
+    A session that reads keys gets the signals INT and QUIT as the keys Ctrl-C and Ctrl-\\. Any other session is ended
+    by these signals (`session/signals.py`).
+    """
+
+    NEVER = "never"
+    AT_A_TERMINAL = "only a session whose client has a terminal"
+    ALWAYS = "every session"
 
 
 @dataclass(frozen=True)
@@ -43,6 +58,9 @@ class Verb:
         options_behind: options may also stand between the console's name and the text.
         handed_on: the local command hands this verb on to the running server. False: the local command has a
             subcommand of that name with a meaning of its own.
+        keys: which sessions of this verb read keys.
+        has_breaks: whether a session of this verb may ever send a break to a guest: the session is at a console, or
+            may come to one.
         followed_by: the only word that may follow the verb, where the verb is never said without that word.
     """
 
@@ -54,6 +72,8 @@ class Verb:
     text: bool = False
     options_behind: bool = False
     handed_on: bool = True
+    keys: Keys = Keys.NEVER
+    has_breaks: bool = False
     followed_by: str = ""
 
     @property
@@ -70,9 +90,28 @@ class Verb:
 _CONSOLE: Final = (Argument.CONSOLE,)
 _SWITCH: Final = (Argument.CONSOLE, Argument.POWER_ACTION)
 _ALL: Final = (
-    Verb("menu", "choose a console from a menu, as ssh -t HOST without a command does"),
-    Verb("attach", "attach to a console, with the keyboard if nobody has it", _CONSOLE, Right.WATCH),
-    Verb("watch", "watch a console, without the keyboard", _CONSOLE, Right.WATCH),
+    Verb(
+        "menu",
+        "choose a console from a menu, as ssh -t HOST without a command does",
+        keys=Keys.AT_A_TERMINAL,
+        has_breaks=True,
+    ),
+    Verb(
+        "attach",
+        "attach to a console, with the keyboard if nobody has it",
+        _CONSOLE,
+        Right.WATCH,
+        keys=Keys.ALWAYS,
+        has_breaks=True,
+    ),
+    Verb(
+        "watch",
+        "watch a console, without the keyboard",
+        _CONSOLE,
+        Right.WATCH,
+        keys=Keys.AT_A_TERMINAL,
+        has_breaks=True,
+    ),
     Verb("ls", "list the consoles, and how each of them does"),
     Verb("who", "list who is attached where, and who has the keyboard"),
     Verb("events", "show what happens at the consoles, as it happens"),
@@ -84,7 +123,13 @@ _ALL: Final = (
         "audit", "print the audit log's last number and hash", server_user=True, handed_on=False, followed_by="head"
     ),
     Verb("log", "print what a guest has printed, or who typed what, from the recording", _CONSOLE, Right.LOG),
-    Verb("replay", "show a recording once more, as the guest printed it", _CONSOLE, Right.LOG),
+    Verb(
+        "replay",
+        "show a recording once more, as the guest printed it",
+        _CONSOLE,
+        Right.LOG,
+        keys=Keys.AT_A_TERMINAL,
+    ),
     Verb(
         "search",
         "find the lines of a recording that match a pattern",

@@ -13,21 +13,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from oobconsole.verbs import VERBS
+from oobconsole.verbs import VERBS, Keys, Verb
 
 #: The signals that mean something here, by their names in SSH.
 SIGNALS: Final = frozenset({"HUP", "INT", "KILL", "QUIT", "TERM"})
 #: What a terminal sends for a signal (stty(1): `intr`, `quit`).
 _KEYS: Final = {"INT": b"\x03", "QUIT": b"\x1c"}
-#: Which sessions read keys: of a client with a terminal, and of a client without one.
-_AT_A_TERMINAL: Final = frozenset({"menu", "attach", "watch", "replay"})
-_WITHOUT: Final = frozenset({"attach"})
 
 
-def verb_of(command: str | None) -> str:
+def verb_of(command: str | None) -> Verb:
     """Return the verb of a command line, before anybody has understood it. A console's name alone means `attach`."""
     first, *_ = (command or "").split(None, 1) or ["menu"]
-    return first if first in VERBS else "attach"
+    return VERBS.get(first) or VERBS["attach"]
 
 
 def key_of(signal: str, command: str | None, *, terminal: bool) -> bytes:
@@ -38,10 +35,11 @@ def key_of(signal: str, command: str | None, *, terminal: bool) -> bytes:
         command: the session's command line; None: the client has given none.
         terminal: whether the client has a terminal.
     """
-    reads_keys = verb_of(command) in (_AT_A_TERMINAL if terminal else _WITHOUT)
+    keys = verb_of(command).keys
+    reads_keys = keys is Keys.ALWAYS or (terminal and keys is Keys.AT_A_TERMINAL)
     return _KEYS.get(signal, b"") if reads_keys else b""
 
 
 def has_breaks(command: str | None) -> bool:
-    """Return whether a session with a terminal may ever send a break: it is at a console, or may come to one."""
-    return verb_of(command) in _AT_A_TERMINAL - {"replay"}
+    """Return whether the session of a command line may ever send a break (`Verb.has_breaks`)."""
+    return verb_of(command).has_breaks
