@@ -161,16 +161,23 @@ class Console(Output):
         been typed then."""
         return self._input.write_at_once(data, who)
 
-    async def send_break(self, key: bytes = b"", who: Principal | None = None) -> bool:
+    async def send_break(
+        self, key: bytes = b"", who: Principal | None = None, may: Callable[[], bool] = lambda: True
+    ) -> bool:
         """Send a break condition after everything that was typed before, and then `key`. Nobody else can type between
         the two. The break waits, as typed text does, while the line has no room or is away. Returns False when there
-        is nobody who could receive it.
+        is nobody who could receive it, or when the sender may not send it any more.
+
+        Args:
+            key: the key that follows the break, or nothing.
+            who: the sender.
+            may: says whether the sender may send a break. It is asked when the break has waited and would be sent.
 
         Raises:
             LineFault: the line refuses the break, or the guest for which it was meant is gone; the message says
                 which.
         """
-        return await self._input.send_break(key, who)
+        return await self._input.send_break(key, who, may)
 
     @property
     def break_unanswered(self) -> bool:

@@ -134,12 +134,12 @@ class Input:
         self._enqueue(data, who)
         return True
 
-    async def send_break(self, key: bytes = b"", who: Principal | None = None) -> bool:
+    async def send_break(self, key: bytes, who: Principal | None, may: Callable[[], bool]) -> bool:
         """Do what `Console.send_break` says."""
         guests_gone, self.break_unanswered = self._guests_gone, False
         async with self._turn:
             await self.taken()
-            while self._may_take_break():
+            while may() and self._may_take_break():
                 if guests_gone != self._guests_gone:
                     raise LineFault("the guest for which it was meant is gone")
                 if await self._break_sent():

@@ -88,9 +88,12 @@ class Actions:
         """Have the screen drawn again, behind the output that has come so far."""
         self._member.reader.wake(Notice("", "redraw"))
 
+    def _may_type(self) -> bool:
+        return self._room.may_type(self._member)
+
     async def _may_act(self, what: str) -> bool:
         """Return whether the person has the keyboard. If not, say how to ask for it."""
-        if self._room.may_type(self._member):
+        if self._may_type():
             return True
         await self._say(f"{what} needs the keyboard: {self._prefix}r, then k, asks for it")
         return False
@@ -114,13 +117,15 @@ class Actions:
         console = self._console
         try:
             async with asyncio.timeout(BREAK_SECONDS):
-                sent = await console.send_break(key, self._member.who)
+                sent = await console.send_break(key, self._member.who, self._may_type)
         except TimeoutError:
             return self._why_no_break()
         except LineFault as error:
             return f"no break was sent: {error}"
         if sent:
             return ""
+        if not self._may_type():
+            return "no break was sent: you do not have the keyboard any more"
         why = console.refuses or f"{console.name} is {console.state.name.lower()}, or its line has none"
         return f"no break was sent: {why}"
 

@@ -28,7 +28,7 @@ END_SECONDS: Final = 2.0
 #: guest has to be quiet has not looked meanwhile.
 _LOOKS: Final = 10
 #: How many bytes are typed between two looks at who has the keyboard.
-_PART: Final = 4096
+PART: Final = 4096
 
 
 async def first_done(*coroutines: Coroutine[Any, Any, ExitStatus]) -> ExitStatus:
@@ -59,11 +59,11 @@ async def gather(written: bytes) -> None:
 async def type_in(room: Room[Console], member: Member, data: bytes) -> bool:
     """Type `data` into the guest as long as this member may type. Returns False if that has ended before all was
     typed."""
-    for at in range(0, len(data), _PART):
+    for at in range(0, len(data), PART):
         if not room.may_type(member):
             return False
         room.typed(member)
-        await room.place.write(data[at : at + _PART], member.who)
+        await room.place.write(data[at : at + PART], member.who)
     return True
 
 

@@ -11,10 +11,11 @@ from dataclasses import replace
 from typing import Final
 
 from oobconsole.access import Right
+from oobconsole.console.console import Console
 from oobconsole.console.reader import Reader
 from oobconsole.events import Kind
 from oobconsole.session.lastline import read
-from oobconsole.session.pipe import first_done
+from oobconsole.session.pipe import PART, first_done
 from oobconsole.session.request import Denied, ExitStatus, Request, UsageError
 from oobconsole.session.within import within
 from oobconsole.terminal.plain import PlainLines
@@ -44,7 +45,7 @@ async def send(request: Request) -> ExitStatus:
     request.services.events.emit(Kind.SENT, console.name, request.who, characters=len(text))
     try:
         async with asyncio.timeout(request.services.drain_max_s):
-            await console.write(text.encode(), request.who)
+            await _type(request, console, text.encode())
             await console.input_taken()
     except TimeoutError:
         await request.peer.tell(f"{console.name}: the guest has not taken all of it, and may still do so")
@@ -54,6 +55,13 @@ async def send(request: Request) -> ExitStatus:
         await request.peer.tell(f"{console.name}: what was typed is lost: {why}")
         return ExitStatus.FAILED
     return ExitStatus.OK
+
+
+async def _type(request: Request, console: Console, data: bytes) -> None:
+    """Type in parts, as long as the user has the right: each part may wait for a guest that reads slowly."""
+    for at in range(0, len(data), PART):
+        request.keep_right()
+        await console.write(data[at : at + PART], request.who)
 
 
 class Several:

@@ -28,16 +28,15 @@ async def ask(
     Returns what was done, which everybody at the console is told, too. Empty: nothing was done, and `say` has said
     why.
     """
-    power = services.directory.power_of(console)
-    if not services.access.may(who, Right.POWER, console.name):
-        services.events.emit(Kind.DENIED, console.name, who, right=str(Right.POWER))
-        await say(f"you have no right to switch {console.name}")
+    try:
+        _switch_of(services, console, who)
+        action = await _asked(console, keys)
+        # A reload may have taken the right away while the user read, and the guest may have migrated.
+        power = _switch_of(services, console, who)
+    except PowerError as error:
+        await say(str(error))
         return ""
-    if power is None:
-        await say(f"nothing is configured that could switch {console.name} (power = …, oobconsole.toml(5))")
-        return ""
-    action = _KEYS.get(await keys.ask(f"power of {console.name}: r reset, n NMI, f off, o on", b"rnfo"))
-    if action is None or await keys.ask(f"{action} {console.name}? y does it", b"y", alone=True) != b"y":
+    if action is None:
         await say("nothing was switched")
         return ""
     try:
@@ -45,6 +44,29 @@ async def ask(
     except PowerError as error:
         await say(f"{action} of {console.name} failed: {error}")
         return ""
+
+
+def _switch_of(services: Services, console: Console, who: Principal) -> Power:
+    """Return what switches the guest of the console now, for a user who may do so now.
+
+    Raises:
+        PowerError: the user has no right to it, or nothing is configured; the message says which.
+    """
+    power = services.directory.power_of(console)
+    if not services.access.may(who, Right.POWER, console.name):
+        services.events.emit(Kind.DENIED, console.name, who, right=str(Right.POWER))
+        raise PowerError(f"you have no right to switch {console.name}")
+    if power is None:
+        raise PowerError(f"nothing is configured that could switch {console.name} (power = …, oobconsole.toml(5))")
+    return power
+
+
+async def _asked(console: Console, keys: Keys) -> PowerAction | None:
+    """Ask what to do, and whether that is meant. Returns None if nothing is to be done."""
+    action = _KEYS.get(await keys.ask(f"power of {console.name}: r reset, n NMI, f off, o on", b"rnfo"))
+    if action is None or await keys.ask(f"{action} {console.name}? y does it", b"y", alone=True) != b"y":
+        return None
+    return action
 
 
 async def switch(services: Services, console: Console, power: Power, action: PowerAction, who: Principal) -> str:
