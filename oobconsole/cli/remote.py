@@ -22,6 +22,7 @@ from typing import Final
 
 import asyncssh
 
+from oobconsole import adminsocket
 from oobconsole.cli import stdio
 from oobconsole.terminal.restore import Lent
 
@@ -76,24 +77,39 @@ async def connect(path: Path) -> asyncssh.SSHClientConnection:
     """Connect to a server's admin socket.
 
     Raises:
-        Unreachable: nobody listens there, or not to us.
+        Unreachable: nobody listens there, or not to us; or the server does not answer.
     """
-    sock = socket.socket(socket.AF_UNIX)
-    sock.setblocking(False)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            await asyncio.get_running_loop().sock_connect(sock, os.fsencode(path))
-            return await asyncssh.run_client(sock, known_hosts=None, username="local", config=None, client_keys=None)
+            sock = await _connected(path)
+            return await _spoken_to(path, sock)
     except TimeoutError as error:
-        sock.close()
         raise Unreachable(f"{path}: the server does not answer") from error
+
+
+async def _connected(path: Path) -> socket.socket:
+    try:
+        return await adminsocket.connected(path)
+    except OSError as error:
+        raise Unreachable(
+            f"{path}: no server can be reached here: {error.strerror or error}; start it with 'oobconsole serve', as "
+            "the same user, or name its configuration with --config"
+        ) from error
+
+
+async def _spoken_to(path: Path, sock: socket.socket) -> asyncssh.SSHClientConnection:
+    """Begin SSH over a connected socket, which is closed if that fails."""
+    try:
+        return await asyncssh.run_client(sock, known_hosts=None, username="local", config=None, client_keys=None)
     except (OSError, asyncssh.Error) as error:
         sock.close()
         reason = getattr(error, "strerror", None) or str(error)
         raise Unreachable(
-            f"{path}: no server can be reached here: {reason}; start it with 'oobconsole serve', as the same user, "
-            "or name its configuration with --config"
+            f"{path}: the server has ended the connection: {reason}; the server's log may say why"
         ) from error
+    except BaseException:
+        sock.close()
+        raise
 
 
 async def _run(path: Path, command: str) -> int:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shlex
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any, Final, Protocol, Self, TypeVar
 
 import asyncssh
 
+from oobconsole.adminsocket import connected
 from oobconsole.client.console import Console
 from oobconsole.client.errors import CommandRefused, ConnectFailed
 
@@ -188,10 +187,8 @@ class Connection:
             raise ConnectFailed(f"{self.target}: {getattr(error, 'strerror', None) or error}") from error
 
     async def _connect_unix(self, path: str) -> asyncssh.SSHClientConnection:
-        sock = socket.socket(socket.AF_UNIX)
+        sock = await connected(path)
         try:
-            sock.setblocking(False)
-            await asyncio.get_running_loop().sock_connect(sock, os.fsencode(path))
             # no key is asked for, and the socket's file says whose server it is
             local = {"known_hosts": None, "client_keys": None, "username": "local"}
             return await asyncssh.run_client(sock, **{**self._options, **local})

@@ -12,6 +12,9 @@ from oobconsole.errors import EnvironmentFault
 
 #: `sun_path` holds 108 bytes with its NUL (unix(7)).
 PATH_MAX: Final = 107
+#: How many connections wait while the process that listens has no time for them; the kernel may allow fewer
+#: (net.core.somaxconn). Somebody who comes when the queue is full is turned away, so it is long.
+BACKLOG: Final = socket.SOMAXCONN
 
 
 class UnixSocket:
@@ -56,7 +59,7 @@ def _bind(path: Path) -> socket.socket:
             listener.bind(os.fsencode(path))
         finally:
             os.umask(mask)
-        listener.listen(8)
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise EnvironmentFault(f"{path}: cannot listen here: {error.strerror}") from error
