@@ -7,12 +7,11 @@ they take it, one after the other.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from inspect import isawaitable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -20,22 +19,13 @@ from oobconsole.access import Principal
 from oobconsole.config.guests import ConsoleConfig
 from oobconsole.config.load import access_of, load
 from oobconsole.config.schema import Config
-from oobconsole.config.table import Table
+from oobconsole.config.table import Table, is_reloadable
 from oobconsole.errors import ConfigError, OobError
 from oobconsole.events import Events, Kind
 from oobconsole.libvirt.guests import DomainSource
 from oobconsole.session.services import Services
 
 log = structlog.get_logger(__name__)
-
-#: What may change while the server runs. Everything else was used to build what is there.
-CHANGEABLE: Final = re.compile(
-    r"(?:grant|group|alert)"
-    r"|server\.(?:authorized_keys|strict_modes|user_ca|revoked_keys|host_certificate|login_grace_s|penalties|penalties_exempt"
-    r"|max_\w+|tail_lines|drain_ms|drain_max_s)"
-    r"|console\.(?:share|filter|escape|idle_minutes)"
-)
-
 
 #: Reads what a new configuration names for one part of the server, and changes nothing yet. It raises `OobError` when
 #: the part cannot be served so. What it returns has the part take the configuration, and does not fail; where that
@@ -83,7 +73,7 @@ class Reloader:
     async def _reload(self) -> list[str]:
         new = await asyncio.to_thread(_load_again, self._file)
         changed = differences(self._config, new)
-        fixed = [key for key in changed if not CHANGEABLE.fullmatch(key)]
+        fixed = [difference.key for difference in changed if not difference.reloadable]
         if fixed:
             raise ConfigError(str(self._file), ", ".join(fixed), "cannot change while the server runs: restart it")
         take = [await prepare(new) for prepare in self._parts]
@@ -92,7 +82,7 @@ class Reloader:
         for part_taken in taken:
             if isawaitable(part_taken):
                 await part_taken
-        return changed
+        return [difference.key for difference in changed]
 
 
 def _load_again(file: Path) -> Config:
@@ -144,34 +134,49 @@ def _host_settings(config: Config) -> Iterator[tuple[str, ConsoleConfig]]:
     return ((libvirt.name, config.console.with_own(libvirt.console)) for libvirt in config.libvirts)
 
 
-def differences(old: Config, new: Config) -> list[str]:
-    """Dotted keys, as in the file, whose values differ; tables in a list are told apart by their names."""
+class Difference(NamedTuple):
+    """A key whose values differ between two configurations.
+
+    Attributes:
+        key: the dotted key, as in the file. Tables in a list are told apart by their names.
+        reloadable: whether the key may change while the server runs, as the schema says
+            (`oobconsole/config/table.py:RELOADABLE`). Everything else was used to build what is there.
+    """
+
+    key: str
+    reloadable: bool
+
+
+def differences(old: Config, new: Config) -> list[Difference]:
+    """Return what differs between two configurations, in the order of the keys."""
     return sorted({*_differences(old, new), *_console_differences(old, new)})
 
 
-def _console_differences(old: Config, new: Config) -> Iterator[str]:
+def _console_differences(old: Config, new: Config) -> Iterator[Difference]:
     for of in (_guest_settings, _host_settings):
         before = dict(of(old))
         for name, settings in of(new):
             for field, value in before.get(name, settings):
                 if value != getattr(settings, field):
-                    yield f"console.{field}"
+                    yield Difference(f"console.{field}", is_reloadable(ConsoleConfig.model_fields[field]))
 
 
-def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+def _differences(old: Any, new: Any, path: str = "", *, reloadable: bool = False) -> Iterator[Difference]:
+    """Yield what differs between two values at the place `path`. What is reloadable is compared as a whole."""
     if ConsoleConfig in (type(old), type(new)):
         return  # `_console_differences`: what counts is what a console has in the end
     if isinstance(old, Table) and isinstance(new, Table) and type(old) is type(new):
         for name, field in type(old).model_fields.items():
-            yield from _differences(getattr(old, name), getattr(new, name), _join(path, field.alias or name))
-    elif _named(old) and _named(new) and path not in ("group", "grant", "alert"):
+            below = _join(path, field.alias or name)
+            yield from _differences(getattr(old, name), getattr(new, name), below, reloadable=is_reloadable(field))
+    elif _named(old) and _named(new) and not reloadable:
         before, after = ({table.name: table for table in tables} for tables in (old, new))
         if list(before) != list(after):
-            yield path
+            yield Difference(path, reloadable=False)
         for name in before.keys() & after.keys():
             yield from _differences(before[name], after[name], _join(path, name))
     elif old != new:
-        yield path
+        yield Difference(path, reloadable)
 
 
 def _named(value: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from oobconsole.config.table import Command, Name, Table, one_or_more
+from oobconsole.config.table import RELOADABLE, Command, Name, Table, one_or_more
 from oobconsole.config.values import ChardevAddress, FilePath, LibvirtUri
 from oobconsole.devices.device import PORTS, Resources
 from oobconsole.devices.uart16550 import Uart16550
@@ -47,6 +47,7 @@ class ConsoleConfig(Table):
     share: bool = Field(
         default=False,
         description="whether several people may type at the same time. Otherwise one of them has the keyboard",
+        json_schema_extra=RELOADABLE,
     )
     filter: bool = Field(
         default=True,
@@ -54,18 +55,21 @@ class ConsoleConfig(Table):
             "whether output is kept from people's terminals that would make them answer, or act outside of their "
             "window"
         ),
+        json_schema_extra=RELOADABLE,
     )
     escape: str = Field(
         default="~",
         max_length=8,
         pattern=r"^[!-~]*$",
         description="what begins an escape command after Enter. When it is empty, there are no escape commands",
+        json_schema_extra=RELOADABLE,
     )
     idle_minutes: int = Field(
         default=0,
         ge=0,
         le=10080,
         description="after how many minutes without typing somebody loses the keyboard. 0: never",
+        json_schema_extra=RELOADABLE,
     )
     rows: int = Field(default=24, ge=2, le=500, description="how many rows the guest believes its terminal to have")
     columns: int = Field(

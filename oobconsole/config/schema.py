@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field
 
 from oobconsole.config.alerts import AlertConfig
 from oobconsole.config.guests import ConsoleConfig, GuestConfig, LibvirtConfig, MachineConfig, VmConfig
-from oobconsole.config.table import Name, Table, Words, one_or_more
+from oobconsole.config.table import RELOADABLE, Name, Table, Words, one_or_more
 from oobconsole.config.values import Address, FilePath, Loopback, MaxStartups, Network, Rights
 from oobconsole.verbs import VERBS
 
@@ -50,7 +50,8 @@ class ServerConfig(Table):
         description=(
             "a folder whose file USER, or USER.pub, holds that user's public keys. The server reads it at every "
             "login; `oobconsole doctor` lists the files that let nobody in, and why"
-        )
+        ),
+        json_schema_extra=RELOADABLE,
     )
     strict_modes: bool = Field(
         default=True,
@@ -58,6 +59,7 @@ class ServerConfig(Table):
             "whether a file of a user's keys that others than its owner may write is ignored, as by sshd's "
             "StrictModes. Switch it off only where a container mounts secrets otherwise"
         ),
+        json_schema_extra=RELOADABLE,
     )
     host_key: FilePath | None = Field(
         default=None,
@@ -72,6 +74,7 @@ class ServerConfig(Table):
             "an OpenSSH certificate of the host key, which is shown to clients. One that has expired is logged, "
             "and still shown"
         ),
+        json_schema_extra=RELOADABLE,
     )
     user_ca: FilePath | None = Field(
         default=None,
@@ -79,6 +82,7 @@ class ServerConfig(Table):
             "a file of public keys, one a line. A certificate that is signed by one of them lets in the users "
             "that the certificate names"
         ),
+        json_schema_extra=RELOADABLE,
     )
     revoked_keys: FilePath | None = Field(
         default=None,
@@ -86,12 +90,17 @@ class ServerConfig(Table):
             "a file that says, one a line, what counts no longer: keys, fingerprints, and `serial:` and `id:` of "
             "certificates. A line that cannot be understood stops the start, or the reload"
         ),
+        json_schema_extra=RELOADABLE,
     )
     scrollback_kib: int = Field(
         default=256, ge=4, le=65536, description="how much of each console's output is kept in memory, in KiB"
     )
     tail_lines: int = Field(
-        default=50, ge=0, le=10000, description="how many lines `log` and `~l` show when nobody says how many"
+        default=50,
+        ge=0,
+        le=10000,
+        description="how many lines `log` and `~l` show when nobody says how many",
+        json_schema_extra=RELOADABLE,
     )
     drain_ms: int = Field(
         default=300,
@@ -101,6 +110,7 @@ class ServerConfig(Table):
             "when a pipe such as `ssh HOST CONSOLE <file` ends whose input has ended: after the guest has "
             "printed nothing for so many milliseconds"
         ),
+        json_schema_extra=RELOADABLE,
     )
     drain_max_s: int = Field(
         default=60,
@@ -110,12 +120,14 @@ class ServerConfig(Table):
             "when such a pipe ends at the latest, in seconds after the end of its input, even if the guest never "
             "stops printing"
         ),
+        json_schema_extra=RELOADABLE,
     )
     max_connections: int = Field(
         default=1000,
         ge=1,
         le=100000,
         description="how many SSH connections there may be. A further connection is told so, and closed",
+        json_schema_extra=RELOADABLE,
     )
     max_connections_per_source: int = Field(
         default=500,
@@ -124,6 +136,7 @@ class ServerConfig(Table):
         description=(
             "how many of these connections may come from one IPv4 address, or from one IPv6 network of 64 bits"
         ),
+        json_schema_extra=RELOADABLE,
     )
     max_startups: MaxStartups = Field(
         default="10:30:100",
@@ -131,9 +144,14 @@ class ServerConfig(Table):
             "how many connections may not be logged in yet: START:RATE:FULL, as in sshd_config(5). From START on "
             "RATE percent of new connections are refused, from FULL on all"
         ),
+        json_schema_extra=RELOADABLE,
     )
     max_auth_tries: int = Field(
-        default=6, ge=1, le=100, description="how often one connection may try to log in before it is closed"
+        default=6,
+        ge=1,
+        le=100,
+        description="how often one connection may try to log in before it is closed",
+        json_schema_extra=RELOADABLE,
     )
     penalties: bool = Field(
         default=True,
@@ -141,6 +159,7 @@ class ServerConfig(Table):
             "whether an address has to wait whose logins fail again and again, as by PerSourcePenalties of "
             "sshd_config(5)"
         ),
+        json_schema_extra=RELOADABLE,
     )
     penalties_exempt: Annotated[list[Network], BeforeValidator(one_or_more), Field(max_length=1000)] = Field(
         default_factory=list,
@@ -148,9 +167,14 @@ class ServerConfig(Table):
             "addresses and networks without penalties, and without the limit of connections per source. Loopback "
             "is not exempt by itself"
         ),
+        json_schema_extra=RELOADABLE,
     )
     login_grace_s: int = Field(
-        default=60, ge=1, le=600, description="after how many seconds a connection is closed that has not logged in"
+        default=60,
+        ge=1,
+        le=600,
+        description="after how many seconds a connection is closed that has not logged in",
+        json_schema_extra=RELOADABLE,
     )
     max_alerts: int = Field(
         default=60,
@@ -160,6 +184,7 @@ class ServerConfig(Table):
             "how many alerts there may be in a minute, of all `[[alert]]` together. The next alert says how many "
             "were left out"
         ),
+        json_schema_extra=RELOADABLE,
     )
     log: Literal["console", "json", "journald"] = Field(
         default="console",
@@ -337,11 +362,20 @@ class Config(Table):
     audit: AuditConfig = Field(default_factory=AuditConfig)
     front: FrontConfig = Field(default_factory=FrontConfig)
     metrics: MetricsConfig = Field(default_factory=MetricsConfig)
-    groups: Annotated[list[GroupConfig], Field(alias="group", max_length=10000)] = Field(default_factory=list)
-    grants: Annotated[list[GrantConfig], Field(alias="grant", max_length=10000)] = Field(default_factory=list)
+    groups: Annotated[list[GroupConfig], Field(alias="group", max_length=10000)] = Field(
+        default_factory=list,
+        json_schema_extra=RELOADABLE,
+    )
+    grants: Annotated[list[GrantConfig], Field(alias="grant", max_length=10000)] = Field(
+        default_factory=list,
+        json_schema_extra=RELOADABLE,
+    )
     machines: Annotated[list[MachineConfig], Field(alias="machine", max_length=1024)] = Field(default_factory=list)
     vms: Annotated[list[VmConfig], Field(alias="vm", max_length=10000)] = Field(default_factory=list)
-    alerts: Annotated[list[AlertConfig], Field(alias="alert", max_length=100)] = Field(default_factory=list)
+    alerts: Annotated[list[AlertConfig], Field(alias="alert", max_length=100)] = Field(
+        default_factory=list,
+        json_schema_extra=RELOADABLE,
+    )
     libvirts: Annotated[list[LibvirtConfig], Field(alias="libvirt", max_length=64)] = Field(default_factory=list)
 
     def machine(self, name: str) -> MachineConfig | None:

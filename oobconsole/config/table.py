@@ -6,11 +6,22 @@ import re
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.config import JsonDict
+from pydantic.fields import FieldInfo
 
 from oobconsole.verbs import VERBS
 
 #: What a name of a machine or console may be. The wire carries names of machines (docs/wire-protocol.md).
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,46}")
+#: `Field(json_schema_extra=RELOADABLE)` says that the key, or the table, may change while the server runs. A reload
+#: refuses a change of anything else, because the server was built from it (`app/reload.py`).
+RELOADABLE: Final[JsonDict] = {"reloadable": True}
+
+
+def is_reloadable(field: FieldInfo) -> bool:
+    """Return whether a reload of the configuration may change a key, or a table, while the server runs."""
+    extra = field.json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("reloadable"))
 
 
 def _name(value: str) -> str:

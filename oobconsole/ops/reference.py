@@ -32,6 +32,7 @@ from oobconsole.config.guests import (
 )
 from oobconsole.config.schema import (
     AuditConfig,
+    Config,
     FrontConfig,
     GrantConfig,
     GroupConfig,
@@ -39,7 +40,7 @@ from oobconsole.config.schema import (
     RecordingConfig,
     ServerConfig,
 )
-from oobconsole.config.table import Table
+from oobconsole.config.table import Table, is_reloadable
 
 #: Every table, by the way in which the file writes it, in the order of the example.
 TABLES: Final[dict[str, type[Table]]] = {
@@ -81,9 +82,9 @@ How is it checked? *oobconsole check* validates the file. *oobconsole doctor* al
 file names, and says what mends each fault.
 
 How does a change take effect? By *oobconsole reload*, or by SIGHUP. If anything is wrong, nothing
-changes, and the log says what is wrong. The following need a restart, and the log names them: in
-\\[server] the keys listen, state\\_dir and host\\_key; machines, guests, lines, libvirt hosts and
-power; \\[recording], \\[audit] and \\[metrics]; rows and columns.
+changes, and the log says what is wrong. A key that this page calls *reloadable* can be changed so.
+Where everything in a table is reloadable, such tables can also be added and removed. Any other
+change needs a restart: a reload then changes nothing, and the log names the keys.
 """
 FOOT: Final = """
 # SEE ALSO
@@ -99,9 +100,17 @@ def markdown() -> str:
 
 def _section(title: str, table: type[Table]) -> str:
     paragraphs = inspect.cleandoc(table.__doc__ or "").split("\n\n")
+    if table in _reloadable_tables():
+        paragraphs.append("Everything in this table is reloadable.")
     about = "\n\n".join(_filled(_escaped(paragraph)) for paragraph in paragraphs)
     entries = "".join(_entry(key, field) for key, field in keys(table))
     return f"\n# {_escaped(title)}\n\n{about}\n{entries}"
+
+
+def _reloadable_tables() -> list[type[Table]]:
+    """The tables that a reload takes as a whole, whatever changes in them."""
+    lists = [_bare(field.annotation) for field in Config.model_fields.values() if is_reloadable(field)]
+    return [typing.get_args(kind)[0] for kind in lists]
 
 
 def keys(table: type[Table]) -> Iterator[tuple[str, FieldInfo]]:
@@ -115,7 +124,8 @@ def keys(table: type[Table]) -> Iterator[tuple[str, FieldInfo]]:
 
 
 def _entry(key: str, field: FieldInfo) -> str:
-    facts = ", ".join(filter(None, (_type(field.annotation), _bounds(field.metadata), _default(field))))
+    reloadable = "reloadable" if is_reloadable(field) else ""
+    facts = ", ".join(filter(None, (_type(field.annotation), _bounds(field.metadata), _default(field), reloadable)))
     meaning = _escaped((field.description or "").strip())
     return f"\n**{_escaped(key)}** ({facts})\n" + _filled(f": {meaning[:1].upper()}{meaning[1:]}.") + "\n"
 

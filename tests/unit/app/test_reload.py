@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from oobconsole.app.reload import CHANGEABLE, differences
+from oobconsole.app.reload import differences
+from oobconsole.config.guests import ConsoleConfig
 from oobconsole.config.load import load
+from oobconsole.config.schema import AuditConfig, Config, ServerConfig
+from oobconsole.config.table import RELOADABLE, Table, is_reloadable
 
 TEXT = """
 [server]
@@ -72,6 +76,31 @@ def test_differences(tmp_path: Path, before: str, after: str, keys: list[str], m
         (tmp_path / "c.toml").write_text(text)
         configs.append(load(tmp_path / "c.toml"))
     found = differences(configs[0], configs[1])
-    assert found == keys
-    assert all(CHANGEABLE.fullmatch(key) for key in found) is may
+    assert [difference.key for difference in found] == keys
+    assert all(difference.reloadable for difference in found) is may
     assert differences(configs[0], configs[0]) == []
+
+
+def reloadable(table: type[Table]) -> set[str]:
+    return {field.alias or name for name, field in table.model_fields.items() if is_reloadable(field)}
+
+
+def test_the_page_about_access_lists_what_is_reloadable() -> None:
+    """The schema alone decides. The page is for people, and has to say the same."""
+    page = (Path(__file__).parents[3] / "docs" / "access.md").read_text()
+    listed = re.search(r"What takes effect at a reload\?\n(.*?)\n\nAll else", page, re.DOTALL)
+    assert listed is not None
+    named = set(re.findall(r"`(\w+)`", listed[1])) - {"console"}
+    tables = set(re.findall(r"`\[\[(\w+)\]\]`", listed[1]))
+    assert named == reloadable(ServerConfig) | reloadable(ConsoleConfig)
+    assert tables == reloadable(Config)
+
+
+def test_a_new_key_brings_its_own_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    configs = []
+    for text in (TEXT, TEXT.replace("[console]", "[audit]\nsyslog = true\n[console]")):
+        (tmp_path / "c.toml").write_text(text)
+        configs.append(load(tmp_path / "c.toml"))
+    monkeypatch.setattr(AuditConfig.model_fields["syslog"], "json_schema_extra", RELOADABLE)
+    assert differences(*configs) == [("audit.syslog", True)]
