@@ -8,7 +8,7 @@ SOAK_JOBS ?= 1
 
 .DEFAULT_GOAL := help
 
-# A target with `##` behind it is told by `make help`; CONTRIBUTING.md has the same list (tests/unit/test_docs.py).
+# A target with `##` behind it is told by `make help`; CONTRIBUTING.md has the same list (tests/unit/test_contributing.py).
 help: ## prints this list, and does nothing else
 	@echo "Times are those of two processors with nothing else to do, once everything is set up."
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 22

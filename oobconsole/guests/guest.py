@@ -35,8 +35,7 @@ class Source(Protocol):
     """Where guests come from: a machine (an L1), the line or lines of a virtual machine, or a libvirt host.
 
     A source pushes: it tells the directory when guests and consoles appear and vanish. Nobody asks a source for a
-        list
-    of them.
+    list of them.
 
     Attributes:
         name: the name that `ls` shows in the column MACHINE.

@@ -93,9 +93,11 @@ class SerialPort:
             recorder.adopt(self._context.instance, self._context.number, self.received)
 
     def connect(self) -> None:
-        """Give the console what was printed meanwhile, and the guest what is typed. If the guest ran before the
-        server did, it gets nothing yet: the writes that tell the server how the guest's FIFOs are set also empty
-            them."""
+        """Give the console what was printed meanwhile, and the guest what is typed.
+
+        A guest that ran before the server did gets nothing yet. Why? The server learns how the guest's FIFOs are set
+        only when the guest writes to the FIFO control register, and such a write also empties the FIFOs.
+        """
         if self.console is None:
             return
         unseen = self._unseen

@@ -185,6 +185,12 @@ def targets(makefile: Path) -> set[str]:
     return set(re.findall(r"^([\w-]+):", makefile.read_text(), re.MULTILINE))
 
 
+def test_files_that_the_makefile_names_are_there() -> None:
+    named = set(re.findall(r"\b(?:docs|native|tests|oobconsole)/[\w./-]+\.\w+", (ROOT / "Makefile").read_text()))
+    assert named
+    assert [file for file in sorted(named) if not (ROOT / file).exists()] == []
+
+
 PAGES = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
 
 

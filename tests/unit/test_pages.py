@@ -1,10 +1,12 @@
 """Pages of Markdown: their lines are not too long, their links lead somewhere, and what they name is there.
 
-So the walks of a byte and a key in docs/architecture.md stay true.
+So the walks of a byte and a key in docs/architecture.md stay true. An editor that wraps docstrings is found out, too.
 """
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 from pathlib import Path
 
@@ -78,3 +80,33 @@ def test_links_lead_somewhere(page: Path) -> None:
         if "://" not in link and not (target.exists() and (not anchor or anchor in anchors(target))):
             lost.append(link)
     assert lost == []
+
+
+#: Where a line that is indented further may follow: what ends with a colon, an item of a list, or of `Args`.
+_OPENS = re.compile(r".*:$|\s*(?:[\w`.*]+(?:, [\w`.*]+)*:|-|\*|#|\d+\.) ")
+
+
+def broken(docstring: str) -> list[str]:
+    """The lines of a docstring that are indented further than the line before, in the middle of a sentence."""
+    lines = inspect.cleandoc(docstring).splitlines()
+    indents = [len(line) - len(line.lstrip()) for line in lines]
+    return [
+        line
+        for before, line, left, right in zip(lines, lines[1:], indents, indents[1:], strict=False)
+        if before and line and right > left and not _OPENS.match(before)
+    ]
+
+
+def test_a_broken_docstring_is_found() -> None:
+    assert broken("One\nhas a\n    list\nof them.") == ["    list"]
+    assert broken("One.\n\nArgs:\n    a: what\n        it is.\n- item\n  of it\n") == []
+
+
+@pytest.mark.parametrize("folder", ["devices", "oobconsole", "tests"])
+def test_no_docstring_was_broken_by_wrapping_it(folder: str) -> None:
+    found = []
+    for file in sorted((ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                found += [f"{file.name}: {line.strip()}" for line in broken(ast.get_docstring(node) or "")]
+    assert found == []
