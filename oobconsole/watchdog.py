@@ -1,7 +1,8 @@
-"""Who holds the event loop: a thread asks it for an answer now and then, and looks where it is when none comes.
+"""Finds out which function keeps the event loop from doing anything else, and logs it.
 
-The loop's own clock says only that something took long. The thread sees the stack while it does, and so which
-function it was, in which task. It costs four wake-ups a second.
+How? A thread asks the event loop for an answer four times a second. If no answer comes, the thread looks at the event
+loop's stack, and so learns which function runs, in which task. asyncio's own debug mode tells only afterwards that
+something has taken long.
 """
 
 from __future__ import annotations

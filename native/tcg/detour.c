@@ -17,8 +17,9 @@
  * which means no more. At NOTHING_PORT there is no device, not even in L0's machine. */
 enum { POST_CODE_PORT = 0x80, SPARE_PORT = 0x84, NOTHING_PORT = 0xec, NOTHING_BITS = 0xf << NOTHING_PORT % 8 };
 
-/* A permission map: L1's own, where every port is intercepted, so that L1 would be told of an access before anything
- * else (AMD APM vol. 2, 15.10.2), or the one in L2's TSS, for code that may use few ports. */
+/* Two maps decide whether the CPU executes a port access: L1's, which usually sends every access to L1 before
+ * anything else is checked (AMD APM vol. 2, 15.10.2), and the one in L2's TSS, which applies to code without I/O
+ * privilege. Both are opened for NOTHING_PORT while an access is executed there. */
 enum { MAP_OF_L1, MAP_OF_TSS, MAPS };
 
 /* Bits of a map that are cleared while accesses of ours are executed: vCPUs may share one. */

@@ -53,7 +53,7 @@ static struct oob_l2_vcpu *entered(unsigned vcpu) {
     return state->l2;
 }
 
-/* Is L1 back, or still there, for certain? */
+/* Does EFER hold the number that proves that this vCPU runs L1? */
 static bool is_hosts(unsigned vcpu, uint64_t efer) {
     return (efer & ~EFER_KNOWN) == vcpus[vcpu].marker;
 }
@@ -162,7 +162,8 @@ void oob_on_reset_vector(unsigned vcpu) {
     oob_unlock();
 }
 
-/* A hypercall, as Xen takes it from 64-bit code: of a kernel, for Xen refuses others. RAX is in the VMCB. */
+/* L2 has made a hypercall. Only those of 64-bit kernels are handled; Xen refuses hypercalls of a guest's processes.
+ * After #VMEXIT, L2's RAX is in the VMCB. */
 static void on_hypercall(unsigned vcpu, struct oob_l2_vcpu *l2) {
     struct oob_xen_call call = {
         .number = oob_phys_read_u64(&oob_l1, l2->block + VMCB_RAX),
@@ -214,7 +215,7 @@ static uint64_t with_result(uint64_t rax, unsigned size, uint32_t value) {
     return size == 4 ? value : (rax & ~(uint64_t)size_mask(size)) | (value & size_mask(size));
 }
 
-/* Between AX, or its parts, and the port. True when the instruction must be stepped over. */
+/* Serves an IN or OUT, which moves AL, AX or EAX. True when the instruction must be stepped over. */
 static bool register_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site site, uint16_t port) {
     unsigned size = oob_io_size(site);
     uint64_t rax = oob_reg_read(&oob_l1, vcpu, OOB_REG_RAX);
@@ -231,7 +232,8 @@ static bool register_io(unsigned vcpu, struct oob_l2_vcpu *l2, union oob_io_site
     return !oob_detour_exit(vcpu, l2, site) && !oob_detour_take(vcpu, l2, site);
 }
 
-/* No believable guest, or one that L1 keeps from what it takes: neither it nor L1 gets anything. */
+/* Refuses an access: it is not certain that a guest made it, or the access cannot be hidden from L1. A read gives
+ * ones; a write is dropped. */
 static void refuse(unsigned vcpu, union oob_io_site site) {
     oob_l1.stat[OOB_STAT_REFUSED]++;
     if (!site.out && !site.string)

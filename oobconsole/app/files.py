@@ -29,8 +29,11 @@ def make_state_dir(folder: Path) -> None:
 
 
 def write_ports(folder: Path, name: str, addresses: Sequence[str]) -> None:
-    """Say which ports `listen` with port 0 got, one a line: whoever starts us may wait for the file.
-    A full disk is no reason not to serve; then there is no file, rather than an old one."""
+    """Write the ports at which the server listens into a file, one a line.
+
+    With port 0 in the configuration the kernel has chosen them, and a script that starts the server can wait for the
+    file. If it cannot be written, as on a full disk, an old file is removed all the same, and the server runs on.
+    """
     file = folder / name
     fresh = folder / f"{name}.new"
     try:

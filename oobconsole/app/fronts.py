@@ -1,4 +1,4 @@
-"""The kinds of fronts that there are: by these people come in over a network."""
+"""The table of the kinds of fronts: one line for each way in which people come in over a network."""
 
 from __future__ import annotations
 

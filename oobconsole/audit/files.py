@@ -43,7 +43,10 @@ class Line(NamedTuple):
 
     @property
     def damage(self) -> str:
-        """Why no crash of the server can have left this line, in words. Empty: a crash of the server can have."""
+        """Say what shows that something else than a crash of the server has damaged the line.
+
+        Empty: the line is whole, or a crash of the server explains what is wrong with it.
+        """
         if self.zeros:
             return (
                 f"has {self.zeros} zero bytes, from byte {self.first_zero} of the file on: a crash of the machine, "

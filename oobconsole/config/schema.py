@@ -22,8 +22,11 @@ _DOMAIN_MAX: Final = 37  # so that `.console15` can follow
 
 
 def console_name(domain: str, uuid: str, *, unique: bool = False) -> str:
-    """The name of a libvirt domain's console: the domain's, if that can be one; else, and if it has to be `unique`,
-    what it has of one and the beginning of its UUID."""
+    """Return the console's name for a libvirt domain.
+
+    It is the domain's name where that is a valid name of a console. Otherwise, or with `unique`, it is the valid part
+    of the domain's name and the first 8 digits of the domain's UUID.
+    """
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", domain).lstrip("_.-")
     if name == domain and 0 < len(name) <= _DOMAIN_MAX and name not in VERBS and not unique:
         return name

@@ -118,7 +118,7 @@ class _Rendered(Collector):
 
 
 class Metrics:
-    """Everything there is to know of `consoles`."""
+    """Makes the page that Prometheus reads: figures of the server, its fronts, consoles and machines."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -307,7 +307,11 @@ def _gauge(name: str, text: str, value: float) -> Metric:
 
 
 def _buckets(counts: Iterable[int]) -> list[tuple[str, float]]:
-    """Cumulative, of buckets that grow by a fourth root of two from 1 us (wire.Stats); each fourth is told."""
+    """Return the cumulative buckets of a Prometheus histogram, in seconds.
+
+    The native half counts in four buckets for each power of two microseconds (`wire.Stats`). What is told is their
+    sum at each power.
+    """
     total, buckets = 0, []
     for bucket, count in enumerate(counts):
         total += count

@@ -125,10 +125,10 @@ class Connection(DataWay):
         return True
 
     def slow_packet_ends(self) -> None:
-        """The work on a packet that took its time is over; asyncssh goes on with the next one behind this."""
+        """Called when a packet has been handled for which asyncssh had to wait. The input behind it still waits."""
 
     def slow_packet_ended(self) -> None:
-        """As `slow_packet_ends`, when asyncssh has gone on."""
+        """Called after `slow_packet_ends`, once asyncssh has also handled the input behind that packet."""
 
     def cleaned_up(self) -> None:
         """Called when the connection is closed."""
