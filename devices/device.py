@@ -62,11 +62,14 @@ class Device(Protocol):
         outputs: how many interrupt outputs it has.
         posted: registers to which a guest may write without waiting until the device has the byte, because nothing
             that the guest does next can tell.
+        shadow: by which shadow a native half answers most accesses to such a device itself (`kinds` in
+            `native/tcg/options.c`). "generic": it has none, and asks.
     """
 
     sizes: ClassVar[tuple[int, ...]]
     outputs: ClassVar[int]
     posted: ClassVar[tuple[int, ...]] = ()
+    shadow: ClassVar[str] = "generic"
 
     # -- what the guest does ------------------------------------------------------------------------
 

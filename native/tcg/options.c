@@ -7,6 +7,11 @@
 
 #include "uart_shadow.h"
 
+/* What ports= wants, when a device's kind is there, and what follows is wrong. */
+#define PORTS_WANTED                                                                                       \
+    "ports= wants up to 8 devices, each with up to 8 adjacent ports or several such, as uart@0x3f8-0x3ff:" \
+    "uart@0x2f8-0x2ff or generic@0x60+0x64"
+
 static bool fail(char error[256], const char *what, const char *value) {
     snprintf(error, 256, "%s: '%.120s'", what, value);
     return false;
@@ -43,33 +48,72 @@ static bool parse_range(const char **text, uint16_t *first, uint16_t *last) {
     return true;
 }
 
-/* Parses the ports of one device: "0x3f8-0x3ff", "0x60+0x64". Eight adjacent ports are taken for a 16550. There are
- * no shadows of other devices yet. */
-static bool parse_device(struct oob_bus *bus, const char **text) {
-    int number = oob_bus_add(bus, &oob_no_shadow);
+/* The kinds of devices that an administrator can name. A new shadow adds a line. */
+static const struct kind {
+    const char *name;
+    const struct oob_device_ops *ops;
+    unsigned ports; /* a device of this kind has one range of so many ports; 0: any ranges */
+} kinds[] = {
+    {"uart", &oob_uart_shadow, OOB_UART_PORTS},
+    {"generic", &oob_no_shadow, 0},
+};
+
+/* Parses the name of a kind, and the "@" behind it. NULL: no kind has that name. */
+static const struct kind *parse_kind(const char **text) {
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        size_t length = strlen(kinds[i].name);
+
+        if (strncmp(*text, kinds[i].name, length) == 0 && (*text)[length] == '@') {
+            *text += length + 1;
+            return &kinds[i];
+        }
+    }
+    return NULL;
+}
+
+/* Parses all ranges of the device that was added last: "0x3f8-0x3ff", "0x60+0x64". Returns the number of ranges, or 0
+ * when the text is malformed, or the bus has no room for a range. */
+static unsigned parse_ranges(struct oob_bus *bus, const char **text) {
     unsigned ranges = 0;
 
-    if (number < 0)
-        return false;
     do {
         uint16_t first, last;
 
         if (!parse_range(text, &first, &last) || !oob_bus_add_ports(bus, first, last))
-            return false;
+            return 0;
         ranges++;
     } while (ends_with(text, '+'));
-    if (ranges == 1 && bus->device[number].registers == OOB_UART_PORTS)
-        bus->device[number].ops = &oob_uart_shadow;
-    return true;
+    return ranges;
 }
 
-static bool parse_devices(struct oob_bus *bus, const char *text) {
+/* Parses one device: "uart@0x3f8-0x3ff", "generic@0x60+0x64". Returns what is wrong with it, or NULL. */
+static const char *parse_device(struct oob_bus *bus, const char **text) {
+    const struct kind *kind = parse_kind(text);
+    unsigned ranges;
+    int number;
+
+    if (!kind)
+        return "ports= wants a kind in front of each device's ports, as uart@0x3f8-0x3ff; the kinds are uart (a "
+               "16550) "
+               "and generic (any other device)";
+    number = oob_bus_add(bus, kind->ops);
+    ranges = number < 0 ? 0 : parse_ranges(bus, text);
+    if (!ranges)
+        return PORTS_WANTED;
+    if (kind->ports && (ranges != 1 || bus->device[number].registers != kind->ports))
+        return "ports= wants exactly eight adjacent ports for each uart";
+    return NULL;
+}
+
+/* Parses ports=. Returns what is wrong with it, or NULL. */
+static const char *parse_devices(struct oob_bus *bus, const char *text) {
+    const char *wrong;
+
     *bus = (struct oob_bus){.devices = 0};
     do
-        if (!parse_device(bus, &text))
-            return false;
-    while (ends_with(&text, ':'));
-    return !*text;
+        wrong = parse_device(bus, &text);
+    while (!wrong && ends_with(&text, ':'));
+    return !wrong && *text ? PORTS_WANTED : wrong;
 }
 
 static bool parse_device_lines(struct oob_bus *bus, unsigned device, const char **text) {
@@ -98,10 +142,10 @@ static bool copy(char *to, size_t size, const char *value) {
 }
 
 bool oob_options_parse(struct oob_options *options, int argc, char **argv, char error[256]) {
-    const char *lines = "4";
+    const char *lines = "4", *wrong;
 
     *options = (struct oob_options){.show_registers = false};
-    parse_devices(&options->bus, "0x3f8-0x3ff");
+    parse_devices(&options->bus, "uart@0x3f8-0x3ff");
     for (int i = 0; i < argc; i++) {
         const char *value = strchr(argv[i], '=');
 
@@ -115,11 +159,9 @@ bool oob_options_parse(struct oob_options *options, int argc, char **argv, char 
             if (!copy(options->machine, sizeof options->machine, value))
                 return fail(error, "machine= wants the configured machine name, at most 47 bytes", value);
         } else if (strncmp(argv[i], "ports=", 6) == 0) {
-            if (!parse_devices(&options->bus, value))
-                return fail(error,
-                            "ports= wants up to 8 devices, each with up to 8 adjacent ports or several such, as "
-                            "0x3f8-0x3ff:0x2f8-0x2ff or 0x60+0x64",
-                            value);
+            wrong = parse_devices(&options->bus, value);
+            if (wrong)
+                return fail(error, wrong, value);
         } else if (strncmp(argv[i], "irq=", 4) == 0) {
             lines = value;
         } else if (strcmp(argv[i], "registers=shown") == 0 || strcmp(argv[i], "registers=hidden") == 0) {

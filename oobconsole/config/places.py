@@ -59,11 +59,13 @@ def devices_of(machine: MachineConfig) -> Iterator[Placed]:
             yield Placed(guest.name, Uart16550, uart.place)
 
 
-def places_of(machine: MachineConfig) -> list[Resources]:
-    """Return where the guests of the machine have devices, each place once. The native half is to intercept these
-    places."""
-    found = dict.fromkeys(one.place for one in devices_of(machine))
-    return sorted(found, key=lambda place: place.ranges[0].start, reverse=True)
+def places_of(machine: MachineConfig) -> list[Placed]:
+    """Return what devices the guests of the machine have, and where, each place once, with the first guest that has a
+    device there. The native half is to intercept these places."""
+    found: dict[Resources, Placed] = {}
+    for one in devices_of(machine):
+        found.setdefault(one.place, one)
+    return sorted(found.values(), key=lambda one: one.place.ranges[0].start, reverse=True)
 
 
 def conflict(machine: MachineConfig) -> str | None:
@@ -72,12 +74,11 @@ def conflict(machine: MachineConfig) -> str | None:
     for owner in machine.guests:
         if len({uart.port for uart in owner.uarts}) < len(owner.uarts):
             return f"two UARTs of '{owner.name}' have the same port: give each a port of its own"
-    known: dict[tuple[range, ...], Resources] = {}
-    for guest, _, place in devices_of(machine):
-        former = known.setdefault(place.ranges, place)
-        if former.lines != place.lines:
-            irqs = " and ".join(", ".join(map(str, one.lines)) or "none" for one in (former, place))
-            return f"port {place.ranges[0].start:#x} has two interrupts, {irqs}: it has one in a machine"
+    known: dict[tuple[range, ...], Placed] = {}
+    for one in devices_of(machine):
+        guest, _, place = one
+        if reason := _contradiction(known.setdefault(place.ranges, one), one):
+            return f"port {place.ranges[0].start:#x} has {reason}: it has one in a machine"
         if reason := _too_large(place) or _reserved(place):
             return f"'{guest}' cannot have a device there: {reason}"
         if (both := _overlap(place, known)) is not None:
@@ -87,9 +88,19 @@ def conflict(machine: MachineConfig) -> str | None:
     return None
 
 
-def _overlap(place: Resources, known: dict[tuple[range, ...], Resources]) -> int | None:
+def _contradiction(former: Placed, one: Placed) -> str | None:
+    """Return what is different about two devices in one place; None: they are alike."""
+    if former.place.lines != one.place.lines:
+        irqs = " and ".join(", ".join(map(str, each.place.lines)) or "none" for each in (former, one))
+        return f"two interrupts, {irqs}"
+    if former.kind is not one.kind:
+        return f"devices of two kinds, {former.kind.__name__} and {one.kind.__name__}"
+    return None
+
+
+def _overlap(place: Resources, known: dict[tuple[range, ...], Placed]) -> int | None:
     """Return the first port that a place shares with another place; None: there is none."""
-    for other in known.values():
+    for _, _, other in known.values():
         for mine in place.ranges if other.ranges != place.ranges else ():
             for theirs in other.ranges:
                 if both := shared(mine, theirs):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from oobconsole.devices.device import Resources
+from oobconsole.devices.device import Device, Resources
 from oobconsole.interceptors.base import InterceptorEvents
 from oobconsole.interceptors.connection import Connection
 from oobconsole.interceptors.native import NativeInterceptor
@@ -57,26 +57,27 @@ def qemu_options(
     machine: str,
     path: Path,
     plugin: Path,
-    devices: Sequence[Resources],
+    devices: Sequence[tuple[str, type[Device], Resources]],
     *,
     hide_registers: bool = True,
 ) -> list[str]:
     """Return the words to add to the command line of `machine`'s QEMU.
 
-    The plugin must know where the guests have devices. `ports=` lists the devices, each with its ranges of ports.
-    `irq=` lists the interrupts of each device, in the same order. A colon separates two devices. A plus separates two
-    ranges, or two interrupts, of one device: `ports=0x60+0x64:0x3f8-0x3ff,irq=1+12:4`. A minus sign in
-    `irq=` stands for a device that has no interrupt.
+    The plugin must know where the guests have devices. `ports=` lists the devices: the shadow that the plugin is to
+    have of the device (`Device.shadow`), an at sign, and the device's ranges of ports. `irq=` lists the interrupts of
+    each device, in the same order. A colon separates two devices. A plus separates two ranges, or two interrupts, of
+    one device: `ports=generic@0x60+0x64:uart@0x3f8-0x3ff,irq=1+12:4`. A minus sign in `irq=` stands for a device that
+    has no interrupt.
 
     QEMU's option syntax (qemu(1)) wants a comma in a path doubled, and wants the option's name, `file=`, before a
     plugin's path that has an equals sign.
 
     Args:
-        devices: where the machine's guests have devices; each place is listed once.
+        devices: a guest that has the device, the device's kind, and its place; each place is listed once.
         hide_registers: whether L1 must not see L2's registers while a console is in use.
     """
-    ranges = ":".join("+".join(map(_words, one.ranges)) for one in devices)
-    irqs = ":".join("+".join(map(str, one.lines)) or "-" for one in devices)
+    ranges = ":".join(f"{kind.shadow}@" + "+".join(map(_words, place.ranges)) for _, kind, place in devices)
+    irqs = ":".join("+".join(map(str, place.lines)) or "-" for _, _, place in devices)
     file, sock = (str(name).replace(",", ",,") for name in (plugin, path))
     head = f"file={file}" if "=" in file else file
     shown = "" if hide_registers else ",registers=shown"

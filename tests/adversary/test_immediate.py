@@ -67,7 +67,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Ended]:
     """One boot, without a server."""
     folder = tmp_path_factory.mktemp("immediate")
     code = assemble(CASES, folder)
-    words = f"{PLUGIN},socket={folder / 'nobody'},machine=alone,ports=0x3f8-0x3ff:{BASE:#x}-{BASE + 7:#x},irq=4:3"
+    ports = f"uart@0x3f8-0x3ff:uart@{BASE:#x}-{BASE + 7:#x}"
+    words = f"{PLUGIN},socket={folder / 'nobody'},machine=alone,ports={ports},irq=4:3"
     command = machine("cases", module_of(CASES, code, folder), 1, 64, {})
     with Expect([*command, "-serial", "stdio", "-plugin", words]) as l1:
         l1.expect(rb"done=1\r?\n", timeout=30, fail=rb"died=[^\n]*\n")

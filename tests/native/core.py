@@ -19,7 +19,7 @@ SAVED_RFLAGS, SAVED_RIP, SAVED_RAX, LSTAR = 0x570, 0x578, 0x5F8, 0x608
 MEMORY_BYTES: Final = 1 << 20
 UNMAPPED: Final = 2**64 - 1
 _REG_COUNT: Final = 23
-_DEFAULT: Final = ("socket=s", "machine=l1", "ports=0x3f8-0x3ff:0x2f8-0x2ff", "irq=4:3")
+_DEFAULT: Final = ("socket=s", "machine=l1", "ports=uart@0x3f8-0x3ff:uart@0x2f8-0x2ff", "irq=4:3")
 _Turn = ctypes.CFUNCTYPE(ctypes.c_bool)
 
 

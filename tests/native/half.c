@@ -165,8 +165,10 @@ bool half_begin(int argc, char **argv, bool (*turn)(void)) {
     struct oob_options options;
     char error[256];
 
-    if (!oob_options_parse(&options, argc, argv, error))
+    if (!oob_options_parse(&options, argc, argv, error)) {
+        fprintf(stderr, "%s\n", error);
         return false;
+    }
     server_turn = turn;
     oob_machine_init(&machine, &oob_svm);
     memcpy(machine.name, options.machine, sizeof machine.name);

@@ -94,7 +94,12 @@ class Half:
             "half_connected",
         ):
             getattr(self._lib, name).restype = ctypes.c_bool
-        words = words or (f"socket={folder / 's'}", "machine=l1", "ports=0x3f8-0x3ff:0x2f8-0x2ff", "irq=4:3")
+        words = words or (
+            f"socket={folder / 's'}",
+            "machine=l1",
+            "ports=uart@0x3f8-0x3ff:uart@0x2f8-0x2ff",
+            "irq=4:3",
+        )
         arguments = (ctypes.c_char_p * len(words))(*(word.encode() for word in words))
         #: The server's turn while a vCPU waits: this object's own server, or the real one (`served.py`).
         self.turn = self._server_turn

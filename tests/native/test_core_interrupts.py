@@ -19,7 +19,7 @@ INJECTED = 3  # OOB_STAT_INJECTED
 @pytest.fixture
 def core(library: Path, tmp_path: Path) -> Core:
     """COM1 and COM3 on line 4, COM2 on line 3."""
-    words = ("socket=s", "machine=l1", "ports=0x3f8-0x3ff:0x2f8-0x2ff:0x3e8-0x3ef", "irq=4:3:4")
+    words = ("socket=s", "machine=l1", "ports=uart@0x3f8-0x3ff:uart@0x2f8-0x2ff:uart@0x3e8-0x3ef", "irq=4:3:4")
     return Core(library, tmp_path, words)
 
 

@@ -39,7 +39,9 @@ def guest(core: Core, at: int = A) -> int:
 @pytest.fixture
 def i8042(library: Path, tmp_path: Path) -> Half:
     """A UART, and a device of two ports and two interrupts, of which the native half has no shadow."""
-    half = Half(library, tmp_path, ("socket=s", "machine=l1", "ports=0x3f8-0x3ff:0x60+0x64", "irq=4:1+12"))
+    half = Half(
+        library, tmp_path, ("socket=s", "machine=l1", "ports=uart@0x3f8-0x3ff:generic@0x60+0x64", "irq=4:1+12")
+    )
     half.begin()
     return half
 
@@ -92,16 +94,16 @@ def test_what_is_said_of_its_lines_and_its_receiver(i8042: Half) -> None:
     "words",
     [
         "ports=",
-        "ports=0x3f8-",
-        "ports=0x3f8-0x400",  # nine ports
-        "ports=0x3ff-0x3f8",
-        "ports=0x3f8-0x3ff,0x2f8-0x2ff",
-        "ports=0x3f8-0x3ff:0x3f8-0x3ff",
-        "ports=0x60+0x60",
-        "ports=0x10000",
-        "ports=-1",
-        "ports=" + ":".join(f"{16 * n}" for n in range(9)),
-        "ports=" + "+".join(f"{16 * n}" for n in range(17)),
+        "ports=uart@0x3f8-",
+        "ports=generic@0x3f8-0x400",  # nine ports
+        "ports=uart@0x3ff-0x3f8",
+        "ports=uart@0x3f8-0x3ff,uart@0x2f8-0x2ff",
+        "ports=uart@0x3f8-0x3ff:uart@0x3f8-0x3ff",
+        "ports=generic@0x60+0x60",
+        "ports=generic@0x10000",
+        "ports=generic@-1",
+        "ports=" + ":".join(f"generic@{16 * n}" for n in range(9)),
+        "ports=generic@" + "+".join(f"{16 * n}" for n in range(17)),
         "irq=",
         "irq=16",
         "irq=4:3",
@@ -111,7 +113,7 @@ def test_what_is_said_of_its_lines_and_its_receiver(i8042: Half) -> None:
         "irq=4+-",
         "irq=-:4",
         "irq=1+2+3",
-        "ports=0x60+0x64:0x3f8-0x3ff irq=1",
+        "ports=generic@0x60+0x64:uart@0x3f8-0x3ff irq=1",
         "colour=blue",
         "verbose",
         "registers=perhaps",
@@ -126,6 +128,45 @@ def test_options_that_are_refused(library: Path, tmp_path: Path, words: str) -> 
     given = [f"{name}={value}" for name, value in good.items() if name not in names] + words.split()
     with pytest.raises(AssertionError):
         Core(library, tmp_path, given)
+
+
+@pytest.mark.parametrize(
+    ("ports", "reason"),
+    [
+        ("0x3f8-0x3ff", "ports= wants a kind in front of each device's ports"),
+        ("uart@0x3f8-0x3ff:0x2f8-0x2ff", "ports= wants a kind in front of each device's ports"),
+        ("vga@0x3c0-0x3c7", "the kinds are uart (a 16550) and generic (any other device)"),
+        ("uart", "the kinds are uart (a 16550) and generic (any other device)"),
+        ("uarts@0x3f8-0x3ff", "the kinds are uart (a 16550) and generic (any other device)"),
+        ("uart@0x3f8-0x3fe", "ports= wants exactly eight adjacent ports for each uart"),
+        ("uart@0x3f8-0x3fb+0x3fc-0x3ff", "ports= wants exactly eight adjacent ports for each uart"),
+        ("generic@", "ports= wants up to 8 devices"),
+        ("generic@0x60;", "ports= wants up to 8 devices"),
+    ],
+)
+def test_ports_that_are_refused_say_why(
+    library: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], ports: str, reason: str
+) -> None:
+    with pytest.raises(AssertionError):
+        Core(library, tmp_path, ("socket=s", "machine=l1", f"ports={ports}"))
+    said = capfd.readouterr().err
+    assert reason in said
+    assert f"'{ports}'" in said
+
+
+def test_eight_ports_of_another_device_are_no_uart(library: Path, tmp_path: Path) -> None:
+    """A shadow of a 16550 would answer 0x5a from its scratch register, and keep what is written to port 0x2f8."""
+    half = Half(
+        library, tmp_path, ("socket=s", "machine=l1", "ports=uart@0x3f8-0x3ff:generic@0x2f8-0x2ff", "irq=4:-")
+    )
+    half.begin()
+    half.answers = {0x2FD: 0x13, 0x2FF: 0x31}
+    half.write(7, 0x5A, base=0x2F8)
+    assert half.read(7, base=0x2F8) == 0x31
+    assert half.read(5, base=0x2F8) == 0x13
+    half.hang_up()
+    half.write(0, ord("x"), base=0x2F8)
+    assert half.read(7, base=0x2F8) == 0xFF
 
 
 @pytest.mark.parametrize("missing", ["socket", "machine"])
@@ -143,7 +184,7 @@ def test_options_that_may_be_left_out(library: Path, tmp_path: Path) -> None:
 
 def test_a_device_may_have_no_interrupt(library: Path, tmp_path: Path) -> None:
     """It is served, and no line is taken from the UART beside it."""
-    half = Half(library, tmp_path, ("socket=s", "machine=l1", "ports=0xe8-0xeb:0x3f8-0x3ff", "irq=-:4"))
+    half = Half(library, tmp_path, ("socket=s", "machine=l1", "ports=generic@0xe8-0xeb:uart@0x3f8-0x3ff", "irq=-:4"))
     half.begin()
     half.answers = {0xE9: 0x5A}
     assert half.read(1, base=0xE8) == 0x5A
@@ -153,7 +194,9 @@ def test_a_device_may_have_no_interrupt(library: Path, tmp_path: Path) -> None:
 
 
 def test_an_access_may_reach_two_devices_and_nothing(library: Path, tmp_path: Path) -> None:
-    core = Core(library, tmp_path, ("socket=s", "machine=l1", "ports=0x3f8-0x3ff:0x400-0x401", "irq=4:3"))
+    core = Core(
+        library, tmp_path, ("socket=s", "machine=l1", "ports=uart@0x3f8-0x3ff:generic@0x400-0x401", "irq=4:3")
+    )
     vcpu = guest(core)
     core.write(vcpu, SCR, 0x11_22_33_5A, size=4)
     assert core.read(vcpu, SCR, size=4) == 0xFF_FF_FF_5A
@@ -181,12 +224,16 @@ OURS = [PortRange(COM1, 8, 1 << 4), PortRange(0x60, 1, 1 << 1 | 1 << 12), PortRa
 def test_ranges_that_the_server_has_and_we_have_not(
     library: Path, tmp_path: Path, served: list[PortRange], missing: int
 ) -> None:
-    core = Core(library, tmp_path, ("socket=s", "machine=l1", "ports=0x3f8-0x3ff:0x60+0x64", "irq=4:1+12"))
+    core = Core(
+        library, tmp_path, ("socket=s", "machine=l1", "ports=uart@0x3f8-0x3ff:generic@0x60+0x64", "irq=4:1+12")
+    )
     assert core.lib.core_missing(core.machine, wire.encode_welcome(0, served)) == missing
 
 
 def test_our_ranges_are_said(library: Path, tmp_path: Path) -> None:
-    core = Core(library, tmp_path, ("socket=s", "machine=l1", "ports=0x3f8-0x3ff:0x60+0x64", "irq=4:1+12"))
+    core = Core(
+        library, tmp_path, ("socket=s", "machine=l1", "ports=uart@0x3f8-0x3ff:generic@0x60+0x64", "irq=4:1+12")
+    )
     expected = wire.encode_hello("l1", 7, ranges=OURS)
     hello = ctypes.create_string_buffer(wire.encode_hello("l1", 7), len(expected))
     core.lib.core_say_ranges(core.machine, hello)

@@ -91,7 +91,7 @@ def test_qemu_options_name_plugin_socket_ports_and_lines(config: Path) -> None:
     assert settings == [
         f"socket={config.parent}/state/l1.sock",
         "machine=l1",
-        "ports=0x3f8-0x3ff:0x2f8-0x2ff",
+        "ports=uart@0x3f8-0x3ff:uart@0x2f8-0x2ff",
         "irq=4:3",
     ]
 

@@ -94,7 +94,7 @@ async def test_a_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     handler.write_block(0xE9, b"hello")
     handler.write(0xE9, 1, 0x21)
     assert printed == b"hello!"
-    assert range(0xE9, 0xEA) in [ports for place in places.places_of(config) for ports in place.ranges]
+    assert range(0xE9, 0xEA) in [ports for one in places.places_of(config) for ports in one.place.ranges]
     await machine.stop("the test ends")
 
 

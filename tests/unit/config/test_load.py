@@ -53,14 +53,14 @@ def test_uarts_and_their_consoles(tmp_path: Path) -> None:
     uarts = 'uarts = ["com1", "com2", {port = 0x2e0, irq = 10}]\n'
     machine = load(write(tmp_path, SERVER + MACHINE + uarts)).machines[0]
     assert machine.guests[0].console_names == ["web1", "web1.com2", "web1.2e0"]
-    places = places_of(machine)
+    places = [one.place for one in places_of(machine)]
     assert [(place.ranges[0].start, *place.lines) for place in places] == [(0x3F8, 4), (0x2F8, 3), (0x2E0, 10)]
     assert [place.ranges for place in places] == [(range(first, first + 8),) for first in (0x3F8, 0x2F8, 0x2E0)]
 
 
 def test_a_uart_below_the_first_256_ports(tmp_path: Path) -> None:
     machine = load(write(tmp_path, SERVER + MACHINE + "uarts = [{port = 0x68, irq = 4}]\n")).machines[0]
-    assert places_of(machine)[0].ranges == (range(0x68, 0x70),)
+    assert places_of(machine)[0].place.ranges == (range(0x68, 0x70),)
 
 
 def test_a_serial_card_and_its_consoles(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_whatever_has_a_place_has_a_maker() -> None:
 def test_the_native_half_is_told_of_it_once(keyboards: list[Keyboard]) -> None:
     places = places_of(machine({"name": "web1"}, {"name": "web2", "uarts": ["com1", "com2"]}))
     _, value = qemu_options("rack7", Path("/s"), Path("/p"), places)
-    assert value.endswith(",ports=0x3f8-0x3ff:0x2f8-0x2ff:0x60+0x64,irq=4:3:1+12")
+    assert value.endswith(",ports=uart@0x3f8-0x3ff:uart@0x2f8-0x2ff:generic@0x60+0x64,irq=4:3:1+12")
 
 
 def test_the_server_says_each_of_its_ranges(keyboards: list[Keyboard]) -> None:
@@ -85,7 +85,7 @@ def test_a_device_may_have_no_interrupt(monkeypatch: pytest.MonkeyPatch) -> None
     both = machine({"name": "web1"}, {"name": "web2"})
     assert conflict(both) is None
     _, value = qemu_options("rack7", Path("/s"), Path("/p"), places_of(both))
-    assert value.endswith(",ports=0x3f8-0x3ff:0xe8-0xeb,irq=4:-")
+    assert value.endswith(",ports=uart@0x3f8-0x3ff:generic@0xe8-0xeb,irq=4:-")
     served = served_ranges(devices_of(both))
     assert [(one.guest, *one.range) for one in served] == [
         ("web1", 0xE8, 4, 0, 1, 0),
@@ -116,6 +116,26 @@ def test_one_place_has_one_kind_of_interrupt(monkeypatch: pytest.MonkeyPatch) ->
     """The native half knows one device for each port."""
     monkeypatch.setitem(FITTED, "registrar", (Registrar, Resources((range(COM1, COM1 + 8),), ())))
     assert conflict(machine({"name": "web1"})) == "port 0x3f8 has two interrupts, none and 4: it has one in a machine"
+
+
+class Octet(Device):
+    """A device with as many ports and interrupts as a 16550, which is none."""
+
+    sizes: ClassVar = (8,)
+    outputs: ClassVar = 1
+
+
+def test_eight_ports_are_not_taken_for_a_uart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FITTED, "octet", (Octet, Resources((range(0x2F8, 0x300),), (3,))))
+    _, value = qemu_options("rack7", Path("/s"), Path("/p"), places_of(machine({"name": "web1"})))
+    assert value.endswith(",ports=uart@0x3f8-0x3ff:generic@0x2f8-0x2ff,irq=4:3")
+
+
+def test_one_place_has_one_kind_of_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The native half has one shadow for each port."""
+    monkeypatch.setitem(FITTED, "octet", (Octet, Resources((range(COM1, COM1 + 8),), (4,))))
+    said = conflict(machine({"name": "web1"}))
+    assert said == "port 0x3f8 has devices of two kinds, Octet and Uart16550: it has one in a machine"
 
 
 def test_a_uart_in_its_place_is_refused(keyboards: list[Keyboard], monkeypatch: pytest.MonkeyPatch) -> None:

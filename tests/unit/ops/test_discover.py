@@ -87,7 +87,7 @@ class TestCommandLines:
         assert "start it with -serial unix:" in found.note
 
     def test_a_machine_of_ours(self) -> None:
-        (found,) = guest_of(7, [QEMU, "-plugin", "/x/oob_tcg.so,socket=/s,machine=l1,ports=0x3f8-0x3ff"], None)
+        (found,) = guest_of(7, [QEMU, "-plugin", "/x/oob_tcg.so,socket=/s,machine=l1,ports=uart@0x3f8-0x3ff"], None)
         assert (found.kind, found.name) == (Kind.MACHINE, "l1")
 
     @pytest.mark.parametrize(
