@@ -22,6 +22,7 @@ from oobconsole.lines.port import Port, Remote, Tty
 from oobconsole.lines.uucp import PortLock, PortTakenError, flock_holder
 from oobconsole.log.log import LogLimit
 from oobconsole.net.dialer import Dialer, identity, longest_wait
+from oobconsole.threads import in_thread
 
 log = structlog.get_logger(__name__)
 
@@ -109,7 +110,7 @@ class SerialStream(Stream):
     async def _open(self) -> str:
         with contextlib.ExitStack() as held, contextlib.closing(Opening(self._open_locked)) as opening:
             try:
-                port = await asyncio.to_thread(opening.run)
+                port = await in_thread(opening.run, f"open {self.name}")
             except PortTakenError as error:
                 raise OSError(f"{self.config.device}: {error}") from error
             except (OSError, ValueError, termios.error) as error:

@@ -12,13 +12,14 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import structlog
 
 from oobconsole.errors import EnvironmentFault
 from oobconsole.net.dialer import why
+from oobconsole.power.starting import Start
 from oobconsole.words import brief
 
 log = structlog.get_logger(__name__)
@@ -115,7 +116,7 @@ async def succeed(
     try:
         status, output = await run(words, timeout_s, data=data, env=env)
     except TimeoutError as error:
-        raise HookFault(f"{words[0]} did not end in {timeout_s} s, and was ended") from error
+        raise HookFault(f"{words[0]} {error}") from error
     except OSError as error:
         raise HookFault(f"{words[0]} cannot be run: {why(error)}") from error
     said = _last_line(output)
@@ -145,7 +146,8 @@ async def run(
 
     Args:
         words: the program and its arguments; no shell is between.
-        timeout_s: a program that has not ended after so many seconds is ended, with its process group.
+        timeout_s: a program that has not ended after so many seconds is ended, with its process group. The time
+            counts from the call on, because starting a program takes time, too.
         data: its standard input.
         env: variables of its environment, besides the server's.
 
@@ -155,23 +157,23 @@ async def run(
 
     Raises:
         OSError: it cannot be started.
-        TimeoutError: it did not end by itself in `timeout_s`.
+        TimeoutError: it did not end by itself in `timeout_s`, or could not be started in that time. The message says
+            which.
     """
     reading, writing = os.pipe()
-    try:
-        process = await _start(words, writing, data, {**os.environb, **(env or {})})
-    except BaseException:
-        os.close(reading)
-        raise
-    finally:
-        os.close(writing)
-    output = Output(reading)
+    output, process = Output(reading), None
     try:
         async with asyncio.timeout(timeout_s):
+            process = await _start(words, writing, data, {**os.environb, **(env or {})})
             await _ended(process)
-    except BaseException:
-        await _end(process)
+    except BaseException as error:
+        if process is not None:
+            await _end(process)
         output.close()
+        if isinstance(error, TimeoutError):
+            what = "could not be started" if process is None else "did not end"
+            ended = "" if process is None else ", and was ended"
+            raise TimeoutError(f"{what} in {timeout_s} s{ended}") from error
         raise
     output.read()  # what the program itself has printed last is there by now
     output.drain()
@@ -181,35 +183,14 @@ async def run(
 async def _start(
     words: Sequence[str], output: int, data: bytes, env: Mapping[bytes, bytes]
 ) -> subprocess.Popen[bytes]:
-    def start() -> subprocess.Popen[bytes]:
-        with _input(data) as given:
-            return subprocess.Popen(
-                words, stdin=given, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, env=env
-            )
-
-    starting = asyncio.ensure_future(asyncio.to_thread(start))
+    start = Start(words, output, data, env)
     try:
-        return await asyncio.shield(starting)
+        return await start.run()
     except asyncio.CancelledError:
-        await asyncio.wait((starting,))  # the thread has our descriptor until then
-        if starting.exception() is None:
-            await _end(starting.result())
+        process = start.abandon()
+        if process is not None:
+            await _end(process)
         raise
-
-
-@contextlib.contextmanager
-def _input(data: bytes) -> Iterator[int]:
-    """A descriptor to read `data` from. It is memory, so that nobody waits for a program that does not read it."""
-    if not data:
-        yield subprocess.DEVNULL
-        return
-    descriptor = os.memfd_create("input")
-    try:
-        os.write(descriptor, data)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 async def _ended(process: subprocess.Popen[bytes]) -> None:

@@ -17,6 +17,7 @@ from oobconsole.errors import WireError
 from oobconsole.lines.base import Stream, StreamEvents
 from oobconsole.log.log import LogLimit
 from oobconsole.net.dialer import Dialer
+from oobconsole.threads import in_thread
 from oobconsole.vfio_user import keeper, link
 from oobconsole.vfio_user.link import Kind
 from oobconsole.vfio_user.port import BREAKS_MAX, INPUT_MAX
@@ -74,15 +75,19 @@ class KeeperProcess:
         """Start a keeper in a session of its own, and not as our child: what ends the server must not end the
         keeper."""
         words = (sys.executable, "-P", "-m", keeper.__name__, json.dumps(self.settings._asdict()))
-        try:
-            done = await asyncio.to_thread(
-                subprocess.run,
+
+        def start() -> subprocess.CompletedProcess[bytes]:
+            return subprocess.run(
                 words,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=START_SECONDS,
                 start_new_session=True,
+                check=False,
             )
+
+        try:
+            done = await in_thread(start, f"start the keeper of {self.name}")
         except subprocess.TimeoutExpired as error:
             raise OSError(f"its keeper did not start in {START_SECONDS:g} s") from error
         said = done.stdout.decode(errors="replace").strip()

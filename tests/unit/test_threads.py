@@ -1,4 +1,4 @@
-"""Threads for libvirt's calls: a bounded number of them, and none when there is nothing to do."""
+"""Threads for calls that wait: a bounded number of them, and none when there is nothing to do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from oobconsole import supervise
-from oobconsole.libvirt.threads import Threads
+from oobconsole.threads import Threads
 from tests.support.pace import scaled
 from tests.support.sync import eventually
 
