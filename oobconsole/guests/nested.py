@@ -2,140 +2,27 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 import structlog
 
-from oobconsole.config.guests import ConsoleConfig, GuestConfig, MachineConfig
-from oobconsole.console.console import NEW_GUEST, Console, ConsoleState
-from oobconsole.guests.absence import Absence
+from oobconsole.config.guests import ConsoleConfig, MachineConfig
+from oobconsole.console.console import Console
 from oobconsole.guests.board import Board
 from oobconsole.guests.fittings import fit_out
-from oobconsole.guests.guest import Guest, Listing
-from oobconsole.guests.identity import Binder, Claim, InOrder, NoGuest
+from oobconsole.guests.guest import Listing
+from oobconsole.guests.identity import Binder, InOrder, NoGuest
+from oobconsole.guests.nestedguest import NestedGuest
 from oobconsole.interceptors.base import Context, Interceptor, PortHandler
 from oobconsole.log.log import LogLimit
-from oobconsole.power.power import CommandPower
 from oobconsole.recording.recorder import Recorder
 
 log = structlog.get_logger(__name__)
 
 #: How many lines a minute the log gets about guests of one machine that come and go.
 LOG_LINES: Final = 60
-
-
-class NestedGuest:
-    """One guest that the configuration of a machine names: its consoles, and the board of the context that is this
-    guest now.
-
-    Attributes:
-        places: where the guest has UARTs, in the order of the configuration.
-        consoles: one for each UART.
-        board: the board of the context that is this guest now; None: there is no such context.
-        left: when the guest's last context went, by `time.monotonic`; minus infinity if it never had one.
-    """
-
-    def __init__(
-        self, config: GuestConfig, interceptor: Interceptor, *, scrollback: int, defaults: ConsoleConfig
-    ) -> None:
-        self.name = config.name
-        settings = defaults.with_own(config.console)
-        self.places = [uart.place for uart in config.uarts]
-        self.consoles = [Console(name, scrollback=scrollback, settings=settings) for name in config.console_names]
-        self.board: Board | None = None
-        self.left = -math.inf
-        self._recorders: list[Recorder | None] = [None] * len(self.consoles)
-        self._told = False  # people who wait at its consoles have been told where another guest has appeared
-        self._absence = Absence(self._missed, lambda: interceptor.connecting)
-        for console in self.consoles:
-            console.on_attended(self._attended)
-
-    def record(self, recorder_of: Callable[[str], Recorder | None]) -> None:
-        """Say what records each of the guest's consoles, by its name."""
-        self._recorders = [recorder_of(console.name) for console in self.consoles]
-        if self.board is not None:
-            for place, recorder in zip(self.places, self._recorders, strict=True):
-                self.board.port_at(place).record(recorder)
-
-    def claim(self, context: Context) -> Claim:
-        """Return what the guest's recordings say about that context."""
-        recorders = [recorder for recorder in self._recorders if recorder is not None]
-        if not context.instance or not any(r.remembers(context.instance) for r in recorders):
-            return Claim.FREE
-        own = any(r.remembers(context.instance, context.number) for r in recorders)
-        return Claim.OWN if own else Claim.OTHERS
-
-    # -- the context that it is ---------------------------------------------------------------------
-
-    def bind(self, board: Board) -> None:
-        """The context of that board is this guest from now on."""
-        self.board = board
-        board.guest = self.name
-        board.fit(self.places)
-        for place, console, recorder in zip(self.places, self.consoles, self._recorders, strict=True):
-            port = board.port_at(place)
-            port.attach(console, recorder)
-            console.set_state(ConsoleState.LIVE, "" if port.known else NEW_GUEST)
-            port.connect()
-        board.say_lines()
-        self._present()
-
-    def back(self, board: Board) -> None:
-        """The context of that board was away, and is back."""
-        for place, console in zip(self.places, self.consoles, strict=True):
-            console.set_state(ConsoleState.LIVE)
-            board.port_at(place).connect()
-        self._present()
-
-    def _present(self) -> None:
-        self._told = False
-        self._absence.end()
-        self._attended(True)
-
-    def away(self, reason: str) -> None:
-        """The native half went away. The context may come back, and typed text waits for it."""
-        if self.board is not None:
-            for port in self.board.ports:
-                port.disconnect()
-            self._absence.begin(reason)
-
-    def _missed(self, reason: str) -> None:
-        for console in self.consoles:
-            if console.state is ConsoleState.LIVE:
-                console.set_state(ConsoleState.AWAY, reason)
-
-    def release(self, reason: str) -> None:
-        """The context is gone, or has turned out to be another guest."""
-        if self.board is not None:
-            self.board.guest = ""
-            self.board.attend(False)
-            for port in self.board.ports:
-                port.detach()
-        self.board = None
-        self.left = time.monotonic()
-        self._absence.end()
-        for console in self.consoles:
-            console.set_state(ConsoleState.GONE, reason)
-
-    # -- who is told --------------------------------------------------------------------------------
-
-    def tell_elsewhere(self, name: str) -> None:
-        """Another guest has appeared, at the console of that name. The people who wait for a guest here are told so,
-        but only once."""
-        waiting = [console for console in self.consoles if console.state is ConsoleState.GONE]
-        if self._told or not any(console.attached for console in waiting):
-            return
-        self._told = True
-        for console in waiting:
-            console.tell_elsewhere(name)
-
-    def _attended(self, _: bool) -> None:
-        if self.board is not None:
-            self.board.attend(any(console.attached for console in self.consoles))
 
 
 class Machine:
@@ -163,10 +50,8 @@ class Machine:
         defaults = defaults or ConsoleConfig()
         self.interceptor = interceptor
         self.guests = [
-            NestedGuest(guest, interceptor, scrollback=scrollback, defaults=defaults) for guest in config.guests
+            NestedGuest(guest, self, interceptor, scrollback=scrollback, defaults=defaults) for guest in config.guests
         ]
-        self._config = config
-        self._defaults = defaults
         self._binder = binder or InOrder()
         self._boards: dict[Context, Board] = {}
         self._limit = LogLimit(LOG_LINES)
@@ -183,10 +68,8 @@ class Machine:
     def introduce(self, directory: Listing) -> None:
         """Add every guest that the configuration names to the directory. Which context is which guest is found out
         when the contexts appear."""
-        for config, guest in zip(self._config.guests, self.guests, strict=True):
-            power = CommandPower(config.name, config.power) if config.power is not None else None
-            settings = self._defaults.with_own(config.console)
-            directory.appeared(Guest(config.name, self, settings=settings, power=power, consoles=guest.consoles))
+        for guest in self.guests:
+            directory.appeared(guest)
 
     def record(self, recorder_of: Callable[[str], Recorder | None]) -> None:
         """Say what records each console, by its name. To be called before `start`."""
@@ -255,7 +138,7 @@ class Machine:
         board.returned()
         guest = self._guest_of(board)
         if guest is not None:
-            guest.back(board)
+            guest.back()
             self._log(log.info, "guest bound", board.context, guest=guest.name)
 
     def _identify(self, board: Board, name: str | None) -> None:

@@ -11,8 +11,7 @@ from structlog.testing import capture_logs
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.console.reader import Notice
 from oobconsole.devices.uart16550 import Fcr, Ier, Iir, Lcr, Lsr, Mcr, Reg
-from oobconsole.guests import absence
-from oobconsole.guests import nested as machine
+from oobconsole.guests import absence, nestedguest
 from oobconsole.guests.nested import LOG_LINES
 from oobconsole.interceptors.base import PortHandler
 from tests.support.aio import idle, soon, until
@@ -186,7 +185,7 @@ class TestContexts:
         reader = rack.console("web2").attach()
         now = [1000.0]
         monkeypatch.setattr(
-            machine, "time", SimpleNamespace(monotonic=lambda: now[0], monotonic_ns=time.monotonic_ns)
+            nestedguest, "time", SimpleNamespace(monotonic=lambda: now[0], monotonic_ns=time.monotonic_ns)
         )
         rack.interceptor.vanish(1, "it ended")
         now[0] += 60

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oobconsole.guests.nested import NestedGuest
+from oobconsole.guests.nestedguest import NestedGuest
 from tests.support.rack import Rack
 
 
