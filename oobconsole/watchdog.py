@@ -3,6 +3,9 @@
 How? A thread asks the event loop for an answer four times a second. If no answer comes, the thread looks at the event
 loop's stack, and so learns which function runs, in which task. asyncio's own debug mode tells only afterwards that
 something has taken long.
+
+The core and each front have an event loop, and a watchdog, of their own. What a front's watchdog says reaches the
+core's log by front/said.py, and has the field `front` there.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from oobconsole.confine.process import Limits, confine, die_with_parent
 from oobconsole.front.link import Link, Server
 from oobconsole.log import log
 from oobconsole.net.listener import hand_over
+from oobconsole.watchdog import Watchdog
 
 logger = structlog.get_logger(__name__)
 
@@ -71,10 +72,13 @@ async def _serve(make: Make, core: socket.socket, sockets: Sequence[socket.socke
     link = Link(_core_is_gone)
     link.server = make(link, sockets)
     supervise.watch_loop(asyncio.get_running_loop())
+    watchdog = Watchdog()  # all clients of this front wait for what holds this loop; the core has a loop of its own
+    watchdog.start()
     core.setblocking(False)
     await hand_over(core, lambda: link)
     link.ready(about)
     await link.stopped.wait()
+    watchdog.stop()
     link.close()
 
 

@@ -1,8 +1,8 @@
 """Measures what each attack does to an honest person's echo and to a guest's vCPU, and prints a table in Markdown.
 
 Variables of the environment: `ONLY=name` runs one attack. `ATTACK_SECONDS` is how long each attack takes.
-`SHOW_HELD=1` shows what has held the event loop, as the server's watchdog says it. `SHOW_ERRORS=1` shows what the
-attack itself writes to standard error.
+`SHOW_HELD=1` shows what has held the event loops of the core and of the fronts, as their watchdogs say it.
+`SHOW_ERRORS=1` shows what the attack itself writes to standard error.
 """
 
 from __future__ import annotations
@@ -99,7 +99,8 @@ def measure(attack: Any, driver: Path) -> str:
     about = " ".join((attack.__doc__ or "").split()).rstrip(".")
     if again := said.count("a front has ended, and is begun again"):
         about += f" (begun again {again} times)"
-    cells = [about, shown(before[0]), shown(during[0]), before[1], during[1], memory, held(said), blamed(said)]
+    cells = [about, shown(before[0]), shown(during[0]), before[1], during[1], memory]
+    cells += [held(said, of_fronts=False), held(said, of_fronts=True), blamed(said)]
     row = f"| {' | '.join(cells)} |"
     print(row, flush=True)
     return row
@@ -112,11 +113,17 @@ def honest(server: Server, name: str) -> tuple[list[str], list[str]]:
     return server.ssh("web1"), server.ssh("vcpu")
 
 
-def held(said: str) -> str:
-    """Return how often the event loop was held, and for how long at most, as the server's own watchdog says it."""
-    found = [int(number) for number in re.findall(r"something held the event loop.*?milliseconds=(\d+)", said)]
+def held(said: str, *, of_fronts: bool) -> str:
+    """Return how often an event loop was held, and for how long at most, as the product's own watchdogs say it.
+
+    Args:
+        said: the core's log.
+        of_fronts: of the loops of all fronts together, and not of the core's loop.
+    """
+    lines = [line for line in re.findall(r"something held the event loop.*", said) if ("front=" in line) == of_fronts]
     if os.environ.get("SHOW_HELD"):
-        print(*re.findall(r"something held the event loop.*", said), sep="\n", file=sys.stderr)
+        print(*lines, sep="\n", file=sys.stderr)
+    found = [int(number) for line in lines for number in re.findall(r"milliseconds=(\d+)", line)]
     return f"{len(found)}: {max(found)}" if found else "0"
 
 
@@ -151,7 +158,12 @@ def main() -> None:
         "vCPU's wait before, us: p50 / p99 / max",
         "during",
     ]
-    titles += ["MiB: peak / after", "loop held: times, longest in ms", "blamed for"]
+    titles += [
+        "MiB: peak / after",
+        "core's loop held: times, longest in ms",
+        "fronts' loops held: the same",
+        "blamed for",
+    ]
     print(f"\n| {' | '.join(titles)} |\n|{' --- |' * len(titles)}", flush=True)
     only = os.environ.get("ONLY", "")
     with tempfile.TemporaryDirectory(prefix="oob-") as folder:

@@ -316,6 +316,37 @@ def test_what_confines_it_is_said(server: Server) -> None:
         assert "0" not in fields["Uid"].split()
 
 
+#: It is put into each process of the server: SIGUSR2 makes the thread of the event loop use the processor.
+HOLD = """
+import signal, time
+
+def hold_the_loop(*_):
+    ends = time.thread_time() + 1
+    while time.thread_time() < ends:
+        pass
+
+signal.signal(signal.SIGUSR2, hold_the_loop)
+"""
+
+
+def test_what_holds_its_loop_is_said_in_the_cores_log() -> None:
+    """security.md 4, variation: only the core's loop was watched, so 0 was said of the loop that strangers reach."""
+    with Server() as server:
+        (server.folder / "sitecustomize.py").write_text(HOLD)
+        server.stop()
+        server.through = ("env", f"PYTHONPATH={server.folder}")
+        server.start()
+        os.kill(pid_of(server), signal.SIGUSR2)
+        said = wait_for_log(server, r"held the event loop +milliseconds=(\d+) where='([^']*)'.*front='ssh'\n")
+        assert int(said[1]) > 100
+        assert "hold_the_loop (sitecustomize.py:" in said[2]
+        assert json.loads(server.run_local("status", "--json").stdout)["loop_held"] == 0
+        os.kill(server.pid, signal.SIGUSR2)
+        said = wait_for_log(server, r"held the event loop +milliseconds=\d+ where='([^']*)' task='[^']*'\n")
+        assert "hold_the_loop (sitecustomize.py:" in said[1]
+        assert server.run("ls").returncode == 0
+
+
 def test_it_needs_no_module_that_it_has_not_loaded() -> None:
     """There may be no file that it can read."""
     with Server(limits="") as server:

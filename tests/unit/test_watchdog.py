@@ -36,6 +36,17 @@ async def test_what_holds_the_loop_is_named(capsys: pytest.CaptureFixture[str]) 
     assert "spin (test_watchdog.py" in said
 
 
+async def test_what_it_says_is_bounded(capsys: pytest.CaptureFixture[str]) -> None:
+    """security.md 4, variation: a stranger who knows how to hold a front's loop does not fill the log with that."""
+    found = watchdog.Watchdog()
+    for _ in range(1000):
+        found._was_held(1.0, "somewhere", "")
+    assert found.held == 1000
+    said = capsys.readouterr().out
+    assert said.count("something held the event loop") == watchdog._LOG_LINES
+    assert said.count("more of this is not logged") == 1
+
+
 async def test_a_loop_that_only_waits_is_not_held() -> None:
     """A busy machine is nobody's fault here: processor time counts."""
     found = watchdog.Watchdog()
