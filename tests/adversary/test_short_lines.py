@@ -17,7 +17,7 @@ PROGRAMMING = 5
 
 @pytest.mark.parametrize("intr", [1, 0])
 def test_short_lines(adversary: Adversary, intr: int) -> None:
-    """Each line is printed once, and few of them force an exit.
+    """real-guests.md F4: each line is printed once, and few of them force an exit.
 
     L1 is told of an interrupt where L2 has halted with one of ours due. L1 does not see the HLT, and so does not let
     L2 sleep. An L1 that does not intercept physical interrupts sees each HLT.
@@ -32,7 +32,7 @@ def test_short_lines(adversary: Adversary, intr: int) -> None:
 
 
 def test_an_l1_that_opens_port_0x80(adversary: Adversary) -> None:
-    """As Xen does. An `out` to that port is no exit there, so a forced exit goes by another port.
+    """real-guests.md F3: as Xen does. An `out` to that port is no exit there, so a forced exit goes by another port.
 
     L1 is told of an interrupt in place of it. L2's registers are its own behind it.
     """

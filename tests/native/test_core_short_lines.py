@@ -90,7 +90,7 @@ def l2(core: Core) -> int:
 
 
 def test_seq_1_4000(core: Core, l2: int) -> None:
-    """4,000 lines 30 us apart, each two bursts of output as a terminal's line discipline makes them.
+    """real-guests.md F4: 4,000 lines 30 us apart, each two bursts, as a terminal's line discipline makes them.
 
     The guest's timer makes an exit every 4 ms. The driver gathers lines meanwhile. Before it did, each burst was an
     interrupt with a forced exit.

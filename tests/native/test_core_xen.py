@@ -106,6 +106,7 @@ def guest(library: Path, tmp_path: Path) -> Guest:
 
 @pytest.mark.parametrize("later_ns", [0, 900_000_000, 60 * SECOND_NS])
 def test_a_deadline_is_brought_forward_by_xens_clock(guest: Guest, later_ns: int) -> None:
+    """real-guests.md F3: an idle domU was not within reach, and the echo of a key took 348 ms in the median."""
     guest.core.let_pass(later_ns)
     guest.attended()
     seen = guest.sleep()
@@ -118,7 +119,8 @@ def test_a_deadline_is_brought_forward_by_xens_clock(guest: Guest, later_ns: int
 
 
 def test_a_guest_that_has_not_halted_is_left_time_to_get_further(guest: Guest) -> None:
-    """A timer that fired took longer than the next one was away: one key in ten took 86 ms and more."""
+    """real-guests.md F3, variation: a timer that fired took longer than the next one was away, so one key in ten
+    took 86 ms and more."""
     for halts, longest in ((True, 500_000), (False, 5_000_000), (False, 5_000_000), (True, 500_000)):
         if halts:
             guest.halts()

@@ -30,7 +30,7 @@ def console() -> Iterator[L2Console]:
 
 
 def test_an_idle_domu_answers_a_key_soon(console: L2Console) -> None:
-    """Its timer is set by a hypercall. Between the keys it is idle, for longer than its tick."""
+    """real-guests.md F3: its timer is set by a hypercall. Between the keys it is idle, for longer than its tick."""
     console.run("grep -q xen /sys/devices/system/clockevents/clockevent0/current_device")
     console.send("cat >/dev/null\n")
     console.expect(rb"cat >/dev/null\r?\n", timeout=20)
