@@ -60,9 +60,9 @@ def load(file: Path) -> Config:
 
 
 def _conflict(config: Config) -> tuple[str, str] | None:
-    """Return the key and the reason of the first conflict: a name or socket that two tables have, or a place that two
-    devices of a guest have. None means that there is no conflict."""
-    names: dict[str, set[str]] = {"machine": set(), "console": set(), "socket": set(), "alert": set()}
+    """Return the key and the reason of the first conflict: a name, a socket or a port that two tables have, or a
+    place that two devices of a guest have. None means that there is no conflict."""
+    names: dict[str, set[str]] = {"machine": set(), "console": set(), "socket": set(), "alert": set(), "port": set()}
 
     def repeated(kind: str, name: str) -> str | None:
         if name in names[kind]:
@@ -84,6 +84,9 @@ def _conflict(config: Config) -> tuple[str, str] | None:
     for v, vm in enumerate(config.vms):
         if vm.vfio_user and (reason := repeated("socket", str(config.vfio_socket_of(vm)))):
             return f"vm.{v}.vfio_user.socket", reason
+        # Two names of one port are found when it is opened: where links lead changes while the server runs.
+        if vm.serial and (reason := repeated("port", _normal(vm.serial.device))):
+            return f"vm.{v}.serial.device", reason
     for n, libvirt in enumerate(config.libvirts):
         if reason := repeated("machine", libvirt.name):
             return f"libvirt.{n}.name", reason
@@ -91,6 +94,10 @@ def _conflict(config: Config) -> tuple[str, str] | None:
         if reason := repeated("alert", alert.name):
             return f"alert.{a}.name", reason
     return None
+
+
+def _normal(device: str) -> str:
+    return device if "://" in device else os.path.normpath(device)
 
 
 def _unknown_group(config: Config) -> tuple[str, str] | None:

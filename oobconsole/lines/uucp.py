@@ -7,7 +7,11 @@ port all the same.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
+import threading
+from collections import Counter
 from pathlib import Path
 from typing import Final
 
@@ -23,10 +27,18 @@ FOLDER: Final = Path("/var/lock")
 _SIZE_MAX: Final = 64
 #: How often it is tried to replace the lock of a dead process.
 _TRIES: Final = 3
+#: A lock file is written anew, and not through a link or into a file that somebody else has put there.
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+#: What this process itself has: each port, with the name by which a console has it, and how many ports each lock file
+#: stands for. Ports are opened in threads, so whoever looks at these, or at lock files, has `_turn`.
+_turn: Final = threading.Lock()
+_ports: Final[dict[object, str]] = {}
+_files: Final[Counter[Path]] = Counter()
 
 
 class PortTakenError(OSError):
-    """Another program has the port. The message says which program, and how that is known."""
+    """Another program, or another console, has the port. The message says which, and how that is known."""
 
 
 class PortLock:
@@ -41,25 +53,32 @@ class PortLock:
         trouble: why other programs cannot know that we have the port; empty: they can.
 
     Raises:
-        PortTakenError: another program has a lock file there.
+        PortTakenError: another program has a lock file there, or another console of this server has the port,
+            perhaps by another name.
     """
 
     def __init__(self, device: str, folder: Path = FOLDER) -> None:
         self.trouble = ""
         self._made: list[Path] = []
+        self._port = _port(device)
         names = dict.fromkeys((Path(os.path.realpath(device)).name, Path(device).name))
-        try:
-            for name in names:
-                self._lock(folder / f"LCK..{name}")
-        except PortTakenError:
-            self.release()
-            raise
+        with _turn:
+            if self._port in _ports:
+                raise PortTakenError(f"another console of this server has it, as {_ports[self._port]}")
+            _ports[self._port] = device
+            with contextlib.ExitStack() as undone:
+                undone.callback(self._release)
+                for name in names:
+                    self._lock(folder / f"LCK..{name}")
+                undone.pop_all()
 
     def _lock(self, file: Path) -> None:
         mine = file.with_name(f"LTMP.{os.getpid()}.{file.name[5:]}")
         try:
-            mine.write_text(f"{os.getpid():>10}\n")
-            mine.chmod(0o644)
+            mine.unlink(missing_ok=True)  # of a former process with our number, which was killed
+            with os.fdopen(os.open(mine, _NEW, 0o644), "w") as opened:
+                os.fchmod(opened.fileno(), 0o644)
+                opened.write(f"{os.getpid():>10}\n")
         except OSError as error:
             _require_free(file)
             self.trouble = f"{file} cannot be made: {error.strerror}"
@@ -74,8 +93,12 @@ class PortLock:
             mine.unlink(missing_ok=True)
 
     def _place(self, mine: Path, file: Path) -> bool:
-        """Put our lock file in its place. A link appears together with its content, or not at all. Returns False if a
-        file is in the way of which nobody knows whose it is."""
+        """Put our lock file in its place. A link appears together with its content, or not at all. A file of ours
+        that is there already stands for another port with the same name in another folder. Returns False if a file is
+        in the way of which nobody knows whose it is."""
+        if _files[file] and _is_ours(file):
+            self._note(file)
+            return True
         for _ in range(_TRIES):
             try:
                 os.link(mine, file)
@@ -84,24 +107,55 @@ class PortLock:
                     return False
                 file.unlink(missing_ok=True)
             else:
-                self._made.append(file)
+                self._note(file)
                 return True
         return False
 
+    def _note(self, file: Path) -> None:
+        self._made.append(file)
+        _files[file] += 1
+
     def release(self) -> None:
-        """Remove the lock files that are still ours. A second call does nothing."""
+        """Remove the lock files that are still ours, and that stand for no other port. A second call does nothing."""
+        with _turn:
+            self._release()
+
+    def _release(self) -> None:
         made, self._made = self._made, []
+        if self._port is not None:
+            del _ports[self._port]
+            self._port = None
         for file in made:
+            _files[file] -= 1
+            if _files[file]:
+                continue
+            del _files[file]
             try:
-                if _owner(file) == os.getpid():
+                if _is_ours(file):
                     file.unlink()
             except OSError as error:
                 log.warning("a lock file cannot be removed", file=str(file), reason=error.strerror)
 
 
+def _port(device: str) -> object:
+    """What a device is, whatever the name by which it is reached: links may lie in any folder."""
+    try:
+        found = os.stat(device)  # noqa: PTH116 - a device's path as it is configured
+    except OSError:
+        return os.path.realpath(device)
+    return found.st_rdev if stat.S_ISCHR(found.st_mode) else os.path.realpath(device)
+
+
+def _is_ours(file: Path) -> bool:
+    try:
+        return _owner(file) == os.getpid()
+    except FileNotFoundError:
+        return False
+
+
 def _require_free(file: Path) -> bool:
-    """Return whether it is known that no other program has the port: there is no lock file, it is ours, or its
-    process is no more. False: nobody knows.
+    """Return whether it is known that no other program has the port: there is no lock file, its process is no more,
+    or it has our number, which was another process's before. False: nobody knows.
 
     Raises:
         PortTakenError: another program has the port.

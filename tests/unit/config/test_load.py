@@ -153,6 +153,20 @@ BAD = [
         "vm.1.name",
         "another console is 'vm1.port2' already",
     ),
+    (  # faults.md 21, variation
+        SERVER + VM + 'serial = { device = "/dev/x" }\n' + VM.replace("1", "2") + 'serial = { device = "/dev//x" }\n',
+        "vm.1.serial.device",
+        "another port is '/dev/x' already",
+    ),
+    (
+        SERVER
+        + VM
+        + 'serial = { device = "rfc2217://a:1" }\n'
+        + VM.replace("1", "2")
+        + 'serial = { device = "rfc2217://a:1" }\n',
+        "vm.1.serial.device",
+        "another port is 'rfc2217://a:1' already",
+    ),
     (
         SERVER + VM + 'vfio_user = { socket = "a" }\n' + VM.replace("1", "2") + 'vfio_user = { socket = "a" }\n',
         "vm.1.vfio_user.socket",

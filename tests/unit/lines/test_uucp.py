@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import pty
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from oobconsole.config.guests import SerialConfig
+from oobconsole.lines import serialport
+from oobconsole.lines.serialport import SerialStream
 from oobconsole.lines.uucp import PortLock, PortTakenError
+from tests.support.aio import until
 
 
 @pytest.fixture
@@ -80,3 +86,124 @@ def test_a_fifo_with_a_lock_s_name_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "LCK..ttyUSB0")
     with pytest.raises(PortTakenError, match="cannot be read: it is no file"):
         PortLock("/dev/ttyUSB0", tmp_path)
+
+
+@pytest.fixture
+def device() -> Iterator[str]:
+    """A port: the name of its device."""
+    master, slave = pty.openpty()
+    yield os.ttyname(slave)
+    os.close(master)
+    os.close(slave)
+
+
+def files(folder: Path) -> list[str]:
+    """The lock files in a folder."""
+    return sorted(file.name for file in folder.glob("L*"))
+
+
+def link(folder: Path, name: str, device: str) -> str:
+    """Make another name for a device."""
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.symlink_to(device)
+    return str(path)
+
+
+def test_two_names_of_one_port_are_one_port(tmp_path: Path, device: str) -> None:
+    """faults.md 21, variation: our own lock file did not count. The second console could not open the port, and
+    removed the first one's lock file: then minicom got the port."""
+    names = [link(tmp_path / "names", name, device) for name in ("console-a", "console-b")]
+    first = PortLock(names[0], tmp_path)
+    had = files(tmp_path)
+    with pytest.raises(PortTakenError, match=f"^another console of this server has it, as {names[0]}$"):
+        PortLock(names[1], tmp_path)
+    assert files(tmp_path) == had == sorted([f"LCK..{Path(device).name}", "LCK..console-a"])
+    first.release()
+    PortLock(names[1], tmp_path).release()
+    assert files(tmp_path) == []
+
+
+def test_two_names_of_one_port_are_one_port_without_lock_files(tmp_path: Path, device: str) -> None:
+    """faults.md 21, variation: where no lock files can be made."""
+    first = PortLock(device, tmp_path / "none")
+    with pytest.raises(PortTakenError, match=f"another console of this server has it, as {device}"):
+        PortLock(link(tmp_path, "console-b", device), tmp_path / "none")
+    first.release()
+
+
+def test_two_ports_of_one_name_have_the_name_s_lock_file_until_both_are_closed(tmp_path: Path, device: str) -> None:
+    """faults.md 21, variation: links of the same name in two folders."""
+    master, slave = pty.openpty()
+    first = PortLock(link(tmp_path / "rack1", "port1", device), tmp_path)
+    second = PortLock(link(tmp_path / "rack2", "port1", os.ttyname(slave)), tmp_path)
+    first.release()
+    first.release()
+    assert files(tmp_path) == sorted([f"LCK..{Path(os.ttyname(slave)).name}", "LCK..port1"])
+    second.release()
+    assert files(tmp_path) == []
+    os.close(master)
+    os.close(slave)
+
+
+def test_a_lock_file_with_our_number_from_before_is_replaced(tmp_path: Path) -> None:
+    """faults.md 21, variation: in a container, the process before had the same number."""
+    for name in ("LCK..ttyUSB0", f"LTMP.{os.getpid()}.ttyUSB0"):
+        (tmp_path / name).write_text(f"{os.getpid():>10}\n")
+    lock = PortLock("/dev/ttyUSB0", tmp_path)
+    assert (lock.trouble, files(tmp_path)) == ("", ["LCK..ttyUSB0"])
+    lock.release()
+    assert files(tmp_path) == []
+
+
+def test_a_link_in_the_folder_is_not_written_through(tmp_path: Path) -> None:
+    """faults.md 21, variation: anybody may write to /var/lock, and laid a link to a file of the server's there."""
+    precious = tmp_path / "precious"
+    precious.write_text("data")
+    (tmp_path / f"LTMP.{os.getpid()}.ttyUSB0").symlink_to(precious)
+    PortLock("/dev/ttyUSB0", tmp_path).release()
+    assert precious.read_text() == "data"
+
+
+async def test_the_console_that_comes_second_says_which_one_has_the_port(
+    tmp_path: Path, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """faults.md 21, variation"""
+    monkeypatch.setattr(serialport, "PortLock", lambda device: PortLock(device, tmp_path))
+    first, second = Events(), Events()
+    lines = [
+        SerialStream(name, SerialConfig(device=device_))
+        for name, device_ in (("web1", device), ("web2", link(tmp_path, "console-b", device)))
+    ]
+    await lines[0].start(first)
+    await until(lambda: bool(first.told), lambda: first.told)
+    await lines[1].start(second)
+    await until(lambda: len(second.told) > 1, lambda: second.told)
+    assert second.told[0] == f"{tmp_path}/console-b: another console of this server has it, as {device}"
+    assert first.told == [f"up: {device}"]
+    for line in lines:
+        await line.stop()
+
+
+class Events:
+    """Keeps what a line tells of its connection."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def up(self, where: str) -> None:
+        """Note where the port is."""
+        self.told.append(f"up: {where}")
+
+    def down(self, reason: str, retry_s: float | None) -> None:
+        """Note the reason."""
+        self.told.append(reason)
+
+    def output(self, data: bytes) -> None:
+        """Do nothing."""
+
+    def gap(self, lost: int = 0) -> None:
+        """Do nothing."""
+
+    def writable(self) -> None:
+        """Do nothing."""
