@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from oobconsole.app import registry
-from oobconsole.config.guests import VmConfig
+from oobconsole.config.guests import MachineConfig, VmConfig
 from oobconsole.config.schema import Config
 from oobconsole.guests.directory import Directory
 from oobconsole.guests.guest import Source
@@ -21,15 +21,23 @@ def directory_of(config: Config, directory: Directory, recordings: Recordings | 
     scrollback = config.server.scrollback_kib * 1024
     domains = Domains(scrollback, directory, recordings)
     sources: list[Source] = [
-        *(
-            Machine(machine, registry.make(config, machine), scrollback=scrollback, defaults=config.console)
-            for machine in config.machines
-        ),
+        *(_machine(config, machine, scrollback) for machine in config.machines),
         *(_lines(config, vm, scrollback) for vm in config.vms),
         *(DomainSource(libvirt, domains, config.console) for libvirt in config.libvirts),
     ]
     for source in sources:
         directory.add(source)
+
+
+def _machine(config: Config, machine: MachineConfig, scrollback: int) -> Machine:
+    """A machine, with what brings its guests' accesses, and what says which guest a context is."""
+    return Machine(
+        machine,
+        registry.make(config, machine),
+        scrollback=scrollback,
+        defaults=config.console,
+        binder=registry.make_binder(machine),
+    )
 
 
 def _lines(config: Config, vm: VmConfig, scrollback: int) -> Lines:

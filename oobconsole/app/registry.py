@@ -1,4 +1,4 @@
-"""Which interceptor or line a configuration names."""
+"""Which interceptor, binder or line a configuration names."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 from oobconsole.config.guests import MachineConfig, SerialConfig, VmConfig
 from oobconsole.config.places import devices_of
 from oobconsole.config.schema import Config
+from oobconsole.guests.identity import Binder, InOrder
 from oobconsole.interceptors.base import Interceptor
 from oobconsole.interceptors.memory import MemoryInterceptor
 from oobconsole.interceptors.ranges import served_ranges
@@ -35,6 +36,11 @@ INTERCEPTORS: Final[dict[str, Callable[[Config, MachineConfig], Interceptor]]] =
 def make(config: Config, machine: MachineConfig) -> Interceptor:
     """Make the interceptor of a machine; `start` begins its work."""
     return INTERCEPTORS[machine.interceptor](config, machine)
+
+
+def make_binder(machine: MachineConfig) -> Binder:
+    """Make what says which guest each context of a machine is. There is one kind of binder so far."""
+    return InOrder()
 
 
 def make_lines(config: Config, vm: VmConfig) -> list[Stream]:

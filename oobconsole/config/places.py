@@ -6,7 +6,7 @@ are. Both together are a device's `Resources`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from oobconsole.config.guests import MachineConfig
@@ -23,9 +23,6 @@ DEVICES_MAX: Final = 8
 RANGE_PORTS_MAX: Final = 8
 #: How many interrupts one device has. A device need not have any.
 DEVICE_LINES_MAX: Final = 2
-#: Which further devices every guest of a nested machine has, and where, by the names by which `guests/fittings.py`
-#: makes them.
-FITTED: Final[dict[str, tuple[type[Device], Resources]]] = {}
 #: Ports that no device of ours may have: the native half needs what a guest does there for itself
 #: (`native/core/irqchip.c`, `native/tcg/detour.c`).
 RESERVED: Final = (
@@ -34,6 +31,38 @@ RESERVED: Final = (
     (range(0x80, 0x81), "the port by which the native half interrupts a guest"),
     (range(0xEC, 0xED), "the port at which a guest's CPU executes an access that was served"),
 )
+
+
+def _every(machine: MachineConfig) -> bool:
+    return True
+
+
+class Fitting(NamedTuple):
+    """A device that the guests of nested machines have besides their UARTs.
+
+    Attributes:
+        kind: which device it is.
+        place: where it is, in every guest.
+        fits: returns whether the guests of a machine have it. A device by which guests say who they are, for example,
+            is for machines whose binder (`guests/identity.py`) listens to it.
+    """
+
+    kind: type[Device]
+    place: Resources
+    fits: Callable[[MachineConfig], bool] = _every
+
+
+#: All such devices, by the names by which `guests/fittings.py` makes them.
+FITTED: Final[dict[str, Fitting]] = {}
+
+
+def fittings_of(machine: MachineConfig) -> dict[str, Fitting]:
+    """Return the devices that the machine's guests have besides their UARTs, by their names.
+
+    Whoever has to know these devices asks this function: whoever checks the configuration, tells the native half
+    which ports to intercept, or makes the devices. So what a guest finds is what the native half intercepts.
+    """
+    return {name: fitting for name, fitting in FITTED.items() if fitting.fits(machine)}
 
 
 class Placed(NamedTuple):
@@ -52,9 +81,10 @@ class Placed(NamedTuple):
 
 def devices_of(machine: MachineConfig) -> Iterator[Placed]:
     """Yield every device of every guest. Guests of one machine may have devices in the same places."""
+    fitted = fittings_of(machine).values()
     for guest in machine.guests:
-        for kind, place in FITTED.values():
-            yield Placed(guest.name, kind, place)
+        for fitting in fitted:
+            yield Placed(guest.name, fitting.kind, fitting.place)
         for uart in guest.uarts:
             yield Placed(guest.name, Uart16550, uart.place)
 

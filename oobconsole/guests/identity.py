@@ -1,14 +1,15 @@
 """Which configured guest is a context? A binder answers that question when the context appears.
 
 The UART cannot tell: whatever an L2 does with its UART, its hypervisor could imitate. So the binder that is there,
-`InOrder`, assigns the guests in an order. Another binder could let a guest say who it is. Such a binder gives every
-context a device for that (`equip`), and answers `NoGuest.YET`. The context then runs with its own board, and its
-output is kept, until the device calls `bind`.
+`InOrder`, assigns the guests in an order. Another binder could let a guest say who it is. Such a binder answers
+`NoGuest.YET`. The context then runs with its own board, and its output is kept, until a device of the board says
+which guest the context is (`Bind` in `fittings.py`). Each device that a machine's guests have is made with a function
+for that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import Enum, IntEnum
 from typing import Final, Protocol, TypeVar
 
@@ -60,11 +61,6 @@ _G = TypeVar("_G", bound=Candidate)
 
 class Binder(Protocol):
     """Says which guest a context is."""
-
-    def equip(self, board: Board, bind: Callable[[str | None], object]) -> None:
-        """Add devices to a board before its context runs. `bind` may be called at any time, and more than once. It
-        takes the name of the guest that the context is from now on, or None when the context is no guest."""
-        return
 
     def guest_for(self, context: Context, guests: Sequence[_G]) -> _G | NoGuest:
         """Choose one of the machine's guests for a context that appears. If that guest has a board, the board's

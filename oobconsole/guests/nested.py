@@ -52,6 +52,7 @@ class Machine:
         self.guests = [
             NestedGuest(guest, self, interceptor, scrollback=scrollback, defaults=defaults) for guest in config.guests
         ]
+        self._config = config
         self._binder = binder or InOrder()
         self._boards: dict[Context, Board] = {}
         self._limit = LogLimit(LOG_LINES)
@@ -113,8 +114,7 @@ class Machine:
             self._log(log.warning, f"another L2 gets no console: {guest.value}", context)
             return None
         board = self._boards[context] = Board(context, self.interceptor)
-        fit_out(board)
-        self._binder.equip(board, partial(self._identify, board))
+        fit_out(board, self._config, partial(self._identify, board))
         if isinstance(guest, NoGuest):
             board.fit(place for each in self.guests for place in each.places)
             self._log(log.info, f"another L2 waits for its console: {guest.value}", context)

@@ -79,7 +79,6 @@ async def test_a_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     printed = bytearray()
     device = load("devices/debugport.py", tmp_path).DebugPort
     monkeypatch.setattr(places, "FITTED", {})
-    monkeypatch.setattr(fittings, "FITTED", places.FITTED)
     monkeypatch.setattr(fittings, "MAKERS", {})
     exec(EXAMPLES["in oobconsole/config/places.py"], {**vars(places), "DebugPort": device})
     names = {**vars(fittings), "DebugPort": device, "output": printed.extend}

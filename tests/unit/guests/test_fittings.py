@@ -9,11 +9,11 @@ from typing import ClassVar
 import pytest
 
 from oobconsole.config.guests import MachineConfig
-from oobconsole.config.places import FITTED, conflict, devices_of, places_of
+from oobconsole.config.places import FITTED, Fitting, conflict, devices_of, places_of
 from oobconsole.devices.bus import Slot
 from oobconsole.devices.device import Device, Resources
 from oobconsole.guests.board import Board
-from oobconsole.guests.fittings import MAKERS
+from oobconsole.guests.fittings import MAKERS, Bind
 from oobconsole.guests.nested import Machine
 from oobconsole.interceptors.base import PortHandler
 from oobconsole.interceptors.memory import MemoryInterceptor
@@ -24,7 +24,20 @@ from tests.support.devices import KEYBOARD, Keyboard
 COM1 = 0x3F8
 
 
-class Registrar(Device):
+class Inert(Device):
+    """A device that does nothing. Its place is what counts here."""
+
+    def read(self, register: int) -> int:
+        return 0
+
+    def write(self, register: int, value: int) -> None:
+        pass
+
+    def reset(self) -> None:
+        pass
+
+
+class Registrar(Inert):
     """A device without interrupts."""
 
     sizes: ClassVar = (4,)
@@ -48,11 +61,11 @@ def keyboards(monkeypatch: pytest.MonkeyPatch) -> list[Keyboard]:
     """Every guest has a keyboard controller; those that were made."""
     made: list[Keyboard] = []
 
-    def make(slot: Slot, board: Board) -> Keyboard:
+    def make(slot: Slot, board: Board, bind: Bind) -> Keyboard:
         made.append(Keyboard(*slot.outputs))
         return made[-1]
 
-    monkeypatch.setitem(FITTED, "keyboard", (Keyboard, KEYBOARD))
+    monkeypatch.setitem(FITTED, "keyboard", Fitting(Keyboard, KEYBOARD))
     monkeypatch.setitem(MAKERS, "keyboard", make)
     return made
 
@@ -81,7 +94,7 @@ def test_the_server_says_each_of_its_ranges(keyboards: list[Keyboard]) -> None:
 def test_a_device_may_have_no_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
     """From the configuration to the options of QEMU, and to WELCOME."""
     place = Resources((range(0xE8, 0xEC),), ())
-    monkeypatch.setitem(FITTED, "registrar", (Registrar, place))
+    monkeypatch.setitem(FITTED, "registrar", Fitting(Registrar, place))
     both = machine({"name": "web1"}, {"name": "web2"})
     assert conflict(both) is None
     _, value = qemu_options("rack7", Path("/s"), Path("/p"), places_of(both))
@@ -108,17 +121,17 @@ def test_a_device_may_have_no_interrupt(monkeypatch: pytest.MonkeyPatch) -> None
     ],
 )
 def test_what_a_native_half_has_no_room_for(monkeypatch: pytest.MonkeyPatch, place: Resources, reason: str) -> None:
-    monkeypatch.setitem(FITTED, "registrar", (Registrar, place))
+    monkeypatch.setitem(FITTED, "registrar", Fitting(Registrar, place))
     assert conflict(machine({"name": "web1"})) == f"'web1' cannot have a device there: {reason}"
 
 
 def test_one_place_has_one_kind_of_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
     """The native half knows one device for each port."""
-    monkeypatch.setitem(FITTED, "registrar", (Registrar, Resources((range(COM1, COM1 + 8),), ())))
+    monkeypatch.setitem(FITTED, "registrar", Fitting(Registrar, Resources((range(COM1, COM1 + 8),), ())))
     assert conflict(machine({"name": "web1"})) == "port 0x3f8 has two interrupts, none and 4: it has one in a machine"
 
 
-class Octet(Device):
+class Octet(Inert):
     """A device with as many ports and interrupts as a 16550, which is none."""
 
     sizes: ClassVar = (8,)
@@ -126,20 +139,20 @@ class Octet(Device):
 
 
 def test_eight_ports_are_not_taken_for_a_uart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(FITTED, "octet", (Octet, Resources((range(0x2F8, 0x300),), (3,))))
+    monkeypatch.setitem(FITTED, "octet", Fitting(Octet, Resources((range(0x2F8, 0x300),), (3,))))
     _, value = qemu_options("rack7", Path("/s"), Path("/p"), places_of(machine({"name": "web1"})))
     assert value.endswith(",ports=uart@0x3f8-0x3ff:generic@0x2f8-0x2ff,irq=4:3")
 
 
 def test_one_place_has_one_kind_of_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """The native half has one shadow for each port."""
-    monkeypatch.setitem(FITTED, "octet", (Octet, Resources((range(COM1, COM1 + 8),), (4,))))
+    monkeypatch.setitem(FITTED, "octet", Fitting(Octet, Resources((range(COM1, COM1 + 8),), (4,))))
     said = conflict(machine({"name": "web1"}))
     assert said == "port 0x3f8 has devices of two kinds, Octet and Uart16550: it has one in a machine"
 
 
 def test_a_uart_in_its_place_is_refused(keyboards: list[Keyboard], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(FITTED, "keyboard", (Keyboard, Resources((range(0x3FA, 0x3FB),), (1,))))
+    monkeypatch.setitem(FITTED, "keyboard", Fitting(Keyboard, Resources((range(0x3FA, 0x3FB),), (1,))))
     assert conflict(machine({"name": "web1"})) == "port 0x3fa of 'web1' belongs to another device already"
 
 

@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from oobconsole.config.guests import MachineConfig
+from oobconsole.config.places import FITTED, Fitting, conflict, devices_of, places_of
 from oobconsole.config.schema import RecordingConfig
 from oobconsole.console.console import ConsoleState
 from oobconsole.console.reader import Notice
@@ -18,10 +19,13 @@ from oobconsole.devices.device import Device, Resources
 from oobconsole.devices.uart16550 import Ier, Mcr, Reg
 from oobconsole.events import Events
 from oobconsole.guests.board import Board
+from oobconsole.guests.fittings import MAKERS
 from oobconsole.guests.identity import Binder, Claim, InOrder, NoGuest
 from oobconsole.guests.nested import Machine
 from oobconsole.interceptors.base import Context, PortHandler
 from oobconsole.interceptors.memory import MemoryInterceptor
+from oobconsole.interceptors.ranges import served_ranges
+from oobconsole.interceptors.tcg import qemu_options
 from oobconsole.recording.recordings import Recordings
 from tests.support.aio import soon
 from tests.support.devices import Broken
@@ -52,10 +56,7 @@ class Registrar(Device):
 
 
 class Registered(Binder):
-    """A guest says who it is, by a registrar that every context has."""
-
-    def equip(self, board: Board, bind: Callable[[str | None], object]) -> None:
-        board.bus.add(REGISTRAR).plug(Registrar(bind))
+    """A guest says who it is, by a registrar that every context has (`registrar`)."""
 
     def guest_for(self, context: Context, guests: Sequence[object]) -> NoGuest:
         return NoGuest.YET
@@ -66,7 +67,14 @@ def register(handler: PortHandler, number: int) -> None:
 
 
 @pytest.fixture
-async def rack() -> Rack:
+def registrar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every guest has a registrar."""
+    monkeypatch.setitem(FITTED, "registrar", Fitting(Registrar, REGISTRAR))
+    monkeypatch.setitem(MAKERS, "registrar", lambda slot, board, bind: Registrar(bind))
+
+
+@pytest.fixture
+async def rack(registrar: None) -> Rack:
     guests: list[dict[str, object]] = [{"name": "web1"}, {"name": "web2", "uarts": ["com1", "com2"]}]
     return await Rack(*guests, binder=Registered(), scrollback=READ_MAX).started()
 
@@ -190,6 +198,35 @@ class TestAGuestThatIsAnother:
         assert [entry["event"] for entry in logs] == ["guest bound"]
 
 
+class TestTheDeviceByWhichGuestsSayWhoTheyAre:
+    """A binder plugged its device past the tables: a native half was never told of the port, so no guest could have
+    reached the device, and a configuration with another device there was taken."""
+
+    BOTH = MachineConfig.model_validate({"name": "rack7", "guest": [{"name": "web1"}, {"name": "web2"}]})
+
+    def test_is_intercepted_announced_and_has_its_ports_alone(self, registrar: None) -> None:
+        _, option = qemu_options("rack7", Path("/s"), Path("/p"), places_of(self.BOTH))
+        assert option.endswith(",ports=generic@0x510:uart@0x3f8-0x3ff,irq=-:4")
+        served = served_ranges(devices_of(self.BOTH))
+        assert [(one.guest, one.range.first, one.range.length, one.range.lines) for one in served] == [
+            ("web1", 0x510, 1, 0),
+            ("web1", COM1, 8, 1 << 4),
+        ]
+        assert conflict(self.BOTH) is None
+        uart = {"port": 0x510, "irq": 5}
+        taken = MachineConfig.model_validate({"name": "rack7", "guest": [{"name": "web1", "uarts": [uart]}]})
+        assert conflict(taken) == "port 0x510 of 'web1' belongs to another device already"
+
+    async def test_is_in_the_guests_of_the_machines_that_listen_to_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        fitting = Fitting(Registrar, REGISTRAR, lambda machine: machine.name == "rack8")
+        monkeypatch.setitem(FITTED, "registrar", fitting)
+        other = self.BOTH.model_copy(update={"name": "rack8"})
+        assert [len(served_ranges(devices_of(machine))) for machine in (self.BOTH, other)] == [1, 2]
+        rack = await Rack({"name": "web1"}).started()
+        assert rack.appear().read(REGISTRAR.ranges[0].start, 1) == 0xFF
+
+
+@pytest.mark.usefixtures("registrar")
 class TestRecordings:
     """A server that is started again knows by its recordings how much it has of each context's output."""
 
@@ -288,16 +325,14 @@ class TestInOrder:
         assert self.chosen() == "NEVER"
 
 
-async def test_a_device_with_a_bug_disturbs_no_console() -> None:
+async def test_a_device_with_a_bug_disturbs_no_console(monkeypatch: pytest.MonkeyPatch) -> None:
     """One line in the log; the guest reads ones there, and its console goes on."""
-
-    class Clumsy(InOrder):
-        def equip(self, board: Board, bind: Callable[[str | None], object]) -> None:
-            board.bus.add(Resources.of(Broken, ports=(0x510,), lines=(5,))).plug(Broken())
-
+    place = Resources.of(Broken, ports=(0x510,), lines=(5,))
+    monkeypatch.setitem(FITTED, "broken", Fitting(Broken, place))
+    monkeypatch.setitem(MAKERS, "broken", lambda slot, board, bind: Broken())
     config = MachineConfig.model_validate({"name": "rack7", "guest": [{"name": "web1"}]})
     interceptor = MemoryInterceptor("rack7")
-    machine = Machine(config, interceptor, scrollback=4096, binder=Clumsy())
+    machine = Machine(config, interceptor, scrollback=4096)
     await machine.start()
     handler = interceptor.appear(1)
     assert handler is not None
