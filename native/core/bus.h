@@ -7,7 +7,7 @@
 #include "types.h"
 
 enum {
-    OOB_DEVICES_MAX = 8,
+    OOB_DEVICES_MAX = 15,                /* oob_line.drivers has a bit for each, and one for the server */
     OOB_DEVICE_LINES_MAX = 2,            /* an i8042 has two lines */
     OOB_RANGE_PORTS_MAX = OOB_REGISTERS, /* one image of a publication describes so many registers */
     OOB_ISA_LINES = 16,

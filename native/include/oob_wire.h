@@ -25,7 +25,7 @@
 #define OOB_POSTED_MAX 2048  /* bytes of data in one POSTED frame */
 #define OOB_CONTEXTS_MAX 256 /* live contexts of one connection */
 #define OOB_STATS_MAX 80
-#define OOB_RANGES_MAX 8  /* ranges of I/O ports of one machine */
+#define OOB_RANGES_MAX 32 /* ranges of I/O ports of one machine */
 #define OOB_REGISTERS 8   /* registers in one image, from the first port of a range on */
 #define OOB_IMAGES_MAX 17 /* images in one PUBLISH frame: a FIFO of 16 characters, and what is read behind them */
 

@@ -8,9 +8,9 @@
 #include "uart_shadow.h"
 
 /* What ports= wants, when a device's kind is there, and what follows is wrong. */
-#define PORTS_WANTED                                                                                       \
-    "ports= wants up to 8 devices, each with up to 8 adjacent ports or several such, as uart@0x3f8-0x3ff:" \
-    "uart@0x2f8-0x2ff or generic@0x60+0x64"
+#define PORTS_WANTED                                                                                           \
+    "ports= wants up to 15 devices, and for each its ranges of up to 8 adjacent ports (32 ranges in all), as " \
+    "uart@0x3f8-0x3ff:generic@0x60+0x64"
 
 static bool fail(char error[256], const char *what, const char *value) {
     snprintf(error, 256, "%s: '%.120s'", what, value);

@@ -16,9 +16,9 @@ from oobconsole.devices.uart16550 import Uart16550
 # What a native half has room for. The same numbers stand in `native/include/oob_wire.h` and `native/core/bus.h`,
 # under the same names with OOB_ in front.
 #: How many ranges of ports one machine has.
-RANGES_MAX: Final = 8
+RANGES_MAX: Final = 32
 #: How many devices one machine has, each with at least one range.
-DEVICES_MAX: Final = 8
+DEVICES_MAX: Final = 15
 #: How many adjacent ports one range has.
 RANGE_PORTS_MAX: Final = 8
 #: How many interrupts one device has. A device need not have any.
@@ -113,8 +113,8 @@ def conflict(machine: MachineConfig) -> str | None:
             return f"'{guest}' cannot have a device there: {reason}"
         if (both := _overlap(place, known)) is not None:
             return f"port {both:#x} of '{guest}' belongs to another device already"
-        if sum(map(len, known)) > RANGES_MAX:
-            return f"more than {RANGES_MAX} different ports in one machine: two guests may have the same ports"
+        if reason := _too_many(known):
+            return f"more than {reason} in one machine: two guests may have the same ports"
     return None
 
 
@@ -135,6 +135,15 @@ def _overlap(place: Resources, known: dict[tuple[range, ...], Placed]) -> int | 
             for theirs in other.ranges:
                 if both := shared(mine, theirs):
                     return both.start
+    return None
+
+
+def _too_many(known: dict[tuple[range, ...], Placed]) -> str | None:
+    """Return of what a machine has more than a native half has room for; None: it has room for all."""
+    if len(known) > DEVICES_MAX:
+        return f"{DEVICES_MAX} devices at different ports"
+    if sum(map(len, known)) > RANGES_MAX:
+        return f"{RANGES_MAX} different ranges of ports"
     return None
 
 

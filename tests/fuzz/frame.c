@@ -29,9 +29,9 @@ static bool range_is_right(const uint8_t *range) {
 static bool welcome_is_right(const uint8_t *data) {
     unsigned ranges = u16(data + 14);
 
-    if (memcmp(data + 8, "OOB1", 4) != 0 || u16(data + 12) != OOB_VERSION || ranges > 8 || !is_zero(data + 20, 4))
+    if (memcmp(data + 8, "OOB1", 4) != 0 || u16(data + 12) != OOB_VERSION || ranges > 32 || !is_zero(data + 20, 4))
         return false;
-    for (unsigned i = 0; i < 8; i++)
+    for (unsigned i = 0; i < 32; i++)
         if (i < ranges ? !range_is_right(data + 24 + 8 * i) : !is_zero(data + 24 + 8 * i, 8))
             return false;
     return true;
@@ -39,7 +39,7 @@ static bool welcome_is_right(const uint8_t *data) {
 
 static bool length_is_right(uint8_t type, unsigned length) {
     switch (type) {
-    case 0x81: return length == 88;
+    case 0x81: return length == 280;
     case 0x82:
     case 0x83:
     case 0x84: return length == 16;

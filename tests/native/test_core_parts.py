@@ -102,8 +102,8 @@ def test_what_is_said_of_its_lines_and_its_receiver(i8042: Half) -> None:
         "ports=generic@0x60+0x60",
         "ports=generic@0x10000",
         "ports=generic@-1",
-        "ports=" + ":".join(f"generic@{16 * n}" for n in range(9)),
-        "ports=generic@" + "+".join(f"{16 * n}" for n in range(17)),
+        "ports=" + ":".join(f"generic@{16 * n}" for n in range(16)),
+        "ports=generic@" + "+".join(f"{16 * n}" for n in range(33)),
         "irq=",
         "irq=16",
         "irq=4:3",
@@ -140,8 +140,8 @@ def test_options_that_are_refused(library: Path, tmp_path: Path, words: str) -> 
         ("uarts@0x3f8-0x3ff", "the kinds are uart (a 16550) and generic (any other device)"),
         ("uart@0x3f8-0x3fe", "ports= wants exactly eight adjacent ports for each uart"),
         ("uart@0x3f8-0x3fb+0x3fc-0x3ff", "ports= wants exactly eight adjacent ports for each uart"),
-        ("generic@", "ports= wants up to 8 devices"),
-        ("generic@0x60;", "ports= wants up to 8 devices"),
+        ("generic@", "ports= wants up to 15 devices"),
+        ("generic@0x60;", "ports= wants up to 15 devices"),
     ],
 )
 def test_ports_that_are_refused_say_why(
@@ -167,6 +167,23 @@ def test_eight_ports_of_another_device_are_no_uart(library: Path, tmp_path: Path
     half.hang_up()
     half.write(0, ord("x"), base=0x2F8)
     assert half.read(7, base=0x2F8) == 0xFF
+
+
+def test_many_devices_and_ranges(library: Path, tmp_path: Path) -> None:
+    """A display adapter alone has six ranges of ports, because a range has eight ports at most."""
+    vga = "generic@0x3b4-0x3b5+0x3ba+0x3c0-0x3c7+0x3c8-0x3cf+0x3d4-0x3d5+0x3da"
+    others = [f"generic@{first:#x}+{first + 2:#x}" for first in range(0x500, 0x500 + 12 * 4, 4)]
+    ports = ":".join(["uart@0x3f8-0x3ff", vga, *others, "generic@0xe9"])
+    half = Half(library, tmp_path, ("socket=s", "machine=l1", f"ports={ports}", "irq=4" + ":-" * 14))
+    assert ports.count(":") + 1 == 15
+    assert ports.count("@") + ports.count("+") == 32
+    half.begin()
+    half.answers = {0x3C5: 0x0F, 0x52E: 0x5A, 0xE9: 0xE9}
+    assert [half.read(0, base=port) for port in (0x3C5, 0x52E, 0xE9, 0x52D)] == [0x0F, 0x5A, 0xE9, 0xFF]
+    half.say(wire.encode_publish(1, half.served(), 0x52E, 0, [(1, 0, bytes([0x77, *[0] * 7]))]))
+    asked = half.asked
+    assert half.read(0, base=0x52E) == 0x77
+    assert half.asked == asked
 
 
 @pytest.mark.parametrize("missing", ["socket", "machine"])
@@ -417,7 +434,7 @@ def test_a_header_that_does_not_fit(library: Path, name: str, field: str) -> Non
         ("welcome", 12, 99, "another version of the protocol"),
         ("welcome", 14, 0, "fields of a range that it does not count"),  # a range that is not meant
         ("welcome", 14, 2, "a range without ports"),  # one that is nothing
-        ("welcome", 14, 9, "more ranges of ports"),
+        ("welcome", 14, 33, "more ranges of ports"),
         ("welcome", 24 + 2, 0, "a range without ports"),  # of no ports
         ("welcome", 24 + 3, 0xFF, "a range without ports"),
         ("welcome", 24 + 6, 0, "access widths"),

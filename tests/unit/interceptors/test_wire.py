@@ -93,8 +93,8 @@ REFUSED = [
     ([wire.encode_hello("l1", 7, version=9)], "Install the server of the native half's release"),
     ([wire.encode_hello("l1", 7, version=1)], "Restart its QEMU with the oob_tcg.so of this server's release"),
     ([struct.pack("<HBBIIHHI48sI", 72, 1, 0, 0, wire.MAGIC, 1, 0, 0, b"l1", 7)], "version 1 of the protocol"),
-    ([struct.pack("<H", len(HELLO) + 1) + HELLO[2:] + b"x"], "HELLO of 137 bytes"),
-    ([HELLO[:14] + b"\x09" + HELLO[15:]], "HELLO announces 9 port ranges"),
+    ([struct.pack("<H", len(HELLO) + 1) + HELLO[2:] + b"x"], "HELLO of 329 bytes"),
+    ([HELLO[:14] + b"\x21" + HELLO[15:]], "HELLO announces 33 port ranges"),
     ([HELLO[:14] + b"\x01" + HELLO[15:]], "more port ranges than the 1 that it announces"),
     ([HELLO[:14] + b"\x03" + HELLO[15:]], "a port range that cannot be: PortRange(first=0"),
     *(
