@@ -35,10 +35,10 @@ def _known(ctx: typer.Context, argument: Argument) -> list[str]:
 def _consoles(ctx: typer.Context) -> list[str]:
     """Return the names of the server's consoles. If no server runs there are none, and no error: somebody who presses
     Tab wants no message."""
-    from oobconsole.cli import remote  # other completions come faster without
+    from oobconsole.cli import connecting  # other completions come faster without
 
     try:
         socket = ctx.find_root().params["socket"] or load(config_file(ctx)).server.admin_socket
-        return remote.consoles(Path(socket))
-    except (ConfigError, remote.Unreachable):
+        return connecting.consoles(Path(socket))
+    except (ConfigError, connecting.Unreachable):
         return []
