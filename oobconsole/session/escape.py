@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
-from oobconsole.session.typed import LOST_END_SECONDS, PASTE_END, Is, Sequences, came_at_once
+from oobconsole.session.typed import LOST_END_SECONDS, Is, Sequences, came_at_once, is_only_text
 
 
 class Command(Enum):
@@ -54,8 +54,9 @@ _ENDS_MAX: Final = 8
 _BEHIND_DOUBLED: Final = (b".", b"\r", b"\n")
 _ESC: Final = 0x1B
 _LINE_ENDS: Final = b"\r\n"
-#: Keys that are no text. Behind a command they are for the guest, or they answer the command's question.
-_KEY: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+#: Keys that are no text, or the first byte of such a key's sequence, also as a C1 control. Behind a command they are
+#: for the guest, or they answer the command's question.
+_KEY: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2?[\x8f\x9b]")
 
 
 class Typed(NamedTuple):
@@ -125,6 +126,7 @@ class EscapeFilter:
         self._sequences = Sequences()
         self._line_start_before = True  # whether the control sequence that comes now began at the start of a line
         self._paste: bytes | None = None  # the last bytes of the paste that is coming; None: no paste is coming
+        self._paste_end = b""  # the mark that ends this paste
 
     @property
     def holds(self) -> float | None:
@@ -166,7 +168,7 @@ class EscapeFilter:
         """
         self._company = self._company and came_at_once(pause)
         if self._paste is not None:
-            if pause < LOST_END_SECONDS or len(data) > _FEW_KEYS or PASTE_END in self._paste + data:
+            if pause < LOST_END_SECONDS or len(data) > _FEW_KEYS or self._paste_end in self._paste + data:
                 return self._pasted(data)
             self._paste = None
         return self._typed(data) if self._held is None else self._behind(self._held, data, pause)
@@ -189,12 +191,12 @@ class EscapeFilter:
     def _pasted(self, data: bytes) -> Typed:
         """Take bytes of a paste: everything up to the paste's end mark, and the mark itself, is the guest's."""
         before = self._paste or b""
-        end = (before + data).find(PASTE_END)
+        end = (before + data).find(self._paste_end)
         if end < 0:
-            self._paste = (before + data)[1 - len(PASTE_END) :]
+            self._paste = (before + data)[1 - len(self._paste_end) :]
             return Typed(data, None, b"")
         self._paste, self._line_start, self._company = None, False, True
-        behind = end + len(PASTE_END) - len(before)
+        behind = end + len(self._paste_end) - len(before)
         typed = self._typed(data[behind:])
         return typed._replace(guest=data[:behind] + typed.guest)
 
@@ -228,7 +230,8 @@ class EscapeFilter:
     def _is_plain(self, data: bytes) -> bool:
         """Return whether the bytes can go to the guest as they are: nothing in them can begin or end a command."""
         first = self._prefix[:1]
-        return not self._matched and not self._sequences.within and not (first and first in data) and _ESC not in data
+        may_begin = bool(first) and first in data
+        return not self._matched and not self._sequences.within and not may_begin and is_only_text(data)
 
     def _is_command(self, byte: int) -> bool:
         """Return whether the whole prefix has come and this byte makes a command of it, or doubles the prefix."""
@@ -255,10 +258,10 @@ class EscapeFilter:
     def _follow(self, byte: int) -> None:
         """Keep track of whether a line begins. A line begins behind a line end, even if the terminal itself has sent
         something since."""
-        kind = self._sequences.take(byte)
-        if byte == _ESC:
+        if byte == _ESC or not self._sequences.within:
             self._line_start_before = self._line_start
+        kind = self._sequences.take(byte)
         self._line_start = self._line_start_before if kind is Is.REPORT else kind is Is.LINE_END
         self._company = self._company or kind is Is.TEXT
         if kind is Is.PASTE:
-            self._paste = b""
+            self._paste, self._paste_end = b"", self._sequences.paste_end

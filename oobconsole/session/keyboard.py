@@ -8,7 +8,7 @@ import re
 from typing import Final
 
 from oobconsole.session.request import AtOnce, Peer
-from oobconsole.session.typed import LOST_END_SECONDS, PASTE, PASTE_END, REPORTS, SEQUENCE
+from oobconsole.session.typed import LOST_END_SECONDS, PASTES, REPORT, SEQUENCE, Characters, ends_in_paste
 from oobconsole.session.within import within
 
 #: Within how many seconds the rest of a control sequence comes. An Escape that is alone for longer is the key Esc.
@@ -19,8 +19,9 @@ QUIET_SECONDS: Final = 0.1
 _SWALLOW_SECONDS: Final = 10.0
 #: How many bytes of a paste are kept. No answer needs more.
 _PASTE_MAX: Final = 4096
-_BEGINNING: Final = re.compile(rb"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}|O)?")
-_REPORT: Final = re.compile(rb"\x1b\[[0-9;?]{0,64}[" + REPORTS + rb"]")
+#: The first bytes of control sequences, and what has come of one that is not whole: see `session/typed.py`.
+_FIRST: Final = b"\x1b\x8f\x9b\xc2"
+_BEGINNING: Final = re.compile(rb"(?:\x1b\[|\xc2?\x9b)[0-?]{0,64}[ -/]{0,8}|\x1bO?|\xc2?\x8f|\xc2")
 
 
 class Pasted(bytes):
@@ -38,6 +39,7 @@ class Keyboard:
         self._peer = peer
         self._waiting = b""
         self._put_back = False  # whether what `read` returned last had been put back before
+        self._characters = Characters()
         self.reports = b""
 
     async def read(self, at_once: AtOnce | None = None) -> bytes:
@@ -68,14 +70,14 @@ class Keyboard:
         """Return the next key: a byte, an Escape that stands for a whole control sequence, or a `Pasted`. Empty: the
         input has ended."""
         while data := await self.read():
-            if not data.startswith(b"\x1b"):
+            if self._characters.take(data[0]) or data[0] not in _FIRST:
                 self.put_back(data[1:])
                 return data[:1]
             sequence = await self._sequence(data)
-            if sequence == PASTE:
-                return await self._pasted()
-            if not _REPORT.fullmatch(sequence):
-                return b"\x1b"
+            if sequence in PASTES:
+                return await self._pasted(PASTES[sequence])
+            if not REPORT.fullmatch(sequence):
+                return b"\x1b" if sequence == b"\x1b" or len(sequence) > 1 else sequence
             self.reports += sequence
         return b""
 
@@ -98,8 +100,7 @@ class Keyboard:
         try:
             async with asyncio.timeout(_SWALLOW_SECONDS):
                 while True:
-                    in_paste = data.rfind(PASTE) > data.rfind(PASTE_END)
-                    more = await self._soon(LOST_END_SECONDS if in_paste else QUIET_SECONDS)
+                    more = await self._soon(LOST_END_SECONDS if ends_in_paste(data) else QUIET_SECONDS)
                     if not more:
                         break
                     swallowed += len(more)
@@ -110,7 +111,7 @@ class Keyboard:
         if but and swallowed == len(data) and hurried and but.startswith(hurried):
             self.put_back(hurried)
             return 0
-        reports = _REPORT.findall(data)
+        reports = REPORT.findall(data)
         self.reports += b"".join(reports)
         return swallowed - sum(map(len, reports))
 
@@ -126,21 +127,21 @@ class Keyboard:
         self.put_back(data[found.end() :])
         return found[0]
 
-    async def _pasted(self) -> Pasted:
-        """Read a paste to its end. The end may never come, so this waits `LOST_END_SECONDS` for more, and no
-        longer."""
+    async def _pasted(self, mark: bytes) -> Pasted:
+        """Read a paste up to `mark`, which ends it. The mark may never come, so this waits `LOST_END_SECONDS` for
+        more, and no longer."""
         kept = b""
         tail = b""
         while data := await self._soon(LOST_END_SECONDS):
-            end = (tail + data).find(PASTE_END)
+            end = (tail + data).find(mark)
             if end >= 0:
-                behind = end + len(PASTE_END) - len(tail)
+                behind = end + len(mark) - len(tail)
                 kept += data[:behind]
                 self.put_back(data[behind:])
                 break
             kept += data[: max(0, _PASTE_MAX - len(kept))]
-            tail = (tail + data)[1 - len(PASTE_END) :]
-        return Pasted(kept.removesuffix(PASTE_END)[:_PASTE_MAX])
+            tail = (tail + data)[1 - len(mark) :]
+        return Pasted(kept.removesuffix(mark)[:_PASTE_MAX])
 
     async def _soon(self, seconds: float) -> bytes:
         """Return what comes within so many seconds; empty: nothing does."""

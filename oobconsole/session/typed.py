@@ -11,20 +11,52 @@ from typing import Final
 #: terminal's window gets or loses the focus, if nothing is kept from the terminal (ctlseqs: mode 1004). No key sends
 #: any of these.
 REPORTS: Final = b"RcntIO"
-#: The marks around a bracketed paste; and for how many seconds its end is waited for when nothing comes.
+#: How a control sequence (CSI) begins, and a key's sequence of the other kind (SS3), in regular expressions. A
+#: terminal may have been told to send C1 controls (S8C1T, DECSCL). Then xterm sends one byte for both, or the two
+#: bytes that are this control in UTF-8. Behind a byte of a character, 0x9B and 0x8F are a part of that character: of
+#: 雛, for example.
+_C1_INTRODUCER: Final = rb"(?:\xc2\x9b|(?<![\x80-\xf4])\x9b)"
+_SINGLE_SHIFT: Final = rb"(?:\x1bO|\xc2\x8f|(?<![\x80-\xf4])\x8f)"
+#: The marks around a bracketed paste, as nearly all terminals send them; the beginnings and the ends of all three
+#: forms; and for how many seconds the end of a paste is waited for when nothing comes.
 PASTE, PASTE_END = b"\x1b[200~", b"\x1b[201~"
+PASTES: Final = {PASTE: PASTE_END, b"\xc2\x9b200~": b"\xc2\x9b201~", b"\x9b200~": b"\x9b201~"}
 LOST_END_SECONDS: Final = 3.0
 #: What follows within so many seconds came at once, even if the network has cut it into packets. Nobody types as
 #: fast. A program that waits for a guest's echo before it types more is slower, too: through OpenSSH and two
 #: pseudo-terminals, the quickest of 300 such answers took 1.5 ms (2 processors, nothing else running).
 AT_ONCE_SECONDS: Final = 0.0005
-#: A whole sequence of a key, such as an arrow key's.
-SEQUENCE: Final = re.compile(rb"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|O[@-~])")
+#: A whole sequence of a key, such as an arrow key's. Behind a C1 control these are only the keys that xterm has, and
+#: the reports: a C1 control may also be a part of text.
+SEQUENCE: Final = re.compile(
+    rb"\x1b\[[0-?]{0,64}[ -/]{0,8}[@-~]|"
+    + _C1_INTRODUCER
+    + rb"[0-9;?]{0,64}[A-IO-SZcntu~]|"
+    + _SINGLE_SHIFT
+    + rb"[@-~]"
+)
+#: A whole report, as described at `REPORTS`.
+REPORT: Final = re.compile(rb"(?:\x1b\[|" + _C1_INTRODUCER + rb")[0-9;?]{0,64}[" + REPORTS + rb"]")
 _ESC: Final = 0x1B
 _BRACKET: Final = 0x5B
+_C1_CSI: Final = 0x9B
+#: The byte before a C1 control in UTF-8.
+_C1_LEAD: Final = 0xC2
 _TILDE: Final = 0x7E
 _PARAMETERS: Final = b"0123456789;?"
 _PASTE_PARAMETERS: Final = b"200"
+#: A character at the end of some bytes whose last bytes have not come.
+_CUT: Final = re.compile(rb"(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2})\Z")
+
+
+def is_only_text(data: bytes) -> bool:
+    """Return whether no control sequence begins in these bytes, whatever comes behind them."""
+    return b"\x1b" not in data and b"\x9b" not in data and not _CUT.search(data, max(0, len(data) - 3))
+
+
+def ends_in_paste(data: bytes) -> bool:
+    """Return whether a marked paste has begun in these bytes and has not ended in them."""
+    return any(data.rfind(begin) > data.rfind(end) for begin, end in PASTES.items())
 
 
 def came_at_once(pause: float) -> bool:
@@ -50,25 +82,51 @@ class _At(Enum):
     CSI = 2
 
 
+class Characters:
+    """Follows UTF-8 byte by byte. The bytes within a character have the same values as C1 controls."""
+
+    def __init__(self) -> None:
+        self.lacks = 0  # how many bytes the character lacks that has begun
+
+    def take(self, byte: int) -> bool:
+        """Take the next byte. Returns whether the byte goes on with a character."""
+        if self.lacks and 0x80 <= byte <= 0xBF:
+            self.lacks -= 1
+            return True
+        self.lacks = 0 if not 0xC2 <= byte <= 0xF4 else 1 if byte < 0xE0 else 2 if byte < 0xF0 else 3
+        return False
+
+
 class Sequences:
     """Follows what is typed, byte by byte."""
 
     def __init__(self) -> None:
         self._at = _At.TEXT
         self._parameters = bytearray()
+        self._characters = Characters()
+        self._last = 0  # the byte before
+        self._introducer = b""  # how the last control sequence began
 
     @property
     def within(self) -> bool:
-        """Whether a sequence has begun and not ended."""
-        return self._at is not _At.TEXT
+        """Whether a sequence or a character has begun and not ended."""
+        return self._at is not _At.TEXT or bool(self._characters.lacks)
+
+    @property
+    def paste_end(self) -> bytes:
+        """The mark that ends the paste whose beginning was taken last. Both marks have the same form, because the
+        other forms may be a part of the pasted text."""
+        return self._introducer + b"201~"
 
     def take(self, byte: int) -> Is:
         """Take the next typed byte. Returns what it is part of."""
         before, self._at = self._at, _At.TEXT
+        last, self._last = self._last, byte
+        in_character = self._characters.take(byte)
         if byte == _ESC:
             self._at = _At.ESC
-        elif before is _At.ESC and byte == _BRACKET:
-            self._at = _At.CSI
+        elif introducer := _introducer(before, last, byte, in_character):
+            self._at, self._introducer = _At.CSI, introducer
             self._parameters.clear()
         elif before is _At.CSI and byte in _PARAMETERS:
             self._at = _At.CSI
@@ -78,6 +136,15 @@ class Sequences:
             return Is.REPORT
         elif before is _At.CSI and byte == _TILDE and self._parameters == _PASTE_PARAMETERS:
             return Is.PASTE
-        else:
+        elif byte != _C1_LEAD:
             return Is.LINE_END if byte in b"\r\n" else Is.TEXT
         return Is.PART
+
+
+def _introducer(at: _At, last: int, byte: int, in_character: bool) -> bytes:
+    """Return how a control sequence begins of which `byte` is the last byte; empty: none begins here."""
+    if at is _At.ESC and byte == _BRACKET:
+        return b"\x1b["
+    if byte != _C1_CSI or (in_character and last != _C1_LEAD):
+        return b""
+    return b"\xc2\x9b" if in_character else b"\x9b"

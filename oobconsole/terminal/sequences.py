@@ -121,8 +121,11 @@ _JUNK_STRICT: Final = {5: None, **dict.fromkeys(range(0x80, 0xA0)), **dict.fromk
 
 #: Escape sequences that make a terminal answer (DECID), or take UTF-8 for single bytes, among which it would find C1
 #: controls (DOCS); that make a row's characters twice as large (DECDHL, DECDWL), so that half of the row has no room;
-#: and that protect what is written from being erased (SPA, EPA), also by whoever has the terminal afterwards.
-_ESCAPES_DROPPED: Final = frozenset({b"\x1bZ", b"\x1b%@", b"\x1b#3", b"\x1b#4", b"\x1b#6", b"\x1bV", b"\x1bW"})
+#: and that protect what is written from being erased (SPA, EPA), also by whoever has the terminal afterwards; and
+#: that make it send C1 controls (S8C1T), so that no shell knows its arrow keys any more.
+_ESCAPES_DROPPED: Final = frozenset(
+    {b"\x1bZ", b"\x1b%@", b"\x1b#3", b"\x1b#4", b"\x1b#6", b"\x1bV", b"\x1bW", b"\x1b G"}
+)
 #: Final bytes, behind their intermediates, of what makes a terminal answer (DA, DSR, DECREQTPARM, DECRQM, DECRQCRA,
 #: XTREPORTSGR, …), test itself (DECTST), act on its window (XTWINOPS, DECSCPP, DECSNLS), or print (MC); the Linux
 #: console's own (`]`: screen blanking, bell, which console is shown); what moves output to a status line (DECSSDT,
@@ -190,8 +193,8 @@ def safe_csi(body: bytes, *, strict: bool) -> bytes:
     if parts is None:
         return b""  # parameters behind intermediate bytes are no terminal's
     parameters, intermediate, final = parts.groups()
-    if final in "mprs" and not intermediate and parameters[:1] in ("<", "=", ">", "?"):
-        return b""  # XTMODKEYS and its query; XTSMPOINTER; XTSAVE and XTRESTORE, which could set any mode
+    if final in "fgmprs" and not intermediate and parameters[:1] in ("<", "=", ">", "?"):
+        return b""  # XTFMTKEYS, XTMODKEYS and their queries; XTSMPOINTER; XTSAVE and XTRESTORE, which set any mode
     if strict:
         return b"\x1b[" + body if final == "m" and not intermediate else b""
     if final in "hl" and not intermediate:

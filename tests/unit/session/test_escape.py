@@ -66,6 +66,10 @@ def joined(items: list[bytes | Command]) -> list[bytes | Command]:
         (b"\r\x1b[24;5R~.", [b"\r\x1b[24;5R", Command.DETACH]),
         (b"\r\x1b[?1;2c\x1b[0n~.", [b"\r\x1b[?1;2c\x1b[0n", Command.DETACH]),
         (b"\r\x1b[O\x1b[I\x1b[8;24;80t~.", [b"\r\x1b[O\x1b[I\x1b[8;24;80t", Command.DETACH]),  # faults.md 10
+        (b"\r\x9b24;5R~.", [b"\r\x9b24;5R", Command.DETACH]),  # faults.md 10, a variation: C1 controls
+        (b"\r\xc2\x9b24;5R~.", [b"\r\xc2\x9b24;5R", Command.DETACH]),
+        (b"~b\xc2\x9bA", [Command.BREAK, b"\xc2\x9bA"]),
+        ("\r雛5R~.".encode(), ["\r雛5R~.".encode()]),
         (b"x\x1b[24;5R~.", [b"x\x1b[24;5R~."]),
         (b"\r\x1b[A~.", [b"\r\x1b[A~."]),
         (b"\r\x1b[24;~.", [b"\r\x1b[24;~."]),
@@ -138,7 +142,24 @@ MARKED = b"\x1b[200~" + PASTE + b"\x1b[201~"
 
 @given(
     st.lists(
-        st.sampled_from([b"a", b"~", b"\r", b".", b"b/", b"\x1b[A", b"\x1b[200~", b"\x1b[201~", b"ls\r"]), max_size=12
+        st.sampled_from(
+            [
+                b"a",
+                b"~",
+                b"\r",
+                b".",
+                b"b/",
+                b"\x1b[A",
+                b"\x1b[200~",
+                b"\x1b[201~",
+                b"ls\r",
+                b"\xc2",
+                b"\x9b",
+                b"200~",
+                b"\xe9",
+            ]
+        ),
+        max_size=12,
     )
 )
 def test_what_passes_is_what_the_guest_would_be_given(pieces: list[bytes]) -> None:
@@ -177,6 +198,29 @@ def test_a_paste_in_two_packets(at: int) -> None:
     """faults.md 10."""
     escape = EscapeFilter()
     assert joined(pieces_of(escape, MARKED[:at]) + pieces_of(escape, MARKED[at:] + b"~.")) == [MARKED + b"~."]
+
+
+@pytest.mark.parametrize("csi", [b"\x9b", b"\xc2\x9b"])
+def test_a_paste_that_is_marked_by_c1_controls(csi: bytes) -> None:
+    """faults.md 10, a variation: xterm behind S8C1T. However slowly the packets come, no part is a command; and what
+    looks like another form of the end mark ends nothing."""
+    inside = b"x\r~sb\r\x1b[201~\r~." + ("雛201~\r~.\r".encode() if csi == b"\xc2\x9b" else b"")
+    paste = csi + b"200~" + inside + csi + b"201~"
+    for at in range(1, len(paste)):
+        escape = EscapeFilter()
+        got = pieces_of(escape, paste[:at], 1.0) + pieces_of(escape, paste[at:], 1.0)
+        assert joined(got) == [paste], at
+        assert escape.holds is None
+        assert pieces_of(escape, b"\r~.", 1.0) + quiet(escape) == [b"\r", Command.DETACH]
+
+
+@pytest.mark.parametrize("at", range(1, 8))
+def test_characters_with_a_byte_of_c1_are_text(at: int) -> None:
+    """Bytes of characters that look like C1 CSI begin no paste, however the packets cut them."""
+    data = "雛200~".encode()
+    escape = EscapeFilter()
+    assert joined(pieces_of(escape, data[:at]) + pieces_of(escape, data[at:])) == [data]
+    assert pieces_of(escape, b"\r~.", 1.0) + quiet(escape) == [b"\r", Command.DETACH]
 
 
 def test_a_paste_without_an_end_is_over_after_a_while() -> None:

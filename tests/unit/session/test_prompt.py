@@ -35,7 +35,40 @@ async def test_a_paste_is_the_text_of_a_line(pasted: bytes, expected: str, size:
     assert (answer, left) == (expected, b"")
 
 
-@pytest.mark.parametrize("report", [b"\x1b[5;7R", b"\x1b[I", b"\x1b[O", b"\x1b[8;24;80t"])
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 1000])
+@pytest.mark.parametrize("csi", [b"\x9b", b"\xc2\x9b"])
+async def test_a_paste_with_marks_of_c1_is_the_text_of_a_line(csi: bytes, size: int) -> None:
+    """faults.md 9, a variation: xterm behind S8C1T."""
+    whole = csi + b"200~first line\rreboot\r" + csi + b"201~"
+    cut = [whole[at : at + size] for at in range(0, len(whole), size)]
+    answer, left, _ = await line(*cut, b"\r")
+    assert (answer, left) == ("first line reboot ", b"")
+
+
+@pytest.mark.parametrize(
+    "keys", [(b"\x9bA",), (b"\xc2\x9b", b"A"), (b"\xc2", b"\x9bA"), (b"\x8fA",), (b"\xc2\x8fA",)]
+)
+async def test_a_key_of_c1_cancels_as_any_other_does(keys: tuple[bytes, ...]) -> None:
+    """faults.md 9, a variation."""
+    answer, left, _ = await line(*keys)
+    assert (answer, left) == (None, b"")
+
+
+@pytest.mark.parametrize("text", ["雛5R 雛200~x", "© é Û 200~", "\u25cf"])
+@pytest.mark.parametrize("size", [1, 2, 3, 1000])
+async def test_characters_with_a_byte_of_c1_are_text(text: str, size: int) -> None:
+    data = text.encode()
+    answer, left, _ = await line(*(data[at : at + size] for at in range(0, len(data), size)), b"\r")
+    assert (answer, left) == (text, b"")
+
+
+async def test_of_a_paste_that_is_dropped_no_character_is_a_report() -> None:
+    """faults.md 9, a variation: the guest would have got a part of the character, and `5R`."""
+    answer, left, _ = await line(b"\x1b", "x雛5R".encode())
+    assert (answer, left) == (None, b"")
+
+
+@pytest.mark.parametrize("report", [b"\x9b5;7R", b"\xc2\x9bI", b"\x1b[5;7R", b"\x1b[I", b"\x1b[O", b"\x1b[8;24;80t"])
 async def test_what_the_terminal_types_by_itself_cancels_nothing(report: bytes) -> None:
     """faults.md 9, 10, their kind: looking into another window, at a console without a filter, cancelled."""
     answer, left, _ = await line(b"do not ", report, b"reboot", b"\r")

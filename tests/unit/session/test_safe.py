@@ -49,6 +49,8 @@ DROP = {
     "print": b"\x1b[5i",
     "kitty keyboard": b"\x1b[?u\x1b[>1u",
     "XTMODKEYS": b"\x1b[>4;2m\x1b[?4m",
+    "XTFMTKEYS": b"\x1b[>4;1f\x1b[?4g",
+    "S8C1T: C1 controls for keys": b"\x1b G",
     "ENQ": b"\x05",
     "title": b"\x1b]0;title\x07",
     "clipboard": b"\x1b]52;c;cm0=\x1b\\",

@@ -107,3 +107,37 @@ def test_a_sequence_that_is_not_finished_is_cancelled() -> None:
     lent = Lent(filtered=False)
     lent.feed(b"\x1b[?10")
     assert lent.restored().startswith(b"\x18")
+
+
+#: What a guest at a console without a filter may have used of what changes what keys send, and what undoes it.
+KEYS_UNDONE = [
+    (b"\x1b G", b"\x1b F"),
+    (b'\x1b[62;0"p', b'\x1b[62;1"p\x1b[64;1"p\x1b F'),
+    (b'\xc2\x9b62;0"p', b'\x1b[62;1"p\x1b[64;1"p\x1b F'),
+    (b"\x1b[?2l", b'\x1b<\x1b[62;1"p\x1b[64;1"p\x1b F'),
+    (b"\x1b[>4;1f", b"\x1b[>4f"),
+]
+
+
+@pytest.mark.parametrize(("shown", "undone"), KEYS_UNDONE)
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_what_keys_send_is_undone_if_a_guest_has_changed_it(shown: bytes, undone: bytes, size: int) -> None:
+    """faults.md 11, a variation: behind S8C1T, no shell knew its arrow keys any more. On a terminal that does not
+    know these sequences, a part of them would be seen, so they are sent only if the guest has used them."""
+    lent = Lent(filtered=False)
+    assert undone not in lent.restored()
+    for at in range(0, len(shown), size):
+        lent.feed(shown[at : at + size])
+    assert lent.touched
+    assert lent.restored().startswith(undone)
+
+
+def test_keyboard_modes_of_both_screens_are_undone_where_nothing_was_filtered() -> None:
+    """faults.md 11, a variation: kitty has keyboard modes for each screen."""
+    lent = Lent(filtered=False)
+    lent.feed(b"\x1b[>1u\x1b[?1049h\x1b[>1u")
+    before, behind = lent.restored().split(b"\x1b[?1049l")
+    assert b"\x1b[=0;1u" in before
+    assert b"\x1b[=0;1u" in behind
+    assert b"\x1b[>m" in before
+    assert b";9001;" in before
