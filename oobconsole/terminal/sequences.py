@@ -28,7 +28,7 @@ _CHARACTER: Final = (
 #: What needs no second look: no ESC, no ENQ.
 _TEXT: Final = rb"[^\x1b\x05\x80-\xff]++|" + _CHARACTER
 #: And the sequences of which every screen is full: cursor, erasing, inserting, colours, character sets.
-_USUAL: Final = rb"\x1b(?:[78=>DM]|[()][0AB]|\[(?:[0-9;]{0,64}[@-HJ-MPXdm]|\?25[hl]))"
+_USUAL: Final = rb"\x1b(?:[78=>DM]|[()][0B]|\[(?:[0-9;]{0,64}[@-HJ-MPXdm]|\?25[hl]))"
 #: Control Sequence Introducer in its three forms, and the longest parameters that are looked at.
 _CSI: Final = rb"(?:\x1b\[|\x9b|\xc2\x9b)"
 PARAMETERS_MAX: Final = 253
@@ -109,38 +109,40 @@ _NOTHING_THERE: Final = re.compile(_NOTHING)
 _C1_LEAD: Final = re.compile(rb"\xc2(?=[\x80-\x9f])")
 #: ENQ marks where something was taken out, so that its neighbours do not become a character. ENQ itself never passes.
 _MARK: Final = b"\x05"
-#: A C1 control becomes the escape sequence of seven bits that means the same, except those that are dropped in that
-#: form, too (SPA, EPA, DECID). Other bytes stay.
+#: The escape sequences that pass: those that the model knows (DECSC, DECRC, DECKPAM, DECKPNM, IND, NEL, HTS, RI, RIS,
+#: DECALN), and those that change nothing (ST without a string, DECSWL, UTF-8, and GNU screen's visual bell, `g`).
+#:
+#: Why not a list of what is forbidden? A terminal and its model would understand a sequence that is on neither list
+#: in different ways. What we put back under a notice, and what is drawn for the next person, would be wrong, and
+#: nobody would know. xterm has sequences that make it answer (DECID); that make it send other bytes for keys (S8C1T);
+#: that take UTF-8 for single bytes (DOCS); that make a row's characters twice as large (DECDHL, DECDWL), so that half
+#: of the row has no room; that protect what is written from being erased (SPA, EPA), also by whoever has the terminal
+#: afterwards; that move columns (DECBI, DECFI), lock rows, or choose character sets (SS2, LS2, LS1R and others).
+ESCAPES_PASSED: Final = frozenset(
+    {*(b"\x1b" + bytes((byte,)) for byte in b"78=>DEHMcg\\"), b"\x1b#8", b"\x1b#5", b"\x1b%G"}
+)
+#: Choosing a character set for G0 or G1 (SCS).
+_CHARACTER_SET: Final = re.compile(rb"\x1b[()][0-~]")
+#: A C1 control becomes the escape sequence of seven bits that means the same, if that passes. Other bytes stay.
 _JUNK: Final = {
-    **{byte: f"\x1b{chr(byte - 0x40)}" for byte in range(0x80, 0xA0)},
-    **dict.fromkeys((5, 0x96, 0x97, 0x9A)),
-}
+    byte: f"\x1b{chr(byte - 0x40)}" if b"\x1b" + bytes((byte - 0x40,)) in ESCAPES_PASSED else None
+    for byte in range(0x80, 0xA0)
+} | {5: None}
 #: The same if only text may pass. Bytes above C1 are replaced: dropping what is between two of them could make a
 #: character of both.
 _JUNK_STRICT: Final = {5: None, **dict.fromkeys(range(0x80, 0xA0)), **dict.fromkeys(range(0xA0, 0x100), "\ufffd")}
-
-#: Escape sequences that make a terminal answer (DECID), or take UTF-8 for single bytes, among which it would find C1
-#: controls (DOCS); that make a row's characters twice as large (DECDHL, DECDWL), so that half of the row has no room;
-#: and that protect what is written from being erased (SPA, EPA), also by whoever has the terminal afterwards; and
-#: that make it send C1 controls (S8C1T), so that no shell knows its arrow keys any more.
-_ESCAPES_DROPPED: Final = frozenset(
-    {b"\x1bZ", b"\x1b%@", b"\x1b#3", b"\x1b#4", b"\x1b#6", b"\x1bV", b"\x1bW", b"\x1b G"}
-)
-#: Final bytes, behind their intermediates, of what makes a terminal answer (DA, DSR, DECREQTPARM, DECRQM, DECRQCRA,
-#: XTREPORTSGR, …), test itself (DECTST), act on its window (XTWINOPS, DECSCPP, DECSNLS), or print (MC); the Linux
-#: console's own (`]`: screen blanking, bell, which console is shown); what moves output to a status line (DECSSDT,
-#: DECSASD); another conformance level (DECSCL), in which nothing else would be understood; protection from being
-#: erased (DECSCA).
-_CSI_DROPPED: Final = frozenset(
-    {
-        *("c", "n", "x", "t", "i", "y", "q", "S", "u", "$p", "*y", "$w", "$u", "&u"),
-        *('"v', "'|", "'z", "'w", "#R", "#Q", "#|", "$|", "*|"),
-        *("]", "$}", "$~", '"p', '"q'),
-    }
-)
-#: The forms of these sequences that are harmless: CSI u restores the cursor, CSI S scrolls, CSI q lights LEDs.
-_CSI_HARMLESS: Final = re.compile(r"u|[\d;]*S|[\d;]*q", re.ASCII)
-_CSI_PARTS: Final = re.compile(r"([<=>?]?[\d:;]*)([ -/]*)([@-~])", re.ASCII)
+#: The control sequences that pass, by their prefix, intermediate and final bytes: those that the model knows, and
+#: one that changes nothing on the screen (`q`: DECLL, which lights LEDs). Setting modes (`h`, `l`) is looked at by
+#: itself.
+#:
+#: Why not a list of what is forbidden? See `ESCAPES_PASSED`. Among the others are sequences that make a terminal
+#: answer (DA, DSR, DECREQTPARM, DECRQM, DECRQCRA, XTREPORTSGR, XTQMODKEYS, XTQFMTKEYS, …); test itself (DECTST); act
+#: on its window (XTWINOPS, DECSCPP, DECSNLS); print (MC); send other bytes for keys (XTMODKEYS, XTFMTKEYS, kitty's
+#: CSI u, DECSCL); set any mode (XTRESTORE); move output to a status line (DECSSDT, DECSASD); protect what is written
+#: (DECSCA); change rectangles (DECFRA, DECERA, DECSERA, DECCRA, DECCARA, DECRARA) or columns (SL, SR, DECIC, DECDC);
+#: and the Linux console's own (`]`: screen blanking, bell, which console is shown).
+CSI_PASSED: Final = frozenset((*"@ABCDEFGHIJKLMPSTXZ`abdefgmqrsu", "?J", "?K", "?W", " q", "!p"))
+_CSI_PARTS: Final = re.compile(r"([<=>?]?)([\d:;]*)([ -/]*)([@-~])", re.ASCII)
 #: The modes that a guest may set: those of which it is known what they change, and which are set back when the
 #: terminal is given back (`restore.py`). With a question mark: cursor keys, smooth scrolling, reverse screen, origin,
 #: wrapping, repeating keys; the cursor's blinking, and that it is seen; the alternate screen and the saved cursor;
@@ -177,8 +179,14 @@ def end_of_inside(data: bytes, at: int) -> int:
 
 
 def safe_escape(sequence: bytes) -> bytes:
-    """Return the escape sequence if it may be shown, and nothing if it may not."""
-    return b"" if sequence in _ESCAPES_DROPPED else sequence
+    """Return the escape sequence as it may be shown, and nothing if it may not be shown.
+
+    A character set other than line drawing becomes ASCII, as the model takes it: in a national one, other characters
+    stand for some of ASCII's.
+    """
+    if _CHARACTER_SET.fullmatch(sequence):
+        return sequence if sequence.endswith(b"0") else sequence[:-1] + b"B"
+    return sequence if sequence in ESCAPES_PASSED else b""
 
 
 def safe_csi(body: bytes, *, strict: bool) -> bytes:
@@ -192,21 +200,26 @@ def safe_csi(body: bytes, *, strict: bool) -> bytes:
     parts = _CSI_PARTS.fullmatch(text)
     if parts is None:
         return b""  # parameters behind intermediate bytes are no terminal's
-    parameters, intermediate, final = parts.groups()
-    if final in "fgmprs" and not intermediate and parameters[:1] in ("<", "=", ">", "?"):
-        return b""  # XTFMTKEYS, XTMODKEYS and their queries; XTSMPOINTER; XTSAVE and XTRESTORE, which set any mode
+    prefix, parameters, intermediate, final = parts.groups()
+    kind = prefix + intermediate + final
     if strict:
-        return b"\x1b[" + body if final == "m" and not intermediate else b""
-    if final in "hl" and not intermediate:
-        return _safe_modes(parameters, final)
-    if intermediate + final in _CSI_DROPPED and not _CSI_HARMLESS.fullmatch(text):
-        return b""
-    return b"\x1b[" + body
+        return b"\x1b[" + body if kind == "m" else b""
+    if kind in ("h", "l", "?h", "?l"):
+        return _safe_modes(prefix, parameters, final)
+    return b"\x1b[" + body if kind in CSI_PASSED and not _means_other(kind, parameters) else b""
 
 
-def _safe_modes(parameters: str, final: str) -> bytes:
+def _means_other(kind: str, parameters: str) -> bool:
+    """Return whether these parameters make something else of a sequence than the model believes. CSI T with several
+    parameters begins to track the mouse (XTHIMOUSE), and CSI u with any may be kitty's. Colons are known in colours
+    only; with them, terminals take other sequences for nothing."""
+    if kind == "m":
+        return False
+    return ":" in parameters or (kind == "T" and ";" in parameters) or (kind == "u" and bool(parameters))
+
+
+def _safe_modes(private: str, parameters: str, final: str) -> bytes:
     """Set or reset (SM, RM, DECSET, DECRST) those of the modes that a guest may."""
-    private = "?" if parameters.startswith("?") else ""
     allowed = _MODES[private]
-    kept = [mode for mode in parameters[len(private) :].split(";") if mode.lstrip("0") in allowed]
+    kept = [mode for mode in parameters.split(";") if mode.lstrip("0") in allowed]
     return f"\x1b[{private}{';'.join(kept)}{final}".encode() if kept else b""

@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from oobconsole.session.safe import SafeFilter
+from oobconsole.terminal.model import _ESCAPES, _SEQUENCES
 
 PASS = [
     b"plain text\r\n\ttab \x08\x07",
@@ -24,6 +25,7 @@ PASS = [
     b"\x1b[4h\x1b[4l\x1b[2 q\x1b[!p\x1bc\x1b[?6h\x1b[?5h",
     b"\x1b[?12;25h\x1b[?47h\x1b[?1047l\x1b[?1048h\x1b[?66h\x1b[?67l\x1b[?2026h\x1b[?4;8h",
     b"\x1b[3g\x1bH\x1b[g\x1b[?5W\x1b#5",
+    b"\x1b%G\x1bg\x1b[1q\x1b\\",
 ]
 #: Sequences that make a terminal answer or act outside its window, by their names.
 DROP = {
@@ -94,6 +96,18 @@ DROP = {
     "C1 DCS": b"\x90$qm\x9c",
     "C1 in UTF-8": "\u009b6n".encode(),
     "C1 in overlong UTF-8": b"\xe0\x82\x9b",
+    "rectangles": b"\x1b[65;1;1;5;20$x\x1b[1;1;5;20$z\x1b[1;1;5;20${\x1b[1;1;2;2;1;3;3;1$v",
+    "attributes of rectangles": b"\x1b[1;1;2;2;1$r\x1b[1;1;2;2;1$t\x1b[2*x",
+    "columns": b"\x1b[2 @\x1b[2 A\x1b[2'}\x1b[2'~\x1b6\x1b9",
+    "scrolling as nobody else does": b"\x1b[2^",
+    "memory lock": b"\x1bl\x1bm",
+    "attributes that are saved": b"\x1b[#{\x1b[#}\x1b[#p\x1b[#q",
+    "pages": b"\x1b[2U\x1b[2V\x1b[1 P",
+    "mouse tracking by SD": b"\x1b[1;2;3;4;5T",
+    "title modes": b"\x1b[>1T",
+    "colons": b"\x1b[5:5H\x1b[2:1J",
+    "other character sets": b"\x1b*0\x1bn\x1bN\x1b+0\x1bo\x1bO\x1b~\x1b$)C\x1b(%5\x8e\x8f",
+    "other escapes": b"\x1bF\x1b`\x1ba\x1b@\x1b L\x1b%/G\x81\xc2\x82",
     "parameters in the middle": b"\x1b[1?6n",
     "cancelled": b"\x1b[6\x18",
 }
@@ -121,6 +135,37 @@ def test_what_a_console_needs_passes(data: bytes) -> None:
 @pytest.mark.parametrize("name", DROP)
 def test_what_acts_is_dropped_whole(name: str) -> None:
     assert SafeFilter().feed(b"before " + DROP[name] + b"\r\nafter") == b"before \r\nafter"
+
+
+@pytest.mark.parametrize("prefix", ["", *"<=>?"])
+def test_no_control_sequence_passes_that_the_model_does_not_know(prefix: str) -> None:
+    """real-guests.md F2, a variation: a box of DECFRA's was gone behind a notice, and nobody knew. LEDs are no part
+    of the screen, and colours and modes have tests of their own."""
+    known = {*_SEQUENCES, "m", "q"}
+    for intermediate in ("", *map(chr, range(0x20, 0x30)), "#$"):
+        for final in set(map(chr, range(0x40, 0x7F))) - {"h", "l"}:
+            for parameters in ("", "1", "1;2", "1:2", "65;1;1;5;20"):
+                sequence = f"\x1b[{prefix}{parameters}{intermediate}{final}".encode()
+                shown = SafeFilter().feed(sequence)
+                assert shown in (b"", sequence)
+                assert not shown or prefix + intermediate + final in known, sequence
+
+
+def test_no_escape_sequence_passes_that_the_model_does_not_know() -> None:
+    """real-guests.md F2, a variation. What changes nothing: ST, DECSWL, UTF-8, a visual bell."""
+    known = {*_ESCAPES, "\\", "g", "#5", "%G", "(0", "(B", ")0", ")B"}
+    for intermediate in ("", *map(chr, range(0x20, 0x30)), "%/", "$("):
+        for final in set(map(chr, range(0x30, 0x7F))) - (set() if intermediate else set("PX[]^_k")):
+            shown = SafeFilter().feed(f"\x1b{intermediate}{final}".encode())
+            assert not shown or shown[1:].decode() in known
+    for byte in range(0x80, 0xA0):
+        shown = SafeFilter().feed(bytes((byte,)) + b"\x18")
+        assert not shown.strip(b"\x18") or shown[1:2].decode() in known
+
+
+def test_a_national_character_set_is_ascii() -> None:
+    """real-guests.md F2, a variation: a terminal would show another character than the model has for `#`."""
+    assert SafeFilter().feed(b"\x1b(A#\x1b)K\x0e{\x1b(0q") == b"\x1b(B#\x1b)B\x0e{\x1b(0q"
 
 
 def test_modes_are_dropped_one_by_one() -> None:
