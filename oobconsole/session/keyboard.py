@@ -14,9 +14,12 @@ from oobconsole.session.within import within
 #: Within how many seconds the rest of a control sequence comes. An Escape that is alone for longer is the key Esc.
 SPLIT_SECONDS: Final = 0.2
 #: After how many seconds without another byte everything that came at once has come; and for how many seconds that is
-#: waited for at most.
+#: waited for at most behind the last packet that had more in it than keys. A key that is held down ends the wait
+#: so, while only silence ends a paste, however long the paste takes.
 QUIET_SECONDS: Final = 0.1
-_SWALLOW_SECONDS: Final = 10.0
+SWALLOW_SECONDS: Final = 10.0
+#: How many bytes a packet has at most that may be keys: one key's sequence.
+KEY_MAX: Final = 8
 #: How many bytes of a paste are kept. No answer needs more.
 _PASTE_MAX: Final = 4096
 #: The first bytes of control sequences, and what has come of one that is not whole: see `session/typed.py`.
@@ -98,15 +101,14 @@ class Keyboard:
         data, self._waiting = self._waiting, b""
         swallowed = len(data)
         try:
-            async with asyncio.timeout(_SWALLOW_SECONDS):
-                while True:
-                    more = await self._soon(LOST_END_SECONDS if ends_in_paste(data) else QUIET_SECONDS)
-                    if not more:
-                        break
+            async with asyncio.timeout(SWALLOW_SECONDS) as limit:
+                while more := await self._soon(LOST_END_SECONDS if ends_in_paste(data) else QUIET_SECONDS):
                     swallowed += len(more)
                     data = data[-_PASTE_MAX:] + more
+                    if len(more) > KEY_MAX:
+                        limit.reschedule(asyncio.get_running_loop().time() + SWALLOW_SECONDS)
         except TimeoutError:
-            pass  # a client that never stops typing: the rest of what it sends is typed into the guest
+            pass  # keys that never stop: what comes from now on is typed into the guest
         hurried = data.removeprefix(b"\r").removeprefix(b"\n")
         if but and swallowed == len(data) and hurried and but.startswith(hurried):
             self.put_back(hurried)

@@ -11,6 +11,7 @@ import re
 import time
 from typing import Any, Final, Protocol
 
+from oobconsole.session.keyboard import KEY_MAX, QUIET_SECONDS, SWALLOW_SECONDS
 from oobconsole.session.tui.pace import PacedApplication, pace
 from oobconsole.session.tui.terminal import Keys, Terminal
 from oobconsole.session.typed import LOST_END_SECONDS, PASTE, PASTE_END, SEQUENCE, came_at_once
@@ -20,9 +21,6 @@ from oobconsole.session.within import within
 _KEYS_AT_ONCE: Final = 16
 #: Within how many seconds more comes behind a line end if the network has cut a paste there.
 _MORE_SECONDS: Final = 0.05
-#: After how many seconds of silence a paste is over; and for how many seconds that is waited for at most.
-_QUIET_SECONDS: Final = 0.1
-_PASTE_MAX_SECONDS: Final = 10.0
 #: After how many seconds an Escape without anything behind it is the Escape key.
 _ESCAPE_SECONDS: Final = 0.5
 #: The keys that choose (Enter, Ctrl-W, Ctrl-R, Ctrl-P, Ctrl-T), that mark (Tab, Ctrl-A), and that leave (Ctrl-C,
@@ -166,13 +164,15 @@ class Typist:
 
     async def _drop(self, count: int) -> None:
         """Drop the rest of a paste, which is no text to search for, and say so. `count` bytes of it have come."""
-        count += len(self._waiting)
+        count, self._waiting = count + len(self._waiting), b""
         try:
-            async with asyncio.timeout(_PASTE_MAX_SECONDS):
-                while await self._soon(_QUIET_SECONDS):
+            async with asyncio.timeout(SWALLOW_SECONDS) as limit:
+                while not self._screen.app.is_done and await self._soon(QUIET_SECONDS):
+                    if len(self._waiting) > KEY_MAX:
+                        limit.reschedule(asyncio.get_running_loop().time() + SWALLOW_SECONDS)
                     count, self._waiting = count + len(self._waiting), b""
         except TimeoutError:
-            pass  # a client that never stops typing: what it sends from now on counts as keys
+            pass  # keys that never stop: what comes from now on counts
         self._waiting = b""
         self._screen.say(f"nothing is chosen by what comes at once; {count} bytes of it were dropped")
 

@@ -54,6 +54,11 @@ class FakePeer:
     def type(self, data: bytes) -> None:
         self._typed.put_nowait((time.monotonic(), data))
 
+    @property
+    def waiting(self) -> int:
+        """How many packets were typed that nobody has read."""
+        return self._typed.qsize()
+
     def end(self) -> None:
         self.type(b"")
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from oobconsole.session import keyboard
 from oobconsole.session.board import Board
 from oobconsole.session.escape import Command, EscapeFilter
 from oobconsole.session.prompt import Keys, PeerPrompt
@@ -277,3 +280,35 @@ class OnBoard(PeerPrompt):
 
     async def erase(self, text: str) -> None:
         self._board.erase(text)
+
+
+async def typed_slowly(peer: FakePeer, packet: bytes, count: int) -> None:
+    """Type so many packets, each soon enough behind the one before to have come at once with it."""
+    for _ in range(count):
+        await asyncio.sleep(0.02)
+        peer.type(packet)
+
+
+@pytest.mark.parametrize("ends", [b"\x1b", b"x"])
+async def test_only_silence_ends_a_paste_without_marks(monkeypatch: pytest.MonkeyPatch, ends: bytes) -> None:
+    """faults.md 9, a variation: the rest of a paste that took longer than 10 s was typed into the guest. Here it
+    takes several times as long as what limits keys."""
+    monkeypatch.setattr(keyboard, "SWALLOW_SECONDS", 0.4)
+    monkeypatch.setattr(keyboard, "QUIET_SECONDS", 0.3)
+    peer = FakePeer(ends + b"eboot\r")
+    keys = Keys(peer, PeerPrompt(peer))
+    asking = asyncio.ensure_future(keys.ask("?", b"kr", alone=True))
+    await soon(typed_slowly(peer, b"rm -rf /\r", 75))
+    assert await soon(asking) == b""
+    assert (keys.rest(), peer.waiting) == (b"", 0)
+
+
+async def test_a_key_that_is_held_down_reaches_the_guest_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise nothing would, for as long as the key is held."""
+    monkeypatch.setattr(keyboard, "SWALLOW_SECONDS", 0.1)
+    peer = FakePeer(b"x")
+    keys = Keys(peer, PeerPrompt(peer))
+    asking = asyncio.ensure_future(keys.ask("?", b"kr", alone=True))
+    await soon(typed_slowly(peer, b"\x1b[A", 50))
+    await soon(asking)
+    assert peer.waiting > 0
