@@ -117,7 +117,7 @@ class AuditLog:
 
     def close(self, seconds: float = 5.0) -> None:
         """Write what waits, for `seconds` at most, and end the thread. What could not be written is counted in the
-        log."""
+        log. A second call closes nothing: the descriptor's number may be another file's by then."""
         with self._wake:
             self._closing = True
             self._wake.notify()
@@ -125,9 +125,10 @@ class AuditLog:
         unwritten = len(self._waiting) + self._lost
         if self._thread.is_alive() or unwritten:
             log.error("audit log: entries could not be written and are lost", file=str(self._file), lost=unwritten)
-        if not self._thread.is_alive():
+        if not self._thread.is_alive() and self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
             with contextlib.suppress(OSError):  # everything is synced, or was counted as lost
-                os.close(self._descriptor)
+                os.close(descriptor)
         if self._syslog is not None:
             self._syslog.close()
 

@@ -54,11 +54,10 @@ def _bind(path: Path) -> socket.socket:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _require_safe(path.parent)
         _remove_stale(path)
-        mask = os.umask(0o177)
-        try:
-            listener.bind(os.fsencode(path))
-        finally:
-            os.umask(mask)
+        # bind(2) gives the socket in the folder the mode that the socket itself has (net/unix/af_unix.c). umask(2)
+        # would do so, too, but it is the whole process's: the files of other threads would get that mode meanwhile.
+        os.fchmod(listener.fileno(), 0o600)
+        listener.bind(os.fsencode(path))
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()

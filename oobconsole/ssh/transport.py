@@ -110,6 +110,10 @@ class Transport(private.Connection):
         super().connection_made(transport)
         self._tcp = options_of(transport.get_extra_info("socket"))
 
+    def connection_lost(self, exc: Exception | None = None) -> None:
+        self._tcp = None  # the event loop closes the socket next, whose number may then be another socket's
+        super().connection_lost(exc)
+
     def data_received(self, data: bytes, datatype: asyncssh.DataType = None) -> None:
         """Take input. A key that somebody types is handled at once, if nobody else waits for a turn."""
         self._bytes += len(data)
@@ -208,6 +212,7 @@ class Transport(private.Connection):
         self._turns.ask(self)
 
     def cleaned_up(self) -> None:
+        self._tcp = None
         self._backlog.clear()
         self.forget_deferred()
         self._end_exchange_timer()

@@ -15,7 +15,9 @@ import pytest
 import pytest_asyncio
 
 from oobconsole.console.console import ConsoleState
+from oobconsole.net.acknowledging import Options
 from oobconsole.ssh.login import Connection
+from oobconsole.ssh.transport import Transport
 from tests.loopback.lab import Lab
 from tests.support.aio import soon, stays, until
 
@@ -306,3 +308,21 @@ async def test_packets_are_acknowledged_at_once(lab: Lab, monkeypatch: pytest.Mo
     async with await soon(lab.connect()):
         assert len(options) >= 3
     assert set(options) == {(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)}
+
+
+async def test_a_connection_that_is_over_sets_no_option_of_the_next_one(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """faults.md 1, variation: its descriptor's number was kept, and may be the number of any other socket by then."""
+    options: list[tuple[int, ...]] = []
+    monkeypatch.setattr(Options, "setsockopt", lambda _, *option: options.append(option))
+    client = await lab.connect()
+    (connection,) = lab.ssh.connections
+    assert isinstance(connection, Transport)
+    connection.acknowledge()
+    assert options
+    client.abort()
+    await until(lambda: not lab.ssh.connections, lambda: lab.ssh.connections)
+    options.clear()
+    connection.acknowledge()
+    assert options == []

@@ -104,6 +104,18 @@ def test_goes_on_after_a_stop(tmp_path: Path) -> None:
     assert checked(tmp_path, head) == Report(6, 6, head)
 
 
+def test_a_second_close_closes_nothing_of_others(tmp_path: Path) -> None:
+    """faults.md 1's kind: the number of the descriptor is the next file's by then."""
+    with opened(tmp_path) as log:
+        number = log._descriptor
+        log.close()
+        with (tmp_path / "another").open("w") as another:
+            assert another.fileno() == number
+            log.close()
+            another.write("whole")
+    assert (tmp_path / "another").read_text() == "whole"
+
+
 @pytest.mark.parametrize("cut", [1, 2, 40, 300])
 def test_a_line_cut_short_by_a_crash_is_told_of_and_the_chain_goes_on(tmp_path: Path, cut: int) -> None:
     write(tmp_path)
