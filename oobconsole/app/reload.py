@@ -22,7 +22,6 @@ from oobconsole.config.schema import Config
 from oobconsole.config.table import Table, is_reloadable
 from oobconsole.errors import ConfigError, OobError
 from oobconsole.events import Events, Kind
-from oobconsole.libvirt.guests import DomainSource
 from oobconsole.session.services import Services
 
 log = structlog.get_logger(__name__)
@@ -112,14 +111,7 @@ def services_take(services: Services, new: Config) -> None:
     services.tail_lines = new.server.tail_lines
     services.drain_s = new.server.drain_ms / 1000
     services.drain_max_s = new.server.drain_max_s
-    for name, settings in _guest_settings(new):
-        guest = services.directory.guest(name)
-        if guest is not None:
-            guest.configure(settings)
-    hosts = dict(_host_settings(new))
-    for source in services.directory.sources:
-        if isinstance(source, DomainSource):
-            source.configure(hosts[source.name])
+    services.directory.configure(new)
     services.seats.recheck()
 
 

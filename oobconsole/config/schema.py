@@ -402,6 +402,10 @@ class Config(Table):
         """The VM with that name; None: there is none."""
         return next((vm for vm in self.vms if vm.name == name), None)
 
+    def libvirt(self, name: str) -> LibvirtConfig | None:
+        """The libvirt host with that name; None: there is none."""
+        return next((libvirt for libvirt in self.libvirts if libvirt.name == name), None)
+
     def consoles(self) -> Iterator[ConfiguredConsole]:
         """Every console that the file names. Those of libvirt's domains are missing: only libvirt knows them."""
         for m, machine in enumerate(self.machines):

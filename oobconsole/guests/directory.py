@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from oobconsole.access import Principal
+from oobconsole.config.schema import Config
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.events import Events, Kind
 from oobconsole.guests.guest import Guest, Source
@@ -146,6 +147,11 @@ class Directory:
         """Add a source, with the guests that it has already."""
         self.sources.append(source)
         source.introduce(self)
+
+    def configure(self, config: Config) -> None:
+        """Give all guests the settings that a configuration has for them."""
+        for source in self.sources:
+            source.configure(config)
 
     async def start(self) -> None:
         """Start all sources, which begin to connect. Raises `EnvironmentFault`."""

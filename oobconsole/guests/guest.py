@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from oobconsole.config.guests import ConsoleConfig
+from oobconsole.config.schema import Config
 from oobconsole.console.console import Console
 from oobconsole.power.power import Power
 from oobconsole.recording.recorder import Recorder
@@ -53,6 +54,10 @@ class Source(Protocol):
 
     def record(self, recorder_of: Callable[[str], Recorder | None]) -> None:
         """Say what records each console, by its name. This is called before `start`, and again when it changes."""
+
+    def configure(self, config: Config) -> None:
+        """Give the guests the settings that a configuration has for them. It names the same sources and the same
+        guests as the one with which the server was started."""
 
     async def start(self) -> None:
         """Begin to connect. Raises `EnvironmentFault`."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from oobconsole.config.guests import ConsoleConfig
+from oobconsole.config.schema import Config
 from oobconsole.console.console import Break, Console, ConsoleState
 from oobconsole.errors import EnvironmentFault, LineFault
 from oobconsole.guests.guest import Guest, Listing
@@ -175,6 +176,11 @@ class Lines:
         """Say what records each console, by its name."""
         for line in self._lines:
             line.record(recorder_of)
+
+    def configure(self, config: Config) -> None:
+        """Give the guest the settings that a configuration has for it."""
+        vm = config.vm(self.name)
+        self._guest.configure(config.console.with_own(vm.console if vm is not None else None))
 
     async def start(self) -> None:
         """Begin to connect. Raises `EnvironmentFault`."""

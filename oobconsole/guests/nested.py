@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 
 from oobconsole.config.guests import ConsoleConfig, MachineConfig
+from oobconsole.config.schema import Config
 from oobconsole.console.console import Console
 from oobconsole.guests.board import Board
 from oobconsole.guests.fittings import fit_out
@@ -76,6 +77,13 @@ class Machine:
         """Say what records each console, by its name. To be called before `start`."""
         for guest in self.guests:
             guest.record(recorder_of)
+
+    def configure(self, config: Config) -> None:
+        """Give the machine's guests the settings that a configuration has for them."""
+        machine = config.machine(self.name)
+        own = {guest.name: guest.console for guest in machine.guests} if machine is not None else {}
+        for guest in self.guests:
+            guest.configure(config.console.with_own(own.get(guest.name)))
 
     async def start(self) -> None:
         """Begin to listen for the native half. Raises `EnvironmentFault`."""

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import structlog
 
 from oobconsole.config.guests import ConsoleConfig, LibvirtConfig
-from oobconsole.config.schema import console_name
+from oobconsole.config.schema import Config, console_name
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.guests.guest import Listing
 from oobconsole.libvirt import library as virt
@@ -231,11 +231,12 @@ class DomainSource:
     def record(self, recorder_of: Callable[[str], Recorder | None]) -> None:
         """Do nothing: `Domains` has the recordings adopt each console."""
 
-    def configure(self, settings: ConsoleConfig) -> None:
-        """Note how the consoles of the host behave from now on."""
-        self.settings = settings
+    def configure(self, config: Config) -> None:
+        """Give the host's domains, and those that come later, the settings that a configuration has for the host."""
+        libvirt = config.libvirt(self.name)
+        self.settings = config.console.with_own(libvirt.console if libvirt is not None else None)
         for guest in self._domains.of(self):
-            guest.configure(settings)
+            guest.configure(self.settings)
 
     async def start(self) -> None:
         """Begin to connect. Raises `EnvironmentFault` if libvirt's library is missing."""

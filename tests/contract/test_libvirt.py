@@ -15,6 +15,7 @@ import pytest
 
 from oobconsole.access import ALL, Access, Grant
 from oobconsole.config.guests import ConsoleConfig, LibvirtConfig
+from oobconsole.config.schema import Config
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.errors import EnvironmentFault
 from oobconsole.events import Event, Events
@@ -174,7 +175,8 @@ async def test_settings_that_are_read_again_hold_for_what_is_there_and_what_come
     host: Any, followed: Followed
 ) -> None:
     await followed.reach(**{"t-test": FAULT})
-    followed.source.configure(ConsoleConfig(share=True))
+    folders = {"state_dir": "state", "authorized_keys": "keys"}
+    followed.source.configure(Config.model_validate({"server": folders, "console": {"share": True}}))
     host.defineXML(xml("web1"))
     await followed.reach(**{"t-test": FAULT, "t-web1": OFF})
     assert all(console.settings.share for console in followed.there)

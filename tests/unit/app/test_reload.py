@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from oobconsole.app import build
 from oobconsole.app.reload import differences
 from oobconsole.config.guests import ConsoleConfig
 from oobconsole.config.load import load
 from oobconsole.config.schema import AuditConfig, Config, ServerConfig
 from oobconsole.config.table import RELOADABLE, Table, is_reloadable
+from oobconsole.events import Events
+from oobconsole.guests.directory import Directory
+from oobconsole.libvirt.guests import DomainSource
 
 TEXT = """
 [server]
@@ -79,6 +83,27 @@ def test_differences(tmp_path: Path, before: str, after: str, keys: list[str], m
     assert [difference.key for difference in found] == keys
     assert all(difference.reloadable for difference in found) is may
     assert differences(configs[0], configs[0]) == []
+
+
+def test_each_source_gives_its_guests_the_settings_that_are_theirs(tmp_path: Path) -> None:
+    """Whoever applied a configuration had to know libvirt's hosts from other sources."""
+    (tmp_path / "keys").mkdir()
+    directory = Directory(Events())
+    for text in (TEXT, TEXT.replace("share = false", "share = true").replace("idle_minutes = ", "idle_minutes = 1")):
+        (tmp_path / "c.toml").write_text(text)
+        config = load(tmp_path / "c.toml")
+        if not directory.sources:
+            build.directory_of(config, directory, None)
+        directory.configure(config)
+    settings = [console.settings for console in directory.consoles()]
+    assert [console.name for console in directory.consoles()] == ["db2", "web1", "web2"]
+    assert [(each.share, each.idle_minutes, each.escape) for each in settings] == [
+        (True, 11, "~"),
+        (True, 0, "~"),
+        (True, 0, "~"),
+    ]
+    (host,) = [source for source in directory.sources if isinstance(source, DomainSource)]
+    assert (host.settings.share, host.settings.idle_minutes) == (True, 13)
 
 
 def reloadable(table: type[Table]) -> set[str]:

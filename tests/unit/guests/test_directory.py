@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from oobconsole.config.guests import ConsoleConfig
+from oobconsole.config.schema import Config
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.console.reader import Notice
 from oobconsole.events import Event, Events, Kind
@@ -33,6 +34,9 @@ class Host:
 
     def record(self, recorder_of: Callable[[str], Recorder | None]) -> None:
         """Nothing is recorded."""
+
+    def configure(self, config: Config) -> None:
+        """Nothing behaves in one way or another."""
 
     async def start(self) -> None:
         """Nothing to connect to."""
