@@ -63,33 +63,27 @@ class FrontReport(TypedDict):
 class Vitals:
     """Counts events, and measures the loop while `run` runs.
 
+    Args:
+        events: what happens.
+        fronts: returns how each front does, by its name.
+
     Attributes:
         started: by `time.monotonic`.
         seen: events so far, by kind.
-        unrecorded: why a console is not recorded now, by its name.
-        damaged: what somebody else did to a console's recording last, by its name.
         watchdog: finds what holds the loop.
-        fronts: how each front does, by its name.
         descriptors: why there are too few of them, in words; empty: there are enough.
     """
 
-    def __init__(self, events: Events) -> None:
+    def __init__(self, events: Events, fronts: Callable[[], Mapping[str, FrontReport]] = dict) -> None:
         self.started = time.monotonic()
         self.seen: Counter[Kind] = Counter()
-        self.unrecorded: dict[str, str] = {}
-        self.damaged: dict[str, str] = {}
-        self.fronts: Callable[[], Mapping[str, FrontReport]] = dict
+        self.fronts = fronts
         self.descriptors = ""
         self._limit = LogLimit(1)
         self._events = events
         self.watchdog = Watchdog()
         self._lags: deque[float] = deque(maxlen=KEPT)
         events.add_sink(self._event)
-
-    def forget(self, console: str) -> None:
-        """Forget what is known of a console that no longer exists."""
-        self.unrecorded.pop(console, None)
-        self.damaged.pop(console, None)
 
     @property
     def uptime(self) -> float:
@@ -136,15 +130,6 @@ class Vitals:
 
     def _event(self, event: Event) -> None:
         self.seen[event.kind] += 1
-        if event.kind is Kind.RECORDING:
-            reason = str(event.detail.get("reason", ""))
-            match event.detail.get("state"):
-                case "stopped":
-                    self.unrecorded[event.console] = reason
-                case "damaged":
-                    self.damaged[event.console] = reason
-                case _:
-                    self.unrecorded.pop(event.console, None)
 
 
 def _too_few_descriptors() -> str:

@@ -121,7 +121,6 @@ class _Server:
         self._reception = Reception(Sessions(self._services), self._events)
         prepared = prepare(KINDS, config)
         self._fronts = Fronts(KINDS, prepared, self._reception, self._events)
-        self._services.vitals.fronts = self._fronts.report
         self._host_key = host_key(prepared.settings[SSH.name])
         self._admin: AdminSocket | None = None
         self._alerts = Alerts(config, self._events)
@@ -131,15 +130,14 @@ class _Server:
     def _make_services(self, reloader: Reloader) -> Services:
         """What sessions are given."""
         config, directory = self._config, self._directory
-        access, vitals = access_of(config), Vitals(self._events)
-        directory.on_vanished(lambda _, console: vitals.forget(console.name))
+        access = access_of(config)
         return Services(
             directory,
             Seats(directory, access, self._events, self._recordings),
             Views(directory, access),
             access,
             self._events,
-            vitals,
+            Vitals(self._events, fronts=lambda: self._fronts.report()),
             tail_lines=config.server.tail_lines,
             drain_s=config.server.drain_ms / 1000,
             drain_max_s=config.server.drain_max_s,

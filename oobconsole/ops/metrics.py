@@ -154,7 +154,7 @@ class Metrics:
         yield from ProcessCollector(registry=None).collect()
 
     def _server(self) -> Iterator[Metric]:
-        vitals = self._services.vitals
+        vitals, trouble = self._services.vitals, self._services.trouble
         yield _gauge("oobconsole_uptime_seconds", "How long ago the server started.", vitals.uptime)
         yield _gauge(
             "oobconsole_loop_lag_seconds", "How late the event loop was when it was measured last.", vitals.lag
@@ -174,11 +174,11 @@ class Metrics:
             "How long one function has held the event loop at most.",
             vitals.watchdog.longest,
         )
-        yield _gauge("oobconsole_recording_failing", "How many consoles cannot be recorded.", len(vitals.unrecorded))
+        yield _gauge("oobconsole_recording_failing", "How many consoles cannot be recorded.", len(trouble.unrecorded))
         yield _gauge(
             "oobconsole_recordings_damaged",
             "How many consoles have a recording that somebody has changed.",
-            len(vitals.damaged),
+            len(trouble.damaged),
         )
         yield CounterMetricFamily(
             "oobconsole_log_lines_lost", "How many log lines were lost because nobody took them.", value=log.lost()

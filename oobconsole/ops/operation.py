@@ -68,7 +68,7 @@ class Operation:
         return {"/metrics": show, "/healthz": self._healthz}
 
     async def _healthz(self) -> Answer:
-        faults = health.faults(self._services.vitals, self._config.recording.policy)
+        faults = health.faults(self._services.vitals, self._services.trouble, self._config.recording.policy)
         status = HTTPStatus.SERVICE_UNAVAILABLE if faults else HTTPStatus.OK
         body = {"status": "failing", "reasons": faults} if faults else {"status": "ok"}
         return Answer(status, "application/json", json.dumps(body).encode() + b"\n")

@@ -28,6 +28,7 @@ from oobconsole.recording.past import Past, past
 from oobconsole.recording.rawlog import Outcome, RawLog
 from oobconsole.recording.recorder import Recorder
 from oobconsole.recording.segments import segments
+from oobconsole.recording.trouble import Trouble
 from oobconsole.recording.writing import Writer
 
 log = structlog.get_logger(__name__)
@@ -58,10 +59,14 @@ class Recordings:
         folder: the folder of all recordings, in which each console has a folder of its own. It is made if it is
             missing.
         events: told when recording stops and goes on.
+
+    Attributes:
+        trouble: which consoles are not recorded as they should be.
     """
 
     def __init__(self, settings: RecordingConfig, folder: Path, events: Events) -> None:
         self.folder = folder
+        self.trouble = Trouble()
         self._settings = settings
         self._events = events
         self._recorders: dict[str, Recorder] = {}
@@ -110,6 +115,7 @@ class Recordings:
     def _still_not(self, console: Console, reason: str) -> None:
         if self._settings.policy == "strict":
             console.hold_input(f"it cannot be recorded, so what is typed is lost: {reason}")
+        self.trouble.stopped(console.name, reason)
         self._events.emit(Kind.RECORDING, console.name, state="stopped", reason=reason)
         if self._limit.allows():
             log.error("a console cannot be recorded, which is tried again", console=console.name, reason=reason)
@@ -165,6 +171,7 @@ class Recordings:
     def forget(self, console: Console) -> None:
         """Stop recording a console. Its output so far is still written, as soon as the disk takes it."""
         self._late.forget(console.name)
+        self.trouble.forget(console.name)
         recorder = self._recorders.pop(console.name, None)
         if recorder is not None:
             recorder.finish()
@@ -231,6 +238,7 @@ class Recordings:
             recorder.console.hold_input(f"recording has stopped, so what is typed is lost: {reason}")
         else:
             recorder.console.announce(f"recording has stopped: {reason}; the guest goes on")
+        self.trouble.stopped(name, reason)
         self._events.emit(Kind.RECORDING, name, state="stopped", reason=reason)
         if self._limit.allows():
             log.error("recording has stopped", console=name, reason=reason, folder=str(recorder.log.folder))
@@ -240,12 +248,14 @@ class Recordings:
         missing = f"{hole} bytes of output are missing in it" if hole else "nothing is missing in it"
         recorder.console.announce(f"recording goes on; {missing}")
         recorder.console.hold_input("")
+        self.trouble.over(name)
         self._events.emit(Kind.RECORDING, name, state="resumed", missing=hole)
         if self._limit.allows():
             log.warning("recording goes on", console=name, missing=hole)
 
     def damaged(self, recorder: Recorder, what: str, gone: int) -> None:
         name = recorder.console.name
+        self.trouble.damage(name, what)
         self._events.emit(Kind.RECORDING, name, state="damaged", reason=what, missing=gone)
         if self._limit.allows():
             log.error("somebody else has changed a recording; it goes on in another segment", console=name,
@@ -260,6 +270,7 @@ class Recordings:
 
     def _is_lost(self, recorder: Recorder, reason: str) -> None:
         name, missing = recorder.console.name, recorder.missing
+        self.trouble.over(name)
         self._events.emit(Kind.RECORDING, name, state="lost", reason=reason, missing=missing)
         if self._limit.allows():
             log.error("the end of a recording is lost, as its console is gone", console=name, reason=reason,

@@ -48,7 +48,7 @@ class History:
             late = True
         recorder = self.recordings.recorder(self.name)
         reason = (
-            recorder.reason if recorder is not None else self.request.services.vitals.unrecorded.get(self.name, "")
+            recorder.reason if recorder is not None else self.request.services.trouble.unrecorded.get(self.name, "")
         )
         if late or reason:
             await self.request.peer.tell(

@@ -11,6 +11,7 @@ from oobconsole.errors import EnvironmentFault
 from oobconsole.events import Events
 from oobconsole.guests.directory import Directory
 from oobconsole.recording.recordings import Recordings
+from oobconsole.recording.trouble import Trouble
 from oobconsole.session.seat import Seats
 from oobconsole.session.view import Found, Views
 from oobconsole.vitals import Vitals
@@ -53,6 +54,11 @@ class Services:
     reload: Callable[[Principal | None], Awaitable[str]] = _no_file
     audit_head: Callable[[], tuple[int, str]] = lambda: (0, "")
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def trouble(self) -> Trouble:
+        """Which consoles are not recorded as they should be. None are if nothing is to be recorded."""
+        return self.recordings.trouble if self.recordings is not None else Trouble()
 
     async def stop(self, reason: str) -> None:
         """End every session, and let the guests go on without us."""

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from oobconsole import vitals
 from oobconsole.events import Events, Kind
 from oobconsole.ops.health import faults
+from oobconsole.recording.trouble import Trouble
 from tests.support.aio import until
 
 
@@ -25,13 +26,12 @@ def test_events_are_counted_by_kind() -> None:
 
 
 def test_a_console_that_cannot_be_recorded_is_unhealthy_under_a_strict_policy_only() -> None:
-    events = Events()
-    found = vitals.Vitals(events)
-    events.emit(Kind.RECORDING, "web1", state="stopped", reason="the disk is full")
-    assert faults(found, "best_effort") == []
-    assert "web1: the disk is full" in faults(found, "strict")[0]
-    events.emit(Kind.RECORDING, "web1", state="resumed")
-    assert faults(found, "strict") == []
+    found, trouble = vitals.Vitals(Events()), Trouble()
+    trouble.stopped("web1", "the disk is full")
+    assert faults(found, trouble, "best_effort") == []
+    assert "web1: the disk is full" in faults(found, trouble, "strict")[0]
+    trouble.over("web1")
+    assert faults(found, trouble, "strict") == []
 
 
 async def test_a_loop_that_was_held_up_shows_it() -> None:
@@ -40,7 +40,7 @@ async def test_a_loop_that_was_held_up_shows_it() -> None:
     await asyncio.sleep(0)
     time.sleep(vitals.INTERVAL + 1.2)  # noqa: ASYNC251 - holding up the loop is what is tested
     await until(lambda: found.worst_lag > 1, lambda: found.worst_lag)
-    assert "event loop" in faults(found, "best_effort")[0]
+    assert "event loop" in faults(found, Trouble(), "best_effort")[0]
     task.cancel()
 
 
@@ -53,5 +53,5 @@ async def test_too_few_descriptors_are_said(monkeypatch: pytest.MonkeyPatch) -> 
         await until(lambda: found.descriptors != "", lambda: found.descriptors)
         task.cancel()
     assert found.descriptors.endswith("of 5 are open")
-    assert "too few descriptors" in faults(found, "best_effort")[0]
+    assert "too few descriptors" in faults(found, Trouble(), "best_effort")[0]
     assert "raise LimitNOFILE" in logs[0]["event"]

@@ -52,7 +52,7 @@ async def handle(request: Request) -> ExitStatus:
             "there is no console at which you have any right: a [[grant]] in the server's configuration gives rights"
         )
         return ExitStatus.OK
-    for name, reason in sorted(request.services.vitals.unrecorded.items()):
+    for name, reason in sorted(request.services.trouble.unrecorded.items()):
         if found.position(name) is not None:
             await request.peer.tell(f"{name} is not recorded: {reason}")
     return await request.print_as_made(_table(request, found))
@@ -94,6 +94,6 @@ async def _row(request: Request, console: Console) -> _Row:
         "keyboard": seat.holder.who.name if seat.holder else "",
         "idle_s": None if seconds is None else round(seconds, 3),
         "offset": console.end,
-        "unrecorded": services.vitals.unrecorded.get(console.name, ""),
+        "unrecorded": services.trouble.unrecorded.get(console.name, ""),
         "last_line": last,
     }

@@ -49,15 +49,15 @@ async def tally(services: Services) -> Tally:
 
 def report(services: Services, counted: Tally) -> dict[str, object]:
     """Return the whole report, for JSON. Times are in seconds, memory is in bytes."""
-    vitals = services.vitals
+    vitals, trouble = services.vitals, services.trouble
     return {
         "version": version("oobconsole"),
         "uptime_s": round(vitals.uptime, 3),
         "consoles": {state.name.lower(): counted.states[state] for state in ConsoleState},
         "attached": counted.attached,
         "machines": counted.machines,
-        "unrecorded": dict(vitals.unrecorded),
-        "damaged_recordings": dict(vitals.damaged),
+        "unrecorded": dict(trouble.unrecorded),
+        "damaged_recordings": dict(trouble.damaged),
         "fronts": {name: dict(front) for name, front in vitals.fronts().items()},
         "descriptors": vitals.descriptors,
         "faults": dict(supervise.ended),
@@ -71,10 +71,10 @@ def report(services: Services, counted: Tally) -> dict[str, object]:
 
 
 def _lines(services: Services, counted: Tally) -> list[str]:
-    vitals = services.vitals
+    vitals, trouble = services.vitals, services.trouble
     states = sorted((state.name.lower(), count) for state, count in counted.states.items())
     away = [name for name, connected in counted.machines.items() if not connected]
-    recording = [f"{name}: not recorded: {reason}" for name, reason in vitals.unrecorded.items()]
+    recording = [f"{name}: not recorded: {reason}" for name, reason in trouble.unrecorded.items()]
     return [
         f"oobconsole {version('oobconsole')}, up for {vitals.uptime:.0f} s",
         f"consoles: {', '.join(f'{count} {state}' for state, count in states)}",
@@ -82,7 +82,7 @@ def _lines(services: Services, counted: Tally) -> list[str]:
         f"machines: {len(counted.machines) - len(away)} of {len(counted.machines)} connected",
         *([f"not connected: {', '.join(away)}"] if away else []),
         *(recording or ["recording: no fault"]),
-        *(f"{name}: somebody else has changed its recording: {what}" for name, what in vitals.damaged.items()),
+        *(f"{name}: somebody else has changed its recording: {what}" for name, what in trouble.damaged.items()),
         *(f"a part ended by an error, {times} times: {part}; see the log" for part, times in supervise.ended.items()),
         *([f"log: {log.lost()} lines could not be written"] if log.lost() else []),
         *_front_lines(vitals),

@@ -13,14 +13,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from oobconsole.config.schema import RecordingConfig
-from oobconsole.events import Events, Kind
 from oobconsole.recording import retention
 from oobconsole.recording.entries import Printed, Record
 from oobconsole.recording.frames import Frame
 from oobconsole.recording.rawlog import RawLog
 from oobconsole.recording.segments import CAST, INDEX, RAW, TYPED, Segment, segments
 from oobconsole.recording.transcript import Transcript
-from oobconsole.vitals import Vitals
+from oobconsole.recording.trouble import Trouble
 from tests.unit.recording.test_recordings import Desk
 
 NOW = 1_790_000_000.0
@@ -141,7 +140,6 @@ def test_it_is_done_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 async def test_administrators_are_told(tmp_path: Path) -> None:
     """issue 12, section 3: an event, a line in the log, `status`; recording goes on at once."""
     async with Desk(tmp_path) as desk:
-        vitals = Vitals(desk.bus)
         desk.console.output(b"abcdef")
         await desk.recordings.flush()
         (first,) = segments(tmp_path / "web1")
@@ -151,8 +149,8 @@ async def test_administrators_are_told(tmp_path: Path) -> None:
             await desk.recordings.flush()
         said = f"{first.path(RAW).name} has 2 bytes where 6 were written"
         assert desk.states() == [("damaged", said, 4)]
-        assert vitals.damaged == {"web1": said}
-        assert vitals.unrecorded == {}
+        assert desk.recordings.trouble.damaged == {"web1": said}
+        assert desk.recordings.trouble.unrecorded == {}
         (line,) = [line for line in logs if "somebody else has changed" in line["event"]]
         assert (line["log_level"], line["console"], line["missing"]) == ("error", "web1", 4)
         assert desk.recorded() == b"abghi"
@@ -216,12 +214,23 @@ def test_what_nobody_has_changed_is_no_damage(tmp_path: Path) -> None:
     assert log.write([printed(3, b"def")]).damage == ""
 
 
-async def test_events_of_damage_do_not_hide_that_nothing_is_recorded(tmp_path: Path) -> None:
-    events = Events()
-    vitals = Vitals(events)
-    events.emit(Kind.RECORDING, "web1", state="stopped", reason="full")
-    events.emit(Kind.RECORDING, "web1", state="damaged", reason="cut", missing=1)
-    assert vitals.unrecorded == {"web1": "full"}
+def test_damage_does_not_hide_that_nothing_is_recorded() -> None:
+    trouble = Trouble()
+    trouble.stopped("web1", "full")
+    trouble.damage("web1", "cut")
+    assert (trouble.unrecorded, trouble.damaged) == ({"web1": "full"}, {"web1": "cut"})
+    trouble.over("web1")
+    assert (trouble.unrecorded, trouble.damaged) == ({}, {"web1": "cut"})
+
+
+async def test_nothing_is_kept_of_a_console_that_is_gone(tmp_path: Path) -> None:
+    """Another console may get its name."""
+    async with Desk(tmp_path) as desk:
+        trouble = desk.recordings.trouble
+        trouble.stopped("web1", "full")
+        trouble.damage("web1", "cut")
+        desk.recordings.forget(desk.console)
+        assert (trouble.unrecorded, trouble.damaged) == ({}, {})
 
 
 def zeros(path: Path) -> None:
