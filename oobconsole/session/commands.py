@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
-from oobconsole.access import Principal
+from oobconsole.access import Principal, Right
 from oobconsole.events import Kind
 from oobconsole.session.parsing import WORDS_LENGTH_MAX, WORDS_MAX, understand
 from oobconsole.session.request import Denied, ExitStatus, Peer, Request, UsageError, echo
@@ -58,13 +57,21 @@ def _require_server_user(request: Request) -> None:
         raise Denied(f"'{verb.spoken}' is for the server's own user: 'oobconsole {verb.spoken}' on its host")
 
 
-def described(command: str | None, is_console: Callable[[str], bool]) -> str:
-    """Return a command as the log shows it: its verb and its console. What `send` types is nobody else's business."""
-    words = (command or "menu")[:WORDS_LENGTH_MAX].split()
-    console = next((word for word in words[:WORDS_MAX] if is_console(word)), "")
-    if not words or words[0] in VERBS:
-        return " ".join(filter(None, (*words[:1], console)))
-    return f"attach {console}" if words[0] == console else words[0][:_SHOWN_MAX]
+def described(command: str | None, services: Services) -> str:
+    """Return a command as the log shows it: its verb and its console. What `send` types is nobody else's business.
+
+    A verb that reads recordings may name a console that is gone. No other command looks for recordings here, because
+    the disk may be slow.
+    """
+    words = (command or "menu")[:WORDS_LENGTH_MAX].split()[:WORDS_MAX]
+    if not words:
+        return ""
+    first, *rest = words
+    verb = VERBS.get(first)
+    if verb is None:
+        return f"attach {first}" if services.directory.find(first) is not None else first[:_SHOWN_MAX]
+    known = services.knows if verb.right is Right.LOG else services.directory.find
+    return f"{first} {next(filter(known, rest), '')}".rstrip()
 
 
 def _no_shell(command: str, services: Services, who: Principal) -> str:

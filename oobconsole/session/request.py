@@ -153,8 +153,7 @@ class Request:
             UsageError, Denied: as `console`.
         """
         name: str = self.args.console
-        recordings = self.services.recordings
-        if self.services.directory.find(name) is None and not (recordings is not None and recordings.has(name)):
+        if not self.services.knows(name):
             raise self._unknown()
         self._need(self._right)
         return name

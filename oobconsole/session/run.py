@@ -71,7 +71,7 @@ class Sessions:
         await self._running.stop()
 
     async def _run(self, caller: Caller, who: Principal) -> None:
-        said = described(caller.command, lambda name: self._services.directory.find(name) is not None)
+        said = described(caller.command, self._services)
         context = log.bind(user=who.name, command=said, terminal=caller.has_terminal)
         is_logged = self.user_log.allows(who.name, user=who.name)
         if is_logged:

@@ -60,6 +60,13 @@ class Services:
         """Which consoles are not recorded as they should be. None are if nothing is to be recorded."""
         return self.recordings.trouble if self.recordings is not None else Trouble()
 
+    def knows(self, name: str) -> bool:
+        """Return whether there is a console of that name, or the recording of one that is gone. Looking for a
+        recording may take as long as the disk takes."""
+        if self.directory.find(name) is not None:
+            return True
+        return self.recordings is not None and self.recordings.has(name)
+
     async def stop(self, reason: str) -> None:
         """End every session, and let the guests go on without us."""
         self.stopping.set()

@@ -23,7 +23,7 @@ from oobconsole.session.verbs.replay import Pace
 from oobconsole.session.when import when
 from oobconsole.terminal.safe import SafeFilter
 from tests.support.aio import soon, stays
-from tests.unit.session.fakes import ALICE, FakePeer, consoles, recording
+from tests.unit.session.fakes import ALICE, FakePeer, consoles, recording, vanish
 
 BOB = Principal("bob")
 
@@ -55,6 +55,31 @@ async def test_who_read_what_is_an_event(recorded: Services) -> None:
         await run(recorded, command)
     about = [(e.kind, e.console, e.who, e.detail["by"]) for e in seen]
     assert about == [(Kind.READ, "web1", ALICE, by) for by in ("log", "log --typed", "search", "replay")]
+
+
+@pytest.mark.parametrize("verb", ["log", "search", "replay"])
+async def test_the_server_s_log_names_a_console_that_is_gone(recorded: Services, verb: str) -> None:
+    """Such a session was written down without a name, so nobody could see whose recording was read."""
+    recordings = recorded.recordings
+    assert recordings is not None
+    await recordings.flush()
+    vanish(recorded, "web1")
+    assert commands.described(f"{verb} --since 10m web1 x", recorded) == f"{verb} web1"
+    assert commands.described(f"{verb} --since 10m web2 x", recorded) == verb
+    assert commands.described("attach web1", recorded) == "attach"
+
+
+async def test_no_other_command_asks_the_disk_for_names(recorded: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that hangs would keep the server from everybody who comes in."""
+    recordings = recorded.recordings
+    assert recordings is not None
+    asked: list[str] = []
+    monkeypatch.setattr(recordings, "has", asked.append)
+    said = [
+        commands.described(line, recorded) for line in (None, "web1", "send web1 hunter2", "ls web7", "web7 x", " ")
+    ]
+    assert said == ["menu", "attach web1", "send web1", "ls", "web7", ""]
+    assert asked == []
 
 
 async def test_only_who_may_reads(recorded: Services) -> None:
