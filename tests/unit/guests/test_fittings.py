@@ -117,7 +117,7 @@ def test_a_device_may_have_no_interrupt(monkeypatch: pytest.MonkeyPatch) -> None
 def test_many_ranges_of_one_device(monkeypatch: pytest.MonkeyPatch, count: int, reason: str | None) -> None:
     """Beside the one range of the guest's UART."""
     place = Resources(tuple(range(first, first + 1) for first in range(0x100, 0x100 + 2 * count, 2)), ())
-    monkeypatch.setitem(FITTED, "registrar", (Registrar, place))
+    monkeypatch.setitem(FITTED, "registrar", Fitting(Registrar, place))
     said = conflict(machine({"name": "web1"}))
     assert (said and said.partition(" in one machine")[0]) == reason
 
