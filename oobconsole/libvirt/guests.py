@@ -269,11 +269,10 @@ class DomainSource:
         if guest is not None:
             guest.happened(what)
 
-    def lost(self, reason: str, retry_s: float) -> None:
+    def lost(self, reason: str, retry_s: float | None) -> None:
         self.connected = False
-        self.trouble = (
-            f"libvirt at {self.host.uri} is not connected: {reason}; the next attempt is in {retry_s:.1f} s"
-        )
+        due = "" if retry_s is None else f"; the next attempt is in {retry_s:.1f} s"
+        self.trouble = f"libvirt at {self.host.uri} is not connected: {reason}{due}"
         self._tasks.start(self._domains.lost(self), f"libvirt {self.host.uri} lost")
 
 

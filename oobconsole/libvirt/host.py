@@ -20,7 +20,8 @@ from oobconsole.libvirt import library as virt
 from oobconsole.libvirt.domain import Domain, Port, host_of, ports_of
 from oobconsole.libvirt.library import LibvirtFault
 from oobconsole.log.log import LogLimit
-from oobconsole.net.dialer import Dialer, identity
+from oobconsole.net.dialer import Dialer, Look
+from oobconsole.net.looking import look as look_at
 from oobconsole.power.power import PowerAction, PowerError
 
 log = structlog.get_logger(__name__)
@@ -85,11 +86,11 @@ class HostEvents(Protocol):
     def happened(self, uuid: str, what: str) -> None:
         """Something happened to a domain that people at its consoles are to be told, in words."""
 
-    def lost(self, reason: str, retry_s: float) -> None:
-        """libvirt is not connected, for that reason; the next attempt is in `retry_s` seconds."""
+    def lost(self, reason: str, retry_s: float | None) -> None:
+        """libvirt is not connected, for that reason; the next attempt is in `retry_s` seconds. None: nobody knows."""
 
 
-def sockets_of(uri: str) -> Callable[[], object] | None:
+def sockets_of(uri: str) -> Look | None:
     """Return a function for `Dialer` that looks at the sockets of a libvirt daemon on this host; None: it is another
     host's.
 
@@ -109,7 +110,11 @@ def sockets_of(uri: str) -> Callable[[], object] | None:
         paths = [f"{runtime}/libvirt/{name}-sock" for name in ("libvirt", f"virt{driver}d")]
     else:
         paths = [f"/run/libvirt/{name}-sock" for name in ("libvirt", f"virt{driver}d")]
-    return lambda: tuple(map(identity, paths))
+
+    async def look() -> object:
+        return tuple([await look_at(path) for path in paths])
+
+    return look
 
 
 class Host:
@@ -221,7 +226,7 @@ class Host:
             self._events.happened(uuid, what)
         self.look(uuid)
 
-    def _down(self, reason: str, retry_s: float) -> None:
+    def _down(self, reason: str, retry_s: float | None) -> None:
         self._why = reason
         self._due.clear()
         if self._limit.allows(host=self.name):

@@ -333,7 +333,7 @@ class LibvirtStream(Stream):
             f"'attach --force {self.name}', or ~r f, ends that one, with the right to force"
         )
 
-    def _down(self, reason: str, retry_s: float) -> None:
+    def _down(self, reason: str, retry_s: float | None) -> None:
         if self._limit.allows(console=self.name):
-            log.info("line is down", console=self.name, reason=reason, retry_s=round(retry_s, 1))
+            log.info("line is down", console=self.name, reason=reason, retry_s=retry_s and round(retry_s, 1))
         self.events.down(reason, retry_s)

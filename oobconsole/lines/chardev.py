@@ -16,8 +16,9 @@ from oobconsole.errors import EnvironmentFault
 from oobconsole.lines.base import Stream, StreamEvents
 from oobconsole.log.log import LogLimit
 from oobconsole.net import keepalive
-from oobconsole.net.dialer import Dialer, identity, longest_wait, why
+from oobconsole.net.dialer import Dialer, longest_wait, why
 from oobconsole.net.listener import Acceptor, Listener, hand_over
+from oobconsole.net.looking import look as look_at
 from oobconsole.supervise import Tasks
 
 log = structlog.get_logger(__name__)
@@ -175,7 +176,7 @@ class ChardevStream(Stream):
         self.address = address
         self._connection: _Connection | None = None
         path = address.path
-        look = None if path is None else lambda: identity(path)
+        look = None if path is None else lambda: look_at(path)
         self._dialer = Dialer(self._dial, self._down, look=look, longest=longest_wait(None if path else address.host))
         self._acceptor: Acceptor | None = None
         self._accepted = Tasks()

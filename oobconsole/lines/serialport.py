@@ -21,7 +21,8 @@ from oobconsole.lines.base import Stream, StreamEvents
 from oobconsole.lines.port import Port, Remote, Tty
 from oobconsole.lines.uucp import PortLock, PortTakenError, flock_holder
 from oobconsole.log.log import LogLimit
-from oobconsole.net.dialer import Dialer, identity, longest_wait
+from oobconsole.net.dialer import Dialer, longest_wait
+from oobconsole.net.looking import look as look_at
 from oobconsole.threads import in_thread
 
 log = structlog.get_logger(__name__)
@@ -85,7 +86,7 @@ class SerialStream(Stream):
         self.config = config
         self._port: Port | None = None
         self._remote = "://" in config.device
-        look = None if self._remote else lambda: identity(config.device)
+        look = None if self._remote else lambda: look_at(config.device)
         longest = longest_wait((urlsplit(config.device).hostname or "") if self._remote else None)
         self._dialer = Dialer(self._open, self._down, look=look, longest=longest)
         self._lock_told = ""
@@ -109,12 +110,7 @@ class SerialStream(Stream):
 
     async def _open(self) -> str:
         with contextlib.ExitStack() as held, contextlib.closing(Opening(self._open_locked)) as opening:
-            try:
-                port = await in_thread(opening.run, f"open {self.name}")
-            except PortTakenError as error:
-                raise OSError(f"{self.config.device}: {error}") from error
-            except (OSError, ValueError, termios.error) as error:
-                raise OSError(f"{self.config.device} cannot be opened: {self._words(error)}") from error
+            port = await in_thread(opening.run, f"open {self.name}")
             opened = Tty(port, self) if isinstance(port, serial.Serial) else Remote(port, self)
             opening.taken()
             held.callback(opened.close)
@@ -127,14 +123,22 @@ class SerialStream(Stream):
 
     def _open_locked(self, held: contextlib.ExitStack) -> serial.Serial | rfc2217.Serial:
         """Open the port, after other programs have been asked whether they have it: merely opening a port may hang up
-        a modem."""
+        a modem. Raises `OSError`, whose message says in words why the port cannot be opened."""
+        try:
+            self._take_lock(held)
+            return self._open_blocking()
+        except PortTakenError as error:
+            raise OSError(f"{self.config.device}: {error}") from error
+        except (OSError, ValueError, termios.error) as error:
+            raise OSError(f"{self.config.device} cannot be opened: {self._words(error)}") from error
+
+    def _take_lock(self, held: contextlib.ExitStack) -> None:
         if not self._remote:
             lock = PortLock(self.config.device)
             held.callback(lock.release)
             if lock.trouble != self._lock_told:
                 self._lock_told = lock.trouble
                 log.info("other programs may not know that this port is taken", console=self.name, why=lock.trouble)
-        return self._open_blocking()
 
     def _open_blocking(self) -> serial.Serial | rfc2217.Serial:
         config = self.config
@@ -153,9 +157,9 @@ class SerialStream(Stream):
         port.open()
         return port
 
-    def _down(self, reason: str, retry_s: float) -> None:
+    def _down(self, reason: str, retry_s: float | None) -> None:
         if self._dialer.news and self._limit.allows(console=self.name):
-            log.info("line is down", console=self.name, reason=reason, retry_s=round(retry_s, 1))
+            log.info("line is down", console=self.name, reason=reason, retry_s=retry_s and round(retry_s, 1))
         self.events.down(reason, retry_s)
 
     # -- Owner --------------------------------------------------------------------------------------

@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-import os
 import random
-import stat
 import time
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
 
 from oobconsole import supervise
 from oobconsole.supervise import Tasks
@@ -27,6 +24,13 @@ _JITTER: Final = 0.2
 LOCAL_MAX: Final = 0.8
 #: How many seconds are between two looks at whether something has appeared.
 LOOK_SECONDS: Final = 0.4
+#: After how many seconds without an answer a look is said to hang.
+HANGS_SECONDS: Final = 2.0
+_HANGS: Final = "the file system on which it lies does not answer"
+
+
+#: Looks at what is to be connected to, and waits as long as that takes.
+Look = Callable[[], Coroutine[Any, Any, object]]
 
 
 class Dialer:
@@ -35,9 +39,10 @@ class Dialer:
 
     Args:
         connect: connects, and returns why the connection has ended; raises `OSError` if there was none.
-        down: told the reason, and in how many seconds the next attempt is made.
-        look: returns another value when what is connected to appears (`identity`), and None while there is nothing to
-            connect to. It must cost next to nothing.
+        down: told the reason, and in how many seconds the next attempt is made; None: nobody knows.
+        look: returns another value when what is connected to appears (`looking.look`), and None while there is
+            nothing to connect to. It must cost next to nothing. While it waits, nothing is connected to, because that
+            would wait, too, and hold the event loop.
         longest: how many seconds are between two attempts at most.
 
     Attributes:
@@ -47,9 +52,9 @@ class Dialer:
     def __init__(
         self,
         connect: Callable[[], Awaitable[str]],
-        down: Callable[[str, float], object],
+        down: Callable[[str, float | None], object],
         *,
-        look: Callable[[], object] | None = None,
+        look: Look | None = None,
         longest: float = RETRY_MAX,
     ) -> None:
         self._connect = connect
@@ -76,18 +81,29 @@ class Dialer:
 
     async def _run(self) -> None:
         while True:
-            began = time.monotonic()
             self._now.clear()
-            seen = self._look() if self._look is not None else None
+            seen = None if self._look is None else await self._seen(self._look)
+            began = time.monotonic()
             reason = await self._attempt()
             if time.monotonic() - began >= GOOD_SECONDS:
                 self._delay = RETRY_FIRST
                 self._reason = ""
             wait = self._delay * random.uniform(1 - _JITTER, 1 + _JITTER)
             self._delay = min(self._longest, self._delay * 2)
-            self.news, self._reason = reason != self._reason, reason
-            self._down(reason, wait)
+            self._say(reason, wait)
             await self._wait(wait, seen)
+
+    def _say(self, reason: str, wait: float | None) -> None:
+        self.news, self._reason = reason != self._reason, reason
+        self._down(reason, wait)
+
+    async def _seen(self, look: Look) -> object:
+        """Look, however long that takes. If it takes long, say why nothing is connected to meanwhile."""
+        hangs = asyncio.get_running_loop().call_later(HANGS_SECONDS, self._say, _HANGS, None)
+        try:
+            return await look()
+        finally:
+            hangs.cancel()
 
     async def _attempt(self) -> str:
         """Connect, and wait for the end. Returns why it ended, or why it failed. A bug in it costs no later
@@ -110,7 +126,7 @@ class Dialer:
                 return
             if self._look is None:
                 continue
-            found = self._look()
+            found = await self._seen(self._look)
             if found != seen:
                 self._delay = RETRY_FIRST
                 return
@@ -126,18 +142,6 @@ def longest_wait(host: str | None) -> float:
         return LOCAL_MAX if ipaddress.ip_address(host).is_loopback else RETRY_MAX
     except ValueError:  # a name
         return RETRY_MAX
-
-
-def identity(path: str | Path) -> object:
-    """An identity of what lies at a path, for `look`: something else there has another one. None: nothing is
-    there."""
-    try:
-        found = os.stat(path)  # noqa: PTH116 - a str as well, and a thousand of them a second
-    except OSError:
-        return None
-    # a socket's inode may be used again at once; a tty's times change with what passes through it
-    changed = found.st_ctime_ns if stat.S_ISSOCK(found.st_mode) else 0
-    return found.st_dev, found.st_ino, found.st_rdev, changed
 
 
 def why(error: OSError) -> str:

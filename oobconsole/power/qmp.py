@@ -13,7 +13,8 @@ from qemu.qmp import ExecInterruptedError, ExecuteError, QMPError
 
 from oobconsole.errors import EnvironmentFault
 from oobconsole.log.log import LogLimit
-from oobconsole.net.dialer import LOCAL_MAX, Dialer, identity
+from oobconsole.net.dialer import LOCAL_MAX, Dialer
+from oobconsole.net.looking import look as look_at
 from oobconsole.power.power import PowerAction, PowerError
 from oobconsole.power.qmpclient import Connection
 from oobconsole.supervise import Tasks
@@ -62,7 +63,7 @@ class Qmp:
         self._why = "it has not been reached yet"
         self._changed = asyncio.Event()
         self._started = False
-        self._dialer = Dialer(self._connect, self._down, look=lambda: identity(path), longest=LOCAL_MAX)
+        self._dialer = Dialer(self._connect, self._down, look=lambda: look_at(path), longest=LOCAL_MAX)
         self._limit = LogLimit(LOG_LINES)
 
     def start(self) -> None:
@@ -172,7 +173,7 @@ class Qmp:
                 listener(what)
             self._changed.set()
 
-    def _down(self, reason: str, retry_s: float) -> None:
+    def _down(self, reason: str, retry_s: float | None) -> None:
         self._why = reason
         if self._dialer.news and self._limit.allows(console=self.name):
             log.info("monitor is not connected", console=self.name, monitor=str(self.path), reason=reason)

@@ -235,7 +235,7 @@ class Told:
     def happened(self, uuid: str, what: str) -> None:
         raise AssertionError("that was no libvirtd")
 
-    def lost(self, reason: str, retry_s: float) -> None:
+    def lost(self, reason: str, retry_s: float | None) -> None:
         self.lost_for.append((reason, retry_s))
 
 
