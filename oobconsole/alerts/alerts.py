@@ -24,6 +24,7 @@ from oobconsole.alerts.outbox import Outbox
 from oobconsole.alerts.rules import Alert, Hit, Rule
 from oobconsole.alerts.scanner import Found, Scanner
 from oobconsole.alerts.unlooked import Unlooked
+from oobconsole.alerts.waiting import Late, Waiting
 from oobconsole.config.schema import Config
 from oobconsole.console.console import Console
 from oobconsole.console.reader import Notice, Reader
@@ -76,6 +77,7 @@ class Alerts:
         self._events = events
         self._limits = Limits(config.server.max_alerts, clock)
         self._outbox = Outbox(self._failed)
+        self._waiting = Waiting(self._limits, self._tell_one)
         self._rules = [Rule.of(alert) for alert in config.alerts]
         self._watches: dict[Console, _Watch] = {}
         self._consoles: WeakSet[Console] = WeakSet()
@@ -87,7 +89,9 @@ class Alerts:
         """Use the rules of `config` from now on. Alerts that were told before keep counting for the limits."""
         self._rules = [Rule.of(alert) for alert in config.alerts]
         self._limits.total = config.server.max_alerts
-        self._limits.keep({rule.name for rule in self._rules})
+        names = {rule.name for rule in self._rules}
+        self._limits.keep(names)
+        self._waiting.keep(names)
         for console in tuple(self._consoles):
             if not console.closed:
                 self._look_after(console)
@@ -100,6 +104,7 @@ class Alerts:
     async def stop(self) -> None:
         """Stop reading consoles, and end programs and posts that still run. Calling it again does nothing."""
         await self._tasks.stop()
+        self._waiting.stop()
         await self._outbox.stop()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -194,12 +199,19 @@ class Alerts:
                 self._events.emit(Kind.ALERT_FAILED, watch.console.name, alert=rule.name, reason=reason)
 
     def _hit(self, watch: _Watch, rule: Rule, hit: Hit) -> None:
-        name, console = rule.name, watch.console.name
+        self._waiting.tell()  # those that wait come first
+        found = Late(watch.console.name, rule, hit, time.time(), watch.skipped)
+        if not self._outbox.has_room(rule) or not self._waiting.put(found):
+            self._tell_one(found)
+
+    def _tell_one(self, found: Late) -> None:
+        """Tell an alert if the limits allow that now. Otherwise it is counted."""
+        (console, rule, hit), name = found[:3], found.rule.name
         if not self._outbox.has_room(rule):
             self._limits.suppress(name, console, 1)
         elif self._limits.allows(name, console, rule.config.min_seconds):
-            suppressed, skipped = self._limits.take(name, console), watch.skipped.pop(name, 0)
-            alert = Alert(name, console, hit.line, hit.offset, time.time(), suppressed, skipped)
+            suppressed, skipped = self._limits.take(name, console), found.skipped.pop(name, 0)
+            alert = Alert(name, console, hit.line, hit.offset, found.at, suppressed, skipped)
             self._events.emit(
                 Kind.ALERT,
                 console,

@@ -35,7 +35,8 @@ log = structlog.get_logger(__name__)
 QUEUE_MAX: Final = 10_000
 _BATCH_MAX: Final = 256  # entries for each sync
 _RETRY_SECONDS: Final = 1.0
-#: The events that are audited: what people do, and what the server does to people. What guests do is not audited.
+#: The events that are audited: what people do, what the server does to people, and which alerts were told, of which
+#: `max_alerts` bounds how many there are. What guests do besides is not audited.
 AUDITED: Final = frozenset(Kind) - {Kind.MESSAGE, Kind.CONSOLE, Kind.LOST}
 
 Fields = Mapping[str, object]

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -17,12 +18,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from oobconsole.alerts import unlooked
+from oobconsole.alerts import limits, unlooked
 from oobconsole.alerts.alerts import Alerts
 from oobconsole.alerts.limits import PERIOD, Limits
 from oobconsole.alerts.outbox import RUNNING_MAX, Outbox
 from oobconsole.alerts.post import PostFault, post
-from oobconsole.alerts.rules import Alert, Rule
+from oobconsole.alerts.rules import Alert, Hit, Rule
+from oobconsole.alerts.waiting import Late, Waiting
+from oobconsole.config.alerts import AlertConfig
 from oobconsole.config.load import load
 from oobconsole.config.schema import Config
 from oobconsole.console.console import Console
@@ -74,12 +77,12 @@ class Clock:
 class Setup:
     """Alerts, consoles, and what happened."""
 
-    def __init__(self, config: Config, *names: str) -> None:
+    def __init__(self, config: Config, *names: str, clock: Callable[[], float] | None = None) -> None:
         self.clock = Clock()
         self.events: list[Event] = []
         events = Events()
         events.add_sink(self.events.append)
-        self.alerts = Alerts(config, events, self.clock)
+        self.alerts = Alerts(config, events, clock or self.clock)
         self.consoles = [Console(name, scrollback=1 << 20) for name in names]
         for console in self.consoles:
             self.alerts.watch(console)
@@ -107,8 +110,8 @@ class Setup:
 
 
 @asynccontextmanager
-async def running(config: Config, *names: str) -> AsyncIterator[Setup]:
-    setup = Setup(config, *(names or ("web1",)))
+async def running(config: Config, *names: str, clock: Callable[[], float] | None = None) -> AsyncIterator[Setup]:
+    setup = Setup(config, *(names or ("web1",)), clock=clock)
     try:
         yield setup
     finally:
@@ -143,6 +146,78 @@ async def test_as_many_as_are_allowed(tmp_path: Path) -> None:
         told = setup.of()
         assert len(told) == 6
         assert sum(int(str(event.detail["suppressed"])) for event in told) == 20001 - 6
+
+
+async def test_consoles_that_match_all_the_time_mute_no_other_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """security.md 9, variation: one bound for all alerts was used up by guests that print matching lines, and the one
+    that panicked was not told. It is told as soon as there is room, before those that were told lately."""
+    monkeypatch.setattr(limits, "PERIOD", 0.5)
+    hostile, clock = [f"web{number}" for number in range(60)], time.monotonic
+    config = configured(tmp_path, rule("min_seconds = 0"), "max_alerts = 20")
+    async with running(config, *hostile, "webdb", clock=clock) as setup:
+        *guests, db = setup.consoles
+        ended = asyncio.Event()
+
+        async def go_on() -> None:
+            while not ended.is_set():
+                for guest in guests:
+                    guest.output(b"panic: no\n")
+                await asyncio.sleep(0.01)
+
+        task = asyncio.ensure_future(go_on())
+        await setup.until(lambda: len(setup.of()) >= 60)
+        before = len(setup.of())
+        db.output(b"panic: the disk is gone\n")
+        await setup.until(lambda: any(event.console == "webdb" for event in setup.of()))
+        ended.set()
+        await task
+        told = [event.console for event in setup.of()]
+        assert told.index("webdb") - before <= 20, "it waited for one minute at most"
+        (one,) = (event for event in setup.of() if event.console == "webdb")
+        assert (one.detail["line"], one.detail["suppressed"]) == ("panic: the disk is gone", 0)
+
+
+def test_there_are_never_more_than_are_allowed_and_each_console_has_its_turn() -> None:
+    """security.md 9, variation: whoever was told longest ago is first, and one alert of a console waits."""
+    now, told = 0.0, list[tuple[str, float]]()
+    bound = Limits(2, lambda: now)
+    a_rule = Rule.of(
+        AlertConfig.model_validate({"name": "a", "consoles": ["*"], "pattern": "x", "command": ["true"]})
+    )
+
+    def tell(found: Late) -> None:
+        assert bound.allows("a", found.console, 0)
+        told.append((found.console, now))
+
+    def found(console: str) -> Late:
+        return Late(console, a_rule, Hit("x", 0), 0.0, {})
+
+    async def hit() -> None:
+        nonlocal now
+        waiting = Waiting(bound, tell)
+        for console in ("h1", "h2"):
+            assert not waiting.put(found(console))
+            tell(found(console))
+        assert not waiting.put(found("h1")), "it was told in this minute"
+        now = PERIOD - 1
+        assert waiting.put(found("db1"))
+        assert not waiting.put(found("db1")), "one waits"
+        assert waiting.put(found("db2"))
+        assert waiting.put(found("db3"))
+        waiting.tell()
+        assert len(told) == 2
+        now = PERIOD
+        assert not waiting.put(found("h1")), "there is room"
+        waiting.tell()
+        waiting.keep({"b"})
+        now = 2 * PERIOD
+        waiting.tell()
+        waiting.stop()
+
+    asyncio.run(hit())
+    assert told == [("h1", 0.0), ("h2", 0.0), ("db1", PERIOD), ("db2", PERIOD)]
 
 
 async def test_what_a_reader_is_too_slow_for_is_counted(tmp_path: Path) -> None:
