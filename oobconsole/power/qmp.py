@@ -38,6 +38,7 @@ _EVENTS: Final = {
     "SUSPEND": "the guest sleeps",
     "WAKEUP": "the guest wakes up",
     "GUEST_PANICKED": "the guest's kernel has panicked",
+    "GUEST_CRASHLOADED": "the guest's kernel has panicked, and its kernel for crashes writes a dump",
     "WATCHDOG": "the guest's watchdog has expired",
 }
 

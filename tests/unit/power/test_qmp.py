@@ -69,6 +69,14 @@ async def test_what_happens_is_told_while_an_answer_is_late(
     assert server.connections == 1
 
 
+async def test_a_panic_with_a_kernel_for_crashes_is_told(server: Monitor, monitor: Qmp, told: list[str]) -> None:
+    """faults.md 36, variation: QEMU calls a panic by another name when the guest has loaded kdump's kernel, and
+    nobody was told of it."""
+    server.event("GUEST_CRASHLOADED", action="run")
+    await until(lambda: bool(told), lambda: told)
+    assert told == ["the guest's kernel has panicked, and its kernel for crashes writes a dump"]
+
+
 async def test_a_command_while_the_connection_ends_is_told_so_in_our_words(server: Monitor, monitor: Qmp) -> None:
     """Between the end of QEMU and the moment at which the library has put everything away. On a busy machine
     `power` answered with "Call disconnect() to return to IDLE state"."""
