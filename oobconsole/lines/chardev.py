@@ -181,7 +181,7 @@ class ChardevStream(Stream):
         self._acceptor: Acceptor | None = None
         self._accepted = Tasks()
         self._free = asyncio.Event()  # set when the end of the last connection was reported
-        self._probing = False
+        self._taking = False  # a socket that has come is being dealt with
         self._limit = LogLimit(LOG_LINES)
 
     async def start(self, events: StreamEvents) -> None:
@@ -269,32 +269,40 @@ class ChardevStream(Stream):
         self._accepted.start(self._take(sock), f"connection of {self.name}")
 
     async def _take(self, sock: socket.socket) -> None:
-        if self._connection is not None and not await self._make_room():
-            sock.close()
-            self._not_accepted("it is connected already")
-            return
         try:
-            connection = await hand_over(sock, lambda: _Connection(self))
+            connection = None if self._taking else await self._take_one(sock)
         except OSError as error:
             self._not_accepted(why(error))
+            return
+        if connection is None:
+            sock.close()
+            self._not_accepted("it is connected already")
             return
         self._down(await self._until_ended(connection), None)
         self._free.set()
 
-    async def _make_room(self) -> bool:
+    async def _take_one(self, sock: socket.socket) -> _Connection | None:
+        """Make a connection of a socket, unless there is one already. Only one socket at a time is dealt with here:
+        two that came in the same turn of the event loop would both find the place free.
+
+        Raises:
+            OSError: the socket is no good.
+        """
+        self._taking = True
+        try:
+            if self._connection is not None and not await self._make_room(self._connection):
+                return None
+            return await hand_over(sock, lambda: _Connection(self))
+        finally:
+            self._taking = False
+
+    async def _make_room(self, old: _Connection) -> bool:
         """Return whether there is room for a new connection. The host that connects again may have lost its power, so
         the connection that is there is asked whether it still answers."""
-        old = self._connection
-        if old is None or self.address.path or self._probing:
+        if self.address.path or await old.probe():
             return False
-        self._probing = True
-        try:
-            if await old.probe():
-                return False
-            await self._free.wait()
-            return True
-        finally:
-            self._probing = False
+        await self._free.wait()
+        return True
 
     def _not_accepted(self, reason: str) -> None:
         if self._limit.allows(console=self.name):
