@@ -224,7 +224,7 @@ class Told:
     """A follower that writes down what it is told."""
 
     def __init__(self) -> None:
-        self.lost_for: list[tuple[str, float]] = []
+        self.lost_for: list[tuple[str, float | None]] = []
 
     async def connected_to(self, domains: list[Domain]) -> None:
         raise AssertionError("that was no libvirtd")
@@ -276,7 +276,7 @@ async def test_what_is_no_libvirtd_costs_one_reason_and_is_tried_again(tmp_path:
                 peer.sendall(garbage)
                 peer.shutdown(socket.SHUT_WR)
                 await until(partial(_is, told, attempt), lambda: told.lost_for)
-        assert all(reason and retry > 0 for reason, retry in told.lost_for)
+        assert all(reason and retry is not None and retry > 0 for reason, retry in told.lost_for)
         await host.stop()
 
 
