@@ -58,7 +58,7 @@ class Uart16550(Device):
 
     sizes: ClassVar = (8,)
     outputs: ClassVar = 1
-    posted: ClassVar = tuple(range(8))  # what a write does, a native half knows as well (uart_shadow.c)
+    posted: ClassVar = tuple(range(8))  # what a write does, a native half knows as well (uart.c)
     shadow: ClassVar = "uart"
 
     def __init__(

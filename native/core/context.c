@@ -103,10 +103,12 @@ static struct oob_hidden take_from_stash(struct oob_context *context, uint64_t r
 }
 
 void oob_context_forget(struct oob_context *context, enum oob_gone_reason reason) {
-    oob_link_forsake(context);
+    const struct oob_context_events *events = context->machine->contexts.events;
+
+    events->ended(context);
     drop_vcpus(context);
     remember(context);
-    if (!context->machine->contexts.events->gone(context, reason))
+    if (!events->gone(context, reason))
         oob_context_end(context);
 }
 
@@ -240,12 +242,14 @@ static bool has_tag(const struct oob_l2_vcpu *vcpu) {
 }
 
 void oob_context_restart(struct oob_context *context) {
-    oob_link_forsake(context);
+    const struct oob_context_events *events = context->machine->contexts.events;
+
+    events->ended(context);
     for (unsigned device = 0; device < context->machine->bus.devices; device++)
         oob_unit_restart(context, device);
     oob_irqchip_reset(&context->chip);
     if (context->touched)
-        context->machine->contexts.events->replay(context);
+        events->replay(context);
 }
 
 static void look_at_guest(struct oob_l2_vcpu *vcpu) {

@@ -121,6 +121,8 @@ struct oob_remembered {
 
 /* What other parts of core do when something happens to a guest. machine.c says which parts. */
 struct oob_context_events {
+    /* The guest is gone, or was reset. A vCPU of it that waits for something gets it no more. */
+    void (*ended)(const struct oob_context *context);
     /* The guest is gone. Returns true when its context must be kept as it is until oob_context_end() is called. */
     bool (*gone)(struct oob_context *context, enum oob_gone_reason reason);
     /* The shadows of the guest's devices were reset, or set to an earlier state: makes the server's devices the

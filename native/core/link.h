@@ -81,7 +81,8 @@ enum oob_outcome oob_link_await(struct oob_context *context, uint64_t start);
 /* Waits until no other vCPU waits for an answer. The host must call this before each access, and before it looks up
  * the context of that access, because contexts may end meanwhile. */
 void oob_link_turn(struct oob_machine *machine);
-/* The context ends or is reset: a vCPU of it that waits for an answer gets none. */
+/* The context ends or is reset: a vCPU of it that waits for an answer gets none. Handler of the event
+ * oob_context_events.ended (context.h). */
 void oob_link_forsake(const struct oob_context *context);
 
 /* For the part of the host that connects to the server. oob_link_adopt() takes over a connection on which WELCOME

@@ -7,6 +7,7 @@
 #include "serve.h"
 
 static const struct oob_context_events context_events = {
+    .ended = oob_link_forsake,
     .gone = oob_resync_gone,
     .replay = oob_resync_replay,
     .make_room = oob_resync_make_room,

@@ -64,16 +64,18 @@ static bool read_byte(struct oob_context *context, unsigned index, uint16_t port
     struct oob_target t = target_of(context, port);
     enum oob_outcome outcome = OOB_UNANSWERED;
     enum oob_told told;
+    bool alone;
 
     *value = 0xff;
     if (t.range < 0)
         return true;
     poll_sometimes(context->machine);
-    told = oob_unit_read(context, t, value);
+    alone = !oob_link_up(context->machine);
+    told = oob_unit_read(context, t, alone, value);
     if (told == OOB_TOLD_UNKNOWN)
         outcome = ask(context, index, t, port, value);
     else
-        context->machine->stat[oob_link_up(context->machine) ? OOB_STAT_PUBLISHED : OOB_STAT_AWAY]++;
+        context->machine->stat[alone ? OOB_STAT_AWAY : OOB_STAT_PUBLISHED]++;
     if (outcome == OOB_ENDED)
         return false;
     note_read(context, t, *value, told, outcome == OOB_ANSWERED);

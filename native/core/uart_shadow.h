@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The shadow of a 16550 (device.h): the registers as the guest has written them last, to hand them to a server that
- * has just started. What the guest reads: uart_ahead.h. Pure.
+ * The shadow of a 16550 (uart.h): its registers as the guest has written them last, to hand them to a server that has
+ * just started. What the guest reads: uart_ahead.h. Pure.
  */
 #ifndef OOB_UART_SHADOW_H
 #define OOB_UART_SHADOW_H
@@ -60,8 +60,6 @@ struct oob_uart {
     struct oob_uart_ahead ahead;
 };
 
-/* Applies a write of the guest's to the shadow. Returns true when the write puts a byte on the serial line. */
-bool oob_uart_observe(struct oob_uart *uart, unsigned reg, uint8_t value);
 /* Would a byte that the guest writes to THR now become its own input? That is so in loopback. */
 bool oob_uart_is_looped(const struct oob_uart *uart, unsigned reg);
 
@@ -72,9 +70,12 @@ uint8_t oob_uart_register(const struct oob_uart *uart, unsigned reg);
 /* Bits 7 to 4 of MSR, when the far side drives `inputs`. In loopback MSR shows the guest's own outputs instead. */
 uint8_t oob_uart_modem_inputs(const struct oob_uart *uart, uint8_t inputs);
 
-/* A device of eight ports and one interrupt line. */
-extern const struct oob_device_ops oob_uart_shadow;
+/* Takes over the registers of another UART, and nothing else of it. */
+void oob_uart_copy_registers(struct oob_uart *to, const struct oob_uart *from);
+/* Operations of the shadow: oob_device_ops.replay and oob_device_ops.around_output. */
+size_t oob_uart_replay(const struct oob_uart *uart, struct oob_write writes[OOB_REPLAY_MAX]);
+size_t oob_uart_around_output(const struct oob_uart *uart, bool behind, struct oob_write writes[OOB_REPLAY_MAX]);
 
-enum { OOB_UART_PORTS = 8, OOB_UART_FIFO = 16 /* characters */ };
+enum { OOB_UART_FIFO = 16 /* characters */ };
 
 #endif

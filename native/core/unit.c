@@ -59,12 +59,12 @@ bool oob_unit_is_output(const struct oob_context *context, struct oob_target t) 
     return ops_of(context, t.device)->write && ops_of(context, t.device)->output_reg == t.reg;
 }
 
-enum oob_told oob_unit_read(struct oob_context *context, struct oob_target t, uint8_t *value) {
+enum oob_told oob_unit_read(struct oob_context *context, struct oob_target t, bool alone, uint8_t *value) {
     const struct oob_device_ops *ops = ops_of(context, t.device);
 
     if (ops->read)
         return ops->read(shadow_of(context, t.device), t.reg, value);
-    if (!oob_link_up(context->machine))
+    if (alone)
         return OOB_TOLD_UNKNOWN;
     return oob_publication_read(&context->published[t.range], context->accesses, in_range(context, t), value);
 }

@@ -18,7 +18,8 @@ void oob_unit_written(struct oob_context *context, struct oob_target target, boo
 /* Is that register the one to which the guest writes its output? */
 bool oob_unit_is_output(const struct oob_context *context, struct oob_target target);
 
-enum oob_told oob_unit_read(struct oob_context *context, struct oob_target target, uint8_t *value);
+/* `alone`: there is no server, so what it has published for a device without a shadow does not count. */
+enum oob_told oob_unit_read(struct oob_context *context, struct oob_target target, bool alone, uint8_t *value);
 uint8_t oob_unit_idle_read(struct oob_context *context, struct oob_target target);
 enum oob_look oob_unit_saw(struct oob_context *context, struct oob_target target, uint8_t value, bool asked);
 /* `told`: the server was told, else it will be told when it is back. */

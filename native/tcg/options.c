@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "uart_shadow.h"
+#include "uart.h"
 
 /* What ports= wants, when a device's kind is there, and what follows is wrong. */
 #define PORTS_WANTED                                                                                           \

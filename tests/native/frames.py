@@ -14,7 +14,7 @@ from tests.native.half import (
     Half,
 )
 
-KEPT = 65536  # OOB_KEEP_MAX of uart_shadow.h
+KEPT = 65536  # OOB_KEEP_MAX of output.h
 SECOND_NS = 1_000_000_000
 APPEARED = ContextAppeared(1, 0x2000, 0x1000)
 

@@ -16,6 +16,7 @@
 #include "options.h"
 #include "serve.h"
 #include "svm.h"
+#include "uart.h"
 #include "uart_shadow.h"
 #include "unit.h"
 

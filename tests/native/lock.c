@@ -15,7 +15,7 @@
 #include "host.h"
 #include "no_cpu.h"
 #include "svm.h"
-#include "uart_shadow.h"
+#include "uart.h"
 
 enum { COM1 = 0x3f8 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The shadow of a 16550 alone, for shadow.py. */
-#include "uart_shadow.h"
+#include "uart.h"
 
 static const struct oob_device_ops *const ops = &oob_uart_shadow;
 

@@ -1,4 +1,4 @@
-"""The native half's shadow of a 16550 (`native/core/uart_shadow.c`, `uart_ahead.c`), under a test's hands
+"""The native half's shadow of a 16550 (`native/core/uart.c`, `uart_shadow.c`, `uart_ahead.c`), under a test's hands
 (`shadow.c`)."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """How many exits a guest costs that prints short lines, and one that halts while an interrupt of ours is due
-(`native/core/lines.c`, `uart_shadow.c`, `halt.c`)."""
+(`native/core/lines.c`, `uart.c`, `halt.c`)."""
 
 from __future__ import annotations
 
