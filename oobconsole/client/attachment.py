@@ -49,21 +49,67 @@ class Gap:
 
 class _Channel(asyncssh.SSHClientSession[bytes]):
     """One session of `attach --json-notices`: the guest's bytes come on standard output, and JSON objects, one a
-    line, on standard error."""
+    line, on standard error.
+
+    asyncssh tells of a channel's end only behind all that has come on it. So when the server has ended the session
+    while the script has made it wait, the output that waits is passed over: the next session brings it, as it begins
+    where the script is.
+
+    Args:
+        output: gets the guest's bytes.
+        notice: gets the JSON objects.
+
+    Attributes:
+        said: the last lines on standard error that are no JSON objects.
+        last_words: what the server has said last, in either way.
+        status: the exit status, when the server has said it.
+        writable: set when more may be written.
+        ended: done when the session is over.
+    """
 
     def __init__(self, output: Callable[[bytes], object], notice: Callable[[dict[str, Any]], object]) -> None:
         self._output = output
         self._notice = notice
         self._line = bytearray()
+        self._channel: asyncssh.SSHClientChannel[bytes] | None = None
+        self._paused = self._passed_over = False
         self.said: deque[str] = deque(maxlen=10)
+        self.last_words = ""
         self.status: int | None = None
         self.writable = asyncio.Event()
         self.writable.set()
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
+    def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
+        self._channel = chan
+
+    def pause(self) -> None:
+        """Make the server wait, until `go_on` is called."""
+        if self._channel is not None and not self._passed_over:
+            self._paused = True
+            self._channel.pause_reading()
+
+    def go_on(self) -> None:
+        """Let more output come."""
+        if self._channel is not None and self._paused:
+            self._paused = False
+            self._channel.resume_reading()
+
+    def pass_over(self) -> None:
+        """Take no more output: the server has ended the session. What it has said is taken."""
+        self._passed_over = True
+        self.go_on()
+
+    def write(self, data: bytes) -> None:
+        """Type bytes. Raises `OSError` if the server has ended the session, or the connection is lost."""
+        if self._channel is None:
+            raise BrokenPipeError
+        self._channel.write(data)
+
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         if datatype is None:
-            self._output(data)
+            if not self._passed_over:
+                self._output(data)
             return
         self._line += data
         *lines, rest = bytes(self._line).split(b"\n")
@@ -77,10 +123,13 @@ class _Channel(asyncssh.SSHClientSession[bytes]):
             notice = json.loads(text)
         except ValueError:
             notice = None
-        if isinstance(notice, dict):
-            self._notice(notice)
-        else:
+        if not isinstance(notice, dict):
             self.said.append(text)
+            self.last_words = text
+            return
+        self.last_words = str(notice.get("text", self.last_words))
+        if not self._passed_over:
+            self._notice(notice)
 
     def pause_writing(self) -> None:
         self.writable.clear()
@@ -90,6 +139,8 @@ class _Channel(asyncssh.SSHClientSession[bytes]):
 
     def exit_status_received(self, status: int) -> None:
         self.status = status
+        if self._paused:
+            self.pass_over()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.writable.set()
@@ -133,8 +184,8 @@ class Attachment:
         self._connection = connection
         self._watch = watch
         self._attached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._channel: asyncssh.SSHClientChannel[bytes] | None = None
         self._session: _Channel | None = None
+        self._last_words = ""  # of the session before, if the server has ended it
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -179,18 +230,22 @@ class Attachment:
 
         async def begin(ssh: asyncssh.SSHClientConnection) -> asyncssh.SSHClientChannel[bytes]:
             channel, _ = await ssh.create_session(lambda: session, command, encoding=None)
+            if self._unread > _UNREAD_MAX:
+                session.pause()
             return channel
 
         channel = await self._connection.opened(begin)
-        self._channel, self._session = channel, session
+        self._session = session
         self._wake()
         try:
             await session.ended
         finally:
-            self._channel = None
+            self._session = None
             channel.abort()
         if session.status in (_USAGE, _DENIED):
-            self._end(CommandRefused(command, session.status, " ".join(session.said)))
+            why = [*session.said, *([f"(before: {self._last_words})"] if self._last_words else [])]
+            self._end(CommandRefused(command, session.status, " ".join(why)))
+        self._last_words = session.last_words if session.status is not None else ""
 
     def _end(self, error: Exception) -> None:
         if self.over is None:
@@ -210,8 +265,13 @@ class Attachment:
         self.offset += len(data)
         self.transcript.feed(data)
         self._wake()
-        if self.transcript.end - self.looked > _UNREAD_MAX and self._channel is not None:
-            self._channel.pause_reading()
+        if self._unread > _UNREAD_MAX and self._session is not None:
+            self._session.pause()
+
+    @property
+    def _unread(self) -> int:
+        """How many characters of output the script has not looked at."""
+        return self.transcript.end - self.looked
 
     def _noticed(self, notice: dict[str, Any]) -> None:
         kind = notice.get("kind")
@@ -241,16 +301,28 @@ class Attachment:
         self._wake()
 
     def go_on(self) -> None:
-        """Let more output come: the script has looked at what is there."""
-        if self._channel is not None:
-            self._channel.resume_reading()
+        """Let more output come, if the script has looked at enough of what is there."""
+        if self._session is not None and self._unread <= _UNREAD_MAX:
+            self._session.go_on()
 
     async def send(self, data: bytes) -> None:
         """Send bytes to the guest, and wait until they are on their way. While the connection is lost, this waits.
         Raises what has ended the attachment."""
-        while self._channel is None or self._session is None:
+        while not await self._sent(data):
             if self.over is not None:
                 raise self.over
             await self.changed.wait()
-        self._channel.write(data)
-        await self._session.writable.wait()
+
+    async def _sent(self, data: bytes) -> bool:
+        """Send bytes over the session that there is. Returns False if there is none, or the server has ended it."""
+        session = self._session
+        if session is None:
+            return False
+        try:
+            session.write(data)
+        except OSError:
+            self._session = None
+            session.pass_over()
+            return False
+        await session.writable.wait()
+        return True

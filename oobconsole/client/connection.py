@@ -302,9 +302,11 @@ class Connection:
             process = await self.opened(lambda ssh: ssh.create_process("events --json"))
             async with process:
                 async for line in process.stdout:
-                    yield json.loads(line)
+                    if line.endswith("\n"):  # else its end was lost
+                        yield json.loads(line)
         except (OSError, asyncssh.Error) as error:
             raise ConnectFailed(f"{self.target}: was lost: {error}") from error
+        raise ConnectFailed(f"{self.target}: was lost: the server has ended the session")
 
 
 async def _unless_cancelled(beginning: Awaitable[SessionT]) -> SessionT:

@@ -133,8 +133,9 @@ class Console:
                 `\\r\\n`, and a terminal's escape sequences are left out. A letter with an accent matches in both of
                 Unicode's spellings. A match must lie within the last mebibyte.
             timeout: how many seconds to wait. What comes before they are over is looked at; with 0 nothing else is.
-            fail: a pattern, or several, after which it is useless to wait any longer. Of all patterns the one whose
-                match begins first in the output counts.
+            fail: a pattern, or several, after which it is useless to wait any longer. Of all patterns the one counts
+                for which the guest had printed enough first, however late the script looks. Of two matches that begin
+                together, the failure counts.
 
         Returns:
             The match.
@@ -200,8 +201,9 @@ class Console:
         since = max(search.begin, start, search.looked - search.again)
         first, late = await first_of(search.patterns, text, since - start)
         search.looked = start + len(text)
-        attachment.looked = max(attachment.looked, search.looked)
-        attachment.go_on()
+        if first is None:
+            attachment.looked = max(attachment.looked, search.looked)
+            attachment.go_on()
         if first is None and search.at_cursor and "\n" in text[max(search.begin, start) - start :]:
             first, late_too = await first_of(search.patterns[:1], attachment.transcript.before_cursor, 0)
             start, late = search.looked - (first.end() if first else 0), late or late_too
@@ -214,6 +216,7 @@ class Console:
             )
         self._at = max(self._at, start + found.end())
         self._attachment.looked = self._at
+        self._attachment.go_on()
         return found
 
     def _seen(self) -> str:

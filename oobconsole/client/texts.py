@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
+import time
 from collections.abc import Iterable
 from typing import Final
 
@@ -60,7 +61,12 @@ def as_word(command: str) -> str:
 
 
 async def first_of(patterns: Iterable[Pattern], text: str, at: int) -> tuple[Match | None, bool]:
-    """Which of the patterns begins first, the later one of two that begin together; and was a look too slow to end?
+    """Which of the patterns has come first, and was a look too slow to end?
+
+    A pattern has come as soon as there is enough text for a match, though more text might make the match longer. So
+    the answer is the same when the text comes in one piece and when it comes in many. Of two patterns that have come
+    with the same character, the match that begins earlier counts. Of two matches that begin together, the later
+    pattern counts.
 
     In a thread, as a pattern may need all the time that it has, and time limits count meanwhile.
     """
@@ -69,8 +75,33 @@ async def first_of(patterns: Iterable[Pattern], text: str, at: int) -> tuple[Mat
     for pattern in patterns:
         try:
             found = await asyncio.to_thread(pattern.search, text, at, timeout=LOOK_SECONDS, concurrent=True)
+            if found is not None and (first is None or await asyncio.to_thread(_comes_before, found, first)):
+                first = found
         except TimeoutError:
-            found, late = None, True
-        if found is not None and (first is None or found.start() <= first.start()):
-            first = found
+            late = True
     return first, late
+
+
+def _comes_before(found: Match, first: Match) -> bool:
+    """Whether a match has come before `first`, which is one of a pattern before. Raises `TimeoutError`."""
+    if found.start() == first.start():
+        return True
+    if found.end() <= first.start() or first.end() <= found.start():
+        return found.start() < first.start()
+    deadline = time.monotonic() + LOOK_SECONDS
+    return (_came_at(found, deadline), found.start()) < (_came_at(first, deadline), first.start())
+
+
+def _came_at(found: Match, deadline: float) -> int:
+    """The position behind the character with which there was enough text for a match. It is looked for by bisection,
+    as more text never makes less of a match; but for patterns that name the end of the text, for which the position
+    is one at which there was a match."""
+    few, enough = found.start(), found.end()
+    while enough - few > 1:
+        middle = (few + enough) // 2
+        left = max(0.001, deadline - time.monotonic())
+        if found.re.search(found.string, found.pos, middle, timeout=left, concurrent=True):
+            enough = middle
+        else:
+            few = middle
+    return enough
