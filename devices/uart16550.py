@@ -136,7 +136,10 @@ class Uart16550(Device):
             self.write(register, value)
 
     def peek(self, register: int) -> int | None:
-        """Return what `read` would, if and only if reading has no side effect now; else None."""
+        """Return what `read` would, if and only if reading has no side effect now; else None.
+
+        Only tests peek: they compare all registers with those of another UART after each step.
+        """
         if register == 0 and not self.divisor_latch and self._receiver.characters:
             return None
         if register == 2 and self._interrupts.pending() == THR_EMPTY:
@@ -319,7 +322,11 @@ class Uart16550(Device):
         return True
 
     def set_modem_lines(self, *, cts: bool, dsr: bool, ri: bool, dcd: bool) -> None:
-        """Drive the four inputs from the far side."""
+        """Drive the four inputs from the far side.
+
+        A console has no far side that drives them, so CTS, DSR and DCD are always on. Only tests drive them, to show
+        that the registers are those of a 16550.
+        """
         lines = (Msr.CTS if cts else 0) | (Msr.DSR if dsr else 0) | (Msr.RI if ri else 0) | (Msr.DCD if dcd else 0)
         self._modem.change(mcr=self._modem.mcr, lines=int(lines))
         self._update()
@@ -364,7 +371,7 @@ class Uart16550(Device):
 
     @property
     def modem_control(self) -> Mcr:
-        """DTR and RTS as the far side sees them."""
+        """DTR and RTS as the far side sees them. Only tests look at them: a console does nothing about them."""
         return Mcr(self._outputs & (Mcr.DTR | Mcr.RTS))
 
 

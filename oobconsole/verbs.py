@@ -77,11 +77,6 @@ class Verb:
     followed_by: str = ""
 
     @property
-    def of_a_console(self) -> bool:
-        """Whether the first word behind the verb names a console."""
-        return self.words[:1] == (Argument.CONSOLE,)
-
-    @property
     def spoken(self) -> str:
         """The verb as a person says it, for messages: `reload`, `audit head`."""
         return f"{self.name} {self.followed_by}".rstrip()

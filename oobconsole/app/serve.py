@@ -133,7 +133,7 @@ class _Server:
         access = access_of(config)
         return Services(
             directory,
-            Seats(directory, access, self._events, self._recordings),
+            Seats(directory, access, self._events),
             Views(directory, access),
             access,
             self._events,

@@ -72,11 +72,6 @@ class Output:
             self._loop.remove_reader(self._fd)
             self._rest = self._loop.call_later(_REST_SECONDS, self._listen)
 
-    @classmethod
-    def draining(cls) -> int:
-        """Return how many outputs of hooks that have ended are still being read."""
-        return len(cls._draining)
-
     def drain(self) -> None:
         """Throw away what still comes, until nobody has the pipe's other end."""
         if self._fd < 0:

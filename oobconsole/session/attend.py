@@ -12,7 +12,7 @@ from oobconsole.console.reader import Notice, Reader
 from oobconsole.session.actions import Actions
 from oobconsole.session.escape import Command, EscapeFilter, Typed
 from oobconsole.session.once import once
-from oobconsole.session.pipe import END_SECONDS, first_done, gather, type_at_once, type_in
+from oobconsole.session.pipe import END_SECONDS, first_done, gather, hung_up, type_at_once, type_in
 from oobconsole.session.prompt import Keys
 from oobconsole.session.request import ExitStatus, Request
 from oobconsole.session.room import Member
@@ -75,7 +75,7 @@ class Attended:
             await self._notices.begin(drawing, self._console.before(self._reader.position))
             await self._notices.welcome(self._welcome())
             return await first_done(
-                self._show(), self._type(), self._breaks(), self._hung_up(), self._ended(), self._notices.run()
+                self._show(), self._type(), self._breaks(), hung_up(self._peer), self._ended(), self._notices.run()
             )
         finally:
             self._give_back()
@@ -174,10 +174,6 @@ class Attended:
         self._give_back()
         await self._peer.tell(reason)
 
-    async def _hung_up(self) -> ExitStatus:
-        await self._peer.gone()
-        return ExitStatus.OK
-
     async def _ended(self) -> ExitStatus:
         reason = await self._member.ended
         with contextlib.suppress(TimeoutError):
@@ -250,7 +246,7 @@ class Attended:
             wanted.answer(sent)
             if wanted.refused:
                 await self._notices.say(f"{wanted.refused} more breaks were not sent: too many waited already")
-        return await self._hung_up()
+        return await hung_up(self._peer)
 
     async def _to_guest(self, data: bytes) -> None:
         self._notices.key()

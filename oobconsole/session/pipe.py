@@ -13,7 +13,7 @@ from oobconsole.access import Right
 from oobconsole.console.console import NOBODY, Console, ConsoleState
 from oobconsole.console.output import GATHER_SECONDS, GATHERED
 from oobconsole.console.reader import Notice, Reader
-from oobconsole.session.request import ExitStatus, Request
+from oobconsole.session.request import ExitStatus, Peer, Request
 from oobconsole.session.room import Member, Room
 from oobconsole.session.services import Services
 from oobconsole.session.within import within
@@ -29,6 +29,12 @@ END_SECONDS: Final = 2.0
 _LOOKS: Final = 10
 #: How many bytes are typed between two looks at who has the keyboard.
 PART: Final = 4096
+
+
+async def hung_up(peer: Peer) -> ExitStatus:
+    """Wait until the person or script has gone. That ends a session without a failure."""
+    await peer.gone()
+    return ExitStatus.OK
 
 
 async def first_done(*coroutines: Coroutine[Any, Any, ExitStatus]) -> ExitStatus:
@@ -111,7 +117,7 @@ class Pipe:
             elif console.state is not ConsoleState.LIVE:
                 why = console.reason_now if console.state in NOBODY else console.reason
                 await self._peer.tell(f"{console.name} is {state}: {why}")
-            return await first_done(self._show(), self._type(), self._hung_up(), self._ended())
+            return await first_done(self._show(), self._type(), hung_up(self._peer), self._ended())
         finally:
             self._room.leave(self._member, self._peer.why_gone)
             self._reader.close()
@@ -154,11 +160,6 @@ class Pipe:
         """Say why the pipe ends, and return `status`."""
         await self._tell(Notice(reason, "end", {"reason": reason}))
         return status
-
-    async def _hung_up(self) -> ExitStatus:
-        """End when the script has gone."""
-        await self._peer.gone()
-        return ExitStatus.OK
 
     async def _ended(self) -> ExitStatus:
         """End when somebody has ended the session, and tell the script why."""

@@ -16,8 +16,6 @@ from oobconsole.console.textscreen import TextScreen
 from oobconsole.events import Events
 from oobconsole.guests.directory import Directory
 from oobconsole.guests.guest import Guest
-from oobconsole.recording.recorder import Recorder
-from oobconsole.recording.recordings import Recordings
 from oobconsole.session.lastline import LastLine
 from oobconsole.session.room import Member, PlaceT, Room
 
@@ -70,16 +68,10 @@ class ConsoleSeat(Seat[Console]):
         last_line: what the guest printed last, as plain text.
     """
 
-    def __init__(self, console: Console, access: Access, events: Events, recordings: Recordings | None) -> None:
+    def __init__(self, console: Console, access: Access, events: Events) -> None:
         super().__init__(console, access, events)
         self.last_line = LastLine(console)
-        self._recordings = recordings
         self._screen: TextScreen | None = None
-
-    @property
-    def recorder(self) -> Recorder | None:
-        """What records the console; None: nothing does now. A recording of its name may be there all the same."""
-        return None if self._recordings is None else self._recordings.recorder(self.place.name)
 
     @property
     def screen(self) -> TextScreen:
@@ -98,15 +90,13 @@ class Seats:
 
     Args:
         directory: tells which consoles are no more; their seats are forgotten.
-        recordings: of the consoles; None: nothing is recorded.
+        access: who may do what.
+        events: where it is told what happens.
     """
 
-    def __init__(
-        self, directory: Directory, access: Access, events: Events, recordings: Recordings | None = None
-    ) -> None:
+    def __init__(self, directory: Directory, access: Access, events: Events) -> None:
         self._access = access
         self._events = events
-        self._recordings = recordings
         self._seats: dict[Console, ConsoleSeat] = {}
         self._drawn: dict[ConsoleSeat, None] = {}  # the seats with a text screen; the last used stands last
         directory.on_vanished(self._forget)
@@ -115,7 +105,7 @@ class Seats:
         """Return the seat of a console. It is made if there is none yet."""
         seat = self._seats.get(console)
         if seat is None:
-            seat = self._seats[console] = ConsoleSeat(console, self._access, self._events, self._recordings)
+            seat = self._seats[console] = ConsoleSeat(console, self._access, self._events)
         return seat
 
     def known(self, console: Console) -> ConsoleSeat | None:

@@ -21,7 +21,6 @@ from oobconsole import textfile, userkeys
 from oobconsole.errors import EnvironmentFault
 from oobconsole.front.ends import Unavailable, UserKeys
 from oobconsole.log.log import LogLimit
-from oobconsole.ssh import revoked as revocation
 from oobconsole.ssh.authorized import BadLine, Line, parse, public_key
 from oobconsole.ssh.private import (
     SSHOpenSSHCertificate,
@@ -33,7 +32,7 @@ from oobconsole.ssh.private import (
 from oobconsole.ssh.revoked import Revoked
 
 if TYPE_CHECKING:
-    from oobconsole.config.schema import ServerConfig
+    pass
 
 log = structlog.get_logger(__name__)
 
@@ -215,22 +214,6 @@ def offered(data: bytes) -> Offered | None:
         return Offered(decode_ssh_public_key(data))
     except (asyncssh.KeyImportError, ValueError):
         return None
-
-
-def trust_of(config: ServerConfig) -> Trust:
-    """Read the files about trust that the configuration names.
-
-    Raises:
-        EnvironmentFault: a file cannot be read or understood.
-    """
-    cas = load_cas(config.user_ca) if config.user_ca is not None else ()
-    revoked = revocation.load(config.revoked_keys) if config.revoked_keys is not None else Revoked()
-    return Trust(config.authorized_keys, cas, revoked, config.not_users_keys, config.strict_modes)
-
-
-def load_cas(path: Path) -> tuple[asyncssh.SSHKey, ...]:
-    """Read the keys of the CAs from a file. Raises `EnvironmentFault` if it cannot be read or understood."""
-    return parse_cas(read_cas(path), path)
 
 
 def read_cas(path: Path) -> bytes:

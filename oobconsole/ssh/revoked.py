@@ -48,18 +48,8 @@ class Revoked:
         return key_id in self.ids or (serial > 0 and any(serial in numbers for numbers in self.serials))
 
 
-def load(path: Path) -> Revoked:
-    """Read the file. If it is empty, the log says so.
-
-    Raises:
-        EnvironmentFault: the file cannot be read, or one of its lines cannot be understood. Why is that no warning?
-            The line may be the one that matters.
-    """
-    return check(read(path), path)
-
-
 def check(data: bytes, path: Path) -> Revoked:
-    """Do the same with the bytes of the file."""
+    """Parse the bytes of the file, as `parse` does. If there are none, the log says so."""
     if not data:
         log.warning("revoked_keys is empty: nothing is revoked. If it was not, restore it and reload", file=str(path))
     return parse(data, path)
@@ -81,7 +71,7 @@ def parse(data: bytes, path: Path) -> Revoked:
         path: the path of the file, for messages.
 
     Raises:
-        EnvironmentFault: a line cannot be understood.
+        EnvironmentFault: a line cannot be understood. Why is that no warning? The line may be the one that matters.
     """
     if data.startswith(b"SSHKRL\n"):
         raise EnvironmentFault(f"{path}: a binary KRL is not read; put the lines that it was made of into this file")

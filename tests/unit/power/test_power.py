@@ -99,14 +99,14 @@ def test_who_prints_to_the_hooks_output_later_does_not_die_of_it(tmp_path: Path)
 
     async def switched() -> None:
         loop = "while :; do echo line || exit; echo x >> lines; sleep 0.01; done"
-        before = hook.Output.draining()
+        before = len(hook.Output._draining)
         await script(f"({loop}) & echo $! > pid", tmp_path).do(PowerAction.ON)
         pid = await number_in(tmp_path / "pid")
         lines = tmp_path / "lines"
         await until(lambda: lines.exists() and len(lines.read_text()) > 20, lambda: alive(pid))
         assert alive(pid)
         end(pid)
-        await until(lambda: hook.Output.draining() <= before, hook.Output.draining)
+        await until(lambda: len(hook.Output._draining) <= before, lambda: len(hook.Output._draining))
 
     run(switched)
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from oobconsole.access import ALL, Access, Grant, Principal
 from oobconsole.config.guests import ConsoleConfig
-from oobconsole.config.schema import RecordingConfig
 from oobconsole.console.console import Console, ConsoleState
 from oobconsole.console.reader import Notice
 from oobconsole.events import Events
-from oobconsole.recording.recordings import Recordings
 from oobconsole.session import seat as module
-from oobconsole.session.seat import Seat, Seats
+from oobconsole.session.seat import Seat
 from oobconsole.session.services import Services
 from tests.unit.session.fakes import ALICE, consoles, vanish
 
@@ -107,19 +103,6 @@ async def test_a_console_that_is_no_more_has_no_seat() -> None:
     vanish(settings, "web1")
     assert settings.seats.known(console) is None
     assert list(settings.seats) == []
-
-
-async def test_what_records_a_console_is_known_at_its_seat(tmp_path: Path) -> None:
-    settings = consoles("web1")
-    console = web1(settings)
-    recordings = Recordings(RecordingConfig(), tmp_path, settings.events)
-    seats = Seats(settings.directory, settings.access, settings.events, recordings)
-    assert (seats.at(console).recorder, settings.seats.at(console).recorder) == (None, None)
-    await recordings.start([console])
-    recorder = seats.at(console).recorder
-    assert recorder is not None
-    assert recorder.console is console
-    await recordings.stop()
 
 
 async def test_the_last_line_is_read_when_somebody_looks() -> None:

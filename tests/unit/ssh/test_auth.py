@@ -16,11 +16,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from oobconsole.config.schema import ServerConfig
 from oobconsole.errors import EnvironmentFault
 from oobconsole.log.log import LogLimit
 from oobconsole.ssh import auth, revoked
-from oobconsole.ssh.auth import Allowed, Offered, Refused, Trust, offered, trust_of
+from oobconsole.ssh.auth import Allowed, Offered, Refused, Trust, offered, parse_cas, read_cas
 
 KEY = asyncssh.generate_private_key("ssh-ed25519")
 OTHER = asyncssh.generate_private_key("ssh-ed25519")
@@ -42,6 +41,14 @@ def allowed(
         return Trust(folder).allows(user, OFFERED, address, now)
     except Refused:
         return None
+
+
+def revoked_of(file: Path) -> revoked.Revoked:
+    return revoked.check(revoked.read(file), file)
+
+
+def cas_of(file: Path) -> tuple[asyncssh.SSHKey, ...]:
+    return parse_cas(read_cas(file), file)
 
 
 def certified(
@@ -202,7 +209,7 @@ class TestRevoked:
     def test_keys_cas_numbers_and_ids(self, tmp_path: Path, line: str) -> None:
         """security.md 22, its kind: what ssh-keygen understands means the same here."""
         (tmp_path / "revoked").write_text(f"# lost\n\n{line}\n")
-        trust = Trust(tmp_path, (CA.convert_to_public(),), revoked.load(tmp_path / "revoked"))
+        trust = Trust(tmp_path, (CA.convert_to_public(),), revoked_of(tmp_path / "revoked"))
         with pytest.raises(Refused, match="revoked"):
             trust.allows("alice", certified(["alice"]), "192.0.2.1")
         assert not trust.still_allows("alice", certified(["alice"]))
@@ -216,7 +223,7 @@ class TestRevoked:
         (tmp_path / "alice").write_text(PUBLIC)
         assert Trust(tmp_path).still_allows("alice", OFFERED)
         (tmp_path / "revoked").write_text(PUBLIC)
-        trust = Trust(tmp_path, (), revoked.load(tmp_path / "revoked"))
+        trust = Trust(tmp_path, (), revoked_of(tmp_path / "revoked"))
         with pytest.raises(Refused, match="revoked"):
             trust.allows("alice", OFFERED, "192.0.2.1")
         assert not trust.still_allows("alice", OFFERED)
@@ -248,16 +255,16 @@ class TestRevoked:
         """security.md 22, its kind: no line is taken that revokes nothing, or another number than for ssh-keygen."""
         (tmp_path / "revoked").write_bytes(data)
         with pytest.raises(EnvironmentFault, match=reason):
-            revoked.load(tmp_path / "revoked")
+            revoked_of(tmp_path / "revoked")
         with pytest.raises(EnvironmentFault, match="cannot be read"):
-            revoked.load(tmp_path / "missing")
+            revoked_of(tmp_path / "missing")
 
 
 def test_an_empty_list_of_revoked_keys_is_said(tmp_path: Path) -> None:
     """issue 12, section 3: it may be what a crash has left of one that revoked something."""
     (tmp_path / "revoked").touch()
     with capture_logs() as logs:
-        revoked.load(tmp_path / "revoked")
+        revoked_of(tmp_path / "revoked")
     (line,) = logs
     assert (line["log_level"], line["file"]) == ("warning", str(tmp_path / "revoked"))
     assert "revoked_keys is empty: nothing is revoked" in line["event"]
@@ -267,12 +274,9 @@ def test_an_empty_list_of_revoked_keys_is_said(tmp_path: Path) -> None:
 def test_lists_that_are_no_files_are_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(EnvironmentFault, match="fifo: revoked_keys cannot be read: it is no file: move it away"):
-        revoked.load(tmp_path / "fifo")
-    config = ServerConfig.model_validate(
-        {"state_dir": str(tmp_path), "authorized_keys": str(tmp_path), "user_ca": str(tmp_path / "fifo")}
-    )
+        revoked_of(tmp_path / "fifo")
     with pytest.raises(EnvironmentFault, match="fifo: user_ca cannot be read: it is no file"):
-        trust_of(config)
+        cas_of(tmp_path / "fifo")
 
 
 @pytest.mark.parametrize(
@@ -281,11 +285,8 @@ def test_lists_that_are_no_files_are_not_waited_for(tmp_path: Path) -> None:
 )
 def test_a_ca_file_that_cannot_be_used(tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / "ca").write_text(text)
-    config = ServerConfig.model_validate(
-        {"state_dir": str(tmp_path), "authorized_keys": str(tmp_path), "user_ca": str(tmp_path / "ca")}
-    )
     with pytest.raises(EnvironmentFault, match=reason):
-        trust_of(config)
+        cas_of(tmp_path / "ca")
 
 
 @settings(max_examples=500, deadline=None)
@@ -344,8 +345,7 @@ class TestFiles:
     @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-8"])
     def test_of_a_ca(self, tmp_path: Path, encoding: str) -> None:
         (tmp_path / "ca").write_text(f"{CA_PUBLIC} José's CA\r\n", encoding=encoding)
-        config = {"state_dir": str(tmp_path), "authorized_keys": str(tmp_path), "user_ca": str(tmp_path / "ca")}
-        assert trust_of(ServerConfig.model_validate(config)).cas == (CA.convert_to_public(),)
+        assert cas_of(tmp_path / "ca") == (CA.convert_to_public(),)
 
     @pytest.mark.parametrize(("file", "folder"), [(0o666, 0o700), (0o664, 0o700), (0o600, 0o777), (0o600, 0o770)])
     def test_what_others_may_write_does_not_count(self, tmp_path: Path, file: int, folder: int) -> None:
