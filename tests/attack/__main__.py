@@ -93,12 +93,14 @@ def measure(attack: Any, driver: Path) -> str:
             before = echoes(client, other, ATTACK_SECONDS / 2), vcpu.waits()
             with attacking(attack, server, key, 0 if name in fronts.LOCAL else spared) as attacker:
                 during = echoes(client, other, ATTACK_SECONDS), vcpu.waits()
-                attacker.wait(60)
+                status = attacker.wait(60)
             memory = f"{memory_mib(server, 'VmHWM'):.0f} / {memory_mib(server):.0f}"
         said = server.log.read_text()
     about = " ".join((attack.__doc__ or "").split()).rstrip(".")
     if again := said.count("a front has ended, and is begun again"):
         about += f" (begun again {again} times)"
+    if status:
+        about += f" (the attack itself has failed, with exit status {status}: SHOW_ERRORS=1 shows why)"
     cells = [about, shown(before[0]), shown(during[0]), before[1], during[1], memory]
     cells += [held(said, of_fronts=False), held(said, of_fronts=True), blamed(said)]
     row = f"| {' | '.join(cells)} |"
