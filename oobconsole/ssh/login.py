@@ -7,7 +7,8 @@ import asyncio
 import itertools
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, TypeVar
+from concurrent.futures import Executor
+from typing import Final, TypeVar
 
 import asyncssh
 import structlog
@@ -20,12 +21,10 @@ from oobconsole.ssh import auth
 from oobconsole.ssh.algorithms import SIGNATURES
 from oobconsole.ssh.auth import Allowed, Offered, Trust
 from oobconsole.ssh.channel import Channel
-from oobconsole.ssh.gate import Offence
+from oobconsole.ssh.gate import Gate, Offence
 from oobconsole.ssh.private import PacketDecodeError
+from oobconsole.ssh.settings import Settings
 from oobconsole.ssh.transport import TooMuch, Transport
-
-if TYPE_CHECKING:
-    from oobconsole.ssh.server import SshServer
 
 log = structlog.get_logger(__name__)
 
@@ -89,27 +88,26 @@ class Connection(Transport):
         if isinstance(login, Login):
             login.set_room(room)
 
-    async def validate_public_key(self, username: str, key_data: bytes, msg: bytes, signature: bytes) -> bool:
+    async def check_key(self, user: str, key: bytes, message: bytes, signature: bytes) -> bool:
         login = self._login
         loop = asyncio.get_running_loop()
         began = loop.time()
-        offered = await login.understand(key_data)
+        offered = await login.understand(key)
         allowed = await login.consider(offered)
-        if msg and _weak(signature):
+        if message and _weak(signature):
             login.reason = "the signature is by an algorithm that is not accepted"
         elif offered is not None and allowed is not None:
             self.set_authorized_keys(_Granted(allowed))
-            if await super().validate_public_key(login.user, key_data, msg, signature):
-                if msg:
+            if await super().check_key(login.user, key, message, signature):
+                if message:
                     login.signed(offered)
                 return True
-            login.reason = "the signature is wrong" if msg else "the certificate is not valid now or here"
+            login.reason = "the signature is wrong" if message else "the certificate is not valid now or here"
         await _wait_since(began)
         return False
 
-    def send_userauth_failure(self, partial_success: bool) -> None:
-        if self._login.may_try_again():
-            super().send_userauth_failure(partial_success)
+    def login_failed(self) -> bool:
+        return self._login.may_try_again()
 
     @property
     def _login(self) -> KeyLogin:
@@ -160,6 +158,26 @@ class Host:
     def sessions_of(self, who: Principal | None) -> int:
         """Return how many of these sessions one user has."""
         return sum(one.sessions for one in self.connections.values() if one.who and who and one.who.is_user(who))
+
+
+class KeyHost(Host):
+    """What the logins of one server share where users log in by their keys: the server itself.
+
+    Attributes:
+        config: the present settings.
+        trust: whom the present settings trust. A reload puts another object in its place.
+        gate: is told of each connection that comes, logs in, fails or leaves.
+        login_threads: check the keys of clients who want to log in.
+    """
+
+    config: Settings
+    trust: Trust
+    gate: Gate
+    login_threads: Executor
+
+    def recheck(self, logins: Sequence[Login]) -> None:
+        """End those of these connections whose key does not count any more, in the background."""
+        raise NotImplementedError
 
 
 class Login(asyncssh.SSHServer):
@@ -265,7 +283,7 @@ class Login(asyncssh.SSHServer):
 class KeyLogin(Login):
     """A login over the network, by a key or a certificate."""
 
-    def __init__(self, server: SshServer) -> None:
+    def __init__(self, server: KeyHost) -> None:
         super().__init__(server)
         self.server = server
         self._name: str | None = None  # the name that the client has given: USER or USER+CONSOLE

@@ -21,7 +21,7 @@ from oobconsole.ssh import settings as told
 from oobconsole.ssh.auth import Trust
 from oobconsole.ssh.door import Doorkeeper
 from oobconsole.ssh.gate import Gate
-from oobconsole.ssh.login import Connection, Host, KeyLogin, Login
+from oobconsole.ssh.login import Connection, KeyHost, KeyLogin, Login
 from oobconsole.ssh.revoked import Revoked
 from oobconsole.ssh.settings import Settings
 from oobconsole.ssh.turns import Turns
@@ -79,7 +79,7 @@ def understood(data: bytes) -> Understood:
     return Understood(settings, key, certificates, cas, gone)
 
 
-class SshServer(Host):
+class SshServer(KeyHost):
     """Lets in the users that the settings name, and begins their sessions in the core. To be made in a coroutine.
 
     Args:
@@ -120,7 +120,6 @@ class SshServer(Host):
         self.recheck(list(self.connections.values()))
 
     def recheck(self, logins: Sequence[Login]) -> None:
-        """End those of these connections whose key does not count any more, in the background."""
         self._tasks.start(self._end_untrusted(logins), "end of connections that are not trusted")
 
     def _trust_of(self, settings: Understood) -> Trust:

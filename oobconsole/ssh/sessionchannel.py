@@ -4,7 +4,6 @@ makes.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Final, cast
 
 import asyncssh
@@ -38,10 +37,9 @@ class SessionChannel(private.Channel):
         valid, or there is none."""
         return self._garbled if self._garbled == self.get_command() else ""
 
-    def process_packet(self, pkttype: int, pktid: int, packet: SSHPacket) -> bool | Awaitable[None]:
+    def check_packet(self) -> None:
         if cast("Transport", self.connection).peer_exchanges:
             raise asyncssh.ProtocolError("only a key exchange may follow KEXINIT (RFC 4253, 7.1)")
-        return super().process_packet(pkttype, pktid, packet)
 
     def window_grew(self, window: int) -> None:
         if window > _WINDOW_MAX:

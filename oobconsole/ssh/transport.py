@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Awaitable
 from typing import Any, Final
 
 import asyncssh
@@ -24,7 +23,6 @@ from oobconsole.ssh.private import (
     OPEN_RESOURCE_SHORTAGE,
     PacketDecodeError,
     SSHPacket,
-    SSHPacketLogger,
     String,
 )
 from oobconsole.ssh.rate import Rate
@@ -220,12 +218,9 @@ class Transport(private.Connection):
 
     # -- output -------------------------------------------------------------------------------------
 
-    def send_packet(self, pkttype: int, *args: bytes, handler: SSHPacketLogger | None = None) -> None:
-        """Send a packet, but not the empty packet that asyncssh sends before each other one. The empty packet would
-        hinder attacks on ciphers in CBC mode (RFC 4251, 9.3.1), of which we have none. And it costs as much as a
-        typed key."""
-        if pkttype != MSG_IGNORE:
-            super().send_packet(pkttype, *args, handler=handler)
+    #: asyncssh sends an empty packet before each other one. It would hinder attacks on ciphers in CBC mode (RFC 4251,
+    #: 9.3.1), of which we have none. And it costs as much as a typed key.
+    never_sent = frozenset({MSG_IGNORE})
 
     def pause_writing(self) -> None:
         self._socket_has_room = False
@@ -265,8 +260,7 @@ class Transport(private.Connection):
             self._held_kexinit.cancel()
             self._held_kexinit = None
 
-    def send_newkeys(self, k: bytes, h: bytes) -> None:
-        super().send_newkeys(k, h)
+    def newkeys_sent(self) -> None:
         self._tell_room()
 
     def _exchange_is_late(self) -> None:
@@ -320,10 +314,9 @@ class Transport(private.Connection):
 
     # -- what a packet may ask for ------------------------------------------------------------------
 
-    def process_packet(self, pkttype: int, pktid: int, packet: SSHPacket) -> bool | Awaitable[None]:
-        if self.peer_exchanges and pkttype > MSG_USERAUTH_LAST:
+    def check_packet(self, kind: int) -> None:
+        if self.peer_exchanges and kind > MSG_USERAUTH_LAST:
             raise asyncssh.ProtocolError("only a key exchange may follow KEXINIT (RFC 4253, 7.1)")
-        return super().process_packet(pkttype, pktid, packet)
 
     def take_service_request(self, kind: int, number: int, packet: SSHPacket) -> None:
         """Accept a further request for the authentication service, as sshd does. Paramiko sends one with each key
@@ -349,9 +342,8 @@ class Transport(private.Connection):
             await begun
         await self.login_decided()
 
-    async def send_userauth_success(self) -> None:
+    def login_succeeds(self) -> None:
         self.limit_packets(PACKET_MAX)
-        await super().send_userauth_success()
 
     def take_channel_open(self, kind: int, number: int, packet: SSHPacket) -> None:
         about = SSHPacket(packet.get_remaining_payload())

@@ -2,8 +2,8 @@
 
 asyncssh promises nothing about these, so a new version may change any of them. Everything else in `ssh` uses the
 names below instead. `Connection` and `Channel` are asyncssh's classes with *hooks*: methods without an underscore
-that a subclass overrides, and that asyncssh reaches through a private method of the same purpose. Each hook does what
-asyncssh does when it is not overridden.
+that a subclass overrides, and that asyncssh reaches through a private or undocumented method of the same purpose.
+Each hook does what asyncssh does when it is not overridden.
 
 All of it works with the versions in `TRIED`. `tests/unit/ssh/test_private.py` fails when the installed version lacks
 something, or when a private method has other arguments; `make asyncssh` runs the SSH tests with each version of
@@ -23,7 +23,7 @@ from asyncssh.constants import (
     OPEN_RESOURCE_SHORTAGE,
 )
 from asyncssh.misc import TermModes, TermSize
-from asyncssh.packet import PacketDecodeError, SSHPacket, SSHPacketLogger, String
+from asyncssh.packet import PacketDecodeError, SSHPacket, String
 from asyncssh.public_key import SSHOpenSSHCertificate, decode_ssh_certificate, decode_ssh_public_key
 
 from oobconsole.ssh.private.certificates import id_of, is_host_certificate, serial_of, validity_of
@@ -46,7 +46,6 @@ __all__ = [
     "PacketDecodeError",
     "SSHOpenSSHCertificate",
     "SSHPacket",
-    "SSHPacketLogger",
     "String",
     "TermModes",
     "TermSize",

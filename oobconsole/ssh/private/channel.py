@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, cast
 
 import asyncssh
@@ -33,6 +34,13 @@ class Channel(asyncssh.SSHServerChannel[bytes]):
     def begin_session(self, command: str) -> bool:
         """Begin the session as if the client had asked for `command`."""
         return self._start_session(command=command)
+
+    def check_packet(self) -> None:
+        """Called before a packet is handled. Raises `asyncssh.ProtocolError` if none must come now."""
+
+    def process_packet(self, pkttype: int, pktid: int, packet: SSHPacket) -> bool | Awaitable[None]:
+        self.check_packet()
+        return super().process_packet(pkttype, pktid, packet)
 
     def window_grew(self, window: int) -> None:
         """The client takes more; `window` is how many bytes it takes in all."""

@@ -15,7 +15,7 @@ from asyncssh.constants import (
     MSG_SERVICE_REQUEST,
     MSG_USERAUTH_REQUEST,
 )
-from asyncssh.packet import SSHPacket
+from asyncssh.packet import SSHPacket, SSHPacketLogger
 
 from oobconsole.ssh.private.channel import Channel
 from oobconsole.ssh.private.data import DataWay
@@ -26,6 +26,8 @@ _TIMER_SECONDS: Final = 0.01  # a timer may expire a little early
 class Connection(DataWay):
     """A server's connection. The hooks stand behind the attributes, in the order in which a connection meets them."""
 
+    #: Kinds of packets that are not sent, although asyncssh sends them.
+    never_sent: frozenset[int] = frozenset()
     _heard = 0.0  # when the client has sent something, by the event loop's clock
 
     @property
@@ -149,6 +151,17 @@ class Connection(DataWay):
         super()._cleanup(exc)
         self.cleaned_up()
 
+    def check_packet(self, kind: int) -> None:
+        """Called before a packet is handled. Raises `asyncssh.ProtocolError` if it must not come now."""
+
+    def process_packet(self, pkttype: int, pktid: int, packet: SSHPacket) -> bool | Awaitable[None]:
+        self.check_packet(pkttype)
+        return super().process_packet(pkttype, pktid, packet)
+
+    def send_packet(self, pkttype: int, *args: bytes, handler: SSHPacketLogger | None = None) -> None:
+        if pkttype not in self.never_sent:
+            super().send_packet(pkttype, *args, handler=handler)
+
     # -- hooks: whether the client is still there ---------------------------------------------------
 
     def _reset_keepalive_timer(self) -> None:
@@ -185,9 +198,12 @@ class Connection(DataWay):
         self.use_short_way(receive=True)
 
     def send_newkeys(self, k: bytes, h: bytes) -> None:
-        """We use the new keys from now on."""
         super().send_newkeys(k, h)
         self.use_short_way(receive=False)
+        self.newkeys_sent()
+
+    def newkeys_sent(self) -> None:
+        """Called when we use the new keys from now on."""
 
     def take_service_request(self, kind: int, number: int, packet: SSHPacket) -> None:
         """The client wants to log in (RFC 4253, 10)."""
@@ -196,6 +212,35 @@ class Connection(DataWay):
     def take_userauth_request(self, kind: int, number: int, packet: SSHPacket) -> Awaitable[None] | None:
         """The client tries to log in (RFC 4252, 5)."""
         return super()._process_userauth_request(kind, number, packet)
+
+    async def check_key(self, user: str, key: bytes, message: bytes, signature: bytes) -> bool:
+        """Return whether a key lets the user in (RFC 4252, 7).
+
+        Args:
+            user: the user's name, as asyncssh has prepared it (RFC 4013).
+            key: the key or certificate, encoded.
+            message: what the client has signed; empty: the client only asks whether the key would do.
+            signature: the signature, encoded.
+        """
+        return await super().validate_public_key(user, key, message, signature)
+
+    async def validate_public_key(self, username: str, key_data: bytes, msg: bytes, signature: bytes) -> bool:
+        return await self.check_key(username, key_data, msg, signature)
+
+    def login_failed(self) -> bool:
+        """Called when a login attempt has failed. False: the client is not told, because its connection ends."""
+        return True
+
+    def send_userauth_failure(self, partial_success: bool) -> None:
+        if self.login_failed():
+            super().send_userauth_failure(partial_success)
+
+    def login_succeeds(self) -> None:
+        """Called when a login attempt has succeeded, before the client is told."""
+
+    async def send_userauth_success(self) -> None:
+        self.login_succeeds()
+        await super().send_userauth_success()
 
     def take_channel_open(self, kind: int, number: int, packet: SSHPacket) -> None:
         """The client opens a channel (RFC 4254, 5.1)."""

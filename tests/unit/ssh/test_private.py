@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import inspect
 import tomllib
 from collections.abc import Iterator
@@ -38,9 +39,6 @@ CONNECTION = {
     "_process_ext_info": "self, _pkttype, _pktid, packet",
     "_update_recv_pktlen": "self, max_pktsize",
     "create_server_channel": "self, encoding, errors, window, max_pktsize",
-}
-#: Methods without an underscore that asyncssh does not document, and that others of our files replace.
-UNDOCUMENTED = {
     "process_packet": "self, pkttype, pktid, packet",
     "send_newkeys": "self, k, h",
     "send_userauth_success": "self",
@@ -71,7 +69,7 @@ ENCRYPTION = {
     "decrypt_packet": "self, seq, first, rest, header_len, mac",
 }
 METHODS = [
-    *((asyncssh.SSHServerConnection, *method) for method in (CONNECTION | UNDOCUMENTED).items()),
+    *((asyncssh.SSHServerConnection, *method) for method in CONNECTION.items()),
     *((encryption.GCMEncryption, *method) for method in ENCRYPTION.items()),
     *((asyncssh.SSHServerChannel, *method) for method in CHANNEL.items()),
     (
@@ -180,6 +178,26 @@ def test_no_other_file_uses_a_private_name_of_asyncssh() -> None:
         if ast.unparse(node.value) != "self"
     }
     assert not found
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "documented"),
+    [
+        (transport.Transport, asyncssh.SSHServerConnection, set(dir(asyncio.Protocol))),
+        (login.Connection, asyncssh.SSHServerConnection, set()),
+        (sessionchannel.SessionChannel, asyncssh.SSHServerChannel, {"exit"}),
+    ],
+)
+def test_no_other_file_replaces_what_asyncssh_does_not_document(
+    ours: type, theirs: type, documented: set[str]
+) -> None:
+    replaced = {name for name in vars(ours) if hasattr(theirs, name) and not name.startswith("__")}
+    assert not replaced - documented, "a hook of ssh/private is wanted"
+
+
+def test_a_login_knows_nothing_of_the_server_that_makes_it() -> None:
+    tree = ast.parse(inspect.getsource(login))
+    assert "oobconsole.ssh.server" not in {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
 
 
 @pytest.mark.parametrize("ours", [transport.Transport, sessionchannel.SessionChannel, login.Connection])
