@@ -19,6 +19,7 @@ from oobconsole.devices.device import Ahead, Image, Resources
 from oobconsole.guests.serialport import SerialPort
 from oobconsole.interceptors.base import Context, Interceptor, PortHandler, Publication
 from oobconsole.interceptors.wire import IMAGES_MAX, REGISTERS
+from oobconsole.words import brief
 
 log = structlog.get_logger(__name__)
 
@@ -144,6 +145,14 @@ class Board(PortHandler):
     def changed(self) -> None:
         """A device's registers have changed without an access of the guest: publishes them."""
         self._interceptor.publish(self.context)
+
+    def happened(self, what: str) -> None:
+        """A device has something to say that is no output of a serial port: tells the people at the consoles of the
+        context. The words may be the guest's own. A console bounds how many of them are told, and how often.
+        """
+        for port in self.ports:
+            if port.console is not None:
+                port.console.happened(brief(what))
 
     def returned(self) -> None:
         """The context was away and is back. It is known how much of its output has come. Its native half is told the

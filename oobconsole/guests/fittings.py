@@ -21,8 +21,8 @@ from oobconsole.guests.board import Board
 Bind = Callable[[str | None], object]
 
 #: For each name in `FITTED`: a function that makes the device for its slot on the board of a context. The device
-#: drives the slot's `outputs`, and calls the board's `changed` and `timed`. A device that learns which guest it is in
-#: calls `Bind`.
+#: drives the slot's `outputs`, and calls the board's `changed`, `timed` and `happened`. A device that learns which
+#: guest it is in calls `Bind`.
 MAKERS: Final[dict[str, Callable[[Slot, Board, Bind], Device]]] = {}
 
 

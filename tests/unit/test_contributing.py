@@ -8,15 +8,21 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import indent
 from types import ModuleType
+from typing import TypeVar
 
 import pytest
 
 from oobconsole import verbs
 from oobconsole.app import fronts as app_fronts
+from oobconsole.app import registry
 from oobconsole.config import places
-from oobconsole.config.guests import MachineConfig
+from oobconsole.config.guests import MachineConfig, VmConfig
+from oobconsole.config.schema import Config
+from oobconsole.config.table import Table
 from oobconsole.console.console import ConsoleState
+from oobconsole.console.reader import Notice
 from oobconsole.front.fronts import Fronts, prepare
 from oobconsole.guests import fittings
 from oobconsole.guests.line import Line
@@ -29,6 +35,7 @@ from tests.loopback.lab import Lab
 from tests.support.aio import soon, until
 from tests.unit.session.fakes import ALICE, FakePeer, consoles
 
+T = TypeVar("T", bound=Table)
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 #: Blocks of code, by what their first line says: a file, or `in FILE` for a line of it.
@@ -47,13 +54,24 @@ def load(file: str, folder: Path) -> ModuleType:
     return module
 
 
+def with_key(table: type[T], file: str) -> type[T]:
+    """The table of the configuration, with the key that the page adds to it."""
+    names = dict(vars(sys.modules[table.__module__]))
+    exec(f"class Wired({table.__name__}):\n{indent(EXAMPLES[f'in {table.__name__} of {file}'], '    ')}", names)
+    wired: type[T] = names["Wired"]
+    return wired
+
+
 def test_the_page_has_an_example_of_each() -> None:
     assert set(EXAMPLES) == {
         "devices/debugport.py",
         "in oobconsole/config/places.py",
         "in oobconsole/guests/fittings.py",
         "oobconsole/interceptors/playback.py",
-        "in oobconsole/app/registry.py",
+        "in MachineConfig of oobconsole/config/guests.py",
+        "in INTERCEPTORS of oobconsole/app/registry.py",
+        "in VmConfig of oobconsole/config/guests.py",
+        "in make_lines of oobconsole/app/registry.py",
         "oobconsole/lines/program.py",
         "oobconsole/session/verbs/idle.py",
         "in oobconsole/verbs.py",
@@ -75,32 +93,48 @@ def test_an_example_is_in_the_style_of_everything_else(file: str, tmp_path: Path
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def whole(folder: Path) -> Config:
+    """The rest of the configuration; its folder is `folder`."""
+    return Config.model_validate({"server": {"state_dir": str(folder), "authorized_keys": str(folder)}})
+
+
 async def test_a_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    printed = bytearray()
     device = load("devices/debugport.py", tmp_path).DebugPort
     monkeypatch.setattr(places, "FITTED", {})
     monkeypatch.setattr(fittings, "MAKERS", {})
     exec(EXAMPLES["in oobconsole/config/places.py"], {**vars(places), "DebugPort": device})
-    names = {**vars(fittings), "DebugPort": device, "output": printed.extend}
-    exec(EXAMPLES["in oobconsole/guests/fittings.py"], names)
+    exec(EXAMPLES["in oobconsole/guests/fittings.py"], {**vars(fittings), "DebugPort": device})
     interceptor = MemoryInterceptor("rack7")
     config = MachineConfig.model_validate({"name": "rack7", "guest": [{"name": "web1"}]})
     machine = Machine(config, interceptor, scrollback=4096)
     await machine.start()
     handler = interceptor.appear(1)
     assert handler is not None
+    (console,) = [console for guest in machine.guests for console in guest.consoles]
+    reader = console.attach()
     assert handler.read(0xE9, 1) == 0xE9
-    handler.write_block(0xE9, b"hello")
+    handler.write_block(0xE9, b"hello\x1b")
     handler.write(0xE9, 1, 0x21)
-    assert printed == b"hello!"
+    handler.write_block(0xE9, b"\n\n" + b"x" * 81)
+    told = [await soon(reader.next()) for _ in range(2)]
+    assert [notice.text for notice in told if isinstance(notice, Notice)] == [
+        "web1: debug port: hello?!",
+        f"web1: debug port: {'x' * 80}",
+    ]
+    assert console.end == 0, "what is no UART's is no output"
     assert range(0xE9, 0xEA) in [ports for one in places.places_of(config) for ports in one.place.ranges]
     await machine.stop("the test ends")
 
 
-async def test_an_interceptor(tmp_path: Path) -> None:
+async def test_an_interceptor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = load("oobconsole/interceptors/playback.py", tmp_path)
-    config = MachineConfig.model_validate({"name": "rack7", "guest": [{"name": "web1"}]})
-    machine = Machine(config, module.PlaybackInterceptor("rack7", b"Linux version 6.12\r\n"), scrollback=4096)
+    table = with_key(MachineConfig, "oobconsole/config/guests.py")
+    config = table.model_validate({"name": "rack7", "interceptor": "playback", "guest": [{"name": "web1"}]})
+    monkeypatch.setattr(registry, "INTERCEPTORS", dict(registry.INTERCEPTORS))
+    names = {**vars(registry), "PlaybackInterceptor": module.PlaybackInterceptor}
+    exec(EXAMPLES["in INTERCEPTORS of oobconsole/app/registry.py"], names)
+    (tmp_path / "rack7.output").write_bytes(b"Linux version 6.12\r\n")
+    machine = Machine(config, registry.make(whole(tmp_path), config), scrollback=4096)
     await machine.start()
     (console,) = [console for guest in machine.guests for console in guest.consoles]
     await until(lambda: console.end == len(b"Linux version 6.12\r\n"), lambda: console.end)
@@ -108,7 +142,13 @@ async def test_an_interceptor(tmp_path: Path) -> None:
 
 
 async def test_a_line(tmp_path: Path) -> None:
-    stream = load("oobconsole/lines/program.py", tmp_path).ProgramStream(["cat"])
+    table = with_key(VmConfig, "oobconsole/config/guests.py")
+    vm = table.model_validate({"name": "web1", "chardev": "unix:web1.line", "program": ["cat"]})
+    names = {**vars(registry), "ProgramStream": load("oobconsole/lines/program.py", tmp_path).ProgramStream}
+    example = indent(EXAMPLES["in make_lines of oobconsole/app/registry.py"], "    ")
+    exec(f"def make_lines(config, vm):\n{example}    return []\n", names)
+    (stream,) = names["make_lines"](whole(tmp_path), vm)
+    assert names["make_lines"](whole(tmp_path), vm.model_copy(update={"program": None})) == []
     line = Line("web1", stream, scrollback=4096)
     await line.start()
     await until(lambda: line.console.state is ConsoleState.LIVE, lambda: line.console.state)
