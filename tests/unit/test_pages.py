@@ -18,6 +18,9 @@ _PLACE = re.compile(r"`((?:native|oobconsole|devices|tests)/[\w./-]+)(?::(\w+))?
 PAGES = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"])
 #: In columns; tables and code may be wider (docs/coding-style.md).
 WIDTH = 100
+#: The same for a row of a table, in whose cells no prose belongs. Pages of figures have many columns.
+ROW = 260
+FIGURES = ("security-tests.md",)
 #: Pages that are still to be wrapped.
 WIDE: tuple[str, ...] = ()
 
@@ -63,6 +66,14 @@ def prose(page: Path) -> list[str]:
 )
 def test_lines_have_at_most_100_columns(page: Path) -> None:
     assert [line for line in prose(page) if len(line) > WIDTH] == []
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name not in FIGURES], ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_tables_have_short_cells(page: Path) -> None:
+    """What takes sentences is read in a paragraph or in a list, and not in a narrow column."""
+    assert [row for row in page.read_text().splitlines() if row.startswith("|") and len(row) > ROW] == []
 
 
 def anchors(page: Path) -> set[str]:
