@@ -12,6 +12,7 @@ import signal
 import struct
 import subprocess
 import termios
+import time
 from collections.abc import Sequence
 
 import pyte
@@ -90,6 +91,44 @@ class Terminal(Expect):
             if not left or not self._read(left):
                 screen = "\n".join(self.lines)
                 raise ExpectError(f"{pattern!r} did not come on the screen in {deadline}:\n{screen}")
+
+    def insist_on_screen(self, keys: bytes | str, pattern: str, *, timeout: float, every: float) -> None:
+        """Type `keys` again and again, every so many seconds, until a line of the screen matches.
+
+        Raises:
+            ExpectError: as `expect_screen` does.
+        """
+        deadline = Deadline(timeout)
+        while True:
+            self.send(keys)
+            again = time.monotonic() + every
+            while (left := again - time.monotonic()) > 0:
+                if any(re.search(pattern, line) for line in self.lines):
+                    return
+                if not self._read(left):
+                    break
+            if not deadline.left:
+                break
+        screen = "\n".join(self.lines)
+        raise ExpectError(f"{pattern!r} did not come in {deadline}, though {keys!r} was typed again:\n{screen}")
+
+    def rest(self, seconds: float) -> None:
+        """Wait until nothing has come for so many seconds."""
+        quiet = time.monotonic() + seconds
+        before = len(self.seen)
+        while (left := quiet - time.monotonic()) > 0 and self._read(left):
+            if len(self.seen) != before:
+                quiet, before = time.monotonic() + seconds, len(self.seen)
+
+    def coloured(self, foreground: str, background: str) -> str:
+        """Return what the screen shows in these two colours (pyte's names), from its first such row."""
+        self._draw()
+        for row in range(self.screen.lines):
+            cells = [self.screen.buffer[row][column] for column in range(self.screen.columns)]
+            text = "".join(cell.data for cell in cells if (cell.fg, cell.bg) == (foreground, background)).strip()
+            if text:
+                return text
+        return ""
 
     @property
     def pid(self) -> int:

@@ -6,7 +6,6 @@ EDK2 writes CR8 whenever it returns from an interrupt. Without `native/tcg/guard
 
 from __future__ import annotations
 
-import contextlib
 import re
 import secrets
 from collections.abc import Iterator
@@ -15,7 +14,8 @@ import pytest
 
 from tests.stack.demo import telling_lines
 from tests.stack.nested import PANIC, NestedStack
-from tests.support.expect import Expect, ExpectError
+from tests.support.pace import Deadline, scaled
+from tests.support.terminal import Terminal
 from tests.vm.secrecy import assert_booted_from
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
@@ -24,10 +24,12 @@ DOWN = "\x1b[B"
 FIRMWARE_SECONDS = 300
 #: The pause between two presses of ESC, in seconds of the guest's own clock.
 ESC_EVERY = 15
-#: Matches the entry that Enter chooses: it is white on black, behind the sequence that says where it stands.
-MARKED = rb"\x1b\[37m\x1b\[40m\x1b\[\d+;\d+H([^\x1b ][^\x1b]*)\x1b"
-#: A menu is drawn when no entry has been marked for so many seconds.
+#: The firmware shows the entry that Enter chooses in these colours, by pyte's names.
+MARKED = ("white", "black")
+#: A menu is drawn when nothing has come for so many seconds on a quiet machine.
 REST_SECONDS = 3
+#: A screen larger than any that the firmware may choose.
+ROWS, COLUMNS = 50, 132
 
 
 @pytest.fixture(scope="module")
@@ -37,35 +39,30 @@ def bare() -> Iterator[NestedStack]:
         yield running
 
 
-def press(console: Expect, text: str) -> None:
+def press(console: Terminal, text: str) -> None:
     """Press one key after the other, as a person would."""
-    for key in text:
+    for at, key in enumerate(text, start=1):
         console.send(key)
-        console.expect(re.escape(key), timeout=60)
+        console.expect_screen(re.escape(text[:at].rstrip()) + "$", timeout=60)
     console.send("\r")
 
 
-def has_drawn(console: Expect) -> None:
-    """Wait until the firmware marks no entry any more. A mark that is drawn late would be taken for the answer to a
-    key."""
-    with contextlib.suppress(ExpectError):
-        while True:
-            console.expect(MARKED, timeout=REST_SECONDS)
-    assert console.running
-
-
-def choose(console: Expect, entry: bytes) -> None:
+def choose(console: Terminal, entry: str) -> None:
     """Go down in one of the firmware's menus until `entry` is marked, and choose it."""
-    has_drawn(console)
+    console.rest(scaled(REST_SECONDS))
     for _ in range(10):
+        before = console.coloured(*MARKED)
         console.send(DOWN)
-        if console.expect(MARKED, timeout=60)[1].startswith(entry):
+        deadline = Deadline(60)
+        while console.coloured(*MARKED) == before and deadline.left:
+            console.rest(0.2)
+        if console.coloured(*MARKED).startswith(entry):
             console.send("\r")
             return
-    raise AssertionError(f"{entry!r} is not in the menu")
+    raise AssertionError(f"{entry!r} is not in the menu:\n" + "\n".join(console.lines))
 
 
-def stop_the_firmware(console: Expect) -> None:
+def stop_the_firmware(console: Terminal) -> None:
     """Press ESC until the firmware's own program begins, and not once more, because that would end the program.
 
     The firmware throws away what was typed before it has opened its console, and prints nothing while it waits for
@@ -75,35 +72,36 @@ def stop_the_firmware(console: Expect) -> None:
     console.insist("\x1b", rb'loading Boot\d+ "UiApp"', timeout=FIRMWARE_SECONDS, every=ESC_EVERY)
 
 
-def open_the_shell_in_the_boot_manager(console: Expect) -> None:
+def open_the_shell_in_the_boot_manager(console: Terminal) -> None:
     stop_the_firmware(console)
-    console.expect(rb"Boot Manager.*=Select Entry", timeout=60)
-    choose(console, b"Boot Manager")
-    console.expect(rb"Boot Manager Menu.*EFI Internal Shell", timeout=60)
-    choose(console, b"EFI Internal Shell")
-    console.expect(rb"startup\.nsh", timeout=FIRMWARE_SECONDS)
+    console.expect_screen("=Select Entry", timeout=60)
+    choose(console, "Boot Manager")
+    console.expect_screen("Boot Manager Menu", timeout=60)
+    console.expect_screen("EFI Internal Shell", timeout=60)
+    choose(console, "EFI Internal Shell")
+    console.expect_screen(r"startup\.nsh", timeout=FIRMWARE_SECONDS)
     console.send("\x1b")
-    console.expect(rb"Shell> ", timeout=60)
+    console.expect_screen("^Shell>$", timeout=60)
 
 
-def talk_to_the_shell(console: Expect) -> None:
+def talk_to_the_shell(console: Terminal) -> None:
     press(console, "ver")
-    console.expect(rb"UEFI v2[^\r\n]*EDK II", timeout=60)
-    console.expect(rb"Shell> ", timeout=60)
+    console.expect_screen(r"UEFI v2.*EDK II", timeout=60)
+    console.expect_screen("^Shell>$", timeout=60)
     press(console, r"fs0:\EFI\BOOT\BOOTX64.EFI")
 
 
-def choose_linux_in_grub(console: Expect, word: str) -> None:
+def choose_linux_in_grub(console: Terminal, word: str) -> None:
     """Use GRUB's command line and its menu, on the firmware's console."""
-    console.expect(rb"\*An entry that boots nothing.*Linux", timeout=120)
-    console.send("c")
-    console.expect(rb"grub> ", timeout=60)
+    console.expect_screen(r"\*An entry that boots nothing", timeout=120)
+    # GRUB throws away a key that comes before its menu reads the console, so the key is pressed again.
+    console.insist_on_screen("c", "^grub>", timeout=60, every=scaled(5))
+    console.insist_on_screen("\x15", "^grub>$", timeout=60, every=scaled(5))  # a second c is no part of the command
     press(console, f"set word={word}; export word")
-    console.expect(rb"grub> ", timeout=60)
+    console.expect_screen("^grub>$", timeout=60)
     console.send("\x1b")
-    console.expect(rb"\*An entry that boots nothing.*Linux", timeout=60)
-    console.send(DOWN)
-    console.expect(rb"\*Linux", timeout=60)
+    console.expect_screen(r"\*An entry that boots nothing", timeout=60)
+    console.insist_on_screen(DOWN, r"\*Linux", timeout=60, every=scaled(5))
     console.send("\r")
 
 
@@ -113,7 +111,7 @@ def test_from_uefi_firmware_to_shell_and_all_of_it_on_one_console(bare: NestedSt
     word = secrets.token_hex(8)
     bare.l1_run("start_l2_from_uefi 1")
     bare.wait_for_guest()
-    with Expect(bare.server.ssh("-tt", "web1")) as console:
+    with Terminal(bare.server.ssh("-tt", "web1"), rows=ROWS, columns=COLUMNS) as console:
         open_the_shell_in_the_boot_manager(console)
         talk_to_the_shell(console)
         choose_linux_in_grub(console, word)
