@@ -83,7 +83,7 @@ class Pen(NamedTuple):
         if number in _WITHOUT:
             return self._replace(styles=self.styles & ~sum(1 << style for style in _WITHOUT[number]))
         if number in (4, 21):
-            kind = _number(rest) if rest else 1
+            kind = _number(rest.partition(":")[0]) if rest else 1
             line = "21" if number == 21 else "" if kind == 0 or kind > 5 else "4" if kind == 1 else f"4:{kind}"
             return self._replace(line=line)
         if number in (24, 59):
@@ -98,8 +98,11 @@ class Pen(NamedTuple):
 
 
 def _number(text: str) -> int:
-    """A parameter; a missing one is 0, a senseless one nothing that is known."""
-    return int(text) if text and len(text) <= 4 else 0 if not text.strip("0") else 9999
+    """Return the number that a parameter says. A missing parameter counts as 0. One that is no number, or has more
+    than four digits and not only zeros, counts as 9999, which no attribute and no colour has."""
+    if not text.strip("0"):
+        return 0
+    return int(text) if text.isdecimal() and len(text) <= 4 else 9999
 
 
 def _colour(items: list[str], at: int) -> tuple[str, int]:

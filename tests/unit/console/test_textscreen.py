@@ -24,7 +24,7 @@ HOSTILE = [
     b"\x1bPq#0\x1b\\", b"\x1b]0;t\x07", b"\x1b7", b"\x1b8", b"\x1bc", b"\x1b[38;2;1m", b"\x1b[38m", b"\x1b[;;;;H",
     b"\x1b[1 q", b"\x1b[!p", b"\x1b[99S", b"\x1b[99T", b"\x1b[99b", b"\x1b#8", b"\x1b(0", b"\x0e", b"\x01after",
     "a\u0300\u0300\u0300\u0300\u0300\u0300".encode(), "世界\u200d\u00ad".encode(), "\u00b2".encode(),
-    b"\xff", b"\x9b", *(b"\x1b[1;2;3;4%c" % final for final in range(0x40, 0x7F)),
+    b"\x1b[4::m", b"\xff", b"\x9b", *(b"\x1b[1;2;3;4%c" % final for final in range(0x40, 0x7F)),
 ]  # fmt: skip
 
 
