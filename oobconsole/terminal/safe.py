@@ -26,7 +26,6 @@ from oobconsole.terminal.text import plain_output
 #: After how many seconds without output a string that has not ended is given up.
 SILENCE_SECONDS: Final = 1.0
 _ESC, _BEL, _CAN, _SUB, _ENQ, _LF, _DEL = 0x1B, 0x07, 0x18, 0x1A, 0x05, 0x0A, 0x7F
-_ST: Final = 0x9C
 _STRINGS: Final = b"P]X^_k"
 _UNSAFE_TEXT: Final = re.compile(rb"[^\x08\t\n\r\x20-\x7e]")
 _REPLACEMENT: Final = "\ufffd".encode()
