@@ -7,8 +7,9 @@ plugged into it:
     slot = bus.add(Resources.of(Uart16550, ports=(0x3F8,), lines=(4,)))
     slot.plug(Uart16550(irq=slot.outputs[0], ...))
 
-The bus has eight bits, as ISA has for such devices: a wider access is several accesses, to the lowest port first, and
-may reach several devices, or none. Where nothing is, the guest reads all ones, and what it writes is lost.
+The bus has eight bits, as ISA has for most devices: a wider access is several accesses, to the lowest port first, and
+may reach several devices, or none. A device gets a wider access whole if that is one of its `widths`. Where nothing
+is, the guest reads all ones, and what it writes is lost.
 
 An interrupt line is high as long as any output of any device holds it. So two devices on one line are told to the
 guest once, and the line falls when the last of them lets go.
@@ -78,7 +79,11 @@ class Bus:
     def read(self, port: int, size: int) -> int:
         """Return what the guest reads in an access of `size` (1, 2 or 4) bytes."""
         if size > 1:
-            return sum(self.read(port + i, 1) << 8 * i for i in range(size))
+            if whole := self._whole(port, size):
+                slot, device, register = whole
+                return self.ask(slot, partial(device.read_wide, register, size), (1 << 8 * size) - 1)
+            half = size // 2
+            return self.read(port, half) | self.read(port + half, half) << 8 * half
         found = self._registers.get(port)
         if found is None:
             return ABSENT
@@ -91,8 +96,23 @@ class Bus:
 
     def write(self, port: int, size: int, value: int) -> None:
         """Serve the guest's write of `size` (1, 2 or 4) bytes."""
-        for i in range(size):
-            self.write_block(port + i, bytes((value >> 8 * i & 0xFF,)))
+        if size == 1:
+            self.write_block(port, bytes((value & 0xFF,)))
+        elif whole := self._whole(port, size):
+            slot, device, register = whole
+            self.ask(slot, partial(device.write_wide, register, size, value), None)
+        else:
+            half = size // 2
+            self.write(port, half, value & (1 << 8 * half) - 1)
+            self.write(port + half, half, value >> 8 * half)
+
+    def _whole(self, port: int, size: int) -> tuple[Slot, Device, int] | None:
+        """The device that takes a whole access of 2 or 4 bytes at the port, with its slot and the first register."""
+        found = self._registers.get(port)
+        if found is None or size not in found[1].widths:
+            return None
+        inside = any(port in ports and port + size <= ports.stop for ports in found[0].resources.ranges)
+        return found if inside else None
 
     def write_block(self, port: int, data: bytes) -> None:
         """Serve one write to the port for every byte of `data`, in order."""

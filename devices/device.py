@@ -62,6 +62,8 @@ class Device(Protocol):
         outputs: how many interrupt outputs it has.
         posted: registers to which a guest may write without waiting until the device has the byte, because nothing
             that the guest does next can tell.
+        widths: how many bytes (1, 2, 4) an access to its registers may have. 1 is always among them: an access of
+            another width is taken apart, into bytes in the end. An access of 2 or 4 bytes lies within one range.
         shadow: by which shadow a native half answers most accesses to such a device itself (`kinds` in
             `native/tcg/options.c`). "generic": it has none, and asks.
     """
@@ -69,6 +71,7 @@ class Device(Protocol):
     sizes: ClassVar[tuple[int, ...]]
     outputs: ClassVar[int]
     posted: ClassVar[tuple[int, ...]] = ()
+    widths: ClassVar[tuple[int, ...]] = (1,)
     shadow: ClassVar[str] = "generic"
 
     # -- what the guest does ------------------------------------------------------------------------
@@ -78,6 +81,15 @@ class Device(Protocol):
 
     def write(self, register: int, value: int) -> None:
         """Serve the guest's write of a byte (0-255) to a register."""
+
+    def read_wide(self, register: int, size: int) -> int:
+        """Return what the guest reads in an access of 2 or 4 bytes, if that is one of `widths`."""
+        return sum(self.read(register + n) << 8 * n for n in range(size))
+
+    def write_wide(self, register: int, size: int, value: int) -> None:
+        """Serve the guest's write of 2 or 4 bytes, if that is one of `widths`."""
+        for n in range(size):
+            self.write(register + n, value >> 8 * n & 0xFF)
 
     def write_block(self, register: int, data: bytes) -> None:
         """Serve one `write` for every byte of `data`, in order. A device that can do it in one go says so here."""

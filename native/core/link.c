@@ -3,6 +3,7 @@
 
 #include "machine.h"
 #include "platform.h"
+#include "ranges.h"
 
 enum {
     PATIENCE_NS = OOB_PATIENCE_MS * 1000000,
@@ -225,14 +226,18 @@ void oob_link_forsake(const struct oob_context *context) {
         link->waiter = NULL;
 }
 
-/* Notes which writes need no answer. The server's ranges are among ours (ranges.h checks that), but may come in
- * another order. */
+/* Notes which writes need no answer, and how wide accesses may be. The server's ranges are among ours (ranges.h
+ * checks that), but may come in another order. */
 static void note_ranges(struct oob_machine *machine, const struct oob_welcome *welcome) {
     for (unsigned i = 0; i < machine->bus.ranges; i++) {
-        machine->link.posted[i] = 0;
+        const struct oob_range *ours = &machine->bus.range[i];
+
+        machine->link.posted[i] = machine->link.widths[i] = 0;
         for (unsigned k = 0; k < welcome->ranges; k++)
-            if (welcome->range[k].first == machine->bus.range[i].first)
+            if (welcome->range[k].first == ours->first) {
                 machine->link.posted[i] = welcome->range[k].posted;
+                machine->link.widths[i] = oob_ranges_widths(&machine->bus, ours, &welcome->range[k]);
+            }
     }
 }
 

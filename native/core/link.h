@@ -42,6 +42,7 @@ struct oob_link {
     uint32_t seq, answer;
     uint64_t heard_ns;                /* when the server last sent anything */
     uint8_t posted[OOB_RANGES_MAX];   /* bit n: a write to register n of our range needs no answer (WELCOME) */
+    uint8_t widths[OOB_RANGES_MAX];   /* which widths an access to our range may have (oob_port_range.widths) */
     const struct oob_context *waiter; /* whose vCPU waits for an answer; NULL: nobody's, or it ended meanwhile */
     bool waiting;                     /* a vCPU waits for an answer */
     uint64_t resync_until;            /* while a server that came back is told what it missed: when to stop waiting */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ranges.h"
 
-enum { BYTES_ALONE = 1u << 0 };
+#include "device.h"
+
+enum { BYTES_ALONE = 1u << 0, ALL_WIDTHS = 7 };
 
 static uint16_t lines_of(const struct oob_device *device) {
     uint16_t lines = 0;
@@ -11,12 +13,17 @@ static uint16_t lines_of(const struct oob_device *device) {
     return lines;
 }
 
+/* A shadow knows bytes alone. What has no shadow is asked for at the server, in accesses of any width. */
+static uint8_t widths_of(const struct oob_device *device) {
+    return device->ops == &oob_no_shadow ? ALL_WIDTHS : BYTES_ALONE;
+}
+
 static struct oob_port_range said(const struct oob_bus *bus, const struct oob_range *range) {
     return (struct oob_port_range){
         .first = range->first,
         .length = (uint16_t)(range->last - range->first + 1),
         .lines = lines_of(&bus->device[range->device]),
-        .widths = BYTES_ALONE,
+        .widths = widths_of(&bus->device[range->device]),
     };
 }
 
@@ -34,6 +41,11 @@ static bool is_ours(const struct oob_bus *bus, const struct oob_port_range *rang
             return ours.length == range->length && ours.lines == range->lines && (range->widths & BYTES_ALONE);
     }
     return false;
+}
+
+uint8_t oob_ranges_widths(const struct oob_bus *bus, const struct oob_range *range,
+                          const struct oob_port_range *served) {
+    return served->widths & widths_of(&bus->device[range->device]);
 }
 
 const struct oob_port_range *oob_ranges_missing(const struct oob_bus *bus, const struct oob_welcome *welcome) {

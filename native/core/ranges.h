@@ -12,4 +12,9 @@ void oob_ranges_say(const struct oob_bus *bus, struct oob_hello *hello);
  * have all of them. The reverse is no error: if the server does not serve a range of ours, it has no such device. */
 const struct oob_port_range *oob_ranges_missing(const struct oob_bus *bus, const struct oob_welcome *welcome);
 
+/* Which widths may an access to our range have, when the server serves it so? The bits are those of
+ * oob_port_range.widths. */
+uint8_t oob_ranges_widths(const struct oob_bus *bus, const struct oob_range *range,
+                          const struct oob_port_range *served);
+
 #endif

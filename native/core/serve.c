@@ -82,16 +82,60 @@ static bool read_byte(struct oob_context *context, unsigned index, uint16_t port
     return true;
 }
 
-/* The devices are on a bus of eight bits, which makes one access for each byte of a wider one. */
-uint32_t oob_serve_read(struct oob_context *context, unsigned index, uint16_t port, unsigned size) {
-    uint32_t value = 0;
+/* Does the device at the port take an access of `width` bytes whole? Such a device has no shadow. */
+static bool takes(const struct oob_machine *machine, uint32_t port, unsigned width) {
+    struct oob_target t = oob_bus_target(&machine->bus, port);
+
+    return t.range >= 0 && (machine->link.widths[t.range] >> width / 2 & 1) &&
+           port + width - 1 <= machine->bus.range[t.range].last;
+}
+
+/* How many bytes of an access of `size` bytes at `port`, from byte `at` on, reach a device together? Most devices are
+ * on a bus of eight bits, which makes one access for each byte of a wider one. */
+static unsigned width_of(const struct oob_context *context, uint16_t port, unsigned size, unsigned at) {
+    for (unsigned width = size; width > 1; width /= 2)
+        if (at % width == 0 && takes(context->machine, (uint32_t)port + at, width))
+            return width;
+    return 1;
+}
+
+/* Reads 2 or 4 bytes from a device that takes such accesses. Returns false when the context has ended meanwhile. */
+static bool read_wide(struct oob_context *context, unsigned index, uint16_t port, unsigned width, uint32_t *value) {
+    struct oob_machine *machine = context->machine;
+    enum oob_outcome outcome;
+
+    *value = UINT32_MAX >> (32 - 8 * width);
+    machine->stat[OOB_STAT_READS]++;
+    outcome = oob_exchange_access(context, index, port, width, false, value);
+    if (outcome != OOB_ANSWERED)
+        machine->stat[OOB_STAT_AWAY]++;
+    if (outcome == OOB_ENDED)
+        return false;
+    note_read(context, target_of(context, port), (uint8_t)*value, OOB_TOLD_UNKNOWN, outcome == OOB_ANSWERED);
+    return true;
+}
+
+static bool read_part(struct oob_context *context, unsigned index, uint16_t port, unsigned width, uint32_t *value) {
     uint8_t byte;
 
+    if (width > 1)
+        return read_wide(context, index, port, width, value);
+    if (!read_byte(context, index, port, &byte))
+        return false;
+    *value = byte;
+    return true;
+}
+
+uint32_t oob_serve_read(struct oob_context *context, unsigned index, uint16_t port, unsigned size) {
+    uint32_t value = 0, part;
+    unsigned width;
+
     oob_link_look(context->machine);
-    for (unsigned i = 0; i < size; i++) {
-        if (!read_byte(context, index, (uint16_t)(port + i), &byte))
+    for (unsigned i = 0; i < size; i += width) {
+        width = width_of(context, port, size, i);
+        if (!read_part(context, index, (uint16_t)(port + i), width, &part))
             return UINT32_MAX;
-        value |= (uint32_t)byte << (8 * i);
+        value |= part << (8 * i);
     }
     return value;
 }
@@ -142,12 +186,35 @@ static bool write_byte(struct oob_context *context, unsigned index, uint16_t por
     return true;
 }
 
+/* Writes 2 or 4 bytes to a device that takes such accesses. Returns false when the context has ended meanwhile. */
+static bool write_wide(struct oob_context *context, unsigned index, uint16_t port, unsigned width, uint32_t value) {
+    uint32_t part = value & UINT32_MAX >> (32 - 8 * width);
+    enum oob_outcome outcome = oob_exchange_access(context, index, port, width, true, &part);
+
+    if (outcome != OOB_ANSWERED)
+        context->machine->stat[OOB_STAT_AWAY]++;
+    if (outcome == OOB_ENDED)
+        return false;
+    oob_lines_drive(context, target_of(context, port).device);
+    return true;
+}
+
+static bool write_part(struct oob_context *context, unsigned index, uint16_t port, unsigned width, uint32_t value) {
+    if (width > 1)
+        return write_wide(context, index, port, width, value);
+    return write_byte(context, index, port, (uint8_t)value);
+}
+
 void oob_serve_write(struct oob_context *context, unsigned index, uint16_t port, unsigned size, uint32_t value) {
+    unsigned width;
+
     oob_link_look(context->machine);
     context->machine->stat[OOB_STAT_WRITES]++;
-    for (unsigned i = 0; i < size; i++)
-        if (!write_byte(context, index, (uint16_t)(port + i), (uint8_t)(value >> (8 * i))))
+    for (unsigned i = 0; i < size; i += width) {
+        width = width_of(context, port, size, i);
+        if (!write_part(context, index, (uint16_t)(port + i), width, value >> (8 * i)))
             return;
+    }
 }
 
 static void serve_publish(struct oob_context *context, const struct oob_publish *publish) {

@@ -8,9 +8,6 @@ from typing import NamedTuple, Protocol
 from oobconsole.devices.device import Device, Resources
 from oobconsole.interceptors.wire import PortRange
 
-#: `PortRange.widths` of an ISA device of eight bits: it is accessed byte by byte.
-BYTES: int = 0x01
-
 
 class Served(NamedTuple):
     """A range of ports that a server serves.
@@ -40,7 +37,8 @@ def served_ranges(devices: Iterable[tuple[str, type[Device], Resources]]) -> tup
         for ports in place.ranges:
             posted = (1 << number for number in range(len(ports)) if register + number in kind.posted)
             lines = (1 << line for line in place.lines)
-            said = PortRange(ports.start, len(ports), sum(lines), BYTES, sum(posted))
+            widths = (1 << size // 2 for size in kind.widths)
+            said = PortRange(ports.start, len(ports), sum(lines), sum(widths), sum(posted))
             found.setdefault(ports.start, Served(guest, said))
             register += len(ports)
     return tuple(found.values())

@@ -183,11 +183,12 @@ void half_take_in(void) {
     oob_link_poll(&machine);
 }
 
-void half_adopt(int fd, unsigned posted) {
+void half_adopt(int fd, unsigned posted, unsigned widths) {
     struct oob_welcome welcome = {.ranges = (uint16_t)machine.bus.ranges};
 
     for (unsigned i = 0; i < machine.bus.ranges; i++)
-        welcome.range[i] = (struct oob_port_range){.first = machine.bus.range[i].first, .posted = (uint8_t)posted};
+        welcome.range[i] = (struct oob_port_range){
+            .first = machine.bus.range[i].first, .widths = (uint8_t)widths, .posted = (uint8_t)posted};
     oob_link_adopt(&machine, fd, &welcome);
 }
 

@@ -72,6 +72,7 @@ class Half:
         base, other: the port that is tried, and the guests' other one.
         answers: what registers hold at the server, by port; 0, if not named.
         posted: bit n: the server does not want to answer a write to register n.
+        widths: bits 0 to 2: an access may have 1, 2, 4 bytes, as the server says it of each range.
         silent: the server does nothing while a vCPU waits.
         received: what the server has taken in, and the test has not looked at.
         asked: how many accesses the server has answered.
@@ -109,6 +110,7 @@ class Half:
         self.answers: dict[int, int] = {}
         self.silent = False
         self.posted = 0xFF
+        self.widths = 0b001
         self.received: list[Event] = []
         self.asked = 0
         self._server: socket.socket | None = None
@@ -126,13 +128,13 @@ class Half:
         self._decoder = wire.Decoder()
         assert len(list(self._decoder.feed(wire.encode_hello("l1", 7)))) == 1
         self._served.clear()
-        self._lib.half_adopt(self._client.fileno(), self.posted)
+        self._lib.half_adopt(self._client.fileno(), self.posted, self.widths)
 
     def adopt(self, client: socket.socket) -> None:
         """Take a connection to another server than this object's, which has welcomed us."""
         self._client = client
         client.setblocking(False)
-        self._lib.half_adopt(client.fileno(), self.posted)
+        self._lib.half_adopt(client.fileno(), self.posted, self.widths)
 
     def closed(self) -> None:
         """The connection has ended, if there is one: the connecting thread has seen it, and closed its end."""

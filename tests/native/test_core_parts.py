@@ -169,6 +169,59 @@ def test_eight_ports_of_another_device_are_no_uart(library: Path, tmp_path: Path
     assert half.read(7, base=0x2F8) == 0xFF
 
 
+DISPI = 0x1CE
+
+
+def dispi(library: Path, folder: Path, widths: int) -> Half:
+    """A UART, and the two registers of 16 bits that a display adapter has at 0x1ce and 0x1cf."""
+    half = Half(library, folder, ("socket=s", "machine=l1", "ports=uart@0x3f8-0x3ff:generic@0x1ce-0x1d0", "irq=4:-"))
+    half.widths, half.posted = widths, 0
+    half.begin()
+    half.answers = {DISPI: 0xB0C5, DISPI + 1: 0x1234, DISPI + 2: 0x77}
+    return half
+
+
+def accesses(half: Half) -> list[tuple[int, int, bool, int]]:
+    return [(one.port, one.size, one.write, one.value) for one in half.take() if isinstance(one, wire.Access)]
+
+
+def test_a_wide_register_is_accessed_whole(library: Path, tmp_path: Path) -> None:
+    half = dispi(library, tmp_path, 0b011)
+    assert half.read(0, base=DISPI, size=2) == 0xB0C5
+    half.write(0, 0xFEDC_1234, base=DISPI + 1, size=2)
+    assert accesses(half) == [(DISPI, 2, False, 0), (DISPI + 1, 2, True, 0x1234)]
+    half.take()
+    assert half.read(0, base=DISPI, size=4) & 0xFFFF_FFFF == 0xFF77_B0C5, "the last byte is at a port of nobody's"
+    half.write(0, 0x5678, base=DISPI + 2, size=2)
+    assert accesses(half) == [(DISPI, 2, False, 0), (DISPI + 2, 1, False, 0), (DISPI + 2, 1, True, 0x78)]
+    half.hang_up()
+    assert half.read(0, base=DISPI, size=2) == 0xFFFF
+    half.write(0, 5, base=DISPI, size=2)
+
+
+def test_a_guest_that_ends_while_a_wide_access_waits(library: Path, tmp_path: Path) -> None:
+    """The rest of the access is another guest's, and is not made."""
+    half = dispi(library, tmp_path, 0b011)
+    half.meanwhile(lambda: half.replace(1))
+    assert half.read(0, base=DISPI, size=4) & 0xFFFF_FFFF == 0xFFFF_FFFF
+    assert accesses(half) == [(DISPI, 2, False, 0)]
+    half.meanwhile(lambda: half.replace(2))
+    half.write(0, 5, base=DISPI, size=4, context=2)
+    assert accesses(half) == [(DISPI, 2, True, 5)]
+
+
+def test_what_the_server_takes_apart_comes_in_bytes(library: Path, tmp_path: Path) -> None:
+    half = dispi(library, tmp_path, 0b001)
+    assert half.read(0, base=DISPI, size=2) == 0x34C5
+    assert accesses(half) == [(DISPI, 1, False, 0), (DISPI + 1, 1, False, 0)]
+
+
+def test_a_shadow_gets_bytes_whatever_the_server_says(library: Path, tmp_path: Path) -> None:
+    half = dispi(library, tmp_path, 0b111)
+    half.write(0, 0x5A, base=COM1 + 7, size=2)
+    assert half.read(0, base=COM1 + 6, size=2) & 0xFF00 == 0x5A00
+
+
 def test_many_devices_and_ranges(library: Path, tmp_path: Path) -> None:
     """A display adapter alone has six ranges of ports, because a range has eight ports at most."""
     vga = "generic@0x3b4-0x3b5+0x3ba+0x3c0-0x3c7+0x3c8-0x3cf+0x3d4-0x3d5+0x3da"
@@ -221,7 +274,11 @@ def test_an_access_may_reach_two_devices_and_nothing(library: Path, tmp_path: Pa
 
 # -- do both halves mean the same ports? -----------------------------------------------------------------
 
-OURS = [PortRange(COM1, 8, 1 << 4), PortRange(0x60, 1, 1 << 1 | 1 << 12), PortRange(0x64, 1, 1 << 1 | 1 << 12)]
+OURS = [
+    PortRange(COM1, 8, 1 << 4),
+    PortRange(0x60, 1, 1 << 1 | 1 << 12, widths=7),
+    PortRange(0x64, 1, 1 << 1 | 1 << 12, widths=7),
+]
 
 
 @pytest.mark.parametrize(

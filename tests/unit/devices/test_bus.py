@@ -55,6 +55,62 @@ def rig() -> Rig:
     return Rig()
 
 
+class Dispi(Device):
+    """A display adapter's two registers of 16 bits, at odd and even ports."""
+
+    sizes: ClassVar = (3,)
+    outputs: ClassVar = 0
+    widths: ClassVar = (1, 2)
+
+    def __init__(self) -> None:
+        self.done: list[tuple[int, ...]] = []
+
+    def read(self, register: int) -> int:
+        self.done.append((register, 1))
+        return 0x10 + register
+
+    def write(self, register: int, value: int) -> None:
+        self.done.append((register, 1, value))
+
+    def reset(self) -> None:
+        self.done.clear()
+
+    def read_wide(self, register: int, size: int) -> int:
+        self.done.append((register, size))
+        return 0xB0C0 + register
+
+    def write_wide(self, register: int, size: int, value: int) -> None:
+        self.done.append((register, size, value))
+
+
+class TestWidths:
+    @pytest.fixture
+    def dispi(self, rig: Rig) -> Dispi:
+        device = Dispi()
+        rig.bus.add(Resources.of(Dispi, ports=(0x1CE,), lines=())).plug(device)
+        return device
+
+    def test_a_wide_access_comes_whole(self, rig: Rig, dispi: Dispi) -> None:
+        assert rig.bus.read(0x1CF, 2) == 0xB0C1
+        rig.bus.write(0x1CE, 2, 0x1234)
+        assert dispi.done == [(1, 2), (0, 2, 0x1234)]
+
+    def test_a_wider_one_is_taken_apart(self, rig: Rig, dispi: Dispi) -> None:
+        assert rig.bus.read(0x1CE, 4) == 0xFF12_B0C0
+        rig.bus.write(0x1CE, 4, 0x5544_3322)
+        assert dispi.done == [(0, 2), (2, 1), (0, 2, 0x3322), (2, 1, 0x44)]
+
+    def test_one_that_begins_before_the_device_or_ends_behind_it_comes_in_bytes(self, rig: Rig, dispi: Dispi) -> None:
+        assert rig.bus.read(0x1CD, 2) == 0x10FF
+        assert rig.bus.read(0x1D0, 2) == 0xFF12
+        assert dispi.done == [(0, 1), (2, 1)]
+
+    def test_a_device_that_says_nothing_else_is_of_bytes(self, rig: Rig) -> None:
+        rig.keyboard()
+        assert rig.bus.read(0x60, 2) == 0xFF00
+        assert (Keyboard.widths, Uart16550.widths) == ((1,), (1,))
+
+
 class TestAccesses:
     def test_two_kinds_of_devices_are_on_one_bus(self, rig: Rig) -> None:
         rig.uart()
