@@ -95,13 +95,20 @@ def post(loop: asyncio.AbstractEventLoop, call: Callable[..., object], *args: ob
         loop.call_soon_threadsafe(call, *args)
 
 
+def awaited_or_not(future: asyncio.Future[T]) -> asyncio.Future[T]:
+    """Return the future. Whoever waited for it may have been cancelled: then its exception is nobody's, and asyncio
+    must not report that nobody has looked at it."""
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return future
+
+
 def begin(call: Callable[[], T], name: str) -> asyncio.Future[T]:
     """Make a blocking call in a thread of its own, which does not keep the process from ending.
 
     Returns a future that raises what `call` raises; errors of libvirt's are `LibvirtFault`.
     """
     loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
+    future: asyncio.Future[T] = awaited_or_not(loop.create_future())
 
     def settle(result: T | None, error: Exception | None) -> None:
         if future.done():

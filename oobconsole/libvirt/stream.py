@@ -79,7 +79,7 @@ class _Channel:
         self._threads = threads
         self._uri, self._uuid, self._device, self._force = uri, uuid, device, force
         self._loop = asyncio.get_running_loop()
-        self.opened: asyncio.Future[None] = self._loop.create_future()
+        self.opened: asyncio.Future[None] = virt.awaited_or_not(self._loop.create_future())
         self.ended: asyncio.Future[str] = self._loop.create_future()
         self._changed = threading.Lock()  # guards everything below
         self._open_one: _Opened | None = None  # None: it is not open yet, or is being closed
