@@ -140,6 +140,19 @@ def test_one_place_has_one_kind_of_interrupt(monkeypatch: pytest.MonkeyPatch) ->
     assert conflict(machine({"name": "web1"})) == "port 0x3f8 has two interrupts, none and 4: it has one in a machine"
 
 
+class Wide(Inert):
+    """A device with registers of two and of four bytes."""
+
+    sizes: ClassVar = (4,)
+    outputs: ClassVar = 0
+    widths: ClassVar = (1, 2, 4)
+
+
+def test_the_server_says_how_wide_an_access_may_be() -> None:
+    served = served_ranges([("web1", Wide, Resources((range(0x1CE, 0x1D2),), ()))])
+    assert [tuple(one.range) for one in served] == [(0x1CE, 4, 0, 0b111, 0)]
+
+
 class Octet(Inert):
     """A device with as many ports and interrupts as a 16550, which is none."""
 
