@@ -9,7 +9,8 @@ cd "$root"
 can_have_libvirt() { pkg-config --exists libvirt 2>/dev/null; }
 
 [ "$(cat .venv/.extras 2>/dev/null)" != dev ] || ! can_have_libvirt || rm -f .venv/.made-from
-unless_made "$root/.venv" pyproject.toml "$0"
+# What stands behind [tool.ruff] are rules for checks, which change nothing that is installed.
+unless_made "$root/.venv" <(sed '/^\[tool\.ruff\]/,$d' pyproject.toml) "$0"
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
   fail "Python 3.11 or newer is needed and python3 is $(python3 --version 2>&1): install a newer one."
 need_space 800
