@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from oobconsole.errors import EnvironmentFault
 from oobconsole.net.dialer import why
+from oobconsole.net.names import reach
 
 #: The first line of an answer, in bytes; the rest is not read.
 _STATUS_MAX: Final = 4096
@@ -58,7 +59,13 @@ async def _status(parts: SplitResult, body: bytes) -> int:
     secure = parts.scheme == "https"
     context = await asyncio.to_thread(ssl.create_default_context) if secure else None
     port = parts.port or (443 if secure else 80)
-    reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=context, limit=_STATUS_MAX)
+    host = parts.hostname or ""
+    reader, writer = await reach(
+        host,
+        lambda address: asyncio.open_connection(
+            address, port, ssl=context, server_hostname=host if secure else None, limit=_STATUS_MAX
+        ),
+    )
     try:
         writer.write(_request(parts, body))
         await writer.drain()

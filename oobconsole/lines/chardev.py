@@ -19,6 +19,7 @@ from oobconsole.net import keepalive
 from oobconsole.net.dialer import Dialer, longest_wait, why
 from oobconsole.net.listener import Acceptor, Listener, hand_over
 from oobconsole.net.looking import look as look_at
+from oobconsole.net.names import reach
 from oobconsole.supervise import Tasks
 
 log = structlog.get_logger(__name__)
@@ -234,7 +235,9 @@ class ChardevStream(Stream):
                 if path:
                     _, made = await loop.create_unix_connection(lambda: _Connection(self), str(path))
                 else:
-                    _, made = await loop.create_connection(lambda: _Connection(self), host, port)
+                    _, made = await reach(
+                        host, lambda address: loop.create_connection(lambda: _Connection(self), address, port)
+                    )
         except TimeoutError as error:
             raise OSError(f"{self.address} did not answer in {CONNECT_SECONDS:g} s") from error
         except OSError as error:
