@@ -23,7 +23,7 @@ from oobconsole.errors import EnvironmentFault
 from oobconsole.events import Event, Events, Kind
 from oobconsole.log.log import LogLimit
 from oobconsole.recording.janitor import Janitor
-from oobconsole.recording.late import Latecomers
+from oobconsole.recording.late import Late, Latecomers
 from oobconsole.recording.past import Past, past
 from oobconsole.recording.rawlog import Outcome, RawLog
 from oobconsole.recording.recorder import Recorder
@@ -71,12 +71,12 @@ class Recordings:
         self._events = events
         self._recorders: dict[str, Recorder] = {}
         self._adopting: set[str] = set()
-        self._late = Latecomers(self._begin, self._still_not)
+        self._late = Latecomers(self._begin, self.forget, self._still_not, self._late_is_lost)
         self._late_listeners: list[Callable[[Console], object]] = []
         self._typing: set[Recorder] = set()
         self._tidying: asyncio.TimerHandle | None = None  # the next time at which old segments are removed
         self._expiring: asyncio.TimerHandle | None = None  # the next time at which typed lines may be complete
-        self._writer = Writer(self._written, self._is_lost)
+        self._writer = Writer(self._written, self._end_is_lost)
         self._janitor = Janitor(settings, self.has, self._is_live)
         self._readers = ThreadPoolExecutor(READERS, "recording-reader")
         self._limit = LogLimit(LOG_LINES)
@@ -99,6 +99,9 @@ class Recordings:
 
     async def adopt(self, console: Console) -> None:
         """Go on with the recording of a console that comes while the server runs, before anything is printed."""
+        gone = await self._late.left(console.name)
+        if gone is not None and not await self._begin_before(console, gone):
+            return
         former = await self._writer.left(console.name)
         if former is not None:
             self._succeed(console, former)
@@ -109,8 +112,29 @@ class Recordings:
         try:
             await self._begin(console)
         except EnvironmentFault as error:
-            self._still_not(console, str(error))
-            self._late.add(console, str(error))
+            self._is_late(console, str(error))
+
+    async def _begin_before(self, console: Console, late: Late) -> bool:
+        """A console has come back whose recording could not even be begun before it went. Try that now, for what it
+        had printed. Returns whether it was possible; if not, the console takes over that output, and is late, too."""
+        gone = late.console
+        try:
+            await self._begin(gone, late.reason)
+        except EnvironmentFault as error:
+            self._go_on_behind(gone, console)
+            self._is_late(console, str(error))
+            return False
+        self.forget(gone)
+        return True
+
+    def _go_on_behind(self, gone: Console, console: Console) -> None:
+        """Have a console go on with the output and the offsets of the console of its name that is gone."""
+        kept = gone.read_from(gone.start, console.scrollback)
+        console.resume(gone.end, kept.data, begun=gone.begun, silences=gone.silences, ended=gone.state in ENDED)
+
+    def _is_late(self, console: Console, reason: str) -> None:
+        self._still_not(console, reason)
+        self._late.add(console, reason)
 
     def _still_not(self, console: Console, reason: str) -> None:
         if self._settings.policy == "strict":
@@ -143,6 +167,8 @@ class Recordings:
         if late:
             console.resume_late(raw.end)
             recorder.began_late(late)
+            if console.state in ENDED:
+                recorder.state_changed(console.state, console.reason)
         else:
             console.resume(raw.end, history, begun=before.begun, silences=before.silences, ended=before.ended)
             recorder.began()
@@ -154,9 +180,7 @@ class Recordings:
     def _succeed(self, console: Console, former: Recorder) -> None:
         """Begin the recording of a console that has come back before the end of its recording could be written."""
         recorder = Recorder(console, former.log, self, keystrokes=self._settings.keystrokes)
-        gone = former.console
-        kept = gone.read_from(gone.start, console.scrollback)
-        console.resume(gone.end, kept.data, begun=gone.begun, silences=gone.silences, ended=gone.state in ENDED)
+        self._go_on_behind(former.console, console)
         recorder.succeed(former)
         self._recorders[console.name] = recorder
         console.observe(recorder)
@@ -170,7 +194,7 @@ class Recordings:
 
     def forget(self, console: Console) -> None:
         """Stop recording a console. Its output so far is still written, as soon as the disk takes it."""
-        self._late.forget(console.name)
+        self._late.leave(console)
         self.trouble.forget(console.name)
         recorder = self._recorders.pop(console.name, None)
         if recorder is not None:
@@ -179,6 +203,9 @@ class Recordings:
 
     async def stop(self) -> None:
         """Stop recording, after everything that waits is written, if the disk takes it in time."""
+        for late in self._late.leaving:
+            log.error("the end of a recording is lost, as the server stops", console=late.console.name,
+                      reason=late.reason, bytes=late.console.end)  # fmt: skip
         await self._late.stop()
         for recorder in self._recorders.values():
             recorder.finish()
@@ -268,8 +295,13 @@ class Recordings:
         if outcome.rotated:
             self._janitor.tidy(recorder.log.folder)
 
-    def _is_lost(self, recorder: Recorder, reason: str) -> None:
-        name, missing = recorder.console.name, recorder.missing
+    def _end_is_lost(self, recorder: Recorder, reason: str) -> None:
+        self._is_lost(recorder.console.name, reason, recorder.missing)
+
+    def _late_is_lost(self, console: Console, reason: str) -> None:
+        self._is_lost(console.name, reason, console.end)
+
+    def _is_lost(self, name: str, reason: str, missing: int) -> None:
         self.trouble.over(name)
         self._events.emit(Kind.RECORDING, name, state="lost", reason=reason, missing=missing)
         if self._limit.allows():
@@ -291,7 +323,8 @@ class Recordings:
     def _tidy_all(self) -> None:
         for recorder in self._recorders.values():
             self._janitor.tidy(recorder.log.folder)
-        self._janitor.tidy_gone(self.folder, {recorder.console.name for recorder in self._writer.leaving})
+        leaving = [left.console for left in self._writer.leaving] + [left.console for left in self._late.leaving]
+        self._janitor.tidy_gone(self.folder, {console.name for console in leaving})
         self._tidying = self._loop.call_later(TIDY_SECONDS, self._tidy_all)
 
     # -- in threads ---------------------------------------------------------------------------------

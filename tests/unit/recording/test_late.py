@@ -103,7 +103,8 @@ async def test_another_reason_is_said_and_the_same_is_not(tmp_path: Path) -> Non
             await until(lambda: len(desk.states()) == 3, desk.states)
 
 
-async def test_a_console_that_goes_is_not_tried_again(tmp_path: Path) -> None:
+async def test_a_console_that_goes_and_has_printed_nothing_is_not_tried_again(tmp_path: Path) -> None:
+    """There is nothing to be saved. Consoles that have printed something: test_late_leaving.py."""
     desk = Desk(tmp_path)
     broken = Broken(desk)
     async with desk:
