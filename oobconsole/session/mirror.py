@@ -57,14 +57,13 @@ class Mirror:
 
     Attributes:
         model: what the terminal shows, once the mirror has caught up.
-        exact: nothing that was sent to the terminal has been left out.
     """
 
     _next_turn = 0.0  # when the next mirror may catch up, for all mirrors together, by `time.monotonic`
 
     def __init__(self, rows: int, columns: int) -> None:
         self.model: Terminal = _Fixed(rows, columns)
-        self.exact = True
+        self._whole = True  # nothing that was sent has been left out
         self._other: Terminal = _FixedTmux(rows, columns)
         self._waiting = bytearray()
 
@@ -73,11 +72,18 @@ class Mirror:
         if len(self._waiting) + len(data) <= BEHIND_MAX:
             self._waiting += data
             return
-        self.exact = False
+        self._whole = False
         kept = BEHIND_MAX // 2
         kept_before = max(0, kept - len(data))
         latest = self._waiting[len(self._waiting) - kept_before :] + data[-kept:]
         self._waiting = latest[latest.find(b"\n") + 1 :]
+
+    @property
+    def exact(self) -> bool:
+        """Whether the models were fed with everything that was sent to the terminal, and understood all of it. Where
+        nothing is filtered (`filter = false`), a guest may use sequences that the models do not know: rectangles, or
+        left and right margins, for example. A mirror that is not exact will never be exact again."""
+        return self._whole and self.model.is_known
 
     def is_sure(self, rows: Iterable[int]) -> bool:
         """Return whether it is known what these rows show, and where the cursor is and in which state. That is so if

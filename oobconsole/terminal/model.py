@@ -71,6 +71,12 @@ class Terminal(State):
         elif handler := _SEQUENCES.get(prefix + intermediate + final):
             handler(self, *[_number(text) for text in re.split("[:;]", parameters)[:2]])
 
+    @property
+    def is_known(self) -> bool:
+        """Whether nothing was fed but what the model understands. Otherwise a terminal that was sent the same may
+        show something else."""
+        return not self._filter.altered
+
     # -- characters ---------------------------------------------------------------------------------
 
     def _draw(self, text: str) -> None:

@@ -27,6 +27,12 @@ from oobconsole.terminal.text import plain_output
 SILENCE_SECONDS: Final = 1.0
 _ESC, _BEL, _CAN, _SUB, _ENQ, _LF, _DEL = 0x1B, 0x07, 0x18, 0x1A, 0x05, 0x0A, 0x7F
 _STRINGS: Final = b"P]X^_k"
+#: How a title begins (OSC), and the bytes that end it, or begin its end, on every terminal.
+_OSC: Final = b"\x1b]"
+_TITLE_ENDS: Final = (_BEL, _ESC)
+#: What is dropped and makes no difference: the beginning of a title; and LNM, if it is reset, because setting it is
+#: dropped, too. Our own drawings of a screen reset it.
+_HARMLESS: Final = (_OSC, b"\x1b[20l")
 _UNSAFE_TEXT: Final = re.compile(rb"[^\x08\t\n\r\x20-\x7e]")
 _REPLACEMENT: Final = "\ufffd".encode()
 _C1: Final = re.compile(rb"[\x80-\x9f]")
@@ -71,6 +77,10 @@ class SafeFilter:
     Args:
         strict: whether only text, tabs, line ends, backspaces and colours pass. This is for output that was printed
             some other time.
+
+    Attributes:
+        altered: whether anything was dropped or changed that may act on the screen of a terminal which gets it. A
+            title (OSC) does not act on the screen, if every terminal agrees about where the title ends.
     """
 
     def __init__(self, *, strict: bool = False) -> None:
@@ -81,6 +91,7 @@ class SafeFilter:
         self._too_long = False  # whether that is longer than any terminal's, and so will be dropped
         self._more = 0  # how many continuation bytes a character lacks
         self._fed = 0.0  # when data came last
+        self.altered = False
 
     @property
     def at_rest(self) -> bool:
@@ -149,16 +160,28 @@ class SafeFilter:
         """Go on in the middle of output, behind `before`, which came at `now`. Nothing of `before` is shown. A string
         that has begun in it is dropped to its end."""
         self._release()
-        self._fed = now
+        self._fed, altered = now, self.altered
         self._read(_what_tells_the_state(before), SKIPPED, bytearray())
+        self.altered = altered
 
     # -- what comes whole ---------------------------------------------------------------------------
 
     def _whole(self, found: re.Match[bytes]) -> bytes:
         """Return what is shown of a token that has come as a whole."""
-        kind = found.lastgroup
-        if kind == "plain":
+        if found.lastgroup == "plain":
             return self._text(found[0])
+        shown = self._shown(found)
+        self._note(found[0], shown)
+        return shown
+
+    def _note(self, came: bytes, shown: bytes) -> None:
+        """Note whether something else is shown than what came."""
+        self.altered = self.altered or (shown != came and came not in _HARMLESS)
+
+    def _shown(self, found: re.Match[bytes]) -> bytes:
+        """Return what is shown of a token other than text, without a note whether it is something else than what
+        came."""
+        kind = found.lastgroup
         if kind == "csi":
             return safe_csi(found["body"], strict=self._strict)
         if kind == "junk":
@@ -201,6 +224,7 @@ class SafeFilter:
         if byte >= 0xC2 and data[at : at + 2] != b"\xc2\x9c":
             self._held += data[at:]  # a character whose end has not come
             return start + len(data)
+        self.altered = self.altered or byte not in _TITLE_ENDS
         if byte == _ESC:
             self._state = _STRING_ESCAPE
         else:  # BEL, CAN, SUB, ST; or a line feed: noise on the line, most probably, and what follows is filtered
@@ -225,6 +249,7 @@ class SafeFilter:
         elif byte == 0x5C:  # the second half of ST
             self._release()
         else:  # the ESC before it has cancelled the string, and begins something else
+            self.altered = True
             self._begin(_ESCAPE, _ESC)
             return False
         return True
@@ -234,6 +259,7 @@ class SafeFilter:
         if byte == _ESC:
             self._begin(_ESCAPE, byte)
         elif byte == 0x9B:
+            self.altered = True
             self._begin(_CSI)
         elif 0xC2 <= byte <= 0xF4:
             self._more = 1 if byte < 0xE0 else 2 if byte < 0xF0 else 3
@@ -245,7 +271,9 @@ class SafeFilter:
         """Return what is shown of bytes that are not UTF-8: Latin-1, or noise. If only text may pass, a replacement
         character is shown, because dropping the bytes could make a character of what stands before and behind
         them."""
-        return _REPLACEMENT if self._strict else _C1.sub(b"", data)
+        shown = _REPLACEMENT if self._strict else _C1.sub(b"", data)
+        self._note(data, shown)
+        return shown
 
     def _utf8(self, byte: int, out: bytearray) -> bool:
         if not 0x80 <= byte <= 0xBF:
@@ -256,6 +284,7 @@ class SafeFilter:
         if not self._more:
             found = self._token.match(self._release())
             if found is None:  # U+009B
+                self.altered = True
                 self._begin(_CSI)
             else:
                 out += self._whole(found)
@@ -268,25 +297,33 @@ class SafeFilter:
         elif byte in _STRINGS and alone:
             self._release()
             self._state = _STRING
+            self.altered = self.altered or byte != _OSC[1]
         elif 0x20 <= byte <= 0x2F:
             self._hold_more(bytes((byte,)))
         else:
             too_long, held = self._too_long, self._release()
             if not 0x30 <= byte <= 0x7E:
+                self.altered = True
                 return False
-            if not self._strict and not too_long:
-                out += safe_escape(held + bytes((byte,)))
+            sequence = held + bytes((byte,))
+            shown = b"" if self._strict or too_long else safe_escape(sequence)
+            self._note(sequence, shown)
+            out += shown
         return True
 
     def _csi(self, byte: int, out: bytearray) -> bool:
         """Take a byte that stands behind the parameters of a control sequence."""
         if 0x40 <= byte <= 0x7E:
             too_long, body = self._too_long, self._release() + bytes((byte,))
-            out += b"" if too_long else safe_csi(body, strict=self._strict)
-        elif byte == _ESC or byte >= 0x80:
+            shown = b"" if too_long else safe_csi(body, strict=self._strict)
+            self._note(b"\x1b[" + body, shown)
+            out += shown
+            return True
+        self.altered = True  # terminals differ about what else may stand in a sequence
+        if byte == _ESC or byte >= 0x80:
             self._release()
             return False
-        elif byte in (_CAN, _SUB, _DEL):
+        if byte in (_CAN, _SUB, _DEL):
             self._release()
         elif byte != _ENQ:
             out += self._text(bytes((byte,)))  # a control within a sequence acts at once

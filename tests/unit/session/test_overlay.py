@@ -10,6 +10,7 @@ import pytest
 from oobconsole.session.board import LEAST_SECONDS, SHOWN_MAX_SECONDS, Board
 from oobconsole.session.mirror import BEHIND_MAX, Mirror
 from oobconsole.session.overlay import place, put_over
+from oobconsole.terminal.drawing import drawing
 from oobconsole.terminal.grid import Cell, width
 from oobconsole.terminal.model import Terminal
 from oobconsole.terminal.pen import PLAIN
@@ -108,6 +109,17 @@ async def test_what_waits_for_the_model_is_bounded() -> None:
         mirror.sent(b"line\r\n" * 1000)
     assert not mirror.exact
     assert len(mirror._waiting) <= BEHIND_MAX
+
+
+@pytest.mark.parametrize("size", [(24, 80), (10, 30), (60, 200)])
+async def test_a_mirror_knows_all_of_our_own_drawings(size: tuple[int, int]) -> None:
+    for case in cases(7, 20):
+        guest, mirror = Terminal(24, 80), Mirror(*size)
+        guest.feed(case.output)
+        mirror.sent("".join(drawing(guest, *size)).encode())
+        mirror.sent(put_over(guest, ["hello"], 3, exact=True) + put_over(guest, ["hello"], 3, exact=False))
+        await mirror.catch_up()
+        assert mirror.exact, case.steps
 
 
 async def test_what_repeats_a_character_does_not_repeat_ours(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -291,3 +291,48 @@ def test_nothing_that_passes_acts(data: bytes, strict: bool) -> None:
     again = SafeFilter(strict=strict).feed(shown + b" ")
     assert not ACTS.search(CHARACTER.sub(b"\xff", again))
     assert not strict or again == shown + b" "
+
+
+@pytest.mark.parametrize("data", [*PASS, b"\x1b]0;a title\x07text", "\x1b]2;窓\x1b\\text".encode()])
+def test_what_passes_and_titles_alter_nothing(data: bytes) -> None:
+    for cut in range(len(data) + 1):
+        seen = SafeFilter()
+        seen.feed(data[:cut])
+        seen.feed(data[cut:])
+        assert not seen.altered, cut
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(DROP[name] for name in DROP if not DROP[name].startswith(b"\x1b]")),
+        b"\x1b[5j",
+        b"\x1b[?69h",
+        b"\x1b[?25;69h",
+        b"\x1b(A",
+        b"\x9b5A",
+        "\u009b5A".encode(),
+        b"\x1b[5\x18A",
+        b"\x1b[5\rA",
+        b"\x1bPq#0~\x1b\\",
+        b"\x1bktitle\x1b\\",
+        b"\x1b]0;title\nA",
+        b"\x1b]0;title\x1b[A",
+        b"\x1b[" + b"1;" * 200 + b"H",
+        b"\xe2\x84A",
+    ],
+)
+def test_what_is_dropped_otherwise_is_noticed_however_it_is_cut(data: bytes) -> None:
+    for cut in range(len(data) + 1):
+        seen = SafeFilter()
+        seen.feed(data[:cut])
+        seen.feed(data[cut:] + b".")
+        assert seen.altered, cut
+
+
+@given(outputs)
+def test_what_has_passed_is_altered_no_more(data: bytes) -> None:
+    """A terminal whose output is filtered shows what its model does."""
+    behind = SafeFilter()
+    behind.feed(SafeFilter().feed(data))
+    assert not behind.altered

@@ -150,7 +150,7 @@ class TestWaits:
 
     async def test_nobody_waits_for_what_will_never_be_known(self, person: Person) -> None:
         """The mirror has missed something: then no output makes it sure again."""
-        person.notices._mirror.exact = False
+        person.notices._mirror._whole = False
         await person.notices.say("bob is attached")
         assert person.sees("bob")
 
@@ -248,3 +248,35 @@ class TestWelcome:
         peer.hang_up()
         await soon(attending)
         assert "web1 is live, recording has stopped, so what is typed is lost: No space left" in peer.told[0]
+
+
+class TestUnfiltered:
+    """`filter = false`: the guest may use what our models do not know."""
+
+    @pytest.mark.parametrize(
+        ("output", "known"),
+        [
+            (b"\x1b[5;20Hab\x1b[31mcd", True),
+            (b"\x1b]0;title\x07\x1b[5;20Hab", True),
+            (b"\x1b[5;20Hab\x1b[5j", False),  # HPB moves the cursor to the left
+            (b"\x1b[?69h\x1b[10;40s\x1b[5;20Hab", False),  # left and right margins
+            (b"\x1bPq#0~~~~\x1b\\", False),  # an image, under which the cursor goes
+        ],
+    )
+    @pytest.mark.parametrize("at_once", [True, False])
+    async def test_the_cursor_stays_where_the_terminal_alone_knows_it(
+        self, output: bytes, known: bool, at_once: bool
+    ) -> None:
+        """Behind a notice, the cursor went to where the model had it. Now the terminal itself saves it."""
+        peer = FakePeer()
+        shown = ScreenNotices(peer, Sized(), lambda: None, FilteredOnce(lambda: False), filtered=False)  # type: ignore[arg-type]
+        await shown.begin(b"", b"")
+        if not at_once or not shown.output_at_once(output):
+            await shown.output(output)
+        before = len(peer.got)
+        await shown.say("bob is attached", asked=True)
+        await shown.answered()
+        ours = bytes(peer.got[before:])
+        assert b"bob is attached" in ours
+        assert (b"\x1b8" not in ours) == known
+        assert (b"\x1b[5;22H" in ours or b"\x1b[5;24H" in ours) == known
