@@ -47,6 +47,14 @@ _PARAMETERS: Final = b"0123456789;?"
 _PASTE_PARAMETERS: Final = b"200"
 #: A character at the end of some bytes whose last bytes have not come.
 _CUT: Final = re.compile(rb"(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2})\Z")
+#: What is told apart where C1 controls become sequences of seven bits: a mark with which a paste begins; a mark that
+#: may be the beginning of one, at the end of what has come; controls; and whole characters, in which the bytes of
+#: these controls are none.
+_TOKEN: Final = re.compile(
+    rb"(?P<mark>(?:\x1b\[|\xc2?\x9b)200~)|(?P<part>(?:\x1b\[|\xc2?\x9b)(?:20{0,2})?\Z|\x1b\Z)|\xc2?[\x8f\x9b]"
+    rb"|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
+)
+_C1: Final = re.compile(rb"\xc2?([\x8f\x9b])(.*)", re.DOTALL)
 
 
 def is_only_text(data: bytes) -> bool:
@@ -148,3 +156,71 @@ def _introducer(at: _At, last: int, byte: int, in_character: bool) -> bytes:
     if byte != _C1_CSI or (in_character and last != _C1_LEAD):
         return b""
     return b"\xc2\x9b" if in_character else b"\x9b"
+
+
+class SevenBit:
+    """Makes sequences of seven bits of the C1 controls CSI and SS3, for a reader that knows no others. The bytes of
+    characters stay what they are, and so does what is pasted.
+
+    Attributes:
+        held: bytes that have come and not been returned: the beginning of a character, or of a paste's end mark.
+    """
+
+    def __init__(self) -> None:
+        self.held = b""
+        self._begun = b""  # the beginning of a paste's mark: that has been returned, because it may be a key
+        self._end = b""  # the mark that ends the paste which is coming; empty: no paste is coming
+
+    def translate(self, data: bytes) -> bytes:
+        """Return the bytes that have come, with sequences of seven bits. It may be nothing, although `data` is
+        something."""
+        data, self.held = self.held + data, b""
+        shown = b""
+        while data:
+            part, data = self._pasted(data) if self._end else self._typed(data)
+            shown += part
+        return shown
+
+    def end_paste(self) -> bytes:
+        """Note that the paste which is coming has no end. Returns what was held."""
+        held, self.held, self._end = self.held, b"", b""
+        return held
+
+    def _typed(self, data: bytes) -> tuple[bytes, bytes]:
+        """Take keys up to a mark with which a paste begins. Returns these keys with that mark, and what is behind."""
+        before, self._begun = self._begun, b""
+        data = before + data
+        if cut := _CUT.search(data, max(len(before), len(data) - 3)):
+            data, self.held = data[: cut.start()], cut[0]
+        shown, at = b"", 0
+        for found in _TOKEN.finditer(data):
+            shown += data[at : found.start()] + _seven_bits(found[0])
+            at = found.end()
+            if found["mark"]:
+                behind, self.held = data[at:] + self.held, b""
+                self._end = PASTES[found[0]]
+                return shown[len(_seven_bits(before)) :], behind
+            self._begun = found["part"] or b""
+        return (shown + data[at:])[len(_seven_bits(before)) :], b""
+
+    def _pasted(self, data: bytes) -> tuple[bytes, bytes]:
+        """Take a paste up to its end. Returns what is pasted, with the mark, and what is behind. An ESC in a paste
+        whose marks are C1 controls becomes NUL, so that nothing in the paste ends it for the reader."""
+        mark = self._end
+        end = data.find(mark)
+        if end < 0:
+            size = next((size for size in range(len(mark) - 1, 0, -1) if data.endswith(mark[:size])), 0)
+            self.held, data = data[len(data) - size :], data[: len(data) - size]
+            return _without_end(data, mark), b""
+        self._end = b""
+        return _without_end(data[:end], mark) + PASTE_END, data[end + len(mark) :]
+
+
+def _seven_bits(token: bytes) -> bytes:
+    """Return the token with the escape sequence that means the same, if it begins with a C1 control."""
+    found = _C1.match(token)
+    return token if found is None else bytes((_ESC, found[1][0] - 0x40)) + found[2]
+
+
+def _without_end(pasted: bytes, mark: bytes) -> bytes:
+    return pasted if mark == PASTE_END else pasted.replace(b"\x1b", b"\0")

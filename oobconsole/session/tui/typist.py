@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from oobconsole.session.keyboard import KEY_MAX, QUIET_SECONDS, SWALLOW_SECONDS
 from oobconsole.session.tui.pace import PacedApplication, pace
 from oobconsole.session.tui.terminal import Keys, Terminal
-from oobconsole.session.typed import LOST_END_SECONDS, PASTE, PASTE_END, SEQUENCE, came_at_once
+from oobconsole.session.typed import LOST_END_SECONDS, PASTE, PASTE_END, SEQUENCE, SevenBit, came_at_once
 from oobconsole.session.within import within
 
 #: How many bytes of keys are looked at before others have their turn. Each byte costs up to a millisecond.
@@ -57,6 +57,7 @@ class Typist:
         self._terminal = terminal
         self._keys = keys
         self._screen = screen
+        self._seven_bit = SevenBit()  # prompt_toolkit knows no keys that begin with C1 controls
         self._waiting = b""
         self._company = False  # text is a part of what is coming at once
         self._before = b""  # the bytes that may be the beginning of a mark, or a mark whose paste goes on
@@ -77,13 +78,23 @@ class Typist:
     async def _next(self) -> None:
         """Take what is typed next; or note that what has begun has no end, because nothing comes for a while."""
         began = time.monotonic()  # what came while others had their turn is read without a wait
-        data = await within(self._patience, self._terminal.read)
+        data = await within(self._patience, self._read)
         if data is None:
             self._nothing_follows()
         elif data:
             await self._packet(data, time.monotonic() - began)
         else:
             self._ended = True
+
+    async def _read(self) -> bytes:
+        """Wait for what is typed, and return it. Empty: the user will type no more."""
+        began = time.monotonic()
+        while data := await self._terminal.read():
+            if time.monotonic() - began >= LOST_END_SECONDS:
+                data = self._seven_bit.end_paste() + data
+            if typed := self._seven_bit.translate(data):
+                return typed
+        return b""
 
     @property
     def _patience(self) -> float | None:
@@ -95,6 +106,8 @@ class Typist:
     def _nothing_follows(self) -> None:
         if self._keys.is_pasting:
             self._before = b""
+            if held := self._seven_bit.end_paste():
+                self._keys.feed(held)
             self._keys.end_paste()
             self._say_dropped()
         else:
@@ -106,7 +119,7 @@ class Typist:
 
     def rest(self) -> bytes:
         """Return what was typed after the screen had ended."""
-        return self._keys.take() + self._waiting
+        return self._keys.take() + self._waiting + self._seven_bit.held
 
     async def _packet(self, data: bytes, pause: float) -> None:
         self._company = self._company and came_at_once(pause)
@@ -155,7 +168,7 @@ class Typist:
 
     async def _soon(self, seconds: float) -> bool:
         """Return whether more comes within so many seconds. What comes waits to be read."""
-        data = await within(seconds, self._terminal.read)
+        data = await within(seconds, self._read)
         if data is None:
             return False
         self._waiting += data

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oobconsole.session.escape import Command, EscapeFilter, Typed
-from oobconsole.session.typed import AT_ONCE_SECONDS
+from oobconsole.session.typed import AT_ONCE_SECONDS, SevenBit
 
 typed = st.lists(
     st.sampled_from(
@@ -322,3 +322,25 @@ def test_a_home_directory_is_typed_by_hand(key: int) -> None:
 def test_without_a_tilde_nothing_changes(data: bytes) -> None:
     data = data.replace(b"~", b"")
     assert b"".join(item for item in pieces_of(EscapeFilter(), data) if isinstance(item, bytes)) == data
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (b"\x9bA\x9b1;5B\x8fP", b"\x1b[A\x1b[1;5B\x1bOP"),
+        (b"\xc2\x9bA\xc2\x8fP", b"\x1b[A\x1bOP"),
+        ("é雛ÏÛx".encode() + b"\x9bA", "é雛ÏÛx".encode() + b"\x1b[A"),
+        (b"\xe9x\xe9\xff\x1b[A\x1bOP\x1b", b"\xe9x\xe9\xff\x1b[A\x1bOP\x1b"),
+        (b"\x9b200~x\x9bA\x1b[201~\x9b201~\x9bA", b"\x1b[200~x\x9bA\x00[201~\x1b[201~\x1b[A"),
+        (b"\xc2\x9b200~x\x9b201~\xc2\x9b201~\x8fP", b"\x1b[200~x\x9b201~\x1b[201~\x1bOP"),
+        (b"\x1b[200~x\x9b201~\x1b\x1b[201~\x9bA", b"\x1b[200~x\x9b201~\x1b\x1b[201~\x1b[A"),
+        ("雛200~".encode() + b"\x9bA", "雛200~".encode() + b"\x1b[A"),
+    ],
+)
+def test_c1_controls_become_sequences_of_seven_bits(typed: bytes, expected: bytes) -> None:
+    for first in range(len(typed) + 1):
+        for second in range(first, len(typed) + 1):
+            seven = SevenBit()
+            parts = (typed[:first], typed[first:second], typed[second:])
+            assert b"".join(map(seven.translate, parts)) == expected, parts
+            assert not seven.held

@@ -54,6 +54,10 @@ class TestChoose:
             (b"1\x7f2\r", Choice(Action.ATTACH, "web02")),
             (b"b3\x1b[B\r", Choice(Action.ATTACH, "web31")),
             (b"\x1b[200~WEB\n17\x1b[201~\r", Choice(Action.ATTACH, "web17")),
+            (b"\x9bB\x9bB\r", Choice(Action.ATTACH, "web02")),  # a terminal that sends C1 controls (S8C1T)
+            (b"\xc2\x9bB\xc2\x8fB\r", Choice(Action.ATTACH, "web02")),
+            (b"\x8fB\x8fB\x8fA\r", Choice(Action.ATTACH, "web01")),
+            (b"b3\x9bB\r", Choice(Action.ATTACH, "web31")),
             (b"\x03", None),
             (b"\x04", None),
             (b"", None),
@@ -109,6 +113,22 @@ class TestChoose:
             assert not task.done()
             terminal.type(b"\x03")
             assert await soon(task) is None
+
+    @pytest.mark.parametrize("csi", [b"\x9b", b"\xc2\x9b"])
+    @pytest.mark.parametrize("inside", [b"web03\rreboot\r", b"web03\rreboot\r\x1b[201~\r", "web03雛\r".encode()])
+    async def test_a_paste_with_marks_of_c1_controls_chooses_nothing(self, csi: bytes, inside: bytes) -> None:
+        """However it is cut. prompt_toolkit knows no such mark, so that a line end in the paste could be Enter. What
+        looks like the end of another kind of paste is a part of the text."""
+        paste = csi + b"200~" + inside + csi + b"201~"
+        for at in range(1, len(paste)):
+            terminal = FakeTerminal()
+            task = begin(terminal)
+            terminal.type(paste[:at])
+            terminal.type(paste[at:])
+            await shown(terminal, "search: web03")
+            assert not task.done()
+            terminal.type(b"\x03")
+            assert await soon(task) is None, at
 
     async def test_every_script_can_be_searched_for(self) -> None:
         place, terminal = Place(), FakeTerminal()
