@@ -24,6 +24,7 @@ EXAMINATIONS: Final[tuple[Callable[[Config], Iterable[Finding]], ...]] = (
     examine_host.files,
     examine_host.addresses,
     examine_host.sockets,
+    examine_host.serial_ports,
     examine_host.libvirt,
     examine_host.space,
     examine_host.clock,

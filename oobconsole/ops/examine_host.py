@@ -143,6 +143,32 @@ def sockets(config: Config) -> Iterator[Finding]:
             yield Finding(Level.FAULT, str(path), "others may connect to it", f"chmod 600 {path}")
 
 
+def serial_ports(config: Config) -> Iterator[Finding]:
+    """Yield consoles whose serial port another console has under another name, a link for example. The configuration
+    compares names as text, because a link may lead to another port after the next start of the machine."""
+    first: dict[int, tuple[str, str]] = {}  # by the number of the device: a console, and its name of the port
+    for number, vm in enumerate(config.vms):
+        device = vm.serial.device if vm.serial else ""
+        port = _port_number(device)
+        if port is None:
+            continue
+        console, name = first.setdefault(port, (vm.name, device))
+        if console != vm.name:
+            text = f"{device} is the port that console {console} has as {name}: only one of both can have it"
+            mend = f"ls -l {device} {name}; name another port, or remove a [[vm]]"
+            yield Finding(Level.WARNING, f"vm.{number}.serial.device", text, mend)
+
+
+def _port_number(device: str) -> int | None:
+    """Return the number of a serial port of this host (`st_rdev`, stat(2)); None: it is not there now, or it is a
+    terminal server's."""
+    try:
+        found = Path(device).stat()
+    except OSError:
+        return None
+    return found.st_rdev if stat.S_ISCHR(found.st_mode) else None
+
+
 def libvirt(config: Config) -> Iterator[Finding]:
     """Yield what is wrong with libvirt's library, and with the sockets of its daemons on this host."""
     if config.libvirts and find_spec("libvirt") is None:

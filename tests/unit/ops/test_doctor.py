@@ -144,6 +144,32 @@ def test_a_file_where_a_socket_should_be(setup: Setup) -> None:
     assert setup.only().mend == f"mv {setup.state / 'admin.sock'} {setup.state / 'admin.sock'}.old"
 
 
+def test_two_consoles_with_one_serial_port(setup: Setup) -> None:
+    """The configuration compares the names, and not what they lead to."""
+    ours, theirs = os.openpty()
+    port = os.ttyname(theirs)
+    for name in ("left", "right"):
+        (setup.folder / name).symlink_to(port)
+    more = "".join(
+        f'[[vm]]\nname = "{name}"\nserial = {{ device = "{device}" }}\n'
+        for name, device in [
+            ("db1", setup.folder / "left"),
+            ("db2", setup.folder / "right"),
+            ("db3", "/dev/ttyNOWHERE"),
+            ("db4", "/dev/ttyNOWHERE2"),
+            ("db5", "rfc2217://127.0.0.1:1"),
+        ]
+    )
+    setup.write(more)
+    finding = setup.only()
+    assert (finding.level, finding.about) == (Level.WARNING, "vm.1.serial.device")
+    assert f"{setup.folder / 'right'} is the port that console db1 has as {setup.folder / 'left'}" in finding.text
+    (setup.folder / "right").unlink()
+    assert list(doctor.examine(setup.file)) == []
+    os.close(ours)
+    os.close(theirs)
+
+
 def test_too_little_room(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     class Usage:
         free = 64 << 20
