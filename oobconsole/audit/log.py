@@ -35,6 +35,7 @@ log = structlog.get_logger(__name__)
 QUEUE_MAX: Final = 10_000
 _BATCH_MAX: Final = 256  # entries for each sync
 _RETRY_SECONDS: Final = 1.0
+_RETRY_CLOSING_SECONDS: Final = 0.25  # while the log is being closed, as there is little time then
 #: The events that are audited: what people do, what the server does to people, and which alerts were told, of which
 #: `max_alerts` bounds how many there are. What guests do besides is not audited.
 AUDITED: Final = frozenset(Kind) - {Kind.MESSAGE, Kind.CONSOLE, Kind.LOST}
@@ -85,6 +86,7 @@ class AuditLog:
         self._waiting: deque[_Waiting] = deque()
         self._wake = threading.Condition()
         self._closing = False
+        self._give_up_at = 0.0  # when the log is being closed: no attempt is made after that monotonic time
         self._lost = 0
         self._since: float | None = None  # monotonic time since when nothing could be written
         self._head = (0, chain.GENESIS)
@@ -117,10 +119,11 @@ class AuditLog:
             self._put(_Waiting(float(str(fields.pop("at"))), fields))
 
     def close(self, seconds: float = 5.0) -> None:
-        """Write what waits, for `seconds` at most, and end the thread. What could not be written is counted in the
-        log. A second call closes nothing: the descriptor's number may be another file's by then."""
+        """Write what waits, and end the thread. What cannot be written is tried again for `seconds`, and is then
+        counted in the log. A second call closes nothing: the descriptor's number may be another file's by then."""
         with self._wake:
             self._closing = True
+            self._give_up_at = time.monotonic() + seconds
             self._wake.notify()
         self._thread.join(seconds)
         unwritten = len(self._waiting) + self._lost
@@ -149,10 +152,21 @@ class AuditLog:
                 self._write_batch()
             except Exception as error:  # whatever it is: it is announced, and does not end the thread
                 self._failed(error)
-                if self._closing:
+                if not self._wait_to_retry():
                     return
-                with self._wake:
-                    self._wake.wait_for(lambda: self._closing, _RETRY_SECONDS)
+
+    def _wait_to_retry(self) -> bool:
+        """Wait until the next attempt is due. Returns whether there is one: not when the log is being closed and the
+        time for that is over."""
+        with self._wake:
+            if not self._closing:
+                self._wake.wait_for(lambda: self._closing, _RETRY_SECONDS)
+                return True
+        seconds = min(_RETRY_SECONDS, _RETRY_CLOSING_SECONDS)
+        if time.monotonic() + seconds >= self._give_up_at:
+            return False
+        time.sleep(seconds)
+        return True
 
     def _wait_for_entries(self) -> bool:
         with self._wake:

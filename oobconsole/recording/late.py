@@ -122,9 +122,12 @@ class Latecomers:
         await asyncio.wait([task])
         return late
 
-    async def stop(self) -> None:
-        """Make no further attempts at all. A second call does nothing."""
+    async def stop(self) -> list[Late]:
+        """Make no further attempts at all. Returns the consoles that have printed something and could not be
+        recorded. A second call returns none."""
+        rest = [late for late in self._waiting.values() if late.console.end]
         await self._tasks.stop()
+        return rest
 
     def _drop(self, late: Late) -> None:
         if self._waiting.get(late.console.name) is late:

@@ -35,8 +35,10 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-#: For how many seconds the end of the server, or a reader, waits for the disk.
+#: For how many seconds the end of the server, or a reader, waits for the disk. And after how many seconds the end of
+#: the server tries again what could not be written.
 PATIENCE: Final = 5.0
+AGAIN_SECONDS: Final = 0.25
 TIDY_SECONDS: Final = 3600.0
 LOG_LINES: Final = 20
 #: What the folder of a console may be called: no name that leads to another place.
@@ -202,22 +204,21 @@ class Recordings:
             self._writer.leave(recorder)
 
     async def stop(self) -> None:
-        """Stop recording, after everything that waits is written, if the disk takes it in time."""
-        for late in self._late.leaving:
-            log.error("the end of a recording is lost, as the server stops", console=late.console.name,
-                      reason=late.reason, bytes=late.console.end)  # fmt: skip
-        await self._late.stop()
+        """Stop recording, after everything that waits is written, if the disk takes it in time. What the disk refuses
+        is tried again until then."""
+        late = await self._late.stop()
         for recorder in self._recorders.values():
             recorder.finish()
         try:
             async with asyncio.timeout(PATIENCE):
-                await self._writer.flush(again=True)
+                await self._write_rest(late)
         except TimeoutError:
             log.error("the end of the recordings could not be written in time", seconds=PATIENCE)
-        for recorder in (*self._recorders.values(), *self._writer.leaving):
-            if recorder.reason and recorder.waiting:
-                log.error("the end of a recording is lost, as the server stops", console=recorder.console.name,
-                          reason=recorder.reason, bytes=recorder.waiting)  # fmt: skip
+        lost = [(each.console, each.reason, each.console.end) for each in late]
+        lost += [(each.console, each.reason, each.waiting) for each in self._troubled() if each.waiting]
+        for console, reason, size in lost:
+            log.error("the end of a recording is lost, as the server stops", console=console.name, reason=reason,
+                      bytes=size)  # fmt: skip
         self._events.remove_sink(self._event)
         for timer in (self._tidying, self._expiring):
             if timer is not None:
@@ -225,6 +226,25 @@ class Recordings:
         self._writer.stop()
         self._janitor.stop()
         self._readers.shutdown(wait=False, cancel_futures=True)
+
+    async def _write_rest(self, late: list[Late]) -> None:
+        """Try to write everything that waits, until all of it is written. The recordings of late consoles are begun,
+        too; those consoles are then removed from the list."""
+        while True:
+            for each in tuple(late):
+                try:
+                    await self._begin(each.console, each.reason)
+                    late.remove(each)
+                except EnvironmentFault as error:
+                    each.reason = str(error)
+            await self._writer.flush(again=True)
+            if not late and not any(recorder.has_entries for recorder in self._troubled()):
+                return
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    def _troubled(self) -> list[Recorder]:
+        """Return the recorders whose entries could not be written."""
+        return [recorder for recorder in (*self._recorders.values(), *self._writer.leaving) if recorder.reason]
 
     async def flush(self) -> None:
         """Wait until everything printed so far is written, or cannot be. Raises `TimeoutError` after `PATIENCE`."""

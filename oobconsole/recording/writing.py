@@ -123,7 +123,7 @@ class Writer:
         """Wait until everything gathered so far is written, or cannot be.
 
         Args:
-            again: whether what could not be written is tried once more now, before it is time.
+            again: whether what could not be written is tried again now, before it is time.
         """
         for recorder in tuple(self._paused) if again else ():
             self._try_now(recorder)

@@ -288,6 +288,7 @@ def test_a_disk_that_stays_full_ends_with_an_error_in_the_log(
     FullDisk(monkeypatch, tmp_path / "audit.jsonl")
     with capture_logs() as logs, opened(tmp_path) as log:
         log.put(Event(Kind.LOGIN, who=ALICE))
+        log.close(0.5)
     assert logs[-1]["event"] == "audit log: entries could not be written and are lost"
     assert logs[-1]["lost"] == 1
     assert (tmp_path / "audit.jsonl").read_bytes() == b""
@@ -382,6 +383,24 @@ def test_whatever_fails_no_entry_is_lost_and_nobody_else_is_accused(
     entries = [json.loads(line.data) for file in files.all_of(tmp_path / "audit.jsonl") for line in files.lines(file)]
     assert [entry["count"] for entry in entries if "count" in entry] == list(range(5))
     assert chain.DAMAGED not in {entry["kind"] for entry in entries}
+
+
+def test_a_disk_that_is_mended_while_the_log_is_closed_gets_all_entries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """faults.md 2, variation: a log that was closed made one attempt, although it had five seconds."""
+    monkeypatch.setattr(audit_log, "_RETRY_SECONDS", 3600.0)  # before it is closed there is one attempt
+    monkeypatch.setattr(audit_log, "_RETRY_CLOSING_SECONDS", 0.01)
+    seen = threading.Event()
+    calls = FailingCalls(monkeypatch, errno.ENOSPC)
+    calls.fails = {"write": 4}
+    with capture_logs() as logs, opened(tmp_path, trouble=lambda _: seen.set()) as log:
+        log.put(Event(Kind.LOGIN, who=ALICE))
+        assert seen.wait(scaled(10))
+        assert calls.fails == {"write": 3}
+    assert [entry["kind"] for entry in lines(tmp_path)] == [chain.RESUMED, "login"]
+    assert "audit log: entries could not be written and are lost" not in [entry["event"] for entry in logs]
+    assert checked(tmp_path, log.head[1]).faults == []
 
 
 def test_an_error_on_the_way_of_an_error_does_not_end_the_thread(

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from oobconsole.console.console import Console, ConsoleState
-from oobconsole.recording import late
+from oobconsole.recording import late, recordings
 from tests.support.aio import until
-from tests.unit.recording.test_leaving import PANIC, go
+from tests.unit.recording.test_leaving import PANIC, go, mend_at_attempt
 from tests.unit.recording.test_recordings import Broken, Desk
 
 
@@ -69,6 +69,7 @@ async def test_how_long_they_wait_is_bounded_and_what_is_lost_is_said(
 async def test_how_many_wait_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """faults.md 36, variation: consoles come and go by the hundred while the disk is full. The oldest gives way."""
     monkeypatch.setattr(late, "LEAVING_MAX", 3)
+    monkeypatch.setattr(recordings, "PATIENCE", 0.5)
     async with Desk(tmp_path) as desk:
         for number in range(5):
             console = Console(f"job{number}", scrollback=4096)
@@ -106,10 +107,27 @@ async def test_a_console_that_comes_back_goes_on_behind_them(tmp_path: Path, men
         assert not [part for part in desk.transcript.read() if part.missing]
 
 
+@pytest.mark.parametrize("gone", [True, False])
+async def test_the_server_tries_again_for_a_while_when_it_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: bool
+) -> None:
+    """faults.md 2, variation: what a console had printed was dropped without an attempt, and without a word."""
+    monkeypatch.setattr(late, "AGAIN_FIRST", 3600.0)
+    desk = Desk(tmp_path)
+    broken = begun(desk)
+    async with desk:
+        desk.console.output(PANIC)
+        if gone:
+            go(desk)
+        mend_at_attempt(monkeypatch, broken, 3)
+    assert desk.recorded() == PANIC
+
+
 async def test_that_the_server_stops_before_they_are_written_is_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """faults.md 36, variation: nobody will try any more."""
+    monkeypatch.setattr(recordings, "PATIENCE", 0.5)
     desk = Desk(tmp_path)
     begun(desk)
     async with desk:

@@ -9,9 +9,10 @@ import pytest
 
 from oobconsole.config.schema import RecordingConfig
 from oobconsole.console.console import Console, ConsoleState
-from oobconsole.recording import rawlog, writing
+from oobconsole.recording import rawlog, recordings, writing
 from tests.support.aio import until
 from tests.support.disk import Disk
+from tests.support.pace import scaled
 from tests.unit.recording.test_recordings import Broken, Desk
 
 PANIC = b"Kernel panic - not syncing\r\n"
@@ -29,6 +30,21 @@ def go(desk: Desk) -> None:
     """Have the console go, as a transient domain does that has crashed."""
     desk.console.set_state(ConsoleState.GONE)
     desk.recordings.forget(desk.console)
+
+
+def mend_at_attempt(monkeypatch: pytest.MonkeyPatch, broken: Broken, number: int) -> None:
+    """Have the disk be mended just before the attempt of that number, from now on, to write everything that waits."""
+    attempts = 0
+    real = writing.Writer.flush
+
+    async def flush(writer: writing.Writer, *, again: bool = False) -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts == number:
+            broken.mend()
+        await real(writer, again=again)
+
+    monkeypatch.setattr(writing.Writer, "flush", flush)
 
 
 @pytest.mark.needs("mount")
@@ -88,6 +104,7 @@ async def test_how_long_they_wait_is_bounded_and_what_is_lost_is_said(
 async def test_how_many_wait_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """faults.md 36, variation: consoles come and go by the hundred while the disk fails. The oldest gives way."""
     monkeypatch.setattr(writing, "LEAVING_MAX", 3)
+    monkeypatch.setattr(recordings, "PATIENCE", 0.5)
     async with Desk(tmp_path) as desk:
         for number in range(5):
             console = Console(f"job{number}", scrollback=4096)
@@ -138,9 +155,25 @@ async def test_a_console_that_comes_back_takes_no_input_where_recording_is_stric
         await until(lambda: not back.refuses, lambda: back.refuses)
 
 
+async def test_the_server_tries_again_for_a_while_when_it_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """faults.md 2, variation: a server that stopped made one attempt, although it had five seconds."""
+    monkeypatch.setattr(rawlog, "RETRY_FIRST", 3600.0)
+    async with Desk(tmp_path) as desk:
+        broken = Broken(desk)
+        desk.console.output(PANIC)
+        await desk.recordings.flush()
+        mend_at_attempt(monkeypatch, broken, 3)
+    assert desk.recorded() == PANIC
+
+
 @pytest.mark.parametrize("mended", [True, False])
-async def test_the_server_stops_meanwhile(tmp_path: Path, capsys: pytest.CaptureFixture[str], mended: bool) -> None:
-    """faults.md 36, variation: they are tried once more, and it is said if they are lost."""
+async def test_the_server_stops_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], mended: bool
+) -> None:
+    """faults.md 36, variation: they are tried again, and it is said if they are lost."""
+    monkeypatch.setattr(recordings, "PATIENCE", scaled(5.0) if mended else 0.5)
     async with Desk(tmp_path) as desk:
         broken = Broken(desk)
         desk.console.output(PANIC)
