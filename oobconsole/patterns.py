@@ -15,6 +15,7 @@ from typing import Final
 
 import regex
 
+from oobconsole import matchorder
 from oobconsole.spellings import all_spellings, as_typed
 
 #: How many characters a pattern may have.
@@ -139,9 +140,21 @@ def find(pattern: Pattern, text: str, *, seconds: float, begin: int = 0) -> Matc
     try:
         return pattern.search(text, begin, timeout=seconds, concurrent=True)
     except TimeoutError as error:
-        shown = as_typed(pattern)
-        shown = shown if len(shown) <= 64 else shown[:64] + "…"
-        raise TooSlow(f"{shown!r} takes too long to match: make it simpler") from error
+        raise _too_slow(pattern) from error
+
+
+def comes_before(found: Match, first: Match, *, seconds: float) -> bool:
+    """Return whether a match has come before another one, as `matchorder.comes_before` says. Raises `TooSlow`."""
+    try:
+        return matchorder.comes_before(found, first, seconds=seconds)
+    except TimeoutError as error:
+        raise _too_slow(found.re) from error
+
+
+def _too_slow(pattern: Pattern) -> TooSlow:
+    shown = as_typed(pattern)
+    shown = shown if len(shown) <= 64 else shown[:64] + "…"
+    return TooSlow(f"{shown!r} takes too long to match: make it simpler")
 
 
 class Matcher:
@@ -153,4 +166,9 @@ class Matcher:
     async def find(self, pattern: Pattern, text: str, *, seconds: float, begin: int = 0) -> Match | None:
         """Look for a pattern in one of the threads, as the function `find` does. Raises `TooSlow`."""
         call = partial(find, pattern, text, seconds=seconds, begin=begin)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+
+    async def comes_before(self, found: Match, first: Match, *, seconds: float) -> bool:
+        """Compare two matches in one of the threads, as the function `comes_before` does. Raises `TooSlow`."""
+        call = partial(comes_before, found, first, seconds=seconds)
         return await asyncio.get_running_loop().run_in_executor(self._pool, call)

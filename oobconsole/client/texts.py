@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
-import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
 import regex
 
 from oobconsole.client.errors import CommandRefused
+from oobconsole.matchorder import comes_before
 from oobconsole.spellings import all_spellings
 
 #: The most seconds that one look for a pattern takes. A look that needs more is made again when more output has come.
@@ -63,45 +64,18 @@ def as_word(command: str) -> str:
 async def first_of(patterns: Iterable[Pattern], text: str, at: int) -> tuple[Match | None, bool]:
     """Which of the patterns has come first, and was a look too slow to end?
 
-    A pattern has come as soon as there is enough text for a match, though more text might make the match longer. So
-    the answer is the same when the text comes in one piece and when it comes in many. Of two patterns that have come
-    with the same character, the match that begins earlier counts. Of two matches that begin together, the later
-    pattern counts.
+    matchorder.py says when a pattern has come. Of two matches that begin together, the later pattern counts.
 
     In a thread, as a pattern may need all the time that it has, and time limits count meanwhile.
     """
     first: Match | None = None
     late = False
+    before = partial(comes_before, seconds=LOOK_SECONDS)
     for pattern in patterns:
         try:
             found = await asyncio.to_thread(pattern.search, text, at, timeout=LOOK_SECONDS, concurrent=True)
-            if found is not None and (first is None or await asyncio.to_thread(_comes_before, found, first)):
+            if found is not None and (first is None or await asyncio.to_thread(before, found, first)):
                 first = found
         except TimeoutError:
             late = True
     return first, late
-
-
-def _comes_before(found: Match, first: Match) -> bool:
-    """Whether a match has come before `first`, which is one of a pattern before. Raises `TimeoutError`."""
-    if found.start() == first.start():
-        return True
-    if found.end() <= first.start() or first.end() <= found.start():
-        return found.start() < first.start()
-    deadline = time.monotonic() + LOOK_SECONDS
-    return (_came_at(found, deadline), found.start()) < (_came_at(first, deadline), first.start())
-
-
-def _came_at(found: Match, deadline: float) -> int:
-    """The position behind the character with which there was enough text for a match. It is looked for by bisection,
-    as more text never makes less of a match; but for patterns that name the end of the text, for which the position
-    is one at which there was a match."""
-    few, enough = found.start(), found.end()
-    while enough - few > 1:
-        middle = (few + enough) // 2
-        left = max(0.001, deadline - time.monotonic())
-        if found.re.search(found.string, found.pos, middle, timeout=left, concurrent=True):
-            enough = middle
-        else:
-            few = middle
-    return enough

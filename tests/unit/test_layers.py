@@ -20,7 +20,7 @@ CONTRACTS: list[dict[str, Any]] = tomllib.loads((SERVER.parent / "pyproject.toml
 EVERYBODY = {"structlog", "_typeshed"}
 #: Modules of the server that a script's process may load with `oobconsole.client`: they connect to the server, draw a
 #: terminal's text, and look for patterns in it.
-OF_A_CLIENT = {"adminsocket", "client", "spellings", "terminal"}
+OF_A_CLIENT = {"adminsocket", "client", "matchorder", "spellings", "terminal"}
 #: Modules of SSH that the core imports: the local socket, and what tells the core about SSH's fronts.
 OF_THE_CORE = {"local", "kind"}
 

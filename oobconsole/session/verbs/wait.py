@@ -173,12 +173,12 @@ async def _search(request: Request, console: Console, reader: Reader, window: Wi
 
 
 async def _looked_at(request: Request, console: Console, window: Window) -> ExitStatus | None:
-    """Return the exit status if one of the patterns has come; None: none has. If two patterns have come, the one that
-    begins earlier counts."""
+    """Return the exit status if one of the patterns has come; None: none has. If two patterns have come, the one
+    for which there was enough output first counts (matchorder.py)."""
     wanted = await _found(request.args.pattern, window)
     for pattern in request.args.fail:
         found = await _found(pattern, window)
-        if found and (wanted is None or found.start() <= wanted.start()):
+        if found and (wanted is None or await _comes_before(found, wanted)):
             await request.peer.tell(f"{console.name}: {echo(as_typed(pattern))} came; the last lines:")
             await _show_last(request, console)
             return ExitStatus.FAILED
@@ -190,6 +190,13 @@ async def _looked_at(request: Request, console: Console, window: Window) -> Exit
 async def _found(pattern: Pattern, window: Window) -> Match | None:
     try:
         return await _matcher.find(pattern, window.text, seconds=MATCH_SECONDS, begin=window.begin)
+    except TooSlow as error:
+        raise UsageError(str(error)) from error
+
+
+async def _comes_before(found: Match, wanted: Match) -> bool:
+    try:
+        return await _matcher.comes_before(found, wanted, seconds=MATCH_SECONDS)
     except TooSlow as error:
         raise UsageError(str(error)) from error
 
