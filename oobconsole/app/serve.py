@@ -60,6 +60,8 @@ SWITCH_SECONDS: Final = 0.0005
 #: How long the end of the server may take, in seconds, before it leaves what hangs. The parts that write files give
 #: up by themselves after 5 s each. systemd waits longer (`TimeoutStopSec` in `docs/systemd/oobconsole.service`).
 STOP_SECONDS: Final = 15.0
+#: How long the audit log may take to write its last entries, in seconds; less if other parts have taken long.
+AUDIT_SECONDS: Final = 5.0
 
 
 async def serve(config: Config, file: Path) -> None:
@@ -176,19 +178,23 @@ class _Server:
 
     async def stop(self) -> None:
         """End whatever has begun; the guests go on."""
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         await self._operation.stop()
         await self._services.stop(STOPPING)
         if self._recordings is not None:
             await self._recordings.stop()
-        await self._alerts.stop()
+        await asyncio.gather(self._alerts.stop(), self._stop_fronts())
+        self._events.emit(Kind.SERVER_STOPPED)
+        # Not in a thread: nobody is served any more, and each thread of the pool may wait for a disk that hangs.
+        self._audit.close(min(AUDIT_SECONDS, max(1.0, begun + STOP_SECONDS - 2.0 - loop.time())))
+        _log_head("audit log closed", self._audit)
+
+    async def _stop_fronts(self) -> None:
         await self._reception.stop()
         if self._admin is not None:
             await self._admin.stop()
         await self._fronts.stop()
-        self._events.emit(Kind.SERVER_STOPPED)
-        # Not in a thread: nobody is served any more, and each thread of the pool may wait for a disk that hangs.
-        self._audit.close()
-        _log_head("audit log closed", self._audit)
 
 
 def set_apart_from_collections() -> None:

@@ -127,7 +127,7 @@ class Dialer:
             if self._look is None:
                 continue
             found = await self._seen(self._look)
-            if found != seen:
+            if found != seen or self._reason == _HANGS:  # what was said while the look took long is true no more
                 self._delay = RETRY_FIRST
                 return
             if found is None:

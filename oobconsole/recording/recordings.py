@@ -285,7 +285,8 @@ class Recordings:
             recorder.console.hold_input(f"recording has stopped, so what is typed is lost: {reason}")
         else:
             recorder.console.announce(f"recording has stopped: {reason}; the guest goes on")
-        self.trouble.stopped(name, reason)
+        if self._is_present(recorder):
+            self.trouble.stopped(name, reason)
         self._events.emit(Kind.RECORDING, name, state="stopped", reason=reason)
         if self._limit.allows():
             log.error("recording has stopped", console=name, reason=reason, folder=str(recorder.log.folder))
@@ -302,11 +303,17 @@ class Recordings:
 
     def damaged(self, recorder: Recorder, what: str, gone: int) -> None:
         name = recorder.console.name
-        self.trouble.damage(name, what)
+        if self._is_present(recorder):
+            self.trouble.damage(name, what)
         self._events.emit(Kind.RECORDING, name, state="damaged", reason=what, missing=gone)
         if self._limit.allows():
             log.error("somebody else has changed a recording; it goes on in another segment", console=name,
                       found=what, missing=gone, folder=str(recorder.log.folder))  # fmt: skip
+
+    def _is_present(self, recorder: Recorder) -> bool:
+        """Return whether the recorder's console still exists: nobody would take back what is said of one that does
+        not."""
+        return self._recorders.get(recorder.console.name) is recorder
 
     # -- on the event loop --------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import asyncssh
 import structlog
@@ -30,9 +30,6 @@ from oobconsole.ssh.private import (
     serial_of,
 )
 from oobconsole.ssh.revoked import Revoked
-
-if TYPE_CHECKING:
-    pass
 
 log = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from oobconsole.net import looking
+from oobconsole.net import dialer, looking
 from oobconsole.net.dialer import LOCAL_MAX, RETRY_MAX, Dialer, longest_wait
 from tests.support.aio import soon, until
 
@@ -89,6 +89,23 @@ async def test_a_path_that_hangs_stops_no_other_line(share: Share, tmp_path: Pat
     await until(lambda: away.attempts > 0, lambda: away.reasons)
     for told in (away, here):
         await told.dialer.stop()
+
+
+async def test_what_is_said_of_a_look_that_took_long_is_not_said_for_ever(
+    share: Share, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """faults.md 33, variation: a guest was off, and one look took long. Then the file system was blamed for ever."""
+    monkeypatch.setattr(dialer, "HANGS_SECONDS", 0.05)
+    monkeypatch.setattr(dialer, "LOOK_SECONDS", 0.01)
+    share.answers.set()
+    away = Told(share.folder / Path("sock"))
+    away.dialer.start()
+    await until(lambda: away.reasons == ["nobody is there"], lambda: away.reasons)
+    share.answers.clear()
+    await until(lambda: "the file system on which it lies does not answer" in away.reasons, lambda: away.reasons)
+    share.answers.set()
+    await until(lambda: away.reasons[-1] == "nobody is there", lambda: away.reasons)
+    await away.dialer.stop()
 
 
 async def test_a_line_whose_path_hangs_can_be_stopped(share: Share) -> None:
