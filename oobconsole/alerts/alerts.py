@@ -89,9 +89,9 @@ class Alerts:
         """Use the rules of `config` from now on. Alerts that were told before keep counting for the limits."""
         self._rules = [Rule.of(alert) for alert in config.alerts]
         self._limits.total = config.server.max_alerts
-        names = {rule.name for rule in self._rules}
-        self._limits.keep(names)
-        self._waiting.keep(names)
+        rules = {rule.name: rule for rule in self._rules}
+        self._limits.keep(set(rules))
+        self._waiting.keep(rules)
         for console in tuple(self._consoles):
             if not console.closed:
                 self._look_after(console)

@@ -7,11 +7,15 @@ all the time would use it up, and the one guest that panics would not be heard.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
+
+import structlog
 
 from oobconsole.alerts.limits import Limits
 from oobconsole.alerts.rules import Hit, Rule
+
+log = structlog.get_logger(__name__)
 
 #: How many consoles may wait.
 WAITING_MAX: Final = 1000
@@ -66,12 +70,19 @@ class Waiting:
             self._tell(self._late.pop(console))
         self._look_later()
 
-    def keep(self, rules: Collection[str]) -> None:
-        """Forget the alerts of rules that are not among `rules`, as after a reload."""
-        self._late = {console: late for console, late in self._late.items() if late.rule.name in rules}
+    def keep(self, rules: Mapping[str, Rule]) -> None:
+        """Tell the alerts that wait as these rules say, as after a reload. Those of which no rule says anything any
+        more are forgotten."""
+        self._late = {
+            console: late._replace(rule=rule)
+            for console, late in self._late.items()
+            if (rule := rules.get(late.rule.name)) is not None and rule.is_for(console)
+        }
 
     def stop(self) -> None:
-        """Tell nothing any more."""
+        """Tell nothing any more. What still waits is only named in the log."""
+        for console, late in self._late.items():
+            log.warning("an alert is not told, as the server stops", console=console, alert=late.rule.name)
         self._late.clear()
         self._look_later()
 

@@ -179,6 +179,28 @@ async def test_consoles_that_match_all_the_time_mute_no_other_one(
         assert (one.detail["line"], one.detail["suppressed"]) == ("panic: the disk is gone", 0)
 
 
+@pytest.mark.parametrize(("consoles", "told"), [("*", ["new"]), ("db*", [])])
+async def test_a_reload_changes_what_becomes_of_an_alert_that_waits(consoles: str, told: list[str]) -> None:
+    """security.md 9, variation: it went to the program of before the reload, whatever the rule says now."""
+    now, words = 0.0, list[str]()
+    bound = Limits(1, lambda: now)
+
+    def of(command: str, names: str) -> Rule:
+        return Rule.of(
+            AlertConfig.model_validate({"name": "a", "consoles": [names], "pattern": "x", "command": [command]})
+        )
+
+    waiting = Waiting(bound, lambda late: words.extend(late.rule.config.command or ()))
+    assert bound.allows("a", "h1", 0)
+    assert waiting.put(Late("h2", of("old", "*"), Hit("x", 0), 0.0, {}))
+    waiting.keep({"a": of("new", consoles)})
+    now = PERIOD
+    bound.total = 100
+    waiting.tell()
+    assert words == told
+    waiting.stop()
+
+
 def test_there_are_never_more_than_are_allowed_and_each_console_has_its_turn() -> None:
     """security.md 9, variation: whoever was told longest ago is first, and one alert of a console waits."""
     now, told = 0.0, list[tuple[str, float]]()
@@ -211,7 +233,7 @@ def test_there_are_never_more_than_are_allowed_and_each_console_has_its_turn() -
         now = PERIOD
         assert not waiting.put(found("h1")), "there is room"
         waiting.tell()
-        waiting.keep({"b"})
+        waiting.keep({})
         now = 2 * PERIOD
         waiting.tell()
         waiting.stop()
