@@ -59,7 +59,7 @@ class Channel(Protocol):
         """Send some of `data`, and return how much. Raises `BlockingIOError` when there is no room, and `OSError`."""
 
     def close(self) -> None:
-        """Close it."""
+        """Give the descriptor back. The native half then finds that nobody is at the other end."""
 
 
 class Owner(Protocol):

@@ -3,6 +3,7 @@ it has announced. How a native half connects is the business of the interceptor'
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Final
 
 import structlog
@@ -50,9 +51,9 @@ class NativeInterceptor(Interceptor):
         return self._current is not None or bool(self._pending)
 
     @property
+    @abstractmethod
     def place(self) -> str:
         """Where the native half connects, for the log."""
-        raise NotImplementedError
 
     def report(self) -> Report:
         return Report(self.counters.accesses, self.stats.counters, self.stats.latency)
